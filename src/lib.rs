@@ -1,0 +1,7 @@
+//! `harfanglab-incidents`: takes HarfangLab EDR alerts as they are pushed, keeps them durably,
+//! enriches them, converts them to STIX 2.1 and delivers them to OpenCTI.
+//!
+//! One road: `intake` (or `sweep`) → `journal` → `pipeline` (enrich → convert → deliver).
+//! Arrows point one way; see each module's header for what lives there and what does not.
+
+pub mod clock;
