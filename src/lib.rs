@@ -4,4 +4,5 @@
 //! One road: `intake` (or `sweep`) → `journal` → `pipeline` (enrich → convert → deliver).
 //! Arrows point one way; see each module's header for what lives there and what does not.
 
+pub mod alert;
 pub mod clock;
