@@ -1,0 +1,74 @@
+//! Dates as text: in objects RFC 3339 UTC with milliseconds; inside the ids of incidents, cases
+//! and notes as Python's `isoformat()` writes them, because the platform's own client hashes that.
+
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Offset as _, SubsecRound as _, TimeZone};
+use chrono::{Timelike, Utc};
+use serde::{Serialize, Serializer};
+
+/// A date as it stands in an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub DateTime<Utc>);
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&timestamp(self.0))
+    }
+}
+
+/// `2026-01-01T00:30:24.031Z`: milliseconds, cut off, never rounded up.
+pub fn timestamp(date: DateTime<Utc>) -> String {
+    at_least_milliseconds(date.trunc_subsecs(3))
+}
+
+/// As stix2 writes `created` and `modified`: milliseconds, and microseconds when they are not zero.
+pub fn at_least_milliseconds(date: DateTime<Utc>) -> String {
+    with_fraction(date, 3)
+}
+
+/// As stix2 writes every other date: no more fraction than needed, at most microseconds.
+pub fn shortest(date: DateTime<Utc>) -> String {
+    with_fraction(date, 0)
+}
+
+/// Up to six digits of fraction, zeros at the end cut off down to `fewest_digits`.
+fn with_fraction(date: DateTime<Utc>, fewest_digits: usize) -> String {
+    let micros = format!("{:06}", microseconds(&date));
+    let needed = micros.trim_end_matches('0').len().max(fewest_digits);
+    let seconds = date.format("%Y-%m-%dT%H:%M:%S");
+    match &micros[..needed] {
+        "" => format!("{seconds}Z"),
+        fraction => format!("{seconds}.{fraction}Z"),
+    }
+}
+
+/// Python's `datetime.isoformat()`: six digits of fraction or none, and the offset as `+00:00`.
+pub fn isoformat<Zone: TimeZone>(date: &DateTime<Zone>) -> String {
+    let offset = date.offset().fix().local_minus_utc();
+    let sign = if offset < 0 { '-' } else { '+' };
+    let (hours, minutes, seconds) =
+        (offset.abs() / 3_600, offset.abs() / 60 % 60, offset.abs() % 60);
+    let local = isoformat_without_offset(&date.naive_local());
+    match seconds {
+        0 => format!("{local}{sign}{hours:02}:{minutes:02}"),
+        _ => format!("{local}{sign}{hours:02}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+/// Python's `datetime.isoformat()` of a date that knows no offset.
+pub fn isoformat_without_offset(date: &NaiveDateTime) -> String {
+    let seconds = date.format("%Y-%m-%dT%H:%M:%S");
+    match microseconds(date) {
+        0 => seconds.to_string(),
+        micros => format!("{seconds}.{micros:06}"),
+    }
+}
+
+/// Microseconds of the second; a leap second counts as the one before it.
+fn microseconds(date: &impl Timelike) -> u32 {
+    date.nanosecond() / 1_000 % 1_000_000
+}
+
+/// Whether the year has four digits, as every date in STIX must.
+pub fn is_writable(date: DateTime<Utc>) -> bool {
+    (1..=9_999).contains(&date.year())
+}

@@ -1,0 +1,7 @@
+//! All tests that cross a room or a wire, in one binary. Names are sentences.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
+mod support;
+
+mod ids;

@@ -1,0 +1,3 @@
+//! What tests share: fakes of the remote HTTP services, a broker, a started service, reference data.
+
+pub(crate) mod shared;
