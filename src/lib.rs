@@ -6,4 +6,5 @@
 
 pub mod alert;
 pub mod clock;
+pub mod config;
 pub mod stix;

@@ -4,4 +4,6 @@
 
 mod support;
 
+mod configuration;
+mod configuration_secrets;
 mod ids;

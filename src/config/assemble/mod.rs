@@ -1,0 +1,167 @@
+//! Options → [`Settings`], with the rules that tie several options together.
+//!
+//! Every option is read before any result is used, so that all faults are found in one pass. A
+//! function whose reader noted a fault answers `FaultNoted`.
+
+mod certificates;
+mod ours;
+mod platform;
+
+use chrono::{DateTime, Utc};
+use url::Url;
+
+pub(super) use self::ours::import;
+use super::{
+    options::{
+        self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,
+        HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
+        HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
+    },
+    parse,
+    reader::{Read, Reader},
+    settings::{ImportSettings, OpenCtiSettings, Settings, TlsVerification, WebhookSettings},
+};
+
+/// Whether there is a platform to deliver to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Platform {
+    /// The service delivers to OpenCTI.
+    OpenCti,
+    /// There is none (`demo`): `opencti:` is not read.
+    None,
+}
+
+/// Reads everything.
+pub(super) fn settings(
+    reader: &mut Reader<'_>,
+    now: DateTime<Utc>,
+    platform: Platform,
+) -> Read<Settings> {
+    let opencti = match platform {
+        Platform::OpenCti => platform::opencti(reader).map(Some),
+        Platform::None => Ok(None),
+    };
+    let connector = platform::connector(reader);
+    let mq = platform::broker(reader);
+    let harfanglab = ours::harfanglab(reader);
+    let import = ours::import(reader, now);
+    let webhook = ours::webhook(reader);
+    let journal = ours::journal(reader);
+    let pipeline = ours::pipeline(reader);
+    let management_listen =
+        reader.required(&HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, parse::listen_address);
+    for option in options::all().filter(|option| option.standing != Standing::Used) {
+        reader.hold_to_default(option);
+    }
+    if platform == Platform::OpenCti {
+        check_sinks(reader);
+    }
+    check_addresses(reader);
+    let settings = Settings {
+        opencti: opencti?,
+        connector: connector?,
+        mq: mq?,
+        harfanglab: harfanglab?,
+        import: import?,
+        webhook: webhook?,
+        journal: journal?,
+        pipeline: pipeline?,
+        management_listen: management_listen?,
+    };
+    warn_of_unchecked_certificates(reader, settings.opencti.as_ref(), &settings);
+    warn_of_weak_secrets(reader, &settings.webhook);
+    warn_of_the_future(reader, &settings.import, now);
+    Ok(settings)
+}
+
+/// What `convert` needs: it runs offline, so nothing that is reached is required.
+pub(super) fn conversion(
+    reader: &mut Reader<'_>,
+    now: DateTime<Utc>,
+) -> Read<(String, ImportSettings, Option<Url>)> {
+    let author = reader.required(&CONNECTOR_NAME, platform::connector_name);
+    let import = import(reader, now);
+    let console_url = reader.optional(&HARFANGLAB_INCIDENTS_URL, parse::base_url);
+    Ok((author?, import?, console_url?))
+}
+
+// The two checks below look at the values in effect instead of at the settings, which are not
+// there as soon as anything else is faulty: all faults are told at once.
+
+fn check_sinks(reader: &mut Reader<'_>) {
+    let is_off = |option: &OptionSpec| {
+        let value = reader.effective.get(option.variable).and_then(|value| value.value.as_deref());
+        value.is_some_and(|text| parse::boolean(text) == Ok(false))
+    };
+    if is_off(&CONNECTOR_SEND_TO_QUEUE) && is_off(&CONNECTOR_SEND_TO_DIRECTORY) {
+        reader.fault(
+            &CONNECTOR_SEND_TO_QUEUE,
+            "is off, and so is CONNECTOR_SEND_TO_DIRECTORY, so that nothing would be delivered",
+            "set one of the two to true",
+        );
+    }
+}
+
+fn check_addresses(reader: &mut Reader<'_>) {
+    let address = |option: &OptionSpec| {
+        let value = reader.effective.get(option.variable).and_then(|value| value.value.as_deref());
+        value.and_then(|text| parse::listen_address(text).ok())
+    };
+    let webhook = address(&HARFANGLAB_INCIDENTS_LISTEN);
+    let management = address(&HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN);
+    // Port 0 asks the system for a free port each.
+    if let Some(shared) = webhook.filter(|address| address.port() != 0)
+        && management == Some(shared)
+    {
+        reader.fault(
+            &HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
+            format!("is {shared}, as is {}", HARFANGLAB_INCIDENTS_LISTEN.variable),
+            "give the two different ports",
+        );
+    }
+}
+
+fn warn_of_unchecked_certificates(
+    reader: &mut Reader<'_>,
+    opencti: Option<&OpenCtiSettings>,
+    settings: &Settings,
+) {
+    let mut warn = |variable: &OptionSpec, tls: &TlsVerification, whose: &str| {
+        if *tls == TlsVerification::Off {
+            reader.warnings.push(format!(
+                "{} is off: the certificate of {whose} is not checked; better give the path of \
+                 its certificate authority",
+                variable.variable
+            ));
+        }
+    };
+    if let Some(opencti) = opencti {
+        warn(&options::OPENCTI_SSL_VERIFY, &opencti.tls, "OpenCTI");
+    }
+    let tls = &settings.harfanglab.tls;
+    warn(&options::HARFANGLAB_INCIDENTS_SSL_VERIFY, tls, "the HarfangLab console");
+}
+
+fn warn_of_weak_secrets(reader: &mut Reader<'_>, webhook: &WebhookSettings) {
+    use secrecy::ExposeSecret as _;
+
+    let is_short = |secret: &secrecy::SecretString| secret.expose_secret().len() < 16;
+    let short = webhook.secrets.iter().filter(|secret| is_short(secret)).count();
+    if short > 0 {
+        reader.warnings.push(format!(
+            "{} has {short} secret(s) shorter than 16 bytes, which can be guessed; `openssl rand \
+             -hex 32` makes a good one",
+            options::HARFANGLAB_INCIDENTS_WEBHOOK_SECRET.variable
+        ));
+    }
+}
+
+fn warn_of_the_future(reader: &mut Reader<'_>, import: &ImportSettings, now: DateTime<Utc>) {
+    if import.start > now {
+        reader.warnings.push(format!(
+            "{} is in the future ({}): until then the sweep finds nothing",
+            options::HARFANGLAB_INCIDENTS_IMPORT_START_DATE.variable,
+            import.start.to_rfc3339()
+        ));
+    }
+}

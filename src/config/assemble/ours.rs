@@ -1,0 +1,216 @@
+//! `harfanglab_incidents:`.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+
+use super::certificates;
+use crate::config::{
+    options::{
+        HARFANGLAB_INCIDENTS_ALERT_MATURITIES, HARFANGLAB_INCIDENTS_ALERT_STATUSES,
+        HARFANGLAB_INCIDENTS_ALERT_TYPES, HARFANGLAB_INCIDENTS_API_CONCURRENCY,
+        HARFANGLAB_INCIDENTS_API_RATE, HARFANGLAB_INCIDENTS_API_TIMEOUT,
+        HARFANGLAB_INCIDENTS_BATCH, HARFANGLAB_INCIDENTS_CONCURRENCY,
+        HARFANGLAB_INCIDENTS_DEFAULT_MARKING, HARFANGLAB_INCIDENTS_DEFAULT_SCORE,
+        HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_IMPORT_THREATS,
+        HARFANGLAB_INCIDENTS_INCIDENT_NAME, HARFANGLAB_INCIDENTS_JOURNAL_QUEUE,
+        HARFANGLAB_INCIDENTS_JOURNAL_URL, HARFANGLAB_INCIDENTS_LEASE, HARFANGLAB_INCIDENTS_LISTEN,
+        HARFANGLAB_INCIDENTS_RETRY_MAX, HARFANGLAB_INCIDENTS_SSL_VERIFY,
+        HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL,
+        HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, HARFANGLAB_INCIDENTS_WEBHOOK_HEADER,
+        HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING, HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER,
+        HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX, HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY,
+        HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT, HARFANGLAB_INCIDENTS_WEBHOOK_PATH,
+        HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE, OptionSpec,
+    },
+    parse::{self, Refusal},
+    reader::{Read, Reader},
+    settings::{
+        AlertFilter, HarfangLabSettings, HmacEncoding, ImportSettings, IncidentNaming,
+        JournalSettings, Marking, PipelineSettings, WebhookScheme, WebhookSettings,
+    },
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+const MONTH: Duration = Duration::from_hours(30 * 24);
+
+pub(super) fn harfanglab(reader: &mut Reader<'_>) -> Read<HarfangLabSettings> {
+    let url = reader.required(&HARFANGLAB_INCIDENTS_URL, parse::base_url);
+    let token = reader.required(&HARFANGLAB_INCIDENTS_TOKEN, console_token);
+    let tls = certificates::verification(reader, &HARFANGLAB_INCIDENTS_SSL_VERIFY);
+    let rate =
+        reader.required(&HARFANGLAB_INCIDENTS_API_RATE, |text| parse::whole(text, 1, 10_000));
+    let concurrency = count(reader, &HARFANGLAB_INCIDENTS_API_CONCURRENCY, 1_000);
+    let timeout = length(reader, &HARFANGLAB_INCIDENTS_API_TIMEOUT, SECOND, HOUR);
+    Ok(HarfangLabSettings {
+        url: url?,
+        token: token?,
+        tls: tls?,
+        requests_per_second: rate?,
+        concurrency: concurrency?,
+        request_timeout: timeout?,
+    })
+}
+
+/// What is imported and how it is named, marked and scored.
+pub(in crate::config) fn import(
+    reader: &mut Reader<'_>,
+    now: DateTime<Utc>,
+) -> Read<ImportSettings> {
+    let threats = reader.required(&HARFANGLAB_INCIDENTS_IMPORT_THREATS, parse::boolean);
+    let statuses = reader.list(&HARFANGLAB_INCIDENTS_ALERT_STATUSES, status);
+    let types = reader.list(&HARFANGLAB_INCIDENTS_ALERT_TYPES, |item| Ok(item.to_lowercase()));
+    let maturities = reader.list(&HARFANGLAB_INCIDENTS_ALERT_MATURITIES, maturity);
+    let marking = reader.required(&HARFANGLAB_INCIDENTS_DEFAULT_MARKING, marking);
+    let score =
+        reader.optional(&HARFANGLAB_INCIDENTS_DEFAULT_SCORE, |text| parse::whole(text, 0, 100));
+    let start = reader
+        .required(&HARFANGLAB_INCIDENTS_IMPORT_START_DATE, |text| parse::start_date(text, now));
+    let naming = reader.optional(&HARFANGLAB_INCIDENTS_INCIDENT_NAME, naming);
+    let overlap = length(reader, &HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, Duration::ZERO, MONTH);
+    Ok(ImportSettings {
+        threats: threats?,
+        filter: AlertFilter { statuses: statuses?, types: types?, maturities: maturities? },
+        marking: marking?,
+        score: score?,
+        start: start?,
+        naming: naming?,
+        overlap: overlap?,
+    })
+}
+
+pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
+    let listen = reader.required(&HARFANGLAB_INCIDENTS_LISTEN, parse::listen_address);
+    let path = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_PATH, path);
+    let schemes = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, scheme);
+    let secrets = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, |item| {
+        parse::token(item).map(SecretString::from)
+    });
+    let header = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HEADER, parse::header_name);
+    let hmac_header =
+        reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER, parse::header_name);
+    let hmac_encoding = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING, encoding);
+    let hmac_prefix =
+        reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX, |text| Ok(text.to_owned()));
+    let tolerance = length(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE, SECOND, DAY);
+    let max_body = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY, |text| {
+        parse::size_bytes(text, 1 << 10, 1 << 30)
+    });
+    let max_in_flight = count(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT, 100_000);
+    Ok(WebhookSettings {
+        listen: listen?,
+        path: path?,
+        schemes: schemes?,
+        secrets: secrets?,
+        header: header?,
+        hmac_header: hmac_header?,
+        hmac_encoding: hmac_encoding?,
+        hmac_prefix: hmac_prefix?,
+        tolerance: tolerance?,
+        max_body_bytes: max_body?,
+        max_in_flight: max_in_flight?,
+    })
+}
+
+pub(super) fn journal(reader: &mut Reader<'_>) -> Read<JournalSettings> {
+    let url = reader.required(&HARFANGLAB_INCIDENTS_JOURNAL_URL, journal_url);
+    let queue = count(reader, &HARFANGLAB_INCIDENTS_JOURNAL_QUEUE, 1_000_000);
+    Ok(JournalSettings { url: url?, queue: queue? })
+}
+
+pub(super) fn pipeline(reader: &mut Reader<'_>) -> Read<PipelineSettings> {
+    let concurrency = count(reader, &HARFANGLAB_INCIDENTS_CONCURRENCY, 1_000);
+    let batch = count(reader, &HARFANGLAB_INCIDENTS_BATCH, 10_000);
+    let lease = length(reader, &HARFANGLAB_INCIDENTS_LEASE, SECOND, DAY);
+    let retry_max = length(reader, &HARFANGLAB_INCIDENTS_RETRY_MAX, SECOND, DAY);
+    Ok(PipelineSettings {
+        concurrency: concurrency?,
+        batch: batch?,
+        lease: lease?,
+        retry_max: retry_max?,
+    })
+}
+
+fn count(reader: &mut Reader<'_>, option: &OptionSpec, most: u64) -> Read<usize> {
+    reader.required(option, |text| parse::whole(text, 1, most))
+}
+
+fn length(
+    reader: &mut Reader<'_>,
+    option: &OptionSpec,
+    least: Duration,
+    most: Duration,
+) -> Read<Duration> {
+    reader.required(option, |text| parse::duration(text, least, most))
+}
+
+/// The console's documentation shows the token behind `Token `, and so it is often pasted.
+fn console_token(text: &str) -> Result<SecretString, Refusal> {
+    let token = parse::token(text)?;
+    let bare = token.strip_prefix("Token ").unwrap_or(&token).trim_start();
+    Ok(SecretString::from(bare.to_owned()))
+}
+
+fn status(item: &str) -> Result<String, Refusal> {
+    let statuses = ["new", "investigating", "probable_false_positive", "false_positive", "closed"];
+    parse::choice(item, &statuses).map(|position| statuses[position].to_owned())
+}
+
+fn maturity(item: &str) -> Result<String, Refusal> {
+    let maturities = ["stable", "testing", "experimental"];
+    parse::choice(item, &maturities).map(|position| maturities[position].to_owned())
+}
+
+fn marking(text: &str) -> Result<Marking, Refusal> {
+    let names = ["TLP:CLEAR", "TLP:WHITE", "TLP:GREEN", "TLP:AMBER", "TLP:AMBER+STRICT", "TLP:RED"];
+    let markings = [
+        Marking::Clear,
+        Marking::Clear,
+        Marking::Green,
+        Marking::Amber,
+        Marking::AmberStrict,
+        Marking::Red,
+    ];
+    parse::choice(text, &names).map(|position| markings[position])
+}
+
+fn naming(text: &str) -> Result<IncidentNaming, Refusal> {
+    let namings = [IncidentNaming::Title, IncidentNaming::Message];
+    parse::choice(text, &["title", "message"]).map(|position| namings[position])
+}
+
+fn scheme(item: &str) -> Result<WebhookScheme, Refusal> {
+    let schemes = [WebhookScheme::Header, WebhookScheme::Hmac, WebhookScheme::StandardWebhooks];
+    parse::choice(item, &["header", "hmac", "standard-webhooks"]).map(|position| schemes[position])
+}
+
+fn encoding(text: &str) -> Result<HmacEncoding, Refusal> {
+    let encodings = [HmacEncoding::Hex, HmacEncoding::Base64];
+    parse::choice(text, &["hex", "base64"]).map(|position| encodings[position])
+}
+
+fn path(text: &str) -> Result<String, Refusal> {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "-._~/".contains(character);
+    if text.starts_with('/') && text.chars().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a plain path".to_owned())
+    }
+}
+
+fn journal_url(text: &str) -> Result<String, Refusal> {
+    match text.split_once(':') {
+        Some(("sqlite", path)) if path.contains(":memory:") => {
+            Err("keeps nothing when the service stops".to_owned())
+        }
+        Some(("sqlite", path)) if !path.trim_start_matches('/').is_empty() => Ok(text.to_owned()),
+        Some(("postgres" | "postgresql", _)) => {
+            Err("is PostgreSQL, which a later version will support".to_owned())
+        }
+        _ => Err("is not a journal that this version knows".to_owned()),
+    }
+}

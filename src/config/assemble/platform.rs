@@ -1,0 +1,132 @@
+//! `opencti:`, `connector:` and `mq:`.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::certificates;
+use crate::config::{
+    options::{
+        CONNECTOR_DURATION_PERIOD, CONNECTOR_ID, CONNECTOR_LOG_LEVEL, CONNECTOR_NAME,
+        CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_SCOPE,
+        CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_DIRECTORY_PATH,
+        CONNECTOR_SEND_TO_DIRECTORY_RETENTION, CONNECTOR_SEND_TO_QUEUE, MQ_HOST, MQ_PASS, MQ_PORT,
+        MQ_USE_SSL, MQ_USE_SSL_CA, MQ_USE_SSL_CERT, MQ_USE_SSL_KEY, MQ_USER, MQ_VHOST,
+        OPENCTI_CUSTOM_HEADERS, OPENCTI_JSON_LOGGING, OPENCTI_TOKEN, OPENCTI_URL,
+    },
+    parse::{self, Refusal},
+    reader::{FaultNoted, Read, Reader},
+    settings::{ConnectorSettings, DirectorySettings, MqOverrides, OpenCtiSettings},
+};
+
+const YEAR: Duration = Duration::from_hours(365 * 24);
+
+pub(super) fn opencti(reader: &mut Reader<'_>) -> Read<OpenCtiSettings> {
+    let url = reader.required(&OPENCTI_URL, platform_url);
+    let token = reader.required(&OPENCTI_TOKEN, |text| parse::token(text).map(SecretString::from));
+    let tls = certificates::opencti(reader);
+    let custom_headers = reader.optional(&OPENCTI_CUSTOM_HEADERS, parse::custom_headers);
+    let custom_headers = custom_headers?.unwrap_or_default();
+    Ok(OpenCtiSettings {
+        url: url?,
+        token: token?,
+        tls: tls?,
+        custom_headers: custom_headers
+            .into_iter()
+            .map(|(name, value)| (name, SecretString::from(value)))
+            .collect(),
+    })
+}
+
+pub(super) fn connector(reader: &mut Reader<'_>) -> Read<ConnectorSettings> {
+    let id = reader.required(&CONNECTOR_ID, parse::token);
+    let name = reader.required(&CONNECTOR_NAME, connector_name);
+    let scope = reader.list(&CONNECTOR_SCOPE, |item| Ok(item.to_owned()));
+    let log_level = reader.required(&CONNECTOR_LOG_LEVEL, log_level);
+    let json_logging = reader.required(&OPENCTI_JSON_LOGGING, parse::boolean);
+    let duration_period = reader
+        .required(&CONNECTOR_DURATION_PERIOD, |text| parse::duration(text, Duration::ZERO, YEAR));
+    let run_and_terminate = reader.required(&CONNECTOR_RUN_AND_TERMINATE, parse::boolean);
+    let queue_threshold_mb = reader.required(&CONNECTOR_QUEUE_THRESHOLD, parse::positive);
+    let send_to_queue = reader.required(&CONNECTOR_SEND_TO_QUEUE, parse::boolean);
+    let directory = directory(reader);
+    Ok(ConnectorSettings {
+        id: id?,
+        name: name?,
+        scope: scope?,
+        log_level: log_level?,
+        json_logging: json_logging?,
+        duration_period: duration_period?,
+        run_and_terminate: run_and_terminate?,
+        queue_threshold_mb: queue_threshold_mb?,
+        send_to_queue: send_to_queue?,
+        directory: directory?,
+    })
+}
+
+pub(super) fn broker(reader: &mut Reader<'_>) -> Read<MqOverrides> {
+    let text = |text: &str| Ok(text.to_owned());
+    let host = reader.optional(&MQ_HOST, text);
+    let port = reader.optional(&MQ_PORT, |text| parse::whole(text, 1, 65_535));
+    let vhost = reader.optional(&MQ_VHOST, text);
+    let use_ssl = reader.optional(&MQ_USE_SSL, parse::boolean);
+    let user = reader.optional(&MQ_USER, text);
+    let pass = reader.optional_secret(&MQ_PASS);
+    let ssl_ca = reader.optional(&MQ_USE_SSL_CA, certificates::pem_or_path);
+    let ssl_cert = reader.optional(&MQ_USE_SSL_CERT, certificates::pem_or_path);
+    let ssl_key = reader.optional(&MQ_USE_SSL_KEY, certificates::pem_or_path);
+    Ok(MqOverrides {
+        host: host?,
+        port: port?,
+        vhost: vhost?,
+        use_ssl: use_ssl?,
+        user: user?,
+        pass: pass?,
+        ssl_ca: ssl_ca?,
+        ssl_cert: ssl_cert?,
+        ssl_key: ssl_key?.map(SecretString::from),
+    })
+}
+
+/// OpenCTI refuses connectors whose name is blank or a single character.
+pub(super) fn connector_name(text: &str) -> Result<String, Refusal> {
+    if text.chars().count() < 2 {
+        return Err("is shorter than two characters, which OpenCTI refuses".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn platform_url(text: &str) -> Result<Url, Refusal> {
+    let url = parse::base_url(text)?;
+    if url.path().trim_end_matches('/').ends_with("/graphql") {
+        return Err("ends in /graphql, which is added to it".to_owned());
+    }
+    Ok(url)
+}
+
+fn log_level(text: &str) -> Result<String, Refusal> {
+    let levels = ["debug", "info", "warn", "warning", "error"];
+    let names = ["debug", "info", "warn", "warn", "error"];
+    parse::choice(text, &levels).map(|position| names[position].to_owned())
+}
+
+fn directory(reader: &mut Reader<'_>) -> Read<Option<DirectorySettings>> {
+    let is_on = reader.required(&CONNECTOR_SEND_TO_DIRECTORY, parse::boolean);
+    let path = reader.optional(&CONNECTOR_SEND_TO_DIRECTORY_PATH, |text| Ok(text.into()));
+    let retention = reader
+        .required(&CONNECTOR_SEND_TO_DIRECTORY_RETENTION, |text| parse::whole(text, 0, 36_500));
+    let (is_on, path, retention_days) = (is_on?, path?, retention?);
+    if !is_on {
+        return Ok(None);
+    }
+    let Some(path) = path else {
+        reader.fault(
+            &CONNECTOR_SEND_TO_DIRECTORY_PATH,
+            "is missing while CONNECTOR_SEND_TO_DIRECTORY is true",
+            "set it to the path of the folder that the bundles go to",
+        );
+        return Err(FaultNoted);
+    };
+    Ok(Some(DirectorySettings { path, retention_days }))
+}

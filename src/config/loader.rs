@@ -1,0 +1,145 @@
+//! The one loader: defaults ← `config.yml` ← environment, checked as a whole.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, Utc};
+use url::Url;
+
+use super::{
+    assemble::{self, Platform},
+    effective::Effective,
+    fault::Faults,
+    file::ConfigFile,
+    names,
+    options::HARFANGLAB_INCIDENTS_CONFIG,
+    reader::{FileState, Read, Reader},
+    settings::{DirectorySettings, HarfangLabSettings, ImportSettings, Settings},
+};
+
+/// A configuration without faults.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What the rooms take.
+    pub settings: Settings,
+    /// Every option in effect and where it came from, secrets masked.
+    pub effective: Effective,
+    /// What deserves attention but does not keep the service from starting.
+    pub warnings: Vec<String>,
+}
+
+/// What `convert` needs of a configuration.
+#[derive(Debug, Clone)]
+pub struct ConversionSettings {
+    /// `CONNECTOR_NAME`.
+    pub author: String,
+    /// How incidents are named, marked and scored.
+    pub import: ImportSettings,
+    /// `HARFANGLAB_INCIDENTS_URL`, when it is given.
+    pub console_url: Option<Url>,
+}
+
+/// Where `config.yml` is: as the command line says, else as `HARFANGLAB_INCIDENTS_CONFIG` says,
+/// else in `working_directory` if there is one. A file that was named is not looked for here, so
+/// that its absence is a fault when it is read.
+pub fn locate(
+    flag: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+    working_directory: &Path,
+) -> Option<PathBuf> {
+    let named = environment.get(HARFANGLAB_INCIDENTS_CONFIG.variable);
+    let named = named.map(|path| path.trim()).filter(|path| !path.is_empty()).map(PathBuf::from);
+    flag.map(Path::to_owned).or(named).or_else(|| {
+        let usual = working_directory.join("config.yml");
+        usual.is_file().then_some(usual)
+    })
+}
+
+/// Loads the configuration from `environment` (variables by name) and `file`; `now` is what
+/// `P30D` in the start date is counted back from.
+///
+/// Besides `file` it reads the files that `…_FILE` name, and looks whether certificate files can
+/// be read; it reaches nothing else.
+pub fn load(
+    environment: &BTreeMap<String, String>,
+    file: Option<&Path>,
+    now: DateTime<Utc>,
+) -> Result<Loaded, Faults> {
+    with_reader(environment, file, |reader| assemble::settings(reader, now, Platform::OpenCti))
+        .map(|(settings, effective, warnings)| Loaded { settings, effective, warnings })
+}
+
+/// Loads what an offline conversion takes: nothing is required, the same names are known.
+pub fn load_for_conversion(
+    environment: &BTreeMap<String, String>,
+    file: Option<&Path>,
+    now: DateTime<Utc>,
+) -> Result<ConversionSettings, Faults> {
+    let ((author, import, console_url), ..) =
+        with_reader(environment, file, |reader| assemble::conversion(reader, now))?;
+    Ok(ConversionSettings { author, import, console_url })
+}
+
+impl Settings {
+    /// The defaults without a platform, for `demo` and tests: `journal_url` as `…_JOURNAL_URL`,
+    /// bundles into `directory` and to no queue, `harfanglab` as the simulated console describes
+    /// itself. Every listener asks the system for a free port, and the endpoint is closed until
+    /// `webhook.secrets` has one.
+    ///
+    /// # Panics
+    ///
+    /// If the table's own defaults are faulty, which a test rules out.
+    pub fn embedded(
+        journal_url: String,
+        directory: PathBuf,
+        harfanglab: HarfangLabSettings,
+    ) -> Self {
+        let environment = [
+            ("CONNECTOR_ID", "embedded"),
+            ("CONNECTOR_SEND_TO_QUEUE", "false"),
+            ("HARFANGLAB_INCIDENTS_URL", harfanglab.url.as_str()),
+            ("HARFANGLAB_INCIDENTS_TOKEN", "embedded"),
+            ("HARFANGLAB_INCIDENTS_LISTEN", "127.0.0.1:0"),
+            ("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0"),
+        ];
+        let environment =
+            environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let (mut settings, ..) = with_reader(&environment, None, |reader| {
+            assemble::settings(reader, DateTime::UNIX_EPOCH, Platform::None)
+        })
+        .expect("the defaults of the table are valid, as a test shows");
+        settings.journal.url = journal_url;
+        settings.connector.directory =
+            Some(DirectorySettings { path: directory, retention_days: 0 });
+        settings.harfanglab = harfanglab;
+        settings
+    }
+}
+
+/// Reads with `assemble` and turns everything that was noted into one answer.
+fn with_reader<T>(
+    environment: &BTreeMap<String, String>,
+    path: Option<&Path>,
+    assemble: impl FnOnce(&mut Reader<'_>) -> Read<T>,
+) -> Result<(T, Effective, Vec<String>), Faults> {
+    let (file, file_fault) = match ConfigFile::read(path) {
+        Ok(file) => (file, None),
+        Err(fault) => (ConfigFile::default(), Some(fault)),
+    };
+    let file_state = if file_fault.is_some() { FileState::Unreadable } else { FileState::Read };
+    let names = names::check(environment, &file);
+    let mut reader = Reader::new(environment, &file, file_state);
+    let assembled = assemble(&mut reader);
+
+    let mut faults: Vec<_> = file_fault.into_iter().collect();
+    faults.append(&mut reader.faults);
+    faults.extend(names.faults);
+    let mut warnings = names.warnings;
+    warnings.append(&mut reader.warnings);
+    match assembled {
+        Ok(value) if faults.is_empty() => Ok((value, reader.effective, warnings)),
+        _ => Err(Faults::new(faults)),
+    }
+}

@@ -1,0 +1,34 @@
+//! Configuration: defaults ← `config.yml` ← environment, checked as a whole before anything starts.
+//!
+//! Lives here: the typed [`Settings`], the one loader ([`load`]), the table of options that loader,
+//! `config` command and reference are held to, and the commented reference (`reference.yml`,
+//! compiled in). Does not live here: command-line flags (`cli`), reaching anything (`cli::check`).
+//!
+//! How a value travels: `options` names it, `given` finds its text in the environment or in `file`,
+//! `parse` understands it, `reader` notes its source or its fault, `assemble` puts it into
+//! [`Settings`]. What is wrong becomes a [`Fault`]; all faults come back together.
+
+mod assemble;
+mod effective;
+mod fault;
+mod file;
+mod given;
+mod loader;
+mod names;
+mod options;
+mod parse;
+mod reader;
+mod reference;
+mod settings;
+
+pub use self::{
+    effective::{Effective, EffectiveValue, Source},
+    fault::{Fault, Faults},
+    loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},
+    reference::REFERENCE,
+    settings::{
+        AlertFilter, ConnectorSettings, DirectorySettings, HarfangLabSettings, HmacEncoding,
+        ImportSettings, IncidentNaming, JournalSettings, Marking, MqOverrides, OpenCtiSettings,
+        PipelineSettings, Settings, TlsVerification, WebhookScheme, WebhookSettings,
+    },
+};

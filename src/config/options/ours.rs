@@ -1,0 +1,102 @@
+//! Our own section: the nine options of the Python connector and what we add.
+
+use super::{Kind, OUR_SECTION, OptionSpec, environment_only, list, options, plain, secret};
+
+options! { OURS:
+    HARFANGLAB_INCIDENTS_CONFIG => environment_only("the path of config.yml");
+    HARFANGLAB_INCIDENTS_URL => plain(OUR_SECTION, "url",
+        "the base URL of the HarfangLab console, such as https://edr.example.org");
+    HARFANGLAB_INCIDENTS_TOKEN => secret(OUR_SECTION, "token",
+        "an API token of the HarfangLab console");
+    HARFANGLAB_INCIDENTS_SSL_VERIFY => plain(OUR_SECTION, "ssl_verify",
+        "true, false, or the path of a PEM file with the console's certificate authority")
+        .default("true");
+    HARFANGLAB_INCIDENTS_IMPORT_THREATS => plain(OUR_SECTION, "import_threats", "true or false")
+        .default("false");
+    HARFANGLAB_INCIDENTS_ALERT_STATUSES => list(OUR_SECTION, "alert_statuses",
+        "some of new, investigating, probable_false_positive, false_positive, closed");
+    HARFANGLAB_INCIDENTS_ALERT_TYPES => list(OUR_SECTION, "alert_types",
+        "alert types such as yara,sigma,ioc");
+    HARFANGLAB_INCIDENTS_DEFAULT_MARKING => plain(OUR_SECTION, "default_marking",
+        "one of TLP:CLEAR, TLP:GREEN, TLP:AMBER, TLP:AMBER+STRICT, TLP:RED")
+        .default("TLP:CLEAR");
+    HARFANGLAB_INCIDENTS_DEFAULT_SCORE => plain(OUR_SECTION, "default_score",
+        "a whole number from 0 to 100");
+    HARFANGLAB_INCIDENTS_IMPORT_START_DATE => plain(OUR_SECTION, "import_start_date",
+        "a date such as 2026-01-31 or 2026-01-31T08:00:00Z, or how long ago, such as P30D")
+        .default("1970-01-01");
+
+    HARFANGLAB_INCIDENTS_LISTEN => plain(OUR_SECTION, "listen",
+        "an address and port such as 127.0.0.1:8080 or 0.0.0.0:8080")
+        .default("127.0.0.1:8080");
+    HARFANGLAB_INCIDENTS_WEBHOOK_PATH => plain(OUR_SECTION, "webhook_path",
+        "a path that begins with /, of letters, digits and -._~/ only")
+        .default("/webhooks/harfanglab");
+    HARFANGLAB_INCIDENTS_WEBHOOK_AUTH => list(OUR_SECTION, "webhook_auth",
+        "some of header, hmac, standard-webhooks")
+        .default("header");
+    HARFANGLAB_INCIDENTS_WEBHOOK_SECRET =>
+        OptionSpec::new(Kind::SecretList, OUR_SECTION, "webhook_secret",
+        "one or more secrets of at least 16 bytes, separated by commas");
+    HARFANGLAB_INCIDENTS_WEBHOOK_HEADER => plain(OUR_SECTION, "webhook_header",
+        "the name of an HTTP header")
+        .default("Authorization");
+    HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER => plain(OUR_SECTION, "webhook_hmac_header",
+        "the name of an HTTP header");
+    HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING => plain(OUR_SECTION, "webhook_hmac_encoding",
+        "hex or base64")
+        .default("hex");
+    HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX => plain(OUR_SECTION, "webhook_hmac_prefix",
+        "what stands before the signature in its header")
+        .default("sha256=");
+    HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE => plain(OUR_SECTION, "webhook_tolerance",
+        "an ISO-8601 duration from PT1S to P1D")
+        .default("PT5M");
+    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY => plain(OUR_SECTION, "webhook_max_body",
+        "a size from 1KiB to 1GiB: bytes, or a number followed by KiB, MiB or GiB")
+        .default("10MiB");
+    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT => plain(OUR_SECTION, "webhook_max_in_flight",
+        "a whole number from 1 to 100000")
+        .default("512");
+
+    HARFANGLAB_INCIDENTS_JOURNAL_URL => plain(OUR_SECTION, "journal_url",
+        "sqlite: followed by the path of a file")
+        .default("sqlite:harfanglab-incidents.db");
+    HARFANGLAB_INCIDENTS_JOURNAL_QUEUE => plain(OUR_SECTION, "journal_queue",
+        "a whole number from 1 to 1000000")
+        .default("4096");
+    HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN => plain(OUR_SECTION, "management_listen",
+        "an address and port such as 127.0.0.1:9090")
+        .default("127.0.0.1:9090");
+
+    HARFANGLAB_INCIDENTS_INCIDENT_NAME => plain(OUR_SECTION, "incident_name",
+        "title or message");
+    HARFANGLAB_INCIDENTS_ALERT_MATURITIES => list(OUR_SECTION, "alert_maturities",
+        "some of stable, testing, experimental")
+        .default("stable");
+    HARFANGLAB_INCIDENTS_SWEEP_OVERLAP => plain(OUR_SECTION, "sweep_overlap",
+        "an ISO-8601 duration from PT0S to P30D")
+        .default("PT15M");
+    HARFANGLAB_INCIDENTS_API_RATE => plain(OUR_SECTION, "api_rate",
+        "a whole number from 1 to 10000: requests a second")
+        .default("20");
+    HARFANGLAB_INCIDENTS_API_CONCURRENCY => plain(OUR_SECTION, "api_concurrency",
+        "a whole number from 1 to 1000")
+        .default("8");
+    HARFANGLAB_INCIDENTS_API_TIMEOUT => plain(OUR_SECTION, "api_timeout",
+        "an ISO-8601 duration from PT1S to PT1H")
+        .default("PT30S");
+
+    HARFANGLAB_INCIDENTS_CONCURRENCY => plain(OUR_SECTION, "concurrency",
+        "a whole number from 1 to 1000")
+        .default("16");
+    HARFANGLAB_INCIDENTS_BATCH => plain(OUR_SECTION, "batch",
+        "a whole number from 1 to 10000")
+        .default("100");
+    HARFANGLAB_INCIDENTS_LEASE => plain(OUR_SECTION, "lease",
+        "an ISO-8601 duration from PT1S to P1D")
+        .default("PT5M");
+    HARFANGLAB_INCIDENTS_RETRY_MAX => plain(OUR_SECTION, "retry_max",
+        "an ISO-8601 duration from PT1S to P1D")
+        .default("PT10M");
+}

@@ -1,0 +1,262 @@
+//! The typed settings every other room takes. Plain data: where a value came from and what is
+//! wrong with it is the loader's business.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use url::Url;
+
+/// Everything the service can be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `opencti:`; `None` only for `demo`, which has no platform.
+    pub opencti: Option<OpenCtiSettings>,
+    /// `connector:`.
+    pub connector: ConnectorSettings,
+    /// `mq:`: overrides of the broker connection that registration answers.
+    pub mq: MqOverrides,
+    /// The console's REST API.
+    pub harfanglab: HarfangLabSettings,
+    /// What is imported and how it is named, marked and scored.
+    pub import: ImportSettings,
+    /// The endpoint that HarfangLab posts to.
+    pub webhook: WebhookSettings,
+    /// The durable store.
+    pub journal: JournalSettings,
+    /// Concurrency and retries between journal and OpenCTI.
+    pub pipeline: PipelineSettings,
+    /// `HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN`: health and metrics; loopback by default.
+    pub management_listen: SocketAddr,
+}
+
+/// How the certificate of a remote server is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsVerification {
+    /// By the system's certificate authorities.
+    System,
+    /// By these certificate authorities (PEM file) and the system's.
+    CaFile(PathBuf),
+    /// By these certificate authorities (PEM text) and the system's.
+    CaPem(String),
+    /// Not at all.
+    Off,
+}
+
+/// `opencti:` / `OPENCTI_*`.
+#[derive(Debug, Clone)]
+pub struct OpenCtiSettings {
+    /// `OPENCTI_URL`, with any base path, without `/graphql`.
+    pub url: Url,
+    /// `OPENCTI_TOKEN`.
+    pub token: SecretString,
+    /// `OPENCTI_SSL_VERIFY`: ours is on by default, the peer's was off.
+    pub tls: TlsVerification,
+    /// `OPENCTI_CUSTOM_HEADERS`, as `name:value;name2:value2`.
+    pub custom_headers: Vec<(String, SecretString)>,
+}
+
+/// `connector:` / `CONNECTOR_*`.
+#[derive(Debug, Clone)]
+pub struct ConnectorSettings {
+    /// `CONNECTOR_ID`.
+    pub id: String,
+    /// `CONNECTOR_NAME`: also the author of every object.
+    pub name: String,
+    /// `CONNECTOR_SCOPE`, split on commas and trimmed.
+    pub scope: Vec<String>,
+    /// `CONNECTOR_LOG_LEVEL` as a tracing level name (`error`, `warn`, `info`, `debug`).
+    pub log_level: String,
+    /// `OPENCTI_JSON_LOGGING`.
+    pub json_logging: bool,
+    /// `CONNECTOR_DURATION_PERIOD`: time between two sweeps. Zero: one sweep, then stop, as
+    /// `run_and_terminate`.
+    pub duration_period: Duration,
+    /// `CONNECTOR_RUN_AND_TERMINATE`.
+    pub run_and_terminate: bool,
+    /// `CONNECTOR_QUEUE_THRESHOLD` in megabytes (10^6 bytes).
+    pub queue_threshold_mb: f64,
+    /// `CONNECTOR_SEND_TO_QUEUE`.
+    pub send_to_queue: bool,
+    /// `CONNECTOR_SEND_TO_DIRECTORY…`; `None` when off.
+    pub directory: Option<DirectorySettings>,
+}
+
+impl ConnectorSettings {
+    /// Whether the service sweeps once, delivers what it found, and ends.
+    pub fn runs_once(&self) -> bool {
+        self.run_and_terminate || self.duration_period.is_zero()
+    }
+}
+
+/// `CONNECTOR_SEND_TO_DIRECTORY_PATH` and `…_RETENTION`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectorySettings {
+    /// Where the files go.
+    pub path: PathBuf,
+    /// Files of ours older than this many days are removed; zero keeps them.
+    pub retention_days: u32,
+}
+
+/// `mq:` / `MQ_*`: each field overrides what registration answers.
+#[derive(Debug, Clone, Default)]
+pub struct MqOverrides {
+    /// `MQ_HOST`.
+    pub host: Option<String>,
+    /// `MQ_PORT`.
+    pub port: Option<u16>,
+    /// `MQ_VHOST`.
+    pub vhost: Option<String>,
+    /// `MQ_USE_SSL`.
+    pub use_ssl: Option<bool>,
+    /// `MQ_USER`.
+    pub user: Option<String>,
+    /// `MQ_PASS`.
+    pub pass: Option<SecretString>,
+    /// `MQ_USE_SSL_CA`: PEM text or path.
+    pub ssl_ca: Option<String>,
+    /// `MQ_USE_SSL_CERT`: PEM text or path.
+    pub ssl_cert: Option<String>,
+    /// `MQ_USE_SSL_KEY`: PEM text or path.
+    pub ssl_key: Option<SecretString>,
+}
+
+/// The console: `HARFANGLAB_INCIDENTS_URL`, `…_TOKEN`, `…_SSL_VERIFY` and our limits.
+#[derive(Debug, Clone)]
+pub struct HarfangLabSettings {
+    /// Base URL, port and base path kept, no trailing slash needed.
+    pub url: Url,
+    /// API token, without any `Token ` prefix.
+    pub token: SecretString,
+    /// Certificate check.
+    pub tls: TlsVerification,
+    /// Most requests a second (`…_API_RATE`).
+    pub requests_per_second: u32,
+    /// Most requests at once (`…_API_CONCURRENCY`).
+    pub concurrency: usize,
+    /// Longest a single request may take (`…_API_TIMEOUT`).
+    pub request_timeout: Duration,
+}
+
+/// What is imported, and with which name, marking and score.
+#[derive(Debug, Clone)]
+pub struct ImportSettings {
+    /// `…_IMPORT_THREATS`.
+    pub threats: bool,
+    /// The operator's filter, applied once, after the journal.
+    pub filter: AlertFilter,
+    /// `…_DEFAULT_MARKING`.
+    pub marking: Marking,
+    /// `…_DEFAULT_SCORE`, 0–100.
+    pub score: Option<u8>,
+    /// `…_IMPORT_START_DATE`: where the first sweep begins.
+    pub start: DateTime<Utc>,
+    /// `…_INCIDENT_NAME`; `None`: the journal's remembered choice, else title.
+    pub naming: Option<IncidentNaming>,
+    /// `…_SWEEP_OVERLAP`: how far before its cursor a sweep begins.
+    pub overlap: Duration,
+}
+
+/// Which alerts are imported. An empty list lets everything through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlertFilter {
+    /// `…_ALERT_STATUSES` in lower case.
+    pub statuses: Vec<String>,
+    /// `…_ALERT_TYPES` in lower case.
+    pub types: Vec<String>,
+    /// `…_ALERT_MATURITIES` in lower case; an alert that names no maturity passes.
+    pub maturities: Vec<String>,
+}
+
+/// A TLP marking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marking {
+    /// `TLP:CLEAR` (also read from `TLP:WHITE`).
+    Clear,
+    /// `TLP:GREEN`.
+    Green,
+    /// `TLP:AMBER`.
+    Amber,
+    /// `TLP:AMBER+STRICT`.
+    AmberStrict,
+    /// `TLP:RED`.
+    Red,
+}
+
+/// How incidents are named (`…_INCIDENT_NAME`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncidentNaming {
+    /// `<rule or IOC> on <host>`.
+    Title,
+    /// `<whole message> on <host>`, as the Python connector did.
+    Message,
+}
+
+/// The endpoint.
+#[derive(Debug, Clone)]
+pub struct WebhookSettings {
+    /// `…_LISTEN`.
+    pub listen: SocketAddr,
+    /// `…_WEBHOOK_PATH`.
+    pub path: String,
+    /// `…_WEBHOOK_AUTH`: any one of these that verifies lets a delivery in.
+    pub schemes: Vec<WebhookScheme>,
+    /// `…_WEBHOOK_SECRET`: several are valid at once; none keeps the endpoint closed.
+    pub secrets: Vec<SecretString>,
+    /// `…_WEBHOOK_HEADER`: header of the static secret, and of the HMAC unless `hmac_header` is set.
+    pub header: String,
+    /// `…_WEBHOOK_HMAC_HEADER`.
+    pub hmac_header: Option<String>,
+    /// `…_WEBHOOK_HMAC_ENCODING`.
+    pub hmac_encoding: HmacEncoding,
+    /// `…_WEBHOOK_HMAC_PREFIX`: removed from the header's value when it is there.
+    pub hmac_prefix: String,
+    /// `…_WEBHOOK_TOLERANCE`: how old or how far ahead a signed timestamp may be.
+    pub tolerance: Duration,
+    /// `…_WEBHOOK_MAX_BODY`: bytes.
+    pub max_body_bytes: usize,
+    /// `…_WEBHOOK_MAX_IN_FLIGHT`: requests at once; above it 429.
+    pub max_in_flight: usize,
+}
+
+/// How a delivery proves where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookScheme {
+    /// A static secret in a header, compared verbatim.
+    Header,
+    /// HMAC-SHA256 over the raw body.
+    Hmac,
+    /// Standard Webhooks 1.0.0.
+    StandardWebhooks,
+}
+
+/// How an HMAC is written in its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HmacEncoding {
+    /// Hexadecimal, either case.
+    Hex,
+    /// Standard base64 with padding.
+    Base64,
+}
+
+/// The durable store.
+#[derive(Debug, Clone)]
+pub struct JournalSettings {
+    /// `…_JOURNAL_URL`: `sqlite:<path>`.
+    pub url: String,
+    /// `…_JOURNAL_QUEUE`: deliveries that may wait for a commit at once; above it 503.
+    pub queue: usize,
+}
+
+/// Between journal and OpenCTI.
+#[derive(Debug, Clone)]
+pub struct PipelineSettings {
+    /// `…_CONCURRENCY`: alerts enriched and converted at once.
+    pub concurrency: usize,
+    /// `…_BATCH`: events claimed, and delivered as one work, at once.
+    pub batch: usize,
+    /// `…_LEASE`: after this long an unfinished claim is given to another worker.
+    pub lease: Duration,
+    /// `…_RETRY_MAX`: longest wait between two tries of one event.
+    pub retry_max: Duration,
+}

@@ -1,0 +1,286 @@
+//! The loader from outside: environment and `config.yml` in, settings or faults out.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use harfanglab_incidents::config::{
+    Faults, IncidentNaming, Loaded, Marking, REFERENCE, Settings, Source, TlsVerification,
+    WebhookScheme, load, locate,
+};
+use secrecy::ExposeSecret;
+
+/// What a compose file of the Python connector sets, and nothing else.
+pub(crate) const PEER: [(&str, &str); 16] = [
+    ("OPENCTI_URL", "http://opencti:8080/"),
+    ("OPENCTI_TOKEN", "d8d8e2b6-opencti-token"),
+    ("CONNECTOR_ID", "0b3cf0a8-7a5c-4a0f-9d4f-0d6b6f1f7c11"),
+    ("CONNECTOR_NAME", "HarfangLab EDR"),
+    ("CONNECTOR_SCOPE", "harfanglab, edr"),
+    ("CONNECTOR_DURATION_PERIOD", "PT10M"),
+    ("CONNECTOR_RUN_AND_TERMINATE", "true"),
+    ("HARFANGLAB_INCIDENTS_URL", "https://edr.example.org:8443"),
+    ("HARFANGLAB_INCIDENTS_SSL_VERIFY", "False"),
+    ("HARFANGLAB_INCIDENTS_TOKEN", "console-token-0123456789"),
+    ("HARFANGLAB_INCIDENTS_IMPORT_THREATS", "yes"),
+    ("HARFANGLAB_INCIDENTS_ALERT_STATUSES", "new, investigating"),
+    ("HARFANGLAB_INCIDENTS_ALERT_TYPES", "YARA, sigma ,ioc,"),
+    ("HARFANGLAB_INCIDENTS_DEFAULT_MARKING", "TLP:WHITE"),
+    ("HARFANGLAB_INCIDENTS_DEFAULT_SCORE", "50"),
+    ("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "P30D"),
+];
+
+pub(crate) fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_790_000_000, 0).expect("within range")
+}
+
+pub(crate) fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The peer's environment with `changes` on top; an empty value takes a variable away.
+pub(crate) fn load_with(changes: &[(&str, &str)]) -> Result<Loaded, Faults> {
+    let mut all = environment(&PEER);
+    all.extend(environment(changes));
+    load(&all, None, now())
+}
+
+pub(crate) fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, text).expect("a fresh folder takes files");
+    path
+}
+
+#[test]
+fn the_environment_of_the_python_connector_is_enough_and_keeps_its_meaning() {
+    let Loaded { settings, warnings, .. } = load_with(&[]).unwrap();
+    let opencti = settings.opencti.unwrap();
+    assert_eq!(opencti.url.as_str(), "http://opencti:8080/");
+    assert_eq!(opencti.tls, TlsVerification::System, "certificates are checked by default");
+    assert_eq!(settings.connector.name, "HarfangLab EDR");
+    assert_eq!(settings.connector.scope, ["harfanglab", "edr"]);
+    assert_eq!(settings.connector.duration_period, Duration::from_mins(10));
+    assert!(settings.connector.run_and_terminate);
+    assert_eq!(settings.harfanglab.url.as_str(), "https://edr.example.org:8443/");
+    assert_eq!(settings.harfanglab.tls, TlsVerification::Off);
+    let import = settings.import;
+    assert!(import.threats);
+    assert_eq!(import.filter.statuses, ["new", "investigating"]);
+    assert_eq!(import.filter.types, ["yara", "sigma", "ioc"]);
+    assert_eq!(import.marking, Marking::Clear);
+    assert_eq!(import.score, Some(50));
+    assert_eq!(import.start, now() - chrono::Duration::days(30));
+    // What the Python connector knows nothing of.
+    assert_eq!(import.naming, None);
+    assert_eq!(import.filter.maturities, ["stable"]);
+    assert!(settings.webhook.secrets.is_empty(), "the endpoint stays closed");
+    assert_eq!(settings.journal.url, "sqlite:harfanglab-incidents.db");
+    assert_eq!(settings.webhook.max_body_bytes, 10 << 20);
+    assert!(warnings.iter().any(|warning| warning.contains("SSL_VERIFY is off")), "{warnings:?}");
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_both_names_and_what_to_do() {
+    let faults = load_with(&[
+        ("OPENCTI_URL", ""),
+        ("OPENCTI_TOKEN", "ChangeMe"),
+        ("CONNECTOR_DURATION_PERIOD", "5 minutes"),
+        ("CONNECTOR_RUN_AND_TERMINATE", "maybe"),
+        ("HARFANGLAB_INCIDENTS_ALERT_STATUSES", "new,investigatin,open"),
+        ("HARFANGLAB_INCIDENTS_DEFAULT_SCORE", "150"),
+        ("HARFANGLAB_INCIDENTS_DEFAULT_MARKING", "TLP:PURPLE"),
+        ("HARFANGLAB_INCIDENTS_WEBHOOK_AUTH", "header,hmca"),
+        ("HARFANGLAB_INCIDENTS_WEBHOOK_PATH", "hooks"),
+        ("HARFANGLAB_INCIDENTS_JOURNAL_URL", "postgres://journal:pg-password@db/journal"),
+        ("HARFANGLAB_INCIDENTS_LISTEN", "127.0.0.1:9090"),
+        ("HARFANGLAB_INCIDENTS_SSL_VERIFY", "/no/such/authority.pem"),
+        ("CONNECTOR_SEND_TO_DIRECTORY", "true"),
+        ("MQ_PORT", "tcp://10.0.0.1:5672"),
+    ])
+    .unwrap_err();
+    let text = faults.to_string();
+    for part in [
+        "OPENCTI_URL (opencti.url in config.yml) is missing: set it to the base URL",
+        "OPENCTI_TOKEN (opencti.token in config.yml) is a secret that is not shown (environment), \
+         which is still the placeholder ChangeMe: expected the API token",
+        "\"5 minutes\" (environment), which is not an ISO-8601 duration",
+        "\"maybe\" (environment), which is neither true nor false",
+        "\"investigatin\" (environment), which is not one of new, investigating, ",
+        "(did you mean investigating?)",
+        "\"open\" (environment)",
+        "\"150\" (environment), which is not a whole number from 0 to 100",
+        "TLP:PURPLE",
+        "(did you mean hmac?)",
+        "(harfanglab_incidents.webhook_path in config.yml) is \"hooks\"",
+        "which is PostgreSQL, which a later version will support",
+        "/no/such/authority.pem",
+        "CONNECTOR_SEND_TO_DIRECTORY_PATH (connector.send_to_directory_path in config.yml) is",
+        "MQ_PORT",
+        "is 127.0.0.1:9090, as is HARFANGLAB_INCIDENTS_LISTEN: give the two different ports",
+        "config reference",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    assert_eq!(faults.as_slice().len(), 15, "{text}");
+    assert!(!text.contains("pg-password"), "{text}");
+}
+
+#[test]
+fn options_that_would_send_data_elsewhere_are_refused_and_idle_ones_accepted() {
+    let faults = load_with(&[
+        ("CONNECTOR_TYPE", "INTERNAL_ENRICHMENT"),
+        ("CONNECTOR_QUEUE_PROTOCOL", "api"),
+        ("QUEUE_PROTOCOL", "api"),
+        ("CONNECTOR_SEND_TO_S3", "True"),
+        ("CONNECTOR_VALIDATE_BEFORE_IMPORT", "true"),
+        ("CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT", "yes"),
+    ])
+    .unwrap_err();
+    assert_eq!(faults.as_slice().len(), 6, "{faults}");
+
+    let loaded = load_with(&[
+        ("CONNECTOR_TYPE", "EXTERNAL_IMPORT"),
+        ("CONNECTOR_QUEUE_PROTOCOL", "AMQP"),
+        ("CONNECTOR_SEND_TO_S3", "no"),
+        ("CONNECTOR_EXPOSE_METRICS", "true"),
+        ("CONNECTOR_LISTEN_PROTOCOL", "API"),
+        ("CONNECTOR_LIVE_STREAM_ID", "live"),
+        ("S3_SECRET_KEY", "s3-secret"),
+        ("CONNECTOR_CONFIDENCE_LEVEL", "80"),
+    ])
+    .unwrap();
+    let metrics = loaded.warnings.iter().filter(|warning| warning.contains("MANAGEMENT_LISTEN"));
+    assert_eq!(metrics.count(), 1, "{:?}", loaded.warnings);
+    assert!(
+        load_with(&[("CONNECTOR_SEND_TO_QUEUE", "false"), ("CONNECTOR_SEND_TO_DIRECTORY", "off"),])
+            .unwrap_err()
+            .to_string()
+            .contains("nothing would be delivered")
+    );
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_defaults_and_sources_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(
+        directory.path(),
+        "config.yml",
+        "opencti:\n  url: https://file.example.org/base\n  token: file-token\n  colour: red\n\
+         connector:\n  id: 0042\n  name: From the file\nother:\n  a: b\n\
+         harfanglab_incidents:\n  url: https://edr.example.org\n  token: Token file-console-token\n\
+         \x20 alert_types: [Sigma, yara]\n  webhook_auth: standard-webhooks\n  incident_name:\n",
+    );
+    let environment = environment(&[
+        ("CONNECTOR_NAME", "From the environment"),
+        ("CONNECTOR_SCOPE", " , "),
+        ("PATH", "/usr/bin"),
+        ("HARFANGLAB_INCIDENTS_SERVICE_HOST", "10.0.0.1"),
+        ("HARFANGLAB_INCIDENTS_PORT", "tcp://10.0.0.1:8080"),
+    ]);
+    let loaded = load(&environment, Some(&file), now()).unwrap();
+    let settings = &loaded.settings;
+    assert_eq!(settings.connector.name, "From the environment");
+    assert_eq!(settings.connector.id, "0042", "spelt as in the file");
+    assert_eq!(settings.connector.scope, ["harfanglab"], "empty is default");
+    assert_eq!(settings.import.filter.types, ["sigma", "yara"]);
+    assert_eq!(settings.webhook.schemes, [WebhookScheme::StandardWebhooks]);
+    assert_eq!(settings.harfanglab.token.expose_secret(), "file-console-token");
+
+    let source = |variable| loaded.effective.get(variable).map(|value| value.source.clone());
+    assert_eq!(source("CONNECTOR_NAME"), Some(Source::Environment));
+    assert_eq!(source("CONNECTOR_ID"), Some(Source::ConfigFile(file)));
+    assert_eq!(source("CONNECTOR_SCOPE"), Some(Source::Default));
+    let warnings = loaded.warnings.join("\n");
+    assert!(warnings.contains("opencti.colour is not known"), "{warnings}");
+    assert!(warnings.contains("section other is not known"), "{warnings}");
+}
+
+#[test]
+fn unknown_names_of_ours_are_faults_that_suggest_the_nearest_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = write(
+        directory.path(),
+        "config.yml",
+        "harfanglab_incidents:\n  allert_types: yara\n  nonsense: 1\nharfanglab_incident:\n  a: b\n",
+    );
+    let mut environment = environment(&PEER);
+    environment.insert("HARFANGLAB_INCIDENTS_WEBHOOK_SECERT".into(), "s3cret-s3cret-s3cret".into());
+    environment.insert("HARFANGLAB_INCIDENTS_URL_FILE".into(), "/run/url".into());
+    let text = load(&environment, Some(&file), now()).unwrap_err().to_string();
+    for part in [
+        "harfanglab_incidents.allert_types is not known: did you mean alert_types?",
+        "harfanglab_incidents.nonsense is not known: remove it",
+        "section harfanglab_incident is not known: did you mean harfanglab_incidents?",
+        "WEBHOOK_SECERT is not known: did you mean HARFANGLAB_INCIDENTS_WEBHOOK_SECRET?",
+        "HARFANGLAB_INCIDENTS_URL_FILE is not known",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    assert!(!text.contains("s3cret"), "{text}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_fault_and_quotes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let broken = write(directory.path(), "config.yml", "opencti:\n  token: abc: s3cret\n");
+    for path in [broken, directory.path().join("absent.yml")] {
+        let faults = load(&BTreeMap::new(), Some(&path), now()).unwrap_err();
+        let text = faults.to_string();
+        assert_eq!(faults.as_slice().len(), 1, "{text}");
+        assert!(text.contains(path.to_str().unwrap()) && !text.contains("s3cret"), "{text}");
+    }
+}
+
+#[test]
+fn the_reference_loads_once_its_placeholders_are_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let untouched = write(directory.path(), "untouched.yml", REFERENCE);
+    let faults = load(&BTreeMap::new(), Some(&untouched), now()).unwrap_err();
+    assert_eq!(faults.as_slice().len(), 3, "both tokens and the id: {faults}");
+
+    let filled = REFERENCE.replace("ChangeMe", "0123456789-token");
+    let filled = write(directory.path(), "config.yml", &filled);
+    let loaded = load(&BTreeMap::new(), Some(&filled), now()).unwrap();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    assert_eq!(loaded.settings.connector.queue_threshold_mb.to_string(), "500");
+
+    // What `config` prints is itself a configuration with the same values.
+    let printed = write(directory.path(), "printed.yml", &loaded.effective.to_string());
+    let again = load(&BTreeMap::new(), Some(&printed), now()).unwrap();
+    let values = |loaded: &Loaded| {
+        let values = loaded.effective.values().iter();
+        values.map(|value| (value.variable, value.value.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&loaded), values(&again));
+}
+
+#[test]
+fn the_file_is_where_the_command_line_says_else_the_environment_else_beside_us() {
+    let directory = tempfile::tempdir().unwrap();
+    let named = environment(&[("HARFANGLAB_INCIDENTS_CONFIG", "/etc/hi.yml")]);
+    let flag = Path::new("/flag.yml");
+    let here = directory.path();
+    assert_eq!(locate(Some(flag), &named, here).as_deref(), Some(flag));
+    assert_eq!(locate(None, &named, here).as_deref(), Some(Path::new("/etc/hi.yml")));
+    assert_eq!(locate(None, &BTreeMap::new(), here), None);
+    let usual = write(here, "config.yml", "");
+    assert_eq!(locate(None, &BTreeMap::new(), here), Some(usual));
+}
+
+#[test]
+fn a_service_without_platform_gets_the_defaults() {
+    let console = load_with(&[]).unwrap().settings.harfanglab;
+    let url = console.url.clone();
+    let settings = Settings::embedded("sqlite:/tmp/demo.db".into(), "/tmp/bundles".into(), console);
+    assert!(settings.opencti.is_none() && !settings.connector.send_to_queue);
+    assert_eq!(settings.harfanglab.url, url);
+    assert_eq!(settings.journal.url, "sqlite:/tmp/demo.db");
+    let directory = settings.connector.directory.unwrap();
+    assert_eq!((directory.path, directory.retention_days), ("/tmp/bundles".into(), 0));
+    assert_eq!(settings.import.naming, None::<IncidentNaming>);
+    assert_eq!((settings.webhook.listen.port(), settings.management_listen.port()), (0, 0));
+}

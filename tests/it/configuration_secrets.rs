@@ -1,0 +1,79 @@
+//! Secrets and certificates in the configuration: where they may come from, and that nothing shows
+//! them.
+
+use harfanglab_incidents::config::{TlsVerification, load};
+use secrecy::ExposeSecret;
+
+use crate::configuration::{PEER, environment, load_with, now, write};
+
+#[test]
+fn secrets_are_read_from_files_and_never_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = write(directory.path(), "token", "token-in-a-file\n");
+    let yml = write(
+        directory.path(),
+        "config.yml",
+        &format!("harfanglab_incidents:\n  webhook_secret_file: {}\n", token.display()),
+    );
+    let named = token.to_str().unwrap();
+    let mut all = environment(&PEER);
+    all.extend(environment(&[
+        ("OPENCTI_TOKEN", ""),
+        ("OPENCTI_TOKEN_FILE", named),
+        ("OPENCTI_CUSTOM_HEADERS", "X-Proxy: proxy-secret ; X-Other:b:c;"),
+        ("MQ_PASS", "  mq-secret "),
+    ]));
+    let loaded = load(&all, Some(&yml), now()).unwrap();
+    let settings = &loaded.settings;
+    let opencti = settings.opencti.as_ref().unwrap();
+    assert_eq!(opencti.token.expose_secret(), "token-in-a-file");
+    assert_eq!(opencti.custom_headers[0].1.expose_secret(), "proxy-secret");
+    assert_eq!(opencti.custom_headers[1].1.expose_secret(), "b:c");
+    assert_eq!(settings.webhook.secrets[0].expose_secret(), "token-in-a-file");
+    assert_eq!(settings.mq.pass.as_ref().unwrap().expose_secret(), "  mq-secret ");
+    assert!(loaded.warnings.iter().any(|warning| warning.contains("shorter than 16 bytes")));
+
+    let shown = format!("{loaded:?} {:#?} {}", settings, loaded.effective);
+    for secret in ["token-in-a-file", "proxy-secret", "mq-secret", "console-token"] {
+        assert!(!shown.contains(secret), "{secret} is shown");
+    }
+    assert!(shown.contains(named), "the file is named");
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_is_a_fault_that_does_not_show_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = write(directory.path(), "token", "token-in-a-file\n");
+    let empty = write(directory.path(), "empty", "\n");
+    let named = token.to_str().unwrap();
+    let twice = load_with(&[("OPENCTI_TOKEN_FILE", named)]).unwrap_err().to_string();
+    assert!(twice.contains("OPENCTI_TOKEN") && twice.contains("given twice"), "{twice}");
+    for path in [empty.to_str().unwrap(), "/no/such/file"] {
+        let changes = [("OPENCTI_TOKEN", ""), ("OPENCTI_TOKEN_FILE", path)];
+        let text = load_with(&changes).unwrap_err().to_string();
+        assert!(text.contains(path) && !text.contains("is missing"), "{text}");
+    }
+    let text = load_with(&[
+        ("OPENCTI_URL", "https://admin:url-password@opencti.example.org"),
+        ("OPENCTI_TOKEN", "two\nlines-of-token"),
+    ])
+    .unwrap_err()
+    .to_string();
+    assert!(!text.contains("url-password") && !text.contains("lines-of-token"), "{text}");
+}
+
+#[test]
+fn certificate_authorities_are_taken_as_a_path_or_as_text() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = write(directory.path(), "ca.pem", "-----BEGIN CERTIFICATE-----\n");
+    let path = authority.to_str().unwrap();
+    let tls = |changes: &[(&str, &str)]| load_with(changes).unwrap().settings.opencti.unwrap().tls;
+    let file = TlsVerification::CaFile(authority.clone());
+    assert_eq!(tls(&[("OPENCTI_SSL_VERIFY", path)]), file);
+    assert_eq!(tls(&[("HTTPS_CA_CERTIFICATES", path)]), file);
+    assert_eq!(tls(&[("HTTPS_CA_CERTIFICATES", path), ("OPENCTI_SSL_VERIFY", "false")]), file);
+    let text = "-----BEGIN CERTIFICATE-----\nMIIB";
+    let loaded = load_with(&[("HTTPS_CA_CERTIFICATES", text)]).unwrap();
+    assert_eq!(loaded.settings.opencti.unwrap().tls, TlsVerification::CaPem(text.to_owned()));
+    assert!(!loaded.effective.to_string().contains("MIIB"));
+}
