@@ -7,4 +7,5 @@
 pub mod alert;
 pub mod clock;
 pub mod config;
+pub mod convert;
 pub mod stix;

@@ -6,4 +6,5 @@ mod support;
 
 mod configuration;
 mod configuration_secrets;
+mod conversion;
 mod ids;

@@ -1,0 +1,64 @@
+//! The dates of an incident, from whichever dates the alert has.
+
+use chrono::{DateTime, Timelike as _, Utc};
+
+use super::{Known, draft::Draft};
+use crate::{
+    alert::Alert,
+    stix::time::{Timestamp, is_writable},
+};
+
+/// The dates of an incident and its sighting, each in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moments {
+    /// Creation date: frozen the first time the alert is seen.
+    pub(super) created: Timestamp,
+    /// Last change, not before `created`.
+    pub(super) modified: Timestamp,
+    /// First event.
+    pub(super) first_seen: Timestamp,
+    /// Last event, not before `first_seen`.
+    pub(super) last_seen: Timestamp,
+    /// When the rule matched: start of the sighting.
+    pub(super) sighted: Timestamp,
+}
+
+pub(super) fn moments(alert: &Alert, known: &Known, draft: &mut Draft) -> Moments {
+    for unreadable in &alert.unreadable_dates {
+        draft.leave_out("date", unreadable.clone());
+    }
+    let mut usable = |date| usable(date, draft);
+    let alert_time = usable(alert.alert_time);
+    let detection_time = usable(alert.detection_time);
+    let timestamp = usable(alert.timestamp);
+    let event_time = usable(alert.event_time);
+    let last_update = usable(alert.last_update);
+    let own = alert_time.or(detection_time).or(timestamp);
+    if own.is_none() {
+        draft.leave_out("date", "the alert says no time of its own: the time of receipt is used");
+    }
+    let frozen = known.identity.as_ref().map(|identity| identity.created);
+    let created = frozen.or(own).unwrap_or(known.received_at);
+    let events = [event_time, alert_time];
+    let first_seen = events.into_iter().flatten().min().unwrap_or(created);
+    let last_seen = last_update.or(events.into_iter().flatten().max()).unwrap_or(created);
+    Moments {
+        created: Timestamp(created),
+        modified: Timestamp(last_update.unwrap_or(created).max(created)),
+        first_seen: Timestamp(first_seen),
+        last_seen: Timestamp(last_seen.max(first_seen)),
+        sighted: Timestamp(alert_time.unwrap_or(created)),
+    }
+}
+
+/// A date that STIX can write, else `None` and a word about it. Microseconds are what the ids of
+/// incidents keep; a leap second, which the platform cannot read, becomes the one before it.
+pub(super) fn usable(date: Option<DateTime<Utc>>, draft: &mut Draft) -> Option<DateTime<Utc>> {
+    let date = date?;
+    if !is_writable(date) {
+        draft.leave_out("date", format!("{date} is not a year of four digits"));
+        return None;
+    }
+    let nanoseconds = date.nanosecond() % 1_000_000_000;
+    date.with_nanosecond(nanoseconds - nanoseconds % 1_000)
+}

@@ -1,0 +1,133 @@
+//! The bundle while it is being filled: signs each object with author and marking, remembers what
+//! was seen beside the incident, and what was left out.
+
+use super::{ConvertSettings, LeftOut};
+use crate::{
+    config::Marking,
+    stix::{
+        Bundle, BundleBuilder, Object, Provenance,
+        object::{
+            Identity, IdentityClass, MarkingDefinition, Observable, Relationship, SHARED_SINCE,
+            unsigned,
+        },
+        time::Timestamp,
+    },
+};
+
+/// A bundle that begins with author and marking.
+pub(super) struct Draft {
+    bundle: BundleBuilder,
+    provenance: Provenance,
+    observable_ids: Vec<String>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Draft {
+    pub(super) fn new(settings: &ConvertSettings) -> Self {
+        let author = Identity {
+            name: settings.author.clone(),
+            identity_class: IdentityClass::Organization,
+            description: None,
+            created: Timestamp(SHARED_SINCE),
+            modified: Timestamp(SHARED_SINCE),
+        };
+        let marking = MarkingDefinition::tlp(marking_name(settings.marking));
+        let provenance = Provenance { author_id: author.id(), marking_id: marking.id() };
+        let mut bundle = BundleBuilder::default();
+        bundle.add(provenance.sign_author(&author));
+        bundle.add(unsigned(&marking));
+        Self { bundle, provenance, observable_ids: Vec::new(), left_out: Vec::new() }
+    }
+
+    /// Id of the author.
+    pub(super) fn author_id(&self) -> &str {
+        &self.provenance.author_id
+    }
+
+    /// Adds an object and answers its id.
+    pub(super) fn object<T: Object>(&mut self, object: &T) -> String {
+        let id = object.id();
+        self.bundle.add(self.provenance.sign(object));
+        id
+    }
+
+    /// Adds an observable and answers its id; `None` when nothing identifies it.
+    pub(super) fn observable<T: Observable>(&mut self, observable: &T) -> Option<String> {
+        let object = self.provenance.sign_observable(observable)?;
+        let id = object.get("id")?.as_str()?.to_owned();
+        if !self.bundle.contains(&id) {
+            self.observable_ids.push(id.clone());
+        }
+        self.bundle.add(object);
+        Some(id)
+    }
+
+    /// As [`observable`](Self::observable), unless its id is one of `others`.
+    pub(super) fn new_observable<T: Observable>(
+        &mut self,
+        observable: &T,
+        others: &[String],
+    ) -> Option<String> {
+        let object = self.provenance.sign_observable(observable)?;
+        let id = object.get("id")?.as_str()?;
+        if others.iter().any(|other| other == id) {
+            return None;
+        }
+        self.observable(observable)
+    }
+
+    /// Ids of all observables added so far, in their order.
+    pub(super) fn observable_ids(&self) -> Vec<String> {
+        self.observable_ids.clone()
+    }
+
+    /// Relates two objects that outlive this alert.
+    pub(super) fn relate(
+        &mut self,
+        relationship_type: &'static str,
+        source: &str,
+        target: &str,
+        description: Option<&'static str>,
+    ) {
+        let since = Timestamp(SHARED_SINCE);
+        self.relate_since(since, relationship_type, source, target, description);
+    }
+
+    /// Relates two objects, of which one exists since `since` only.
+    pub(super) fn relate_since(
+        &mut self,
+        since: Timestamp,
+        relationship_type: &'static str,
+        source: &str,
+        target: &str,
+        description: Option<&'static str>,
+    ) {
+        self.object(&Relationship {
+            relationship_type,
+            source_ref: source.to_owned(),
+            target_ref: target.to_owned(),
+            description,
+            created: since,
+            modified: since,
+        });
+    }
+
+    /// Notes that something did not qualify.
+    pub(super) fn leave_out(&mut self, what: &'static str, why: impl Into<String>) {
+        self.left_out.push(LeftOut { what, why: why.into() });
+    }
+
+    pub(super) fn finish(self) -> (Bundle, Vec<LeftOut>) {
+        (self.bundle.finish(), self.left_out)
+    }
+}
+
+fn marking_name(marking: Marking) -> &'static str {
+    match marking {
+        Marking::Clear => "TLP:CLEAR",
+        Marking::Green => "TLP:GREEN",
+        Marking::Amber => "TLP:AMBER",
+        Marking::AmberStrict => "TLP:AMBER+STRICT",
+        Marking::Red => "TLP:RED",
+    }
+}

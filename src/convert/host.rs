@@ -1,0 +1,109 @@
+//! The host: its system identity, its host name, its own addresses.
+
+use super::draft::Draft;
+use crate::{
+    alert::Alert,
+    stix::{
+        clean,
+        object::{Hostname, Identity, IdentityClass, IpAddress, SHARED_SINCE},
+        time::Timestamp,
+        valid,
+    },
+};
+
+/// Adds what is known of the alert's host; answers the id of the system.
+pub(super) fn add_host(alert: &Alert, draft: &mut Draft) -> Option<String> {
+    let agent = &alert.agent;
+    let name = agent.hostname.as_deref().map(clean::line).unwrap_or_default();
+    let system_id = add_system(&name, system_description(alert), draft);
+    let hostname_id = add_hostname(&name, system_id.as_deref(), draft);
+    for address in agent.ip_addresses.iter().filter(|address| !address.trim().is_empty()) {
+        let Some(value) = valid::host_address(address) else {
+            draft.leave_out("address", format!("{address} is no address of a host"));
+            continue;
+        };
+        let address_id = draft.observable(&IpAddress { value, x_opencti_score: None });
+        if let (Some(hostname_id), Some(address_id)) = (&hostname_id, address_id) {
+            draft.relate("resolves-to", hostname_id, &address_id, None);
+        }
+    }
+    system_id
+}
+
+/// Adds the system identity of a host and answers its id.
+pub(super) fn add_system(
+    name: &str,
+    description: Option<String>,
+    draft: &mut Draft,
+) -> Option<String> {
+    match name.chars().count() {
+        0 => return None,
+        1 => {
+            draft.leave_out("system", format!("the platform takes no name as short as {name}"));
+            return None;
+        }
+        _ => {}
+    }
+    Some(draft.object(&Identity {
+        name: name.to_owned(),
+        identity_class: IdentityClass::System,
+        description,
+        created: Timestamp(SHARED_SINCE),
+        modified: Timestamp(SHARED_SINCE),
+    }))
+}
+
+/// Adds the host name and relates it to its system; answers its id.
+pub(super) fn add_hostname(
+    name: &str,
+    system_id: Option<&str>,
+    draft: &mut Draft,
+) -> Option<String> {
+    if name.is_empty() {
+        return None;
+    }
+    let Some(value) = valid::hostname(name) else {
+        draft.leave_out("hostname", format!("{name} is not written as a host name"));
+        return None;
+    };
+    let hostname_id = draft.observable(&Hostname { value })?;
+    if let Some(system_id) = system_id {
+        draft.relate("related-to", &hostname_id, system_id, None);
+    }
+    Some(hostname_id)
+}
+
+/// Operating system, domain and groups.
+fn system_description(alert: &Alert) -> Option<String> {
+    let agent = &alert.agent;
+    let system = operating_system(alert);
+    let domain = agent.domain.as_deref().map(clean::line).filter(|domain| !domain.is_empty());
+    let groups: Vec<String> = alert
+        .groups
+        .iter()
+        .filter_map(|group| group.name.as_deref().map(clean::line))
+        .filter(|name| !name.is_empty())
+        .collect();
+    let lines: Vec<String> = [
+        system.map(|system| format!("Operating system: {system}")),
+        domain.map(|domain| format!("Domain: {domain}")),
+        (!groups.is_empty()).then(|| format!("Groups: {}", groups.join(", "))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!lines.is_empty()).then(|| lines.join("\n\n"))
+}
+
+/// Product and version, else the bare type.
+pub(super) fn operating_system(alert: &Alert) -> Option<String> {
+    let agent = &alert.agent;
+    let product = agent.os_product.as_deref().or(agent.os_type.as_deref());
+    let parts: Vec<String> = [product, agent.os_version.as_deref()]
+        .into_iter()
+        .flatten()
+        .map(clean::line)
+        .filter(|part| !part.is_empty())
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
+}

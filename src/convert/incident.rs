@@ -1,0 +1,84 @@
+//! One alert becomes one incident, with everything it shows.
+
+use super::{
+    Conversion, ConvertSettings, IncidentIdentity, Known, dates, description, draft::Draft, file,
+    host, indicator, label, naming, network, process, registry, rule,
+};
+use crate::{
+    alert::{Alert, intelligence::Intelligence},
+    stix::object::Incident,
+};
+
+/// Converts an alert with what is known of its rule: `intelligence` from the console, else what
+/// the alert itself carries.
+pub fn convert_alert(
+    alert: &Alert,
+    intelligence: Option<&Intelligence>,
+    known: &Known,
+    settings: &ConvertSettings,
+) -> Conversion {
+    let carried = if intelligence.is_none() { rule::carried_intelligence(alert) } else { None };
+    let intelligence = intelligence.or(carried.as_ref());
+    let mut draft = Draft::new(settings);
+    let moments = dates::moments(alert, known, &mut draft);
+    let frozen_name = known.identity.as_ref().map(|identity| identity.name.clone());
+    let name = frozen_name.unwrap_or_else(|| naming::incident_name(alert, intelligence, settings));
+
+    let system_id = host::add_host(alert, &mut draft);
+    let files = file::add_files(alert, &mut draft);
+    let image = files.iter().find(|file| file.roles.contains(&"image"));
+    process::add_process(alert, image.map(|image| image.id.as_str()), &mut draft);
+    process::add_other_users(alert, &mut draft);
+    network::add_network(alert, &mut draft);
+    registry::add_registry(alert, &mut draft);
+    let indicator_id = intelligence.and_then(|rule| {
+        indicator::add_indicator(rule, alert, &files, moments, settings, &mut draft)
+    });
+
+    let links = label::alert_links(alert, &settings.console_url);
+    let incident = Incident {
+        created: moments.created,
+        modified: moments.modified,
+        first_seen: moments.first_seen,
+        last_seen: moments.last_seen,
+        severity: severity(alert.level.as_deref()),
+        incident_type: if is_ransomware(&alert.alert_type) { "ransomware" } else { "alert" },
+        source: settings.author.clone(),
+        description: description::description(alert),
+        labels: label::labels(alert),
+        external_references: links.clone(),
+        name: name.clone(),
+    };
+    let root_id = draft.object(&incident);
+    let since = moments.created;
+    if let Some(system_id) = &system_id {
+        draft.relate_since(since, "targets", &root_id, system_id, None);
+    }
+    for observable_id in draft.observable_ids() {
+        draft.relate_since(since, "related-to", &observable_id, &root_id, None);
+    }
+    if let Some(indicator_id) = &indicator_id {
+        draft.relate_since(since, "indicates", indicator_id, &root_id, None);
+        indicator::add_sighting(indicator_id, system_id.as_deref(), moments, links, &mut draft);
+    }
+
+    let identity = IncidentIdentity { name, created: moments.created.0 };
+    let (bundle, left_out) = draft.finish();
+    Conversion { bundle, root_id, identity, left_out }
+}
+
+/// The platform's four severities; it knows no informational one.
+pub(super) fn severity(level: Option<&str>) -> Option<&'static str> {
+    match level?.trim().to_lowercase().as_str() {
+        "informational" | "low" => Some("low"),
+        "medium" => Some("medium"),
+        "high" => Some("high"),
+        "critical" => Some("critical"),
+        _ => None,
+    }
+}
+
+/// `ransom` and its relatives (`ransomguard`).
+pub(super) fn is_ransomware(kind: &str) -> bool {
+    kind.to_lowercase().starts_with("ransom")
+}

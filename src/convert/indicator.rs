@@ -1,0 +1,163 @@
+//! The indicator of the rule that raised the alert, and what it joins: the observables it matched
+//! and where it was sighted.
+
+use super::{
+    ConvertSettings, dates, dates::Moments, draft::Draft, file::SeenFile, ioc, label,
+    rule::sigma_yaml,
+};
+use crate::{
+    alert::{
+        Alert,
+        intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
+    },
+    stix::{
+        clean,
+        object::{ExternalReference, Indicator, PatternType, Sighting},
+        time::Timestamp,
+    },
+};
+
+/// Adds the indicator of `rule` and the observables it matched; answers its id, `None` when the
+/// platform would refuse its pattern.
+pub(super) fn add_indicator(
+    rule: &Intelligence,
+    alert: &Alert,
+    files: &[SeenFile],
+    moments: Moments,
+    settings: &ConvertSettings,
+    draft: &mut Draft,
+) -> Option<String> {
+    let made = match rule {
+        Intelligence::Ioc(ioc) => from_ioc(ioc),
+        Intelligence::Sigma(sigma) => from_sigma(sigma),
+        Intelligence::Yara(yara) => from_yara(yara),
+    };
+    let mut indicator = match made {
+        Ok(indicator) => indicator,
+        Err(why) => {
+            draft.leave_out("indicator", why);
+            return None;
+        }
+    };
+    let (created, modified) = rule_dates(rule);
+    let created = dates::usable(created, draft).map_or(moments.created, Timestamp);
+    let modified = dates::usable(modified, draft).map_or(created, Timestamp).max(created);
+    (indicator.created, indicator.modified, indicator.valid_from) = (created, modified, created);
+    indicator.kill_chain_phases = label::tactics(alert, rule_tags(rule));
+    indicator.x_opencti_score = settings.score;
+    let id = draft.object(&indicator);
+    let matched_ids = match rule {
+        Intelligence::Ioc(ioc) => ioc::add_matched(ioc, files, settings.score, draft),
+        Intelligence::Yara(_) => ioc::add_scored(scanned(files), settings.score, draft),
+        // What a Sigma rule matched is an event; its process is context.
+        Intelligence::Sigma(_) => Vec::new(),
+    };
+    for observable_id in &matched_ids {
+        draft.relate("based-on", &id, observable_id, None);
+    }
+    Some(id)
+}
+
+/// The file a YARA rule matched: the detected one, else the image of the process.
+fn scanned(files: &[SeenFile]) -> Vec<crate::stix::object::File> {
+    let with_role = |role: &str| {
+        let found = files.iter().find(|file| file.roles.contains(&role));
+        found.map(|file| file.object.clone())
+    };
+    ["detected", "scanned", "image"].into_iter().find_map(with_role).into_iter().collect()
+}
+
+fn blank(name: &str, pattern: String, pattern_type: PatternType) -> Indicator {
+    let since = Timestamp(crate::stix::object::SHARED_SINCE);
+    let name = clean::line(name);
+    Indicator {
+        // The platform takes no name of one letter; the pattern says what it is, too.
+        name: if name.chars().count() < 2 { pattern.chars().take(250).collect() } else { name },
+        description: None,
+        indicator_types: vec!["malicious-activity"],
+        pattern,
+        pattern_type,
+        created: since,
+        modified: since,
+        valid_from: since,
+        kill_chain_phases: Vec::new(),
+        x_opencti_score: None,
+        x_opencti_detection: true,
+        x_opencti_main_observable_type: None,
+        external_references: Vec::new(),
+    }
+}
+
+fn from_ioc(rule: &IocRule) -> Result<Indicator, String> {
+    let made = ioc::pattern(rule)?;
+    let description = rule.description.as_deref().map(clean::text);
+    Ok(Indicator {
+        description: description.filter(|text| !text.is_empty()),
+        x_opencti_main_observable_type: Some(made.main_observable_type),
+        ..blank(&rule.value, made.pattern.to_string(), PatternType::Stix)
+    })
+}
+
+fn from_sigma(rule: &SigmaRule) -> Result<Indicator, String> {
+    let content = clean::text(&rule.content);
+    let yaml = sigma_yaml(&content).ok_or_else(|| {
+        format!("the content of {} is no Sigma rule with logsource and detection", rule.name)
+    })?;
+    let description = yaml.get("description").and_then(|text| text.as_str()).map(clean::text);
+    Ok(Indicator {
+        description: description.filter(|text| !text.is_empty()),
+        external_references: label::links(&rule.references),
+        ..blank(&rule.name, content, PatternType::Sigma)
+    })
+}
+
+fn from_yara(file: &YaraFile) -> Result<Indicator, String> {
+    let content = clean::text(&file.content);
+    let has_rule = content.contains("rule") && content.contains("condition");
+    if !has_rule {
+        return Err(format!("the content of {} holds no YARA rule", file.name));
+    }
+    Ok(Indicator {
+        x_opencti_main_observable_type: Some("StixFile"),
+        ..blank(&file.name, content, PatternType::Yara)
+    })
+}
+
+type RuleDate = Option<chrono::DateTime<chrono::Utc>>;
+
+fn rule_dates(rule: &Intelligence) -> (RuleDate, RuleDate) {
+    match rule {
+        Intelligence::Ioc(rule) => (rule.created, rule.modified),
+        Intelligence::Sigma(rule) => (rule.created, rule.modified),
+        Intelligence::Yara(file) => (file.created, file.modified),
+    }
+}
+
+fn rule_tags(rule: &Intelligence) -> &[String] {
+    match rule {
+        Intelligence::Ioc(_) => &[],
+        Intelligence::Sigma(rule) => &rule.technique_tags,
+        Intelligence::Yara(file) => &file.technique_tags,
+    }
+}
+
+/// Adds the sighting of the indicator on the system, else by the author.
+pub(super) fn add_sighting(
+    indicator_id: &str,
+    system_id: Option<&str>,
+    moments: Moments,
+    external_references: Vec<ExternalReference>,
+    draft: &mut Draft,
+) {
+    let place = system_id.unwrap_or(draft.author_id()).to_owned();
+    draft.object(&Sighting {
+        sighting_of_ref: indicator_id.to_owned(),
+        where_sighted_refs: [place],
+        count: 1,
+        first_seen: moments.sighted,
+        last_seen: moments.last_seen.max(moments.sighted),
+        created: moments.created,
+        modified: moments.modified,
+        external_references,
+    });
+}

@@ -1,0 +1,97 @@
+//! Labels, links and tactics of an alert.
+
+use url::Url;
+
+use crate::{
+    alert::Alert,
+    stix::{
+        clean,
+        object::{ExternalReference, KillChainPhase},
+        valid,
+    },
+};
+
+/// Tactics of MITRE ATT&CK for Enterprise.
+const TACTICS: [&str; 14] = [
+    "reconnaissance",
+    "resource-development",
+    "initial-access",
+    "execution",
+    "persistence",
+    "privilege-escalation",
+    "defense-evasion",
+    "credential-access",
+    "discovery",
+    "lateral-movement",
+    "collection",
+    "command-and-control",
+    "exfiltration",
+    "impact",
+];
+
+/// The alert's type and those rule tags that are not of ATT&CK.
+pub(super) fn labels(alert: &Alert) -> Vec<String> {
+    let tags = alert.tags.iter().filter(|tag| !tag.to_lowercase().starts_with("attack."));
+    let mut labels: Vec<String> = Vec::new();
+    for label in [&alert.alert_type].into_iter().chain(tags) {
+        let label = clean::line(label).to_lowercase();
+        if !label.is_empty() && !labels.contains(&label) {
+            labels.push(label);
+        }
+    }
+    labels
+}
+
+/// The tactics that the alert and its rule name, as phases of the indicator's kill chain.
+pub(super) fn tactics(alert: &Alert, rule_tags: &[String]) -> Vec<KillChainPhase> {
+    let tagged = alert.tags.iter().chain(rule_tags).filter_map(|tag| tag.strip_prefix("attack."));
+    let cells = alert.mitre_cells.iter().filter_map(|cell| cell.split("__").next());
+    let mut tactics: Vec<String> = Vec::new();
+    for tactic in tagged.chain(cells) {
+        let tactic = tactic.to_lowercase().replace('_', "-");
+        if TACTICS.contains(&tactic.as_str()) && !tactics.contains(&tactic) {
+            tactics.push(tactic);
+        }
+    }
+    tactics.iter().map(|tactic| KillChainPhase::mitre_attack(tactic)).collect()
+}
+
+/// The console's page of the alert, when its document id is known, and the rule's references.
+pub(super) fn alert_links(alert: &Alert, console_url: &Url) -> Vec<ExternalReference> {
+    let page = alert.api_id.as_deref().map(clean::line).filter(|id| !id.is_empty());
+    let page = page.and_then(|id| console_page(console_url, "security-event", &id));
+    let mut links: Vec<ExternalReference> = page.into_iter().collect();
+    for link in self::links(&alert.references) {
+        if !links.contains(&link) {
+            links.push(link);
+        }
+    }
+    links
+}
+
+/// `<console>/<section>/<id>/summary`.
+pub(super) fn console_page(
+    console_url: &Url,
+    section: &str,
+    id: &str,
+) -> Option<ExternalReference> {
+    let mut url = console_url.clone();
+    url.path_segments_mut().ok()?.pop_if_empty().extend([section, id, "summary"]);
+    Some(ExternalReference { source_name: "HarfangLab".to_owned(), url: url.into() })
+}
+
+/// References that are URLs, each once, named after their host.
+pub(super) fn links(references: &[String]) -> Vec<ExternalReference> {
+    let mut links: Vec<ExternalReference> = Vec::new();
+    for reference in references {
+        let Some((url, parsed)) = valid::url(&clean::line(reference)) else {
+            continue;
+        };
+        let host = parsed.host_str().filter(|host| host.len() >= 2).unwrap_or("reference");
+        let link = ExternalReference { source_name: host.to_owned(), url };
+        if !links.contains(&link) {
+            links.push(link);
+        }
+    }
+    links
+}

@@ -1,0 +1,86 @@
+//! Alert → STIX, threat → STIX. Pure: no I/O, no clock, no randomness; the same input gives the
+//! same bytes. The contract is the mapping page; a value that the platform would refuse is left
+//! out and reported, never fatal.
+//!
+//! Does not live here: look-ups (`harfanglab`), what was sent before (`journal`).
+
+pub mod gate;
+
+mod account;
+mod dates;
+mod description;
+mod draft;
+mod file;
+mod host;
+mod incident;
+mod indicator;
+mod ioc;
+mod label;
+mod markdown;
+mod message;
+mod naming;
+mod network;
+mod process;
+mod registry;
+mod rule;
+mod threat;
+
+use chrono::{DateTime, Utc};
+use url::Url;
+
+pub use self::{
+    incident::convert_alert,
+    rule::{Wanted, carried_intelligence, wanted_intelligence},
+    threat::{MOST_CASE_REFERENCES, convert_threat},
+};
+use crate::{
+    alert::IncidentIdentity,
+    config::{IncidentNaming, Marking},
+    stix::Bundle,
+};
+
+/// What every conversion of this service shares.
+#[derive(Debug, Clone)]
+pub struct ConvertSettings {
+    /// `CONNECTOR_NAME`: name of the author identity and `source` of incidents.
+    pub author: String,
+    /// Marking of every object.
+    pub marking: Marking,
+    /// Score of the indicator and of the observables that the rule matched.
+    pub score: Option<u8>,
+    /// How incidents are named.
+    pub naming: IncidentNaming,
+    /// Base URL of the console, for links.
+    pub console_url: Url,
+}
+
+/// What the journal knows of an alert or threat: fixed the first time it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// When the notification was received: the last resort for a date.
+    pub received_at: DateTime<Utc>,
+    /// Name and creation date of the incident or case, once fixed.
+    pub identity: Option<IncidentIdentity>,
+}
+
+/// A finished conversion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conversion {
+    /// What is sent.
+    pub bundle: Bundle,
+    /// STIX id of the incident or case.
+    pub root_id: String,
+    /// Name and date that the root's id was made from; the journal keeps them.
+    pub identity: IncidentIdentity,
+    /// What did not qualify, and why.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A value that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What it was, for example `hostname`.
+    pub what: &'static str,
+    /// Why it does not qualify.
+    pub why: String,
+}

@@ -1,0 +1,89 @@
+//! The process of an alert, its ancestors as far as their command lines are known, its user and its
+//! current directory.
+
+use super::{account, dates, draft::Draft, file};
+use crate::{
+    alert::{Alert, User},
+    stix::{
+        clean,
+        object::{Directory, Process},
+        time::Timestamp,
+    },
+};
+
+/// Adds the process with what belongs to it. `image_id` is the file it runs.
+pub(super) fn add_process(alert: &Alert, image_id: Option<&str>, draft: &mut Draft) {
+    let Some(process) = &alert.process else {
+        return;
+    };
+    let current_directory =
+        process.current_directory.as_deref().map(clean::line).filter(|path| !path.is_empty());
+    if let Some(path) = current_directory.as_deref().map(file::directory_path) {
+        draft.observable(&Directory { path, contains_refs: Vec::new() });
+    }
+    let user = User { name: process.username.clone(), domain: None, sid: process.user_sid.clone() };
+    let account_id = account::add_account(&user, draft);
+    let Some(command_line) = command_line(process.command_line.as_deref()) else {
+        draft.leave_out("process", "the alert tells no command line, which the platform requires");
+        return;
+    };
+    let created = dates::usable(process.created, draft);
+    let process_id = draft.observable(&Process {
+        pid: process.pid.filter(|pid| *pid >= 0),
+        command_line,
+        cwd: current_directory,
+        created_time: created.map(Timestamp),
+        child_refs: Vec::new(),
+    });
+    let Some(process_id) = process_id else { return };
+    if let Some(image_id) = image_id {
+        draft.relate("related-to", &process_id, image_id, Some("Image that the process runs"));
+    }
+    if let Some(account_id) = account_id {
+        draft.relate("related-to", &process_id, &account_id, Some("User that the process runs as"));
+    }
+    add_ancestors(alert, process_id, draft);
+}
+
+/// Parent and grandparent, each with the process it started. The chain ends where a command line is
+/// unknown, or where a process comes again.
+fn add_ancestors(alert: &Alert, process_id: String, draft: &mut Draft) {
+    let Some(process) = &alert.process else {
+        return;
+    };
+    let mut chain = vec![process_id];
+    for ancestor in [&process.parent, &process.grandparent] {
+        let Some(ancestor) = ancestor else { return };
+        let Some(command_line) = command_line(ancestor.command_line.as_deref()) else {
+            return;
+        };
+        let ancestor = Process {
+            pid: ancestor.pid.filter(|pid| *pid >= 0),
+            command_line,
+            cwd: None,
+            created_time: None,
+            child_refs: chain.last().cloned().into_iter().collect(),
+        };
+        match draft.new_observable(&ancestor, &chain) {
+            Some(id) => chain.push(id),
+            None => return,
+        }
+    }
+}
+
+fn command_line(text: Option<&str>) -> Option<String> {
+    Some(clean::text(text?)).filter(|text| !text.is_empty())
+}
+
+/// Adds the users that sessions and event logs name; one whose SID or name is that of the process's
+/// user is the same.
+pub(super) fn add_other_users(alert: &Alert, draft: &mut Draft) {
+    let process = alert.process.as_ref();
+    let own_sid = process.and_then(|process| process.user_sid.as_deref());
+    for user in &alert.users {
+        let same = own_sid.is_some_and(|sid| !sid.is_empty() && user.sid.as_deref() == Some(sid));
+        if !same {
+            account::add_account(user, draft);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Which rule raised an alert: what the alert itself carries, else what to ask the console for.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use serde_json::Value;
+
+use super::message;
+use crate::{
+    alert::{
+        Alert,
+        intelligence::{Intelligence, IocRule, SigmaRule},
+    },
+    stix::clean,
+};
+
+/// What to ask the console for, when the alert does not carry its rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The IOC rule of this value.
+    Ioc {
+        /// Value.
+        value: String,
+    },
+    /// The Sigma rule of this id, else of this name.
+    Sigma {
+        /// `rule_id`.
+        rule_id: Option<String>,
+        /// `rule_name`.
+        rule_name: Option<String>,
+    },
+    /// The first YARA file that has one of these names, or contains a rule of one.
+    Yara {
+        /// Names, the likeliest first.
+        candidates: Vec<String>,
+    },
+}
+
+/// The rule as far as the alert itself carries it.
+pub fn carried_intelligence(alert: &Alert) -> Option<Intelligence> {
+    // A Sigma or YARA alert may show IOC matches of its process too; they did not raise it.
+    let named_otherwise = matches!(alert.alert_type.as_str(), "sigma" | "correlation" | "yara");
+    let ioc = || (!named_otherwise).then(|| matched_ioc(alert)).flatten().map(Intelligence::Ioc);
+    let sigma = || carried_sigma(alert).map(Intelligence::Sigma);
+    ioc().or_else(sigma)
+}
+
+/// What to ask the console for; `None` when the alert carries its rule or names none.
+pub fn wanted_intelligence(alert: &Alert) -> Option<Wanted> {
+    if carried_intelligence(alert).is_some() {
+        return None;
+    }
+    match alert.alert_type.as_str() {
+        "ioc" | "driver" => ioc_value(alert).map(|value| Wanted::Ioc { value }),
+        "sigma" => {
+            let rule_id = nonempty(alert.rule_id.as_deref());
+            let rule_name = nonempty(alert.rule_name.as_deref());
+            let known = rule_id.is_some() || rule_name.is_some();
+            known.then_some(Wanted::Sigma { rule_id, rule_name })
+        }
+        "yara" => {
+            let candidates = yara_candidates(alert);
+            (!candidates.is_empty()).then_some(Wanted::Yara { candidates })
+        }
+        _ => None,
+    }
+}
+
+/// The value of the IOC that raised the alert, as the alert tells it.
+pub(super) fn ioc_value(alert: &Alert) -> Option<String> {
+    let matched = alert.ioc_matches.iter().find_map(|found| nonempty(found.value.as_deref()));
+    matched.or_else(|| message::ioc_value(alert.message.as_deref()?))
+}
+
+fn matched_ioc(alert: &Alert) -> Option<IocRule> {
+    let matched = alert.ioc_matches.iter().find_map(|found| {
+        Some((nonempty(found.kind.as_deref())?, nonempty(found.value.as_deref())?))
+    });
+    let (kind, value) = matched.or_else(|| listed_ioc(alert.rule_content.as_deref()?))?;
+    Some(IocRule { kind: kind.to_lowercase(), value, ..IocRule::default() })
+}
+
+/// Driver alerts carry the line of their block list as rule: `hash,<value>,<description>`.
+fn listed_ioc(content: &str) -> Option<(String, String)> {
+    let mut fields = content.lines().next()?.splitn(3, ',');
+    let kind = fields.next().filter(|&kind| kind == "hash")?;
+    Some((kind.to_owned(), nonempty(fields.next())?))
+}
+
+fn carried_sigma(alert: &Alert) -> Option<SigmaRule> {
+    let content = clean::text(alert.rule_content.as_deref()?);
+    let yaml = sigma_yaml(&content)?;
+    let title =
+        || yaml.get("title").and_then(Value::as_str).and_then(|title| nonempty(Some(title)));
+    Some(SigmaRule {
+        name: nonempty(alert.rule_name.as_deref()).or_else(title)?,
+        technique_tags: texts(&yaml, "tags"),
+        references: texts(&yaml, "references"),
+        created: day(&yaml, "date"),
+        modified: day(&yaml, "modified"),
+        content,
+    })
+}
+
+/// The YAML of a Sigma rule that the platform takes: one document that has a `logsource` and a
+/// `detection` with its `condition`.
+pub(super) fn sigma_yaml(content: &str) -> Option<Value> {
+    let yaml: Value = serde_saphyr::from_str(content).ok()?;
+    let logsource = yaml.get("logsource")?.as_object()?;
+    let detection = yaml.get("detection")?.as_object()?;
+    (!logsource.is_empty() && detection.contains_key("condition")).then_some(yaml)
+}
+
+fn texts(yaml: &Value, key: &str) -> Vec<String> {
+    let items = yaml.get(key).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// `2024/11/12` or `2024-11-12`, as Sigma rules write their dates.
+fn day(yaml: &Value, key: &str) -> Option<DateTime<Utc>> {
+    let text = yaml.get(key)?.as_str()?.trim().replace('/', "-");
+    let day = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?;
+    Some(day.and_time(NaiveTime::MIN).and_utc())
+}
+
+/// Names a YARA file may be found by: files of the matched rules, the parts of `rule: file`, and
+/// the rules themselves.
+fn yara_candidates(alert: &Alert) -> Vec<String> {
+    let rule_name = alert.rule_name.as_deref().filter(|name| *name != "YARA binary check");
+    let files = alert.matched_rules.iter().map(|rule| rule.namespace.as_deref());
+    let rules = alert.matched_rules.iter().map(|rule| rule.rule_name.as_deref());
+    let parts = rule_name.into_iter().flat_map(|name| name.rsplit(": ")).map(Some);
+    let mut candidates: Vec<String> = Vec::new();
+    for name in files.chain(parts).chain([rule_name]).chain(rules).filter_map(nonempty) {
+        if !candidates.contains(&name) {
+            candidates.push(name);
+        }
+    }
+    candidates
+}
+
+fn nonempty(text: Option<&str>) -> Option<String> {
+    Some(clean::line(text?)).filter(|text| !text.is_empty())
+}

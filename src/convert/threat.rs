@@ -1,0 +1,162 @@
+//! One threat becomes one case, with its hosts, its users and the incidents of its alerts.
+
+use super::{
+    Conversion, ConvertSettings, IncidentIdentity, Known, account, dates,
+    draft::Draft,
+    host,
+    incident::{is_ransomware, severity},
+    label,
+    markdown::Table,
+};
+use crate::{
+    alert::{Threat, ThreatNote, User},
+    stix::{
+        clean,
+        object::{CaseIncident, ExternalReference, Note},
+        time::{Timestamp, timestamp},
+    },
+};
+
+/// The most incidents one conversion of a threat should be given: a message with more references
+/// holds up the platform's queue. References only ever add up there, so further incidents go out
+/// with a further conversion of the same threat.
+pub const MOST_CASE_REFERENCES: usize = 500;
+
+/// Converts a threat. `incident_ids` are the delivered incidents of its alerts, at most
+/// [`MOST_CASE_REFERENCES`]; they are referenced, not contained, so the bundle must not be cleaned
+/// of references to what it does not hold.
+pub fn convert_threat(
+    threat: &Threat,
+    incident_ids: &[String],
+    known: &Known,
+    settings: &ConvertSettings,
+) -> Conversion {
+    let mut draft = Draft::new(settings);
+    let first_hostname = threat.agents.iter().find_map(|agent| hostname(agent.hostname.as_deref()));
+    let creation_date = dates::usable(threat.creation_date, &mut draft);
+    if creation_date.is_none() {
+        draft.leave_out("date", "the threat has no creation date: the time of receipt is used");
+    }
+    let identity = known.identity.clone().unwrap_or_else(|| IncidentIdentity {
+        name: case_name(threat, first_hostname.as_deref()),
+        created: creation_date.unwrap_or(known.received_at),
+    });
+    let created = Timestamp(identity.created);
+    let last_update = dates::usable(threat.last_update, &mut draft);
+
+    let mut object_refs = Vec::new();
+    for agent in &threat.agents {
+        let Some(name) = hostname(agent.hostname.as_deref()) else {
+            continue;
+        };
+        // An alert describes its host better, and the last description sent wins.
+        let system_id = host::add_system(&name, None, &mut draft);
+        let hostname_id = host::add_hostname(&name, system_id.as_deref(), &mut draft);
+        object_refs.extend(system_id.into_iter().chain(hostname_id));
+    }
+    for user in &threat.users {
+        let user = User { name: user.name.clone(), domain: None, sid: user.sid.clone() };
+        object_refs.extend(account::add_account(&user, &mut draft));
+    }
+    object_refs.extend(incident_ids.iter().cloned());
+    let links: Vec<ExternalReference> =
+        label::console_page(&settings.console_url, "threat", &clean::line(&threat.id))
+            .into_iter()
+            .collect();
+    let case = CaseIncident {
+        name: identity.name.clone(),
+        created,
+        modified: Timestamp(last_update.unwrap_or(identity.created)).max(created),
+        severity: severity(threat.level.as_deref()),
+        priority: priority(threat.level.as_deref()),
+        response_types: response_types(threat),
+        description: description(threat),
+        external_references: links.clone(),
+        object_refs: each_once(object_refs),
+    };
+    let root_id = draft.object(&case);
+    if let Some(note) = &threat.note {
+        add_note(note, &root_id, &identity, links, &mut draft);
+    }
+    let (bundle, left_out) = draft.finish();
+    Conversion { bundle, root_id, identity, left_out }
+}
+
+fn hostname(text: Option<&str>) -> Option<String> {
+    Some(clean::line(text?)).filter(|name| !name.is_empty())
+}
+
+fn case_name(threat: &Threat, hostname: Option<&str>) -> String {
+    let slug = threat.slug.as_deref().map(clean::line).filter(|slug| slug.chars().count() >= 2);
+    let slug = slug.unwrap_or_else(|| format!("HarfangLab threat {}", clean::line(&threat.id)));
+    match hostname {
+        Some(hostname) => format!("{} on {hostname}", slug.trim()),
+        None => slug.trim().to_owned(),
+    }
+}
+
+fn priority(level: Option<&str>) -> Option<&'static str> {
+    match severity(level)? {
+        "critical" => Some("P1"),
+        "high" => Some("P2"),
+        "medium" => Some("P3"),
+        _ => Some("P4"),
+    }
+}
+
+fn response_types(threat: &Threat) -> Vec<&'static str> {
+    let kinds = threat.rules.iter().filter_map(|rule| rule.kind.as_deref());
+    if kinds.into_iter().any(is_ransomware) { vec!["ransomware"] } else { Vec::new() }
+}
+
+fn description(threat: &Threat) -> String {
+    let list = |names: Vec<&str>| names.join(", ");
+    let agents = threat.agents.iter().filter_map(|agent| agent.hostname.as_deref()).collect();
+    let users = threat.users.iter().filter_map(|user| user.name.as_deref()).collect();
+    let rules = threat.rules.iter().filter_map(|rule| rule.name.as_deref()).collect();
+    let tactics = threat.tactics.iter().map(String::as_str).collect();
+    let mut table = Table::default();
+    table.text("Level", threat.level.as_deref());
+    table.text("Status", threat.status.as_deref());
+    table.text("Security events", threat.alert_count.map(|count| count.to_string()).as_deref());
+    table.code("Hosts", Some(&list(agents)));
+    table.code("Users", Some(&list(users)));
+    table.text("Rules", Some(&list(rules)));
+    table.text("Tactics", Some(&list(tactics)));
+    table.text("First seen", threat.first_seen.map(timestamp).as_deref());
+    table.text("Last seen", threat.last_seen.map(timestamp).as_deref());
+    table.below("Threat grouped by HarfangLab.")
+}
+
+fn each_once(ids: Vec<String>) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
+}
+
+fn add_note(
+    note: &ThreatNote,
+    case_id: &str,
+    identity: &IncidentIdentity,
+    external_references: Vec<ExternalReference>,
+    draft: &mut Draft,
+) {
+    let content = note.content.as_deref().map(clean::text).unwrap_or_default();
+    if content.chars().count() < 2 {
+        if !content.is_empty() {
+            draft.leave_out("note", "the platform takes no note as short as one letter");
+        }
+        return;
+    }
+    let title = note.title.as_deref().map(clean::line).filter(|title| !title.is_empty());
+    let created = dates::usable(note.creation_date, draft);
+    let created = Timestamp(created.unwrap_or(identity.created));
+    let modified = dates::usable(note.last_update, draft).map_or(created, Timestamp);
+    draft.object(&Note {
+        title: format!("Linked to {}", title.as_deref().unwrap_or(&identity.name)),
+        content,
+        created,
+        modified: modified.max(created),
+        object_refs: vec![case_id.to_owned()],
+        external_references,
+    });
+}

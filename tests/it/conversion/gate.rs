@@ -1,0 +1,86 @@
+//! The gate lets nothing through that OpenCTI refuses.
+
+use harfanglab_incidents::{convert::gate::violations, stix::Bundle};
+use serde_json::{Value, json};
+
+use super::{converted, id, made, objects};
+use crate::support::shared;
+
+/// A good bundle in which the first object of a type was changed.
+fn broken(kind: &str, key: &str, value: Value) -> Vec<String> {
+    let mut bundle: Bundle = converted(&made::ioc_alert(), None).bundle;
+    let object = bundle.objects.iter_mut().find(|object| object["type"] == kind).unwrap();
+    object.insert(key.to_owned(), value);
+    violations(&bundle)
+}
+
+#[test]
+fn the_gate_sees_every_fault_it_knows() {
+    let identity = "identity--00000000-0000-4000-8000-000000000000";
+    let faults = [
+        ("incident", "created_by_ref", json!(identity), "which is not there"),
+        ("incident", "description", Value::Null, "is null"),
+        ("incident", "labels", json!([]), "is empty"),
+        ("incident", "last_seen", json!("2020-01-01T00:00:00.000Z"), "is before"),
+        ("incident", "confidence", json!(80), "confidence is never sent"),
+        ("incident", "name", json!("a"), "shorter than two"),
+        ("indicator", "x_opencti_score", json!("50"), "is no number"),
+        ("relationship", "relationship_type", json!("based-on"), "is not allowed"),
+        ("relationship", "start_time", json!("2026-01-01T00:00:00.000Z"), "is never sent"),
+        ("sighting", "where_sighted_refs", json!([]), "exactly one identity"),
+        ("process", "image_ref", json!(identity), "only once in a lifetime"),
+        ("file", "hashes", json!({ "SHA-256": "N/A" }), "is malformed"),
+    ];
+    for (kind, key, value, complaint) in faults {
+        let found = broken(kind, key, value);
+        assert!(found.iter().any(|found| found.contains(complaint)), "{kind}.{key}: {found:?}");
+    }
+    let mut twice = converted(&made::ioc_alert(), None).bundle;
+    twice.objects.push(twice.objects[0].clone());
+    assert!(violations(&twice)[0].contains("is there twice"));
+}
+
+#[test]
+fn every_relationship_is_allowed_between_its_ends_on_every_platform() {
+    let Some(document) = shared::json("vectors/relationship_matrix.json") else {
+        return;
+    };
+    let mut compared = 0;
+    for alert in [made::sigma_alert(), made::ioc_alert(), made::network_alert()] {
+        let conversion = converted(&alert, None);
+        for relationship in objects(&conversion, "relationship") {
+            let kind = &relationship["relationship_type"];
+            if kind == "related-to" {
+                continue;
+            }
+            let end = |key: &str| {
+                let object =
+                    conversion.bundle.objects.iter().find(|object| id(object) == relationship[key]);
+                platform_type(object.unwrap()["type"].as_str().unwrap())
+            };
+            let (source, target) = (end("source_ref"), end("target_ref"));
+            for (platform, pairs) in document["matrix"].as_object().unwrap() {
+                let allowed = pairs[format!("{source} -> {target}")].as_array();
+                assert!(
+                    allowed.is_some_and(|allowed| allowed.contains(kind)),
+                    "{platform}: {source} {kind} {target}"
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 10);
+}
+
+/// The platform's name of a type, as the matrix writes it.
+fn platform_type(kind: &str) -> &str {
+    match kind {
+        "identity" => "System",
+        "incident" => "Incident",
+        "indicator" => "Indicator",
+        "hostname" => "Hostname",
+        "ipv4-addr" => "IPv4-Addr",
+        "ipv6-addr" => "IPv6-Addr",
+        _ => "Stix-Cyber-Observable",
+    }
+}

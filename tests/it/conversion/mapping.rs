@@ -1,0 +1,181 @@
+//! What the mapping promises beyond the Python connector's defects.
+
+use harfanglab_incidents::{
+    alert::{Alert, Hashes, IncidentIdentity, Process},
+    config::IncidentNaming,
+    convert::{ConvertSettings, Known, convert_alert, gate::violations},
+    stix::{Bundle, id},
+};
+use serde_json::json;
+
+use super::{converted, ends, id as id_of, left_out, made, made::text, none, objects, one, system};
+
+#[test]
+fn a_sigma_alert_in_full() {
+    insta::assert_json_snapshot!(converted(&made::sigma_alert(), None).bundle);
+}
+
+#[test]
+fn an_ioc_alert_in_full() {
+    insta::assert_json_snapshot!(converted(&made::ioc_alert(), None).bundle);
+}
+
+#[test]
+fn author_and_marking_come_first_and_each_id_once() {
+    let conversion = converted(&made::network_alert(), None);
+    let kinds: Vec<_> = conversion.bundle.objects.iter().map(|object| &object["type"]).collect();
+    assert_eq!(kinds[..2], ["identity", "marking-definition"]);
+    assert_eq!(conversion.bundle.objects[0]["name"], "HarfangLab Incidents");
+    let written = serde_json::to_string(&conversion.bundle).unwrap();
+    assert!(written.starts_with(r#"{"type":"bundle","id":"bundle--"#));
+    assert_eq!(serde_json::from_str::<Bundle>(&written).unwrap(), conversion.bundle);
+}
+
+#[test]
+fn the_name_and_date_of_the_first_sight_win_over_everything_later() {
+    let first = converted(&made::sigma_alert(), None);
+    let known = Known { identity: Some(first.identity.clone()), ..made::never_seen() };
+    let later = Alert {
+        rule_name: text("Renamed rule"),
+        alert_time: Some(made::at("2026-04-01T00:00:00Z")),
+        status: text("closed"),
+        last_update: Some(made::at("2026-04-02T00:00:00Z")),
+        ..made::sigma_alert()
+    };
+    let conversion = convert_alert(&later, None, &known, &made::settings());
+    assert_eq!(violations(&conversion.bundle), Vec::<String>::new());
+    assert_eq!(conversion.root_id, first.root_id);
+    assert_eq!(conversion.identity, first.identity);
+    let incident = one(&conversion, "incident");
+    assert_eq!(incident["modified"], "2026-04-02T00:00:00.000Z");
+    assert!(incident["description"].as_str().unwrap().contains("| Status | closed |"));
+}
+
+#[test]
+fn with_the_names_of_the_python_connector_the_ids_are_its_own() {
+    let settings = ConvertSettings { naming: IncidentNaming::Message, ..made::settings() };
+    let converted =
+        |alert: &Alert, rule| convert_alert(alert, rule, &made::never_seen(), &settings);
+    let alert = Alert { message: text("Two lines.\n Of message. "), ..made::sigma_alert() };
+    let name = "Two lines.\n Of message.  on WS-Desk-07";
+    let theirs = id::incident(name, "2026-03-02T10:00:00.031000+00:00");
+    assert_eq!(converted(&alert, None).root_id, theirs);
+    let hash = made::ioc("hash", made::SHA256);
+    let name = format!("{} on WS-Desk-07", made::SHA256);
+    let theirs = id::incident(&name, "2026-03-02T10:00:00.031000+00:00");
+    assert_eq!(converted(&made::ioc_alert(), Some(&hash)).root_id, theirs);
+    let unsaid = Alert { message: None, ..made::sigma_alert() };
+    let named = converted(&unsaid, None).identity.name;
+    assert_eq!(named, "Credential Dump of a Browser on WS-Desk-07");
+}
+
+#[test]
+fn only_what_the_rule_matched_is_scored() {
+    let conversion = converted(&made::ioc_alert(), None);
+    let scored: Vec<&str> = conversion
+        .bundle
+        .objects
+        .iter()
+        .filter(|object| object.contains_key("x_opencti_score"))
+        .map(|object| object["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(scored, ["browserdump.exe", &made::SHA256.to_uppercase()]);
+}
+
+#[test]
+fn ancestors_point_down_to_what_they_started() {
+    let conversion = converted(&made::sigma_alert(), None);
+    let process = |command: &str| {
+        objects(&conversion, "process")
+            .find(|process| process["command_line"].as_str().unwrap().starts_with(command))
+            .unwrap()
+    };
+    let (own, parent) = (process("\"C:\\Users"), process("cmd.exe"));
+    assert_eq!(parent["child_refs"], json!([id_of(own)]));
+    assert_eq!(process("C:\\Windows\\Explorer")["child_refs"], json!([id_of(parent)]));
+    assert!(!own.contains_key("child_refs"));
+
+    let mut alike = made::sigma_alert();
+    let own = alike.process.as_mut().unwrap();
+    (own.pid, own.command_line) = (None, text("bash"));
+    for ancestor in [&mut own.parent, &mut own.grandparent].into_iter().flatten() {
+        (ancestor.pid, ancestor.command_line) = (None, text("bash"));
+    }
+    assert_eq!(objects(&converted(&alike, None), "process").count(), 1, "no process starts itself");
+}
+
+#[test]
+fn one_file_that_several_blocks_mention_is_one_object() {
+    let mut alert = made::ioc_alert();
+    let process = Process {
+        image_path: alert.detection_path.clone(),
+        hashes: Hashes { md5: text(made::MD5), sha256: text(made::SHA256), ..Hashes::default() },
+        size_bytes: Some(7),
+        ..Process::default()
+    };
+    alert.process = Some(process);
+    let conversion = converted(&alert, None);
+    let file = one(&conversion, "file");
+    assert_eq!(file["hashes"], json!({ "MD5": made::MD5, "SHA-256": made::SHA256 }));
+    assert_eq!(file["size"], json!(7));
+    let directory = one(&conversion, "directory");
+    assert_eq!(directory["path"], json!(r"C:\Users\zoe\Downloads"));
+    assert_eq!(directory["contains_refs"], json!([id_of(file)]));
+}
+
+#[test]
+fn a_host_keeps_its_spelling_and_addresses_their_canonical_form() {
+    let mut alert = made::alert("sigma");
+    alert.agent.ip_addresses = ["2001:DB8:0:0::AB", "0.0.0.0", "::1", "::ffff:192.0.2.1", "junk"]
+        .map(str::to_owned)
+        .to_vec();
+    let conversion = converted(&alert, None);
+    assert_eq!(one(&conversion, "hostname")["value"], "WS-Desk-07");
+    assert_eq!(one(&conversion, "ipv6-addr")["value"], "2001:db8::ab");
+    assert_eq!(one(&conversion, "ipv4-addr")["value"], "192.0.2.1");
+    assert_eq!(left_out(&conversion), ["address", "address", "address"]);
+    assert_eq!(ends(&conversion, "resolves-to").len(), 2);
+
+    alert.agent.hostname = text("macbook de zoé$");
+    let conversion = converted(&alert, None);
+    assert!(none(&conversion, "hostname"));
+    assert_eq!(system(&conversion).unwrap()["name"], "macbook de zoé$");
+}
+
+#[test]
+fn nanoseconds_and_leap_seconds_do_not_reach_the_platform() {
+    let alert = Alert {
+        alert_time: Some(made::at("2016-12-31T23:59:60.973874124Z")),
+        ..made::alert("sigma")
+    };
+    let conversion = converted(&alert, None);
+    assert_eq!(one(&conversion, "incident")["created"], "2016-12-31T23:59:59.973Z");
+    assert_eq!(conversion.identity.created, made::at("2016-12-31T23:59:59.973874Z"));
+}
+
+#[test]
+fn texts_are_cleaned_before_they_make_an_id() {
+    let dirty =
+        Alert { rule_name: text("\u{feff}  Bea\u{1}con\u{1c}\u{85} "), ..made::alert("sigma") };
+    let clean = Alert { rule_name: text("Beacon"), ..made::alert("sigma") };
+    assert_eq!(converted(&dirty, None).identity, converted(&clean, None).identity);
+    assert_eq!(
+        converted(&dirty, None).identity,
+        IncidentIdentity {
+            name: "Beacon on WS-Desk-07".to_owned(),
+            created: made::at("2026-03-02T10:00:00.031Z"),
+        }
+    );
+}
+
+#[test]
+fn what_many_alerts_share_is_written_the_same_in_each() {
+    let (one_day, other) = (
+        made::sigma_alert(),
+        Alert { alert_time: Some(made::at("2026-09-09T09:09:09Z")), ..made::sigma_alert() },
+    );
+    let (one_day, other) = (converted(&one_day, None), converted(&other, None));
+    for kind in ["hostname", "identity", "file", "user-account", "process", "directory"] {
+        assert!(objects(&one_day, kind).eq(objects(&other, kind)), "{kind}");
+    }
+}

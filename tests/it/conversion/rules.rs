@@ -1,0 +1,179 @@
+//! Which rule raised an alert, and the indicator it becomes: the rows of the Python connector's
+//! defects that are about rules, and what the mapping adds.
+
+use harfanglab_incidents::{
+    alert::{Alert, IocMatch, intelligence::Intelligence},
+    convert::{Wanted, carried_intelligence, wanted_intelligence},
+};
+use serde_json::json;
+
+use super::{converted, ends, left_out, made, made::text, none, one};
+
+/// Type and value of an IOC, its pattern, and the type of its observable.
+const IOCS: [[&str; 4]; 9] = [
+    ["hash", made::MD5, "[file:hashes.MD5 = '0c1d2e3f405162738495a6b7c8d9eafb']", "file"],
+    [
+        "hash",
+        made::SHA1,
+        "[file:hashes.'SHA-1' = '1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d']",
+        "file",
+    ],
+    ["filename", "evil.exe", "[file:name = 'evil.exe']", "file"],
+    [
+        "filepath",
+        r"C:\Temp\evil.exe",
+        r"[file:parent_directory_ref.path = 'C:\\Temp' AND file:name = 'evil.exe']",
+        "file",
+    ],
+    ["ip_src", "203.0.113.7", "[ipv4-addr:value = '203.0.113.7']", "ipv4-addr"],
+    ["ip_both", "2001:DB8::7", "[ipv6-addr:value = '2001:db8::7']", "ipv6-addr"],
+    ["domain_name", "Evil.Example.", "[domain-name:value = 'evil.example']", "domain-name"],
+    ["domain-name", "evil.example", "[domain-name:value = 'evil.example']", "domain-name"],
+    ["url", "http://evil.example/?b=c", "[url:value = 'http://evil.example/?b=c']", "url"],
+];
+
+#[test]
+fn an_ioc_of_every_type_becomes_an_indicator_and_the_observable_it_is_about() {
+    for [kind, value, pattern, observable] in IOCS {
+        let conversion = converted(&made::alert("ioc"), Some(&made::ioc(kind, value)));
+        let indicator = one(&conversion, "indicator");
+        assert_eq!((&indicator["pattern"], &indicator["name"]), (&json!(pattern), &json!(value)));
+        let based_on = ends(&conversion, "based-on");
+        assert_eq!(based_on.len(), 1, "{kind} {value}");
+        assert!(based_on[0].1.starts_with(observable), "{kind}: {}", based_on[0].1);
+    }
+    let sha512 = "ab".repeat(64);
+    let conversion = converted(&made::alert("ioc"), Some(&made::ioc("hash", &sha512)));
+    let pattern = format!("[file:hashes.'SHA-512' = '{sha512}']");
+    assert_eq!(one(&conversion, "indicator")["pattern"], json!(pattern));
+}
+
+#[test]
+fn the_value_of_an_ioc_is_found_in_every_form_of_message() {
+    let hash = made::SHA256;
+    let forms = [
+        (
+            "File was found malicious by an IOC: filename=ExampleApp.exe".to_owned(),
+            "ExampleApp.exe",
+        ),
+        (format!("Driver was found malicious by an IOC: {hash}"), hash),
+        (format!("driver hash={hash} is blacklisted, not blocked"), hash),
+        (format!("Binary was found malicious by an IOC: hash = {hash}"), hash),
+        (format!("Binary was found malicious by an IOC: sha256={hash}, blocked"), hash),
+        ("found by an IOC: url=http://x.example/?a=b&c=d".to_owned(), "http://x.example/?a=b&c=d"),
+        ("found by an IOC: http://x.example/?a=b".to_owned(), "http://x.example/?a=b"),
+        (
+            r"found by an IOC: filepath=C:\Program Files\a b.exe".to_owned(),
+            r"C:\Program Files\a b.exe",
+        ),
+        ("matched: 203.0.113.9 on ip_dst=203.0.113.9.".to_owned(), "203.0.113.9"),
+        ("some new wording = value".to_owned(), "value"),
+    ];
+    for (message, value) in forms {
+        let alert = Alert { message: Some(message.clone()), ..made::alert("ioc") };
+        let expected = Wanted::Ioc { value: value.to_owned() };
+        assert_eq!(wanted_intelligence(&alert), Some(expected), "{message}");
+        assert_eq!(converted(&alert, None).identity.name, format!("{value} on WS-Desk-07"));
+    }
+    for message in [None, text(""), text("Malicious")] {
+        let alert = Alert { message, ..made::alert("ioc") };
+        assert_eq!(wanted_intelligence(&alert), None);
+        converted(&alert, None);
+    }
+}
+
+#[test]
+fn the_matched_ioc_of_an_alert_goes_before_its_message() {
+    let alert = Alert { message: text("nonsense = here"), ..made::ioc_alert() };
+    assert_eq!(wanted_intelligence(&alert), None, "the alert carries it");
+    let name = format!("{} on WS-Desk-07", made::SHA256.to_uppercase());
+    assert_eq!(converted(&alert, None).identity.name, name);
+}
+
+#[test]
+fn a_yara_file_is_asked_for_by_the_namespaces_of_matched_rules_then_by_names() {
+    let asked = |alert: &Alert| match wanted_intelligence(alert) {
+        Some(Wanted::Yara { candidates }) => candidates,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(asked(&made::yara_alert()), ["loaders.yar", "loader_stub"]);
+    let older = Alert { rule_name: text("loader_stub: loaders.yar"), ..made::alert("yara") };
+    assert_eq!(asked(&older), ["loaders.yar", "loader_stub", "loader_stub: loaders.yar"]);
+    let conversion = converted(&made::yara_alert(), Some(&made::yara()));
+    let indicator = one(&conversion, "indicator");
+    assert_eq!(indicator["name"], "loaders.yar");
+    assert_eq!(indicator["pattern_type"], "yara");
+    assert_eq!(conversion.identity.name, "YARA loader_stub on WS-Desk-07");
+    assert_eq!(ends(&conversion, "based-on").len(), 1, "the image of the process");
+}
+
+#[test]
+fn a_rule_without_content_or_with_half_of_it_makes_no_indicator() {
+    let halves = ["", "title: only a title", "plain text", "detection:\n  condition: a\n", ": : :"];
+    let bottomless = format!("logsource: {}", "[".repeat(100_000));
+    for content in halves.into_iter().chain([bottomless.as_str()]) {
+        let conversion = converted(&made::alert("sigma"), Some(&made::sigma(content)));
+        assert!(none(&conversion, "indicator") && none(&conversion, "sighting"), "{content}");
+        assert_eq!(left_out(&conversion), ["indicator"]);
+    }
+    let dateless = match made::sigma(made::SIGMA) {
+        Intelligence::Sigma(mut rule) => {
+            (rule.created, rule.modified) = (None, None);
+            Intelligence::Sigma(rule)
+        }
+        other => other,
+    };
+    let conversion = converted(&made::alert("sigma"), Some(&dateless));
+    assert_eq!(one(&conversion, "indicator")["valid_from"], "2026-03-02T10:00:00.031Z");
+}
+
+#[test]
+fn a_port_makes_the_pattern_one_of_traffic() {
+    let rule = match made::ioc("ip_dst", "203.0.113.7") {
+        Intelligence::Ioc(mut ioc) => {
+            ioc.port = Some(8443);
+            Intelligence::Ioc(ioc)
+        }
+        other => other,
+    };
+    let conversion = converted(&made::alert("ioc"), Some(&rule));
+    let pattern =
+        "[network-traffic:dst_ref.value = '203.0.113.7' AND network-traffic:dst_port = 8443]";
+    assert_eq!(one(&conversion, "indicator")["pattern"], pattern);
+}
+
+#[test]
+fn an_unusable_ioc_leaves_the_incident_without_indicator() {
+    for (kind, value) in [("hash", "abc"), ("ip_dst", "300.1.1.1"), ("", "x"), ("registry", "x")] {
+        let conversion = converted(&made::alert("ioc"), Some(&made::ioc(kind, value)));
+        assert!(none(&conversion, "indicator"));
+        assert_eq!(left_out(&conversion), ["indicator"], "{kind} {value}");
+    }
+}
+
+#[test]
+fn a_rule_is_taken_from_the_alert_before_it_is_asked_for() {
+    assert!(carried_intelligence(&made::sigma_alert()).is_some());
+    assert_eq!(wanted_intelligence(&made::sigma_alert()), None);
+    let uncarried = Alert { rule_content: None, ..made::sigma_alert() };
+    let wanted = Wanted::Sigma {
+        rule_id: uncarried.rule_id.clone(),
+        rule_name: uncarried.rule_name.clone(),
+    };
+    assert_eq!(wanted_intelligence(&uncarried), Some(wanted));
+    let also_ioc = Alert { ioc_matches: made::ioc_alert().ioc_matches, ..uncarried };
+    assert_eq!(
+        carried_intelligence(&also_ioc),
+        None,
+        "the match is of the process, not of the rule"
+    );
+
+    let listed = Alert {
+        rule_content: Some(format!("hash,{},Vulnerable driver", made::SHA256)),
+        ..made::alert("driver")
+    };
+    assert_eq!(one(&converted(&listed, None), "indicator")["name"], made::SHA256);
+    let kindless = IocMatch { source_id: None, kind: None, value: text("evil.exe") };
+    let kindless = Alert { ioc_matches: vec![kindless], message: None, ..made::alert("ioc") };
+    assert_eq!(wanted_intelligence(&kindless), Some(Wanted::Ioc { value: "evil.exe".to_owned() }));
+}
