@@ -8,4 +8,5 @@ pub mod alert;
 pub mod clock;
 pub mod config;
 pub mod convert;
+pub mod intake;
 pub mod stix;

@@ -7,4 +7,6 @@ mod support;
 mod configuration;
 mod configuration_secrets;
 mod conversion;
+mod dialects;
 mod ids;
+mod verification;

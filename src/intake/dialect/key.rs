@@ -1,0 +1,121 @@
+//! Under which key and version the journal knows an alert or threat. Two notifications with one
+//! key are about one event; with one key and one version they say the same of it.
+//!
+//! A pushed alert and the same alert of the REST API have the same key and version. An ECS alert
+//! has no id, so its key is made of its content until it is matched with an alert of the console.
+
+use chrono::SecondsFormat;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Dialect, native};
+use crate::alert::{Alert, Threat};
+
+/// Key of an alert: its `alert_unique_id` in lower case; without one, `content:` and the SHA-256
+/// of its canonical JSON; for an ECS alert `ecs:` and that hash.
+///
+/// The nil UUID counts as no id: it stands where a console or forwarder had none to give, and two
+/// alerts must never share a key.
+pub fn key(dialect: Dialect, element: &Value, alert: &Alert) -> String {
+    if dialect == Dialect::EcsAlert {
+        return format!("ecs:{}", content_hash(element));
+    }
+    key_of_identified(alert)
+        .unwrap_or_else(|| format!("content:{}", content_hash(native::unwrapped(element))))
+}
+
+/// Key of an alert by its `alert_unique_id` alone, if it has one.
+pub fn key_of_identified(alert: &Alert) -> Option<String> {
+    alert.unique_id.as_deref().and_then(usable_id)
+}
+
+/// Key of a threat: `threat:` and its id in lower case, or the hash of its canonical JSON when the
+/// id cannot be read.
+pub fn key_of_threat(element: &Value, threat: &Threat) -> String {
+    match usable_id(&threat.id) {
+        Some(id) => format!("threat:{id}"),
+        None => format!("threat:content:{}", content_hash(element)),
+    }
+}
+
+/// Key of a text that is of no dialect: `text:` and its SHA-256.
+pub fn key_of_text(text: &str) -> String {
+    format!("text:{}", hex::encode(Sha256::digest(text.as_bytes())))
+}
+
+/// Version of an alert: `status|level|threat`, in lower case, empty where missing. Equal for equal
+/// content, whatever dialect brought it.
+pub fn version(alert: &Alert) -> String {
+    joined([
+        alert.status.as_deref().unwrap_or_default(),
+        alert.level.as_deref().unwrap_or_default(),
+        alert.threat_key.as_deref().unwrap_or_default(),
+    ])
+}
+
+/// Version of a threat: `status|level|last update|number of alerts`; the date in UTC, whatever
+/// offset the console wrote.
+pub fn version_of_threat(threat: &Threat) -> String {
+    let last_update = threat
+        .last_update
+        .map(|date| date.to_rfc3339_opts(SecondsFormat::Micros, true))
+        .unwrap_or_default();
+    let alert_count = threat.alert_count.map(|count| count.to_string()).unwrap_or_default();
+    joined([
+        threat.status.as_deref().unwrap_or_default(),
+        threat.level.as_deref().unwrap_or_default(),
+        &last_update,
+        &alert_count,
+    ])
+}
+
+fn joined<const COUNT: usize>(parts: [&str; COUNT]) -> String {
+    parts.map(|part| part.trim().to_lowercase()).join("|")
+}
+
+fn usable_id(id: &str) -> Option<String> {
+    let id = id.trim();
+    match Uuid::parse_str(id) {
+        Ok(uuid) if uuid.is_nil() => None,
+        Ok(uuid) => Some(uuid.to_string()),
+        Err(_) => (!id.is_empty()).then(|| id.to_lowercase()),
+    }
+}
+
+/// SHA-256 in hex over the JSON with the keys of every object sorted and no white space.
+fn content_hash(element: &Value) -> String {
+    let mut canonical = String::new();
+    write_canonical(element, &mut canonical);
+    hex::encode(Sha256::digest(canonical.as_bytes()))
+}
+
+fn write_canonical(value: &Value, canonical: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| *name);
+            canonical.push('{');
+            for (index, (name, value)) in fields.into_iter().enumerate() {
+                if index > 0 {
+                    canonical.push(',');
+                }
+                canonical.push_str(&Value::from(name.as_str()).to_string());
+                canonical.push(':');
+                write_canonical(value, canonical);
+            }
+            canonical.push('}');
+        }
+        Value::Array(items) => {
+            canonical.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    canonical.push(',');
+                }
+                write_canonical(item, canonical);
+            }
+            canonical.push(']');
+        }
+        scalar => canonical.push_str(&scalar.to_string()),
+    }
+}

@@ -1,0 +1,137 @@
+//! The dialects in which HarfangLab speaks: native alert, native threat, ECS alert. A new dialect
+//! is one new file here and one line in [`recognise`].
+//!
+//! Lives here: telling what a JSON element is, reading it into the alert model, the key and the
+//! version under which the journal knows it. Does not live here: splitting a body into elements
+//! (`intake::decode`), what single values may look like (`alert::lenient`, `alert::date`).
+
+mod dates;
+mod ecs;
+mod ecs_evidence;
+mod key;
+mod native;
+mod threat;
+
+use std::{collections::HashSet, hash::Hash};
+
+use serde_json::Value;
+
+pub use self::key::{
+    key, key_of_identified, key_of_text, key_of_threat, version, version_of_threat,
+};
+use crate::alert::{Alert, Hashes, Threat, lenient};
+
+/// Longest kind of telemetry that is told apart; kinds become labels of a metric.
+const TELEMETRY_KIND_LENGTH_LIMIT: usize = 40;
+
+/// A dialect whose notifications are imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Alert as the syslog connector pushes it, and as the REST API answers it.
+    NativeAlert,
+    /// Alert as the Elastic connector pushes it (ECS 9).
+    EcsAlert,
+    /// Threat as the syslog connector pushes it, and as the REST API answers it.
+    NativeThreat,
+}
+
+impl Dialect {
+    const ALL: [Self; 3] = [Self::NativeAlert, Self::EcsAlert, Self::NativeThreat];
+
+    /// Name in the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NativeAlert => "native-alert",
+            Self::EcsAlert => "ecs-alert",
+            Self::NativeThreat => "native-threat",
+        }
+    }
+
+    /// The dialect that the journal calls `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.as_str() == name)
+    }
+}
+
+/// What one JSON element of a body turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recognised {
+    /// A notification to import.
+    Notification(Dialect),
+    /// Telemetry of this kind (`log_type` or ECS category): acknowledged and counted, not kept.
+    Telemetry(String),
+    /// `{}`: the connection test.
+    ConnectionTest,
+    /// Well-formed, of no known dialect.
+    Unknown,
+}
+
+/// Tells what a JSON element is.
+///
+/// What marks an alert or a threat weighs more than what marks telemetry: an alert whose
+/// `log_type` is new to us is still an alert. Native marks weigh more than ECS marks, because log
+/// shippers add ECS fields of their own to the native JSON they forward.
+pub fn recognise(element: &Value) -> Recognised {
+    if element.as_object().is_some_and(serde_json::Map::is_empty) {
+        return Recognised::ConnectionTest;
+    }
+    let element = native::unwrapped(element);
+    if native::is_alert(element) {
+        Recognised::Notification(Dialect::NativeAlert)
+    } else if threat::is_threat(element) {
+        Recognised::Notification(Dialect::NativeThreat)
+    } else if let Some(log_type) = native::log_type(element) {
+        Recognised::Telemetry(telemetry_kind(&log_type))
+    } else if ecs::is_ecs(element) {
+        ecs::recognise(element)
+    } else {
+        Recognised::Unknown
+    }
+}
+
+/// Reads an alert of `dialect` (native or ECS); every field that cannot be read is left empty.
+/// A threat has nothing of an alert, so reading one here gives an empty alert.
+pub fn read_alert(dialect: Dialect, element: &Value) -> Alert {
+    match dialect {
+        Dialect::NativeAlert => native::read(native::unwrapped(element)),
+        Dialect::EcsAlert => ecs::read(element),
+        Dialect::NativeThreat => Alert::default(),
+    }
+}
+
+/// Reads a native threat; every field that cannot be read is left empty.
+pub fn read_threat(element: &Value) -> Threat {
+    threat::read(element)
+}
+
+/// A kind of telemetry as the label of a metric: short, lower case, of few characters.
+fn telemetry_kind(kind: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    if !kind.is_empty() && kind.len() <= TELEMETRY_KIND_LENGTH_LIMIT && kind.chars().all(plain) {
+        kind.to_ascii_lowercase()
+    } else {
+        "other".to_owned()
+    }
+}
+
+/// The last part of a Windows or POSIX path.
+fn file_name(path: &str) -> Option<String> {
+    let separators: &[char] = if path.starts_with('/') { &['/'] } else { &['/', '\\'] };
+    path.trim_end_matches(separators)
+        .rsplit(separators)
+        .next()
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+}
+
+/// Reads the three (or four) hashes at `path`.
+fn hashes_at(element: &Value, path: &str) -> Hashes {
+    let hash = |name: &str| lenient::word_at(element, &format!("{path}.{name}"));
+    Hashes { md5: hash("md5"), sha1: hash("sha1"), sha256: hash("sha256"), sha512: hash("sha512") }
+}
+
+/// The items in their order, each once.
+fn unique<Item: Clone + Eq + Hash>(items: impl Iterator<Item = Item>) -> Vec<Item> {
+    let mut known = HashSet::new();
+    items.filter(|item| known.insert(item.clone())).collect()
+}

@@ -1,0 +1,135 @@
+//! The native alert: the JSON of the syslog connector, of SIEM forwarders and of the REST API,
+//! consoles 2.x to 5.x. The REST item has the pushed body's fields, plus `id` and `last_update`;
+//! its `/details/` answer wraps them in `alert`.
+//!
+//! Lives here: recognising it and its top-level fields. Its process is read in `process`, its
+//! users and sessions in `users`, everything else it shows in `evidence`.
+
+mod evidence;
+mod process;
+mod users;
+
+use serde_json::Value;
+
+pub(super) use self::users::others as other_users;
+use super::{dates::Dates, hashes_at, unique};
+use crate::alert::{
+    Agent, Alert, Group,
+    lenient::{
+        at, first_text_at, identifier_at, integer_at, items_at, object_at, text, text_at, texts_at,
+        word_at,
+    },
+};
+
+/// What parts several addresses in one text.
+const ADDRESS_SEPARATORS: [char; 4] = [',', ';', ' ', '|'];
+
+/// The alert inside the REST API's `{"alert": {…}}`, else the element itself.
+pub(super) fn unwrapped(element: &Value) -> &Value {
+    match object_at(element, "alert") {
+        Some(inner) if is_alert(inner) && !is_alert(element) => inner,
+        _ => element,
+    }
+}
+
+/// Whether the element has what only alerts have. REST items have no `log_type`.
+pub(super) fn is_alert(element: &Value) -> bool {
+    log_type(element).as_deref() == Some("alert")
+        || at(element, "alert_unique_id").is_some()
+        || at(element, "alert_type").is_some()
+}
+
+/// `log_type` in lower case, when it is a text.
+pub(super) fn log_type(element: &Value) -> Option<String> {
+    at(element, "log_type").filter(|found| found.is_string())?;
+    word_at(element, "log_type")
+}
+
+/// Reads an unwrapped native alert.
+pub(super) fn read(element: &Value) -> Alert {
+    let mut dates = Dates::of(element);
+    let process = process::read(element, &mut dates);
+    let driver = evidence::driver(element);
+    Alert {
+        unique_id: identifier_at(element, "alert_unique_id"),
+        api_id: identifier_at(element, "id"),
+        alert_type: word_at(element, "alert_type").unwrap_or_default(),
+        alert_subtype: word_at(element, "alert_subtype"),
+        status: word_at(element, "status"),
+        level: word_at(element, "level"),
+        confidence: word_at(element, "confidence"),
+        maturity: word_at(element, "maturity"),
+        threat_key: identifier_at(element, "threat_key"),
+        rule_id: identifier_at(element, "rule_id"),
+        rule_name: text_at(element, "rule_name"),
+        rule_content: first_text_at(
+            element,
+            &["rule_content", "process.sigma_rule_content", "eventlog.sigma_rule_content"],
+        ),
+        message: text_at(element, "msg"),
+        alert_time: dates.first(&["alert_time"]),
+        detection_time: dates.first(&["detection_date", "detection_timestamp"]),
+        event_time: dates.first(&["@event_create_date"]),
+        timestamp: dates.first(&["@timestamp"]),
+        last_update: dates.first(&["last_update"]),
+        agent: agent(element),
+        users: users::read(element, process.as_ref()),
+        files: evidence::files(element, process.as_ref(), driver.as_ref()),
+        registry: evidence::registry(element),
+        connections: evidence::connections(element),
+        dns: evidence::dns(element),
+        urls: evidence::urls(element),
+        remote_logon: users::remote_logon(element),
+        ioc_matches: evidence::ioc_matches(element),
+        matched_rules: evidence::matched_rules(element),
+        tags: texts_at(element, "tags"),
+        mitre_cells: texts_at(element, "mitre_cells"),
+        references: texts_at(element, "references"),
+        groups: groups(element),
+        detection_hashes: hashes_at(element, "detection.file_hashes"),
+        detection_path: text_at(element, "detection.file_path"),
+        execution: integer_at(element, "execution"),
+        quarantine: integer_at(element, "quarantine"),
+        threat_values: texts_at(element, "threat_values"),
+        unreadable_dates: dates.into_unreadable(),
+        process,
+        driver,
+    }
+}
+
+fn agent(element: &Value) -> Agent {
+    Agent {
+        id: identifier_at(element, "agent.agentid"),
+        hostname: identifier_at(element, "agent.hostname"),
+        domain: ["agent.domainname", "agent.domain", "agent.dnsdomainname"]
+            .iter()
+            .find_map(|path| identifier_at(element, path)),
+        os_type: word_at(element, "agent.ostype"),
+        os_product: text_at(element, "agent.osproducttype"),
+        os_version: identifier_at(element, "agent.osversion"),
+        ip_addresses: addresses(element, "agent.ipaddress"),
+        version: identifier_at(element, "agent.version"),
+    }
+}
+
+fn addresses(element: &Value, path: &str) -> Vec<String> {
+    texts_at(element, path)
+        .iter()
+        .flat_map(|text| text.split(ADDRESS_SEPARATORS))
+        .filter(|address| !address.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Groups are named by the alert itself or, in older consoles, by its agent.
+fn groups(element: &Value) -> Vec<Group> {
+    let items = ["groups", "agent.groups"].into_iter().flat_map(|path| items_at(element, path));
+    let groups = items.map(|item| {
+        if item.is_object() {
+            Group { id: identifier_at(item, "id"), name: text_at(item, "name") }
+        } else {
+            Group { id: None, name: text(item) }
+        }
+    });
+    unique(groups.filter(|group| *group != Group::default()))
+}

@@ -1,0 +1,76 @@
+//! The process of a native alert: its `process` block or, in trimmed bodies and network alerts,
+//! the few fields of it that stand at the top level.
+
+use serde_json::Value;
+
+use crate::{
+    alert::{
+        ParentProcess, Process,
+        lenient::{at, identifier_at, integer_at, object_at, text_at, unsigned_at, word_at},
+    },
+    intake::dialect::{dates::Dates, file_name, hashes_at},
+};
+
+/// Subtypes whose top-level `image_name` is the process's image; elsewhere it can be a driver or
+/// the words of an event log.
+const PROCESS_SUBTYPES: [&str; 2] = ["process", "network"];
+
+/// The process the alert is about, when anything of it is known.
+pub(super) fn read(element: &Value, dates: &mut Dates<'_>) -> Option<Process> {
+    block(element, dates).or_else(|| top_level(element))
+}
+
+fn block(element: &Value, dates: &mut Dates<'_>) -> Option<Process> {
+    let block = object_at(element, "process")?;
+    let image_path = text_at(block, "image_name");
+    let process = Process {
+        pid: integer_at(block, "pid"),
+        name: text_at(block, "process_name").or_else(|| file_name(image_path.as_deref()?)),
+        image_path,
+        command_line: text_at(block, "commandline"),
+        current_directory: text_at(block, "current_directory"),
+        created: dates.first(&["process.create_time"]),
+        hashes: hashes_at(block, "hashes"),
+        size_bytes: unsigned_at(block, "size"),
+        username: identifier_at(block, "username"),
+        user_sid: identifier_at(block, "usersid"),
+        integrity_level: text_at(block, "integrity_level"),
+        unique_id: identifier_at(block, "process_unique_id"),
+        parent: ancestor(block, Some("ppid"), "parent_image", "parent_commandline"),
+        grandparent: ancestor(block, None, "grandparent_image", "grandparent_commandline"),
+    };
+    (process != Process::default()).then_some(process)
+}
+
+fn ancestor(
+    block: &Value,
+    pid: Option<&str>,
+    image: &str,
+    command_line: &str,
+) -> Option<ParentProcess> {
+    let ancestor = ParentProcess {
+        pid: pid.and_then(|path| integer_at(block, path)),
+        image_path: text_at(block, image),
+        command_line: text_at(block, command_line),
+    };
+    (ancestor != ParentProcess::default()).then_some(ancestor)
+}
+
+fn top_level(element: &Value) -> Option<Process> {
+    let subtype = word_at(element, "alert_subtype");
+    let about_process = subtype.is_none_or(|it| PROCESS_SUBTYPES.contains(&it.as_str()));
+    let identified = ["pid", "process_unique_id"].iter().any(|path| at(element, path).is_some());
+    if !about_process && !identified {
+        return None;
+    }
+    let image_path = text_at(element, "image_name");
+    let process = Process {
+        pid: integer_at(element, "pid"),
+        name: image_path.as_deref().and_then(file_name),
+        image_path,
+        username: identifier_at(element, "username"),
+        unique_id: identifier_at(element, "process_unique_id"),
+        ..Process::default()
+    };
+    (process != Process::default()).then_some(process)
+}

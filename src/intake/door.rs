@@ -1,0 +1,86 @@
+//! The door: the one way into the journal, for push, sweep and replay alike.
+//!
+//! A bounded channel whose other end is the journal's writer, which commits all that is waiting at
+//! once. `append` answers only when the notifications are committed.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::Notification;
+
+/// Notifications on their way to a commit, with the way back for the answer.
+#[derive(Debug)]
+pub struct Entry {
+    /// What is to be stored, all in one commit.
+    pub notifications: Vec<Notification>,
+    /// Told once the commit is durable, or has failed.
+    pub reply: oneshot::Sender<Result<Receipt, DoorError>>,
+}
+
+/// What became of a batch: everything in it is durable now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Stored for the first time.
+    pub accepted: usize,
+    /// Already there in the same version.
+    pub duplicates: usize,
+    /// Kept for the first time, as dead letters: they cannot be imported.
+    pub dead_letters: usize,
+}
+
+/// Why nothing was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DoorError {
+    /// The queue in front of the journal is full.
+    #[error("too many deliveries are waiting for the journal; try again shortly")]
+    Busy,
+    /// The journal could not commit.
+    #[error("the journal could not store the delivery: {0}")]
+    Failed(String),
+    /// The service is shutting down.
+    #[error("the service is shutting down")]
+    Closed,
+}
+
+/// The journal's door. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Door {
+    sender: mpsc::Sender<Entry>,
+}
+
+impl Door {
+    /// A door behind which at most `queue` batches wait, and the end that the journal's writer
+    /// holds.
+    pub fn new(queue: usize) -> (Self, mpsc::Receiver<Entry>) {
+        let (sender, receiver) = mpsc::channel(queue.max(1));
+        (Self { sender }, receiver)
+    }
+
+    /// Stores `notifications`; `Ok` means durable. Refuses at once when the queue is full.
+    ///
+    /// # Errors
+    /// [`DoorError`]; nothing of the batch was acknowledged.
+    pub async fn append(&self, notifications: Vec<Notification>) -> Result<Receipt, DoorError> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.try_send(Entry { notifications, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => DoorError::Busy,
+            mpsc::error::TrySendError::Closed(_) => DoorError::Closed,
+        })?;
+        answer.await.unwrap_or(Err(DoorError::Closed))
+    }
+
+    /// As [`Door::append`], but waits for its turn: for the sweep, which can.
+    ///
+    /// # Errors
+    /// [`DoorError::Failed`] or [`DoorError::Closed`].
+    pub async fn append_in_turn(
+        &self,
+        notifications: Vec<Notification>,
+    ) -> Result<Receipt, DoorError> {
+        let (reply, answer) = oneshot::channel();
+        self.sender
+            .send(Entry { notifications, reply })
+            .await
+            .map_err(|_closed| DoorError::Closed)?;
+        answer.await.unwrap_or(Err(DoorError::Closed))
+    }
+}

@@ -1,0 +1,21 @@
+//! What comes in: the webhook, its verification, decoding, dialects, and the door to the journal.
+//!
+//! A delivery is read whole, verified on its raw bytes, decoded into elements, recognised, and
+//! handed through the [`Door`] as [`Notification`]s, which only a verified delivery can become.
+//!
+//! Does not live here: storing (`journal` holds the other side of the door), OpenCTI (never
+//! imported here), what happens afterwards (`pipeline`).
+
+pub mod decode;
+pub mod dialect;
+mod door;
+mod notification;
+mod sorting;
+pub mod verification;
+pub mod webhook;
+
+pub use self::{
+    door::{Door, DoorError, Entry, Receipt},
+    notification::{Notification, Origin, Place},
+    sorting::{Sorted, sort},
+};

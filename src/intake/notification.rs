@@ -1,0 +1,158 @@
+//! A verified notification: what the journal takes, and nothing else.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::{
+    dialect::{self, Dialect},
+    verification::Proof,
+};
+
+/// Which road a notification came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Posted to the endpoint.
+    Push,
+    /// Found by the sweep.
+    Sweep,
+}
+
+impl Origin {
+    /// Name in the journal and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
+/// Where a notification goes in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// It is to be imported.
+    Pending(Dialect),
+    /// It was verified but cannot be imported: kept with its text and the reason.
+    DeadLetter(String),
+}
+
+/// A notification that passed verification. Its fields can be read by all and set by nobody: it is
+/// made from a [`Proof`], which the verifier alone gives.
+#[derive(Debug, Clone)]
+pub struct Notification {
+    origin: Origin,
+    place: Place,
+    key: String,
+    version: String,
+    body: String,
+    received_at: DateTime<Utc>,
+    happened_at: DateTime<Utc>,
+    agent_id: Option<String>,
+    title: Option<String>,
+    threat_key: Option<String>,
+}
+
+impl Notification {
+    /// A notification of a known dialect; `body` is the element's own text, `element` its value.
+    pub fn of_dialect(proof: &Proof, dialect: Dialect, element: &Value, body: String) -> Self {
+        let received_at = proof.received_at();
+        let mut notification = Self {
+            origin: proof.origin(),
+            place: Place::Pending(dialect),
+            key: String::new(),
+            version: String::new(),
+            body,
+            received_at,
+            happened_at: received_at,
+            agent_id: None,
+            title: None,
+            threat_key: None,
+        };
+        match dialect {
+            Dialect::NativeThreat => {
+                let threat = dialect::read_threat(element);
+                notification.key = dialect::key_of_threat(element, &threat);
+                notification.version = dialect::version_of_threat(&threat);
+                notification.threat_key = Some(threat.id);
+                notification.happened_at = threat.creation_date.unwrap_or(received_at);
+            }
+            Dialect::NativeAlert | Dialect::EcsAlert => {
+                let alert = dialect::read_alert(dialect, element);
+                notification.key = dialect::key(dialect, element, &alert);
+                notification.version = dialect::version(&alert);
+                notification.happened_at =
+                    alert.alert_time.or(alert.timestamp).unwrap_or(received_at);
+                notification.agent_id = alert.agent.id;
+                notification.title = alert.rule_name;
+                notification.threat_key = alert.threat_key;
+            }
+        }
+        notification
+    }
+
+    /// What was verified but is of no use as it is: a dead letter from the start.
+    pub fn dead_letter(proof: &Proof, body: String, reason: String) -> Self {
+        Self {
+            origin: proof.origin(),
+            place: Place::DeadLetter(reason),
+            key: dialect::key_of_text(&body),
+            version: String::new(),
+            body,
+            received_at: proof.received_at(),
+            happened_at: proof.received_at(),
+            agent_id: None,
+            title: None,
+            threat_key: None,
+        }
+    }
+
+    /// Which road it came by.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Where it goes.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What identifies the alert or threat: `alert_unique_id`, a content key, or `threat:<id>`.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Its version: status, level and threat, the same whatever dialect brought it.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The element's own text, unchanged.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// When it was received.
+    pub fn received_at(&self) -> DateTime<Utc> {
+        self.received_at
+    }
+
+    /// When the alert was raised, as far as it says.
+    pub fn happened_at(&self) -> DateTime<Utc> {
+        self.happened_at
+    }
+
+    /// The agent, by which an ECS event finds its alert.
+    pub fn agent_id(&self) -> Option<&str> {
+        self.agent_id.as_deref()
+    }
+
+    /// The rule, by which an ECS event finds its alert.
+    pub fn title(&self) -> Option<&str> {
+        self.title.as_deref()
+    }
+
+    /// The threat it belongs to.
+    pub fn threat_key(&self) -> Option<&str> {
+        self.threat_key.as_deref()
+    }
+}
