@@ -9,4 +9,5 @@ pub mod clock;
 pub mod config;
 pub mod convert;
 pub mod intake;
+pub mod journal;
 pub mod stix;

@@ -9,4 +9,5 @@ mod configuration_secrets;
 mod conversion;
 mod dialects;
 mod ids;
+mod journal;
 mod verification;

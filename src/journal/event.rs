@@ -1,0 +1,110 @@
+//! Events as the pipeline sees them.
+
+use chrono::{DateTime, Utc};
+
+use crate::{alert::IncidentIdentity, intake::dialect::Dialect};
+
+/// Row id of an event; grows with the order of arrival.
+pub type EventId = i64;
+
+/// The right to finish an event, as long as its lease lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// The event.
+    pub event: EventId,
+    /// Which claim of it this is: the number of the try.
+    pub attempt: u32,
+}
+
+/// A claimed event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its claim.
+    pub claim: Claim,
+    /// What identifies the alert or threat.
+    pub key: String,
+    /// The version.
+    pub version: String,
+    /// How to read the body.
+    pub dialect: Dialect,
+    /// The notification's text.
+    pub body: String,
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+    /// When the alert was raised, as far as it says.
+    pub happened_at: DateTime<Utc>,
+    /// The agent it comes from.
+    pub agent_id: Option<String>,
+    /// The rule's name.
+    pub title: Option<String>,
+    /// Name and date of its incident, once fixed.
+    pub identity: Option<IncidentIdentity>,
+}
+
+/// What becomes of a claimed event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Confirmed by every sink; `root_id` is the STIX id of its incident or case.
+    Delivered {
+        /// STIX id of the incident or case.
+        root_id: String,
+    },
+    /// The operator's filter does not let it through.
+    Filtered {
+        /// Which filter.
+        reason: String,
+    },
+    /// The same alert in the same version came by another road.
+    Superseded,
+    /// It cannot be delivered as it is; kept with the reason.
+    Dead {
+        /// Why, in plain words.
+        reason: String,
+    },
+    /// To be tried again.
+    Later {
+        /// When.
+        at: DateTime<Utc>,
+        /// Why, in plain words.
+        reason: String,
+    },
+}
+
+/// Which alert an event turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertName {
+    /// `alert_unique_id`.
+    pub key: String,
+    /// The version, with what the console knows beyond the event.
+    pub version: String,
+    /// The threat it belongs to.
+    pub threat_key: Option<String>,
+}
+
+/// What became of an identification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adoption {
+    /// The event is this alert now; its incident's name and date, if they are fixed.
+    Identified(Option<IncidentIdentity>),
+    /// This version of the alert came by another road already.
+    AlreadyThere,
+}
+
+/// Events by state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Waiting, leased or to be tried again.
+    pub pending: u64,
+    /// Confirmed by every sink.
+    pub delivered: u64,
+    /// Not let through by the filter.
+    pub filtered: u64,
+    /// Overtaken, or the same by another road.
+    pub superseded: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Dropped by a person.
+    pub dropped: u64,
+    /// When the oldest pending event was received, in milliseconds since 1970.
+    pub oldest_pending_ms: Option<i64>,
+}

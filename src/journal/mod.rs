@@ -1,0 +1,118 @@
+//! The durable store of notifications, from the commit that allows the 2xx to their end.
+//!
+//! A row of `events` is one version of one alert or threat. Its state:
+//!
+//! ```text
+//! pending ──claim──▶ pending, leased ──finish──▶ delivered | filtered | superseded | dead
+//!    ▲                                   │
+//!    └──────────── try again at ◀────────┘
+//! ```
+//!
+//! What always holds:
+//! - a version is there once: unique by console, key, version and generation, both as received and
+//!   as later identified;
+//! - no claim takes a version while an earlier one of the same key is unfinished;
+//! - a claim is fenced: who lost the lease cannot finish the event;
+//! - name and creation date of an incident are fixed in `incidents` before it is first sent.
+//!
+//! Does not live here: deciding what becomes of an event (`pipeline`), reading a body (`intake`).
+
+mod event;
+mod sqlite;
+mod sqlite_claim;
+mod sqlite_incidents;
+mod writer;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+pub use self::{
+    event::{Adoption, AlertName, Claim, Counts, Event, EventId, Outcome},
+    sqlite::SqliteJournal,
+    writer::write_what_comes_in,
+};
+use crate::{
+    alert::IncidentIdentity,
+    intake::{Notification, Receipt},
+};
+
+/// Why the journal could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The database refused or failed.
+    #[error("the journal's database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The database's schema could not be brought up to date.
+    #[error(
+        "the journal's schema could not be brought up to date: {0}; a file written by a newer \
+         version needs that version"
+    )]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The address of the journal cannot be used.
+    #[error("HARFANGLAB_INCIDENTS_JOURNAL_URL: {0}")]
+    Address(String),
+    /// A row holds what no version of this program wrote.
+    #[error("the journal holds a row that cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// The durable store. Two implementations are meant: SQLite, embedded, and PostgreSQL, for
+/// several replicas.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Stores every batch in one commit, and says what became of each.
+    async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;
+
+    /// Takes up to `limit` events that are due, oldest first, for `lease`.
+    async fn claim(
+        &self,
+        limit: usize,
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Event>, JournalError>;
+
+    /// Ends claims, or puts them back for later. Claims whose lease was lost are left alone.
+    async fn finish(
+        &self,
+        outcomes: &[(Claim, Outcome)],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError>;
+
+    /// When the next pending event is due, if any is.
+    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, JournalError>;
+
+    /// Fixes names and dates of incidents before they are first sent; an incident that has them
+    /// already keeps them. Answers what holds, in the same order.
+    async fn fix_identities(
+        &self,
+        wanted: &[(String, IncidentIdentity)],
+    ) -> Result<Vec<IncidentIdentity>, JournalError>;
+
+    /// Says which alert an event is: it is known by that from now on.
+    async fn identify(&self, claim: Claim, alert: &AlertName) -> Result<Adoption, JournalError>;
+
+    /// Gives the alert `key` the incident of an event that was delivered without being matched:
+    /// same agent, same rule, nearest in time within `tolerance`. Answers what is fixed for it.
+    async fn adopt_unmatched(
+        &self,
+        event: &Event,
+        tolerance: Duration,
+    ) -> Result<Option<IncidentIdentity>, JournalError>;
+
+    /// STIX ids of the delivered incidents of a threat.
+    async fn incidents_of_threat(&self, threat_key: &str) -> Result<Vec<String>, JournalError>;
+
+    /// Whether alerts of a threat are still on their way.
+    async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError>;
+
+    /// A remembered value: cursors, the choice of names.
+    async fn remembered(&self, name: &str) -> Result<Option<String>, JournalError>;
+
+    /// Remembers a value.
+    async fn remember(&self, name: &str, value: &str) -> Result<(), JournalError>;
+
+    /// How many events are in each state.
+    async fn counts(&self) -> Result<Counts, JournalError>;
+}

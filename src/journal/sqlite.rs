@@ -1,0 +1,277 @@
+//! The embedded journal: SQLite in WAL mode with `synchronous=FULL`, so that a commit is on disk
+//! when it is answered. One connection writes, others read.
+
+use std::{collections::HashSet, str::FromStr, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sqlx::{
+    QueryBuilder, Row, Sqlite, SqlitePool, Transaction,
+    sqlite::{
+        SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
+        SqliteSynchronous,
+    },
+};
+
+use super::{Adoption, AlertName, Claim, Counts, Event, Journal, JournalError, Outcome};
+use crate::{
+    alert::IncidentIdentity,
+    intake::{Notification, Place, Receipt},
+};
+
+/// Rows one `INSERT` carries; SQLite takes at most 32,766 bound values.
+const ROWS_PER_INSERT: usize = 1_000;
+/// How long a connection waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const READERS: u32 = 2;
+
+/// The journal in one SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteJournal {
+    /// One connection, so that writers queue here and not inside SQLite.
+    pub(super) writer: SqlitePool,
+    pub(super) readers: SqlitePool,
+    /// Which console the rows belong to.
+    pub(super) console: String,
+}
+
+impl SqliteJournal {
+    /// Opens `url` (`sqlite:<path>`), makes the file when it is not there, and brings its schema
+    /// up to date. Rows are those of `console`.
+    ///
+    /// # Errors
+    /// [`JournalError::Address`] when the file cannot be opened, [`JournalError::Migration`] when
+    /// it was written by a newer version.
+    pub async fn open(url: &str, console: &str) -> Result<Self, JournalError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|error| JournalError::Address(error.to_string()))?
+            .create_if_missing(true)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        let file = options.get_filename().display().to_string();
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(|error| {
+                JournalError::Address(format!(
+                    "cannot open {file}: {error}; the folder must exist and be writable"
+                ))
+            })?;
+        sqlx::migrate!("src/journal/migrations").run(&writer).await?;
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
+        Ok(Self { writer, readers, console: console.to_owned() })
+    }
+
+    /// A transaction that holds the write lock from its start.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    async fn insert(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        rows: &[&Notification],
+        generation: i64,
+    ) -> Result<Vec<SqliteRow>, JournalError> {
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO events (console, generation, received_key, received_version, key, \
+             version, origin, dialect, body, received_at, happened_at, agent_id, title, \
+             threat_key, state, due_at, reason, finished_at) ",
+        );
+        insert.push_values(rows, |mut row, notification| {
+            let (state, dialect, reason) = match notification.place() {
+                Place::Pending(dialect) => ("pending", Some(dialect.as_str()), None),
+                Place::DeadLetter(reason) => ("dead", None, Some(reason.as_str())),
+            };
+            let received_at = notification.received_at().timestamp_millis();
+            row.push_bind(&self.console)
+                .push_bind(generation)
+                .push_bind(notification.key())
+                .push_bind(notification.version())
+                .push_bind(notification.key())
+                .push_bind(notification.version())
+                .push_bind(notification.origin().as_str())
+                .push_bind(dialect)
+                .push_bind(notification.body())
+                .push_bind(received_at)
+                .push_bind(notification.happened_at().timestamp_millis())
+                .push_bind(notification.agent_id())
+                .push_bind(notification.title())
+                .push_bind(notification.threat_key())
+                .push_bind(state)
+                .push_bind(received_at)
+                .push_bind(reason)
+                .push_bind(reason.is_some().then_some(received_at));
+        });
+        insert.push(" ON CONFLICT DO NOTHING RETURNING received_key, received_version");
+        Ok(insert.build().fetch_all(&mut **transaction).await?)
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {
+        let rows: Vec<&Notification> = batches.iter().flatten().collect();
+        let mut transaction = self.begin().await?;
+        let generation = self.generation(&mut transaction).await?;
+        let mut stored = HashSet::with_capacity(rows.len());
+        for chunk in rows.chunks(ROWS_PER_INSERT) {
+            for row in self.insert(&mut transaction, chunk, generation).await? {
+                stored.insert((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?));
+            }
+        }
+        transaction.commit().await?;
+        Ok(batches.iter().map(|batch| receipt(batch, &mut stored)).collect())
+    }
+
+    async fn claim(
+        &self,
+        limit: usize,
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Event>, JournalError> {
+        self.claim_due(limit, lease, now).await
+    }
+
+    async fn finish(
+        &self,
+        outcomes: &[(Claim, Outcome)],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        self.finish_claims(outcomes, now).await
+    }
+
+    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
+        self.next_due_head().await
+    }
+
+    async fn fix_identities(
+        &self,
+        wanted: &[(String, IncidentIdentity)],
+    ) -> Result<Vec<IncidentIdentity>, JournalError> {
+        self.fix_incident_identities(wanted).await
+    }
+
+    async fn identify(&self, claim: Claim, alert: &AlertName) -> Result<Adoption, JournalError> {
+        self.identify_event(claim, alert).await
+    }
+
+    async fn adopt_unmatched(
+        &self,
+        event: &Event,
+        tolerance: Duration,
+    ) -> Result<Option<IncidentIdentity>, JournalError> {
+        self.adopt_unmatched_event(event, tolerance).await
+    }
+
+    async fn incidents_of_threat(&self, threat_key: &str) -> Result<Vec<String>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT root_id FROM events WHERE console = ? AND threat_key = ? \
+             AND state = 'delivered' AND root_id LIKE 'incident--%' ORDER BY root_id",
+        )
+        .bind(&self.console)
+        .bind(threat_key)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError> {
+        let row = sqlx::query(
+            "SELECT EXISTS (SELECT 1 FROM events WHERE console = ? AND threat_key = ? \
+             AND state = 'pending' AND dialect <> 'native-threat')",
+        )
+        .bind(&self.console)
+        .bind(threat_key)
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    async fn remembered(&self, name: &str) -> Result<Option<String>, JournalError> {
+        let row = sqlx::query("SELECT value FROM remembered WHERE name = ?")
+            .bind(self.remembered_name(name))
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    async fn remember(&self, name: &str, value: &str) -> Result<(), JournalError> {
+        sqlx::query(
+            "INSERT INTO remembered (name, value) VALUES (?, ?) \
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(self.remembered_name(name))
+        .bind(value)
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
+    async fn counts(&self) -> Result<Counts, JournalError> {
+        let rows =
+            sqlx::query("SELECT state, COUNT(*), MIN(received_at) FROM events GROUP BY state")
+                .fetch_all(&self.readers)
+                .await?;
+        let mut counts = Counts::default();
+        for row in rows {
+            let count = u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
+            match row.try_get::<&str, _>(0)? {
+                "pending" => {
+                    counts.pending = count;
+                    counts.oldest_pending_ms = row.try_get(2)?;
+                }
+                "delivered" => counts.delivered = count,
+                "filtered" => counts.filtered = count,
+                "superseded" => counts.superseded = count,
+                "dead" => counts.dead = count,
+                "dropped" => counts.dropped = count,
+                other => return Err(JournalError::Corrupt(format!("event in state {other}"))),
+            }
+        }
+        Ok(counts)
+    }
+}
+
+impl SqliteJournal {
+    /// Remembered values belong to a console.
+    fn remembered_name(&self, name: &str) -> String {
+        format!("{}#{name}", self.console)
+    }
+
+    /// The import generation: 1 until a reset starts another.
+    async fn generation(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<i64, JournalError> {
+        let row = sqlx::query("SELECT CAST(value AS INTEGER) FROM remembered WHERE name = ?")
+            .bind(self.remembered_name("generation"))
+            .fetch_optional(&mut **transaction)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(1))
+    }
+}
+
+/// A stored millisecond count as a date.
+pub(super) fn date(milliseconds: i64) -> Result<DateTime<Utc>, JournalError> {
+    DateTime::from_timestamp_millis(milliseconds)
+        .ok_or_else(|| JournalError::Corrupt(format!("date {milliseconds}")))
+}
+
+/// What became of a batch; `stored` holds what the commit stored for the first time.
+fn receipt(batch: &[Notification], stored: &mut HashSet<(String, String)>) -> Receipt {
+    let mut receipt = Receipt::default();
+    for notification in batch {
+        let identity = (notification.key().to_owned(), notification.version().to_owned());
+        // The first of two equal ones is the one that was stored.
+        match (stored.remove(&identity), notification.place()) {
+            (false, _) => receipt.duplicates += 1,
+            (true, Place::Pending(_)) => receipt.accepted += 1,
+            (true, Place::DeadLetter(_)) => receipt.dead_letters += 1,
+        }
+    }
+    receipt
+}

@@ -1,0 +1,128 @@
+//! Claims of the SQLite journal: who works on what, until when, and how it ended.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::{
+    Claim, Event, JournalError, Outcome, SqliteJournal, sqlite::date,
+    sqlite_incidents::microseconds,
+};
+use crate::{alert::IncidentIdentity, intake::dialect::Dialect};
+
+impl SqliteJournal {
+    pub(super) async fn claim_due(
+        &self,
+        limit: usize,
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Event>, JournalError> {
+        let lease = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
+        let leased_until = now.checked_add_signed(lease).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let mut transaction = self.begin().await?;
+        // Only the earliest unfinished version of a key may be taken: versions leave in order.
+        let rows = sqlx::query(
+            "SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
+             e.happened_at, e.agent_id, e.title, i.name, i.created_at_us \
+             FROM events e LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
+             WHERE e.state = 'pending' AND e.due_at <= ?1 AND e.console = ?2 \
+             AND (e.leased_until IS NULL OR e.leased_until <= ?1) \
+             AND NOT EXISTS (SELECT 1 FROM events earlier WHERE earlier.console = e.console \
+                 AND earlier.key = e.key AND earlier.id < e.id AND earlier.state = 'pending') \
+             ORDER BY e.due_at, e.id LIMIT ?3",
+        )
+        .bind(now.timestamp_millis())
+        .bind(&self.console)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&mut *transaction)
+        .await?;
+        let events = rows.iter().map(event).collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<i64> = events.iter().map(|event| event.claim.event).collect();
+        sqlx::query(
+            "UPDATE events SET attempts = attempts + 1, leased_until = ? \
+             WHERE id IN (SELECT value FROM json_each(?))",
+        )
+        .bind(leased_until.timestamp_millis())
+        .bind(serde_json::json!(ids).to_string())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(events)
+    }
+
+    pub(super) async fn finish_claims(
+        &self,
+        outcomes: &[(Claim, Outcome)],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let mut transaction = self.begin().await?;
+        for (claim, outcome) in outcomes {
+            let (state, root_id, reason, due_at) = match outcome {
+                Outcome::Delivered { root_id } => ("delivered", Some(root_id), None, None),
+                Outcome::Filtered { reason } => ("filtered", None, Some(reason), None),
+                Outcome::Superseded => ("superseded", None, None, None),
+                Outcome::Dead { reason } => ("dead", None, Some(reason), None),
+                Outcome::Later { at, reason } => {
+                    ("pending", None, Some(reason), Some(at.timestamp_millis()))
+                }
+            };
+            sqlx::query(
+                "UPDATE events SET state = ?1, root_id = COALESCE(?2, root_id), reason = ?3, \
+                 due_at = COALESCE(?4, due_at), leased_until = NULL, \
+                 finished_at = CASE WHEN ?4 IS NULL THEN ?5 END \
+                 WHERE id = ?6 AND attempts = ?7 AND state = 'pending'",
+            )
+            .bind(state)
+            .bind(root_id)
+            .bind(reason)
+            .bind(due_at)
+            .bind(now.timestamp_millis())
+            .bind(claim.event)
+            .bind(claim.attempt)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// When the next event that nothing holds up is due; a leased one is due when its lease ends.
+    pub(super) async fn next_due_head(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
+        let row = sqlx::query(
+            "SELECT MIN(MAX(e.due_at, COALESCE(e.leased_until, 0))) FROM events e \
+             WHERE e.state = 'pending' AND e.console = ? \
+             AND NOT EXISTS (SELECT 1 FROM events earlier WHERE earlier.console = e.console \
+                 AND earlier.key = e.key AND earlier.id < e.id AND earlier.state = 'pending')",
+        )
+        .bind(&self.console)
+        .fetch_one(&self.readers)
+        .await?;
+        row.try_get::<Option<i64>, _>(0)?.map(date).transpose()
+    }
+}
+
+fn event(row: &SqliteRow) -> Result<Event, JournalError> {
+    let dialect: Option<String> = row.try_get(4)?;
+    let identity = match (row.try_get(10)?, row.try_get::<Option<i64>, _>(11)?) {
+        (Some(name), Some(created_at_us)) => {
+            Some(IncidentIdentity { name, created: microseconds(created_at_us)? })
+        }
+        _ => None,
+    };
+    Ok(Event {
+        claim: Claim { event: row.try_get(0)?, attempt: row.try_get(1)? },
+        key: row.try_get(2)?,
+        version: row.try_get(3)?,
+        dialect: dialect
+            .as_deref()
+            .and_then(Dialect::from_name)
+            .ok_or_else(|| JournalError::Corrupt(format!("event of dialect {dialect:?}")))?,
+        body: row.try_get(5)?,
+        received_at: date(row.try_get(6)?)?,
+        happened_at: date(row.try_get(7)?)?,
+        agent_id: row.try_get(8)?,
+        title: row.try_get(9)?,
+        identity,
+    })
+}

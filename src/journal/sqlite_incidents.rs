@@ -1,0 +1,133 @@
+//! Incidents of the SQLite journal: names and dates that stay, and events that find their alert.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::{Adoption, AlertName, Claim, Event, JournalError, SqliteJournal};
+use crate::alert::IncidentIdentity;
+
+impl SqliteJournal {
+    pub(super) async fn fix_incident_identities(
+        &self,
+        wanted: &[(String, IncidentIdentity)],
+    ) -> Result<Vec<IncidentIdentity>, JournalError> {
+        let mut transaction = self.begin().await?;
+        let mut fixed = Vec::with_capacity(wanted.len());
+        for (key, identity) in wanted {
+            self.fix_one(&mut transaction, key, identity).await?;
+            let held = self.identity_of(&mut transaction, key).await?;
+            fixed.push(held.unwrap_or_else(|| identity.clone()));
+        }
+        transaction.commit().await?;
+        Ok(fixed)
+    }
+
+    pub(super) async fn identify_event(
+        &self,
+        claim: Claim,
+        alert: &AlertName,
+    ) -> Result<Adoption, JournalError> {
+        let mut transaction = self.begin().await?;
+        let updated = sqlx::query(
+            "UPDATE OR IGNORE events SET key = ?1, version = ?2, \
+             threat_key = COALESCE(?3, threat_key) WHERE id = ?4 AND attempts = ?5",
+        )
+        .bind(&alert.key)
+        .bind(&alert.version)
+        .bind(&alert.threat_key)
+        .bind(claim.event)
+        .bind(claim.attempt)
+        .execute(&mut *transaction)
+        .await?;
+        if updated.rows_affected() == 0 {
+            return Ok(Adoption::AlreadyThere);
+        }
+        let identity = self.identity_of(&mut transaction, &alert.key).await?;
+        transaction.commit().await?;
+        Ok(Adoption::Identified(identity))
+    }
+
+    pub(super) async fn adopt_unmatched_event(
+        &self,
+        event: &Event,
+        tolerance: Duration,
+    ) -> Result<Option<IncidentIdentity>, JournalError> {
+        let happened_at = event.happened_at.timestamp_millis();
+        let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX);
+        let mut transaction = self.begin().await?;
+        let unmatched = sqlx::query(
+            "SELECT id, key FROM events WHERE console = ?1 AND agent_id = ?2 AND title = ?3 \
+             AND dialect = 'ecs-alert' AND key = received_key AND state = 'delivered' \
+             AND ABS(happened_at - ?4) <= ?5 ORDER BY ABS(happened_at - ?4), id LIMIT 1",
+        )
+        .bind(&self.console)
+        .bind(&event.agent_id)
+        .bind(&event.title)
+        .bind(happened_at)
+        .bind(tolerance_ms)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(unmatched) = unmatched else {
+            return Ok(None);
+        };
+        let (id, key): (i64, String) = (unmatched.try_get(0)?, unmatched.try_get(1)?);
+        // The event as it was pushed stays distinct from every version of the alert.
+        sqlx::query("UPDATE events SET key = ?1, version = 'pushed:' || key WHERE id = ?2")
+            .bind(&event.key)
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        let identity = self.identity_of(&mut transaction, &key).await?;
+        if let Some(identity) = &identity {
+            self.fix_one(&mut transaction, &event.key, identity).await?;
+        }
+        let held = self.identity_of(&mut transaction, &event.key).await?;
+        transaction.commit().await?;
+        Ok(held)
+    }
+
+    async fn fix_one(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        key: &str,
+        identity: &IncidentIdentity,
+    ) -> Result<(), JournalError> {
+        sqlx::query(
+            "INSERT INTO incidents (console, key, name, created_at_us) VALUES (?, ?, ?, ?) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&self.console)
+        .bind(key)
+        .bind(&identity.name)
+        .bind(identity.created.timestamp_micros())
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
+    async fn identity_of(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        key: &str,
+    ) -> Result<Option<IncidentIdentity>, JournalError> {
+        let row =
+            sqlx::query("SELECT name, created_at_us FROM incidents WHERE console = ? AND key = ?")
+                .bind(&self.console)
+                .bind(key)
+                .fetch_optional(&mut **transaction)
+                .await?;
+        row.map(|row| {
+            let created_at_us: i64 = row.try_get(1)?;
+            Ok(IncidentIdentity { name: row.try_get(0)?, created: microseconds(created_at_us)? })
+        })
+        .transpose()
+    }
+}
+
+/// A stored microsecond count as a date.
+pub(super) fn microseconds(count: i64) -> Result<DateTime<Utc>, JournalError> {
+    DateTime::from_timestamp_micros(count)
+        .ok_or_else(|| JournalError::Corrupt(format!("date {count}")))
+}

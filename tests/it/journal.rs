@@ -1,0 +1,257 @@
+//! The journal: what is stored is there once, leaves in order, and survives.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use harfanglab_incidents::{
+    alert::IncidentIdentity,
+    intake::{Door, Notification, dialect::Dialect, verification::Proof},
+    journal::{
+        Adoption, AlertName, Claim, Event, Journal, Outcome, SqliteJournal, write_what_comes_in,
+    },
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+const LEASE: Duration = Duration::from_mins(5);
+
+fn start() -> DateTime<Utc> {
+    "2026-05-26T07:40:00Z".parse().unwrap()
+}
+
+fn alert(unique_id: &str, status: &str) -> Value {
+    json!({
+        "log_type": "alert", "alert_type": "sigma", "alert_unique_id": unique_id,
+        "status": status, "level": "high", "rule_name": "Suspicious Thing",
+        "alert_time": "2026-05-26T07:39:58.447687Z",
+        "agent": { "agentid": "00000000-0000-4000-8000-0000000000a1", "hostname": "pc-01" },
+    })
+}
+
+fn ecs() -> Value {
+    json!({
+        "@timestamp": "2026-05-26T07:39:59.000Z", "ecs": { "version": "9.0.0" },
+        "event": { "kind": "alert" },
+        "agent": { "id": "00000000-0000-4000-8000-0000000000a1", "type": "hurukai" },
+        "host": { "hostname": "pc-01" },
+        "hlab": { "detection": { "title": "Suspicious Thing", "level": "high" } },
+    })
+}
+
+fn notification(dialect: Dialect, element: &Value) -> Notification {
+    let proof = Proof::answered_by_console(start());
+    Notification::of_dialect(&proof, dialect, element, element.to_string())
+}
+
+fn native(unique_id: &str, status: &str) -> Notification {
+    notification(Dialect::NativeAlert, &alert(unique_id, status))
+}
+
+struct Store {
+    folder: TempDir,
+    journal: SqliteJournal,
+}
+
+impl Store {
+    async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let journal = Self::open(&folder).await;
+        Self { folder, journal }
+    }
+
+    async fn open(folder: &TempDir) -> SqliteJournal {
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        SqliteJournal::open(&url, "https://console.example").await.unwrap()
+    }
+
+    async fn append(&self, notifications: Vec<Notification>) -> (usize, usize) {
+        let receipts = self.journal.append(&[notifications]).await.unwrap();
+        (receipts[0].accepted, receipts[0].duplicates)
+    }
+
+    async fn claim_at(&self, now: DateTime<Utc>) -> Vec<Event> {
+        self.journal.claim(100, LEASE, now).await.unwrap()
+    }
+
+    async fn finish(&self, claim: Claim, outcome: Outcome) {
+        self.journal.finish(&[(claim, outcome)], start()).await.unwrap();
+    }
+}
+
+fn delivered() -> Outcome {
+    Outcome::Delivered { root_id: "incident--00000000-0000-5000-8000-000000000001".to_owned() }
+}
+
+fn identity(name: &str) -> IncidentIdentity {
+    IncidentIdentity { name: name.to_owned(), created: start() }
+}
+
+#[tokio::test]
+async fn the_same_version_is_stored_once_whether_in_one_batch_in_another_or_by_another_road() {
+    let store = Store::new().await;
+    assert_eq!(store.append(vec![native("a", "new"), native("a", "new")]).await, (1, 1));
+    assert_eq!(store.append(vec![native("a", "new"), native("b", "new")]).await, (1, 1));
+    let api_item = {
+        let mut item = alert("a", "new");
+        item["id"] = json!("lujfl4kBCWge90iwCywS");
+        item["last_update"] = json!("2026-05-26T08:00:00Z");
+        notification(Dialect::NativeAlert, &item)
+    };
+    assert_eq!(store.append(vec![api_item]).await, (0, 1));
+    assert_eq!(store.append(vec![native("a", "closed")]).await, (1, 0), "another version");
+}
+
+#[tokio::test]
+async fn versions_of_one_alert_leave_one_after_the_other() {
+    let store = Store::new().await;
+    store.append(vec![native("a", "new"), native("a", "closed"), native("b", "new")]).await;
+    let first = store.claim_at(start()).await;
+    let versions: Vec<_> = first.iter().map(|event| event.version.clone()).collect();
+    assert_eq!(first.len(), 2, "{versions:?}");
+    assert_eq!(store.claim_at(start()).await.len(), 0, "the second version waits for the first");
+    let later = Outcome::Later { at: start() + TimeDelta::minutes(1), reason: "down".to_owned() };
+    store.finish(first[0].claim, later).await;
+    assert_eq!(store.claim_at(start()).await.len(), 0, "also while the first waits for a retry");
+    let again = store.claim_at(start() + TimeDelta::minutes(1)).await;
+    assert_eq!(again[0].version, first[0].version);
+    store.finish(again[0].claim, delivered()).await;
+    let second = store.claim_at(start() + TimeDelta::minutes(1)).await;
+    assert_eq!(second.len(), 1);
+    assert_ne!(second[0].version, first[0].version);
+}
+
+#[tokio::test]
+async fn who_lost_its_lease_cannot_finish_the_event() {
+    let store = Store::new().await;
+    store.append(vec![native("a", "new")]).await;
+    let slow = store.claim_at(start()).await.remove(0);
+    assert_eq!(
+        store.journal.next_due().await.unwrap(),
+        Some(start() + LEASE),
+        "a leased event is due when its lease ends"
+    );
+    let other = store.claim_at(start() + LEASE).await.remove(0);
+    store.finish(slow.claim, Outcome::Dead { reason: "too late".to_owned() }).await;
+    assert_eq!(store.journal.counts().await.unwrap().dead, 0);
+    store.finish(other.claim, delivered()).await;
+    let counts = store.journal.counts().await.unwrap();
+    assert_eq!((counts.delivered, counts.pending), (1, 0));
+    assert_eq!(store.journal.next_due().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_is_stored_claimed_and_remembered_survives_a_reopening() {
+    let store = Store::new().await;
+    store.append(vec![native("a", "new")]).await;
+    store.journal.remember("cursor", "2026-05-26").await.unwrap();
+    store.journal.fix_identities(&[("a".to_owned(), identity("first"))]).await.unwrap();
+    let claimed = store.claim_at(start()).await.remove(0);
+    let reopened = Store::open(&store.folder).await;
+    let held = reopened.fix_identities(&[("a".to_owned(), identity("second"))]).await.unwrap();
+    assert_eq!(held, [identity("first")], "the first name stays");
+    assert_eq!(reopened.remembered("cursor").await.unwrap().as_deref(), Some("2026-05-26"));
+    assert!(reopened.claim(1, LEASE, start()).await.unwrap().is_empty(), "still leased");
+    let again = reopened.claim(1, LEASE, start() + LEASE).await.unwrap().remove(0);
+    assert_eq!(again.body, claimed.body);
+    assert_eq!(again.identity, Some(identity("first")));
+}
+
+#[tokio::test]
+async fn an_event_without_an_id_that_is_matched_is_the_alert_from_then_on() {
+    let store = Store::new().await;
+    store.append(vec![notification(Dialect::EcsAlert, &ecs())]).await;
+    let event = store.claim_at(start()).await.remove(0);
+    let name = AlertName {
+        key: native("a", "new").key().to_owned(),
+        version: native("a", "new").version().to_owned(),
+        threat_key: None,
+    };
+    let adoption = store.journal.identify(event.claim, &name).await.unwrap();
+    assert_eq!(adoption, Adoption::Identified(None));
+    assert_eq!(store.append(vec![native("a", "new")]).await, (0, 1), "the sweep brings it");
+    let again = notification(Dialect::EcsAlert, &ecs());
+    assert_eq!(store.append(vec![again]).await, (0, 1), "the console pushes it again");
+}
+
+#[tokio::test]
+async fn an_event_whose_alert_came_by_another_road_is_superseded() {
+    let store = Store::new().await;
+    store.append(vec![native("a", "new"), notification(Dialect::EcsAlert, &ecs())]).await;
+    let events = store.claim_at(start()).await;
+    let pushed = events.iter().find(|event| event.dialect == Dialect::EcsAlert).unwrap();
+    let swept = events.iter().find(|event| event.dialect == Dialect::NativeAlert).unwrap();
+    let name =
+        AlertName { key: swept.key.clone(), version: swept.version.clone(), threat_key: None };
+    let adoption = store.journal.identify(pushed.claim, &name).await.unwrap();
+    assert_eq!(adoption, Adoption::AlreadyThere);
+}
+
+#[tokio::test]
+async fn an_alert_takes_over_the_incident_of_the_event_that_was_delivered_unmatched() {
+    let store = Store::new().await;
+    store.append(vec![notification(Dialect::EcsAlert, &ecs())]).await;
+    let pushed = store.claim_at(start()).await.remove(0);
+    let name = [(pushed.key.clone(), identity("Suspicious Thing on pc-01"))];
+    store.journal.fix_identities(&name).await.unwrap();
+    store.finish(pushed.claim, delivered()).await;
+    store.append(vec![native("a", "new")]).await;
+    let swept = store.claim_at(start()).await.remove(0);
+    let tolerance = Duration::from_mins(2);
+    let adopted = store.journal.adopt_unmatched(&swept, tolerance).await.unwrap();
+    assert_eq!(adopted, Some(identity("Suspicious Thing on pc-01")));
+    store.append(vec![native("b", "new")]).await;
+    let another = store.claim_at(start()).await.remove(0);
+    assert_eq!(store.journal.adopt_unmatched(&another, tolerance).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn deliveries_that_wait_together_share_a_commit_and_each_gets_its_own_answer() {
+    let store = Store::new().await;
+    let (door, entries) = Door::new(64);
+    let arrived = Arc::new(Notify::new());
+    let waiting: Vec<_> = (0..50)
+        .map(|number| {
+            let door = door.clone();
+            tokio::spawn(async move {
+                door.append(vec![native(&format!("{}", number % 40), "new")]).await
+            })
+        })
+        .collect();
+    let journal = Arc::new(store.journal.clone());
+    let writer = tokio::spawn(write_what_comes_in(journal, entries, Arc::clone(&arrived)));
+    drop(door);
+    let mut accepted = 0;
+    let mut duplicates = 0;
+    for delivery in waiting {
+        let receipt = delivery.await.unwrap().unwrap();
+        accepted += receipt.accepted;
+        duplicates += receipt.duplicates;
+    }
+    assert_eq!((accepted, duplicates), (40, 10));
+    arrived.notified().await;
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_imported_is_kept_as_a_dead_letter_and_never_claimed() {
+    let store = Store::new().await;
+    let proof = Proof::answered_by_console(start());
+    let letter = Notification::dead_letter(&proof, "{broken".to_owned(), "not JSON".to_owned());
+    let receipts = store.journal.append(&[vec![letter.clone()]]).await.unwrap();
+    assert_eq!((receipts[0].accepted, receipts[0].dead_letters), (0, 1));
+    let receipts = store.journal.append(&[vec![letter, native("a", "new")]]).await.unwrap();
+    assert_eq!((receipts[0].accepted, receipts[0].duplicates), (1, 1));
+    let claimed = store.claim_at(start()).await;
+    assert_eq!(claimed.len(), 1);
+    store.finish(claimed[0].claim, delivered()).await;
+    assert!(store.claim_at(start()).await.is_empty());
+    assert_eq!(store.journal.counts().await.unwrap().dead, 1);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_opened_says_what_to_do() {
+    let failure = SqliteJournal::open("sqlite:/nowhere/at/all.db", "x").await.unwrap_err();
+    let message = failure.to_string();
+    assert!(message.contains("/nowhere/at/all.db") && message.contains("writable"), "{message}");
+}
