@@ -8,6 +8,8 @@ pub mod alert;
 pub mod clock;
 pub mod config;
 pub mod convert;
+pub mod harfanglab;
 pub mod intake;
 pub mod journal;
+pub mod outbound;
 pub mod stix;

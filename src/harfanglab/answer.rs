@@ -1,0 +1,150 @@
+//! What one HTTP answer of the console means: its status, then its body, which is read to a bound
+//! and must be JSON. Knows nothing of paths or of what the JSON holds.
+
+use std::{error::Error, time::Duration};
+
+use reqwest::{Response, StatusCode, header};
+use serde_json::Value;
+
+use super::ConsoleError;
+
+/// Longest body that is read, after decompression. A page of 100 alerts is about 1 MiB.
+const BODY_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+/// Longest piece of the console's own words that an error repeats, in characters.
+const SAID_LIMIT: usize = 200;
+
+/// What an answer is judged against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    /// Path, for errors.
+    pub path: &'a str,
+    /// Request timeout, for errors.
+    pub timeout: Duration,
+    /// Never repeated, even where a server does.
+    pub token: &'a str,
+}
+
+impl Request<'_> {
+    /// Reads an answer: the JSON of a success (`None` for an empty body), else what it means.
+    pub(super) async fn read(self, response: Response) -> Result<Option<Value>, ConsoleError> {
+        let status = response.status();
+        let retry_after = retry_after(&response);
+        let looks_like_html = is_html(&response);
+        let body = self.body(response).await;
+        if !status.is_success() {
+            return Err(self.refusal(status, retry_after, &body.unwrap_or_default()));
+        }
+        let body = body?;
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        serde_json::from_slice(&body).map(Some).map_err(|error| {
+            self.unreadable(if looks_like_html {
+                "it is a web page".to_owned()
+            } else {
+                format!("it is not whole JSON ({error})")
+            })
+        })
+    }
+
+    /// An answer that is not what the path answers.
+    pub(super) fn unreadable(self, why: impl Into<String>) -> ConsoleError {
+        ConsoleError::Unreadable { path: self.path.to_owned(), why: why.into() }
+    }
+
+    /// A request that got no answer, or not all of it.
+    pub(super) fn failure(self, error: reqwest::Error) -> ConsoleError {
+        let path = self.path.to_owned();
+        if error.is_timeout() {
+            let after_s = self.timeout.as_millis().div_ceil(1000);
+            return ConsoleError::TimedOut {
+                path,
+                after_s: after_s.try_into().unwrap_or(u64::MAX),
+            };
+        }
+        if error.is_decode() {
+            return self.unreadable("its compression is broken");
+        }
+        ConsoleError::Unreachable { path, why: causes(error) }
+    }
+
+    async fn body(self, mut response: Response) -> Result<Vec<u8>, ConsoleError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(error))? {
+            if body.len() + chunk.len() > BODY_LIMIT_BYTES {
+                let path = self.path.to_owned();
+                return Err(ConsoleError::TooLarge { path, limit_bytes: BODY_LIMIT_BYTES });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn refusal(
+        self,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        body: &[u8],
+    ) -> ConsoleError {
+        let path = self.path.to_owned();
+        let json = serde_json::from_slice::<Value>(body).ok();
+        let said = self.said(json.as_ref());
+        match status {
+            StatusCode::UNAUTHORIZED => ConsoleError::TokenRefused { path, said },
+            StatusCode::FORBIDDEN => ConsoleError::Forbidden { path, said },
+            StatusCode::TOO_MANY_REQUESTS => ConsoleError::Busy { path, retry_after },
+            StatusCode::REQUEST_TIMEOUT => {
+                ConsoleError::Failing { path, status: status.as_u16(), retry_after }
+            }
+            // A 404 page that is not JSON is the web server's: no such route, not no such object.
+            StatusCode::NOT_FOUND if json.is_some() => ConsoleError::NotFound { path },
+            status if status.is_server_error() => {
+                ConsoleError::Failing { path, status: status.as_u16(), retry_after }
+            }
+            status => ConsoleError::Refused { path, status: status.as_u16(), said },
+        }
+    }
+
+    /// The `detail` of a refusal, else its JSON, short and without the token.
+    fn said(self, json: Option<&Value>) -> String {
+        let Some(json) = json else {
+            return "no reason given".to_owned();
+        };
+        let text = match json.get("detail").and_then(Value::as_str) {
+            Some(detail) => detail.to_owned(),
+            None => json.to_string(),
+        };
+        let text = if self.token.is_empty() { text } else { text.replace(self.token, "***") };
+        text.chars().filter(|c| !c.is_control()).take(SAID_LIMIT).collect()
+    }
+}
+
+/// `Retry-After` in seconds; the form with a date is not read, since no console is known to use it.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    seconds.parse().ok().map(Duration::from_secs)
+}
+
+fn is_html(response: &Response) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.to_str().is_ok_and(|text| text.contains("html")))
+}
+
+/// The chain of causes, without the URL (whose query may name hosts), and with the way out of the
+/// commonest one.
+fn causes(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    if text.to_ascii_lowercase().contains("certificate") {
+        text.push_str(
+            " (trust its authority with HARFANGLAB_INCIDENTS_SSL_VERIFY=<path of a PEM file>, or \
+             turn the check off with HARFANGLAB_INCIDENTS_SSL_VERIFY=false)",
+        );
+    }
+    text
+}

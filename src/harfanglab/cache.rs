@@ -1,0 +1,69 @@
+//! A cache of one kind of rule. Many alerts that wait for one rule cost one request; what is not
+//! found is remembered too, for less long, since an analyst may be writing it; an error is not
+//! remembered. Bounded by bytes, not entries: a YARA file can be as large as a thousand IOCs.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use moka::{Expiry, future::Cache};
+
+use super::ConsoleError;
+
+/// How long a rule is taken as it was.
+const FOUND_FOR: Duration = Duration::from_mins(10);
+/// How long a rule counts as not there.
+const MISSING_FOR: Duration = Duration::from_mins(2);
+/// Bytes of rules kept at most, per kind.
+const LIMIT_BYTES: u64 = 8 * 1024 * 1024;
+/// What an entry costs beside its text, about.
+const ENTRY_BYTES: usize = 256;
+
+/// Something that takes room.
+pub(super) trait Weighs {
+    /// Bytes of its text.
+    fn size_bytes(&self) -> usize;
+}
+
+/// A cache from a rule's id, name or value to the rule.
+pub(super) struct RuleCache<T>(Cache<String, Option<Arc<T>>>);
+
+impl<T: Weighs + Send + Sync + 'static> RuleCache<T> {
+    /// An empty cache.
+    pub(super) fn new() -> Self {
+        let cache = Cache::builder()
+            .max_capacity(LIMIT_BYTES)
+            .weigher(|key: &String, rule: &Option<Arc<T>>| {
+                let text = rule.as_ref().map_or(0, |rule| rule.size_bytes());
+                u32::try_from(ENTRY_BYTES + key.len() + text).unwrap_or(u32::MAX)
+            })
+            .expire_after(ByOutcome)
+            .build();
+        Self(cache)
+    }
+
+    /// The rule remembered under `key`, else what `look_up` finds; one look-up at a time for a key.
+    pub(super) async fn get_or(
+        &self,
+        key: String,
+        look_up: impl Future<Output = Result<Option<T>, ConsoleError>>,
+    ) -> Result<Option<Arc<T>>, ConsoleError> {
+        let look_up = async { Ok(look_up.await?.map(Arc::new)) };
+        self.0.try_get_with(key, look_up).await.map_err(|error: Arc<ConsoleError>| (*error).clone())
+    }
+}
+
+/// Found rules live longer than missing ones.
+struct ByOutcome;
+
+impl<T> Expiry<String, Option<Arc<T>>> for ByOutcome {
+    fn expire_after_create(
+        &self,
+        _key: &String,
+        rule: &Option<Arc<T>>,
+        _created_at: Instant,
+    ) -> Option<Duration> {
+        Some(if rule.is_some() { FOUND_FOR } else { MISSING_FOR })
+    }
+}

@@ -1,0 +1,201 @@
+//! The client itself: address, token, rate, concurrency. One [`Console`] is built for a service and
+//! cloned; clones share connections, rate, slots and caches.
+//!
+//! A request first gets a slot (`HARFANGLAB_INCIDENTS_API_CONCURRENCY`), then its turn in the rate
+//! (`…_API_RATE`), every try anew: what waits between two tries holds neither.
+
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::{ConsoleError, answer::Request, retry, rules::RuleCaches};
+use crate::{config::HarfangLabSettings, outbound};
+
+/// A HarfangLab console.
+#[derive(Clone)]
+pub struct Console(Arc<Inner>);
+
+struct Inner {
+    http: reqwest::Client,
+    base: Url,
+    token: SecretString,
+    authorization: HeaderValue,
+    timeout: Duration,
+    rate: DefaultDirectRateLimiter,
+    slots: Semaphore,
+    rules: RuleCaches,
+}
+
+impl Console {
+    /// Builds the client; asks nothing yet.
+    pub fn new(settings: &HarfangLabSettings) -> Result<Self, ConsoleError> {
+        let http = outbound::client(&settings.tls, settings.request_timeout)
+            .map_err(|error| ConsoleError::Setup(error.to_string()))?;
+        let token = bare_token(settings.token.expose_secret());
+        let mut authorization = HeaderValue::try_from(format!("Token {token}")).map_err(|_| {
+            ConsoleError::Setup(
+                "HARFANGLAB_INCIDENTS_TOKEN has characters that no token has".to_owned(),
+            )
+        })?;
+        authorization.set_sensitive(true);
+        let rate = NonZeroU32::new(settings.requests_per_second).unwrap_or(NonZeroU32::MIN);
+        Ok(Self(Arc::new(Inner {
+            http,
+            base: base_url(&settings.url)?,
+            token: SecretString::from(token),
+            authorization,
+            timeout: settings.request_timeout,
+            rate: RateLimiter::direct(Quota::per_second(rate)),
+            slots: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            rules: RuleCaches::new(),
+        })))
+    }
+
+    /// Asks for a path below the base, given as its segments (an empty last one makes the trailing
+    /// slash), with quick tries. The JSON of the answer goes through `read`, inside the try: an
+    /// answer that `read` finds [unreadable](ConsoleError::Unreadable) is asked for again. `None`
+    /// is an empty body.
+    pub(super) async fn get<T>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+        read: impl Fn(Request<'_>, Option<Value>) -> Result<T, ConsoleError>,
+    ) -> Result<T, ConsoleError> {
+        let url = self.url(segments, query)?;
+        let request = Request {
+            path: url.path(),
+            timeout: self.0.timeout,
+            token: self.0.token.expose_secret(),
+        };
+        retry::quickly(|| async {
+            let answer = self.send(url.clone(), request).await?;
+            read(request, answer)
+        })
+        .await
+    }
+
+    pub(super) fn rules(&self) -> &RuleCaches {
+        &self.0.rules
+    }
+
+    async fn send(&self, url: Url, request: Request<'_>) -> Result<Option<Value>, ConsoleError> {
+        let inner = &*self.0;
+        let _slot = inner.slots.acquire().await.map_err(|_| {
+            ConsoleError::Setup("the client is shut down and takes no more requests".to_owned())
+        })?;
+        inner.rate.until_ready().await;
+        let response = inner
+            .http
+            .get(url)
+            .header(AUTHORIZATION, inner.authorization.clone())
+            .header(ACCEPT, HeaderValue::from_static("application/json"))
+            .timeout(inner.timeout)
+            .send()
+            .await
+            .map_err(|error| request.failure(error))?;
+        request.read(response).await
+    }
+
+    fn url(&self, segments: &[&str], query: &[(&str, String)]) -> Result<Url, ConsoleError> {
+        let mut url = self.0.base.clone();
+        url.path_segments_mut().map_err(|()| not_an_address())?.pop_if_empty().extend(segments);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Console")
+            .field("base", &self.0.base.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The token without what the console's own examples put before it.
+fn bare_token(pasted: &str) -> String {
+    let token = pasted.trim();
+    for prefix in ["Token ", "token ", "token_"] {
+        if let Some(bare) = token.strip_prefix(prefix) {
+            return bare.trim().to_owned();
+        }
+    }
+    token.to_owned()
+}
+
+/// The base URL without what a request must not inherit: user and password, query, fragment.
+fn base_url(given: &Url) -> Result<Url, ConsoleError> {
+    let mut base = given.clone();
+    base.set_query(None);
+    base.set_fragment(None);
+    base.set_username("").and_then(|()| base.set_password(None)).map_err(|()| not_an_address())?;
+    Ok(base)
+}
+
+fn not_an_address() -> ConsoleError {
+    ConsoleError::Setup(
+        "HARFANGLAB_INCIDENTS_URL must be an address such as https://console.example:8443"
+            .to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TlsVerification;
+
+    fn console(url: &str, token: &str) -> Result<Console, ConsoleError> {
+        Console::new(&HarfangLabSettings {
+            url: url.parse().unwrap(),
+            token: SecretString::from(token),
+            tls: TlsVerification::System,
+            requests_per_second: 10,
+            concurrency: 2,
+            request_timeout: Duration::from_secs(1),
+        })
+    }
+
+    #[test]
+    fn base_path_and_port_are_kept_and_no_slash_is_doubled() {
+        let path = ["api", "data", "Alert", ""];
+        for (base, expected) in [
+            ("https://edr.example", "https://edr.example/api/data/Alert/"),
+            ("https://edr.example:8443/", "https://edr.example:8443/api/data/Alert/"),
+            ("https://edr.example:8443/a/b", "https://edr.example:8443/a/b/api/data/Alert/"),
+            ("https://me:pw@edr.example/a/?x=1#y", "https://edr.example/a/api/data/Alert/"),
+        ] {
+            let url = console(base, "t").unwrap().url(&path, &[]).unwrap();
+            assert_eq!(url.as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn an_id_cannot_leave_its_place_in_the_path() {
+        let console = console("https://edr.example", "t").unwrap();
+        let url = console.url(&["api", "a/../b?c#d", ""], &[]).unwrap();
+        assert_eq!(url.as_str(), "https://edr.example/api/a%2F..%2Fb%3Fc%23d/");
+    }
+
+    #[test]
+    fn a_pasted_prefix_is_not_part_of_the_token() {
+        for pasted in ["abc123", " Token abc123\n", "token_abc123", "token abc123"] {
+            assert_eq!(bare_token(pasted), "abc123");
+        }
+    }
+
+    #[test]
+    fn neither_debug_nor_a_setup_error_shows_the_token() {
+        let shown = format!("{:?}", console("https://edr.example", "s3cret").unwrap());
+        assert!(shown.contains("edr.example") && !shown.contains("s3cret"), "{shown}");
+        let error = console("https://edr.example", "s3c\nret").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3c"), "{error}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Why the console could not be asked, in words an operator can act on. No variant carries a query
+//! string, a header or a token.
+
+use std::time::Duration;
+
+/// A request to the console that brought no usable answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConsoleError {
+    /// 401: the console does not know the token.
+    #[error(
+        "HarfangLab does not accept the API token (401 on {path}: {said}). Make a new one in the \
+         console under Administration › Users › Generate token and set HARFANGLAB_INCIDENTS_TOKEN; \
+         what waits is imported then"
+    )]
+    TokenRefused {
+        /// Path that was asked.
+        path: String,
+        /// What the console said.
+        said: String,
+    },
+    /// 403: the console knows the token, but its user may not do this.
+    #[error(
+        "HarfangLab knows the API token, but its user may not read {path} (403: {said}). Give that \
+         user a role that can read alerts, threats and threat intelligence; what waits is imported \
+         then"
+    )]
+    Forbidden {
+        /// Path that was asked.
+        path: String,
+        /// What the console said.
+        said: String,
+    },
+    /// 429: too many requests.
+    #[error(
+        "HarfangLab asks for fewer requests (429 on {path}). It is asked again later; a lower \
+         HARFANGLAB_INCIDENTS_API_RATE avoids this"
+    )]
+    Busy {
+        /// Path that was asked.
+        path: String,
+        /// `Retry-After`, when the console gave one in seconds.
+        retry_after: Option<Duration>,
+    },
+    /// 5xx.
+    #[error("HarfangLab fails on {path} ({status}). It is asked again later")]
+    Failing {
+        /// Path that was asked.
+        path: String,
+        /// HTTP status.
+        status: u16,
+        /// `Retry-After`, when the console gave one in seconds.
+        retry_after: Option<Duration>,
+    },
+    /// 404 of the API itself: it has no such object.
+    #[error("HarfangLab has nothing at {path}")]
+    NotFound {
+        /// Path that was asked.
+        path: String,
+    },
+    /// Another 4xx, or a 404 that is not the API's.
+    #[error(
+        "HarfangLab refuses {path} ({status}: {said}). Check that HARFANGLAB_INCIDENTS_URL is the \
+         console's address, with its port; if it is, this console's version answers differently"
+    )]
+    Refused {
+        /// Path that was asked.
+        path: String,
+        /// HTTP status.
+        status: u16,
+        /// What the console said.
+        said: String,
+    },
+    /// No connection, or it broke.
+    #[error("HarfangLab cannot be reached for {path}: {why}. It is asked again later")]
+    Unreachable {
+        /// Path that was asked.
+        path: String,
+        /// The chain of causes.
+        why: String,
+    },
+    /// No whole answer in time.
+    #[error(
+        "HarfangLab did not answer {path} within {after_s} s. It is asked again later; \
+         HARFANGLAB_INCIDENTS_API_TIMEOUT sets how long to wait"
+    )]
+    TimedOut {
+        /// Path that was asked.
+        path: String,
+        /// The timeout in seconds, rounded up.
+        after_s: u64,
+    },
+    /// An answer that is cut, not JSON, or not what this path answers.
+    #[error(
+        "HarfangLab's answer for {path} cannot be used: {why}. If this stays, check that \
+         HARFANGLAB_INCIDENTS_URL is the console itself and not a proxy's login or error page"
+    )]
+    Unreadable {
+        /// Path that was asked.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An answer longer than is ever read.
+    #[error("HarfangLab's answer for {path} is longer than {limit_bytes} bytes")]
+    TooLarge {
+        /// Path that was asked.
+        path: String,
+        /// The bound in bytes.
+        limit_bytes: usize,
+    },
+    /// The client cannot be built from the settings.
+    #[error("the HarfangLab client cannot be set up: {0}")]
+    Setup(String),
+}
+
+impl ConsoleError {
+    /// Whether the same request can succeed later, once the console, the network or the operator
+    /// has put something right. A refused token counts: what waits for it must go on waiting.
+    pub fn is_transient(&self) -> bool {
+        self.is_denied() || self.is_worth_a_quick_try()
+    }
+
+    /// Whether the token is refused or its user lacks a permission: a person must act, so ask
+    /// slowly and say it once.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::TokenRefused { .. } | Self::Forbidden { .. })
+    }
+
+    /// How long the console asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } | Self::Failing { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether asking again within seconds makes sense.
+    pub(super) fn is_worth_a_quick_try(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy { .. }
+                | Self::Failing { .. }
+                | Self::Unreachable { .. }
+                | Self::TimedOut { .. }
+                | Self::Unreadable { .. }
+        )
+    }
+
+    /// Whether the API itself says that this object does not exist.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+}

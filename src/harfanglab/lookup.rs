@@ -1,0 +1,140 @@
+//! One alert, one threat, one note. "Not there" is an answer (`None`), an error is not.
+//!
+//! A push names an alert by `alert_unique_id` (native) or not at all (ECS), never by the `id` that
+//! the API and the console's own pages use, and becomes visible in the API late: within seconds as
+//! a rule, minutes at worst.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::{
+    Console, ConsoleError,
+    answer::Request,
+    pages::{PAGE_LIMIT, next_whole_second, read_page, seconds},
+};
+use crate::alert::date;
+
+/// How far an alert's API time may lie from the time its push gives.
+const MATCH_WINDOW: TimeDelta = TimeDelta::minutes(2);
+/// Pages read for one match at most: 1,000 alerts of one host in four minutes.
+const MATCH_PAGES: u32 = 10;
+
+const ALERTS: [&str; 6] = ["api", "data", "alert", "alert", "Alert", ""];
+
+impl Console {
+    /// The alert with this `alert_unique_id`, if the API shows it already.
+    ///
+    /// That the API filters by it is not documented: a console that ignores the filter, or refuses
+    /// it with 400, answers `None` here unless the alert happens to be on the page.
+    pub async fn alert_by_unique_id(&self, id: &str) -> Result<Option<Value>, ConsoleError> {
+        let query = [("alert_unique_id", id.to_owned()), ("limit", "10".to_owned())];
+        let answer =
+            self.get(&ALERTS, &query, |request, answer| read_page(request, answer, 0, 10)).await;
+        match answer {
+            Ok(page) => Ok(page.items.into_iter().find(|item| text(item, "alert_unique_id") == id)),
+            Err(ConsoleError::Refused { status: 400, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The alert of this agent and rule whose time is nearest to `time`, within two minutes. This
+    /// is how an alert that was pushed without an id is found again.
+    pub async fn alert_matching(
+        &self,
+        agent_id: &str,
+        rule_name: &str,
+        time: DateTime<Utc>,
+    ) -> Result<Option<Value>, ConsoleError> {
+        let mut nearest: Option<(TimeDelta, Value)> = None;
+        let mut offset = 0;
+        for _ in 0..MATCH_PAGES {
+            let query = [
+                ("agent.agentid", agent_id.to_owned()),
+                ("alert_time__gte", seconds(time - MATCH_WINDOW)),
+                ("alert_time__lte", seconds(next_whole_second(time + MATCH_WINDOW))),
+                ("ordering", "alert_time".to_owned()),
+                ("offset", offset.to_string()),
+                ("limit", PAGE_LIMIT.to_string()),
+            ];
+            let read =
+                |request: Request<'_>, answer| read_page(request, answer, offset, PAGE_LIMIT);
+            let page = self.get(&ALERTS, &query, read).await?;
+            offset += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
+            for item in page.items {
+                let Some(distance) = distance(&item, agent_id, rule_name, time) else {
+                    continue;
+                };
+                if nearest.as_ref().is_none_or(|(best, _)| distance < *best) {
+                    nearest = Some((distance, item));
+                }
+            }
+            if !page.has_next {
+                break;
+            }
+        }
+        Ok(nearest.map(|(_, item)| item))
+    }
+
+    /// An alert by the API's own `id`, in full.
+    pub async fn alert_details(&self, id: &str) -> Result<Option<Value>, ConsoleError> {
+        let path = ["api", "data", "alert", "alert", "Alert", id, "details", ""];
+        found(self.get(&path, &[], object).await).map(|details| {
+            details.map(|mut details| match details.get_mut("alert") {
+                Some(alert @ Value::Object(_)) => alert.take(),
+                _ => details,
+            })
+        })
+    }
+
+    /// A threat by its id, which is an alert's `threat_key`.
+    pub async fn threat(&self, id: &str) -> Result<Option<Value>, ConsoleError> {
+        let path = ["api", "data", "alert", "alert", "Threat", id, ""];
+        found(self.get(&path, &[], object).await)
+    }
+
+    /// A threat's note. A threat without one is answered 200 with an empty body.
+    pub async fn threat_note(&self, id: &str) -> Result<Option<Value>, ConsoleError> {
+        let path = ["api", "data", "alert", "alert", "Threat", id, "note", ""];
+        let read = |request: Request<'_>, answer| match answer {
+            None | Some(Value::Null) => Ok(None),
+            answer => object(request, answer).map(Some),
+        };
+        found(self.get(&path, &[], read).await).map(Option::flatten)
+    }
+}
+
+/// Takes an answer that must be a JSON object.
+pub(super) fn object(request: Request<'_>, answer: Option<Value>) -> Result<Value, ConsoleError> {
+    match answer {
+        Some(object @ Value::Object(_)) => Ok(object),
+        _ => Err(request.unreadable("it is not an object")),
+    }
+}
+
+/// "The API has no such object" as a value.
+pub(super) fn found<T>(answer: Result<T, ConsoleError>) -> Result<Option<T>, ConsoleError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How far from `time` an item of this agent and rule happened; `None` when it is another's. The
+/// push's time is that of the alert on some consoles, of the event behind it on others.
+fn distance(item: &Value, agent: &str, rule: &str, time: DateTime<Utc>) -> Option<TimeDelta> {
+    let is_its_agent = item.pointer("/agent/agentid").and_then(Value::as_str) == Some(agent);
+    if !is_its_agent || text(item, "rule_name") != rule {
+        return None;
+    }
+    ["alert_time", "@event_create_date", "detection_date"]
+        .iter()
+        .filter_map(|field| date::parse(text(item, field)))
+        .map(|at| (at - time).abs())
+        .min()
+        .filter(|distance| *distance <= MATCH_WINDOW)
+}
+
+fn text<'a>(item: &'a Value, field: &str) -> &'a str {
+    item.get(field).and_then(Value::as_str).unwrap_or_default()
+}

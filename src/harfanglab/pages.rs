@@ -1,0 +1,192 @@
+//! Pages of alerts and threats, oldest first, by an offset of our own: `next` is a relative path on
+//! some consoles and an absolute address on others, and behind a proxy neither need be right.
+//!
+//! No status or type filter is sent: the operator's filter is applied once, after the journal.
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::{Console, ConsoleError, answer::Request};
+
+/// Items asked for at once: what other integrations ask for without trouble.
+pub const PAGE_LIMIT: u32 = 100;
+/// Items one query can reach, whatever its offset; a query that has this many must be split by time.
+pub const RESULT_WINDOW: u64 = 10_000;
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// How many items the query has in all, as the console says; some stop at [`RESULT_WINDOW`].
+    pub count: Option<u64>,
+    /// The items as they came.
+    pub items: Vec<Value>,
+    /// Whether a further page has items. Its offset is this one's plus the number of items here.
+    pub has_next: bool,
+}
+
+impl Console {
+    /// A page of the alerts with `since` ≤ `alert_time` < `until`, by `alert_time`. The console
+    /// compares whole seconds, so `since` is rounded down and `until` up. `limit` is at most
+    /// [`PAGE_LIMIT`] by custom.
+    pub async fn alert_page(
+        &self,
+        since: DateTime<Utc>,
+        until: Option<DateTime<Utc>>,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Page, ConsoleError> {
+        self.page(&ALERTS, since, until, offset, limit).await
+    }
+
+    /// A page of the threats with `since` ≤ `creation_date` < `until`, by `creation_date`; rounded
+    /// as [`Console::alert_page`].
+    pub async fn threat_page(
+        &self,
+        since: DateTime<Utc>,
+        until: Option<DateTime<Utc>>,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Page, ConsoleError> {
+        self.page(&THREATS, since, until, offset, limit).await
+    }
+
+    async fn page(
+        &self,
+        list: &List,
+        since: DateTime<Utc>,
+        until: Option<DateTime<Utc>>,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Page, ConsoleError> {
+        let mut query = list.between(since, until);
+        query.push(("ordering", list.ordering.to_owned()));
+        query.push(("offset", offset.to_string()));
+        query.push(("limit", limit.to_string()));
+        let read = |request: Request<'_>, answer| read_page(request, answer, offset, limit);
+        self.get(&list.path, &query, read).await
+    }
+}
+
+/// A list that is read page by page, and the date it is read by.
+struct List {
+    path: [&'static str; 6],
+    ordering: &'static str,
+    at_or_after: &'static str,
+    before: &'static str,
+}
+
+const ALERTS: List = List {
+    path: ["api", "data", "alert", "alert", "Alert", ""],
+    ordering: "alert_time",
+    at_or_after: "alert_time__gte",
+    before: "alert_time__lt",
+};
+
+const THREATS: List = List {
+    path: ["api", "data", "alert", "alert", "Threat", ""],
+    ordering: "creation_date",
+    at_or_after: "creation_date__gte",
+    before: "creation_date__lt",
+};
+
+impl List {
+    fn between(
+        &self,
+        since: DateTime<Utc>,
+        until: Option<DateTime<Utc>>,
+    ) -> Vec<(&'static str, String)> {
+        let mut query = vec![(self.at_or_after, seconds(since))];
+        if let Some(until) = until {
+            query.push((self.before, seconds(next_whole_second(until))));
+        }
+        query
+    }
+}
+
+/// Reads `{count, next, results}`; without `results` it is not a list.
+pub(super) fn read_page(
+    request: Request<'_>,
+    answer: Option<Value>,
+    offset: u32,
+    limit: u32,
+) -> Result<Page, ConsoleError> {
+    let Some(Value::Object(mut answer)) = answer else {
+        return Err(request.unreadable("it is not a list"));
+    };
+    let Some(Value::Array(items)) = answer.remove("results") else {
+        return Err(request.unreadable("it has no `results`"));
+    };
+    let count = answer.get("count").and_then(Value::as_u64);
+    let reached = u64::from(offset) + items.len() as u64;
+    let has_next = !items.is_empty()
+        && match (answer.get("next"), count) {
+            (Some(Value::String(_)), _) => true,
+            (_, Some(count)) => reached < count,
+            (Some(Value::Null), None) => false,
+            (_, None) => items.len() as u64 >= u64::from(limit),
+        };
+    Ok(Page { count, items, has_next })
+}
+
+/// The one form of date that every console takes: whole seconds and `Z`.
+pub(super) fn seconds(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// `time`, rounded up to a whole second.
+pub(super) fn next_whole_second(time: DateTime<Utc>) -> DateTime<Utc> {
+    let whole = time.trunc_subsecs(0);
+    if whole == time { time } else { whole + TimeDelta::seconds(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(answer: Value) -> Result<Page, ConsoleError> {
+        let request = Request { path: "/list/", timeout: Duration::ZERO, token: "" };
+        read_page(request, Some(answer), 100, 2)
+    }
+
+    #[test]
+    fn a_list_goes_on_while_the_console_says_so_or_a_page_is_full() {
+        for (answer, has_next) in [
+            (json!({"next": "/list/?offset=102", "results": [1, 2]}), true),
+            (json!({"next": "https://other/?offset=102", "count": 300, "results": [1, 2]}), true),
+            (json!({"next": null, "count": 102, "results": [1, 2]}), false),
+            (json!({"count": 103, "results": [1, 2]}), true),
+            (json!({"results": [1, 2]}), true),
+            (json!({"results": [1]}), false),
+            (json!({"next": null, "results": [1, 2]}), false),
+            (json!({"next": "/list/?offset=102", "results": []}), false),
+        ] {
+            assert_eq!(read(answer.clone()).unwrap().has_next, has_next, "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_results_is_no_list_and_an_empty_one_is() {
+        for answer in [json!({"count": 0}), json!([]), json!({"results": null}), json!("hello")] {
+            assert!(read(answer.clone()).unwrap_err().is_transient(), "{answer}");
+        }
+        assert_eq!(read(json!({"results": []})).unwrap().items, Vec::<Value>::new());
+    }
+
+    #[test]
+    fn a_stretch_of_time_is_asked_for_in_whole_seconds_and_never_shrinks() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let query = |until| ALERTS.between(at("2026-03-01T10:00:00.999Z"), Some(until));
+        let expected = |until: &str| {
+            vec![
+                ("alert_time__gte", "2026-03-01T10:00:00Z".to_owned()),
+                ("alert_time__lt", until.to_owned()),
+            ]
+        };
+        assert_eq!(query(at("2026-03-01T11:00:00Z")), expected("2026-03-01T11:00:00Z"));
+        assert_eq!(query(at("2026-03-01T11:00:00.001Z")), expected("2026-03-01T11:00:01Z"));
+    }
+}
