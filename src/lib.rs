@@ -8,6 +8,7 @@ pub mod alert;
 pub mod clock;
 pub mod config;
 pub mod convert;
+pub mod demo;
 pub mod harfanglab;
 pub mod intake;
 pub mod journal;

@@ -6,6 +6,7 @@ mod support;
 
 mod configuration;
 mod configuration_secrets;
+mod console;
 mod conversion;
 mod dialects;
 mod ids;

@@ -1,0 +1,220 @@
+//! The simulated console itself: starts the server, holds the state, and is what tests, benchmarks
+//! and the demo change and read.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    time::Duration,
+};
+
+use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    faults::Fault,
+    hosts,
+    requests::{RequestKind, Requests},
+    routes::{Shared, handle},
+    rules,
+    store::{Collection, Records},
+};
+use crate::config::{HarfangLabSettings, TlsVerification};
+
+/// How the simulated console is to be.
+#[derive(Debug, Clone)]
+pub struct DemoConsoleConfig {
+    /// The one API token it knows.
+    pub token: SecretString,
+    /// How long it thinks about every answer.
+    pub latency: Duration,
+    /// What it makes of a filter by `alert_unique_id`.
+    pub unique_id_filter: UniqueIdFilter,
+}
+
+impl Default for DemoConsoleConfig {
+    fn default() -> Self {
+        Self {
+            token: SecretString::from("demo-console-api-token"),
+            latency: Duration::ZERO,
+            unique_id_filter: UniqueIdFilter::Honoured,
+        }
+    }
+}
+
+/// What a console makes of a filter by `alert_unique_id`: not documented, so all three are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UniqueIdFilter {
+    /// Filters by it.
+    Honoured,
+    /// Answers as if it were not there.
+    Ignored,
+    /// Answers 400.
+    Refused,
+}
+
+/// A HarfangLab console on a free port of 127.0.0.1. Stops when dropped.
+pub struct DemoConsole {
+    url: Url,
+    server: ServerHandle,
+    shared: Shared,
+}
+
+impl DemoConsole {
+    /// Starts an empty console. Must be called within a tokio runtime.
+    pub fn start(config: DemoConsoleConfig) -> io::Result<Self> {
+        let shared = Shared::new(State::new(config));
+        let data = web::Data::new(shared.clone());
+        let server = HttpServer::new(move || {
+            App::new().app_data(data.clone()).default_service(web::to(handle))
+        })
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .bind(("127.0.0.1", 0))?;
+        let address = server.addrs().first().copied().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let url = Url::parse(&format!("http://{address}")).map_err(io::Error::other)?;
+        let server = server.run();
+        let handle = server.handle();
+        tokio::spawn(server);
+        Ok(Self { url, server: handle, shared })
+    }
+
+    /// Its address.
+    pub fn url(&self) -> Url {
+        self.url.clone()
+    }
+
+    /// Settings with which a client reaches it, without a rate worth the name.
+    pub fn settings(&self) -> HarfangLabSettings {
+        HarfangLabSettings {
+            url: self.url(),
+            token: self.shared.lock().token.clone(),
+            tls: TlsVerification::System,
+            requests_per_second: 10_000,
+            concurrency: 16,
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Adds the invented rules, agents and threats that the [`Generator`](super::Generator)'s
+    /// alerts refer to. `now` is the date of the threats.
+    pub fn seed(&self, now: DateTime<Utc>) {
+        let rules = rules::all();
+        let agents = hosts::HOSTS.iter().map(|host| (Collection::Agents, host.agent_item()));
+        let threats = hosts::HOSTS.iter().map(|host| (Collection::Threats, host.threat_item(now)));
+        for (collection, item) in rules.into_iter().chain(agents).chain(threats) {
+            self.add(collection, item);
+        }
+        for host in hosts::HOSTS.iter().filter(|host| host.has_note()) {
+            self.set_note(&host.threat_id(), host.note(now));
+        }
+    }
+
+    /// Adds an object to a collection; an alert must be an API item (with `id`).
+    pub fn add(&self, collection: Collection, item: Value) {
+        self.shared.lock().records_mut(collection).add(item);
+    }
+
+    /// Adds an alert as the API shows it.
+    pub fn add_alert(&self, item: Value) {
+        self.add(Collection::Alerts, item);
+    }
+
+    /// Replaces fields of the alert with this `alert_unique_id`, as an analyst's action does;
+    /// `last_update` should be among them. `None` when there is no such alert.
+    pub fn update_alert(&self, unique_id: &str, changes: &Value) -> Option<()> {
+        let mut state = self.shared.lock();
+        state.records_mut(Collection::Alerts).update("alert_unique_id", unique_id, changes)
+    }
+
+    /// Writes the note of a threat.
+    pub fn set_note(&self, threat_id: &str, note: Value) {
+        self.shared.lock().notes.insert(threat_id.to_owned(), note);
+    }
+
+    /// Changes the token: the old one is refused from now on.
+    pub fn set_token(&self, token: SecretString) {
+        self.shared.lock().token = token;
+    }
+
+    /// Changes how long it thinks about every answer.
+    pub fn set_latency(&self, latency: Duration) {
+        self.shared.lock().latency = latency;
+    }
+
+    /// The next `times` requests of this kind meet `fault`, after those already due.
+    pub fn fail_next(&self, kind: RequestKind, times: usize, fault: Fault) {
+        let mut state = self.shared.lock();
+        state.faults.entry(kind).or_default().extend(std::iter::repeat_n(fault, times));
+    }
+
+    /// What it has been asked so far.
+    pub fn requests(&self) -> Requests {
+        self.shared.lock().requests.clone()
+    }
+
+    /// Stops it. Afterwards nothing is answered any more, on open connections neither; requests
+    /// being answered have a second to finish.
+    pub async fn stop(self) {
+        // A forced stop does not wait for the workers, which then still answer for a moment on
+        // connections that are kept alive.
+        self.server.stop(true).await;
+    }
+}
+
+impl Drop for DemoConsole {
+    fn drop(&mut self) {
+        // The command is sent by the call; there is nobody to wait for its end.
+        drop(self.server.stop(false));
+    }
+}
+
+/// Everything the console knows.
+pub(super) struct State {
+    token: SecretString,
+    latency: Duration,
+    pub(super) unique_id_filter: UniqueIdFilter,
+    collections: BTreeMap<Collection, Records>,
+    pub(super) notes: BTreeMap<String, Value>,
+    faults: BTreeMap<RequestKind, VecDeque<Fault>>,
+    pub(super) requests: Requests,
+}
+
+impl State {
+    fn new(config: DemoConsoleConfig) -> Self {
+        Self {
+            token: config.token,
+            latency: config.latency,
+            unique_id_filter: config.unique_id_filter,
+            collections: Collection::ALL.map(|each| (each, Records::new(each))).into(),
+            notes: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            requests: Requests::default(),
+        }
+    }
+
+    /// Counts a request; answers the fault that is due for it and how long to think.
+    pub(super) fn arrival(&mut self, kind: RequestKind) -> (Option<Fault>, Duration) {
+        *self.requests.counts.entry(kind).or_default() += 1;
+        self.requests.at_once += 1;
+        self.requests.most_at_once = self.requests.most_at_once.max(self.requests.at_once);
+        let fault = self.faults.get_mut(&kind).and_then(VecDeque::pop_front);
+        (fault, self.latency)
+    }
+
+    /// Whether an `Authorization` header is exactly `Token <token>`.
+    pub(super) fn accepts(&self, authorization: &str) -> bool {
+        authorization.strip_prefix("Token ") == Some(self.token.expose_secret())
+    }
+
+    pub(super) fn records(&self, collection: Collection) -> &Records {
+        &self.collections[&collection]
+    }
+
+    fn records_mut(&mut self, collection: Collection) -> &mut Records {
+        self.collections.entry(collection).or_insert_with(|| Records::new(collection))
+    }
+}

@@ -1,0 +1,97 @@
+//! One alert, one threat, one note.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use harfanglab_incidents::demo::{
+    DemoConsole, DemoConsoleConfig, Generator, Kind, RequestKind, UniqueIdFilter,
+};
+use serde_json::{Value, json};
+
+use super::{client, fill, noon, started};
+
+#[tokio::test]
+async fn an_alert_is_found_by_its_unique_id_on_every_kind_of_console() {
+    for filter in [UniqueIdFilter::Honoured, UniqueIdFilter::Ignored, UniqueIdFilter::Refused] {
+        let config = DemoConsoleConfig { unique_id_filter: filter, ..Default::default() };
+        let console = DemoConsole::start(config).unwrap();
+        let alerts = fill(&console, 30, TimeDelta::seconds(1));
+        let client = client(&console);
+        let wanted = &alerts[20];
+
+        let found = client.alert_by_unique_id(wanted.unique_id()).await.unwrap();
+        if filter == UniqueIdFilter::Honoured {
+            assert_eq!(found.unwrap()["id"], wanted.api_id());
+        } else {
+            // Never another alert in its place.
+            assert_eq!(found, None, "{filter:?}");
+        }
+        let absent = client.alert_by_unique_id("00000000-0000-0000-0000-000000000000").await;
+        assert_eq!(absent.unwrap(), None, "{filter:?}");
+
+        let (agent, rule, time) = (wanted.agent_id(), wanted.rule_name(), wanted.event_time());
+        let matched = client.alert_matching(&agent, rule, time).await.unwrap();
+        assert_eq!(matched.unwrap()["id"], wanted.api_id(), "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_ecs_alert_is_matched_by_host_rule_and_nearest_time() {
+    let console = started();
+    let mut generator = Generator::new(3);
+    let alert = generator.alert(Kind::SigmaEventLog, noon());
+    let ecs = alert.ecs();
+    // The same rule on the same host a minute later, on another host at that instant, and another
+    // rule on the same host at that instant.
+    let twin = |field: &str, value: Value, minutes| {
+        let mut item = alert.api_item();
+        *item.pointer_mut(field).unwrap() = value;
+        item["id"] = json!(format!("twin of {field}"));
+        let time = noon() + TimeDelta::minutes(minutes);
+        for date in ["alert_time", "@event_create_date", "detection_date"] {
+            item[date] = json!(time.to_rfc3339());
+        }
+        item
+    };
+    console.add_alert(twin("/agent/agentid", json!("another host"), 0));
+    console.add_alert(twin("/rule_name", json!("Another rule"), 0));
+    console.add_alert(twin("/status", json!("new"), 1));
+    console.add_alert(alert.api_item());
+
+    let client = client(&console);
+    let agent = ecs["host"]["id"].as_str().unwrap();
+    let title = ecs["hlab"]["detection"]["title"].as_str().unwrap();
+    let time = ecs["@timestamp"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+    let matched = client.alert_matching(agent, title, time).await.unwrap().unwrap();
+    assert_eq!(matched["id"], alert.api_id());
+
+    let hour = TimeDelta::hours(1);
+    assert_eq!(client.alert_matching(agent, title, time + hour).await.unwrap(), None);
+    assert_eq!(client.alert_matching("nobody", title, time).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn details_are_unwrapped_and_what_is_not_there_is_not_an_error() {
+    let console = started();
+    let alert = &fill(&console, 1, TimeDelta::zero())[0];
+    let client = client(&console);
+    let details = client.alert_details(&alert.api_id()).await.unwrap().unwrap();
+    assert_eq!(details, alert.api_item());
+    assert_eq!(client.alert_details("no such id").await.unwrap(), None);
+    assert_eq!(client.threat("no such id").await.unwrap(), None);
+    assert_eq!(client.threat_note("no such id").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_threat_without_a_note_is_answered_with_nothing_and_that_is_no_fault() {
+    let console = started();
+    console.seed(noon());
+    let client = client(&console);
+    let threats = client.threat_page(noon(), None, 0, 100).await.unwrap().items;
+    let mut notes = 0;
+    for threat in &threats {
+        let id = threat["id"].as_str().map_or_else(|| threat["id"].to_string(), str::to_owned);
+        assert_eq!(client.threat(&id).await.unwrap().as_ref(), Some(threat));
+        notes += usize::from(client.threat_note(&id).await.unwrap().is_some());
+    }
+    assert_eq!((threats.len(), notes), (6, 3));
+    assert_eq!(console.requests().of(RequestKind::Note), 6);
+}
