@@ -12,5 +12,6 @@ pub mod demo;
 pub mod harfanglab;
 pub mod intake;
 pub mod journal;
+pub mod opencti;
 pub mod outbound;
 pub mod stix;

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod broker;
 mod configuration;
 mod configuration_secrets;
 mod console;
@@ -11,4 +12,6 @@ mod conversion;
 mod dialects;
 mod ids;
 mod journal;
+mod platform;
+mod splitter;
 mod verification;

@@ -1,3 +1,5 @@
 //! What tests share: fakes of the remote HTTP services, a broker, a started service, reference data.
 
+pub(crate) mod broker;
+pub(crate) mod opencti;
 pub(crate) mod shared;

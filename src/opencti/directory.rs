@@ -1,0 +1,349 @@
+//! The sink that writes files: one a bundle, in the form that OpenCTI's `diode-import` connector
+//! reads and under the name that other connectors give them, with the date in UTC.
+//!
+//! A file is written under a temporary name, synced, renamed, and the folder synced, so that a
+//! reader sees whole files only and a file that was answered `Ok` survives a power cut. Old files
+//! are removed only if they are ours by name.
+//!
+//! Does not live here: what becomes of the files.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use serde_json::{Value, json};
+
+use super::{
+    registration::{CONNECTOR_TYPE, Connector},
+    sink::{Delivery, DeliveryError, Sink},
+};
+use crate::{
+    clock::Clock,
+    config::{ConnectorSettings, DirectorySettings},
+    stix::Bundle,
+};
+
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+
+/// Writes bundles into a folder.
+pub struct DirectorySink {
+    folder: Arc<Folder>,
+    settings: ConnectorSettings,
+    connector: Option<Arc<Connector>>,
+}
+
+impl DirectorySink {
+    /// Into the folder that `directory` names, which is made when it is missing. With a connector
+    /// the files carry the id of its user; without (`demo`) none.
+    pub fn new(
+        directory: &DirectorySettings,
+        settings: ConnectorSettings,
+        connector: Option<Arc<Connector>>,
+        clock: Clock,
+    ) -> Self {
+        let folder = Folder {
+            path: directory.path.clone(),
+            prefix: format!("{}-", file_prefix(&settings.name)),
+            retention_days: directory.retention_days,
+            clock,
+            last_microsecond: AtomicI64::new(0),
+        };
+        Self { folder: Arc::new(folder), settings, connector }
+    }
+
+    async fn applicant(&self) -> Result<Option<String>, DeliveryError> {
+        match &self.connector {
+            None => Ok(None),
+            Some(connector) => match connector.registration().await {
+                Ok(registration) => Ok(registration.connector_user_id.clone()),
+                Err(error) => Err(DeliveryError::Unavailable(error.to_string())),
+            },
+        }
+    }
+
+    fn content(&self, bundle: &Bundle, applicant: Option<&str>) -> Value {
+        json!({
+            "bundle_type": "DIRECTORY_BUNDLE",
+            "applicant_id": applicant,
+            "connector": {
+                "id": self.settings.id,
+                "name": self.settings.name,
+                "type": CONNECTOR_TYPE,
+                "scope": self.settings.scope.join(","),
+                "auto": false,
+                "validate_before_import": false,
+            },
+            "entities_types": null,
+            "bundle": {"type": "bundle", "id": bundle.id, "objects": bundle.objects},
+            "update": false,
+        })
+    }
+}
+
+#[async_trait]
+impl Sink for DirectorySink {
+    fn name(&self) -> &'static str {
+        "directory"
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
+        let applicant = match self.applicant().await {
+            Ok(applicant) => applicant,
+            Err(error) => return vec![Err(error); delivery.bundles.len()],
+        };
+        let contents: Vec<String> = delivery
+            .bundles
+            .iter()
+            .map(|bundle| self.content(bundle, applicant.as_deref()).to_string())
+            .collect();
+        let folder = self.folder.clone();
+        let unavailable = |reason: String| DeliveryError::Unavailable(reason);
+        match tokio::task::spawn_blocking(move || folder.write_all(&contents)).await {
+            Ok(results) => results
+                .into_iter()
+                .map(|result| result.map_err(|error| unavailable(self.folder.explain(&error))))
+                .collect(),
+            Err(interrupted) => {
+                vec![Err(unavailable(interrupted.to_string())); delivery.bundles.len()]
+            }
+        }
+    }
+}
+
+struct Folder {
+    path: PathBuf,
+    /// What the names of our files begin with, the dash included.
+    prefix: String,
+    retention_days: u32,
+    clock: Clock,
+    /// The time in the last file's name: names are unique because it only grows.
+    last_microsecond: AtomicI64,
+}
+
+impl Folder {
+    fn write_all(&self, contents: &[String]) -> Vec<io::Result<()>> {
+        if let Err(error) = fs::create_dir_all(&self.path) {
+            return contents.iter().map(|_| Err(copy(&error))).collect();
+        }
+        if let Err(error) = self.remove_old() {
+            tracing::warn!(%error, folder = %self.path.display(), "old files were not removed");
+        }
+        let results: Vec<_> = contents.iter().map(|content| self.write(content)).collect();
+        // Without it a renamed file may be gone after a power cut.
+        match File::open(&self.path).and_then(|folder| folder.sync_all()) {
+            Ok(()) => results,
+            Err(error) => contents.iter().map(|_| Err(copy(&error))).collect(),
+        }
+    }
+
+    fn write(&self, content: &str) -> io::Result<()> {
+        loop {
+            let path = self.path.join(self.next_name());
+            let temporary = path.with_extension("json.tmp");
+            if path.exists() {
+                continue;
+            }
+            let mut file = match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                file => file?,
+            };
+            let written = file
+                .write_all(content.as_bytes())
+                .and_then(|()| file.sync_all())
+                .and_then(|()| fs::rename(&temporary, &path));
+            if written.is_err() {
+                // The write is what failed; a left-over is removed with the old files.
+                let _ = fs::remove_file(&temporary);
+            }
+            return written;
+        }
+    }
+
+    /// `<connector>-<date>-<time>-<seconds since 1970, with fraction>.json`.
+    fn next_name(&self) -> String {
+        let now = self.clock.now().timestamp_micros();
+        let last = self
+            .last_microsecond
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(now.max(last + 1)))
+            .unwrap_or(now);
+        let microsecond = now.max(last + 1);
+        let date = DateTime::from_timestamp_micros(microsecond).unwrap_or_default();
+        format!(
+            "{}{}{}.{:06}.json",
+            self.prefix,
+            date.format("%Y%m%d-%H%M%S-"),
+            date.timestamp(),
+            date.timestamp_subsec_micros(),
+        )
+    }
+
+    fn remove_old(&self) -> io::Result<()> {
+        if self.retention_days == 0 {
+            return Ok(());
+        }
+        let age = Duration::from_secs(u64::from(self.retention_days) * SECONDS_A_DAY);
+        let limit = SystemTime::from(self.clock.now()) - age;
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let is_ours = entry.file_name().to_str().is_some_and(|name| self.is_ours(name));
+            if is_ours && entry.metadata()?.modified()? < limit {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `<connector>-<8 digits>-<6 digits>-<seconds>.<fraction>.json`, or its temporary form.
+    fn is_ours(&self, name: &str) -> bool {
+        let name = name.strip_suffix(".tmp").unwrap_or(name);
+        let Some(middle) =
+            name.strip_prefix(&self.prefix).and_then(|rest| rest.strip_suffix(".json"))
+        else {
+            return false;
+        };
+        let parts: Vec<&str> = middle.split(['-', '.']).collect();
+        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        matches!(lengths.as_slice(), [8, 6, _, _])
+            && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
+    fn explain(&self, error: &io::Error) -> String {
+        format!("cannot write into {}: {error}", self.path.display())
+    }
+}
+
+/// Another replica may have removed it meanwhile.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// The same error once more, for each of the files it concerns.
+fn copy(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
+}
+
+/// The connector's name as file names carry it: lower case, blanks as `_`; a path separator must
+/// not lead out of the folder.
+fn file_prefix(name: &str) -> String {
+    name.to_lowercase().replace([' ', '/', '\\'], "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> ConnectorSettings {
+        ConnectorSettings {
+            id: "11111111-2222-4333-8444-555555555555".to_owned(),
+            name: "Harfang Lab/EDR".to_owned(),
+            scope: vec!["harfanglab".to_owned(), "edr".to_owned()],
+            log_level: "error".to_owned(),
+            json_logging: true,
+            duration_period: Duration::from_mins(5),
+            run_and_terminate: false,
+            queue_threshold_mb: 500.0,
+            send_to_queue: false,
+            directory: None,
+        }
+    }
+
+    /// A sink into `path` at a moment that stands still.
+    fn sink(path: &Path, retention_days: u32, now: &str) -> DirectorySink {
+        let now = now.parse().unwrap();
+        let directory = DirectorySettings { path: path.to_owned(), retention_days };
+        DirectorySink::new(&directory, settings(), None, Clock::from_fn(move || now))
+    }
+
+    fn delivery(count: usize) -> Delivery {
+        let bundle = Bundle { id: "bundle--1".to_owned(), objects: Vec::new() };
+        let (title, summary) = ("title".to_owned(), "summary".to_owned());
+        Delivery { title, summary, bundles: vec![bundle; count] }
+    }
+
+    fn names(path: &Path) -> Vec<String> {
+        let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = entries.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn each_bundle_is_a_whole_file_with_a_name_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("made/when/missing");
+        let sink = sink(&path, 7, "2026-11-22T19:25:18.742491Z");
+        assert_eq!(sink.deliver(&delivery(2)).await, [Ok(()), Ok(())]);
+        assert_eq!(
+            names(&path),
+            [
+                "harfang_lab_edr-20261122-192518-1795375518.742491.json",
+                "harfang_lab_edr-20261122-192518-1795375518.742492.json",
+            ]
+        );
+        let text = fs::read_to_string(path.join(&names(&path)[0])).unwrap();
+        let file: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            file,
+            json!({
+                "bundle_type": "DIRECTORY_BUNDLE",
+                "applicant_id": null,
+                "connector": {
+                    "id": "11111111-2222-4333-8444-555555555555",
+                    "name": "Harfang Lab/EDR",
+                    "type": "EXTERNAL_IMPORT",
+                    "scope": "harfanglab,edr",
+                    "auto": false,
+                    "validate_before_import": false,
+                },
+                "entities_types": null,
+                "bundle": {"type": "bundle", "id": "bundle--1", "objects": []},
+                "update": false,
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn only_old_files_of_ours_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = "harfang_lab_edr-20200101-000000-1577836800.000000.json";
+        let interrupted = format!("{ours}.tmp");
+        let foreign = "harfang_lab_edr-notes.json";
+        for name in [ours, &interrupted, foreign] {
+            fs::write(folder.path().join(name), "{}").unwrap();
+        }
+        // Their age is that of the file, not of the name: by this clock they are a century old.
+        let kept = sink(folder.path(), 0, "2126-01-01T00:00:00Z");
+        assert_eq!(kept.deliver(&delivery(0)).await, []);
+        assert_eq!(names(folder.path()).len(), 3, "zero days keeps everything");
+
+        let cleaned = sink(folder.path(), 7, "2126-01-01T00:00:00Z");
+        assert_eq!(cleaned.deliver(&delivery(0)).await, []);
+        assert_eq!(names(folder.path()), [foreign]);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_is_a_reason_to_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let results = sink(&file, 7, "2026-11-22T19:25:18Z").deliver(&delivery(2)).await;
+        assert_eq!(results.len(), 2);
+        for result in results {
+            assert!(
+                matches!(result, Err(DeliveryError::Unavailable(text)) if text.contains("file"))
+            );
+        }
+    }
+}

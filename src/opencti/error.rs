@@ -1,0 +1,205 @@
+//! Why OpenCTI did not do what it was asked, in words that tell an operator what to do.
+//!
+//! GraphQL errors come with HTTP status 200 and a code; what stands in front of the platform
+//! (proxies, load balancers, maintenance pages) answers with other statuses and often in HTML.
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::outbound::ClientError;
+
+/// Longest text of a remote message that an error carries, in characters.
+const MAX_MESSAGE_CHARS: usize = 300;
+
+/// Why a call to OpenCTI failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenCtiError {
+    /// The HTTP client cannot be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A header from the configuration cannot be sent.
+    #[error("{0} cannot be sent as an HTTP header: it holds a line break or a control character")]
+    Header(String),
+    /// No answer: connection, TLS or time-out.
+    #[error("OpenCTI at {host} does not answer: {reason}; check OPENCTI_URL, network and proxy")]
+    Unreachable {
+        /// Host and port, without credentials.
+        host: String,
+        /// What went wrong, innermost cause included.
+        reason: String,
+    },
+    /// The token is unknown, revoked or expired.
+    #[error("OpenCTI does not accept the token: set OPENCTI_TOKEN to a valid API token")]
+    BadToken,
+    /// The token's user lacks a right.
+    #[error(
+        "OpenCTI refuses {operation}: the user of OPENCTI_TOKEN lacks a right ({message}); \
+         give it the role \"Connector\""
+    )]
+    Forbidden {
+        /// What was asked.
+        operation: &'static str,
+        /// What the platform said.
+        message: String,
+    },
+    /// Too many requests.
+    #[error("OpenCTI answers that there are too many requests (429)")]
+    RateLimited,
+    /// The request is larger than the platform or a proxy in front of it takes.
+    #[error("{operation} is too large for OpenCTI or the proxy in front of it (413)")]
+    TooLarge {
+        /// What was asked.
+        operation: &'static str,
+    },
+    /// The platform does not understand the request.
+    #[error("OpenCTI does not understand {operation}: {message}")]
+    Validation {
+        /// What was asked.
+        operation: &'static str,
+        /// What the platform said.
+        message: String,
+        /// Whether it is a field, an argument or the document that is unknown, not a value.
+        unknown_field: bool,
+    },
+    /// The connector is not known, because it was deleted in OpenCTI: it must register again.
+    #[error("OpenCTI does not know this connector: it was deleted there")]
+    ConnectorUnknown,
+    /// Not the platform answers but what stands in front of it.
+    #[error(
+        "not OpenCTI but a page in front of it answers ({status}): maintenance, start-up, \
+         or a wrong OPENCTI_URL"
+    )]
+    NotThePlatform {
+        /// HTTP status.
+        status: StatusCode,
+    },
+    /// Everything else.
+    #[error("OpenCTI answers {code} to {operation}: {message}")]
+    Other {
+        /// What was asked.
+        operation: &'static str,
+        /// The error's code, or the HTTP status.
+        code: String,
+        /// What the platform said.
+        message: String,
+    },
+}
+
+impl OpenCtiError {
+    /// Whether the same request may succeed later without anybody changing anything.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::RateLimited
+            | Self::ConnectorUnknown
+            | Self::NotThePlatform { .. } => true,
+            Self::Other { code, .. } => matches!(
+                code.as_str(),
+                "LOCK_ERROR" | "DATABASE_ERROR" | "UNKNOWN_ERROR" | "INTERNAL_SERVER_ERROR"
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether the platform refused a field, argument or document that it does not know.
+    pub(super) fn names_unknown_field(&self) -> bool {
+        matches!(self, Self::Validation { unknown_field: true, .. })
+    }
+
+    /// From a transport error, which is freed of the address (it may hold credentials).
+    pub(super) fn unreachable(host: &str, error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        let reason = if error.is_timeout() { "time-out".to_owned() } else { cause.to_string() };
+        Self::Unreachable { host: host.to_owned(), reason }
+    }
+
+    /// From an answer that is not a GraphQL one.
+    pub(super) fn from_status(operation: &'static str, status: StatusCode, body: &str) -> Self {
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => Self::RateLimited,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge { operation },
+            StatusCode::UNAUTHORIZED => Self::BadToken,
+            _ if status.is_client_error() && !body.trim_start().starts_with('<') => {
+                Self::Other { operation, code: status.as_u16().to_string(), message: shorten(body) }
+            }
+            _ => Self::NotThePlatform { status },
+        }
+    }
+
+    /// From the first entry of a GraphQL answer's `errors`. The code is `extensions.code`, which
+    /// older platforms repeat as `name`.
+    pub(super) fn from_graphql(operation: &'static str, error: &Value) -> Self {
+        let text = |pointer: &str| error.pointer(pointer).and_then(Value::as_str);
+        let code = text("/extensions/code").or_else(|| text("/name")).unwrap_or("UNKNOWN_ERROR");
+        let message = shorten(text("/message").unwrap_or("no message"));
+        // 6.4 answers VALIDATION_ERROR where newer ones answer BAD_USER_INPUT.
+        match code {
+            "AUTH_REQUIRED" | "AUTH_FAILURE" => Self::BadToken,
+            "FORBIDDEN_ACCESS" => Self::Forbidden { operation, message },
+            "GRAPHQL_VALIDATION_FAILED" => {
+                Self::Validation { operation, message, unknown_field: true }
+            }
+            "BAD_USER_INPUT" | "VALIDATION_ERROR" => {
+                let unknown_field = message.contains("is not defined by type");
+                Self::Validation { operation, message, unknown_field }
+            }
+            "FUNCTIONAL_ERROR" if message.contains("No connector found") => Self::ConnectorUnknown,
+            _ => Self::Other { operation, code: code.to_owned(), message },
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    let text = text.trim();
+    match text.char_indices().nth(MAX_MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(code: &str, message: &str) -> OpenCtiError {
+        let error = json!({"message": message, "extensions": {"code": code}});
+        OpenCtiError::from_graphql("RegisterConnector", &error)
+    }
+
+    #[test]
+    fn codes_become_words_and_say_whether_waiting_helps() {
+        assert!(matches!(of("AUTH_REQUIRED", "You must be logged in"), OpenCtiError::BadToken));
+        assert!(!of("FORBIDDEN_ACCESS", "CONNECTORAPI").is_retryable());
+        assert!(of("FUNCTIONAL_ERROR", "No connector found with the specified ID").is_retryable());
+        assert!(of("DATABASE_ERROR", "search engine").is_retryable());
+        let page = OpenCtiError::from_status(
+            "HealthCheck",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "<html>back soon</html>",
+        );
+        assert!(page.is_retryable() && page.to_string().contains("maintenance"), "{page}");
+    }
+
+    #[test]
+    fn only_an_unknown_field_calls_for_the_baseline() {
+        let unknown = "Field \"version\" is not defined by type \"RegisterConnectorInput\".";
+        assert!(of("BAD_USER_INPUT", unknown).names_unknown_field());
+        assert!(of("VALIDATION_ERROR", unknown).names_unknown_field());
+        assert!(of("GRAPHQL_VALIDATION_FAILED", "Unknown argument").names_unknown_field());
+        assert!(!of("BAD_USER_INPUT", "Expected value of type Int").names_unknown_field());
+        let mandatory = "Validation against schema failed on attribute [enrichment_resolution]";
+        assert!(!of("FUNCTIONAL_ERROR", mandatory).names_unknown_field());
+    }
+
+    #[test]
+    fn long_remote_texts_are_cut_between_characters() {
+        let error = of("UNKNOWN_ERROR", &"é".repeat(1000)).to_string();
+        assert!(error.chars().count() < 400, "{error}");
+    }
+}

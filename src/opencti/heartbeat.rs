@@ -1,0 +1,154 @@
+//! The heartbeat: every 40 seconds the platform hears that we live and what our state is, and
+//! answers the state that it holds. Without one for five minutes it shows the connector as down.
+//!
+//! The platform's answer wins over what was sent: it differs after a reset in OpenCTI. A connector
+//! that was deleted in OpenCTI is registered again.
+//!
+//! Does not live here: what the state means and what a reset does (`sweep`, `service`). Not run for
+//! a single run (`CONNECTOR_RUN_AND_TERMINATE`).
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{
+    sync::{mpsc, watch},
+    time::MissedTickBehavior,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    error::OpenCtiError,
+    operations::PING_CONNECTOR,
+    registration::{Connector, parse_state},
+};
+
+/// Time between two heartbeats, as every connector has it.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
+
+/// What a heartbeat says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pulse {
+    /// The connector's state; `None` when there is none.
+    pub state: Option<Value>,
+    /// Whether deliveries wait because the queue is too long.
+    pub buffering: bool,
+    /// Size of the connector's queue in megabytes (10^6 bytes).
+    pub queue_size_mb: f64,
+    /// When the last sweep ended.
+    pub last_run: Option<DateTime<Utc>>,
+    /// When the next sweep begins.
+    pub next_run: Option<DateTime<Utc>>,
+}
+
+/// What a heartbeat learnt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HeartbeatEvent {
+    /// The platform holds another state than the one we sent; `None`: it was reset.
+    StateChanged(Option<Value>),
+    /// The connector had been deleted in OpenCTI and is registered again, with this state.
+    Recreated(Option<Value>),
+}
+
+#[derive(Deserialize)]
+struct Data {
+    #[serde(rename = "pingConnector")]
+    connector: Pinged,
+}
+
+#[derive(Deserialize)]
+struct Pinged {
+    connector_state: Option<String>,
+}
+
+/// Sends heartbeats for a connector.
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    connector: Arc<Connector>,
+}
+
+impl Heartbeat {
+    /// For this connector.
+    pub fn new(connector: Arc<Connector>) -> Self {
+        Self { connector }
+    }
+
+    /// Sends one heartbeat now, registering first where needed; answers what is new.
+    pub async fn beat(&self, pulse: &Pulse) -> Result<Option<HeartbeatEvent>, OpenCtiError> {
+        let registration = self.connector.registration().await?;
+        let variables = self.variables(pulse);
+        match self.connector.platform().call::<Data>(&PING_CONNECTOR, variables).await {
+            Ok(Data { connector }) => {
+                let held = parse_state(connector.connector_state.as_deref());
+                // Compared as JSON: the platform may write the same state in other words.
+                Ok((held != pulse.state).then_some(HeartbeatEvent::StateChanged(held)))
+            }
+            Err(OpenCtiError::ConnectorUnknown) => {
+                self.connector.forget(&registration);
+                let state = self.connector.registration().await?.state.clone();
+                Ok(Some(HeartbeatEvent::Recreated(state)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Beats at once and then every `interval` with the newest pulse, until `stop`. What is learnt
+    /// goes to `events`. A failure is logged when it begins, changes and ends, not at every beat.
+    pub async fn run(
+        self,
+        interval: Duration,
+        pulse: watch::Receiver<Pulse>,
+        events: mpsc::Sender<HeartbeatEvent>,
+        stop: CancellationToken,
+    ) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut trouble: Option<String> = None;
+        let beats = async {
+            loop {
+                ticks.tick().await;
+                let now = pulse.borrow().clone();
+                let result = self.beat(&now).await;
+                log_changes(&mut trouble, result.as_ref().err());
+                if let Ok(Some(event)) = result {
+                    // Nobody listens any more only when the service is ending.
+                    let _ = events.send(event).await;
+                }
+            }
+        };
+        stop.run_until_cancelled(beats).await;
+    }
+
+    fn variables(&self, pulse: &Pulse) -> Value {
+        let settings = self.connector.settings();
+        let date = |date: Option<DateTime<Utc>>| {
+            date.map(|date| date.to_rfc3339_opts(SecondsFormat::Secs, true))
+        };
+        json!({
+            "id": settings.id,
+            // Without a state the text `null`, as other connectors send it.
+            "state": pulse.state.as_ref().unwrap_or(&Value::Null).to_string(),
+            "connectorInfo": {
+                "run_and_terminate": settings.run_and_terminate,
+                "buffering": pulse.buffering,
+                "queue_threshold": settings.queue_threshold_mb,
+                "queue_messages_size": pulse.queue_size_mb,
+                "next_run_datetime": date(pulse.next_run),
+                "last_run_datetime": date(pulse.last_run),
+            },
+        })
+    }
+}
+
+fn log_changes(trouble: &mut Option<String>, error: Option<&OpenCtiError>) {
+    let now = error.map(ToString::to_string);
+    if *trouble != now {
+        if let Some(reason) = &now {
+            tracing::warn!(reason, "heartbeat to OpenCTI failed; trying again");
+        } else {
+            tracing::info!("heartbeat to OpenCTI works again");
+        }
+        *trouble = now;
+    }
+}

@@ -1,0 +1,83 @@
+//! The message on OpenCTI's queue: one object of a bundle, base64 in a JSON envelope, with the keys
+//! that pycti 7.260817.0 writes. Workers of every platform from 6.4 on read it.
+//!
+//! Does not live here: cutting the bundle up (`splitter`), publishing (`queue`).
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+use super::{
+    sink::DeliveryError,
+    splitter::{Dangling, split},
+    work::WorkId,
+};
+use crate::stix::Bundle;
+
+/// Room for everything in a message but its content; ids are far shorter.
+const ENVELOPE_BYTES: usize = 2048;
+
+/// A bundle cut up and encoded, ready to be published once there is a work for it.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    /// Contents of the messages, base64, in the order in which they must leave.
+    pub(super) contents: Vec<String>,
+}
+
+impl Parcel {
+    /// Cuts up a bundle. Refused: what cannot be split, has nothing in it to import, or makes a
+    /// message of more than `max_message_bytes`, on which the broker would close the channel.
+    pub(super) fn pack(bundle: &Bundle, max_message_bytes: usize) -> Result<Self, DeliveryError> {
+        let refused = |reason: String| DeliveryError::Refused(reason);
+        // Kept: a case refers to incidents that are on the platform and not in its bundle, and
+        // the conversion leaves no other reference without its object.
+        let split = split(bundle, Dangling::Keep).map_err(|error| refused(error.to_string()))?;
+        if !split.incompatible.is_empty() {
+            tracing::warn!(
+                bundle_id = %bundle.id,
+                objects = ?split.incompatible,
+                "left out objects that OpenCTI could not import"
+            );
+        }
+        if split.pieces.is_empty() {
+            return Err(refused("the bundle holds nothing that OpenCTI can import".to_owned()));
+        }
+        let mut contents = Vec::with_capacity(split.pieces.len());
+        for piece in split.pieces {
+            let piece = piece.without_nulls();
+            let content = STANDARD.encode(piece.to_bundle(&bundle.id).to_string());
+            if content.len() + ENVELOPE_BYTES > max_message_bytes {
+                let id = piece.object.get("id").and_then(|id| id.as_str()).unwrap_or_default();
+                return Err(refused(format!(
+                    "{id} makes a message of {} bytes, more than the {max_message_bytes} that the \
+                     queue takes",
+                    content.len() + ENVELOPE_BYTES,
+                )));
+            }
+            contents.push(content);
+        }
+        Ok(Self { contents })
+    }
+}
+
+/// The body of a message. `sequence` counts from 1 within a bundle.
+pub(super) fn body(
+    content: &str,
+    sequence: usize,
+    applicant_id: Option<&str>,
+    work: &WorkId,
+) -> Vec<u8> {
+    json!({
+        "bundle_type": "QUEUE_BUNDLE",
+        "applicant_id": applicant_id,
+        "action_sequence": sequence,
+        // A list: the worker fails on null.
+        "entities_types": [],
+        "content": content,
+        "update": false,
+        "draft_id": null,
+        "no_split": false,
+        "work_id": work.as_str(),
+    })
+    .to_string()
+    .into_bytes()
+}

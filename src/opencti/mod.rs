@@ -1,0 +1,36 @@
+//! OpenCTI: GraphQL, registration, heartbeat, works, splitter and the sinks that take bundles.
+//!
+//! How it fits together: [`OpenCti`] speaks GraphQL; [`Connector`] is our registration there, made
+//! when first needed and shared by the [`QueueSink`], the [`DirectorySink`] and the [`Heartbeat`].
+//!
+//! Does not live here: deciding what to send and when to try again (`pipeline`).
+
+mod broker;
+mod client;
+mod directory;
+mod error;
+mod heartbeat;
+mod message;
+mod operations;
+mod platform;
+mod queue;
+mod registration;
+mod sink;
+mod splitter;
+mod stix_types;
+mod work;
+
+pub use self::{
+    broker::{BrokerError, probe},
+    client::OpenCti,
+    directory::DirectorySink,
+    error::OpenCtiError,
+    heartbeat::{HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent, Pulse},
+    operations::{OPERATIONS, Operation},
+    platform::{Feature, Features, NotAVersion, Version},
+    queue::{DEFAULT_MAX_MESSAGE_BYTES, QueueSink},
+    registration::{BrokerConnection, Connector, Registration},
+    sink::{Delivery, DeliveryError, Sink},
+    splitter::{Dangling, Piece, Split, SplitError, split},
+    work::{WorkId, WorkOutcome},
+};

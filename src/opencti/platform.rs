@@ -1,0 +1,151 @@
+//! What version of OpenCTI we talk to and what it therefore understands.
+//!
+//! A platform refuses a request that names an input field or argument it does not know, also when
+//! the value is null. So what to send is decided by its version first; a refusal that names a field
+//! is believed over the version, and remembered.
+//!
+//! Does not live here: the requests themselves (`operations`, `registration`, `work`).
+
+use std::{fmt, str::FromStr};
+
+/// A platform version: `6.9.28`, `7.260817.0` (year, month and day in the middle) or
+/// `7.260309.0-lts.2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// First number.
+    pub major: u32,
+    /// Second number; `YYMMDD` from 7 on.
+    pub minor: u32,
+    /// Third number.
+    pub patch: u32,
+    /// Number of the long-term-support release; `None` on the main line. It says nothing about
+    /// features: those follow from the three numbers before.
+    pub lts: Option<u32>,
+}
+
+impl Version {
+    const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self { major, minor, patch, lts: None }
+    }
+}
+
+/// The text is not a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a version of the form 6.9.28, 7.260817.0 or 7.260309.0-lts.2")]
+pub struct NotAVersion;
+
+impl FromStr for Version {
+    type Err = NotAVersion;
+
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        let (numbers, suffix) = match text.trim().split_once('-') {
+            Some((numbers, suffix)) => (numbers, Some(suffix)),
+            None => (text.trim(), None),
+        };
+        let mut parts = numbers.split('.').map(str::parse::<u32>);
+        let mut next = || parts.next().and_then(Result::ok).ok_or(NotAVersion);
+        let (major, minor, patch) = (next()?, next()?, next()?);
+        if parts.next().is_some() {
+            return Err(NotAVersion);
+        }
+        let lts = suffix.and_then(|suffix| suffix.strip_prefix("lts.")?.parse().ok());
+        Ok(Self { major, minor, patch, lts })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}.{}", self.major, self.minor, self.patch)?;
+        self.lts.map_or(Ok(()), |lts| write!(formatter, "-lts.{lts}"))
+    }
+}
+
+/// Something that only newer platforms understand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// `enrichment_resolution` at registration. Where it is known it must be sent: a connector id
+    /// once registered with it cannot be registered without it.
+    EnrichmentResolution,
+    /// A work that stays open until it is closed, however fast its objects are imported.
+    MultiPartWork,
+}
+
+impl Feature {
+    /// The first release that has it.
+    const fn since(self) -> Version {
+        match self {
+            Self::EnrichmentResolution => Version::new(6, 8, 9),
+            Self::MultiPartWork => Version::new(7, 260_422, 0),
+        }
+    }
+}
+
+/// What the platform understands, as far as we know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Features {
+    version: Option<Version>,
+    refused: Vec<Feature>,
+}
+
+impl Features {
+    /// By the platform's version. An unknown one counts as the newest: what it does not understand
+    /// it refuses, which is noticed, whereas a field left out may be missed silently.
+    pub fn of(version: Option<Version>) -> Self {
+        Self { version, refused: Vec::new() }
+    }
+
+    /// Whether to use a feature.
+    pub fn has(&self, feature: Feature) -> bool {
+        !self.refused.contains(&feature)
+            && self.version.is_none_or(|version| version >= feature.since())
+    }
+
+    /// Remembers that the platform refused a feature.
+    pub fn refuse(&mut self, feature: Feature) {
+        self.refused.push(feature);
+    }
+
+    /// Takes note of the version that the platform answers now. After an upgrade, what was refused
+    /// is tried again.
+    pub fn update(&mut self, version: Option<Version>) {
+        if self.version != version {
+            *self = Self::of(version);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_every_scheme_are_read_and_compared() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        assert!(version("6.4.0") < version("6.9.28"));
+        assert!(version("6.9.28") < version("7.260224.0"));
+        assert!(version("7.260224.0") < version("7.260309.0-lts.2"));
+        assert_eq!(version("7.260309.0-lts.2").to_string(), "7.260309.0-lts.2");
+        assert_eq!(version(" 6.8.9 ").lts, None);
+        for text in ["", "rolling", "7", "7.1", "6.4.x", "6.4.0.1"] {
+            assert_eq!(text.parse::<Version>(), Err(NotAVersion), "{text}");
+        }
+    }
+
+    #[test]
+    fn features_follow_from_the_version_and_a_refusal_is_believed_over_it() {
+        let on = |text: &str| Features::of(text.parse().ok());
+        assert!(!on("6.8.8").has(Feature::EnrichmentResolution));
+        assert!(on("6.8.9").has(Feature::EnrichmentResolution));
+        assert!(!on("7.260309.0-lts.2").has(Feature::MultiPartWork));
+        assert!(on("7.260422.0").has(Feature::MultiPartWork));
+        assert!(on("rolling").has(Feature::MultiPartWork));
+
+        let mut features = on("7.260817.0");
+        features.refuse(Feature::MultiPartWork);
+        features.update("7.260817.0".parse().ok());
+        assert!(!features.has(Feature::MultiPartWork), "the same version: remembered");
+        assert!(features.has(Feature::EnrichmentResolution), "refused one by one");
+        features.update("7.261026.0".parse().ok());
+        assert!(features.has(Feature::MultiPartWork), "upgraded: tried again");
+    }
+}

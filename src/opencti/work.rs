@@ -1,0 +1,90 @@
+//! Works: what an analyst sees of a delivery in OpenCTI, with how many objects were expected and
+//! how many are imported.
+//!
+//! Does not live here: when a work is opened and closed (`queue`).
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use super::{
+    client::OpenCti,
+    error::OpenCtiError,
+    operations::{
+        WORK_ADD, WORK_ADD_EXPECTATIONS, WORK_ADD_MULTI_PART, WORK_DELETE, WORK_TO_PROCESSED,
+    },
+    platform::Feature,
+};
+
+/// A work's id, as the platform made it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct WorkId(String);
+
+impl WorkId {
+    /// The id as text, for messages.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How a work ended, on our side of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkOutcome {
+    /// Everything was published.
+    Published,
+    /// Something could not be published; it will come in another work.
+    Interrupted,
+}
+
+#[derive(Deserialize)]
+struct Added {
+    #[serde(rename = "workAdd")]
+    work: Work,
+}
+
+#[derive(Deserialize)]
+struct Work {
+    id: WorkId,
+}
+
+impl OpenCti {
+    /// Opens a work under the name that analysts read. Where the platform knows works of many
+    /// parts it is one, which completes only after [`OpenCti::close_work`].
+    pub async fn open_work(&self, connector_id: &str, name: &str) -> Result<WorkId, OpenCtiError> {
+        let variables = json!({"connectorId": connector_id, "friendlyName": name});
+        if self.has(Feature::MultiPartWork) {
+            let mut variables = variables.clone();
+            variables["isMultiPartWork"] = json!(true);
+            match self.call::<Added>(&WORK_ADD_MULTI_PART, variables).await {
+                Err(error) if error.names_unknown_field() => self.refuse(Feature::MultiPartWork),
+                answer => return Ok(answer?.work.id),
+            }
+        }
+        Ok(self.call::<Added>(&WORK_ADD, variables).await?.work.id)
+    }
+
+    /// Tells how many more objects the work will bring. To be called before they are published:
+    /// the worker may be faster.
+    pub async fn expect_objects(&self, work: &WorkId, objects: usize) -> Result<(), OpenCtiError> {
+        let variables = json!({"id": work.as_str(), "expectations": objects});
+        self.call::<IgnoredAny>(&WORK_ADD_EXPECTATIONS, variables).await.map(drop)
+    }
+
+    /// Closes a work with a message for analysts.
+    pub async fn close_work(
+        &self,
+        work: &WorkId,
+        message: &str,
+        outcome: WorkOutcome,
+    ) -> Result<(), OpenCtiError> {
+        let in_error = outcome == WorkOutcome::Interrupted;
+        let variables = json!({"id": work.as_str(), "message": message, "inError": in_error});
+        self.call::<IgnoredAny>(&WORK_TO_PROCESSED, variables).await.map(drop)
+    }
+
+    /// Deletes a work that brought nothing. Objects of it that are still queued would be dropped.
+    pub async fn delete_work(&self, work: &WorkId) -> Result<(), OpenCtiError> {
+        self.call::<IgnoredAny>(&WORK_DELETE, json!({"id": work.as_str()})).await.map(drop)
+    }
+}

@@ -1,0 +1,273 @@
+//! What we say to OpenCTI over GraphQL, to each kind of platform, and what we make of its answers.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use apollo_compiler::{ExecutableDocument, Schema};
+use harfanglab_incidents::opencti::{
+    Connector, Features, Heartbeat, HeartbeatEvent, OPERATIONS, OpenCti, OpenCtiError, Pulse,
+    WorkOutcome,
+};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{
+    broker::fresh_connector_id,
+    opencti::{FakeOpenCti, Personality, connector_settings},
+};
+
+const CONNECTOR: &str = "11111111-2222-4333-8444-555555555555";
+
+fn client(platform: &FakeOpenCti) -> OpenCti {
+    OpenCti::new(&platform.settings()).unwrap()
+}
+
+fn connector(platform: &FakeOpenCti) -> Arc<Connector> {
+    Arc::new(Connector::new(client(platform), connector_settings(CONNECTOR)))
+}
+
+/// Every operation that we would send to a platform of this version must be valid there.
+fn validate(version: &str, schema: &str) {
+    let schema = Schema::parse_and_validate(schema, "schema.graphql")
+        .unwrap_or_else(|invalid| panic!("{version}: {}", invalid.errors));
+    let features = Features::of(version.parse().ok());
+    let sent = OPERATIONS.iter().filter(|o| o.feature.is_none_or(|f| features.has(f)));
+    for operation in sent {
+        let file = format!("{}.graphql", operation.name);
+        if let Err(invalid) =
+            ExecutableDocument::parse_and_validate(&schema, operation.document, file)
+        {
+            panic!("{version}: {}", invalid.errors);
+        }
+    }
+}
+
+#[test]
+fn every_operation_is_valid_on_the_platforms_it_is_sent_to() {
+    for personality in Personality::ALL {
+        validate(personality.version(), personality.schema());
+    }
+    let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
+    if !shared.exists() {
+        println!("SKIPPED: ../shared is not here: operations against the reference schemas");
+        return;
+    }
+    for version in ["6.4.0", "7.260817.0"] {
+        let path = shared.join(format!("graphql/schema-connector-{version}.graphql"));
+        validate(version, &std::fs::read_to_string(path).unwrap());
+    }
+}
+
+/// Requests of another connector's captured run, by operation.
+fn captured(shared: &Path, version: &str, operation: &str) -> Value {
+    let path = shared.join(format!("wire/wire_{version}.json"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let wire: Value = serde_json::from_str(&text).unwrap();
+    let requests = wire["samples"]["amqp"]["requests"].as_array().unwrap();
+    let found = requests.iter().find(|request| request["operation"] == operation);
+    found.unwrap_or_else(|| panic!("{operation} was captured"))["variables"].clone()
+}
+
+#[tokio::test]
+async fn what_we_say_is_what_was_captured_from_other_connectors() {
+    let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
+    if !shared.exists() {
+        println!("SKIPPED: ../shared is not here: captured requests");
+        return;
+    }
+    for personality in [Personality::V6_4_0, Personality::V7_260817_0] {
+        let version = personality.version();
+        let platform = FakeOpenCti::start_without_broker(personality);
+        let client = client(&platform);
+        client.register(&connector_settings(CONNECTOR)).await.unwrap();
+        let work = client.open_work(CONNECTOR, "Run @ 1").await.unwrap();
+        client.expect_objects(&work, 2).await.unwrap();
+        client.close_work(&work, "done", WorkOutcome::Published).await.unwrap();
+        Heartbeat::new(connector(&platform)).beat(&Pulse::default()).await.unwrap();
+
+        let ours = &platform.requests("RegisterConnector")[0]["input"];
+        let theirs = &captured(shared, version, "RegisterConnector")["input"];
+        for (key, value) in ours.as_object().unwrap() {
+            // 6.4.0's library did not trim the parts of the scope.
+            if key != "scope" || personality != Personality::V6_4_0 {
+                assert_eq!(value, &theirs[key], "{version}: {key}");
+            }
+        }
+        let ping = &platform.requests("PingConnector")[0];
+        assert_eq!(ping, &captured(shared, version, "PingConnector"), "{version}");
+        for (ours, theirs) in
+            [("WorkAddExpectations", "addExpectations"), ("WorkToProcessed", "workToProcessed")]
+        {
+            let mut ours = platform.requests(ours)[0].clone();
+            let theirs = captured(shared, version, theirs);
+            ours["id"] = theirs["id"].clone();
+            assert_eq!(ours, theirs, "{version}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_platform_is_told_what_it_understands_and_no_more() {
+    for (personality, resolution, multi_part) in [
+        (Personality::V6_4_0, Value::Null, false),
+        (Personality::V6_9_28, json!("none"), false),
+        (Personality::V7_260817_0, json!("none"), true),
+    ] {
+        let platform = FakeOpenCti::start_without_broker(personality);
+        let client = client(&platform);
+        let registration = client.register(&connector_settings(CONNECTOR)).await.unwrap();
+        client.open_work(CONNECTOR, "work").await.unwrap();
+
+        assert!(registration.connector_user_id.is_some());
+        assert_eq!(registration.push_exchange, "amqp.worker.exchange");
+        let input = platform.connector(CONNECTOR).input;
+        assert_eq!(input["enrichment_resolution"], resolution, "{personality:?}");
+        assert_eq!(input.get("enrichment_resolution").is_some(), !resolution.is_null());
+        assert_eq!(platform.works()[0].is_multi_part, multi_part, "{personality:?}");
+        let state = platform.state();
+        assert!(state.requests.iter().all(|r| r.user_agent.starts_with("harfanglab-incidents/")));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_field_is_left_out_from_then_on() {
+    let platform = FakeOpenCti::start_without_broker(Personality::V6_4_0);
+    platform.claim_version("7.260817.0");
+    let client = client(&platform);
+    for _ in 0..2 {
+        client.register(&connector_settings(CONNECTOR)).await.unwrap();
+        client.open_work(CONNECTOR, "work").await.unwrap();
+    }
+    // Refused requests never reach the fake's list: what it saw is the baseline only.
+    assert_eq!(platform.state().refused, 2, "one refusal of each feature, then remembered");
+    assert_eq!(platform.works().len(), 2);
+}
+
+#[tokio::test]
+async fn a_connector_that_another_library_registered_is_taken_over_where_it_stopped() {
+    let platform = FakeOpenCti::start_without_broker(Personality::V6_9_28);
+    let client = client(&platform);
+    client.register(&connector_settings(CONNECTOR)).await.unwrap();
+    platform.keep_state(CONNECTOR, "{\"last_incident_datetime\": \"2024-01-01T00:00:00Z\"}");
+    let registration = client.register(&connector_settings(CONNECTOR)).await.unwrap();
+    assert_eq!(registration.state, Some(json!({"last_incident_datetime": "2024-01-01T00:00:00Z"})));
+    // The reason why the field must be sent as soon as a platform knows it.
+    platform.claim_version("6.8.8");
+    let error = client.register(&connector_settings(CONNECTOR)).await.unwrap_err();
+    assert!(error.to_string().contains("enrichment_resolution"), "{error}");
+}
+
+#[tokio::test]
+async fn a_failure_says_what_to_do() {
+    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+    let client = client(&platform);
+    assert_eq!(client.version().await.unwrap(), "7.260817.0".parse().ok());
+
+    platform.fail_next("RegisterConnector", "FORBIDDEN_ACCESS", "You are not allowed to do this.");
+    let error = client.register(&connector_settings(CONNECTOR)).await.unwrap_err();
+    assert!(error.to_string().contains("role \"Connector\""), "{error}");
+
+    let error = client.open_work(CONNECTOR, "never registered").await.unwrap_err();
+    assert!(matches!(error, OpenCtiError::ConnectorUnknown), "{error}");
+
+    platform.change_token("another");
+    let error = client.version().await.unwrap_err();
+    assert!(matches!(error, OpenCtiError::BadToken) && !error.is_retryable(), "{error}");
+
+    platform.go_down();
+    let error = client.version().await.unwrap_err();
+    assert!(error.to_string().contains("maintenance") && error.is_retryable(), "{error}");
+
+    let mut settings = platform.settings();
+    settings.url = "http://user:hunter2@127.0.0.1:1/".parse().unwrap();
+    let error = OpenCti::new(&settings).unwrap().version().await.unwrap_err();
+    let text = format!("{error} {error:?}");
+    assert!(error.to_string().contains("127.0.0.1:1") && error.is_retryable(), "{text}");
+    assert!(!text.contains("hunter2") && !text.contains("fake-opencti-token"), "{text}");
+}
+
+#[tokio::test]
+async fn configured_headers_travel_and_may_replace_the_token() {
+    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+    let mut settings = platform.settings();
+    settings.token = SecretString::from("wrong");
+    let right = SecretString::from(format!("Bearer {}", platform.token()));
+    settings.custom_headers = vec![("authorization".to_owned(), right)];
+    OpenCti::new(&settings).unwrap().version().await.unwrap();
+
+    settings.custom_headers = vec![("X-Broken".to_owned(), SecretString::from("sec\nret"))];
+    let error = OpenCti::new(&settings).unwrap_err().to_string();
+    assert!(error.contains("X-Broken") && !error.contains("ret\""), "{error}");
+}
+
+#[tokio::test]
+async fn a_heartbeat_reports_a_reset_and_a_deleted_connector() {
+    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+    let heartbeat = Heartbeat::new(connector(&platform));
+    let pulse = Pulse {
+        state: Some(json!({"cursor": 5})),
+        last_run: "2024-01-02T03:04:05Z".parse().ok(),
+        ..Pulse::default()
+    };
+    assert_eq!(heartbeat.beat(&pulse).await.unwrap(), None);
+    let seen = platform.connector(CONNECTOR);
+    assert_eq!(seen.state.as_deref(), Some("{\"cursor\":5}"));
+    assert_eq!(seen.info["last_run_datetime"], "2024-01-02T03:04:05Z");
+
+    platform.reset_state(CONNECTOR).await;
+    let reset = heartbeat.beat(&pulse).await.unwrap();
+    assert_eq!(reset, Some(HeartbeatEvent::StateChanged(None)));
+    assert_eq!(heartbeat.beat(&Pulse::default()).await.unwrap(), None, "none on both sides");
+
+    platform.delete_connector(CONNECTOR).await;
+    let recreated = heartbeat.beat(&pulse).await.unwrap();
+    assert_eq!(recreated, Some(HeartbeatEvent::Recreated(None)));
+    assert_eq!(heartbeat.beat(&pulse).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_heart_beats_at_once_through_an_outage_and_until_it_is_stopped() {
+    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+    platform.go_down();
+    let (pulses, pulse) = watch::channel(Pulse::default());
+    let (events, mut learnt) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let heartbeat = Heartbeat::new(connector(&platform));
+    let interval = Duration::from_millis(5);
+    let running = tokio::spawn(heartbeat.run(interval, pulse, events, stop.clone()));
+
+    platform.wait_for("a beat during the outage", |state| state.turned_away > 1).await;
+    platform.come_back();
+    let beating = |state: &crate::support::opencti::State| {
+        state.connectors.get(CONNECTOR).is_some_and(|connector| connector.pings > 1)
+    };
+    platform.wait_for("two beats", beating).await;
+    pulses.send_replace(Pulse { state: Some(json!({"cursor": 1})), ..Pulse::default() });
+    platform
+        .wait_for("the new state", |state| {
+            state.connectors[CONNECTOR].state.as_deref() == Some("{\"cursor\":1}")
+        })
+        .await;
+    platform.reset_state(CONNECTOR).await;
+    assert_eq!(learnt.recv().await, Some(HeartbeatEvent::StateChanged(None)));
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn many_who_need_a_registration_register_once() {
+    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+    let connector =
+        Arc::new(Connector::new(client(&platform), connector_settings(&fresh_connector_id())));
+    let all = futures_util::future::join_all((0..8).map(|_| connector.registration())).await;
+    let first = all[0].as_ref().unwrap();
+    let count = || platform.requests("RegisterConnector").len();
+    assert_eq!(count(), 1);
+
+    connector.forget(first);
+    let second = connector.registration().await.unwrap();
+    connector.forget(first);
+    assert!(Arc::ptr_eq(&second, &connector.registration().await.unwrap()), "kept");
+    assert_eq!(count(), 2);
+}

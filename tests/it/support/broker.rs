@@ -1,0 +1,159 @@
+//! The real RabbitMQ that tests publish to and read from, given by
+//! `HARFANGLAB_INCIDENTS_TEST_AMQP_URL`. Tests share it: each uses a connector id of its own.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::StreamExt;
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions,
+        QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+    },
+    types::FieldTable,
+    uri::AMQPUri,
+};
+use serde_json::Value;
+
+/// Exchange that OpenCTI binds every connector's push queue to.
+pub(crate) const PUSH_EXCHANGE: &str = "amqp.worker.exchange";
+
+/// Longest wait for messages that must come.
+const MESSAGES_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// A message as it was found on a queue.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) properties: BasicProperties,
+    pub(crate) routing_key: String,
+    /// The JSON body.
+    pub(crate) body: Value,
+    /// The bundle inside `content`.
+    pub(crate) bundle: Value,
+}
+
+/// A connection to the test's RabbitMQ.
+pub(crate) struct Broker {
+    pub(crate) uri: AMQPUri,
+    connection: Connection,
+}
+
+impl Broker {
+    pub(crate) async fn connect() -> Self {
+        let url = std::env::var("HARFANGLAB_INCIDENTS_TEST_AMQP_URL").expect(
+            "HARFANGLAB_INCIDENTS_TEST_AMQP_URL is not set: run the tests by scripts/test.sh, \
+             which starts a RabbitMQ for them",
+        );
+        let uri: AMQPUri = url.parse().expect("HARFANGLAB_INCIDENTS_TEST_AMQP_URL is an AMQP URL");
+        let connection = Connection::connect_uri(uri.clone(), ConnectionProperties::default())
+            .await
+            .expect("RabbitMQ at HARFANGLAB_INCIDENTS_TEST_AMQP_URL can be reached");
+        Self { uri, connection }
+    }
+
+    async fn channel(&self) -> Channel {
+        self.connection.create_channel().await.unwrap()
+    }
+
+    /// What the platform does at registration and at every heartbeat: exchange, queue, binding.
+    pub(crate) async fn declare_push_queue(&self, connector_id: &str) {
+        let channel = self.channel().await;
+        let durable_exchange =
+            ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let none = FieldTable::default;
+        channel
+            .exchange_declare(PUSH_EXCHANGE.into(), ExchangeKind::Direct, durable_exchange, none())
+            .await
+            .unwrap();
+        let queue = push_queue(connector_id);
+        let durable_queue = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(queue.as_str().into(), durable_queue, none()).await.unwrap();
+        channel
+            .queue_bind(
+                queue.as_str().into(),
+                PUSH_EXCHANGE.into(),
+                push_routing(connector_id).as_str().into(),
+                QueueBindOptions::default(),
+                none(),
+            )
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn delete_queue(&self, queue: &str) {
+        let options = QueueDeleteOptions::default();
+        self.channel().await.queue_delete(queue.into(), options).await.unwrap();
+    }
+
+    pub(crate) async fn purge_queue(&self, queue: &str) {
+        let options = QueuePurgeOptions::default();
+        self.channel().await.queue_purge(queue.into(), options).await.unwrap();
+    }
+
+    /// How many messages wait on a queue.
+    pub(crate) async fn depth(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let channel = self.channel().await;
+        let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        queue.expect("the queue exists").message_count()
+    }
+
+    /// Takes exactly `count` messages off a queue, in order; what is behind them stays.
+    pub(crate) async fn messages(&self, queue: &str, count: u16) -> Vec<Message> {
+        let channel = self.channel().await;
+        // Unacknowledged until the end, so that the broker hands out no more than asked for.
+        channel.basic_qos(count, BasicQosOptions::default()).await.unwrap();
+        let mut consumer = channel
+            .basic_consume(
+                queue.into(),
+                "test".into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+        let mut messages = Vec::new();
+        let reading = async {
+            while messages.len() < usize::from(count) {
+                let delivery = consumer.next().await.expect("the queue exists").unwrap();
+                messages.push(decode(&delivery));
+                if messages.len() == usize::from(count) {
+                    delivery.ack(BasicAckOptions { multiple: true }).await.unwrap();
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(MESSAGES_TIMEOUT, reading).await.is_ok();
+        assert!(in_time, "only {} of {count} messages came to {queue}", messages.len());
+        channel.close(200, "done".into()).await.unwrap();
+        messages
+    }
+}
+
+/// Name of a connector's queue.
+pub(crate) fn push_queue(connector_id: &str) -> String {
+    format!("push_{connector_id}")
+}
+
+/// Routing key to a connector's queue.
+pub(crate) fn push_routing(connector_id: &str) -> String {
+    format!("push_routing_{connector_id}")
+}
+
+fn decode(delivery: &lapin::message::Delivery) -> Message {
+    let body: Value = serde_json::from_slice(&delivery.data).expect("the body is JSON");
+    let content = body["content"].as_str().expect("`content` is a text");
+    let bundle = STANDARD.decode(content).expect("`content` is base64");
+    Message {
+        properties: delivery.properties.clone(),
+        routing_key: delivery.routing_key.to_string(),
+        bundle: serde_json::from_slice(&bundle).expect("`content` holds JSON"),
+        body,
+    }
+}
+
+/// An id that no other test uses: they share the broker.
+#[expect(clippy::disallowed_methods, reason = "tests share one broker and run in parallel")]
+pub(crate) fn fresh_connector_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,356 @@
+//! A stateful OpenCTI for tests: it takes GraphQL over HTTP and refuses what the real one of that
+//! version refuses, with the same codes. It keeps connectors, their states and works, and makes
+//! the connectors' queues in the real RabbitMQ.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use harfanglab_incidents::config::{ConnectorSettings, OpenCtiSettings, TlsVerification};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::broker::{Broker, push_queue};
+
+mod graphql;
+mod resolvers;
+
+/// Longest wait for something that must happen.
+const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Which platform the fake is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Personality {
+    V6_4_0,
+    V6_9_28,
+    V7_260817_0,
+}
+
+impl Personality {
+    pub(crate) const ALL: [Self; 3] = [Self::V6_4_0, Self::V6_9_28, Self::V7_260817_0];
+
+    pub(crate) fn version(self) -> &'static str {
+        match self {
+            Self::V6_4_0 => "6.4.0",
+            Self::V6_9_28 => "6.9.28",
+            Self::V7_260817_0 => "7.260817.0",
+        }
+    }
+
+    /// The schema it understands.
+    pub(crate) fn schema(self) -> &'static str {
+        match self {
+            Self::V6_4_0 => include_str!("../../fixtures/opencti-6.4.0.graphql"),
+            Self::V6_9_28 => include_str!("../../fixtures/opencti-6.9.28.graphql"),
+            Self::V7_260817_0 => include_str!("../../fixtures/opencti-7.260817.0.graphql"),
+        }
+    }
+}
+
+/// What the fake knows at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    pub(crate) connectors: BTreeMap<String, FakeConnector>,
+    /// In the order in which they were opened; deleted ones stay, marked.
+    pub(crate) works: Vec<FakeWork>,
+    /// Every request that the schema allows, whatever became of it.
+    pub(crate) requests: Vec<FakeRequest>,
+    /// How many requests the schema does not allow.
+    pub(crate) refused: usize,
+    /// How many requests met the maintenance page.
+    pub(crate) turned_away: usize,
+    /// The version that `about` answers, where it differs from the personality's.
+    pub(crate) claimed_version: Option<String>,
+    is_down: bool,
+    token: String,
+    faults: Vec<Fault>,
+    /// Connector ids that were registered with `enrichment_resolution`.
+    resolving: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FakeConnector {
+    pub(crate) name: String,
+    /// The newest registration's input.
+    pub(crate) input: Value,
+    pub(crate) registrations: usize,
+    pub(crate) state: Option<String>,
+    pub(crate) pings: usize,
+    /// The newest ping's `connectorInfo`.
+    pub(crate) info: Value,
+    is_reset: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct FakeWork {
+    pub(crate) id: String,
+    pub(crate) connector_id: String,
+    pub(crate) name: String,
+    pub(crate) is_multi_part: bool,
+    pub(crate) expected: i64,
+    /// Message and `inError` of `toProcessed`.
+    pub(crate) closed: Option<(String, bool)>,
+    pub(crate) is_deleted: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct FakeRequest {
+    pub(crate) operation: String,
+    pub(crate) variables: Value,
+    pub(crate) user_agent: String,
+}
+
+/// An operation that is to fail.
+#[derive(Debug, Clone)]
+struct Fault {
+    operation: String,
+    code: String,
+    message: String,
+}
+
+struct Shared {
+    personality: Personality,
+    schema: graphql::Schema,
+    broker: Option<Arc<Broker>>,
+    state: watch::Sender<State>,
+}
+
+/// A running fake. It ends with the test's runtime.
+#[derive(Clone)]
+pub(crate) struct FakeOpenCti {
+    url: String,
+    shared: Arc<Shared>,
+}
+
+impl FakeOpenCti {
+    /// A platform whose connectors get queues in `broker`.
+    pub(crate) fn start(personality: Personality, broker: Arc<Broker>) -> Self {
+        Self::run(personality, Some(broker))
+    }
+
+    /// A platform that answers a broker where nobody listens.
+    pub(crate) fn start_without_broker(personality: Personality) -> Self {
+        Self::run(personality, None)
+    }
+
+    fn run(personality: Personality, broker: Option<Arc<Broker>>) -> Self {
+        let state = State { token: "fake-opencti-token".to_owned(), ..State::default() };
+        let shared = Arc::new(Shared {
+            personality,
+            schema: graphql::Schema::parse(personality.schema()),
+            broker,
+            state: watch::Sender::new(state),
+        });
+        let data = web::Data::from(shared.clone());
+        let server = HttpServer::new(move || {
+            App::new().app_data(data.clone()).route("/graphql", web::post().to(answer))
+        })
+        .workers(1)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))
+        .unwrap();
+        let url = format!("http://{}", server.addrs()[0]);
+        tokio::spawn(server.run());
+        Self { url, shared }
+    }
+
+    /// What `OPENCTI_URL` must be.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What `OPENCTI_TOKEN` must be.
+    pub(crate) fn token(&self) -> String {
+        self.shared.state.borrow().token.clone()
+    }
+
+    /// Settings that lead here.
+    pub(crate) fn settings(&self) -> OpenCtiSettings {
+        OpenCtiSettings {
+            url: self.url().parse().unwrap(),
+            token: SecretString::from(self.token()),
+            tls: TlsVerification::System,
+            custom_headers: Vec::new(),
+        }
+    }
+
+    /// A copy of everything the fake knows.
+    pub(crate) fn state(&self) -> State {
+        self.shared.state.borrow().clone()
+    }
+
+    pub(crate) fn works(&self) -> Vec<FakeWork> {
+        self.state().works
+    }
+
+    /// A connector, which must be registered.
+    pub(crate) fn connector(&self, id: &str) -> FakeConnector {
+        self.state().connectors.get(id).expect("the connector is registered").clone()
+    }
+
+    /// Variables of every request of an operation, oldest first.
+    pub(crate) fn requests(&self, operation: &str) -> Vec<Value> {
+        let requests = self.state().requests;
+        requests.into_iter().filter(|r| r.operation == operation).map(|r| r.variables).collect()
+    }
+
+    /// Waits until the state is as wanted.
+    pub(crate) async fn wait_for(&self, what: &str, wanted: impl FnMut(&State) -> bool) -> State {
+        let mut states = self.shared.state.subscribe();
+        let waiting = states.wait_for(wanted);
+        let in_time = tokio::time::timeout(WAIT_TIMEOUT, waiting).await;
+        let Ok(state) = in_time else { panic!("never happened: {what}; {:#?}", self.state()) };
+        state.expect("the fake lives as long as the test").clone()
+    }
+
+    /// From now on a maintenance page answers instead of the platform.
+    pub(crate) fn go_down(&self) {
+        self.shared.state.send_modify(|state| state.is_down = true);
+    }
+
+    pub(crate) fn come_back(&self) {
+        self.shared.state.send_modify(|state| state.is_down = false);
+    }
+
+    /// The next request of this operation fails with this code.
+    pub(crate) fn fail_next(&self, operation: &str, code: &str, message: &str) {
+        let [operation, code, message] = [operation, code, message].map(str::to_owned);
+        let fault = Fault { operation, code, message };
+        self.shared.state.send_modify(|state| state.faults.push(fault));
+    }
+
+    /// From now on another token is valid.
+    pub(crate) fn change_token(&self, token: &str) {
+        self.shared.state.send_modify(|state| token.clone_into(&mut state.token));
+    }
+
+    /// `about` answers this version; what is understood stays the personality's.
+    pub(crate) fn claim_version(&self, version: &str) {
+        self.shared.state.send_modify(|state| state.claimed_version = Some(version.to_owned()));
+    }
+
+    /// The platform keeps this state of a connector, as if somebody had sent it before.
+    pub(crate) fn keep_state(&self, connector_id: &str, text: &str) {
+        self.shared.state.send_modify(|state| {
+            let connector = state.connectors.get_mut(connector_id).expect("it is registered");
+            connector.state = Some(text.to_owned());
+        });
+    }
+
+    /// The refresh button of the user interface: the state is emptied and the queue purged.
+    pub(crate) async fn reset_state(&self, connector_id: &str) {
+        self.shared.state.send_modify(|state| {
+            let connector = state.connectors.get_mut(connector_id).expect("it is registered");
+            connector.state = Some(String::new());
+            connector.is_reset = true;
+        });
+        if let Some(broker) = &self.shared.broker {
+            broker.purge_queue(&push_queue(connector_id)).await;
+        }
+    }
+
+    /// The delete button: connector, works and queue go.
+    pub(crate) async fn delete_connector(&self, connector_id: &str) {
+        self.shared.state.send_modify(|state| {
+            state.connectors.remove(connector_id).expect("it is registered");
+            state.resolving.remove(connector_id);
+            state.works.iter_mut().filter(|work| work.connector_id == connector_id).for_each(
+                |work| {
+                    work.is_deleted = true;
+                },
+            );
+        });
+        if let Some(broker) = &self.shared.broker {
+            broker.delete_queue(&push_queue(connector_id)).await;
+        }
+    }
+}
+
+/// Settings of a connector with this id, all else usual.
+pub(crate) fn connector_settings(id: &str) -> ConnectorSettings {
+    ConnectorSettings {
+        id: id.to_owned(),
+        name: "HarfangLab".to_owned(),
+        scope: vec!["harfanglab".to_owned(), "edr".to_owned()],
+        log_level: "error".to_owned(),
+        json_logging: true,
+        duration_period: Duration::from_mins(5),
+        run_and_terminate: false,
+        queue_threshold_mb: 500.0,
+        send_to_queue: true,
+        directory: None,
+    }
+}
+
+async fn answer(
+    shared: web::Data<Shared>,
+    request: HttpRequest,
+    body: web::Json<Value>,
+) -> HttpResponse {
+    if shared.state.borrow().is_down {
+        shared.state.send_modify(|state| state.turned_away += 1);
+        return HttpResponse::ServiceUnavailable()
+            .content_type("text/html")
+            .body("<html><body>Maintenance</body></html>");
+    }
+    let header = |name: &str| {
+        let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    let (authorization, user_agent) = (header("authorization"), header("user-agent"));
+    let is_known = authorization == format!("Bearer {}", shared.state.borrow().token);
+    let query = body["query"].as_str().unwrap_or_default();
+    let variables = body["variables"].clone();
+    let result = match shared.schema.check(query, &variables) {
+        Ok(call) => {
+            shared.state.send_modify(|state| {
+                state.requests.push(FakeRequest {
+                    operation: call.operation.clone(),
+                    variables,
+                    user_agent,
+                });
+            });
+            if is_known { resolvers::resolve(&shared, &call).await } else { Err(not_logged_in()) }
+        }
+        Err(refusal) => {
+            shared.state.send_modify(|state| state.refused += 1);
+            Err(refusal.on(shared.personality))
+        }
+    };
+    // Errors travel with status 200, as the platform's plug-in makes them.
+    HttpResponse::Ok().json(match result {
+        Ok(data) => json!({ "data": data }),
+        Err(Refusal { code, message }) => json!({
+            "data": null,
+            "errors": [{"name": code, "message": message, "extensions": {"code": code}}],
+        }),
+    })
+}
+
+/// Why an operation was not done.
+struct Refusal {
+    code: String,
+    message: String,
+}
+
+impl Refusal {
+    fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+
+    /// 6.4 calls bad input by another name.
+    fn on(self, personality: Personality) -> Self {
+        if personality == Personality::V6_4_0 && self.code == "BAD_USER_INPUT" {
+            return Self::new("VALIDATION_ERROR", self.message);
+        }
+        self
+    }
+}
+
+fn not_logged_in() -> Refusal {
+    Refusal::new("AUTH_REQUIRED", "You must be logged in to do this.")
+}

@@ -1,0 +1,174 @@
+//! What the fake platform does for each operation, and what it refuses.
+
+use serde_json::{Value, json};
+
+use super::{
+    super::broker::{PUSH_EXCHANGE, push_queue, push_routing},
+    FakeWork, Refusal, Shared, State,
+    graphql::Call,
+};
+
+/// The user that the token belongs to.
+const USER_ID: &str = "88ec0c6a-13ce-5e39-b486-354fe4a7084f";
+
+pub(super) async fn resolve(shared: &Shared, call: &Call) -> Result<Value, Refusal> {
+    let fault = change(shared, |state| {
+        let found = state.faults.iter().position(|fault| fault.operation == call.operation);
+        found.map(|position| state.faults.remove(position))
+    });
+    if let Some(fault) = fault {
+        return Err(Refusal::new(&fault.code, fault.message));
+    }
+    let arguments = &call.root.arguments;
+    let value = match call.root.name.as_str() {
+        "about" => {
+            let version = shared.state.borrow().claimed_version.clone();
+            json!({"version": version.as_deref().unwrap_or(shared.personality.version())})
+        }
+        "registerConnector" => register(shared, &arguments["input"]).await?,
+        "pingConnector" => ping(shared, arguments).await?,
+        "workAdd" => change(shared, |state| add_work(state, arguments))?,
+        "workEdit" => {
+            let [(edit, edit_arguments)] = call.root.children.as_slice() else {
+                return Err(Refusal::new("UNSUPPORTED_ERROR", "one edit a request"));
+            };
+            let id = text(arguments, "id");
+            change(shared, |state| edit_work(state, &id, edit, edit_arguments))?
+        }
+        other => panic!("the fake does not do {other} yet"),
+    };
+    Ok(call.root.data(&value))
+}
+
+fn change<T>(shared: &Shared, work: impl FnOnce(&mut State) -> T) -> T {
+    let mut result = None;
+    shared.state.send_modify(|state| result = Some(work(state)));
+    result.expect("it was called")
+}
+
+fn text(arguments: &Value, name: &str) -> String {
+    arguments[name].as_str().unwrap_or_default().to_owned()
+}
+
+fn unknown_connector() -> Refusal {
+    Refusal::new("FUNCTIONAL_ERROR", "No connector found with the specified ID")
+}
+
+async fn register(shared: &Shared, input: &Value) -> Result<Value, Refusal> {
+    let id = text(input, "id");
+    let name = text(input, "name");
+    if name.trim().len() < 2 {
+        return Err(Refusal::new("VALIDATION_ERROR", "name must be at least 2 characters"));
+    }
+    let resolves = input.get("enrichment_resolution").is_some_and(|value| !value.is_null());
+    if !resolves && shared.state.borrow().resolving.contains(&id) {
+        return Err(Refusal::new(
+            "FUNCTIONAL_ERROR",
+            "Validation against schema failed on attribute [enrichment_resolution]: \
+             this mandatory field cannot be nil",
+        ));
+    }
+    if let Some(broker) = &shared.broker {
+        broker.declare_push_queue(&id).await;
+    }
+    let connector_state = change(shared, |state| {
+        if resolves {
+            state.resolving.insert(id.clone());
+        }
+        let connector = state.connectors.entry(id.clone()).or_default();
+        connector.name = name;
+        connector.input = input.clone();
+        connector.registrations += 1;
+        connector.state.clone()
+    });
+    Ok(json!({
+        "id": id,
+        "connector_state": connector_state,
+        "connector_user_id": USER_ID,
+        "config": {
+            "connection": connection(shared),
+            "listen": format!("listen_{id}"),
+            "listen_routing": format!("listen_routing_{id}"),
+            "listen_exchange": "amqp.connector.exchange",
+            "push": push_queue(&id),
+            "push_routing": push_routing(&id),
+            "push_exchange": PUSH_EXCHANGE,
+        },
+    }))
+}
+
+fn connection(shared: &Shared) -> Value {
+    match &shared.broker {
+        Some(broker) => json!({
+            "host": broker.uri.authority.host,
+            "port": broker.uri.authority.port,
+            "vhost": broker.uri.vhost,
+            "use_ssl": false,
+            "user": broker.uri.authority.userinfo.username,
+            "pass": broker.uri.authority.userinfo.password,
+        }),
+        // Port 1 of this machine: refused at once.
+        None => json!({
+            "host": "127.0.0.1", "port": 1, "vhost": "/", "use_ssl": false,
+            "user": "guest", "pass": "guest",
+        }),
+    }
+}
+
+async fn ping(shared: &Shared, arguments: &Value) -> Result<Value, Refusal> {
+    let id = text(arguments, "id");
+    let connector_state = change(shared, |state| {
+        let connector = state.connectors.get_mut(&id).ok_or_else(unknown_connector)?;
+        connector.pings += 1;
+        connector.info = arguments["connectorInfo"].clone();
+        // After a reset the incoming state is dropped once.
+        if std::mem::take(&mut connector.is_reset) {
+            connector.state = Some(String::new());
+        } else {
+            connector.state = arguments["state"].as_str().map(str::to_owned);
+        }
+        Ok(connector.state.clone())
+    })?;
+    if let Some(broker) = &shared.broker {
+        broker.declare_push_queue(&id).await;
+    }
+    Ok(json!({"id": id, "connector_state": connector_state}))
+}
+
+fn add_work(state: &mut State, arguments: &Value) -> Result<Value, Refusal> {
+    let connector_id = text(arguments, "connectorId");
+    if !state.connectors.contains_key(&connector_id) {
+        return Err(unknown_connector());
+    }
+    let id = format!("work_{connector_id}_{}", state.works.len() + 1);
+    state.works.push(FakeWork {
+        id: id.clone(),
+        connector_id,
+        name: text(arguments, "friendlyName"),
+        is_multi_part: arguments["isMultiPartWork"] == json!(true),
+        expected: 0,
+        closed: None,
+        is_deleted: false,
+    });
+    Ok(json!({"id": id, "status": "progress"}))
+}
+
+fn edit_work(state: &mut State, id: &str, edit: &str, arguments: &Value) -> Result<Value, Refusal> {
+    let work = state
+        .works
+        .iter_mut()
+        .find(|work| work.id == id && !work.is_deleted)
+        .ok_or_else(|| Refusal::new("WORK_NOT_ALIVE", "This work is not alive"))?;
+    match edit {
+        "addExpectations" => {
+            work.expected += arguments["expectations"].as_i64().unwrap_or_default();
+        }
+        "toProcessed" => {
+            let in_error = arguments["inError"] == json!(true);
+            work.closed = Some((text(arguments, "message"), in_error));
+        }
+        "delete" => work.is_deleted = true,
+        other => panic!("the fake does not do {other} yet"),
+    }
+    Ok(json!({ edit: id }))
+}
