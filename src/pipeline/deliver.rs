@@ -1,0 +1,109 @@
+//! Delivers all that is ready as one delivery to every sink, and writes down how it went.
+
+use std::sync::Arc;
+
+use chrono::SecondsFormat;
+use tokio::sync::{Notify, mpsc};
+use tracing::{info, warn};
+
+use super::{finish, prepare::Ready, retry};
+use crate::{
+    clock::Clock,
+    config::PipelineSettings,
+    journal::{Claim, Journal, Outcome},
+    opencti::{Delivery, DeliveryError, Sink},
+};
+
+pub(super) struct Deliverer {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) sinks: Vec<Arc<dyn Sink>>,
+    pub(super) clock: Clock,
+    pub(super) settings: PipelineSettings,
+    pub(super) connector_name: String,
+    pub(super) arrived: Arc<Notify>,
+}
+
+impl Deliverer {
+    /// Delivers until every sender is gone.
+    pub(super) async fn run(self, mut waiting: mpsc::Receiver<Ready>) {
+        let limit = self.settings.batch.max(1);
+        let mut batch = Vec::with_capacity(limit);
+        while waiting.recv_many(&mut batch, limit).await > 0 {
+            let outcomes = self.deliver(std::mem::take(&mut batch)).await;
+            finish(&*self.journal, &outcomes, self.clock.now()).await;
+            self.arrived.notify_one();
+        }
+    }
+
+    async fn deliver(&self, batch: Vec<Ready>) -> Vec<(Claim, Outcome)> {
+        let delivery = self.delivery(&batch);
+        let mut results: Vec<Result<(), DeliveryError>> = vec![Ok(()); delivery.bundles.len()];
+        for sink in &self.sinks {
+            let answers = sink.deliver(&delivery).await;
+            debug_assert_eq!(answers.len(), results.len(), "one answer a bundle");
+            for (result, answer) in results.iter_mut().zip(answers) {
+                if let Err(failure) = &answer {
+                    warn!(sink = sink.name(), %failure, "a bundle was not delivered");
+                }
+                *result = worse(std::mem::replace(result, Ok(())), answer);
+            }
+        }
+        let mut results = results.into_iter();
+        let outcomes: Vec<_> = batch
+            .into_iter()
+            .map(|ready| {
+                let of_event = results.by_ref().take(ready.bundles.len()).fold(Ok(()), worse);
+                (ready.claim, self.outcome(ready, of_event))
+            })
+            .collect();
+        let is_delivered = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. });
+        let delivered = outcomes.iter().filter(|(_claim, outcome)| is_delivered(outcome)).count();
+        if delivered > 0 {
+            info!(alerts = delivered, "delivered {delivered} to every sink");
+        }
+        outcomes
+    }
+
+    fn outcome(&self, ready: Ready, result: Result<(), DeliveryError>) -> Outcome {
+        match result {
+            Ok(()) => {
+                let elapsed = self.clock.now() - ready.received_at;
+                let seconds = elapsed.as_seconds_f64().max(0.0);
+                metrics::histogram!("accepted_to_delivered_seconds").record(seconds);
+                Outcome::Delivered { root_id: ready.root_id }
+            }
+            Err(DeliveryError::Refused(reason)) => Outcome::Dead { reason },
+            Err(DeliveryError::Unavailable(reason)) => {
+                let claim = ready.claim;
+                let wait = retry::wait(claim.attempt, claim.event, self.settings.retry_max);
+                Outcome::Later { at: self.clock.now() + wait, reason }
+            }
+        }
+    }
+
+    fn delivery(&self, batch: &[Ready]) -> Delivery {
+        let at = self.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let subject = match batch {
+            [only] => only.title.clone(),
+            many => format!("{} HarfangLab alerts", many.len()),
+        };
+        Delivery {
+            title: format!("{}: {subject} ({at})", self.connector_name),
+            summary: format!("{subject}: sent"),
+            bundles: batch.iter().flat_map(|ready| ready.bundles.clone()).collect(),
+        }
+    }
+}
+
+/// Of two results the one that decides: a refusal outlasts an outage, an outage a success.
+fn worse(
+    one: Result<(), DeliveryError>,
+    other: Result<(), DeliveryError>,
+) -> Result<(), DeliveryError> {
+    match (&one, &other) {
+        (Err(DeliveryError::Refused(_)), _)
+        | (_, Ok(()))
+        | (Err(DeliveryError::Unavailable(_)), Err(DeliveryError::Unavailable(_))) => one,
+        _ => other,
+    }
+}

@@ -1,0 +1,169 @@
+//! From the journal to every sink: claim → enrich → convert → deliver → outcome.
+//!
+//! ```text
+//! claims ──▶ prepare (many at once) ──▶ deliver (all that is ready, one delivery) ──▶ finish
+//! ```
+//!
+//! Each event goes its own way through `prepare`, so a slow look-up holds up nobody; what is ready
+//! at one time leaves as one delivery. Waiting that must survive a crash is the journal's.
+//!
+//! Does not live here: HTTP and its quick retries (`harfanglab`, `opencti`), making STIX
+//! (`convert`), storing (`journal`).
+
+mod deliver;
+mod enrich;
+mod filter;
+mod prepare;
+mod retry;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info};
+
+use self::{deliver::Deliverer, prepare::Ready};
+pub use self::{enrich::Enricher, prepare::Preparer};
+use crate::{
+    clock::Clock,
+    config::PipelineSettings,
+    journal::{Claim, Event, Journal, JournalError, Outcome},
+    opencti::Sink,
+};
+
+/// How long the pipeline waits when nothing says that there is something to do.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long it waits when the journal fails.
+const JOURNAL_FAILED: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The parts that the pipeline moves events between.
+pub struct Pipeline {
+    /// Where events come from and their outcomes go.
+    pub journal: Arc<dyn Journal>,
+    /// Turns an event into a bundle.
+    pub preparer: Arc<Preparer>,
+    /// Where bundles go: an event is delivered when every one of them has it.
+    pub sinks: Vec<Arc<dyn Sink>>,
+    /// Told when there may be something to claim.
+    pub arrived: Arc<Notify>,
+    /// The time.
+    pub clock: Clock,
+    /// Bounds.
+    pub settings: PipelineSettings,
+    /// Name of the connector, for the titles of works.
+    pub connector_name: String,
+}
+
+impl Pipeline {
+    /// Moves events until `stop`; then finishes what was claimed and returns.
+    pub async fn run(self, stop: CancellationToken) {
+        let pipeline = Arc::new(self);
+        let (ready, waiting) = mpsc::channel(pipeline.settings.batch.max(1));
+        let delivering = tokio::spawn(
+            Deliverer {
+                journal: Arc::clone(&pipeline.journal),
+                sinks: pipeline.sinks.clone(),
+                clock: pipeline.clock.clone(),
+                settings: pipeline.settings.clone(),
+                connector_name: pipeline.connector_name.clone(),
+                arrived: Arc::clone(&pipeline.arrived),
+            }
+            .run(waiting),
+        );
+        pipeline.claim_until(&stop, ready).await;
+        if let Err(failure) = delivering.await {
+            error!(%failure, "delivery ended by a defect; what was under way is tried again");
+        }
+        info!("the pipeline has stopped");
+    }
+
+    async fn claim_until(self: &Arc<Self>, stop: &CancellationToken, ready: mpsc::Sender<Ready>) {
+        let places = Arc::new(Semaphore::new(self.settings.concurrency.max(1)));
+        let preparing = TaskTracker::new();
+        while !stop.is_cancelled() {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                break;
+            };
+            drop(place);
+            let free = places.available_permits().min(self.settings.batch).max(1);
+            let now = self.clock.now();
+            let events = match self.journal.claim(free, self.settings.lease, now).await {
+                Ok(events) => events,
+                Err(failure) => {
+                    error!(%failure, "the journal cannot be read; trying again");
+                    tokio::time::sleep(JOURNAL_FAILED).await;
+                    continue;
+                }
+            };
+            let found_nothing = events.is_empty();
+            for event in events {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                    break;
+                };
+                let (pipeline, ready) = (Arc::clone(self), ready.clone());
+                preparing.spawn(async move {
+                    pipeline.prepare_one(event, ready).await;
+                    drop(place);
+                });
+            }
+            if found_nothing {
+                self.wait_for_work(stop).await;
+            }
+        }
+        preparing.close();
+        preparing.wait().await;
+    }
+
+    async fn prepare_one(&self, event: Event, ready: mpsc::Sender<Ready>) {
+        let claim = event.claim;
+        // Boxed: its look-ups make it large, and many are under way at once.
+        match Box::pin(self.preparer.prepare(event)).await {
+            Ok(prepared) => {
+                // The receiver lives as long as any sender does.
+                let _gone = ready.send(prepared).await;
+            }
+            Err(outcome) => {
+                finish(&*self.journal, &[(claim, outcome)], self.clock.now()).await;
+                self.arrived.notify_one();
+            }
+        }
+    }
+
+    /// Waits until something arrives or falls due.
+    async fn wait_for_work(&self, stop: &CancellationToken) {
+        let wait = match self.journal.next_due().await {
+            Ok(Some(due)) => (due - self.clock.now()).to_std().unwrap_or_default().min(IDLE),
+            Ok(None) => IDLE,
+            Err(_) => JOURNAL_FAILED,
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.arrived.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Writes outcomes down. If that fails the leases run out and the events are tried again: ids are
+/// deterministic, so a second delivery changes nothing.
+async fn finish(journal: &dyn Journal, outcomes: &[(Claim, Outcome)], now: DateTime<Utc>) {
+    count(outcomes);
+    let written: Result<(), JournalError> = journal.finish(outcomes, now).await;
+    if let Err(failure) = written {
+        error!(%failure, events = outcomes.len(), "outcomes could not be written to the journal");
+    }
+}
+
+fn count(outcomes: &[(Claim, Outcome)]) {
+    for (_claim, outcome) in outcomes {
+        let name = match outcome {
+            Outcome::Delivered { .. } => "delivered",
+            Outcome::Filtered { .. } => "filtered",
+            Outcome::Superseded => "superseded",
+            Outcome::Dead { .. } => "dead",
+            Outcome::Later { .. } => "later",
+        };
+        metrics::counter!("events_finished_total", "outcome" => name).increment(1);
+    }
+}

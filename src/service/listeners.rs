@@ -1,0 +1,134 @@
+//! The sockets: the endpoint that HarfangLab posts to, and the management pages.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpServer,
+    dev::{Server, ServerHandle},
+};
+use tracing::{info, warn};
+use tracing_actix_web::TracingLogger;
+
+use super::ServiceError;
+use crate::{
+    clock::Clock,
+    config::{Settings, WebhookSettings},
+    intake::{
+        Door,
+        verification::Verifier,
+        webhook::{Webhook, routes},
+    },
+    journal::Journal,
+    ops::{self, Health, Management, Metrics},
+};
+
+/// Longest time a client may take to send its request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection without requests is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Longest time that open requests get at shutdown.
+const SHUTDOWN_TIMEOUT_SECONDS: u64 = 10;
+
+/// Bound and serving.
+#[derive(Default)]
+pub(super) struct Listeners {
+    webhook: Option<(SocketAddr, ServerHandle)>,
+    management: Option<ServerHandle>,
+}
+
+impl Listeners {
+    /// No sockets: for a single run, which takes no deliveries.
+    pub(super) fn none() -> Self {
+        Self::default()
+    }
+
+    /// Binds both, the endpoint only when there is a secret, and serves.
+    pub(super) fn open(
+        settings: &Settings,
+        door: &Door,
+        clock: &Clock,
+        journal: Arc<dyn Journal>,
+        health: Arc<Health>,
+    ) -> Result<Self, ServiceError> {
+        let metrics = Metrics::install()?;
+        let webhook = if let Some(verifier) = Verifier::new(&settings.webhook)? {
+            Some(open_webhook(&settings.webhook, verifier, door.clone(), clock.clone())?)
+        } else {
+            warn!(
+                "no webhook secret is set: the endpoint stays closed and alerts come by the sweep \
+                 only; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
+            );
+            None
+        };
+        let address = settings.management_listen;
+        let (listener, bound) = bind("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address)?;
+        let server = ops::serve(Management { journal, health, metrics }, listener)
+            .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
+        info!(address = %bound, "listening for health checks and metrics");
+        Ok(Self { webhook, management: Some(spawn(server)) })
+    }
+
+    pub(super) fn webhook_address(&self) -> Option<SocketAddr> {
+        self.webhook.as_ref().map(|(address, _handle)| *address)
+    }
+
+    /// Stops accepting and lets open requests finish.
+    pub(super) async fn close(&self) {
+        if let Some((_address, handle)) = &self.webhook {
+            handle.stop(true).await;
+            info!("no longer accepting deliveries");
+        }
+        if let Some(handle) = &self.management {
+            handle.stop(false).await;
+        }
+    }
+}
+
+fn open_webhook(
+    settings: &WebhookSettings,
+    verifier: Verifier,
+    door: Door,
+    clock: Clock,
+) -> Result<(SocketAddr, ServerHandle), ServiceError> {
+    let (listener, address) = bind("HARFANGLAB_INCIDENTS_LISTEN", settings.listen)?;
+    let webhook = Webhook::new(verifier, door, clock, settings);
+    let path = settings.path.clone();
+    let server = HttpServer::new(move || {
+        App::new().wrap(TracingLogger::default()).configure(routes(Arc::clone(&webhook), &path))
+    })
+    .client_request_timeout(HEAD_TIMEOUT)
+    .keep_alive(KEEP_ALIVE)
+    .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
+    .disable_signals()
+    .listen(listener)
+    .map_err(not_listening("HARFANGLAB_INCIDENTS_LISTEN", settings.listen))?
+    .run();
+    info!(%address, path = %settings.path, "listening for deliveries");
+    Ok((address, spawn(server)))
+}
+
+fn bind(
+    variable: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), ServiceError> {
+    let listener = TcpListener::bind(address).map_err(not_listening(variable, address))?;
+    let bound = listener.local_addr().map_err(not_listening(variable, address))?;
+    Ok((listener, bound))
+}
+
+fn not_listening(
+    variable: &'static str,
+    address: SocketAddr,
+) -> impl FnOnce(std::io::Error) -> ServiceError {
+    move |error| ServiceError::Listen { variable, address, error }
+}
+
+fn spawn(server: Server) -> ServerHandle {
+    let handle = server.handle();
+    tokio::spawn(server);
+    handle
+}

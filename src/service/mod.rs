@@ -1,0 +1,252 @@
+//! Builds the parts, runs them, shuts them down.
+//!
+//! Order of life: bind and open what the webhook needs, so that it accepts at once; then get to
+//! know OpenCTI, for as long as that takes; only then convert, sweep and beat. Order of death: stop
+//! accepting, let what is under way leave within a deadline, leave the rest in the journal.
+
+mod listeners;
+mod platform;
+mod schedule;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use self::{listeners::Listeners, platform::Platform, schedule::Schedule};
+use crate::{
+    clock::Clock,
+    config::{IncidentNaming, Settings},
+    convert::ConvertSettings,
+    harfanglab::{Console, ConsoleError},
+    intake::{Door, verification::UnusableSecret},
+    journal::{Journal, JournalError, SqliteJournal, write_what_comes_in},
+    opencti::{DEFAULT_MAX_MESSAGE_BYTES, DirectorySink, OpenCtiError, QueueSink, Sink},
+    ops::{Health, MetricsError},
+    pipeline::{Enricher, Pipeline, Preparer},
+    sweep::Sweep,
+};
+
+/// Longest time that what is under way gets to leave at shutdown.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Why the service could not start, or ended with work undone.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// An address cannot be bound.
+    #[error("{variable}: cannot listen on {address}: {error}")]
+    Listen {
+        /// The variable that sets the address.
+        variable: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] UnusableSecret),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The console's client cannot be built.
+    #[error("the client for HarfangLab cannot be built: {0}")]
+    Console(#[from] ConsoleError),
+    /// OpenCTI's client cannot be built, or OpenCTI refuses us for good.
+    #[error("OpenCTI: {0}")]
+    OpenCti(#[from] OpenCtiError),
+    /// Metrics cannot be recorded.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// There is no sink.
+    #[error(
+        "nothing would be delivered anywhere: set CONNECTOR_SEND_TO_QUEUE=true or \
+         CONNECTOR_SEND_TO_DIRECTORY=true"
+    )]
+    NowhereToDeliver,
+    /// The one sweep of a single run failed.
+    #[error("the sweep did not finish: {0}; what it found is in the journal and was delivered")]
+    Sweep(String),
+}
+
+/// A service with its parts, ready to run.
+pub struct Service {
+    settings: Settings,
+    clock: Clock,
+    listeners: Listeners,
+    journal: Arc<dyn Journal>,
+    console: Arc<Console>,
+    platform: Option<Platform>,
+    sinks: Vec<Arc<dyn Sink>>,
+    health: Arc<Health>,
+    arrived: Arc<Notify>,
+    parts: TaskTracker,
+    door: Door,
+}
+
+impl Service {
+    /// Binds what is to be bound, opens the journal, and accepts from now on. `more_sinks` get
+    /// every bundle too.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; nothing runs then.
+    pub async fn start(
+        settings: Settings,
+        clock: Clock,
+        more_sinks: Vec<Arc<dyn Sink>>,
+    ) -> Result<Self, ServiceError> {
+        let journal: Arc<dyn Journal> = Arc::new(
+            SqliteJournal::open(&settings.journal.url, settings.harfanglab.url.as_str()).await?,
+        );
+        let console = Arc::new(Console::new(&settings.harfanglab)?);
+        let platform = settings
+            .opencti
+            .as_ref()
+            .map(|opencti| Platform::new(opencti, &settings))
+            .transpose()?;
+        let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+        if let Some(platform) = platform.as_ref().filter(|_| settings.connector.send_to_queue) {
+            sinks.push(Arc::new(QueueSink::new(
+                platform.connector(),
+                settings.mq.clone(),
+                DEFAULT_MAX_MESSAGE_BYTES,
+            )));
+        }
+        if let Some(directory) = &settings.connector.directory {
+            sinks.push(Arc::new(DirectorySink::new(
+                directory,
+                settings.connector.clone(),
+                platform.as_ref().map(Platform::connector),
+                clock.clone(),
+            )));
+        }
+        sinks.extend(more_sinks);
+        if sinks.is_empty() {
+            return Err(ServiceError::NowhereToDeliver);
+        }
+        let (health, arrived) = (Arc::new(Health::default()), Arc::new(Notify::new()));
+        let (door, entries) = Door::new(settings.journal.queue);
+        let parts = TaskTracker::new();
+        parts.spawn(write_what_comes_in(Arc::clone(&journal), entries, Arc::clone(&arrived)));
+        let listeners = if settings.connector.runs_once() {
+            Listeners::none()
+        } else {
+            Listeners::open(&settings, &door, &clock, Arc::clone(&journal), Arc::clone(&health))?
+        };
+        Ok(Self {
+            settings,
+            clock,
+            listeners,
+            journal,
+            console,
+            platform,
+            sinks,
+            health,
+            arrived,
+            parts,
+            door,
+        })
+    }
+
+    /// Where deliveries are taken; `None` when the endpoint is closed.
+    pub fn webhook_address(&self) -> Option<SocketAddr> {
+        self.listeners.webhook_address()
+    }
+
+    /// The journal, to look at.
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.journal)
+    }
+
+    /// Runs until `stop`, or, for a single run, until everything found is delivered.
+    ///
+    /// # Errors
+    /// [`ServiceError::OpenCti`] when OpenCTI refuses a single run for good, and
+    /// [`ServiceError::Sweep`] when a single run could not see everything.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
+        let stop_pipeline = CancellationToken::new();
+        let result = self.work(&stop, &stop_pipeline).await;
+        self.listeners.close().await;
+        stop_pipeline.cancel();
+        drop(self.door);
+        self.parts.close();
+        match tokio::time::timeout(DRAIN_DEADLINE, self.parts.wait()).await {
+            Ok(()) => info!("stopped; nothing was left under way"),
+            Err(_elapsed) => warn!(
+                deadline_seconds = DRAIN_DEADLINE.as_secs(),
+                "stopped at the deadline; what was under way is in the journal and will be tried \
+                 again"
+            ),
+        }
+        result
+    }
+
+    async fn work(
+        &self,
+        stop: &CancellationToken,
+        stop_pipeline: &CancellationToken,
+    ) -> Result<(), ServiceError> {
+        let once = self.settings.connector.runs_once();
+        if let Some(platform) = &self.platform {
+            let met = platform.meet(&*self.journal, &self.health, once);
+            match stop.run_until_cancelled(met).await {
+                Some(met) => met?,
+                None => return Ok(()),
+            }
+        }
+        let naming = platform::naming(self.settings.import.naming, &*self.journal).await?;
+        self.parts.spawn(self.pipeline(naming).run(stop_pipeline.clone()));
+        let schedule = self.schedule();
+        if once {
+            let done = schedule.run_once(&*self.journal);
+            return stop.run_until_cancelled(done).await.unwrap_or(Ok(()));
+        }
+        if let Some(platform) = &self.platform {
+            let pulses = schedule.pulses();
+            self.parts.spawn(platform.beat(Arc::clone(&self.journal), pulses, stop.clone()));
+        }
+        schedule.run(stop).await;
+        Ok(())
+    }
+
+    fn pipeline(&self, naming: IncidentNaming) -> Pipeline {
+        let import = &self.settings.import;
+        Pipeline {
+            journal: Arc::clone(&self.journal),
+            preparer: Arc::new(Preparer {
+                journal: Arc::clone(&self.journal),
+                enricher: Enricher::new(Arc::clone(&self.console)),
+                filter: import.filter.clone(),
+                convert: ConvertSettings {
+                    author: self.settings.connector.name.clone(),
+                    marking: import.marking,
+                    score: import.score,
+                    naming,
+                    console_url: self.settings.harfanglab.url.clone(),
+                },
+                clock: self.clock.clone(),
+            }),
+            sinks: self.sinks.clone(),
+            arrived: Arc::clone(&self.arrived),
+            clock: self.clock.clone(),
+            settings: self.settings.pipeline.clone(),
+            connector_name: self.settings.connector.name.clone(),
+        }
+    }
+
+    fn schedule(&self) -> Schedule {
+        Schedule::new(
+            Sweep {
+                console: Arc::clone(&self.console),
+                door: self.door.clone(),
+                journal: Arc::clone(&self.journal),
+                settings: self.settings.import.clone(),
+                clock: self.clock.clone(),
+            },
+            self.settings.connector.duration_period,
+            Arc::clone(&self.health),
+            self.clock.clone(),
+        )
+    }
+}

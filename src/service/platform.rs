@@ -1,0 +1,166 @@
+//! Life with OpenCTI: getting to know it, taking over what it remembers of us, and the heartbeat.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::ServiceError;
+use crate::{
+    config::{IncidentNaming, OpenCtiSettings, Settings},
+    journal::{Journal, JournalError},
+    opencti::{
+        Connector, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError, Pulse,
+    },
+    ops::{Health, Part},
+    sweep,
+};
+
+/// Longest wait between two tries to reach OpenCTI at start.
+const MEET_AGAIN_MAX: Duration = Duration::from_mins(1);
+/// Under this name the journal keeps how incidents are named.
+const NAMING: &str = "incident_name";
+
+/// OpenCTI, as this connector sees it.
+pub(super) struct Platform {
+    connector: Arc<Connector>,
+}
+
+impl Platform {
+    pub(super) fn new(
+        opencti: &OpenCtiSettings,
+        settings: &Settings,
+    ) -> Result<Self, OpenCtiError> {
+        let client = OpenCti::new(opencti)?;
+        Ok(Self { connector: Arc::new(Connector::new(client, settings.connector.clone())) })
+    }
+
+    pub(super) fn connector(&self) -> Arc<Connector> {
+        Arc::clone(&self.connector)
+    }
+
+    /// Registers, for as long as it takes; a single run gives up when OpenCTI refuses it for good.
+    /// Then takes over what OpenCTI remembers, if the journal remembers nothing.
+    pub(super) async fn meet(
+        &self,
+        journal: &dyn Journal,
+        health: &Health,
+        once: bool,
+    ) -> Result<(), ServiceError> {
+        let mut waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_secs(1))
+            .with_max_delay(MEET_AGAIN_MAX)
+            .with_jitter()
+            .without_max_times()
+            .build();
+        let registration = loop {
+            match self.connector.registration().await {
+                Ok(registration) => break registration,
+                Err(failure) if once && !failure.is_retryable() => return Err(failure.into()),
+                Err(failure) => {
+                    let wait = waits.next().unwrap_or(MEET_AGAIN_MAX);
+                    health.degraded(Part::OpenCti, failure.to_string());
+                    warn!(
+                        %failure,
+                        retry_in_seconds = wait.as_secs(),
+                        "OpenCTI cannot be reached; deliveries are accepted and wait in the journal"
+                    );
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        };
+        health.well(Part::OpenCti);
+        if let Some(state) = &registration.state {
+            take_over(journal, state).await?;
+        }
+        Ok(())
+    }
+
+    /// Beats until `stop`, and carries the cursors along.
+    pub(super) fn beat(
+        &self,
+        journal: Arc<dyn Journal>,
+        mut pulses: watch::Receiver<Pulse>,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + use<> {
+        let heartbeat = Heartbeat::new(self.connector());
+        async move {
+            let pulse = pulses.borrow_and_update().clone();
+            let first = with_state(&*journal, pulse).await;
+            let (complete, beaten) = watch::channel(first);
+            let (events, mut learnt) = mpsc::channel(1);
+            let beating = heartbeat.run(HEARTBEAT_INTERVAL, beaten, events, stop.clone());
+            let following = async {
+                loop {
+                    tokio::select! {
+                        changed = pulses.changed() => {
+                            if changed.is_err() { return }
+                            let pulse = pulses.borrow_and_update().clone();
+                            complete.send_replace(with_state(&*journal, pulse).await);
+                        }
+                        event = learnt.recv() => match event {
+                            Some(event) => tell(&event),
+                            None => return,
+                        },
+                    }
+                }
+            };
+            tokio::join!(beating, stop.run_until_cancelled(following));
+        }
+    }
+}
+
+/// The pulse with the cursors as the connector's state.
+async fn with_state(journal: &dyn Journal, pulse: Pulse) -> Pulse {
+    match sweep::state(journal).await {
+        Ok(state) => Pulse { state, ..pulse },
+        Err(failure) => {
+            warn!(%failure, "the cursors cannot be read; the heartbeat goes without them");
+            pulse
+        }
+    }
+}
+
+fn tell(event: &HeartbeatEvent) {
+    match event {
+        HeartbeatEvent::StateChanged(_) => {
+            info!("OpenCTI held another state; the journal's cursor stands and is sent again");
+        }
+        HeartbeatEvent::Recreated(_) => {
+            warn!("the connector had been deleted in OpenCTI and was registered again");
+        }
+    }
+}
+
+/// An empty journal goes on where the Python connector stopped, under the names that it gave.
+async fn take_over(journal: &dyn Journal, state: &Value) -> Result<(), JournalError> {
+    if !sweep::take_over(journal, state).await? {
+        return Ok(());
+    }
+    info!("the journal is empty: going on where the connector's state in OpenCTI stands");
+    if journal.remembered(NAMING).await?.is_none() {
+        journal.remember(NAMING, "message").await?;
+        info!(
+            "incidents keep the names that the Python connector gave them; set \
+             HARFANGLAB_INCIDENTS_INCIDENT_NAME=title for the new ones"
+        );
+    }
+    Ok(())
+}
+
+/// How incidents are named: as set, else as remembered, else by title.
+pub(super) async fn naming(
+    set: Option<IncidentNaming>,
+    journal: &dyn Journal,
+) -> Result<IncidentNaming, JournalError> {
+    if let Some(naming) = set {
+        return Ok(naming);
+    }
+    Ok(match journal.remembered(NAMING).await?.as_deref() {
+        Some("message") => IncidentNaming::Message,
+        _ => IncidentNaming::Title,
+    })
+}

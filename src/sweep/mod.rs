@@ -1,0 +1,165 @@
+//! The sweep: pages of alerts and threats since the cursor, all entering by the journal's door.
+//!
+//! It asks for everything since a little before its cursor, in time order. What the journal has in
+//! the same version already is recognised there. The cursor moves page by page, only past what the
+//! journal has committed, and only forward.
+//!
+//! Does not live here: the HTTP side (`harfanglab`), the operator's filter (`pipeline`).
+
+mod cursor;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tracing::{info, warn};
+
+pub use self::cursor::{Cursor, CursorOf, state, take_over};
+use crate::{
+    alert::date,
+    clock::Clock,
+    config::ImportSettings,
+    harfanglab::{Console, ConsoleError, PAGE_LIMIT, Page, RESULT_WINDOW},
+    intake::{Door, DoorError, Notification, Receipt, dialect::Dialect, verification::Proof},
+    journal::{Journal, JournalError},
+};
+
+/// Why a sweep ended early. What it had found until then is in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The console did not answer a page.
+    #[error("the console did not answer: {0}")]
+    Console(#[from] ConsoleError),
+    /// The door refused a page.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// The cursor could not be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// More results at one instant than the console shows of one query.
+    #[error(
+        "the console holds more than {RESULT_WINDOW} results at {0} and shows no more of one query; \
+         what lies beyond cannot be swept"
+    )]
+    WindowFull(DateTime<Utc>),
+}
+
+/// What a sweep found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Notifications the journal did not have.
+    pub new: usize,
+    /// Notifications it had already.
+    pub known: usize,
+}
+
+/// Reconciles the journal with the console.
+pub struct Sweep {
+    /// The console.
+    pub console: Arc<Console>,
+    /// The one way in.
+    pub door: Door,
+    /// Keeps the cursors.
+    pub journal: Arc<dyn Journal>,
+    /// What is imported.
+    pub settings: ImportSettings,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Sweep {
+    /// Sweeps alerts and, if they are imported, threats.
+    ///
+    /// # Errors
+    /// [`SweepError`]; the next sweep goes on from the cursor.
+    pub async fn run_once(&self) -> Result<Found, SweepError> {
+        let mut found = self.sweep_all(CursorOf::Alerts).await?;
+        if self.settings.threats {
+            let threats = self.sweep_all(CursorOf::Threats).await?;
+            found.new += threats.new;
+            found.known += threats.known;
+        }
+        metrics::counter!("sweep_found_missing_total").increment(found.new as u64);
+        if found.new > 0 {
+            info!(
+                new = found.new,
+                known = found.known,
+                "the sweep found {} that no push had brought",
+                found.new
+            );
+        }
+        Ok(found)
+    }
+
+    async fn sweep_all(&self, of: CursorOf) -> Result<Found, SweepError> {
+        let cursor = Cursor::new(&*self.journal, of);
+        let mut since = cursor.start(&self.settings).await?;
+        let mut offset = 0;
+        let mut found = Found::default();
+        loop {
+            let page = self.page(of, since, offset).await?;
+            let last = page.items.iter().filter_map(|item| time_of(of, item)).max();
+            let receipt = self.append(of, &page.items).await?;
+            found.new += receipt.accepted;
+            found.known += receipt.duplicates;
+            if let Some(last) = last {
+                // A console whose clock is ahead must not make later alerts be skipped.
+                cursor.advance(last.min(self.clock.now())).await?;
+            }
+            if !page.has_next || page.items.is_empty() {
+                return Ok(found);
+            }
+            offset += u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
+            if u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
+                // The next query begins where this one's window ends.
+                let last = last.filter(|last| *last > since);
+                since = last.ok_or(SweepError::WindowFull(since))?;
+                offset = 0;
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        of: CursorOf,
+        since: DateTime<Utc>,
+        offset: u32,
+    ) -> Result<Page, ConsoleError> {
+        match of {
+            CursorOf::Alerts => self.console.alert_page(since, None, offset, PAGE_LIMIT).await,
+            CursorOf::Threats => self.console.threat_page(since, None, offset, PAGE_LIMIT).await,
+        }
+    }
+
+    async fn append(&self, of: CursorOf, items: &[Value]) -> Result<Receipt, DoorError> {
+        let proof = Proof::answered_by_console(self.clock.now());
+        let dialect = match of {
+            CursorOf::Alerts => Dialect::NativeAlert,
+            CursorOf::Threats => Dialect::NativeThreat,
+        };
+        let mut notifications = Vec::with_capacity(items.len());
+        for item in items {
+            let body = item.to_string();
+            notifications.push(if item.is_object() {
+                Notification::of_dialect(&proof, dialect, item, body)
+            } else {
+                warn!("the console answered an item that is not an object; it is a dead letter");
+                let reason = "the console answered an item that is not an object".to_owned();
+                Notification::dead_letter(&proof, body, reason)
+            });
+        }
+        if notifications.is_empty() {
+            return Ok(Receipt::default());
+        }
+        self.door.append_in_turn(notifications).await
+    }
+}
+
+/// The time by which the console orders this item.
+fn time_of(of: CursorOf, item: &Value) -> Option<DateTime<Utc>> {
+    let field = match of {
+        CursorOf::Alerts => "alert_time",
+        CursorOf::Threats => "creation_date",
+    };
+    date::parse(item.get(field)?.as_str()?)
+}
