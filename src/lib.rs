@@ -5,6 +5,7 @@
 //! Arrows point one way; see each module's header for what lives there and what does not.
 
 pub mod alert;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod convert;

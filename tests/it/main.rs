@@ -5,6 +5,7 @@
 mod support;
 
 mod broker;
+mod command_line;
 mod configuration;
 mod configuration_secrets;
 mod console;

@@ -1,0 +1,156 @@
+//! Commands and flags, and the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+Start here:
+  harfanglab-incidents demo --count 20     see it work: no configuration, no platform
+  harfanglab-incidents config reference > config.yml
+                                           every option, explained; fill in the ChangeMe lines
+  harfanglab-incidents check               try the configuration out before serving
+  harfanglab-incidents                     serve
+
+Options are environment variables (OPENCTI_…, CONNECTOR_…, MQ_…, HARFANGLAB_INCIDENTS_…, as the
+Python connector has them) or keys of config.yml; the environment wins.
+
+Exit codes: 0 done, 64 wrong configuration or usage, 1 anything else.";
+
+const AFTER_CONVERT: &str = "\
+Reads one alert or threat as HarfangLab pushes it, as its REST API answers it, or as its Elastic
+connector writes it (ECS). Nothing is reached, so rules are not looked up.
+
+Examples:
+  harfanglab-incidents convert --pretty < alert.json
+  harfanglab-incidents convert --file alert.json | jq '.objects[].type'
+
+CONNECTOR_NAME, HARFANGLAB_INCIDENTS_URL, …_DEFAULT_MARKING, …_DEFAULT_SCORE and …_INCIDENT_NAME
+count here as they do in the service; none is required. What was left out is told on stderr.";
+
+const AFTER_DEMO: &str = "\
+A simulated console pushes alerts as HarfangLab does, half ECS among telemetry, half native JSON;
+they go through the journal to a folder of STIX bundles. A line per alert says what came in, what
+went out, and where to look.
+
+Examples:
+  harfanglab-incidents demo --count 20
+  harfanglab-incidents demo --rate 5 --directory ./bundles";
+
+const AFTER_CHECK: &str = "\
+Says for the console, OpenCTI and RabbitMQ whether they can be reached with what is configured, and
+what to do when not. It registers the connector, as starting the service does, because only that
+tells where RabbitMQ is; nothing else is changed. Exits 0 when everything is right, 1 when something
+is not, 64 when the configuration itself is faulty.";
+
+const AFTER_CONFIG: &str = "\
+Prints the configuration in effect as a config.yml: each value with where it came from, secrets
+masked. `config reference` prints every option with its meaning and default instead.";
+
+/// Takes HarfangLab EDR alerts as they are pushed, keeps them durably, enriches them and delivers
+/// them to OpenCTI as STIX 2.1.
+#[derive(Debug, Parser)]
+#[command(name = "harfanglab-incidents", version, after_help = AFTER_HELP)]
+pub(super) struct Arguments {
+    /// The configuration file [default: `HARFANGLAB_INCIDENTS_CONFIG`, else ./config.yml if it is
+    /// there].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Receive, sweep and deliver until told to stop (also without any command).
+    Serve,
+    /// Try the configuration out: reach the console, OpenCTI and RabbitMQ.
+    #[command(after_help = AFTER_CHECK)]
+    Check,
+    /// Convert one alert or threat to a STIX bundle, offline.
+    #[command(after_help = AFTER_CONVERT)]
+    Convert(ConvertArguments),
+    /// See it work: a simulated console, bundles in a folder, no configuration.
+    #[command(after_help = AFTER_DEMO)]
+    Demo(DemoArguments),
+    /// Print the configuration in effect, or the reference of all options.
+    #[command(after_help = AFTER_CONFIG)]
+    Config(ConfigArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConvertArguments {
+    /// Indent the bundle.
+    #[arg(long)]
+    pub(super) pretty: bool,
+    /// Read this file instead of standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArguments {
+    /// Alerts a second.
+    #[arg(long, value_name = "NUMBER", default_value = "2", value_parser = rate)]
+    pub(super) rate: f64,
+    /// Stop after this many alerts [default: go on until interrupted].
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// Push one alert, show what became of it, and stop.
+    #[arg(long, conflicts_with = "count")]
+    pub(super) once: bool,
+    /// Keep journal and bundles in this folder [default: a temporary one].
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) directory: Option<PathBuf>,
+}
+
+impl DemoArguments {
+    /// How many alerts are pushed; `None`: until interrupted.
+    pub(super) fn alerts(&self) -> Option<u64> {
+        if self.once { Some(1) } else { self.count }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArguments {
+    #[command(subcommand)]
+    pub(super) command: Option<ConfigCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Every option with its meaning and default, as a config.yml to start from.
+    Reference,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1_000.0 => Ok(rate),
+        _ => Err("give a number above 0 and up to 1000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent_and_the_demo_can_be_bounded() {
+        Arguments::command().debug_assert();
+        let demo = |more: &[&str]| {
+            let arguments = ["harfanglab-incidents", "demo"].iter().chain(more);
+            match Arguments::try_parse_from(arguments).map(|parsed| parsed.command) {
+                Ok(Some(Command::Demo(demo))) => Some((demo.rate.to_string(), demo.alerts())),
+                _ => None,
+            }
+        };
+        assert_eq!(demo(&[]), Some(("2".to_owned(), None)));
+        assert_eq!(demo(&["--once"]), Some(("2".to_owned(), Some(1))));
+        assert_eq!(demo(&["--count", "20", "--rate", "0.5"]), Some(("0.5".to_owned(), Some(20))));
+        for wrong in [["--count", "0"], ["--rate", "0"], ["--rate", "NaN"]] {
+            assert_eq!(demo(&wrong), None, "{wrong:?}");
+        }
+    }
+}

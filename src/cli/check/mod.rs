@@ -1,0 +1,122 @@
+//! `check`: reads the configuration and reaches everybody it names. It registers the connector, as
+//! starting the service does, and changes nothing else.
+//!
+//! Lives here: what is said. How each party is reached is in `parties`.
+
+mod parties;
+
+use std::{fmt::Write as _, path::Path};
+
+use anyhow::Context as _;
+
+use super::{failure::Failure, output, setup};
+use crate::config::{Loaded, Settings, WebhookSettings};
+
+/// What was found at one party.
+struct Finding {
+    party: &'static str,
+    verdict: Verdict,
+    words: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// As it should be.
+    Right,
+    /// Worth knowing, and nothing wrong.
+    Note,
+    /// Something must be done.
+    Wrong,
+}
+
+/// Checks, prints a line per party, and fails when something must be done.
+pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
+    let Loaded { settings, warnings, .. } = setup::load(config)?;
+    let warnings = warnings.into_iter().map(|words| Finding {
+        party: "configuration",
+        verdict: Verdict::Note,
+        words,
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let reached = runtime.block_on(reach(&settings));
+    let findings: Vec<Finding> =
+        warnings.chain(reached).chain([endpoint(&settings.webhook)]).collect();
+    output::print(&report(&findings))?;
+    if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) {
+        return Err(Failure::AlreadyTold);
+    }
+    Ok(())
+}
+
+/// Asks everybody: each has its own time limit.
+async fn reach(settings: &Settings) -> Vec<Finding> {
+    let console = parties::console(&settings.harfanglab);
+    let platform = async {
+        match &settings.opencti {
+            Some(opencti) => parties::platform(opencti, settings).await,
+            None => Err("no platform is configured: set OPENCTI_URL and OPENCTI_TOKEN".to_owned()),
+        }
+    };
+    let (console, platform) = futures_util::join!(console, platform);
+    let broker = match &platform {
+        Ok((_words, registration)) => parties::broker(settings, registration).await,
+        Err(_) => Err("not tried: OpenCTI tells where it is, so put that right first".to_owned()),
+    };
+    let mut findings = vec![
+        finding("HarfangLab", console),
+        finding("OpenCTI", platform.map(|(words, _registration)| words)),
+    ];
+    if settings.connector.send_to_queue {
+        findings.push(finding("RabbitMQ", broker));
+    }
+    findings
+}
+
+fn finding(party: &'static str, outcome: Result<String, String>) -> Finding {
+    match outcome {
+        Ok(words) => Finding { party, verdict: Verdict::Right, words },
+        Err(words) => Finding { party, verdict: Verdict::Wrong, words },
+    }
+}
+
+fn endpoint(webhook: &WebhookSettings) -> Finding {
+    let words = if webhook.secrets.is_empty() {
+        "closed, alerts are only swept; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
+            .to_owned()
+    } else {
+        format!("will take POST {} at {}", webhook.path, webhook.listen)
+    };
+    Finding { party: "endpoint", verdict: Verdict::Note, words }
+}
+
+fn report(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for Finding { party, verdict, words } in findings {
+        let verdict = match verdict {
+            Verdict::Right => "ok",
+            Verdict::Note => "note",
+            Verdict::Wrong => "WRONG",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{verdict:<6} {party:<14} {words}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_has_a_line_a_party_and_says_which_is_wrong() {
+        let findings = [
+            finding("HarfangLab", Ok("5.7.29".to_owned())),
+            finding("OpenCTI", Err("does not answer".to_owned())),
+        ];
+        let expected = "ok     HarfangLab     5.7.29\nWRONG  OpenCTI        does not answer\n";
+        assert_eq!(report(&findings), expected);
+    }
+}

@@ -1,0 +1,43 @@
+//! How `check` reaches each party: `Ok` with what it answered, `Err` with what is wrong and what
+//! to do.
+
+use crate::{
+    config::{HarfangLabSettings, OpenCtiSettings, Settings},
+    harfanglab::Console,
+    opencti::{OpenCti, Registration, probe},
+};
+
+/// Asks the console for its version and for the user behind the token.
+pub(super) async fn console(settings: &HarfangLabSettings) -> Result<String, String> {
+    let console = Console::new(settings).map_err(|error| error.to_string())?;
+    let version = console.version().await.map_err(|error| error.to_string())?;
+    let user = console.whoami().await.map_err(|error| error.to_string())?;
+    let user = user.map(|user| format!(", as {user}")).unwrap_or_default();
+    Ok(format!("version {version} at {}{user}", settings.url))
+}
+
+/// Asks the platform for its version, which also shows whether the token is good, and registers
+/// the connector: only that tells where the broker is, and whether the token may.
+pub(super) async fn platform(
+    opencti: &OpenCtiSettings,
+    settings: &Settings,
+) -> Result<(String, Registration), String> {
+    let platform = OpenCti::new(opencti).map_err(|error| error.to_string())?;
+    let version = platform.version().await.map_err(|error| error.to_string())?;
+    let version = version.map_or("of unknown version".to_owned(), |it| format!("version {it}"));
+    let registration =
+        platform.register(&settings.connector).await.map_err(|error| error.to_string())?;
+    let connector = &settings.connector.id;
+    let words = format!("{version} at {}, connector {connector} registered", opencti.url);
+    Ok((words, registration))
+}
+
+/// Connects to the broker that registration told of, with the operator's overrides.
+pub(super) async fn broker(
+    settings: &Settings,
+    registration: &Registration,
+) -> Result<String, String> {
+    let details = registration.connection.clone().with_overrides(&settings.mq);
+    probe(&registration.connection, &settings.mq).await.map_err(|error| error.to_string())?;
+    Ok(format!("connected to {}:{} as {}", details.host, details.port, details.user))
+}

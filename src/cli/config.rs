@@ -1,0 +1,20 @@
+//! `config` and `config reference`.
+
+use std::path::Path;
+
+use super::{failure::Failure, output, setup};
+use crate::config::REFERENCE;
+
+/// Prints the configuration in effect, and on stderr what deserves attention in it.
+pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
+    let loaded = setup::load(config)?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    output::print(&loaded.effective.to_string())
+}
+
+/// Prints the commented reference.
+pub(super) fn reference() -> Result<(), Failure> {
+    output::print(REFERENCE)
+}

@@ -1,0 +1,233 @@
+//! Logs on stderr, a JSON object a line with the keys of other OpenCTI connectors (`timestamp`,
+//! `level`, `name`, `message`, `attributes`), or plain text.
+//!
+//! Does not live here: what is logged, and where (each failure once, at its boundary).
+
+use std::fmt::{self, Write as _};
+
+use anyhow::Context as _;
+use chrono::SecondsFormat;
+use serde_json::{Map, Value, json};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields, FormattedFields,
+        format::{JsonFields, Writer},
+    },
+    registry::{LookupSpan, Scope},
+};
+
+use crate::{clock::Clock, config::ConnectorSettings};
+
+/// Starts logging for the whole process, as the settings say. Once a process.
+pub(super) fn start(settings: &ConnectorSettings) -> anyhow::Result<()> {
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter(&settings.log_level)))
+        .with_writer(std::io::stderr)
+        .fmt_fields(JsonFields::new())
+        .event_format(Lines {
+            name: settings.name.clone(),
+            shape: if settings.json_logging { Shape::Json } else { Shape::Plain },
+            clock: Clock::system(),
+        })
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).context("logging was started twice")
+}
+
+/// Our own level for ourselves. Libraries speak one step less: at `info` they report every
+/// connection, at `debug` they may quote what is sent.
+fn filter(level: &str) -> String {
+    let libraries = match level {
+        "debug" => "info",
+        "error" => "error",
+        _ => "warn",
+    };
+    format!("{libraries},harfanglab_incidents={level}")
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Json,
+    Plain,
+}
+
+/// Writes one event as one line.
+struct Lines {
+    name: String,
+    shape: Shape,
+    clock: Clock,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut attributes = Map::new();
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            let extensions = span.extensions();
+            if let Some(fields) = extensions.get::<FormattedFields<N>>()
+                && let Ok(Value::Object(fields)) = serde_json::from_str(&fields.fields)
+            {
+                attributes.extend(fields);
+            }
+        }
+        event.record(&mut Attributes(&mut attributes));
+        let message = match attributes.remove("message") {
+            Some(Value::String(text)) => text,
+            Some(other) => other.to_string(),
+            None => String::new(),
+        };
+        let line = self.line(*event.metadata().level(), &message, attributes);
+        writeln!(writer, "{line}")
+    }
+}
+
+impl Lines {
+    fn line(&self, level: Level, message: &str, attributes: Map<String, Value>) -> String {
+        let level = match level {
+            Level::ERROR => "ERROR",
+            Level::WARN => "WARNING",
+            Level::INFO => "INFO",
+            _ => "DEBUG",
+        };
+        if self.shape == Shape::Plain {
+            // One event stays one line, whatever is in it.
+            let message = message.replace('\r', "\\r").replace('\n', "\\n");
+            let mut line = format!("{level}:{}:{message}", self.name);
+            for (name, value) in attributes {
+                // Writing to a string cannot fail.
+                let _ = write!(line, " {name}={value}");
+            }
+            return line;
+        }
+        let timestamp = self.clock.now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        let mut line = json!({
+            "timestamp": timestamp,
+            "level": level,
+            "name": self.name,
+            "message": message,
+        });
+        if !attributes.is_empty() {
+            line["attributes"] = Value::Object(attributes);
+        }
+        line.to_string()
+    }
+}
+
+/// Collects the fields of an event.
+struct Attributes<'a>(&'a mut Map<String, Value>);
+
+impl Attributes<'_> {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Attributes<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(shape: Shape, log: impl FnOnce()) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new(filter("info")))
+            .with_writer(move || writer.clone())
+            .fmt_fields(JsonFields::new())
+            .event_format(Lines {
+                name: "HarfangLab EDR".to_owned(),
+                shape,
+                clock: Clock::from_fn(|| DateTime::UNIX_EPOCH),
+            })
+            .finish();
+        tracing::subscriber::with_default(subscriber, log);
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_json_line_with_the_keys_of_other_connectors() {
+        let lines = logged(Shape::Json, || {
+            let span = tracing::info_span!("request", id = 7);
+            let _entered = span.enter();
+            tracing::warn!(alert = "a\nb", waiting = 3, "cannot deliver to {}", "OpenCTI");
+            tracing::debug!("not at this level");
+        });
+        let line: Value = serde_json::from_str(&lines).unwrap();
+        let expected = json!({
+            "timestamp": "1970-01-01T00:00:00.000000Z",
+            "level": "WARNING",
+            "name": "HarfangLab EDR",
+            "message": "cannot deliver to OpenCTI",
+            "attributes": {"id": 7, "alert": "a\nb", "waiting": 3},
+        });
+        assert_eq!(line, expected);
+        assert_eq!(lines.lines().count(), 1);
+    }
+
+    #[test]
+    fn plain_lines_stay_one_line_an_event() {
+        let line = logged(Shape::Plain, || {
+            tracing::error!(tries = 2, "it's lost\nINFO:forged:line");
+        });
+        assert_eq!(line, "ERROR:HarfangLab EDR:it's lost\\nINFO:forged:line tries=2\n");
+    }
+}

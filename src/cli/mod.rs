@@ -1,0 +1,50 @@
+//! The command line: one file a command. `clap` reads commands and flags only; what the service is
+//! told comes from `config`.
+//!
+//! Exit codes: 0 done; 64 wrong configuration or usage, before anything is bound or reached; 1
+//! anything else that went wrong. Faults and failures go to stderr, results to stdout.
+
+mod arguments;
+mod check;
+mod config;
+mod convert;
+mod demo;
+mod failure;
+mod logging;
+mod output;
+mod runtime;
+mod serve;
+mod setup;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser as _;
+
+use self::arguments::{Arguments, Command, ConfigCommand};
+
+/// Runs the command that `arguments` (with the program's name first) ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let path = arguments.config.as_deref();
+    let outcome = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(path),
+        Command::Check => check::run(path),
+        Command::Convert(arguments) => convert::run(path, &arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Config(arguments) => match arguments.command {
+            None => config::run(path),
+            Some(ConfigCommand::Reference) => config::reference(),
+        },
+    };
+    outcome.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}
+
+/// Prints what clap has to say: help and version are answers, the rest is wrong usage.
+fn usage(error: &clap::Error) -> ExitCode {
+    // When even the terminal is gone, the exit code still tells.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(failure::EXIT_USAGE) } else { ExitCode::SUCCESS }
+}

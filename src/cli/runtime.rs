@@ -1,0 +1,45 @@
+//! The asynchronous runtime and the signals that end it.
+
+use std::process;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Exit code of a second signal: what was under way is in the journal.
+const EXIT_AT_ONCE: i32 = 130;
+
+/// Runs `work` on all cores. The first SIGTERM or SIGINT cancels the token that it gets, so that it
+/// ends in order; a second one ends the process at once.
+pub(super) fn run<W, T>(work: impl FnOnce(CancellationToken) -> W) -> anyhow::Result<T>
+where
+    W: Future<Output = T>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        tokio::spawn(watch(terminate, interrupt, stop.clone()));
+        Ok(work(stop).await)
+    })
+}
+
+async fn watch(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
+    let mut received = async || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    let name = received().await;
+    info!(signal = name, "stopping: what is under way may leave, the rest stays in the journal");
+    stop.cancel();
+    let name = received().await;
+    warn!(signal = name, "stopped at once by a second signal");
+    process::exit(EXIT_AT_ONCE);
+}
