@@ -1,5 +1,7 @@
 //! What tests share: fakes of the remote HTTP services, a broker, a started service, reference data.
 
+pub(crate) mod app;
 pub(crate) mod broker;
 pub(crate) mod opencti;
 pub(crate) mod shared;
+pub(crate) mod stage;

@@ -1,0 +1,190 @@
+//! The real binary as its user starts it: a process with an environment, whose log lines are the
+//! events that tests wait for.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    sync::watch,
+};
+
+/// Longest wait for an event of a process. Only a failing test ever reaches it.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The secret of every webhook in these tests.
+pub(crate) const WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-tests";
+
+/// A folder and an environment in which the binary can be started again and again.
+pub(crate) struct Home {
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Home {
+    /// A fresh folder; the environment is what the public Python connector takes, for `console`
+    /// and `opencti`.
+    pub(crate) fn new(connector_id: &str, console: (&str, &str), opencti: (&str, &str)) -> Self {
+        let mut home = Self { folder: TempDir::new().unwrap(), environment: Vec::new() };
+        for (name, value) in [
+            ("OPENCTI_URL", opencti.0),
+            ("OPENCTI_TOKEN", opencti.1),
+            ("CONNECTOR_ID", connector_id),
+            ("CONNECTOR_NAME", "HarfangLab"),
+            ("CONNECTOR_SCOPE", "harfanglab"),
+            ("CONNECTOR_DURATION_PERIOD", "PT1H"),
+            ("HARFANGLAB_INCIDENTS_URL", console.0),
+            ("HARFANGLAB_INCIDENTS_SSL_VERIFY", "false"),
+            ("HARFANGLAB_INCIDENTS_TOKEN", console.1),
+            ("HARFANGLAB_INCIDENTS_IMPORT_THREATS", "false"),
+            ("HARFANGLAB_INCIDENTS_ALERT_STATUSES", "new, investigating"),
+            ("HARFANGLAB_INCIDENTS_ALERT_TYPES", ""),
+            ("HARFANGLAB_INCIDENTS_DEFAULT_MARKING", "TLP:AMBER"),
+            ("HARFANGLAB_INCIDENTS_DEFAULT_SCORE", "50"),
+            ("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "1970-01-01"),
+        ] {
+            home.set(name, value);
+        }
+        home
+    }
+
+    /// Opens the endpoint with [`WEBHOOK_SECRET`], on free ports.
+    pub(crate) fn with_webhook(mut self) -> Self {
+        self.set("HARFANGLAB_INCIDENTS_LISTEN", "127.0.0.1:0");
+        self.set("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET", WEBHOOK_SECRET);
+        self.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
+        self
+    }
+
+    /// Sets a variable.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The folder in which the binary runs.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The journal's file.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.path().join("harfanglab-incidents.db")
+    }
+
+    /// Starts the binary with `arguments`.
+    pub(crate) fn start(&self, arguments: &[&str]) -> App {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_harfanglab-incidents"))
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let (arrived, lines) = watch::channel(0);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let writer = Arc::clone(&log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = stderr.next_line().await {
+                writer.lock().unwrap().push(line);
+                arrived.send_modify(|count| *count += 1);
+            }
+        });
+        App { child, log, lines }
+    }
+}
+
+/// A started binary.
+pub(crate) struct App {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    lines: watch::Receiver<usize>,
+}
+
+impl App {
+    /// Waits for a log line for which `pick` answers something.
+    pub(crate) async fn wait_for_log<T>(
+        &mut self,
+        what: &str,
+        pick: impl Fn(&Value) -> Option<T>,
+    ) -> T {
+        let log = Arc::clone(&self.log);
+        let find = || {
+            let lines = log.lock().unwrap();
+            lines.iter().find_map(|line| pick(&serde_json::from_str(line).ok()?))
+        };
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(found) = find() {
+                    return Some(found);
+                }
+                if self.lines.changed().await.is_err() {
+                    return find();
+                }
+            }
+        });
+        match waited.await {
+            Ok(Some(found)) => found,
+            _ => panic!("no log line: {what}; the log:\n{}", self.log()),
+        }
+    }
+
+    /// Everything logged until now.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    async fn address(&mut self, message: &str) -> SocketAddr {
+        self.wait_for_log(message, |line| {
+            (line["message"] == message)
+                .then(|| line["attributes"]["address"].as_str()?.parse().ok())
+                .flatten()
+        })
+        .await
+    }
+
+    /// URL of the endpoint.
+    pub(crate) async fn webhook(&mut self) -> String {
+        let address = self.address("listening for deliveries").await;
+        format!("http://{address}/webhooks/harfanglab")
+    }
+
+    /// Base URL of the management pages.
+    pub(crate) async fn management(&mut self) -> String {
+        format!("http://{}", self.address("listening for health checks and metrics").await)
+    }
+
+    /// Pulls the plug.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Asks it to stop, as a service manager does, and waits.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        let id = self.child.id().expect("it still runs").to_string();
+        let sent = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(sent.success());
+        self.exit().await
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
+        let Ok(status) = tokio::time::timeout(PATIENCE, self.child.wait()).await else {
+            panic!("it did not end; the log:\n{}", self.log())
+        };
+        status.unwrap()
+    }
+}

@@ -1,0 +1,100 @@
+//! Everything the binary needs around it: a simulated console, a strict OpenCTI, the real RabbitMQ,
+//! and the home in which the binary is started.
+
+use std::sync::Arc;
+
+use harfanglab_incidents::demo::{DemoConsole, DemoConsoleConfig};
+use reqwest::StatusCode;
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::{
+    app::{Home, WEBHOOK_SECRET},
+    broker::{Broker, Message, fresh_connector_id, push_queue},
+    opencti::{FakeOpenCti, FakeWork, Personality},
+};
+
+/// The binary's surroundings.
+pub(crate) struct Stage {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) opencti: FakeOpenCti,
+    pub(crate) console: DemoConsole,
+    pub(crate) connector_id: String,
+    pub(crate) home: Home,
+}
+
+impl Stage {
+    /// Around a platform of this kind.
+    pub(crate) async fn new(personality: Personality) -> Self {
+        let broker = Arc::new(Broker::connect().await);
+        let opencti = FakeOpenCti::start(personality, Arc::clone(&broker));
+        let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
+        let connector_id = fresh_connector_id();
+        let token = console.settings().token;
+        let home = Home::new(
+            &connector_id,
+            (console.url().as_str(), token.expose_secret()),
+            (opencti.url(), &opencti.token()),
+        );
+        Self { broker, opencti, console, connector_id, home }
+    }
+
+    /// As [`Stage::new`], with the endpoint open.
+    pub(crate) async fn with_webhook() -> Self {
+        let mut stage = Self::new(Personality::V7_260817_0).await;
+        stage.home = stage.home.with_webhook();
+        stage
+    }
+
+    /// The connector's queue.
+    pub(crate) fn queue(&self) -> String {
+        push_queue(&self.connector_id)
+    }
+
+    /// Waits until `count` works are closed and answers them.
+    pub(crate) async fn closed_works(&self, count: usize) -> Vec<FakeWork> {
+        let closed = |works: &[FakeWork]| -> Vec<FakeWork> {
+            works.iter().filter(|work| work.closed.is_some()).cloned().collect()
+        };
+        let state = self
+            .opencti
+            .wait_for("the works are closed", |state| closed(&state.works).len() >= count)
+            .await;
+        closed(&state.works)
+    }
+
+    /// Takes every message that `works` announced off the queue.
+    pub(crate) async fn messages_of(&self, works: &[FakeWork]) -> Vec<Message> {
+        let expected: i64 = works.iter().map(|work| work.expected).sum();
+        self.broker.messages(&self.queue(), u16::try_from(expected).unwrap()).await
+    }
+}
+
+/// Posts `body` with the webhook's secret; answers status and JSON.
+pub(crate) async fn post(url: &str, body: &Value) -> (StatusCode, Value) {
+    let response =
+        http().post(url).header("Authorization", WEBHOOK_SECRET).json(body).send().await.unwrap();
+    let status = response.status();
+    (status, response.json().await.unwrap())
+}
+
+/// A plain client.
+pub(crate) fn http() -> reqwest::Client {
+    harfanglab_incidents::outbound::client(
+        &harfanglab_incidents::config::TlsVerification::System,
+        std::time::Duration::from_secs(30),
+    )
+    .unwrap()
+}
+
+/// Names of the incidents among these messages, sorted.
+pub(crate) fn incident_names(messages: &[Message]) -> Vec<String> {
+    let mut names: Vec<String> = messages
+        .iter()
+        .flat_map(|message| message.bundle["objects"].as_array().unwrap())
+        .filter(|object| object["type"] == "incident")
+        .map(|object| object["name"].as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}

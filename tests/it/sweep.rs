@@ -1,0 +1,94 @@
+//! The sweep, in place of the Python connector and beside pushes.
+
+use harfanglab_incidents::{
+    clock::Clock,
+    demo::{Collection, Generator, Kind, RequestKind},
+};
+
+use crate::support::{
+    opencti::Personality,
+    stage::{Stage, incident_names, post},
+};
+
+#[tokio::test]
+async fn with_the_python_connectors_variables_alone_300_alerts_are_imported_and_the_exit_is_0() {
+    let mut stage = Stage::new(Personality::V7_260817_0).await;
+    stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
+    let now = Clock::system().now();
+    stage.console.seed(now);
+    let mut generator = Generator::new(5);
+    for number in 0..300 {
+        let raised_at = now - chrono::TimeDelta::seconds(number * 7);
+        stage.console.add_alert(generator.next_alert(raised_at).api_item());
+    }
+    let mut app = stage.home.start(&[]);
+    assert!(app.exit().await.success(), "{}", app.log());
+
+    let works = stage.opencti.works();
+    assert!(works.iter().all(|work| matches!(&work.closed, Some((_, false)))), "{works:?}");
+    let messages = stage.messages_of(&works).await;
+    assert_eq!(incident_names(&messages).len(), 300);
+    assert_eq!(stage.broker.depth(&stage.queue()).await, 0, "nothing beyond what was announced");
+    let requests = stage.console.requests();
+    assert!(
+        requests.of(RequestKind::List(Collection::Alerts)) <= 5,
+        "pages, not one request an alert: {requests:?}"
+    );
+
+    // A second run finds nothing new: no work, no message.
+    let mut app = stage.home.start(&[]);
+    assert!(app.exit().await.success(), "{}", app.log());
+    assert_eq!(stage.opencti.works().len(), works.len());
+    assert_eq!(stage.broker.depth(&stage.queue()).await, 0);
+}
+
+#[tokio::test]
+async fn an_alert_that_was_pushed_and_is_swept_is_delivered_once() {
+    let stage = Stage::with_webhook().await;
+    let now = Clock::system().now();
+    stage.console.seed(now);
+    let alert = Generator::new(6).next_alert(now);
+    let mut app = stage.home.start(&["serve"]);
+    let url = app.webhook().await;
+    assert_eq!(post(&url, &alert.native()).await.0.as_u16(), 202);
+    let works = stage.closed_works(1).await;
+    assert_eq!(incident_names(&stage.messages_of(&works).await).len(), 1);
+    assert!(app.terminate().await.success());
+
+    stage.console.add_alert(alert.api_item());
+    let mut app = stage.home.start(&["serve"]);
+    app.wait_for_log("the sweep saw it and knew it", |line| {
+        let attributes = &line["attributes"];
+        (line["message"] == "the sweep is done" && attributes["known"] == 1).then_some(())
+    })
+    .await;
+    assert!(app.terminate().await.success());
+    assert_eq!(stage.opencti.works().len(), 1, "nothing was sent again");
+}
+
+#[tokio::test]
+async fn the_state_that_the_python_connector_left_is_where_the_import_goes_on() {
+    let mut stage = Stage::new(Personality::V7_260817_0).await;
+    stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
+    let now = Clock::system().now();
+    stage.console.seed(now);
+    // The connector exists on the platform, with the state that its Python predecessor wrote.
+    let mut run = stage.home.start(&[]);
+    assert!(run.exit().await.success(), "{}", run.log());
+    std::fs::remove_file(stage.home.journal()).unwrap();
+    let left = format!("{{\"last_incident_datetime\": \"{}\"}}", now.to_rfc3339());
+    stage.opencti.keep_state(&stage.connector_id, &left);
+
+    let mut generator = Generator::new(7);
+    let imported_before = generator.alert(Kind::SigmaProcess, now - chrono::TimeDelta::days(2));
+    let newer = generator.alert(Kind::SigmaProcess, now + chrono::TimeDelta::seconds(1));
+    stage.console.add_alert(imported_before.api_item());
+    stage.console.add_alert(newer.api_item());
+    let mut run = stage.home.start(&[]);
+    assert!(run.exit().await.success(), "{}", run.log());
+    let works = stage.opencti.works();
+    let names = incident_names(&stage.messages_of(&works).await);
+    assert_eq!(names.len(), 1, "{names:?}");
+    let message = newer.native()["msg"].as_str().unwrap().to_owned();
+    assert_eq!(names[0], format!("{message} on {}", newer.host()), "the Python connector's name");
+}
