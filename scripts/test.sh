@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change lands, in one command: format, lints, documentation,
+# licences, scripts, tests. Installs and starts what is missing on a Debian machine with Rust, and
+# stops what it started. Its last line is the test runner's.
+#
+#   scripts/test.sh           at most 25 minutes from cold on 2 cores
+#   scripts/test.sh --long    also the large sizes
+#
+# HARFANGLAB_INCIDENTS_TEST_AMQP_URL, when set, names a broker to use instead of a private one.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly CARGO_DENY_VERSION=0.20.2
+
+usage() {
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
+}
+
+for argument in "$@"; do
+    case $argument in
+        --long) export HARFANGLAB_INCIDENTS_TEST_LONG=1 ;;
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        *)
+            usage >&2
+            exit 64
+            ;;
+    esac
+done
+
+work=$(mktemp -d)
+broker=$work/rabbitmq
+
+clean_up() {
+    scripts/rabbitmq.sh stop "$broker" || true
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Runs a step, says how long it took, and stops everything when it fails. Inside a step bash does
+# not stop at a failing command by itself: the last one decides.
+step() {
+    local name=$1 started=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    if ! "$@"; then
+        printf '== %s: FAILED after %d s\n' "$name" $((SECONDS - started)) >&2
+        exit 1
+    fi
+    printf '== %s: %d s\n' "$name" $((SECONDS - started))
+}
+
+as_root() {
+    if [[ $(id -u) -eq 0 ]]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        return 1
+    fi
+}
+
+# Keeps a package from starting a service of its own while it is installed: ours is private.
+install_packages() {
+    local policy=/usr/sbin/policy-rc.d made_policy=no outcome=0
+    if ! command -v apt-get >/dev/null || ! as_root true; then
+        echo "cannot install $*: this needs apt-get, and root or sudo" >&2
+        return 1
+    fi
+    if [[ ! -e $policy ]]; then
+        made_policy=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    {
+        as_root apt-get update -q &&
+            as_root env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -y -q --no-install-recommends "$@"
+    } || outcome=$?
+    if [[ $made_policy == yes ]]; then
+        as_root rm -f "$policy"
+    fi
+    return "$outcome"
+}
+
+provide_packages() {
+    local missing=()
+    if [[ -z ${HARFANGLAB_INCIDENTS_TEST_AMQP_URL:-} && ! -d /usr/lib/rabbitmq ]]; then
+        missing+=(rabbitmq-server)
+    fi
+    command -v shellcheck >/dev/null || missing+=(shellcheck)
+    if [[ ${#missing[@]} -eq 0 ]]; then
+        echo "nothing is missing"
+        return 0
+    fi
+    if install_packages "${missing[@]}" >"$work/apt.log" 2>&1; then
+        echo "installed ${missing[*]}"
+    elif [[ ${missing[*]} == shellcheck ]]; then
+        echo "cannot install shellcheck: scripts will not be checked"
+    else
+        tail -n 20 "$work/apt.log" >&2
+        echo "install these by hand, or let HARFANGLAB_INCIDENTS_TEST_AMQP_URL name a broker whose" \
+            "queues may be used: ${missing[*]}" >&2
+        return 1
+    fi
+}
+
+provide_cargo_deny() {
+    cargo deny --version 2>/dev/null ||
+        cargo install cargo-deny --quiet --locked --version "$CARGO_DENY_VERSION"
+}
+
+check_dependencies() {
+    cargo deny --locked --config .cargo/deny.toml check licenses bans sources
+}
+
+check_advisories() {
+    if timeout 120 cargo deny --locked --config .cargo/deny.toml fetch db >"$work/db.log" 2>&1; then
+        cargo deny --locked --config .cargo/deny.toml check --disable-fetch advisories
+    else
+        echo "SKIPPED: the advisory database cannot be reached from here"
+    fi
+}
+
+check_scripts() {
+    if command -v shellcheck >/dev/null; then
+        shellcheck scripts/*.sh .ci/run
+    else
+        echo "SKIPPED: shellcheck is not installed"
+    fi
+}
+
+start_broker() {
+    if [[ -n ${HARFANGLAB_INCIDENTS_TEST_AMQP_URL:-} ]]; then
+        echo "using the broker of HARFANGLAB_INCIDENTS_TEST_AMQP_URL"
+        return 0
+    fi
+    HARFANGLAB_INCIDENTS_TEST_AMQP_URL=$(scripts/rabbitmq.sh start "$broker") || return 1
+    export HARFANGLAB_INCIDENTS_TEST_AMQP_URL
+    echo "private broker at $HARFANGLAB_INCIDENTS_TEST_AMQP_URL"
+}
+
+# The tests come last and by themselves, so that the runner has the last word.
+run_tests() {
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --locked --no-fail-fast
+    else
+        cargo test --locked --no-fail-fast --lib --bins --tests
+    fi
+}
+
+step "packages" provide_packages
+step "format" cargo fmt --check
+step "scripts" check_scripts
+step "lints" cargo clippy --locked --all-targets --quiet -- -D warnings
+RUSTDOCFLAGS="-D warnings" step "documentation" \
+    cargo doc --locked --no-deps --document-private-items --quiet
+step "cargo-deny" provide_cargo_deny
+step "licences, bans, sources" check_dependencies
+step "advisories" check_advisories
+step "broker" start_broker
+step "documented examples" cargo test --locked --doc --quiet
+printf '\n== tests (all before took %d s)\n' "$SECONDS"
+run_tests
