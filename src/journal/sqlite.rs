@@ -1,7 +1,10 @@
 //! The embedded journal: SQLite in WAL mode with `synchronous=FULL`, so that a commit is on disk
 //! when it is answered. One connection writes, others read.
 
-use std::{collections::HashSet, str::FromStr, time::Duration};
+use std::{
+    collections::HashSet, fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, str::FromStr,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -22,7 +25,7 @@ use crate::{
 /// Rows one `INSERT` carries; SQLite takes at most 32,766 bound values.
 const ROWS_PER_INSERT: usize = 1_000;
 /// How long a connection waits for another process's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 2;
 
 /// The journal in one SQLite file.
@@ -50,18 +53,25 @@ impl SqliteJournal {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT);
-        let file = options.get_filename().display().to_string();
+        let unusable = |error: &dyn std::fmt::Display| {
+            let file = options.get_filename().display();
+            JournalError::Address(format!(
+                "cannot open {file}: {error}; the folder must exist and be writable"
+            ))
+        };
+        keep_private(options.get_filename()).map_err(|error| unusable(&error))?;
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .connect_with(options.clone())
             .await
-            .map_err(|error| {
-                JournalError::Address(format!(
-                    "cannot open {file}: {error}; the folder must exist and be writable"
-                ))
-            })?;
+            .map_err(|error| unusable(&error))?;
         sqlx::migrate!("src/journal/migrations").run(&writer).await?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
+        // Readers set nothing: even a pragma would wait for another process's lock.
+        let reading = SqliteConnectOptions::new()
+            .filename(options.get_filename())
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
         Ok(Self { writer, readers, console: console.to_owned() })
     }
 
@@ -259,6 +269,12 @@ impl SqliteJournal {
 pub(super) fn date(milliseconds: i64) -> Result<DateTime<Utc>, JournalError> {
     DateTime::from_timestamp_millis(milliseconds)
         .ok_or_else(|| JournalError::Corrupt(format!("date {milliseconds}")))
+}
+
+/// Makes the file when it is not there, readable by its owner only: it holds alerts. The files that
+/// SQLite puts beside it have the same rights.
+fn keep_private(file: &Path) -> std::io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(file).map(drop)
 }
 
 /// What became of a batch; `stored` holds what the commit stored for the first time.

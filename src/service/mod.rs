@@ -195,7 +195,7 @@ impl Service {
                 None => return Ok(()),
             }
         }
-        let naming = platform::naming(self.settings.import.naming, &*self.journal).await?;
+        let naming = platform::naming(self.settings.import.naming, &*self.journal).await;
         self.parts.spawn(self.pipeline(naming).run(stop_pipeline.clone()));
         let schedule = self.schedule();
         if once {

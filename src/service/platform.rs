@@ -6,7 +6,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::ServiceError;
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
 
 /// Longest wait between two tries to reach OpenCTI at start.
 const MEET_AGAIN_MAX: Duration = Duration::from_mins(1);
+/// Wait between two tries to use a journal that fails.
+const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 /// Under this name the journal keeps how incidents are named.
 const NAMING: &str = "incident_name";
 
@@ -74,7 +76,7 @@ impl Platform {
         };
         health.well(Part::OpenCti);
         if let Some(state) = &registration.state {
-            take_over(journal, state).await?;
+            insist(|| take_over(journal, state)).await;
         }
         Ok(())
     }
@@ -152,15 +154,26 @@ async fn take_over(journal: &dyn Journal, state: &Value) -> Result<(), JournalEr
 }
 
 /// How incidents are named: as set, else as remembered, else by title.
-pub(super) async fn naming(
-    set: Option<IncidentNaming>,
-    journal: &dyn Journal,
-) -> Result<IncidentNaming, JournalError> {
+pub(super) async fn naming(set: Option<IncidentNaming>, journal: &dyn Journal) -> IncidentNaming {
     if let Some(naming) = set {
-        return Ok(naming);
+        return naming;
     }
-    Ok(match journal.remembered(NAMING).await?.as_deref() {
+    match insist(|| journal.remembered(NAMING)).await.as_deref() {
         Some("message") => IncidentNaming::Message,
         _ => IncidentNaming::Title,
-    })
+    }
+}
+
+/// Asks the journal until it answers: while it cannot, nothing else can be done either, and the
+/// webhook tells its senders to come back.
+async fn insist<T, F: Future<Output = Result<T, JournalError>>>(ask: impl Fn() -> F) -> T {
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(failure) => {
+                error!(%failure, "the journal cannot be used; trying again");
+                tokio::time::sleep(JOURNAL_AGAIN).await;
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use harfanglab_incidents::{clock::Clock, demo::Generator};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
@@ -144,4 +145,50 @@ async fn the_connection_test_telemetry_and_what_is_of_no_dialect_get_their_answe
     let (status, answer) = post(&url, &json!({ "something": "new" })).await;
     assert_eq!((status.as_u16(), &answer["dead_letters"]), (202, &json!(1)), "{answer}");
     assert_eq!(events_in_the_journal(&mut app).await, 1, "kept, so that nothing is lost");
+}
+
+#[tokio::test]
+async fn at_the_bound_of_requests_the_next_one_gets_429_and_is_asked_to_come_back() {
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    stage.home.set("HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT", "1");
+    let mut app = stage.home.start(&["serve"]);
+    let url = app.webhook().await;
+    let address = url.split('/').nth(2).unwrap().to_owned();
+    let mut slow = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /webhooks/harfanglab HTTP/1.1\r\nHost: {address}\r\nContent-Length: 10\r\n\
+         Expect: 100-continue\r\n\r\n"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // The service asks for the body: from here on the slow request holds the only place.
+    let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut received = [0; 25];
+    slow.read_exact(&mut received).await.unwrap();
+    assert_eq!(&received, interim);
+    let alert = Generator::new(10).next_alert(Clock::system().now()).native();
+    let request = || http().post(&url).header("Authorization", WEBHOOK_SECRET).json(&alert);
+    let response = request().send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(response.headers().contains_key("Retry-After"));
+    slow.write_all(b"0123456789").await.unwrap();
+    let mut answer = [0; 32];
+    let length = slow.read(&mut answer).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer[..length]).contains("401"), "the slow one is answered");
+    assert_eq!(request().send().await.unwrap().status(), StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_gets_503_and_is_taken_when_it_comes_back() {
+    let (stage, _app, url) = started().await;
+    let options = SqliteConnectOptions::new().filename(stage.home.journal());
+    let mut other_process = options.connect().await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other_process).await.unwrap();
+    let alert = Generator::new(11).next_alert(Clock::system().now()).native();
+    let request = || http().post(&url).header("Authorization", WEBHOOK_SECRET).json(&alert);
+    let response = request().send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key("Retry-After"));
+    sqlx::query("ROLLBACK").execute(&mut other_process).await.unwrap();
+    assert_eq!(request().send().await.unwrap().status(), StatusCode::ACCEPTED);
 }
