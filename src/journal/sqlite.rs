@@ -2,7 +2,12 @@
 //! when it is answered. One connection writes, others read.
 
 use std::{
-    collections::HashSet, fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, str::FromStr,
+    collections::HashSet,
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -36,6 +41,8 @@ pub struct SqliteJournal {
     pub(super) readers: SqlitePool,
     /// Which console the rows belong to.
     pub(super) console: String,
+    /// Held as long as the journal is open.
+    _only_user: Arc<File>,
 }
 
 impl SqliteJournal {
@@ -59,6 +66,7 @@ impl SqliteJournal {
                 "cannot open {file}: {error}; the folder must exist and be writable"
             ))
         };
+        let only_user = lock(options.get_filename())?;
         keep_private(options.get_filename()).map_err(|error| unusable(&error))?;
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -66,13 +74,18 @@ impl SqliteJournal {
             .await
             .map_err(|error| unusable(&error))?;
         sqlx::migrate!("src/journal/migrations").run(&writer).await?;
+        // Whoever held these leases is gone: this process is the file's only user.
+        sqlx::query("UPDATE events SET leased_until = NULL WHERE leased_until IS NOT NULL")
+            .execute(&writer)
+            .await?;
         // Readers set nothing: even a pragma would wait for another process's lock.
         let reading = SqliteConnectOptions::new()
             .filename(options.get_filename())
             .read_only(true)
             .busy_timeout(BUSY_TIMEOUT);
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
-        Ok(Self { writer, readers, console: console.to_owned() })
+        let _only_user = Arc::new(only_user);
+        Ok(Self { writer, readers, console: console.to_owned(), _only_user })
     }
 
     /// A transaction that holds the write lock from its start.
@@ -269,6 +282,28 @@ impl SqliteJournal {
 pub(super) fn date(milliseconds: i64) -> Result<DateTime<Utc>, JournalError> {
     DateTime::from_timestamp_millis(milliseconds)
         .ok_or_else(|| JournalError::Corrupt(format!("date {milliseconds}")))
+}
+
+/// Takes the lock beside the file: two processes on one journal would take each other's leases for
+/// those of the dead. The lock goes with the process, also when it is killed.
+fn lock(file: &Path) -> Result<File, JournalError> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".lock");
+    let beside = PathBuf::from(beside);
+    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&beside);
+    lock.map_err(|error| error.to_string())
+        .and_then(|lock| match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => Err("another process uses this journal".to_owned()),
+            Err(TryLockError::Error(error)) => Err(error.to_string()),
+        })
+        .map_err(|reason| {
+            JournalError::Address(format!(
+                "cannot open {}: {reason}; the folder must exist and be writable, and each service \
+                 needs a journal of its own",
+                file.display()
+            ))
+        })
 }
 
 /// Makes the file when it is not there, readable by its owner only: it holds alerts. The files that

@@ -30,6 +30,10 @@ impl SqliteJournal {
         alert: &AlertName,
     ) -> Result<Adoption, JournalError> {
         let mut transaction = self.begin().await?;
+        let known_as = sqlx::query("SELECT key FROM events WHERE id = ?")
+            .bind(claim.event)
+            .fetch_one(&mut *transaction)
+            .await?;
         let updated = sqlx::query(
             "UPDATE OR IGNORE events SET key = ?1, version = ?2, \
              threat_key = COALESCE(?3, threat_key) WHERE id = ?4 AND attempts = ?5",
@@ -43,6 +47,10 @@ impl SqliteJournal {
         .await?;
         if updated.rows_affected() == 0 {
             return Ok(Adoption::AlreadyThere);
+        }
+        // A try that failed may have fixed the name already, under the event's first key.
+        if let Some(fixed) = self.identity_of(&mut transaction, known_as.try_get(0)?).await? {
+            self.fix_one(&mut transaction, &alert.key, &fixed).await?;
         }
         let identity = self.identity_of(&mut transaction, &alert.key).await?;
         transaction.commit().await?;

@@ -147,12 +147,17 @@ async fn what_is_stored_claimed_and_remembered_survives_a_reopening() {
     store.journal.remember("cursor", "2026-05-26").await.unwrap();
     store.journal.fix_identities(&[("a".to_owned(), identity("first"))]).await.unwrap();
     let claimed = store.claim_at(start()).await.remove(0);
-    let reopened = Store::open(&store.folder).await;
+    let Store { folder, journal } = store;
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let refused = SqliteJournal::open(&url, "https://console.example").await.unwrap_err();
+    assert!(refused.to_string().contains("another process uses this journal"), "{refused}");
+    drop(journal);
+    let reopened = Store::open(&folder).await;
     let held = reopened.fix_identities(&[("a".to_owned(), identity("second"))]).await.unwrap();
     assert_eq!(held, [identity("first")], "the first name stays");
     assert_eq!(reopened.remembered("cursor").await.unwrap().as_deref(), Some("2026-05-26"));
-    assert!(reopened.claim(1, LEASE, start()).await.unwrap().is_empty(), "still leased");
-    let again = reopened.claim(1, LEASE, start() + LEASE).await.unwrap().remove(0);
+    // The lease of a process that is gone is nobody's: the event is taken at once.
+    let again = reopened.claim(1, LEASE, start()).await.unwrap().remove(0);
     assert_eq!(again.body, claimed.body);
     assert_eq!(again.identity, Some(identity("first")));
 }
@@ -172,6 +177,28 @@ async fn an_event_without_an_id_that_is_matched_is_the_alert_from_then_on() {
     assert_eq!(store.append(vec![native("a", "new")]).await, (0, 1), "the sweep brings it");
     let again = notification(Dialect::EcsAlert, &ecs());
     assert_eq!(store.append(vec![again]).await, (0, 1), "the console pushes it again");
+}
+
+#[tokio::test]
+async fn a_name_that_was_fixed_before_the_match_stays_with_the_alert() {
+    let store = Store::new().await;
+    store.append(vec![notification(Dialect::EcsAlert, &ecs())]).await;
+    let first_try = store.claim_at(start()).await.remove(0);
+    let fixed = [(first_try.key.clone(), identity("Suspicious Thing on pc-01"))];
+    store.journal.fix_identities(&fixed).await.unwrap();
+    store.finish(first_try.claim, Outcome::Later { at: start(), reason: "down".to_owned() }).await;
+    let second_try = store.claim_at(start()).await.remove(0);
+    let name = AlertName {
+        key: native("a", "new").key().to_owned(),
+        version: native("a", "new").version().to_owned(),
+        threat_key: None,
+    };
+    let adoption = store.journal.identify(second_try.claim, &name).await.unwrap();
+    assert_eq!(adoption, Adoption::Identified(Some(identity("Suspicious Thing on pc-01"))));
+    store.finish(second_try.claim, delivered()).await;
+    store.append(vec![native("a", "closed")]).await;
+    let newer = store.claim_at(start()).await.remove(0);
+    assert_eq!(newer.identity, Some(identity("Suspicious Thing on pc-01")));
 }
 
 #[tokio::test]
