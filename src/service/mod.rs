@@ -68,6 +68,15 @@ pub enum ServiceError {
     /// The one sweep of a single run failed.
     #[error("the sweep did not finish: {0}; what it found is in the journal and was delivered")]
     Sweep(String),
+    /// A single run made no progress.
+    #[error(
+        "{0} notifications wait in the journal and cannot be delivered; the log says why, and the \
+         next run tries again"
+    )]
+    Undelivered(u64),
+    /// A single run left dead letters.
+    #[error("{0} notifications ended as dead letters; the journal keeps them with the reason")]
+    DeadLetters(u64),
 }
 
 /// A service with its parts, ready to run.
@@ -167,8 +176,8 @@ impl Service {
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
         let stop_pipeline = CancellationToken::new();
         let result = self.work(&stop, &stop_pipeline).await;
-        self.listeners.close().await;
         stop_pipeline.cancel();
+        self.listeners.close().await;
         drop(self.door);
         self.parts.close();
         match tokio::time::timeout(DRAIN_DEADLINE, self.parts.wait()).await {
@@ -200,7 +209,13 @@ impl Service {
         let schedule = self.schedule();
         if once {
             let done = schedule.run_once(&*self.journal);
-            return stop.run_until_cancelled(done).await.unwrap_or(Ok(()));
+            let result = stop.run_until_cancelled(done).await.unwrap_or(Ok(()));
+            if let Some(platform) = &self.platform
+                && let Err(failure) = platform.beat_once(&*self.journal, schedule.pulse()).await
+            {
+                warn!(%failure, "OpenCTI was not told where this run ended");
+            }
+            return result;
         }
         if let Some(platform) = &self.platform {
             let pulses = schedule.pulses();

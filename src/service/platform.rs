@@ -81,6 +81,17 @@ impl Platform {
         Ok(())
     }
 
+    /// Beats once, at the end of a single run, so that the next one goes on from there even when
+    /// the journal does not survive.
+    pub(super) async fn beat_once(
+        &self,
+        journal: &dyn Journal,
+        pulse: Pulse,
+    ) -> Result<(), OpenCtiError> {
+        let pulse = with_state(journal, pulse).await;
+        Heartbeat::new(self.connector()).beat(&pulse).await.map(|_learnt| ())
+    }
+
     /// Beats until `stop`, and carries the cursors along.
     pub(super) fn beat(
         &self,
@@ -137,12 +148,12 @@ fn tell(event: &HeartbeatEvent) {
     }
 }
 
-/// An empty journal goes on where the Python connector stopped, under the names that it gave.
+/// An empty journal goes on where the Python connector stopped, under the names that it gave. The
+/// names come first: cursors without them would name every incident anew after a crash in between.
 async fn take_over(journal: &dyn Journal, state: &Value) -> Result<(), JournalError> {
-    if !sweep::take_over(journal, state).await? {
+    if !sweep::can_take_over(journal, state).await? {
         return Ok(());
     }
-    info!("the journal is empty: going on where the connector's state in OpenCTI stands");
     if journal.remembered(NAMING).await?.is_none() {
         journal.remember(NAMING, "message").await?;
         info!(
@@ -150,6 +161,8 @@ async fn take_over(journal: &dyn Journal, state: &Value) -> Result<(), JournalEr
              HARFANGLAB_INCIDENTS_INCIDENT_NAME=title for the new ones"
         );
     }
+    sweep::take_over(journal, state).await?;
+    info!("the journal was empty: going on where the connector's state in OpenCTI stands");
     Ok(())
 }
 

@@ -18,7 +18,9 @@ use crate::{
 };
 
 /// How often a single run looks whether everything has left.
-const DRAIN_LOOK: Duration = Duration::from_millis(100);
+const DRAIN_LOOK: Duration = Duration::from_millis(200);
+/// How long a single run waits for deliveries that make no progress.
+const NO_PROGRESS_MAX: TimeDelta = TimeDelta::minutes(10);
 /// Tries of the sweep of a single run.
 const TRIES_OF_SINGLE_RUN: u32 = 3;
 
@@ -59,18 +61,44 @@ impl Schedule {
 
     /// One sweep, then everything delivered.
     pub(super) async fn run_once(&self, journal: &dyn Journal) -> Result<(), ServiceError> {
-        let mut result = self.sweep_and_tell().await;
+        let dead_before = journal.counts().await?.dead;
+        let mut swept = self.sweep_and_tell().await;
         for _another in 1..TRIES_OF_SINGLE_RUN {
-            if result.is_ok() {
+            if swept.is_ok() {
                 break;
             }
-            result = self.sweep_and_tell().await;
+            swept = self.sweep_and_tell().await;
         }
+        self.drain(journal).await?;
+        swept.map_err(|failure| ServiceError::Sweep(failure.to_string()))?;
+        match journal.counts().await?.dead.saturating_sub(dead_before) {
+            0 => {
+                info!("the single run is done: everything in the journal has found its end");
+                Ok(())
+            }
+            dead_letters => Err(ServiceError::DeadLetters(dead_letters)),
+        }
+    }
+
+    /// Waits until nothing is pending, as long as there is progress.
+    async fn drain(&self, journal: &dyn Journal) -> Result<(), ServiceError> {
+        let (mut least, mut since) = (u64::MAX, self.clock.now());
         while journal.next_due().await?.is_some() {
+            let pending = journal.counts().await?.pending;
+            let now = self.clock.now();
+            if pending < least {
+                (least, since) = (pending, now);
+            } else if now - since > NO_PROGRESS_MAX {
+                return Err(ServiceError::Undelivered(pending));
+            }
             tokio::time::sleep(DRAIN_LOOK).await;
         }
-        info!("the single run is done: everything in the journal is delivered or accounted for");
-        result.map_err(|failure| ServiceError::Sweep(failure.to_string()))
+        Ok(())
+    }
+
+    /// The pulse of this moment.
+    pub(super) fn pulse(&self) -> Pulse {
+        Pulse { last_run: Some(self.clock.now()), ..self.pulse.borrow().clone() }
     }
 
     async fn sweep_and_tell(&self) -> Result<(), SweepError> {

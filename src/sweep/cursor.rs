@@ -9,6 +9,8 @@ use crate::{
     journal::{Journal, JournalError},
 };
 
+const ALL: [CursorOf; 2] = [CursorOf::Alerts, CursorOf::Threats];
+
 /// What a cursor counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CursorOf {
@@ -86,7 +88,7 @@ impl<'a> Cursor<'a> {
 /// [`JournalError`] when the journal cannot be read.
 pub async fn state(journal: &dyn Journal) -> Result<Option<Value>, JournalError> {
     let mut state = Map::new();
-    for of in [CursorOf::Alerts, CursorOf::Threats] {
+    for of in ALL {
         if let Some(position) = Cursor::new(journal, of).position().await? {
             let text = position.to_rfc3339_opts(SecondsFormat::AutoSi, false);
             state.insert(of.state_key().to_owned(), json!(text));
@@ -95,20 +97,29 @@ pub async fn state(journal: &dyn Journal) -> Result<Option<Value>, JournalError>
     Ok((!state.is_empty()).then_some(Value::Object(state)))
 }
 
-/// Takes over the state that OpenCTI holds for this connector into a journal that has no cursor
-/// yet: an import goes on where the Python connector stopped. Answers whether it took any.
+/// Whether the journal has no cursor yet and the state that OpenCTI holds has one.
+///
+/// # Errors
+/// [`JournalError`] when the journal cannot be read.
+pub async fn can_take_over(journal: &dyn Journal, remote: &Value) -> Result<bool, JournalError> {
+    let is_empty = state(journal).await?.is_none();
+    Ok(is_empty && ALL.into_iter().any(|of| remote_position(of, remote).is_some()))
+}
+
+/// Takes over the state that OpenCTI holds for this connector: an import goes on where the Python
+/// connector stopped. Cursors only move forward.
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read or written.
-pub async fn take_over(journal: &dyn Journal, remote: &Value) -> Result<bool, JournalError> {
-    let mut taken = false;
-    for of in [CursorOf::Alerts, CursorOf::Threats] {
-        let cursor = Cursor::new(journal, of);
-        let remote = remote.get(of.state_key()).and_then(Value::as_str).and_then(date::parse);
-        if let (Some(remote), None) = (remote, cursor.position().await?) {
-            cursor.advance(remote).await?;
-            taken = true;
+pub async fn take_over(journal: &dyn Journal, remote: &Value) -> Result<(), JournalError> {
+    for of in ALL {
+        if let Some(position) = remote_position(of, remote) {
+            Cursor::new(journal, of).advance(position).await?;
         }
     }
-    Ok(taken)
+    Ok(())
+}
+
+fn remote_position(of: CursorOf, remote: &Value) -> Option<DateTime<Utc>> {
+    remote.get(of.state_key()).and_then(Value::as_str).and_then(date::parse)
 }

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::{info, warn};
 
-pub use self::cursor::{Cursor, CursorOf, state, take_over};
+pub use self::cursor::{Cursor, CursorOf, can_take_over, state, take_over};
 use crate::{
     alert::date,
     clock::Clock,
@@ -100,7 +100,7 @@ impl Sweep {
             let page = self.page(of, since, offset).await?;
             let last = page.items.iter().filter_map(|item| time_of(of, item)).max();
             let receipt = self.append(of, &page.items).await?;
-            found.new += receipt.accepted;
+            found.new += receipt.accepted + receipt.dead_letters;
             found.known += receipt.duplicates;
             if let Some(last) = last {
                 // A console whose clock is ahead must not make later alerts be skipped.

@@ -35,6 +35,10 @@ async fn with_the_python_connectors_variables_alone_300_alerts_are_imported_and_
         "pages, not one request an alert: {requests:?}"
     );
 
+    // OpenCTI knows where to go on, should the journal not survive until the next run.
+    let left = stage.opencti.connector(&stage.connector_id).state.unwrap_or_default();
+    assert!(left.contains("last_incident_datetime"), "{left}");
+
     // A second run finds nothing new: no work, no message.
     let mut app = stage.home.start(&[]);
     assert!(app.exit().await.success(), "{}", app.log());
