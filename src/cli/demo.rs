@@ -74,11 +74,16 @@ async fn demonstrate(
     };
     let journal = service.journal();
     let ending = CancellationToken::new();
-    let running = tokio::spawn(service.run(ending.clone()));
-    let pushed = stop.run_until_cancelled(push(plan, &console, &clock, &narrator)).await;
-    if let Some(Ok(_)) = &pushed {
+    let mut running = tokio::spawn(service.run(ending.clone()));
+    let pushing = stop.run_until_cancelled(async {
+        let summary = push(plan, &console, &clock, &narrator).await?;
         wait_until_all_left(&*journal).await?;
-    }
+        anyhow::Ok(summary)
+    });
+    let pushed = tokio::select! {
+        pushed = pushing => pushed,
+        ended = &mut running => return Ok(ended??),
+    };
     ending.cancel();
     running.await??;
     let summary = pushed.transpose()?.unwrap_or_default();

@@ -1,12 +1,14 @@
 //! The asynchronous runtime and the signals that end it.
 
-use std::process;
+use std::{process, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+/// Longest wait, at the end, for writes that block.
+const BLOCKING_MAX: Duration = Duration::from_secs(1);
 /// Exit code of a second signal: what was under way is in the journal.
 const EXIT_AT_ONCE: i32 = 130;
 
@@ -20,13 +22,16 @@ where
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
         tokio::spawn(watch(terminate, interrupt, stop.clone()));
         Ok(work(stop).await)
-    })
+    });
+    // A blocking write that hangs must not keep the process.
+    runtime.shutdown_timeout(BLOCKING_MAX);
+    result
 }
 
 async fn watch(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {

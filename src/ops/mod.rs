@@ -7,7 +7,7 @@ mod metrics_page;
 
 use std::{net::TcpListener, sync::Arc};
 
-use actix_web::{App, HttpServer, dev::Server, web};
+use actix_web::{App, HttpServer, Route, dev::Server, guard, web};
 
 pub use self::{
     health::{Health, Part},
@@ -34,12 +34,17 @@ pub fn serve(management: Management, listener: TcpListener) -> std::io::Result<S
     Ok(HttpServer::new(move || {
         App::new()
             .app_data(management.clone())
-            .route("/healthz", web::get().to(health::alive))
-            .route("/readyz", web::get().to(health::ready))
-            .route("/metrics", web::get().to(metrics_page::page))
+            .service(web::resource("/healthz").route(reading().to(health::alive)))
+            .service(web::resource("/readyz").route(reading().to(health::ready)))
+            .service(web::resource("/metrics").route(reading().to(metrics_page::page)))
     })
     .workers(1)
     .disable_signals()
     .listen(listener)?
     .run())
+}
+
+/// GET, and HEAD, which load balancers prefer.
+fn reading() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
