@@ -24,9 +24,10 @@ connector writes it (ECS). Nothing is reached, so rules are not looked up.
 Examples:
   harfanglab-incidents convert --pretty < alert.json
   harfanglab-incidents convert --file alert.json | jq '.objects[].type'
+  harfanglab-incidents convert --file alert.json --summary --explain
 
-CONNECTOR_NAME, HARFANGLAB_INCIDENTS_URL, …_DEFAULT_MARKING, …_DEFAULT_SCORE and …_INCIDENT_NAME
-count here as they do in the service; none is required. What was left out is told on stderr.";
+CONNECTOR_NAME, HARFANGLAB_INCIDENTS_URL, …_DEFAULT_MARKING, …_DEFAULT_SCORE, …_INCIDENT_NAME,
+…_ACCOUNT_IDENTITY and …_ATTACH_RAW count here as they do in the service; none is required. What was left out is told on stderr.";
 
 const AFTER_DEMO: &str = "\
 A simulated console pushes alerts as HarfangLab does, half ECS among telemetry, half native JSON;
@@ -81,8 +82,14 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct ConvertArguments {
     /// Indent the bundle.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["summary", "explain"])]
     pub(super) pretty: bool,
+    /// Print a readable tree instead of the bundle.
+    #[arg(long)]
+    pub(super) summary: bool,
+    /// Print instead of the bundle what was left out and why, and what OpenCTI would refuse.
+    #[arg(long)]
+    pub(super) explain: bool,
     /// Read this file instead of standard input.
     #[arg(long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,

@@ -10,12 +10,13 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use url::Url;
 
-use super::{arguments::ConvertArguments, failure::Failure, output, setup};
+use super::{arguments::ConvertArguments, failure::Failure, output, setup, summary};
 use crate::{
     clock::Clock,
     config::{ConversionSettings, IncidentNaming},
     convert::{
-        Conversion, ConvertSettings, Known, carried_intelligence, convert_alert, convert_threat,
+        Conversion, ConvertSettings, Known, NetworkTraffic, Wanted, attach_raw,
+        carried_intelligence, convert_alert, convert_threat, gate, wanted_intelligence,
     },
     intake::dialect::{Dialect, Recognised, read_alert, read_threat, recognise},
 };
@@ -34,6 +35,16 @@ pub(super) fn run(config: Option<&Path>, arguments: &ConvertArguments) -> Result
         .context("the input is not one JSON value; give one alert or threat")?;
     let known = Known { received_at: Clock::system().now(), identity: None };
     let conversion = convert(&element, &known, &settings)?;
+    let mut told = String::new();
+    if arguments.summary {
+        told.push_str(&summary::tree(&conversion.bundle, &conversion.root_id));
+    }
+    if arguments.explain {
+        told.push_str(&explanation(&conversion, asked_for(&element).as_deref()));
+    }
+    if !told.is_empty() {
+        return output::print(&told);
+    }
     for left_out in &conversion.left_out {
         eprintln!("left out: {}: {}", left_out.what, left_out.why);
     }
@@ -54,7 +65,8 @@ fn convert(
         Recognised::Notification(dialect) => {
             let alert = read_alert(dialect, element);
             let carried = carried_intelligence(&alert);
-            Ok(convert_alert(&alert, carried.as_ref(), known, settings))
+            let conversion = convert_alert(&alert, carried.as_ref(), known, settings);
+            Ok(attach_raw(conversion, element, settings))
         }
         Recognised::Telemetry(kind) => {
             bail!("this is telemetry ({kind}), which the service counts and does not import")
@@ -66,12 +78,57 @@ fn convert(
     }
 }
 
+/// What was left out, what the service would ask the console for, and what the gate finds.
+fn explanation(conversion: &Conversion, asked_for: Option<&str>) -> String {
+    let mut lines = Vec::new();
+    lines.extend(asked_for.map(str::to_owned));
+    if conversion.left_out.is_empty() {
+        lines.push("Nothing was left out.".to_owned());
+    }
+    for left_out in &conversion.left_out {
+        lines.push(format!("Left out: {}: {}", left_out.what, left_out.why));
+    }
+    let violations = gate::violations(&conversion.bundle);
+    if violations.is_empty() {
+        lines.push("OpenCTI is known to refuse nothing of this.".to_owned());
+    }
+    for violation in violations {
+        lines.push(format!("OpenCTI would refuse: {violation}; please report this as a defect"));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Why there is no indicator, when the alert names its rule without carrying it.
+fn asked_for(element: &Value) -> Option<String> {
+    let alert = match recognise(element) {
+        Recognised::Notification(dialect) if dialect != Dialect::NativeThreat => {
+            read_alert(dialect, element)
+        }
+        _ => return None,
+    };
+    let rule = match wanted_intelligence(&alert)? {
+        Wanted::Ioc { value } => format!("the IOC {value}"),
+        Wanted::Sigma { rule_id, rule_name } => {
+            format!("the Sigma rule {}", rule_name.or(rule_id).unwrap_or_default())
+        }
+        Wanted::Yara { candidates } => format!("the YARA file {}", candidates.join(" or ")),
+    };
+    Some(format!(
+        "No indicator and no sighting: the alert does not carry its rule. The service asks the \
+         console for {rule}."
+    ))
+}
+
 fn convert_settings(loaded: ConversionSettings) -> ConvertSettings {
     ConvertSettings {
         author: loaded.author,
         marking: loaded.import.marking,
         score: loaded.import.score,
         naming: loaded.import.naming.unwrap_or(IncidentNaming::Title),
+        accounts: loaded.import.accounts,
+        raw: loaded.import.raw,
+        network_traffic: NetworkTraffic::Sent,
         console_url: loaded.console_url.unwrap_or_else(|| {
             Url::parse(PLACEHOLDER_CONSOLE).expect("it is a constant that parses")
         }),

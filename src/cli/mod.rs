@@ -15,6 +15,7 @@ mod output;
 mod runtime;
 mod serve;
 mod setup;
+mod summary;
 
 use std::{ffi::OsString, process::ExitCode};
 

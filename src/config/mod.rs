@@ -27,8 +27,9 @@ pub use self::{
     loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},
     reference::REFERENCE,
     settings::{
-        AlertFilter, ConnectorSettings, DirectorySettings, HarfangLabSettings, HmacEncoding,
-        ImportSettings, IncidentNaming, JournalSettings, Marking, MqOverrides, OpenCtiSettings,
-        PipelineSettings, Settings, TlsVerification, WebhookScheme, WebhookSettings,
+        AccountIdentity, AlertFilter, ConnectorSettings, DirectorySettings, HarfangLabSettings,
+        HmacEncoding, ImportSettings, IncidentNaming, JournalSettings, Marking, MqOverrides,
+        OpenCtiSettings, PipelineSettings, RawAttachment, Settings, TlsVerification, WebhookScheme,
+        WebhookSettings,
     },
 };

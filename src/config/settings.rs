@@ -153,6 +153,10 @@ pub struct ImportSettings {
     pub start: DateTime<Utc>,
     /// `…_INCIDENT_NAME`; `None`: the journal's remembered choice, else title.
     pub naming: Option<IncidentNaming>,
+    /// `…_ACCOUNT_IDENTITY`.
+    pub accounts: AccountIdentity,
+    /// `…_ATTACH_RAW`.
+    pub raw: RawAttachment,
     /// `…_SWEEP_OVERLAP`: how far before its cursor a sweep begins.
     pub overlap: Duration,
 }
@@ -190,6 +194,24 @@ pub enum IncidentNaming {
     Title,
     /// `<whole message> on <host>`, as the Python connector did.
     Message,
+}
+
+/// What identifies a user account (`…_ACCOUNT_IDENTITY`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountIdentity {
+    /// Its login alone, as the Python connector and others send it.
+    Login,
+    /// Login, SID and type.
+    Sid,
+}
+
+/// Whether the alert's own text goes along (`…_ATTACH_RAW`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawAttachment {
+    /// No.
+    None,
+    /// As a note on the incident.
+    Note,
 }
 
 /// The endpoint.

@@ -3,12 +3,52 @@
 use super::draft::Draft;
 use crate::{
     alert::User,
+    config::AccountIdentity,
     stix::{clean, object::UserAccount},
 };
 
+/// Well-known SIDs, and whose they are on every Windows.
+const WELL_KNOWN: [(&str, &str); 13] = [
+    ("S-1-1-0", "Everyone"),
+    ("S-1-5-7", "Anonymous logon"),
+    ("S-1-5-11", "Authenticated users"),
+    ("S-1-5-18", "Local System, the operating system itself"),
+    ("S-1-5-19", "Local Service"),
+    ("S-1-5-20", "Network Service"),
+    ("S-1-5-32-544", "Administrators (group)"),
+    ("S-1-5-32-545", "Users (group)"),
+    ("S-1-5-32-546", "Guests (group)"),
+    ("S-1-5-32-551", "Backup operators (group)"),
+    ("S-1-5-32-555", "Remote desktop users (group)"),
+    ("S-1-5-32-568", "IIS users (group)"),
+    ("S-1-5-113", "Local accounts (group)"),
+];
+
+/// What a SID that begins so stands for.
+const FAMILIES: [(&str, &str); 6] = [
+    ("S-1-5-80-", "Virtual account of a Windows service"),
+    ("S-1-5-82-", "Virtual account of an IIS application pool"),
+    ("S-1-5-83-", "Virtual account of a virtual machine"),
+    ("S-1-5-90-", "Window manager"),
+    ("S-1-5-96-", "Font driver host"),
+    ("S-1-12-1-", "Microsoft Entra ID account"),
+];
+
+/// Accounts that every machine or domain has under the same last part of the SID.
+const BUILT_IN: [(&str, &str); 4] = [
+    ("500", "built-in Administrator"),
+    ("501", "built-in Guest"),
+    ("502", "krbtgt, the domain's key distribution account"),
+    ("503", "default account"),
+];
+
 /// Adds a user account and answers its id; `None` when the user has no name. `-` is how Windows
 /// event logs write that there is none.
-pub(super) fn add_account(user: &User, draft: &mut Draft) -> Option<String> {
+pub(super) fn add_account(
+    user: &User,
+    identity: AccountIdentity,
+    draft: &mut Draft,
+) -> Option<String> {
     let login = user.name.as_deref().map(clean::line).unwrap_or_default();
     if login.is_empty() || login == "-" {
         return None;
@@ -21,25 +61,63 @@ pub(super) fn add_account(user: &User, draft: &mut Draft) -> Option<String> {
         domain => domain,
     };
     let lines: Vec<String> =
-        [("Domain", domain.as_str()), ("SID", &sid), ("Kind", kind(&domain, &sid))]
+        [("Domain", domain.as_str()), ("SID", &sid), ("Kind", &kind(&domain, &sid))]
             .into_iter()
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| format!("{name}: {value}"))
             .collect();
+    // Only what is really a SID or uid may identify; some consoles repeat the name there.
+    let account_type = account_type(&domain, &sid).filter(|_| identity == AccountIdentity::Sid);
     draft.observable(&UserAccount {
         display_name: (!name.is_empty()).then(|| name.to_owned()),
         x_opencti_description: (!lines.is_empty()).then(|| lines.join("\n\n")),
         account_login: login.clone(),
+        user_id: account_type.map(|_| sid),
+        account_type,
     })
 }
 
-fn kind(domain: &str, sid: &str) -> &'static str {
-    match sid {
-        "" => "",
-        _ if sid.bytes().all(|byte| byte.is_ascii_digit()) => "Unix account",
-        "S-1-5-18" | "S-1-5-19" | "S-1-5-20" => "Windows service account",
-        _ if !sid.starts_with("S-1-") => "",
-        _ if domain.is_empty() => "Windows account",
-        _ => "Windows domain or local account",
+/// Which kind of account it is, in words.
+fn kind(domain: &str, sid: &str) -> String {
+    if sid == "0" {
+        return "Unix superuser".to_owned();
     }
+    if is_uid(sid) {
+        return "Unix account".to_owned();
+    }
+    let upper = sid.to_uppercase();
+    if let Some((_, meaning)) = WELL_KNOWN.iter().find(|(known, _)| *known == upper) {
+        return (*meaning).to_owned();
+    }
+    if let Some((_, meaning)) = FAMILIES.iter().find(|(start, _)| upper.starts_with(start)) {
+        return (*meaning).to_owned();
+    }
+    if !is_sid(sid) {
+        return String::new();
+    }
+    let plain =
+        if domain.is_empty() { "Windows account" } else { "Windows domain or local account" };
+    let last = upper.strip_prefix("S-1-5-21-").and_then(|rest| rest.rsplit('-').next());
+    match BUILT_IN.iter().find(|(number, _)| last == Some(number)) {
+        Some((_, meaning)) => format!("{plain}, {meaning}"),
+        None => plain.to_owned(),
+    }
+}
+
+/// STIX's word for it; `None` when the text is neither a SID nor a uid.
+fn account_type(domain: &str, sid: &str) -> Option<&'static str> {
+    if is_uid(sid) {
+        return Some("unix");
+    }
+    let of_domain = sid.to_uppercase().starts_with("S-1-5-21-") && !domain.is_empty();
+    is_sid(sid).then_some(if of_domain { "windows-domain" } else { "windows-local" })
+}
+
+fn is_uid(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_sid(text: &str) -> bool {
+    let numbers = text.strip_prefix("S-1-").or_else(|| text.strip_prefix("s-1-"));
+    numbers.is_some_and(|numbers| numbers.split('-').all(is_uid))
 }

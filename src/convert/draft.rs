@@ -24,15 +24,8 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(settings: &ConvertSettings) -> Self {
-        let author = Identity {
-            name: settings.author.clone(),
-            identity_class: IdentityClass::Organization,
-            description: None,
-            created: Timestamp(SHARED_SINCE),
-            modified: Timestamp(SHARED_SINCE),
-        };
-        let marking = MarkingDefinition::tlp(marking_name(settings.marking));
-        let provenance = Provenance { author_id: author.id(), marking_id: marking.id() };
+        let (author, marking) = (author(settings), marking(settings));
+        let provenance = provenance(settings);
         let mut bundle = BundleBuilder::default();
         bundle.add(provenance.sign_author(&author));
         bundle.add(unsigned(&marking));
@@ -49,6 +42,12 @@ impl Draft {
         let id = object.id();
         self.bundle.add(self.provenance.sign(object));
         id
+    }
+
+    /// Adds shared public knowledge, without author and marking, and answers its id.
+    pub(super) fn shared_object<T: Object>(&mut self, object: &T) -> String {
+        self.bundle.add(unsigned(object));
+        object.id()
     }
 
     /// Adds an observable and answers its id; `None` when nothing identifies it.
@@ -120,6 +119,25 @@ impl Draft {
     pub(super) fn finish(self) -> (Bundle, Vec<LeftOut>) {
         (self.bundle.finish(), self.left_out)
     }
+}
+
+/// What every object of a bundle is signed with.
+pub(super) fn provenance(settings: &ConvertSettings) -> Provenance {
+    Provenance { author_id: author(settings).id(), marking_id: marking(settings).id() }
+}
+
+fn author(settings: &ConvertSettings) -> Identity {
+    Identity {
+        name: settings.author.clone(),
+        identity_class: IdentityClass::Organization,
+        description: None,
+        created: Timestamp(SHARED_SINCE),
+        modified: Timestamp(SHARED_SINCE),
+    }
+}
+
+fn marking(settings: &ConvertSettings) -> MarkingDefinition {
+    MarkingDefinition::tlp(marking_name(settings.marking))
 }
 
 fn marking_name(marking: Marking) -> &'static str {

@@ -161,6 +161,7 @@ pub(super) fn directory_path(path: &str) -> String {
     }
 }
 
+/// Linux and macOS paths begin with `/` and may hold a backslash in a name.
 fn separator(path: &str) -> char {
-    if path.contains('\\') { '\\' } else { '/' }
+    if path.contains('\\') && !path.starts_with('/') { '\\' } else { '/' }
 }

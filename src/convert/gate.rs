@@ -46,6 +46,7 @@ pub fn violations(bundle: &Bundle) -> Vec<String> {
         match text(object, "type") {
             "relationship" => relationship(object, &mut complaints),
             "sighting" => sighting(object, &mut complaints),
+            "attack-pattern" => technique(object, &mut complaints),
             kind if OBSERVABLES.contains(&kind) => observable(kind, object, &mut complaints),
             _ => named(object, &mut complaints),
         }
@@ -54,6 +55,7 @@ pub fn violations(bundle: &Bundle) -> Vec<String> {
         let id = text(object, "id");
         found.extend(complaints.into_iter().map(|complaint| format!("{id}: {complaint}")));
     }
+    unreferenced(bundle, &mut found);
     found
 }
 
@@ -73,6 +75,30 @@ fn empty_values(path: &str, value: &Value, complaints: &mut Vec<String>) {
         }
         _ => {}
     }
+}
+
+/// What nothing refers to cannot be found from the incident or case. Those stand for themselves, and
+/// so does what refers to others.
+fn unreferenced(bundle: &Bundle, found: &mut Vec<String>) {
+    let referenced: HashSet<&str> = bundle.objects.iter().flat_map(references).collect();
+    for object in &bundle.objects {
+        let stands_alone = matches!(
+            text(object, "type"),
+            "incident" | "case-incident" | "note" | "relationship" | "sighting"
+        );
+        if !stands_alone && !referenced.contains(text(object, "id")) {
+            found.push(format!("{}: nothing refers to it", text(object, "id")));
+        }
+    }
+}
+
+fn references(object: &Json) -> impl Iterator<Item = &str> {
+    object.iter().filter(|(key, _)| key.ends_with("_ref") || key.ends_with("_refs")).flat_map(
+        |(_, value)| {
+            let many = value.as_array().into_iter().flatten();
+            many.chain([value]).filter_map(Value::as_str)
+        },
+    )
 }
 
 /// A case may refer to incidents that were delivered before; anything else must be in the bundle.
@@ -189,6 +215,20 @@ fn named(object: &Json, complaints: &mut Vec<String>) {
     for key in required {
         if text(object, key).trim().chars().count() < 2 {
             complaints.push(format!("{key} is shorter than two characters"));
+        }
+    }
+}
+
+/// Everyone's: it must not become ours, or lose its name.
+fn technique(object: &Json, complaints: &mut Vec<String>) {
+    named(object, complaints);
+    let number = text(object, "x_mitre_id");
+    if number.is_empty() || number != number.to_uppercase() || number == text(object, "name") {
+        complaints.push("is not a technique by number and name".to_owned());
+    }
+    for key in ["created_by_ref", "object_marking_refs"] {
+        if object.contains_key(key) {
+            complaints.push(format!("{key} would become everyone's"));
         }
     }
 }

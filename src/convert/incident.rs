@@ -1,8 +1,8 @@
 //! One alert becomes one incident, with everything it shows.
 
 use super::{
-    Conversion, ConvertSettings, IncidentIdentity, Known, dates, description, draft::Draft, file,
-    host, indicator, label, naming, network, process, registry, rule,
+    Conversion, ConvertSettings, IncidentIdentity, Known, attack::Named, dates, description,
+    draft::Draft, file, host, indicator, label, naming, network, process, registry, rule,
 };
 use crate::{
     alert::{Alert, intelligence::Intelligence},
@@ -27,12 +27,15 @@ pub fn convert_alert(
     let system_id = host::add_host(alert, &mut draft);
     let files = file::add_files(alert, &mut draft);
     let image = files.iter().find(|file| file.roles.contains(&"image"));
-    process::add_process(alert, image.map(|image| image.id.as_str()), &mut draft);
-    process::add_other_users(alert, &mut draft);
-    network::add_network(alert, &mut draft);
+    process::add_process(alert, image.map(|image| image.id.as_str()), settings, &mut draft);
+    process::add_other_users(alert, settings, &mut draft);
+    network::add_network(alert, settings.network_traffic, &mut draft);
     registry::add_registry(alert, &mut draft);
-    let indicator_id = intelligence.and_then(|rule| {
-        indicator::add_indicator(rule, alert, &files, moments, settings, &mut draft)
+    let rule = intelligence.map(indicator::read);
+    let named = Named::by_alert(alert, rule.as_ref().map_or(&[], |rule| &rule.tags));
+    let technique_ids = named.add_techniques(&mut draft);
+    let indicator_id = rule.and_then(|rule| {
+        indicator::add_indicator(rule, named.phases(), &files, moments, settings, &mut draft)
     });
 
     let links = label::alert_links(alert, &settings.console_url);
@@ -54,12 +57,16 @@ pub fn convert_alert(
     if let Some(system_id) = &system_id {
         draft.relate_since(since, "targets", &root_id, system_id, None);
     }
+    for technique_id in &technique_ids {
+        draft.relate_since(since, "uses", &root_id, technique_id, None);
+    }
     for observable_id in draft.observable_ids() {
         draft.relate_since(since, "related-to", &observable_id, &root_id, None);
     }
     if let Some(indicator_id) = &indicator_id {
         draft.relate_since(since, "indicates", indicator_id, &root_id, None);
-        indicator::add_sighting(indicator_id, system_id.as_deref(), moments, links, &mut draft);
+        let (place, status) = (system_id.as_deref(), alert.status.as_deref());
+        indicator::add_sighting(indicator_id, place, status, moments, links, &mut draft);
     }
 
     let identity = IncidentIdentity { name, created: moments.created.0 };

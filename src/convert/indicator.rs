@@ -2,37 +2,53 @@
 //! and where it was sighted.
 
 use super::{
-    ConvertSettings, dates, dates::Moments, draft::Draft, file::SeenFile, ioc, label,
-    rule::sigma_yaml,
+    ConvertSettings, dates,
+    dates::Moments,
+    draft::Draft,
+    file::SeenFile,
+    ioc, label,
+    rule::{sigma_yaml, texts},
 };
 use crate::{
-    alert::{
-        Alert,
-        intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
-    },
+    alert::intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
     stix::{
         clean,
-        object::{ExternalReference, Indicator, PatternType, Sighting},
+        object::{ExternalReference, Indicator, KillChainPhase, PatternType, Sighting},
         time::Timestamp,
     },
 };
 
-/// Adds the indicator of `rule` and the observables it matched; answers its id, `None` when the
+/// A rule that has been read.
+pub(super) struct ReadRule<'a> {
+    rule: &'a Intelligence,
+    /// Its indicator, not yet dated; else why the platform would refuse it.
+    indicator: Result<Indicator, String>,
+    /// The tags that the console tells and that the rule's own text holds.
+    pub(super) tags: Vec<String>,
+}
+
+/// Reads a rule.
+pub(super) fn read(rule: &Intelligence) -> ReadRule<'_> {
+    let (indicator, tags) = match rule {
+        Intelligence::Ioc(ioc) => (from_ioc(ioc), Vec::new()),
+        Intelligence::Sigma(sigma) => from_sigma(sigma),
+        Intelligence::Yara(yara) => (from_yara(yara), yara.technique_tags.clone()),
+    };
+    ReadRule { rule, indicator, tags }
+}
+
+/// Adds the indicator of a rule and the observables it matched; answers its id, `None` when the
 /// platform would refuse its pattern.
 pub(super) fn add_indicator(
-    rule: &Intelligence,
-    alert: &Alert,
+    read: ReadRule<'_>,
+    phases: Vec<KillChainPhase>,
     files: &[SeenFile],
     moments: Moments,
     settings: &ConvertSettings,
     draft: &mut Draft,
 ) -> Option<String> {
-    let made = match rule {
-        Intelligence::Ioc(ioc) => from_ioc(ioc),
-        Intelligence::Sigma(sigma) => from_sigma(sigma),
-        Intelligence::Yara(yara) => from_yara(yara),
-    };
-    let mut indicator = match made {
+    let rule = read.rule;
+    let mut indicator = match read.indicator {
         Ok(indicator) => indicator,
         Err(why) => {
             draft.leave_out("indicator", why);
@@ -43,7 +59,7 @@ pub(super) fn add_indicator(
     let created = dates::usable(created, draft).map_or(moments.created, Timestamp);
     let modified = dates::usable(modified, draft).map_or(created, Timestamp).max(created);
     (indicator.created, indicator.modified, indicator.valid_from) = (created, modified, created);
-    indicator.kill_chain_phases = label::tactics(alert, rule_tags(rule));
+    indicator.kill_chain_phases = phases;
     indicator.x_opencti_score = settings.score;
     let id = draft.object(&indicator);
     let matched_ids = match rule {
@@ -98,17 +114,22 @@ fn from_ioc(rule: &IocRule) -> Result<Indicator, String> {
     })
 }
 
-fn from_sigma(rule: &SigmaRule) -> Result<Indicator, String> {
+fn from_sigma(rule: &SigmaRule) -> (Result<Indicator, String>, Vec<String>) {
     let content = clean::text(&rule.content);
-    let yaml = sigma_yaml(&content).ok_or_else(|| {
-        format!("the content of {} is no Sigma rule with logsource and detection", rule.name)
-    })?;
+    let mut tags = rule.technique_tags.clone();
+    let Some(yaml) = sigma_yaml(&content) else {
+        let name = &rule.name;
+        let why = format!("the content of {name} is no Sigma rule with logsource and detection");
+        return (Err(why), tags);
+    };
+    tags.extend(texts(&yaml, "tags"));
     let description = yaml.get("description").and_then(|text| text.as_str()).map(clean::text);
-    Ok(Indicator {
+    let indicator = Indicator {
         description: description.filter(|text| !text.is_empty()),
         external_references: label::links(&rule.references),
         ..blank(&rule.name, content, PatternType::Sigma)
-    })
+    };
+    (Ok(indicator), tags)
 }
 
 fn from_yara(file: &YaraFile) -> Result<Indicator, String> {
@@ -133,18 +154,15 @@ fn rule_dates(rule: &Intelligence) -> (RuleDate, RuleDate) {
     }
 }
 
-fn rule_tags(rule: &Intelligence) -> &[String] {
-    match rule {
-        Intelligence::Ioc(_) => &[],
-        Intelligence::Sigma(rule) => &rule.technique_tags,
-        Intelligence::Yara(file) => &file.technique_tags,
-    }
-}
-
 /// Adds the sighting of the indicator on the system, else by the author.
+///
+/// It is negative when this alert is a false positive. The platform merges the sightings of one
+/// indicator on one system within thirty days; whether the other alerts of that merge are false
+/// positives too only the journal can tell, which does not yet.
 pub(super) fn add_sighting(
     indicator_id: &str,
     system_id: Option<&str>,
+    status: Option<&str>,
     moments: Moments,
     external_references: Vec<ExternalReference>,
     draft: &mut Draft,
@@ -158,6 +176,7 @@ pub(super) fn add_sighting(
         last_seen: moments.last_seen.max(moments.sighted),
         created: moments.created,
         modified: moments.modified,
+        x_opencti_negative: status == Some("false_positive"),
         external_references,
     });
 }

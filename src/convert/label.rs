@@ -1,33 +1,11 @@
-//! Labels, links and tactics of an alert.
+//! Labels and links of an alert.
 
 use url::Url;
 
 use crate::{
     alert::Alert,
-    stix::{
-        clean,
-        object::{ExternalReference, KillChainPhase},
-        valid,
-    },
+    stix::{clean, object::ExternalReference, valid},
 };
-
-/// Tactics of MITRE ATT&CK for Enterprise.
-const TACTICS: [&str; 14] = [
-    "reconnaissance",
-    "resource-development",
-    "initial-access",
-    "execution",
-    "persistence",
-    "privilege-escalation",
-    "defense-evasion",
-    "credential-access",
-    "discovery",
-    "lateral-movement",
-    "collection",
-    "command-and-control",
-    "exfiltration",
-    "impact",
-];
 
 /// The alert's type and those rule tags that are not of ATT&CK.
 pub(super) fn labels(alert: &Alert) -> Vec<String> {
@@ -40,20 +18,6 @@ pub(super) fn labels(alert: &Alert) -> Vec<String> {
         }
     }
     labels
-}
-
-/// The tactics that the alert and its rule name, as phases of the indicator's kill chain.
-pub(super) fn tactics(alert: &Alert, rule_tags: &[String]) -> Vec<KillChainPhase> {
-    let tagged = alert.tags.iter().chain(rule_tags).filter_map(|tag| tag.strip_prefix("attack."));
-    let cells = alert.mitre_cells.iter().filter_map(|cell| cell.split("__").next());
-    let mut tactics: Vec<String> = Vec::new();
-    for tactic in tagged.chain(cells) {
-        let tactic = tactic.to_lowercase().replace('_', "-");
-        if TACTICS.contains(&tactic.as_str()) && !tactics.contains(&tactic) {
-            tactics.push(tactic);
-        }
-    }
-    tactics.iter().map(|tactic| KillChainPhase::mitre_attack(tactic)).collect()
 }
 
 /// The console's page of the alert, when its document id is known, and the rule's references.

@@ -7,6 +7,7 @@
 pub mod gate;
 
 mod account;
+mod attack;
 mod dates;
 mod description;
 mod draft;
@@ -21,6 +22,7 @@ mod message;
 mod naming;
 mod network;
 mod process;
+mod raw;
 mod registry;
 mod rule;
 mod threat;
@@ -30,12 +32,13 @@ use url::Url;
 
 pub use self::{
     incident::convert_alert,
+    raw::attach_raw,
     rule::{Wanted, carried_intelligence, wanted_intelligence},
     threat::{MOST_CASE_REFERENCES, convert_threat},
 };
 use crate::{
     alert::IncidentIdentity,
-    config::{IncidentNaming, Marking},
+    config::{AccountIdentity, IncidentNaming, Marking, RawAttachment},
     stix::Bundle,
 };
 
@@ -50,8 +53,24 @@ pub struct ConvertSettings {
     pub score: Option<u8>,
     /// How incidents are named.
     pub naming: IncidentNaming,
+    /// What identifies a user account.
+    pub accounts: AccountIdentity,
+    /// Whether the alert's own text goes along.
+    pub raw: RawAttachment,
+    /// Whether connections go out as objects of their own.
+    pub network_traffic: NetworkTraffic,
     /// Base URL of the console, for links.
     pub console_url: Url,
+}
+
+/// Whether connections go out as `network-traffic`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkTraffic {
+    /// As objects with both ends and their ports.
+    Sent,
+    /// Their addresses and domain names alone: OpenCTI before version 7 reports an error for each
+    /// `network-traffic` that has an end.
+    AddressesOnly,
 }
 
 /// What the journal knows of an alert or threat: fixed the first time it was seen.

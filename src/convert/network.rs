@@ -1,22 +1,20 @@
-//! What an alert saw on the network: addresses, domain names, URLs, where a logon came from.
-//!
-//! Does not live here yet: the `network-traffic` object, which OpenCTI 6.x answers with an error
-//! each time; it needs the platform's version among the settings.
+//! What an alert saw on the network: connections, addresses, domain names, URLs, where a logon came
+//! from.
 
-use super::draft::Draft;
+use super::{NetworkTraffic as Setting, draft::Draft};
 use crate::{
     alert::{Alert, Connection, DnsResolution, UrlRequest},
     stix::{
         clean,
-        object::{DomainName, IpAddress, Url},
+        object::{DomainName, IpAddress, NetworkTraffic, Url},
         valid,
     },
 };
 
 /// Adds everything the alert saw on the network.
-pub(super) fn add_network(alert: &Alert, draft: &mut Draft) {
+pub(super) fn add_network(alert: &Alert, traffic: Setting, draft: &mut Draft) {
     for connection in &alert.connections {
-        add_connection(connection, draft);
+        add_connection(connection, traffic, draft);
     }
     for resolution in &alert.dns {
         add_resolution(resolution, draft);
@@ -29,10 +27,43 @@ pub(super) fn add_network(alert: &Alert, draft: &mut Draft) {
     }
 }
 
-fn add_connection(connection: &Connection, draft: &mut Draft) {
-    add_address(connection.source_ip.as_deref(), draft);
+fn add_connection(connection: &Connection, traffic: Setting, draft: &mut Draft) {
+    let source = add_address(connection.source_ip.as_deref(), draft);
     let destination = add_address(connection.destination_ip.as_deref(), draft);
-    add_domain(connection.destination_host.as_deref(), destination.into_iter().collect(), draft);
+    let resolved = destination.iter().cloned().collect();
+    let domain = add_domain(connection.destination_host.as_deref(), resolved, draft);
+    let (src_ref, dst_ref) = (source, destination.or(domain));
+    if traffic == Setting::AddressesOnly || (src_ref.is_none() && dst_ref.is_none()) {
+        return;
+    }
+    let ends = [src_ref.as_deref(), dst_ref.as_deref()];
+    let protocols = protocols(connection.protocol.as_deref(), ends);
+    let src_port = port(connection.source_port, draft);
+    let dst_port = port(connection.destination_port, draft);
+    draft.observable(&NetworkTraffic { src_ref, dst_ref, src_port, dst_port, protocols });
+}
+
+/// The protocol told; else the one that the addresses show, because there must be one.
+fn protocols(told: Option<&str>, ends: [Option<&str>; 2]) -> Vec<String> {
+    let told = told.map(clean::line).unwrap_or_default().to_lowercase();
+    // A protocol is a name; a bare number would be read as one.
+    let is_name = told.starts_with(|first: char| first.is_ascii_alphabetic())
+        && told.chars().all(|character| character.is_ascii_alphanumeric() || character == '-');
+    if is_name {
+        return vec![told];
+    }
+    let is_ipv6 = ends.into_iter().flatten().any(|end| end.starts_with("ipv6-addr--"));
+    vec![if is_ipv6 { "ipv6" } else { "ipv4" }.to_owned()]
+}
+
+/// A port; zero stands for an unknown one.
+fn port(number: Option<i64>, draft: &mut Draft) -> Option<u16> {
+    let number = number.filter(|number| *number != 0)?;
+    let port = valid::port(number);
+    if port.is_none() {
+        draft.leave_out("port", format!("{number} is no port"));
+    }
+    port
 }
 
 fn add_resolution(resolution: &DnsResolution, draft: &mut Draft) {
@@ -71,13 +102,20 @@ fn add_address(text: Option<&str>, draft: &mut Draft) -> Option<String> {
     draft.observable(&IpAddress { value, x_opencti_score: None })
 }
 
-fn add_domain(text: Option<&str>, resolves_to_refs: Vec<String>, draft: &mut Draft) {
+fn add_domain(
+    text: Option<&str>,
+    resolves_to_refs: Vec<String>,
+    draft: &mut Draft,
+) -> Option<String> {
     let text = text.map(clean::line).unwrap_or_default();
     match valid::domain(&text) {
         Some(value) => {
-            draft.observable(&DomainName { value, resolves_to_refs, x_opencti_score: None });
+            draft.observable(&DomainName { value, resolves_to_refs, x_opencti_score: None })
         }
-        None if text.is_empty() || text == "-" => {}
-        None => draft.leave_out("domain", format!("{text} is not written as a domain name")),
+        None if text.is_empty() || text == "-" => None,
+        None => {
+            draft.leave_out("domain", format!("{text} is not written as a domain name"));
+            None
+        }
     }
 }

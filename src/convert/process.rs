@@ -1,7 +1,7 @@
 //! The process of an alert, its ancestors as far as their command lines are known, its user and its
 //! current directory.
 
-use super::{account, dates, draft::Draft, file};
+use super::{ConvertSettings, account, dates, draft::Draft, file};
 use crate::{
     alert::{Alert, User},
     stix::{
@@ -12,7 +12,12 @@ use crate::{
 };
 
 /// Adds the process with what belongs to it. `image_id` is the file it runs.
-pub(super) fn add_process(alert: &Alert, image_id: Option<&str>, draft: &mut Draft) {
+pub(super) fn add_process(
+    alert: &Alert,
+    image_id: Option<&str>,
+    settings: &ConvertSettings,
+    draft: &mut Draft,
+) {
     let Some(process) = &alert.process else {
         return;
     };
@@ -22,7 +27,7 @@ pub(super) fn add_process(alert: &Alert, image_id: Option<&str>, draft: &mut Dra
         draft.observable(&Directory { path, contains_refs: Vec::new() });
     }
     let user = User { name: process.username.clone(), domain: None, sid: process.user_sid.clone() };
-    let account_id = account::add_account(&user, draft);
+    let account_id = account::add_account(&user, settings.accounts, draft);
     let Some(command_line) = command_line(process.command_line.as_deref()) else {
         draft.leave_out("process", "the alert tells no command line, which the platform requires");
         return;
@@ -77,13 +82,13 @@ fn command_line(text: Option<&str>) -> Option<String> {
 
 /// Adds the users that sessions and event logs name; one whose SID or name is that of the process's
 /// user is the same.
-pub(super) fn add_other_users(alert: &Alert, draft: &mut Draft) {
+pub(super) fn add_other_users(alert: &Alert, settings: &ConvertSettings, draft: &mut Draft) {
     let process = alert.process.as_ref();
     let own_sid = process.and_then(|process| process.user_sid.as_deref());
     for user in &alert.users {
         let same = own_sid.is_some_and(|sid| !sid.is_empty() && user.sid.as_deref() == Some(sid));
         if !same {
-            account::add_account(user, draft);
+            account::add_account(user, settings.accounts, draft);
         }
     }
 }

@@ -10,12 +10,13 @@ use crate::{
 };
 
 /// Short and kernel names of hives, and their full names.
-const HIVES: [(&str, &str); 7] = [
+const HIVES: [(&str, &str); 8] = [
     ("HKLM", "HKEY_LOCAL_MACHINE"),
     ("HKU", "HKEY_USERS"),
     ("HKCU", "HKEY_CURRENT_USER"),
     ("HKCR", "HKEY_CLASSES_ROOT"),
     ("HKCC", "HKEY_CURRENT_CONFIG"),
+    ("HKPD", "HKEY_PERFORMANCE_DATA"),
     (r"\REGISTRY\MACHINE", "HKEY_LOCAL_MACHINE"),
     (r"\REGISTRY\USER", "HKEY_USERS"),
 ];

@@ -109,7 +109,8 @@ pub(super) fn sigma_yaml(content: &str) -> Option<Value> {
     (!logsource.is_empty() && detection.contains_key("condition")).then_some(yaml)
 }
 
-fn texts(yaml: &Value, key: &str) -> Vec<String> {
+/// The texts of a list in a rule.
+pub(super) fn texts(yaml: &Value, key: &str) -> Vec<String> {
     let items = yaml.get(key).and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }

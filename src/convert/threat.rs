@@ -1,7 +1,9 @@
 //! One threat becomes one case, with its hosts, its users and the incidents of its alerts.
 
 use super::{
-    Conversion, ConvertSettings, IncidentIdentity, Known, account, dates,
+    Conversion, ConvertSettings, IncidentIdentity, Known, account,
+    attack::Named,
+    dates,
     draft::Draft,
     host,
     incident::{is_ransomware, severity},
@@ -56,8 +58,9 @@ pub fn convert_threat(
     }
     for user in &threat.users {
         let user = User { name: user.name.clone(), domain: None, sid: user.sid.clone() };
-        object_refs.extend(account::add_account(&user, &mut draft));
+        object_refs.extend(account::add_account(&user, settings.accounts, &mut draft));
     }
+    object_refs.extend(Named::by_threat(threat).add_techniques(&mut draft));
     object_refs.extend(incident_ids.iter().cloned());
     let links: Vec<ExternalReference> =
         label::console_page(&settings.console_url, "threat", &clean::line(&threat.id))

@@ -78,7 +78,7 @@ impl OpenCti {
     }
 
     /// Whether the platform has a feature, as far as is known.
-    pub(super) fn has(&self, feature: Feature) -> bool {
+    pub fn has(&self, feature: Feature) -> bool {
         self.with_features(|features| features.has(feature))
     }
 

@@ -68,6 +68,8 @@ pub enum Feature {
     EnrichmentResolution,
     /// A work that stays open until it is closed, however fast its objects are imported.
     MultiPartWork,
+    /// `network-traffic` with its ends; before, each one sent is answered by an error.
+    NetworkTraffic,
 }
 
 impl Feature {
@@ -76,6 +78,7 @@ impl Feature {
         match self {
             Self::EnrichmentResolution => Version::new(6, 8, 9),
             Self::MultiPartWork => Version::new(7, 260_422, 0),
+            Self::NetworkTraffic => Version::new(7, 0, 0),
         }
     }
 }
@@ -139,6 +142,8 @@ mod tests {
         assert!(!on("7.260309.0-lts.2").has(Feature::MultiPartWork));
         assert!(on("7.260422.0").has(Feature::MultiPartWork));
         assert!(on("rolling").has(Feature::MultiPartWork));
+        assert!(!on("6.9.28").has(Feature::NetworkTraffic));
+        assert!(on("7.260224.0").has(Feature::NetworkTraffic));
 
         let mut features = on("7.260817.0");
         features.refuse(Feature::MultiPartWork);

@@ -15,8 +15,8 @@ use crate::{
     clock::Clock,
     config::AlertFilter,
     convert::{
-        Conversion, ConvertSettings, Known, MOST_CASE_REFERENCES, convert_alert, convert_threat,
-        gate,
+        Conversion, ConvertSettings, Known, MOST_CASE_REFERENCES, attach_raw, convert_alert,
+        convert_threat, gate,
     },
     intake::dialect::{self, Dialect},
     journal::{Adoption, AlertName, Claim, Event, Journal, JournalError, Outcome},
@@ -113,7 +113,8 @@ impl Preparer {
             Found::No => None,
         };
         self.convert_as_fixed(event, &key, identity, |known| {
-            convert_alert(&alert, intelligence.as_ref(), known, &self.convert)
+            let conversion = convert_alert(&alert, intelligence.as_ref(), known, &self.convert);
+            attach_raw(conversion, element, &self.convert)
         })
         .await
     }

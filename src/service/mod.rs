@@ -18,7 +18,7 @@ use self::{listeners::Listeners, platform::Platform, schedule::Schedule};
 use crate::{
     clock::Clock,
     config::{IncidentNaming, Settings},
-    convert::ConvertSettings,
+    convert::{ConvertSettings, NetworkTraffic},
     harfanglab::{Console, ConsoleError},
     intake::{Door, verification::UnusableSecret},
     journal::{Journal, JournalError, SqliteJournal, write_what_comes_in},
@@ -238,6 +238,9 @@ impl Service {
                     marking: import.marking,
                     score: import.score,
                     naming,
+                    accounts: import.accounts,
+                    raw: import.raw,
+                    network_traffic: self.network_traffic(),
                     console_url: self.settings.harfanglab.url.clone(),
                 },
                 clock: self.clock.clone(),
@@ -248,6 +251,11 @@ impl Service {
             settings: self.settings.pipeline.clone(),
             connector_name: self.settings.connector.name.clone(),
         }
+    }
+
+    /// As OpenCTI's version allows; without OpenCTI as the newest does.
+    fn network_traffic(&self) -> NetworkTraffic {
+        self.platform.as_ref().map_or(NetworkTraffic::Sent, Platform::network_traffic)
     }
 
     fn schedule(&self) -> Schedule {

@@ -11,9 +11,11 @@ use tracing::{error, info, warn};
 use super::ServiceError;
 use crate::{
     config::{IncidentNaming, OpenCtiSettings, Settings},
+    convert::NetworkTraffic,
     journal::{Journal, JournalError},
     opencti::{
-        Connector, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError, Pulse,
+        Connector, Feature, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError,
+        Pulse,
     },
     ops::{Health, Part},
     sweep,
@@ -90,6 +92,16 @@ impl Platform {
     ) -> Result<(), OpenCtiError> {
         let pulse = with_state(journal, pulse).await;
         Heartbeat::new(self.connector()).beat(&pulse).await.map(|_learnt| ())
+    }
+
+    /// Whether connections go out as objects, by the version that registration found. An upgrade
+    /// of OpenCTI across that line is noticed at the next start.
+    pub(super) fn network_traffic(&self) -> NetworkTraffic {
+        if self.connector.platform().has(Feature::NetworkTraffic) {
+            NetworkTraffic::Sent
+        } else {
+            NetworkTraffic::AddressesOnly
+        }
     }
 
     /// Beats until `stop`, and carries the cursors along.

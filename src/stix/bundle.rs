@@ -17,6 +17,16 @@ pub struct Bundle {
     pub objects: Vec<Map<String, Value>>,
 }
 
+impl Bundle {
+    /// This bundle with one more object; its id follows.
+    #[must_use]
+    pub fn with(self, object: Map<String, Value>) -> Self {
+        let mut builder = BundleBuilder::default();
+        self.objects.into_iter().chain([object]).for_each(|object| builder.add(object));
+        builder.finish()
+    }
+}
+
 /// Collects the objects of a bundle.
 #[derive(Debug, Clone, Default)]
 pub struct BundleBuilder {

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use url::Url;
+use url::{Host, Url};
 
 /// A hash algorithm that the platform stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +84,12 @@ pub fn hostname(text: &str) -> Option<String> {
 }
 
 /// A domain name in lower case: at least two labels, the last one of two characters or more and
-/// not a number (that would be an address). A trailing dot is cut off.
+/// not a number (that would be an address). A trailing dot is cut off. An internationalised name is
+/// written as it goes over the wire (`xn--…`), as URLs and name servers spell it, so that it is one
+/// name however an alert spells it.
 pub fn domain(text: &str) -> Option<String> {
     let name = without_trailing_dot(text)?;
+    let name = if name.is_ascii() { name.to_owned() } else { over_the_wire(name)? };
     let label = |label: &str| {
         (1..=63).contains(&label.chars().count())
             && !label.starts_with('-')
@@ -98,6 +101,13 @@ pub fn domain(text: &str) -> Option<String> {
     let (_, last) = name.rsplit_once('.')?;
     let top_level = last.chars().count() >= 2 && !last.bytes().all(|byte| byte.is_ascii_digit());
     (top_level && name.split('.').all(label)).then(|| name.to_lowercase())
+}
+
+fn over_the_wire(name: &str) -> Option<String> {
+    match Host::parse(name).ok()? {
+        Host::Domain(name) => Some(name),
+        Host::Ipv4(_) | Host::Ipv6(_) => None,
+    }
 }
 
 fn without_trailing_dot(text: &str) -> Option<&str> {

@@ -2,9 +2,12 @@
 //! wrong.
 
 mod arbitrary;
+mod details;
+mod fixtures;
 mod gate;
 mod made;
 mod mapping;
+mod page;
 mod peer;
 mod rules;
 mod threat;

@@ -8,9 +8,10 @@ use secrecy::SecretString;
 use super::certificates;
 use crate::config::{
     options::{
-        HARFANGLAB_INCIDENTS_ALERT_MATURITIES, HARFANGLAB_INCIDENTS_ALERT_STATUSES,
-        HARFANGLAB_INCIDENTS_ALERT_TYPES, HARFANGLAB_INCIDENTS_API_CONCURRENCY,
-        HARFANGLAB_INCIDENTS_API_RATE, HARFANGLAB_INCIDENTS_API_TIMEOUT,
+        HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY, HARFANGLAB_INCIDENTS_ALERT_MATURITIES,
+        HARFANGLAB_INCIDENTS_ALERT_STATUSES, HARFANGLAB_INCIDENTS_ALERT_TYPES,
+        HARFANGLAB_INCIDENTS_API_CONCURRENCY, HARFANGLAB_INCIDENTS_API_RATE,
+        HARFANGLAB_INCIDENTS_API_TIMEOUT, HARFANGLAB_INCIDENTS_ATTACH_RAW,
         HARFANGLAB_INCIDENTS_BATCH, HARFANGLAB_INCIDENTS_CONCURRENCY,
         HARFANGLAB_INCIDENTS_DEFAULT_MARKING, HARFANGLAB_INCIDENTS_DEFAULT_SCORE,
         HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_IMPORT_THREATS,
@@ -27,8 +28,9 @@ use crate::config::{
     parse::{self, Refusal},
     reader::{Read, Reader},
     settings::{
-        AlertFilter, HarfangLabSettings, HmacEncoding, ImportSettings, IncidentNaming,
-        JournalSettings, Marking, PipelineSettings, WebhookScheme, WebhookSettings,
+        AccountIdentity, AlertFilter, HarfangLabSettings, HmacEncoding, ImportSettings,
+        IncidentNaming, JournalSettings, Marking, PipelineSettings, RawAttachment, WebhookScheme,
+        WebhookSettings,
     },
 };
 
@@ -70,6 +72,8 @@ pub(in crate::config) fn import(
     let start = reader
         .required(&HARFANGLAB_INCIDENTS_IMPORT_START_DATE, |text| parse::start_date(text, now));
     let naming = reader.optional(&HARFANGLAB_INCIDENTS_INCIDENT_NAME, naming);
+    let accounts = reader.required(&HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY, account_identity);
+    let raw = reader.required(&HARFANGLAB_INCIDENTS_ATTACH_RAW, raw_attachment);
     let overlap = length(reader, &HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, Duration::ZERO, MONTH);
     Ok(ImportSettings {
         threats: threats?,
@@ -78,6 +82,8 @@ pub(in crate::config) fn import(
         score: score?,
         start: start?,
         naming: naming?,
+        accounts: accounts?,
+        raw: raw?,
         overlap: overlap?,
     })
 }
@@ -180,6 +186,16 @@ fn marking(text: &str) -> Result<Marking, Refusal> {
 fn naming(text: &str) -> Result<IncidentNaming, Refusal> {
     let namings = [IncidentNaming::Title, IncidentNaming::Message];
     parse::choice(text, &["title", "message"]).map(|position| namings[position])
+}
+
+fn account_identity(text: &str) -> Result<AccountIdentity, Refusal> {
+    let identities = [AccountIdentity::Login, AccountIdentity::Sid];
+    parse::choice(text, &["login", "sid"]).map(|position| identities[position])
+}
+
+fn raw_attachment(text: &str) -> Result<RawAttachment, Refusal> {
+    let attachments = [RawAttachment::None, RawAttachment::Note];
+    parse::choice(text, &["none", "note"]).map(|position| attachments[position])
 }
 
 fn scheme(item: &str) -> Result<WebhookScheme, Refusal> {

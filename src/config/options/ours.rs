@@ -71,6 +71,12 @@ options! { OURS:
 
     HARFANGLAB_INCIDENTS_INCIDENT_NAME => plain(OUR_SECTION, "incident_name",
         "title or message");
+    HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY => plain(OUR_SECTION, "account_identity",
+        "login or sid")
+        .default("login");
+    HARFANGLAB_INCIDENTS_ATTACH_RAW => plain(OUR_SECTION, "attach_raw",
+        "none or note")
+        .default("none");
     HARFANGLAB_INCIDENTS_ALERT_MATURITIES => list(OUR_SECTION, "alert_maturities",
         "some of stable, testing, experimental")
         .default("stable");

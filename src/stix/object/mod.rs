@@ -3,6 +3,7 @@
 //!
 //! Properties without a value are left out: the platform takes null for a wish to clear.
 
+mod attack_pattern;
 mod case;
 mod identity;
 mod incident;
@@ -16,14 +17,15 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 pub use self::{
+    attack_pattern::AttackPattern,
     case::{CaseIncident, Note},
     identity::{Identity, IdentityClass},
     incident::Incident,
     indicator::{Indicator, PatternType},
     marking::MarkingDefinition,
     observable::{
-        Directory, DomainName, File, FileHashes, Hostname, IpAddress, Observable, Process,
-        RegistryValue, Url, UserAccount, WindowsRegistryKey,
+        Directory, DomainName, File, FileHashes, Hostname, IpAddress, NetworkTraffic, Observable,
+        Process, RegistryValue, Url, UserAccount, WindowsRegistryKey,
     },
     reference::{ExternalReference, KillChainPhase},
     relationship::{Relationship, Sighting},
@@ -88,7 +90,7 @@ impl Provenance {
     }
 }
 
-/// A marking definition as JSON: it has neither author nor marking.
+/// A marking definition or shared public knowledge as JSON, with neither author nor marking.
 pub fn unsigned<T: Object>(object: &T) -> Map<String, Value> {
     let mut json = head(T::TYPE, &object.id());
     json.extend(properties(object));

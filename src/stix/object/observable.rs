@@ -1,6 +1,7 @@
 //! Observables. References that can hold one value only (`parent_directory_ref`, `image_ref`,
 //! `creator_user_ref`, `parent_ref`) do not exist here: the platform takes them once and reports an
-//! error each time they come again. Lists and relationships say the same.
+//! error each time they come again. Lists and relationships say the same. The ends of
+//! `network-traffic` are the exception: they are part of its identity.
 
 use serde::Serialize;
 
@@ -26,6 +27,7 @@ observable!(Directory, "directory");
 observable!(DomainName, "domain-name");
 observable!(File, "file");
 observable!(Hostname, "hostname");
+observable!(NetworkTraffic, "network-traffic");
 observable!(Process, "process");
 observable!(Url, "url");
 observable!(UserAccount, "user-account");
@@ -136,6 +138,25 @@ impl Observable for IpAddress {
     }
 }
 
+/// `network-traffic`: OpenCTI takes it without error from version 7 on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NetworkTraffic {
+    /// Id of the address it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_ref: Option<String>,
+    /// Id of the address or domain name it went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dst_ref: Option<String>,
+    /// Port it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_port: Option<u16>,
+    /// Port it went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dst_port: Option<u16>,
+    /// Protocols in lower case, the outermost first; never empty.
+    pub protocols: Vec<String>,
+}
+
 /// `process`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Process {
@@ -165,12 +186,18 @@ pub struct Url {
     pub x_opencti_score: Option<u8>,
 }
 
-/// `user-account`, identified by its login alone: with a SID or a type the platform would keep a
-/// second account beside the one other connectors send.
+/// `user-account`. By its login alone it is the account that other connectors send; with a SID and
+/// a type the platform keeps a second one beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UserAccount {
     /// Login as given, for example `CORP\bob`.
     pub account_login: String,
+    /// SID or uid, when it is part of the account's identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// `windows-local`, `windows-domain` or `unix`, with the SID only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_type: Option<&'static str>,
     /// Name without domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,

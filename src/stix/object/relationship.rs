@@ -12,7 +12,7 @@ use crate::stix::{
 /// alert's relationships have no end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Relationship {
-    /// `targets`, `indicates`, `based-on`, `related-to` or `resolves-to`.
+    /// `targets`, `uses`, `indicates`, `based-on`, `related-to` or `resolves-to`.
     pub relationship_type: &'static str,
     /// Id of the source.
     pub source_ref: String,
@@ -53,6 +53,9 @@ pub struct Sighting {
     pub created: Timestamp,
     /// Date of the last change.
     pub modified: Timestamp,
+    /// Whether what was seen turned out to be harmless. Always sent: OpenCTI 7 takes a missing one
+    /// for false when it merges sightings, and 6.x never changes it by bundle.
+    pub x_opencti_negative: bool,
     /// Links.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external_references: Vec<ExternalReference>,

@@ -29,12 +29,17 @@ fn the_gate_sees_every_fault_it_knows() {
         ("relationship", "start_time", json!("2026-01-01T00:00:00.000Z"), "is never sent"),
         ("sighting", "where_sighted_refs", json!([]), "exactly one identity"),
         ("process", "image_ref", json!(identity), "only once in a lifetime"),
+        ("attack-pattern", "x_mitre_id", json!("t1005"), "by number and name"),
+        ("attack-pattern", "created_by_ref", json!(identity), "would become everyone's"),
         ("file", "hashes", json!({ "SHA-256": "N/A" }), "is malformed"),
     ];
     for (kind, key, value, complaint) in faults {
         let found = broken(kind, key, value);
         assert!(found.iter().any(|found| found.contains(complaint)), "{kind}.{key}: {found:?}");
     }
+    let mut lonely = converted(&made::ioc_alert(), None).bundle;
+    lonely.objects.retain(|object| object["relationship_type"] != "uses");
+    assert!(violations(&lonely)[0].contains("nothing refers to it"));
     let mut twice = converted(&made::ioc_alert(), None).bundle;
     twice.objects.push(twice.objects[0].clone());
     assert!(violations(&twice)[0].contains("is there twice"));
@@ -78,6 +83,7 @@ fn platform_type(kind: &str) -> &str {
         "identity" => "System",
         "incident" => "Incident",
         "indicator" => "Indicator",
+        "attack-pattern" => "Attack-Pattern",
         "hostname" => "Hostname",
         "ipv4-addr" => "IPv4-Addr",
         "ipv6-addr" => "IPv6-Addr",

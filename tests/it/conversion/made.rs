@@ -7,8 +7,8 @@ use harfanglab_incidents::{
         ParentProcess, Process, RegistryChange, RemoteLogon, UrlRequest, User,
         intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
     },
-    config::{IncidentNaming, Marking},
-    convert::{ConvertSettings, Known},
+    config::{AccountIdentity, IncidentNaming, Marking, RawAttachment},
+    convert::{ConvertSettings, Known, NetworkTraffic},
 };
 
 pub(crate) const MD5: &str = "0c1d2e3f405162738495a6b7c8d9eafb";
@@ -41,6 +41,9 @@ pub(crate) fn settings() -> ConvertSettings {
         marking: Marking::Green,
         score: Some(70),
         naming: IncidentNaming::Title,
+        accounts: AccountIdentity::Login,
+        raw: RawAttachment::None,
+        network_traffic: NetworkTraffic::Sent,
         console_url: "https://console.example:8443/".parse().unwrap(),
     }
 }
@@ -124,6 +127,7 @@ pub(crate) fn process() -> Process {
 /// An alert about an IOC in a written file.
 pub(crate) fn ioc_alert() -> Alert {
     Alert {
+        tags: vec!["attack.t1005".to_owned()],
         rule_name: text("IOC file check"),
         message: Some(format!("File was found malicious by an IOC: {SHA256}")),
         ioc_matches: vec![IocMatch {

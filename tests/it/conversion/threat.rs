@@ -12,7 +12,7 @@ use super::{
     none, objects, one,
 };
 
-fn threat() -> Threat {
+pub(super) fn threat() -> Threat {
     Threat {
         id: "8123".to_owned(),
         slug: text("brave-otter-17"),

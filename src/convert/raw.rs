@@ -1,0 +1,49 @@
+//! The alert's own text as a note on its incident, for those who ask for it.
+
+use serde_json::Value;
+
+use super::{Conversion, ConvertSettings, draft};
+use crate::{
+    config::RawAttachment,
+    stix::{clean, object::Note, time::Timestamp},
+};
+
+/// The most of an alert's text that goes along, in bytes.
+const LONGEST_RAW_BYTES: usize = 64 << 10;
+
+/// Adds `raw`, the text that was converted, if the settings say so. Each version of an alert has
+/// its own text, and so its own note.
+#[must_use]
+pub fn attach_raw(conversion: Conversion, raw: &Value, settings: &ConvertSettings) -> Conversion {
+    match settings.raw {
+        RawAttachment::None => conversion,
+        RawAttachment::Note => with_note(conversion, raw, settings),
+    }
+}
+
+fn with_note(conversion: Conversion, raw: &Value, settings: &ConvertSettings) -> Conversion {
+    let created = Timestamp(conversion.identity.created);
+    let note = Note {
+        title: format!("Alert as HarfangLab sent it: {}", conversion.identity.name),
+        content: content(&format!("{raw:#}")),
+        created,
+        modified: created,
+        object_refs: vec![conversion.root_id.clone()],
+        external_references: Vec::new(),
+    };
+    let object = draft::provenance(settings).sign(&note);
+    Conversion { bundle: conversion.bundle.with(object), ..conversion }
+}
+
+/// The text in a fence that nothing in it can close.
+fn content(text: &str) -> String {
+    let text = clean::text(text);
+    let kept = &text[..text.floor_char_boundary(LONGEST_RAW_BYTES)];
+    let longest_fence = kept.split(|character| character != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(3.max(longest_fence + 1));
+    let cut = match text.len() - kept.len() {
+        0 => String::new(),
+        left_out => format!("\n\nCut off here: {left_out} more bytes."),
+    };
+    format!("{fence}json\n{kept}\n{fence}{cut}")
+}

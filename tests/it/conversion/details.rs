@@ -1,0 +1,207 @@
+//! Techniques, accounts, paths, names and connections, as the mapping promises them.
+
+use harfanglab_incidents::{
+    alert::{Alert, DnsResolution, RegistryChange, UrlRequest, User},
+    config::{AccountIdentity, RawAttachment},
+    convert::{
+        Conversion, ConvertSettings, NetworkTraffic, attach_raw, convert_alert, gate::violations,
+    },
+    stix::id,
+};
+use serde_json::{Value, json};
+
+use super::{converted, ends, id as id_of, left_out, made, made::text, none, objects, one};
+
+fn converted_with(alert: &Alert, settings: &ConvertSettings) -> Conversion {
+    let conversion = convert_alert(alert, None, &made::never_seen(), settings);
+    assert_eq!(violations(&conversion.bundle), Vec::<String>::new());
+    conversion
+}
+
+fn values(conversion: &Conversion, kind: &str, key: &str) -> Vec<Value> {
+    objects(conversion, kind).map(|object| object[key].clone()).collect()
+}
+
+#[test]
+fn a_technique_goes_out_under_the_name_and_tactics_of_mitre() {
+    let conversion = converted(&made::sigma_alert(), None);
+    let technique = one(&conversion, "attack-pattern");
+    assert_eq!(technique["name"], "Credentials from Web Browsers");
+    assert_eq!(technique["x_mitre_id"], "T1555.003");
+    let phase = json!({ "kill_chain_name": "mitre-attack", "phase_name": "credential-access" });
+    assert_eq!(technique["kill_chain_phases"], json!([phase]));
+    assert_eq!(id_of(technique), id::technique("attack-pattern", "", Some("t1555.003")));
+    assert_eq!(ends(&conversion, "uses"), [(conversion.root_id.as_str(), id_of(technique))]);
+}
+
+#[test]
+fn techniques_come_from_cells_tags_rule_tags_and_the_text_of_the_rule() {
+    let alert = Alert {
+        mitre_cells: vec!["persistence__t1547.001".to_owned()],
+        tags: vec!["attack.t1086".to_owned(), "attack.t9999".to_owned()],
+        ..made::sigma_alert()
+    };
+    let conversion = converted(&alert, None);
+    let techniques = values(&conversion, "attack-pattern", "x_mitre_id");
+    assert_eq!(techniques, ["T1547.001", "T1059.001", "T1555.003"], "T1086 is T1059.001 now");
+    assert_eq!(left_out(&conversion), ["attack-pattern"]);
+    let phases = one(&conversion, "indicator")["kill_chain_phases"].as_array().unwrap();
+    let phases: Vec<_> = phases.iter().map(|phase| &phase["phase_name"]).collect();
+    assert_eq!(phases, ["persistence", "credential-access"], "as named, with a technique or not");
+}
+
+#[test]
+fn a_sighting_is_negative_when_its_alert_is_a_false_positive() {
+    for (status, negative) in
+        [("new", false), ("probable_false_positive", false), ("false_positive", true)]
+    {
+        let alert = Alert { status: text(status), ..made::sigma_alert() };
+        let conversion = converted(&alert, None);
+        assert_eq!(one(&conversion, "sighting")["x_opencti_negative"], json!(negative), "{status}");
+    }
+}
+
+#[test]
+fn a_connection_is_an_object_on_platforms_that_take_it_and_its_addresses_on_the_others() {
+    let conversion = converted(&made::network_alert(), None);
+    let traffic = one(&conversion, "network-traffic");
+    assert_eq!((&traffic["src_port"], &traffic["dst_port"]), (&json!(51_000), &json!(443)));
+    assert_eq!(traffic["protocols"], json!(["tcp"]));
+    for key in ["src_ref", "dst_ref"] {
+        assert!(traffic[key].as_str().unwrap().starts_with("ipv4-addr--"), "{key}");
+    }
+    let older = NetworkTraffic::AddressesOnly;
+    let settings = ConvertSettings { network_traffic: older, ..made::settings() };
+    let older = converted_with(&made::network_alert(), &settings);
+    assert!(none(&older, "network-traffic"));
+    assert_eq!(values(&older, "ipv4-addr", "value"), values(&conversion, "ipv4-addr", "value"));
+
+    let mut odd = made::network_alert();
+    (odd.connections[0].source_port, odd.connections[0].destination_port) = (Some(0), Some(70_000));
+    odd.connections[0].protocol = text("6");
+    let conversion = converted(&odd, None);
+    let traffic = one(&conversion, "network-traffic");
+    assert!(!traffic.contains_key("src_port") && !traffic.contains_key("dst_port"));
+    assert_eq!(traffic["protocols"], json!(["ipv4"]));
+    assert!(left_out(&conversion).contains(&"port"));
+}
+
+#[test]
+fn an_account_is_its_login_unless_its_sid_is_asked_for() {
+    let alert = Alert {
+        users: vec![
+            User { name: text("Système"), domain: text("AUTORITE NT"), sid: text("S-1-5-18") },
+            User { name: text("Administrator"), domain: None, sid: text("S-1-5-21-1-2-3-500") },
+            User { name: text("www"), domain: None, sid: text("33") },
+            User { name: text("user1"), domain: None, sid: text("user1") },
+        ],
+        ..made::alert("sigma")
+    };
+    let conversion = converted(&alert, None);
+    let told = values(&conversion, "user-account", "x_opencti_description");
+    let kinds: Vec<_> =
+        told.iter().map(|it| it.as_str().unwrap().rsplit("Kind: ").next()).collect();
+    assert_eq!(
+        kinds,
+        [
+            Some("Local System, the operating system itself"),
+            Some("Windows account, built-in Administrator"),
+            Some("Unix account"),
+            Some("SID: user1"),
+        ]
+    );
+    assert!(objects(&conversion, "user-account").all(|account| !account.contains_key("user_id")));
+
+    let settings = ConvertSettings { accounts: AccountIdentity::Sid, ..made::settings() };
+    let conversion = converted_with(&alert, &settings);
+    let identity = |account: &super::Object| {
+        (account.get("user_id").cloned(), account.get("account_type").cloned())
+    };
+    let identities: Vec<_> = objects(&conversion, "user-account").map(identity).collect();
+    let sid = |sid: &str, kind: &str| (Some(json!(sid)), Some(json!(kind)));
+    assert_eq!(
+        identities,
+        [
+            sid("S-1-5-18", "windows-local"),
+            sid("S-1-5-21-1-2-3-500", "windows-local"),
+            sid("33", "unix"),
+            (None, None),
+        ]
+    );
+}
+
+#[test]
+fn paths_of_every_system_are_split_where_that_system_splits_them() {
+    let paths = [
+        (r"C:\Program Files\a b.exe", r"C:\Program Files", "a b.exe"),
+        (r"C:\a.exe", r"C:\", "a.exe"),
+        (r"\\server\share\a.exe", r"\\server\share", "a.exe"),
+        (r"\Device\HarddiskVolume3\a.exe", r"\Device\HarddiskVolume3", "a.exe"),
+        ("C:/Tools/a.exe", "C:/Tools", "a.exe"),
+        ("/usr/bin/env", "/usr/bin", "env"),
+        ("/init", "/", "init"),
+        (r"/tmp/a\b c", "/tmp", r"a\b c"),
+        ("/Applications/App.app/Contents/MacOS/App", "/Applications/App.app/Contents/MacOS", "App"),
+    ];
+    for (path, folder, name) in paths {
+        let alert = Alert { detection_path: text(path), ..made::alert("ioc") };
+        let conversion = converted(&alert, None);
+        assert_eq!(one(&conversion, "directory")["path"], json!(folder), "{path}");
+        assert_eq!(one(&conversion, "file")["name"], json!(name), "{path}");
+    }
+}
+
+#[test]
+fn registry_keys_begin_with_the_full_name_of_their_hive() {
+    let keys = [
+        (r"HKLM\SOFTWARE\x", r"HKEY_LOCAL_MACHINE\SOFTWARE\x"),
+        (r"hkcu\x", r"HKEY_CURRENT_USER\x"),
+        (r"\REGISTRY\MACHINE\x", r"HKEY_LOCAL_MACHINE\x"),
+        (r"\Registry\User\S-1-5-18\x", r"HKEY_USERS\S-1-5-18\x"),
+        (r"HKEY_USERS\.DEFAULT\x", r"HKEY_USERS\.DEFAULT\x"),
+        ("HKU", "HKEY_USERS"),
+        (r"HKLMX\x", r"HKLMX\x"),
+    ];
+    for (written, full) in keys {
+        let change = RegistryChange { target_object: text(written), ..RegistryChange::default() };
+        let alert = Alert { registry: vec![change], ..made::alert("sigma") };
+        assert_eq!(one(&converted(&alert, None), "windows-registry-key")["key"], json!(full));
+    }
+}
+
+#[test]
+fn an_internationalised_domain_is_one_name_however_it_is_spelt() {
+    let alert = Alert {
+        urls: vec![UrlRequest { url: text("https://Bücher.example/"), ..UrlRequest::default() }],
+        dns: ["BÜCHER.example.", "xn--bcher-kva.example"]
+            .map(|name| DnsResolution { requested_name: text(name), ..DnsResolution::default() })
+            .to_vec(),
+        ..made::alert("sigma")
+    };
+    assert_eq!(one(&converted(&alert, None), "domain-name")["value"], "xn--bcher-kva.example");
+}
+
+#[test]
+fn a_url_with_quotes_keeps_them_and_its_pattern_escapes_them() {
+    let url = r#"https://x.example/it's?q="a\b""#;
+    let conversion = converted(&made::alert("ioc"), Some(&made::ioc("url", url)));
+    assert_eq!(one(&conversion, "url")["value"], json!(url));
+    let pattern = r#"[url:value = 'https://x.example/it\'s?q="a\\b"']"#;
+    assert_eq!(one(&conversion, "indicator")["pattern"], json!(pattern));
+}
+
+#[test]
+fn the_alert_itself_goes_along_as_a_note_only_when_asked_for() {
+    let alert = made::alert("sigma");
+    let raw = json!({ "msg": "```", "padding": "é".repeat(100_000) });
+    let plain = converted_with(&alert, &made::settings());
+    assert_eq!(attach_raw(plain.clone(), &raw, &made::settings()), plain);
+    let settings = ConvertSettings { raw: RawAttachment::Note, ..made::settings() };
+    let conversion = attach_raw(plain.clone(), &raw, &settings);
+    assert_eq!(violations(&conversion.bundle), Vec::<String>::new());
+    let note = one(&conversion, "note");
+    assert_eq!(note["object_refs"], json!([conversion.root_id]));
+    let content = note["content"].as_str().unwrap();
+    assert!(content.len() < 66_000 && content.ends_with("more bytes."), "{}", content.len());
+    assert!(content.starts_with("````json\n{"), "nothing in it closes the fence");
+}
