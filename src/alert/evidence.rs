@@ -1,5 +1,7 @@
 //! What an alert shows beside its process: files, users, network, registry, rule matches.
 
+use super::Binary;
+
 /// File hashes as given, not yet checked for length or alphabet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hashes {
@@ -35,6 +37,8 @@ pub struct FileEvidence {
     pub hashes: Hashes,
     /// Size in bytes.
     pub size_bytes: Option<u64>,
+    /// Signature and version resource.
+    pub binary: Binary,
 }
 
 /// `driverload`.
@@ -48,6 +52,10 @@ pub struct Driver {
     pub hashes: Hashes,
     /// `size` in bytes.
     pub size_bytes: Option<u64>,
+    /// Signature and version resource.
+    pub binary: Binary,
+    /// `ioc_uuid`: id of the IOC that names the driver (agents 2.x).
+    pub ioc_id: Option<String>,
 }
 
 /// `details_registry`.
@@ -76,6 +84,17 @@ pub struct Connection {
     pub destination_host: Option<String>,
     /// `tcp`, `udp`, … in lower case.
     pub protocol: Option<String>,
+    /// Who opened it.
+    pub direction: Option<Direction>,
+}
+
+/// Who opened a network connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The other side.
+    Inbound,
+    /// This host.
+    Outbound,
 }
 
 /// `details_dns_resolution`.

@@ -99,6 +99,15 @@ pub fn unsigned_at(value: &Value, path: &str) -> Option<u64> {
     text_at(value, path)?.trim().parse().ok()
 }
 
+/// A truth at `path`, from a boolean or from how it is written as a text or number.
+pub fn truth_at(value: &Value, path: &str) -> Option<bool> {
+    match word_at(value, path)?.as_str() {
+        "true" | "yes" | "1" => Some(true),
+        "false" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 /// What a date field holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DateField {
@@ -194,6 +203,19 @@ mod tests {
         assert_eq!(unsigned_at(&value, "unsigned"), Some(18_446_735_308_637_077_504));
         assert_eq!(integer_at(&value, "negative"), Some(-1));
         assert_eq!(unsigned_at(&value, "negative"), None);
+    }
+
+    #[test]
+    fn a_truth_is_read_from_booleans_words_and_numbers() {
+        let value = json!({"yes": [true, "True", " yes ", 1], "no": [false, "FALSE", "no", 0],
+            "neither": [2, "maybe", "", null, {}, []]});
+        let read = |list: &str| {
+            let items = value[list].as_array().unwrap().iter();
+            items.map(|item| truth_at(&json!({"it": item}), "it")).collect::<Vec<_>>()
+        };
+        assert_eq!(read("yes"), [Some(true); 4]);
+        assert_eq!(read("no"), [Some(false); 4]);
+        assert_eq!(read("neither"), [None; 6]);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub mod intelligence;
 pub mod lenient;
 
 mod agent;
+mod binary;
+mod context;
 mod evidence;
 mod identity;
 mod process;
@@ -22,8 +24,13 @@ use chrono::{DateTime, Utc};
 
 pub use self::{
     agent::{Agent, Group},
+    binary::Binary,
+    context::{
+        AntivirusDetection, CorrelatedEvent, Correlation, EventLog, EventLogUser, FirewallFilter,
+        StatusChange,
+    },
     evidence::{
-        Connection, DnsResolution, Driver, FileEvidence, Hashes, IocMatch, MatchedRule,
+        Connection, Direction, DnsResolution, Driver, FileEvidence, Hashes, IocMatch, MatchedRule,
         RegistryChange, RemoteLogon, UrlRequest, User,
     },
     identity::IncidentIdentity,
@@ -113,6 +120,20 @@ pub struct Alert {
     pub quarantine: Option<i64>,
     /// `threat_values[]`.
     pub threat_values: Vec<String>,
+    /// `tenant` of the console, for ECS `organization.id`.
+    pub tenant: Option<String>,
+    /// `details_powershell.PowershellCommand`: the text of the script that ran.
+    pub powershell_command: Option<String>,
+    /// The entry of the event log that the rule matched.
+    pub event_log: Option<EventLog>,
+    /// What a correlation rule put together.
+    pub correlation: Option<Correlation>,
+    /// The firewall filter that would have cut the agent off.
+    pub firewall_filter: Option<FirewallFilter>,
+    /// What the agent's antivirus calls its find.
+    pub antivirus: Option<AntivirusDetection>,
+    /// `status_history[]`, in the order in which the console gives it.
+    pub status_history: Vec<StatusChange>,
     /// Dates that were present but could not be read, as `field: text`.
     pub unreadable_dates: Vec<String>,
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Hashes;
+use super::{Binary, Hashes};
 
 /// The process an alert is about.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Process {
     pub hashes: Hashes,
     /// `size` of the image in bytes.
     pub size_bytes: Option<u64>,
+    /// Signature and version resource of the image.
+    pub binary: Binary,
     /// `username` as given (`DOMAIN\user`).
     pub username: Option<String>,
     /// `usersid`.
@@ -35,6 +37,8 @@ pub struct Process {
     pub parent: Option<ParentProcess>,
     /// The grandparent process, when anything of it is known.
     pub grandparent: Option<ParentProcess>,
+    /// `ancestors`: image paths as the agent lists them, the parent first.
+    pub ancestors: Vec<String>,
 }
 
 /// What is known of a parent or grandparent process.
@@ -46,4 +50,8 @@ pub struct ParentProcess {
     pub image_path: Option<String>,
     /// `parent_commandline` / `grandparent_commandline`.
     pub command_line: Option<String>,
+    /// `parent_integrity_level` / `grandparent_integrity_level` (`Low`, `Medium`, `High`, …).
+    pub integrity_level: Option<String>,
+    /// `parent_unique_id` / `grandparent_unique_id`.
+    pub unique_id: Option<String>,
 }

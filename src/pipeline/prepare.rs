@@ -64,7 +64,8 @@ impl Preparer {
         let conversions = match event.dialect {
             Dialect::NativeThreat => self.prepare_threat(&event, &element).await?,
             Dialect::NativeAlert | Dialect::EcsAlert => {
-                vec![self.prepare_alert(&event, &element).await?]
+                // Boxed: it holds whole alerts across its look-ups.
+                vec![Box::pin(self.prepare_alert(&event, &element)).await?]
             }
         };
         conversions.iter().for_each(tell);

@@ -1,6 +1,7 @@
 //! What HarfangLab sends becomes what its text says: the project's own fixtures, one for each
 //! alert type and agent generation, read by name.
 
+mod context;
 mod evidence;
 mod keys;
 mod odd_types;

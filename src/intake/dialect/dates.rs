@@ -23,17 +23,29 @@ impl<'a> Dates<'a> {
 
     /// The first of `paths` that holds a date.
     pub(super) fn first(&mut self, paths: &[&str]) -> Option<DateTime<Utc>> {
-        for path in paths {
-            match date_at(self.element, path) {
-                DateField::Date(date) => return Some(date),
-                DateField::Absent => {}
-                DateField::Unreadable(text) => {
-                    let text: String = text.chars().take(UNREADABLE_TEXT_LIMIT).collect();
-                    self.unreadable.push(format!("{path}: {text}"));
-                }
+        paths.iter().find_map(|path| self.read(date_at(self.element, path), path))
+    }
+
+    /// The date at `path` of `item`, which is one of the items of `list`.
+    pub(super) fn of_item(
+        &mut self,
+        list: &str,
+        item: &Value,
+        path: &str,
+    ) -> Option<DateTime<Utc>> {
+        self.read(date_at(item, path), &format!("{list}.{path}"))
+    }
+
+    fn read(&mut self, field: DateField, name: &str) -> Option<DateTime<Utc>> {
+        match field {
+            DateField::Date(date) => Some(date),
+            DateField::Absent => None,
+            DateField::Unreadable(text) => {
+                let text: String = text.chars().take(UNREADABLE_TEXT_LIMIT).collect();
+                self.unreadable.push(format!("{name}: {text}"));
+                None
             }
         }
-        None
     }
 
     /// What could not be read so far, as `field: text`.

@@ -3,12 +3,12 @@
 //! `alert_unique_id` nor a status.
 //!
 //! Lives here: recognising ECS events, the alert's own fields, host and process. Files, network,
-//! registry and users are read in `ecs_evidence`.
+//! registry, users and log entry are read in `ecs_evidence`.
 
 use serde_json::Value;
 
 use super::{
-    Dialect, Recognised, dates::Dates, ecs_evidence, file_name, hashes_at, telemetry_kind,
+    Dialect, Recognised, binary, dates::Dates, ecs_evidence, file_name, hashes_at, telemetry_kind,
 };
 use crate::alert::{
     Agent, Alert, ParentProcess, Process,
@@ -70,6 +70,8 @@ pub(super) fn read(element: &Value) -> Alert {
         urls: ecs_evidence::urls(element),
         tags: ecs_evidence::tags(element),
         references: texts_at(element, "rule.reference"),
+        tenant: identifier_at(element, "organization.id"),
+        event_log: ecs_evidence::event_log(element),
         unreadable_dates: dates.into_unreadable(),
         process,
         ..Alert::default()
@@ -101,12 +103,14 @@ fn process(element: &Value, dates: &mut Dates<'_>) -> Option<Process> {
         created: dates.first(&["process.start"]),
         hashes: hashes_at(element, "process.hash"),
         size_bytes: None,
+        binary: binary::ecs(element, "process"),
         username: identifier_at(element, "process.user.name"),
         user_sid: identifier_at(element, "process.user.id"),
         integrity_level: None,
         unique_id: identifier_at(element, "process.entity_id"),
         parent: ancestor(element, "process.parent"),
         grandparent: ancestor(element, "process.parent.parent"),
+        ancestors: Vec::new(),
     };
     (process != Process::default()).then_some(process)
 }
@@ -116,6 +120,8 @@ fn ancestor(element: &Value, path: &str) -> Option<ParentProcess> {
         pid: integer_at(element, &format!("{path}.pid")),
         image_path: text_at(element, &format!("{path}.executable")),
         command_line: text_at(element, &format!("{path}.command_line")),
+        integrity_level: None,
+        unique_id: identifier_at(element, &format!("{path}.entity_id")),
     };
     (ancestor != ParentProcess::default()).then_some(ancestor)
 }

@@ -4,10 +4,11 @@
 
 use serde_json::Value;
 
-use super::{hashes_at, native};
+use super::{binary, hashes_at, native};
 use crate::alert::{
-    Connection, DnsResolution, FileEvidence, Hashes, Process, RegistryChange, UrlRequest, User,
-    lenient::{first_text_at, identifier_at, integer_at, texts_at, unsigned_at, word_at},
+    Connection, Direction, DnsResolution, EventLog, FileEvidence, Hashes, Process, RegistryChange,
+    UrlRequest, User,
+    lenient::{first_text_at, identifier_at, integer_at, text_at, texts_at, unsigned_at, word_at},
 };
 
 /// `user.*`, unless it is the process's own user.
@@ -30,6 +31,7 @@ pub(super) fn files(element: &Value) -> Vec<FileEvidence> {
         path: first_text_at(element, &[&format!("{path}.path"), &format!("{path}.name")]),
         hashes: hashes_at(element, &format!("{path}.hash")),
         size_bytes: unsigned_at(element, &format!("{path}.size")),
+        binary: binary::ecs(element, path),
     });
     let says_something =
         |file: &FileEvidence| file.path.is_some() || file.hashes != Hashes::default();
@@ -56,11 +58,34 @@ pub(super) fn connections(element: &Value) -> Vec<Connection> {
         destination_port: integer_at(element, "destination.port"),
         destination_host: identifier_at(element, "destination.domain"),
         protocol: word_at(element, "network.transport"),
+        direction: direction(element),
     };
     let has_address = connection.source_ip.is_some()
         || connection.destination_ip.is_some()
         || connection.destination_host.is_some();
     has_address.then_some(connection).into_iter().collect()
+}
+
+/// `network.direction`, as the host or as the network sees it.
+fn direction(element: &Value) -> Option<Direction> {
+    match word_at(element, "network.direction").as_deref() {
+        Some("egress" | "outbound") => Some(Direction::Outbound),
+        Some("ingress" | "inbound") => Some(Direction::Inbound),
+        _ => None,
+    }
+}
+
+/// `winlog.*`, the Elastic name for what native alerts have under `eventlog`.
+pub(super) fn event_log(element: &Value) -> Option<EventLog> {
+    let entry = EventLog {
+        event_id: integer_at(element, "winlog.event_id"),
+        provider: text_at(element, "winlog.provider_name"),
+        channel: text_at(element, "winlog.channel"),
+        computer: identifier_at(element, "winlog.computer_name"),
+        record_number: integer_at(element, "winlog.record_id"),
+        ..EventLog::default()
+    };
+    (entry != EventLog::default()).then_some(entry)
 }
 
 /// `dns.*`.

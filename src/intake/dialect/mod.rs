@@ -5,6 +5,7 @@
 //! version under which the journal knows it. Does not live here: splitting a body into elements
 //! (`intake::decode`), what single values may look like (`alert::lenient`, `alert::date`).
 
+mod binary;
 mod dates;
 mod ecs;
 mod ecs_evidence;

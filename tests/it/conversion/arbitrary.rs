@@ -103,7 +103,12 @@ fn hashes() -> BoxedStrategy<Hashes> {
 fn process() -> BoxedStrategy<Process> {
     let ancestor = || {
         option::of((option::of(-2..3_i64), text(), text()).prop_map(
-            |(pid, image_path, command_line)| ParentProcess { pid, image_path, command_line },
+            |(pid, image_path, command_line)| ParentProcess {
+                pid,
+                image_path,
+                command_line,
+                ..ParentProcess::default()
+            },
         ))
     };
     let own = (option::of(-2..3_i64), text(), text(), text(), text(), date(), hashes());
@@ -137,12 +142,13 @@ fn host_evidence() -> BoxedStrategy<Alert> {
         path,
         hashes,
         size_bytes: Some(0),
+        ..FileEvidence::default()
     });
     let driver = (text(), text(), hashes()).prop_map(|(name, path, hashes)| Driver {
         name,
         path,
         hashes,
-        size_bytes: None,
+        ..Driver::default()
     });
     let registry = (text(), text(), text()).prop_map(|(event_type, target_object, details)| {
         RegistryChange { event_type, target_object, details }

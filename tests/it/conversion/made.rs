@@ -114,11 +114,13 @@ pub(crate) fn process() -> Process {
             pid: Some(777),
             image_path: text(r"C:\Windows\System32\cmd.exe"),
             command_line: text("cmd.exe /c start.bat"),
+            ..ParentProcess::default()
         }),
         grandparent: Some(ParentProcess {
             pid: None,
             image_path: text(r"C:\Windows\explorer.exe"),
             command_line: text(r"C:\Windows\Explorer.EXE"),
+            ..ParentProcess::default()
         }),
         ..Process::default()
     }
@@ -172,6 +174,7 @@ pub(crate) fn network_alert() -> Alert {
             destination_port: Some(443),
             destination_host: text("C2.Example.ORG."),
             protocol: text("tcp"),
+            ..Connection::default()
         }],
         dns: vec![DnsResolution {
             requested_name: text("pool.example.net"),

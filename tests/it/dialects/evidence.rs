@@ -1,8 +1,8 @@
 //! What an alert shows beside its envelope: users, files, network, registry, rule matches.
 
 use harfanglab_incidents::alert::{
-    Connection, DnsResolution, IocMatch, MatchedRule, ParentProcess, RegistryChange, RemoteLogon,
-    UrlRequest, User,
+    Connection, Direction, DnsResolution, IocMatch, MatchedRule, ParentProcess, RegistryChange,
+    RemoteLogon, UrlRequest, User,
 };
 
 use super::{native, text};
@@ -88,6 +88,8 @@ fn details_become_evidence() {
             pid: None,
             image_path: text("/usr/bin/login"),
             command_line: text("login -fp noor"),
+            integrity_level: text("Medium"),
+            ..ParentProcess::default()
         })
     );
 }
@@ -146,6 +148,7 @@ fn connections_are_read_from_details_and_from_the_top_level() {
             destination_port: Some(443),
             destination_host: text("c2.example"),
             protocol: text("tcp"),
+            direction: Some(Direction::Outbound),
         }]
     );
     let network = native("sigma_network_4x");
@@ -156,6 +159,7 @@ fn connections_are_read_from_details_and_from_the_top_level() {
             source_port: Some(42_221),
             destination_ip: text("192.0.2.80"),
             destination_port: Some(3389),
+            direction: Some(Direction::Inbound),
             ..Connection::default()
         }]
     );

@@ -2,7 +2,7 @@
 //! values of other types, and everything else is still read.
 
 use harfanglab_incidents::{
-    alert::{Alert, Threat},
+    alert::{Alert, Process, Threat},
     intake::dialect::{Dialect, Recognised, key, read_alert, read_threat, recognise},
 };
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use super::{fixture, fixtures};
 /// A field of an alert, and the beginnings of the JSON pointers it may be read from.
 type Field = (fn(&Alert) -> Option<String>, &'static [&'static str]);
 
-const FIELDS: [Field; 8] = [
+const FIELDS: [Field; 19] = [
     (|alert| alert.unique_id.clone(), &["/alert_unique_id"]),
     (|alert| alert.agent.hostname.clone(), &["/agent", "/host"]),
     (|alert| alert.rule_name.clone(), &["/rule", "/hlab"]),
@@ -25,7 +25,26 @@ const FIELDS: [Field; 8] = [
         &["/process", "/image_name", "/alert_subtype", "/pid"],
     ),
     (|alert| Some(format!("{:?}", alert.dns)), &["/details_dns", "/dns"]),
+    (|alert| Some(format!("{:?}", own(alert).binary)), &["/process"]),
+    (|alert| Some(format!("{:?}", own(alert).ancestors)), &["/process"]),
+    (|alert| Some(format!("{:?}", own(alert).parent)), &["/process"]),
+    (|alert| Some(format!("{:?}", alert.event_log)), &["/eventlog", "/winlog"]),
+    (|alert| Some(format!("{:?}", alert.correlation)), &["/correlation"]),
+    (|alert| Some(format!("{:?}", alert.firewall_filter)), &["/firewall_self_protection"]),
+    (|alert| Some(format!("{:?}", alert.antivirus)), &["/av_detection_details"]),
+    (|alert| Some(format!("{:?}", alert.status_history)), &["/status_history"]),
+    (|alert| alert.tenant.clone(), &["/tenant", "/organization"]),
+    (|alert| alert.powershell_command.clone(), &["/details_powershell"]),
+    (|alert| alert.driver.as_ref()?.ioc_id.clone(), &["/driverload"]),
 ];
+
+/// The one watched field that the full alert has not: no alert has both files and DNS.
+const DNS: usize = 7;
+
+/// The alert's process; one that says nothing when it has none.
+fn own(alert: &Alert) -> Process {
+    alert.process.clone().unwrap_or_default()
+}
 
 /// Every place in `value`, as JSON pointers.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
@@ -114,6 +133,50 @@ fn a_value_of_a_wrong_type_leaves_the_rest_intact() {
     }
 }
 
+/// An alert that has every field of the model that a fixture alone never has together.
+fn full() -> Value {
+    let mut element = fixture("correlation_5x");
+    for (name, block) in [
+        ("sigma_eventlog_4x", "eventlog"),
+        ("selfprotection_firewall_5x", "firewall_self_protection"),
+        ("hurukaiav_4x", "av_detection_details"),
+        ("sigma_powershell_3x", "details_powershell"),
+        ("ioc_driver_2x", "driverload"),
+        ("ioc_connection_5x", "details_connection"),
+        ("ioc_filesystem_5x", "details_windows_filesystem_event"),
+    ] {
+        element[block] = fixture(name)[block].clone();
+    }
+    element
+}
+
+proptest! {
+    #[test]
+    fn any_json_in_the_place_of_any_field_leaves_the_rest_intact(
+        odd in any_json(),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let element = full();
+        let before = read_alert(Dialect::NativeAlert, &element);
+        let mut found = Vec::new();
+        places(&element, "", &mut found);
+        let place = place.get(&found);
+        let case = format!("{place} is {odd}");
+        let after = read_alert(Dialect::NativeAlert, &with(&element, place, odd));
+        assert_others_are_intact(&before, &after, place, &case);
+    }
+}
+
+#[test]
+fn the_full_alert_has_every_field_that_is_watched() {
+    let alert = read_alert(Dialect::NativeAlert, &full());
+    for (index, (field, _)) in FIELDS.iter().enumerate() {
+        let value = field(&alert).unwrap_or_default();
+        let nothing = ["", "None", "[]"].contains(&value.as_str());
+        assert!(!nothing || index == DNS, "field {index}: {value}");
+    }
+}
+
 #[test]
 fn an_alert_is_known_as_one_even_when_one_of_its_marks_is_spoilt() {
     for (name, place) in [
@@ -161,6 +224,22 @@ fn any_json() -> impl Strategy<Value = Value> {
         "details_file",
         "user",
         "agent.type",
+        "correlation",
+        "events",
+        "status_history",
+        "timestamp",
+        "firewall_self_protection",
+        "filter_id",
+        "av_detection_details",
+        "event_data",
+        "SubjectUserName",
+        "signature_info",
+        "signed",
+        "pe_info",
+        "ancestors",
+        "details_connection",
+        "Initiated",
+        "tenant",
         "",
     ]);
     let leaf = prop_oneof![

@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::{
     alert::{
-        Connection, DnsResolution, Driver, FileEvidence, Hashes, IocMatch, MatchedRule, Process,
-        RegistryChange, UrlRequest,
+        Connection, Direction, DnsResolution, Driver, FileEvidence, Hashes, IocMatch, MatchedRule,
+        Process, RegistryChange, UrlRequest,
         lenient::{
-            first_text_at, identifier_at, integer_at, items_at, object_at, text, text_at, texts_at,
-            unsigned_at, word_at,
+            at, first_text_at, identifier_at, integer_at, items_at, object_at, text, text_at,
+            texts_at, truth_at, unsigned_at, word_at,
         },
     },
-    intake::dialect::{hashes_at, unique},
+    intake::dialect::{binary, hashes_at, unique},
 };
 
 /// `driverload`.
@@ -25,6 +25,8 @@ pub(super) fn driver(element: &Value) -> Option<Driver> {
         path: text_at(block, "imagepath"),
         hashes: hashes_at(block, "hashes"),
         size_bytes: unsigned_at(block, "size"),
+        binary: binary::native(block, ""),
+        ioc_id: identifier_at(block, "ioc_uuid"),
     };
     (driver != Driver::default()).then_some(driver)
 }
@@ -43,7 +45,7 @@ pub(super) fn files(
         role: "detected",
         path: text_at(element, "detection.file_path"),
         hashes: hashes_at(element, "detection.file_hashes"),
-        size_bytes: None,
+        ..FileEvidence::default()
     };
     let mut known = files.iter().map(|file| (&file.path, &file.hashes)).chain(
         process
@@ -66,6 +68,9 @@ fn named_files(element: &Value) -> Vec<FileEvidence> {
             path: text_at(element, "details_library.image_loaded"),
             hashes: hashes_at(element, "details_library.hashes"),
             size_bytes: unsigned_at(element, "details_library.size"),
+            binary: at(element, "details_library")
+                .map(|block| binary::native(block, ""))
+                .unwrap_or_default(),
         },
         FileEvidence {
             role: "script",
@@ -77,6 +82,7 @@ fn named_files(element: &Value) -> Vec<FileEvidence> {
             path: text_at(element, "av_detection_details.path"),
             hashes: hashes_at(element, "av_detection_details.hashes"),
             size_bytes: unsigned_at(element, "av_detection_details.file_size"),
+            ..FileEvidence::default()
         },
     ];
     // `details_file` up to 4.x; `details_windows_filesystem_event` since, and its siblings of
@@ -90,6 +96,7 @@ fn named_files(element: &Value) -> Vec<FileEvidence> {
         path: text_at(block, "target_filename"),
         hashes: hashes_at(block, "written_file_hashes"),
         size_bytes: unsigned_at(block, "written_file_size"),
+        binary: binary::native(block, "written_file_"),
     }));
     files
 }
@@ -137,6 +144,17 @@ fn connection(block: &Value) -> Connection {
         destination_host: identifier_at(block, "DestinationHostname")
             .or_else(|| texts_at(block, "dnames").into_iter().next()),
         protocol: word_at(block, "Protocol"),
+        direction: direction(block),
+    }
+}
+
+/// `direction` as telemetry writes it, or Sysmon's `Initiated`.
+fn direction(block: &Value) -> Option<Direction> {
+    match word_at(block, "direction").as_deref() {
+        Some("out" | "outbound") => Some(Direction::Outbound),
+        Some("in" | "inbound") => Some(Direction::Inbound),
+        _ => truth_at(block, "Initiated")
+            .map(|initiated| if initiated { Direction::Outbound } else { Direction::Inbound }),
     }
 }
 

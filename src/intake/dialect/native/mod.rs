@@ -3,8 +3,10 @@
 //! its `/details/` answer wraps them in `alert`.
 //!
 //! Lives here: recognising it and its top-level fields. Its process is read in `process`, its
-//! users and sessions in `users`, everything else it shows in `evidence`.
+//! users and sessions in `users`, log entry, correlation and history in `context`, everything else
+//! it shows in `evidence`.
 
+mod context;
 mod evidence;
 mod process;
 mod users;
@@ -91,6 +93,13 @@ pub(super) fn read(element: &Value) -> Alert {
         execution: integer_at(element, "execution"),
         quarantine: integer_at(element, "quarantine"),
         threat_values: texts_at(element, "threat_values"),
+        tenant: identifier_at(element, "tenant"),
+        powershell_command: text_at(element, "details_powershell.PowershellCommand"),
+        event_log: context::event_log(element, &mut dates),
+        correlation: context::correlation(element, &mut dates),
+        firewall_filter: context::firewall_filter(element, &mut dates),
+        antivirus: context::antivirus(element),
+        status_history: context::status_history(element, &mut dates),
         unreadable_dates: dates.into_unreadable(),
         process,
         driver,

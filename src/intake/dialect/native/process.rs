@@ -6,9 +6,11 @@ use serde_json::Value;
 use crate::{
     alert::{
         ParentProcess, Process,
-        lenient::{at, identifier_at, integer_at, object_at, text_at, unsigned_at, word_at},
+        lenient::{
+            at, identifier_at, integer_at, object_at, text_at, texts_at, unsigned_at, word_at,
+        },
     },
-    intake::dialect::{dates::Dates, file_name, hashes_at},
+    intake::dialect::{binary, dates::Dates, file_name, hashes_at},
 };
 
 /// Subtypes whose top-level `image_name` is the process's image; elsewhere it can be a driver or
@@ -32,28 +34,39 @@ fn block(element: &Value, dates: &mut Dates<'_>) -> Option<Process> {
         created: dates.first(&["process.create_time"]),
         hashes: hashes_at(block, "hashes"),
         size_bytes: unsigned_at(block, "size"),
+        binary: binary::native(block, ""),
         username: identifier_at(block, "username"),
         user_sid: identifier_at(block, "usersid"),
         integrity_level: text_at(block, "integrity_level"),
         unique_id: identifier_at(block, "process_unique_id"),
-        parent: ancestor(block, Some("ppid"), "parent_image", "parent_commandline"),
-        grandparent: ancestor(block, None, "grandparent_image", "grandparent_commandline"),
+        parent: ancestor(block, "parent", Some("ppid")),
+        grandparent: ancestor(block, "grandparent", None),
+        ancestors: ancestors(block),
     };
     (process != Process::default()).then_some(process)
 }
 
-fn ancestor(
-    block: &Value,
-    pid: Option<&str>,
-    image: &str,
-    command_line: &str,
-) -> Option<ParentProcess> {
+fn ancestor(block: &Value, who: &str, pid: Option<&str>) -> Option<ParentProcess> {
+    let field = |name: &str| format!("{who}_{name}");
     let ancestor = ParentProcess {
         pid: pid.and_then(|path| integer_at(block, path)),
-        image_path: text_at(block, image),
-        command_line: text_at(block, command_line),
+        image_path: text_at(block, &field("image")),
+        command_line: text_at(block, &field("commandline")),
+        integrity_level: text_at(block, &field("integrity_level")),
+        unique_id: identifier_at(block, &field("unique_id")),
     };
     (ancestor != ParentProcess::default()).then_some(ancestor)
+}
+
+/// `ancestors` is one text, its paths parted by a bar, which no path has.
+fn ancestors(block: &Value) -> Vec<String> {
+    texts_at(block, "ancestors")
+        .iter()
+        .flat_map(|text| text.split('|'))
+        .map(str::trim)
+        .filter(|path| !path.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn top_level(element: &Value) -> Option<Process> {
