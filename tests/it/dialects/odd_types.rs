@@ -3,7 +3,10 @@
 
 use harfanglab_incidents::{
     alert::{Alert, Process, Threat},
-    intake::dialect::{Dialect, Recognised, key, read_alert, read_threat, recognise},
+    intake::{
+        decode::{Element, decode},
+        dialect::{Dialect, Recognised, key, read_alert, read_threat, recognise},
+    },
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -94,11 +97,16 @@ fn read(dialect: Dialect, element: &Value) -> (Alert, Threat) {
     (Alert { unreadable_dates: Vec::new(), ..alert }, threat)
 }
 
-fn assert_others_are_intact(before: &Alert, after: &Alert, place: &str, case: &str) {
+/// What each watched field says.
+fn watched(alert: &Alert) -> Vec<Option<String>> {
+    FIELDS.iter().map(|(field, _)| field(alert)).collect()
+}
+
+fn assert_others_are_intact(before: &[Option<String>], after: &Alert, place: &str, case: &str) {
     let place = place.strip_prefix("/alert/").map_or(place.to_owned(), |rest| format!("/{rest}"));
     for (index, (field, sources)) in FIELDS.iter().enumerate() {
         if !sources.iter().any(|source| place.starts_with(source)) {
-            assert_eq!(field(before), field(after), "field {index}: {case}");
+            assert_eq!(before[index], field(after), "field {index}: {case}");
         }
     }
 }
@@ -110,7 +118,7 @@ fn a_value_of_a_wrong_type_leaves_the_rest_intact() {
         let Recognised::Notification(dialect) = recognise(&element) else {
             continue;
         };
-        let (before, _) = read(dialect, &element);
+        let before = watched(&read(dialect, &element).0);
         let mut found = Vec::new();
         places(&element, "", &mut found);
         for place in found {
@@ -157,7 +165,7 @@ proptest! {
         place in any::<prop::sample::Index>(),
     ) {
         let element = full();
-        let before = read_alert(Dialect::NativeAlert, &element);
+        let before = watched(&read_alert(Dialect::NativeAlert, &element));
         let mut found = Vec::new();
         places(&element, "", &mut found);
         let place = place.get(&found);
@@ -167,11 +175,36 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn no_damage_to_the_bytes_of_an_alert_makes_decoding_or_reading_panic(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        end in any::<prop::sample::Index>(),
+        cut in any::<bool>(),
+    ) {
+        let mut bytes = full().to_string().into_bytes();
+        for (place, byte) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        if cut {
+            bytes.truncate(end.index(bytes.len()));
+        }
+        for element in decode(&bytes, 100).unwrap_or_default() {
+            if let Element::Json { value, .. } = element {
+                let _ = recognise(&value);
+                let _ = read_alert(Dialect::NativeAlert, &value);
+                let _ = read_alert(Dialect::EcsAlert, &value);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_full_alert_has_every_field_that_is_watched() {
     let alert = read_alert(Dialect::NativeAlert, &full());
-    for (index, (field, _)) in FIELDS.iter().enumerate() {
-        let value = field(&alert).unwrap_or_default();
+    for (index, value) in watched(&alert).into_iter().enumerate() {
+        let value = value.unwrap_or_default();
         let nothing = ["", "None", "[]"].contains(&value.as_str());
         assert!(!nothing || index == DNS, "field {index}: {value}");
     }

@@ -89,6 +89,12 @@ fn assert_alert(recognised: &Recognised, value: &Value, name: &str) {
         assert_eq!(process.command_line.as_deref(), command_line, "{name}");
         assert_eq!(process.created.is_some(), value.pointer("/process/create_time").is_some());
         assert!(process.hashes.sha256.is_some() && process.parent.is_some(), "{name}");
+        let signer = says(value, "/process/signature_info/signer_info/display_name");
+        assert_eq!(process.binary.signer.as_deref(), signer.filter(|it| !it.is_empty()), "{name}");
+        let original = says(value, "/process/pe_info/original_filename");
+        assert_eq!(process.binary.original_name.as_deref(), original, "{name}");
+        let parent = process.parent.and_then(|parent| parent.image_path);
+        assert!(process.ancestors.first().is_none_or(|it| Some(it) == parent.as_ref()), "{name}");
     }
 }
 
@@ -105,6 +111,11 @@ fn assert_evidence(value: &Value, name: &str) {
         ("driverload", alert.driver.iter().len()),
         ("mitre_cells", alert.mitre_cells.len()),
         ("tags", alert.tags.len()),
+        ("eventlog", alert.event_log.iter().len()),
+        ("correlation", alert.correlation.iter().len()),
+        ("firewall_self_protection", alert.firewall_filter.iter().len()),
+        ("status_history", alert.status_history.len()),
+        ("details_powershell", alert.powershell_command.iter().len()),
     ] {
         let given =
             value.get(block).is_some_and(|it| it.as_array().is_none_or(|it| !it.is_empty()));
