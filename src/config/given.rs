@@ -83,6 +83,11 @@ fn one_of(
         (None, Some(Entry::Text(path))) => PathBuf::from(path.trim()),
         (None, Some(Entry::List(_)) | None) => return Ok(None),
     };
+    secret_file(option, path).map(Some)
+}
+
+/// The value in the file that `_FILE` names.
+pub(super) fn secret_file(option: &OptionSpec, path: PathBuf) -> Result<Given, Fault> {
     let text = std::fs::read_to_string(&path).map_err(|error| {
         let problem = format!("names the file {}, which cannot be read ({error})", path.display());
         Fault::of(option, problem, "let _FILE name a readable file that holds only the value")
@@ -93,7 +98,7 @@ fn one_of(
         let problem = format!("names the file {}, which is empty", path.display());
         return Err(Fault::of(option, problem, "put the value into that file"));
     }
-    Ok(Some(given(option, Entry::Text(text.to_owned()), Source::SecretFile(path))))
+    Ok(given(option, Entry::Text(text.to_owned()), Source::SecretFile(path)))
 }
 
 fn given(option: &OptionSpec, entry: Entry, source: Source) -> Given {

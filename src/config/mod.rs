@@ -22,14 +22,16 @@ mod reference;
 mod settings;
 
 pub use self::{
+    assemble::webhook_secrets,
     effective::{Effective, EffectiveValue, Source},
     fault::{Fault, Faults},
     loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},
     reference::REFERENCE,
     settings::{
-        AccountIdentity, AlertFilter, ConnectorSettings, DirectorySettings, HarfangLabSettings,
-        HmacEncoding, ImportSettings, IncidentNaming, JournalSettings, Marking, MqOverrides,
-        OpenCtiSettings, PipelineSettings, RawAttachment, Settings, TlsVerification, WebhookScheme,
+        AccessSettings, AccountIdentity, AlertFilter, ConnectorSettings, DirectorySettings,
+        EndpointTls, HarfangLabSettings, HmacEncoding, ImportSettings, IncidentNaming,
+        JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings, RawAttachment,
+        Settings, TlsVerification, WebhookScheme,
         WebhookSettings,
     },
 };

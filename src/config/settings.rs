@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
@@ -239,6 +240,36 @@ pub struct WebhookSettings {
     pub max_body_bytes: usize,
     /// `…_WEBHOOK_MAX_IN_FLIGHT`: requests at once; above it 429.
     pub max_in_flight: usize,
+    /// `…_WEBHOOK_SECRET_FILE`: where `secrets` were read from, and are read again when it changes;
+    /// `None` when they were given another way.
+    pub secret_file: Option<PathBuf>,
+    /// Who may post at all, and how often in vain.
+    pub access: AccessSettings,
+    /// `…_WEBHOOK_TLS_…`; `None`: plain HTTP, for a proxy in front.
+    pub tls: Option<EndpointTls>,
+}
+
+/// Who may post to the endpoint, whatever secret he has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessSettings {
+    /// `…_WEBHOOK_ALLOWED_NETWORKS`: where deliveries may come from; empty: from anywhere.
+    pub allowed_networks: Vec<IpNet>,
+    /// `…_WEBHOOK_TRUSTED_PROXIES`: whose word is taken for whom a request came from.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `…_WEBHOOK_MAX_FAILURES`: deliveries a minute that one address may fail to have verified.
+    pub max_failures_per_minute: u32,
+}
+
+/// The endpoint's own TLS. Paths of PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointTls {
+    /// `…_WEBHOOK_TLS_CERT`: the certificate and what it was issued by.
+    pub certificate: PathBuf,
+    /// `…_WEBHOOK_TLS_KEY`: its key, unencrypted.
+    pub key: PathBuf,
+    /// `…_WEBHOOK_TLS_CLIENT_CA`: authorities one of which must have issued the client's
+    /// certificate; `None`: clients need none.
+    pub client_authorities: Option<PathBuf>,
 }
 
 /// How a delivery proves where it comes from.

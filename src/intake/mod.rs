@@ -6,11 +6,15 @@
 //! Does not live here: storing (`journal` holds the other side of the door), OpenCTI (never
 //! imported here), what happens afterwards (`pipeline`).
 
+mod attempts;
+mod body;
 pub mod decode;
 pub mod dialect;
 mod door;
 mod notification;
+mod refusal;
 mod sorting;
+mod source;
 pub mod verification;
 pub mod webhook;
 

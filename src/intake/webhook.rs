@@ -2,7 +2,7 @@
 //! what it held is committed to the journal.
 
 use std::{
-    borrow::Cow,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,20 +10,21 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{StatusCode, header},
-    web,
-};
-use futures_util::StreamExt;
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::{error, info, warn};
 
 use super::{
     Door, DoorError, Receipt, Sorted,
+    attempts::{Exhausted, FailedAttempts},
+    body,
     decode::{DecodeError, decode},
+    refusal::Refusal,
     sort,
-    verification::Verifier,
+    source::Sources,
+    verification::{NotVerified, Verifier},
 };
 use crate::clock::Clock;
 
@@ -31,12 +32,12 @@ use crate::clock::Clock;
 const ELEMENTS_MAX: usize = 10_000;
 /// Longest wait for a commit before the sender is asked to come back.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// What `Retry-After` says, in seconds.
-const RETRY_AFTER_SECONDS: &str = "5";
 
 /// What the endpoint needs.
 pub struct Webhook {
-    verifier: Verifier,
+    verifier: Arc<ArcSwap<Verifier>>,
+    sources: Sources,
+    failed: FailedAttempts,
     door: Door,
     clock: Clock,
     max_body_bytes: usize,
@@ -45,15 +46,18 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// An endpoint that lets in what `verifier` verifies, through `door`.
+    /// An endpoint that lets in what `verifier` verifies, through `door`. Whoever holds on to
+    /// `verifier` can put another in its place.
     pub fn new(
-        verifier: Verifier,
+        verifier: Arc<ArcSwap<Verifier>>,
         door: Door,
         clock: Clock,
         settings: &crate::config::WebhookSettings,
     ) -> Arc<Self> {
         Arc::new(Self {
             verifier,
+            sources: Sources::new(&settings.access),
+            failed: FailedAttempts::new(settings.access.max_failures_per_minute),
             door,
             clock,
             max_body_bytes: settings.max_body_bytes,
@@ -73,32 +77,6 @@ pub fn routes(webhook: Arc<Webhook>, path: &str) -> impl FnOnce(&mut web::Servic
                 Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error).answer()
             })),
         );
-    }
-}
-
-/// Why a delivery was not taken, as its sender is told.
-struct Refusal {
-    status: StatusCode,
-    error: Cow<'static, str>,
-}
-
-impl Refusal {
-    fn new(status: StatusCode, error: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, error: error.into() }
-    }
-
-    fn answer(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
-        match self.status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
-            }
-            StatusCode::METHOD_NOT_ALLOWED => {
-                response.insert_header((header::ALLOW, "POST"));
-            }
-            _ => {}
-        }
-        response.json(serde_json::json!({ "error": self.error }))
     }
 }
 
@@ -148,15 +126,15 @@ async fn take(
     payload: web::Payload,
     webhook: &Webhook,
 ) -> Result<HttpResponse, Refusal> {
-    let body = read_body(request, payload, webhook.max_body_bytes).await?;
-    let proof = webhook.verifier.verify(request.headers(), &body, webhook.clock.now()).map_err(
-        |reason| {
-            metrics::counter!("webhook_refused_total", "reason" => reason.reason()).increment(1);
-            warn!(reason = %reason, "a delivery was not verified and was refused");
-            Refusal::new(StatusCode::UNAUTHORIZED, "not verified")
-        },
-    )?;
-    check_media_type(request)?;
+    let now = webhook.clock.now();
+    let address = admit(request, webhook, now)?;
+    let sent = body::read(request, payload, webhook.max_body_bytes).await?;
+    let verifier = webhook.verifier.load();
+    let proof = verifier
+        .verify(request.headers(), &sent, now)
+        .map_err(|reason| not_verified(webhook, address, reason, now))?;
+    let encoding = body::encoding(request)?;
+    let body = body::decoded(sent, encoding, webhook.max_body_bytes).await?;
     let elements = decode(&body, ELEMENTS_MAX).map_err(|error| {
         warn!(%error, "a verified delivery cannot be read and was refused");
         let status = match error {
@@ -171,6 +149,45 @@ async fn take(
         return Ok(HttpResponse::Ok().json(Answer::default()));
     }
     store(sorted, webhook).await
+}
+
+/// The address that this request is counted to, when it may post; told before its body is read.
+fn admit(request: &HttpRequest, webhook: &Webhook, now: DateTime<Utc>) -> Result<IpAddr, Refusal> {
+    let count = |reason| {
+        metrics::counter!("webhook_refused_total", "reason" => reason).increment(1);
+    };
+    let forbidden = || Refusal::new(StatusCode::FORBIDDEN, "not from there");
+    // Over a socket of TCP there is always a peer.
+    let peer = request.peer_addr().ok_or_else(forbidden)?.ip();
+    let address = webhook.sources.admit(peer, request.headers()).map_err(|reason| {
+        count("network");
+        warn!(%reason, "a delivery was refused for where it comes from");
+        forbidden()
+    })?;
+    if let Some(seconds) = webhook.failed.wait_seconds(address, now) {
+        count("too_many_failures");
+        let error = "too many failed attempts; try again later";
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, error).retry_after(seconds));
+    }
+    Ok(address)
+}
+
+fn not_verified(
+    webhook: &Webhook,
+    address: IpAddr,
+    reason: NotVerified,
+    now: DateTime<Utc>,
+) -> Refusal {
+    metrics::counter!("webhook_refused_total", "reason" => reason.reason()).increment(1);
+    warn!(%reason, %address, "a delivery was not verified and was refused");
+    if webhook.failed.note(address, now) == Exhausted::Yes {
+        warn!(
+            %address,
+            "an address failed too often and gets 429 for a while; if it is your proxy, name it in \
+             HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES, so that each client is counted alone"
+        );
+    }
+    Refusal::new(StatusCode::UNAUTHORIZED, "not verified")
 }
 
 async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusal> {
@@ -198,49 +215,4 @@ async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusa
         ignored,
         dead_letters: receipt.dead_letters,
     }))
-}
-
-/// Reads the whole body; at the bound it stops reading, whether the length was announced or not.
-async fn read_body(
-    request: &HttpRequest,
-    mut payload: web::Payload,
-    max_bytes: usize,
-) -> Result<web::Bytes, Refusal> {
-    let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > max_bytes) {
-        return Err(too_large());
-    }
-    let mut body = web::BytesMut::with_capacity(announced.unwrap_or(0));
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_cut| {
-            Refusal::new(StatusCode::BAD_REQUEST, "the body ended before its length")
-        })?;
-        if body.len() + chunk.len() > max_bytes {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-fn check_media_type(request: &HttpRequest) -> Result<(), Refusal> {
-    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
-    if text(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Refusal::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "send the body without a content encoding",
-        ));
-    }
-    let media_type = text(header::CONTENT_TYPE).unwrap_or("application/json");
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let known = ["application/json", "application/x-ndjson", "application/ndjson"];
-    if known.contains(&essence.as_str()) {
-        Ok(())
-    } else {
-        Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"))
-    }
 }

@@ -10,10 +10,12 @@ use actix_web::{
     App, HttpServer,
     dev::{Server, ServerHandle},
 };
+use arc_swap::ArcSwap;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
-use super::ServiceError;
+use super::{ServiceError, secrets, tls};
 use crate::{
     clock::Clock,
     config::{Settings, WebhookSettings},
@@ -38,6 +40,7 @@ const SHUTDOWN_TIMEOUT_SECONDS: u64 = 10;
 pub(super) struct Listeners {
     webhook: Option<(SocketAddr, ServerHandle)>,
     management: Option<ServerHandle>,
+    _secrets: Option<AbortOnDropHandle<()>>,
 }
 
 impl Listeners {
@@ -55,7 +58,10 @@ impl Listeners {
         health: Arc<Health>,
     ) -> Result<Self, ServiceError> {
         let metrics = Metrics::install()?;
-        let webhook = if let Some(verifier) = Verifier::new(&settings.webhook)? {
+        let verifier = Verifier::new(&settings.webhook)?.map(ArcSwap::from_pointee).map(Arc::new);
+        let secrets = secrets::keep_current(&settings.webhook, verifier.clone())
+            .map_err(ServiceError::Signal)?;
+        let webhook = if let Some(verifier) = verifier {
             Some(open_webhook(&settings.webhook, verifier, door.clone(), clock.clone())?)
         } else {
             warn!(
@@ -69,7 +75,7 @@ impl Listeners {
         let server = ops::serve(Management { journal, health, metrics }, listener)
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");
-        Ok(Self { webhook, management: Some(spawn(server)) })
+        Ok(Self { webhook, management: Some(spawn(server)), _secrets: Some(secrets) })
     }
 
     pub(super) fn webhook_address(&self) -> Option<SocketAddr> {
@@ -90,10 +96,11 @@ impl Listeners {
 
 fn open_webhook(
     settings: &WebhookSettings,
-    verifier: Verifier,
+    verifier: Arc<ArcSwap<Verifier>>,
     door: Door,
     clock: Clock,
 ) -> Result<(SocketAddr, ServerHandle), ServiceError> {
+    let tls = settings.tls.as_ref().map(tls::server_config).transpose()?;
     let (listener, address) = bind("HARFANGLAB_INCIDENTS_LISTEN", settings.listen)?;
     let webhook = Webhook::new(verifier, door, clock, settings);
     let path = settings.path.clone();
@@ -101,13 +108,18 @@ fn open_webhook(
         App::new().wrap(TracingLogger::default()).configure(routes(Arc::clone(&webhook), &path))
     })
     .client_request_timeout(HEAD_TIMEOUT)
+    .tls_handshake_timeout(HEAD_TIMEOUT)
     .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
-    .disable_signals()
-    .listen(listener)
-    .map_err(not_listening("HARFANGLAB_INCIDENTS_LISTEN", settings.listen))?
-    .run();
-    info!(%address, path = %settings.path, "listening for deliveries");
+    .disable_signals();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls),
+        None => server.listen(listener),
+    };
+    let server =
+        server.map_err(not_listening("HARFANGLAB_INCIDENTS_LISTEN", settings.listen))?.run();
+    info!(%address, scheme, path = %settings.path, "listening for deliveries");
     Ok((address, spawn(server)))
 }
 

@@ -7,6 +7,8 @@
 mod listeners;
 mod platform;
 mod schedule;
+mod secrets;
+mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,6 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
+pub use self::tls::TlsError;
 use self::{listeners::Listeners, platform::Platform, schedule::Schedule};
 use crate::{
     clock::Clock,
@@ -47,6 +50,12 @@ pub enum ServiceError {
     /// A secret cannot be used.
     #[error(transparent)]
     Secret(#[from] UnusableSecret),
+    /// The endpoint's own TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for SIGHUP: {0}")]
+    Signal(std::io::Error),
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -4,7 +4,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
-    config::{HmacEncoding, WebhookScheme, WebhookSettings},
+    config::{AccessSettings, HmacEncoding, WebhookScheme, WebhookSettings},
     intake::verification::{NotVerified, Verifier},
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -26,6 +26,13 @@ fn settings(scheme: WebhookScheme, secrets: &[&str]) -> WebhookSettings {
         tolerance: std::time::Duration::from_mins(5),
         max_body_bytes: 1_000_000,
         max_in_flight: 8,
+        secret_file: None,
+        access: AccessSettings {
+            allowed_networks: Vec::new(),
+            trusted_proxies: Vec::new(),
+            max_failures_per_minute: 30,
+        },
+        tls: None,
     }
 }
 

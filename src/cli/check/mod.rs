@@ -87,7 +87,8 @@ fn endpoint(webhook: &WebhookSettings) -> Finding {
         "closed, alerts are only swept; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
             .to_owned()
     } else {
-        format!("will take POST {} at {}", webhook.path, webhook.listen)
+        let with_tls = if webhook.tls.is_some() { " with TLS" } else { "" };
+        format!("will take POST {} at {}{with_tls}", webhook.path, webhook.listen)
     };
     Finding { party: "endpoint", verdict: Verdict::Note, words }
 }

@@ -50,7 +50,8 @@ pub(super) fn pem_or_path(text: &str) -> Result<String, Refusal> {
     Ok(text.to_owned())
 }
 
-fn readable_file(text: &str) -> Result<PathBuf, Refusal> {
+/// The path of a file that can be read.
+pub(super) fn readable_file(text: &str) -> Result<PathBuf, Refusal> {
     let path = PathBuf::from(text);
     let is_file = File::open(&path).and_then(|file| file.metadata()).map(|data| data.is_file());
     match is_file {

@@ -6,11 +6,13 @@
 mod certificates;
 mod ours;
 mod platform;
+mod webhook;
 
 use chrono::{DateTime, Utc};
 use url::Url;
 
 pub(super) use self::ours::import;
+pub use self::webhook::webhook_secrets;
 use super::{
     options::{
         self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,
@@ -45,7 +47,7 @@ pub(super) fn settings(
     let mq = platform::broker(reader);
     let harfanglab = ours::harfanglab(reader);
     let import = ours::import(reader, now);
-    let webhook = ours::webhook(reader);
+    let webhook = webhook::webhook(reader);
     let journal = ours::journal(reader);
     let pipeline = ours::pipeline(reader);
     let management_listen =

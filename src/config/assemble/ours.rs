@@ -1,4 +1,4 @@
-//! `harfanglab_incidents:`.
+//! `harfanglab_incidents:`, but for its endpoint (`webhook`).
 
 use std::time::Duration;
 
@@ -16,27 +16,22 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_DEFAULT_MARKING, HARFANGLAB_INCIDENTS_DEFAULT_SCORE,
         HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_IMPORT_THREATS,
         HARFANGLAB_INCIDENTS_INCIDENT_NAME, HARFANGLAB_INCIDENTS_JOURNAL_QUEUE,
-        HARFANGLAB_INCIDENTS_JOURNAL_URL, HARFANGLAB_INCIDENTS_LEASE, HARFANGLAB_INCIDENTS_LISTEN,
+        HARFANGLAB_INCIDENTS_JOURNAL_URL, HARFANGLAB_INCIDENTS_LEASE,
         HARFANGLAB_INCIDENTS_RETRY_MAX, HARFANGLAB_INCIDENTS_SSL_VERIFY,
         HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL,
-        HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, HARFANGLAB_INCIDENTS_WEBHOOK_HEADER,
-        HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING, HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER,
-        HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX, HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY,
-        HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT, HARFANGLAB_INCIDENTS_WEBHOOK_PATH,
-        HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE, OptionSpec,
+        OptionSpec,
     },
     parse::{self, Refusal},
     reader::{Read, Reader},
     settings::{
-        AccountIdentity, AlertFilter, HarfangLabSettings, HmacEncoding, ImportSettings,
-        IncidentNaming, JournalSettings, Marking, PipelineSettings, RawAttachment, WebhookScheme,
-        WebhookSettings,
+        AccountIdentity, AlertFilter, HarfangLabSettings, ImportSettings, IncidentNaming,
+        JournalSettings, Marking, PipelineSettings, RawAttachment,
     },
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
-const DAY: Duration = Duration::from_hours(24);
+pub(super) const DAY: Duration = Duration::from_hours(24);
 const MONTH: Duration = Duration::from_hours(30 * 24);
 
 pub(super) fn harfanglab(reader: &mut Reader<'_>) -> Read<HarfangLabSettings> {
@@ -88,39 +83,6 @@ pub(in crate::config) fn import(
     })
 }
 
-pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
-    let listen = reader.required(&HARFANGLAB_INCIDENTS_LISTEN, parse::listen_address);
-    let path = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_PATH, path);
-    let schemes = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, scheme);
-    let secrets = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, |item| {
-        parse::token(item).map(SecretString::from)
-    });
-    let header = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HEADER, parse::header_name);
-    let hmac_header =
-        reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER, parse::header_name);
-    let hmac_encoding = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING, encoding);
-    let hmac_prefix =
-        reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX, |text| Ok(text.to_owned()));
-    let tolerance = length(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE, SECOND, DAY);
-    let max_body = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY, |text| {
-        parse::size_bytes(text, 1 << 10, 1 << 30)
-    });
-    let max_in_flight = count(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT, 100_000);
-    Ok(WebhookSettings {
-        listen: listen?,
-        path: path?,
-        schemes: schemes?,
-        secrets: secrets?,
-        header: header?,
-        hmac_header: hmac_header?,
-        hmac_encoding: hmac_encoding?,
-        hmac_prefix: hmac_prefix?,
-        tolerance: tolerance?,
-        max_body_bytes: max_body?,
-        max_in_flight: max_in_flight?,
-    })
-}
-
 pub(super) fn journal(reader: &mut Reader<'_>) -> Read<JournalSettings> {
     let url = reader.required(&HARFANGLAB_INCIDENTS_JOURNAL_URL, journal_url);
     let queue = count(reader, &HARFANGLAB_INCIDENTS_JOURNAL_QUEUE, 1_000_000);
@@ -140,11 +102,11 @@ pub(super) fn pipeline(reader: &mut Reader<'_>) -> Read<PipelineSettings> {
     })
 }
 
-fn count(reader: &mut Reader<'_>, option: &OptionSpec, most: u64) -> Read<usize> {
+pub(super) fn count(reader: &mut Reader<'_>, option: &OptionSpec, most: u64) -> Read<usize> {
     reader.required(option, |text| parse::whole(text, 1, most))
 }
 
-fn length(
+pub(super) fn length(
     reader: &mut Reader<'_>,
     option: &OptionSpec,
     least: Duration,
@@ -196,26 +158,6 @@ fn account_identity(text: &str) -> Result<AccountIdentity, Refusal> {
 fn raw_attachment(text: &str) -> Result<RawAttachment, Refusal> {
     let attachments = [RawAttachment::None, RawAttachment::Note];
     parse::choice(text, &["none", "note"]).map(|position| attachments[position])
-}
-
-fn scheme(item: &str) -> Result<WebhookScheme, Refusal> {
-    let schemes = [WebhookScheme::Header, WebhookScheme::Hmac, WebhookScheme::StandardWebhooks];
-    parse::choice(item, &["header", "hmac", "standard-webhooks"]).map(|position| schemes[position])
-}
-
-fn encoding(text: &str) -> Result<HmacEncoding, Refusal> {
-    let encodings = [HmacEncoding::Hex, HmacEncoding::Base64];
-    parse::choice(text, &["hex", "base64"]).map(|position| encodings[position])
-}
-
-fn path(text: &str) -> Result<String, Refusal> {
-    let is_plain =
-        |character: char| character.is_ascii_alphanumeric() || "-._~/".contains(character);
-    if text.starts_with('/') && text.chars().all(is_plain) {
-        Ok(text.to_owned())
-    } else {
-        Err("is not a plain path".to_owned())
-    }
 }
 
 fn journal_url(text: &str) -> Result<String, Refusal> {

@@ -59,6 +59,20 @@ options! { OURS:
         "a whole number from 1 to 100000")
         .default("512");
 
+    HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS => list(OUR_SECTION, "webhook_allowed_networks",
+        "addresses or networks such as 192.0.2.10, 2001:db8::/32");
+    HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES => list(OUR_SECTION, "webhook_trusted_proxies",
+        "addresses or networks such as 127.0.0.1, 10.0.0.0/8");
+    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_FAILURES => plain(OUR_SECTION, "webhook_max_failures",
+        "a whole number from 1 to 1000000: failed attempts a minute")
+        .default("30");
+    HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT => plain(OUR_SECTION, "webhook_tls_cert",
+        "the path of a PEM file with the endpoint's certificate and what it was issued by");
+    HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY => plain(OUR_SECTION, "webhook_tls_key",
+        "the path of a PEM file with the certificate's key, unencrypted");
+    HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA => plain(OUR_SECTION, "webhook_tls_client_ca",
+        "the path of a PEM file with the authorities that issue client certificates");
+
     HARFANGLAB_INCIDENTS_JOURNAL_URL => plain(OUR_SECTION, "journal_url",
         "sqlite: followed by the path of a file")
         .default("sqlite:harfanglab-incidents.db");

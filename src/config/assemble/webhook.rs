@@ -1,0 +1,169 @@
+//! `harfanglab_incidents:`: the endpoint that HarfangLab posts to, and reading its secrets again.
+
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+
+use super::{
+    certificates::readable_file,
+    ours::{DAY, SECOND, count, length},
+};
+use crate::config::{
+    effective::Source,
+    fault::Fault,
+    given,
+    options::{
+        HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS,
+        HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, HARFANGLAB_INCIDENTS_WEBHOOK_HEADER,
+        HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING, HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER,
+        HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX, HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY,
+        HARFANGLAB_INCIDENTS_WEBHOOK_MAX_FAILURES, HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT,
+        HARFANGLAB_INCIDENTS_WEBHOOK_PATH, HARFANGLAB_INCIDENTS_WEBHOOK_SECRET,
+        HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT, HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA,
+        HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY, HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE,
+        HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES,
+    },
+    parse::{self, Refusal},
+    reader::{FaultNoted, Read, Reader},
+    settings::{AccessSettings, EndpointTls, HmacEncoding, WebhookScheme, WebhookSettings},
+};
+
+pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
+    let listen = reader.required(&HARFANGLAB_INCIDENTS_LISTEN, parse::listen_address);
+    let path = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_PATH, path);
+    let schemes = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, scheme);
+    let secrets = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, secret);
+    let header = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HEADER, parse::header_name);
+    let hmac_header =
+        reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER, parse::header_name);
+    let hmac_encoding = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING, encoding);
+    let hmac_prefix =
+        reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX, |text| Ok(text.to_owned()));
+    let tolerance = length(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE, SECOND, DAY);
+    let max_body = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY, |text| {
+        parse::size_bytes(text, 1 << 10, 1 << 30)
+    });
+    let max_in_flight = count(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT, 100_000);
+    let access = access(reader);
+    let tls = tls(reader);
+    Ok(WebhookSettings {
+        listen: listen?,
+        path: path?,
+        schemes: schemes?,
+        secrets: secrets?,
+        header: header?,
+        hmac_header: hmac_header?,
+        hmac_encoding: hmac_encoding?,
+        hmac_prefix: hmac_prefix?,
+        tolerance: tolerance?,
+        max_body_bytes: max_body?,
+        max_in_flight: max_in_flight?,
+        secret_file: secret_file(reader),
+        access: access?,
+        tls: tls?,
+    })
+}
+
+/// Reads the endpoint's secrets again from the file that `…_WEBHOOK_SECRET_FILE` named at the start.
+///
+/// # Errors
+/// The fault that the same file would have been at the start.
+pub fn webhook_secrets(path: &Path) -> Result<Vec<SecretString>, Fault> {
+    let option = &HARFANGLAB_INCIDENTS_WEBHOOK_SECRET;
+    let given = given::secret_file(option, path.to_owned())?;
+    let understood: Result<Vec<SecretString>, Refusal> =
+        given.items.iter().map(|item| secret(item)).collect();
+    match understood {
+        Ok(secrets) if !secrets.is_empty() => Ok(secrets),
+        Ok(_none) => Err(Fault::of(
+            option,
+            format!("names the file {}, which holds no secret", path.display()),
+            format!("expected {}", option.expects),
+        )),
+        Err(refusal) => Err(Fault::of(
+            option,
+            format!("has a secret in the file {}, which {refusal}", path.display()),
+            format!("expected {}", option.expects),
+        )),
+    }
+}
+
+fn secret(item: &str) -> Result<SecretString, Refusal> {
+    parse::token(item).map(SecretString::from)
+}
+
+/// The file that the secrets came from.
+fn secret_file(reader: &Reader<'_>) -> Option<PathBuf> {
+    match &reader.effective.get(HARFANGLAB_INCIDENTS_WEBHOOK_SECRET.variable)?.source {
+        Source::SecretFile(path) => Some(path.clone()),
+        _ => None,
+    }
+}
+
+fn access(reader: &mut Reader<'_>) -> Read<AccessSettings> {
+    let allowed = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS, network);
+    let proxies = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES, network);
+    let failures = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_MAX_FAILURES, |text| {
+        parse::whole(text, 1, 1_000_000)
+    });
+    Ok(AccessSettings {
+        allowed_networks: allowed?,
+        trusted_proxies: proxies?,
+        max_failures_per_minute: failures?,
+    })
+}
+
+fn tls(reader: &mut Reader<'_>) -> Read<Option<EndpointTls>> {
+    let certificate = reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT, readable_file);
+    let key = reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY, readable_file);
+    let authorities = reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA, readable_file);
+    let (given, absent) = match (certificate?, key?, authorities?) {
+        (Some(certificate), Some(key), client_authorities) => {
+            return Ok(Some(EndpointTls { certificate, key, client_authorities }));
+        }
+        (None, None, None) => return Ok(None),
+        (Some(_), None, _) => {
+            (&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT, &HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY)
+        }
+        (None, Some(_), _) => {
+            (&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY, &HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT)
+        }
+        (None, None, Some(_)) => {
+            (&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA, &HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT)
+        }
+    };
+    let remedy = format!("set {} too, or leave both out", absent.variable);
+    reader.fault(given, format!("is given without {}", absent.variable), remedy);
+    Err(FaultNoted)
+}
+
+fn scheme(item: &str) -> Result<WebhookScheme, Refusal> {
+    let schemes = [WebhookScheme::Header, WebhookScheme::Hmac, WebhookScheme::StandardWebhooks];
+    parse::choice(item, &["header", "hmac", "standard-webhooks"]).map(|position| schemes[position])
+}
+
+fn encoding(text: &str) -> Result<HmacEncoding, Refusal> {
+    let encodings = [HmacEncoding::Hex, HmacEncoding::Base64];
+    parse::choice(text, &["hex", "base64"]).map(|position| encodings[position])
+}
+
+fn path(text: &str) -> Result<String, Refusal> {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "-._~/".contains(character);
+    if text.starts_with('/') && text.chars().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a plain path".to_owned())
+    }
+}
+
+/// A network, or an address as the network of itself alone.
+fn network(item: &str) -> Result<IpNet, Refusal> {
+    item.parse::<IpNet>()
+        .or_else(|_| {
+            item.parse::<std::net::IpAddr>().map(|address| IpNet::from(address.to_canonical()))
+        })
+        .map(|network| network.trunc())
+        .map_err(|_| "is neither an address nor a network".to_owned())
+}

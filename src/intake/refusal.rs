@@ -1,0 +1,54 @@
+//! Why a delivery is not taken, as its sender is told: a status, a sentence, and when to come back.
+//!
+//! What the sender is told never says which secret, network or limit it met; that is for the log.
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+
+/// What `Retry-After` says when nothing better is known, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// Why a delivery was not taken.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    error: Cow<'static, str>,
+    retry_after_seconds: u64,
+}
+
+impl Refusal {
+    /// `error` is told to the sender.
+    pub(super) fn new(status: StatusCode, error: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, error: error.into(), retry_after_seconds: RETRY_AFTER_SECONDS }
+    }
+
+    /// Asks to come back after this many seconds; only heard with 429 and 503.
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = seconds;
+        self
+    }
+
+    /// The body is larger than the configuration allows, as it is sent or decompressed.
+    pub(super) fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+    }
+
+    /// As a response.
+    pub(super) fn answer(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        match self.status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                response.insert_header((header::RETRY_AFTER, self.retry_after_seconds));
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                response.insert_header((header::ALLOW, "POST"));
+            }
+            _ => {}
+        }
+        response.json(serde_json::json!({ "error": self.error }))
+    }
+}
