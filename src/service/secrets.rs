@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Why the file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,8 @@ async fn started() -> (Stage, App, String) {
     (stage, app, url)
 }
 
-async fn events_in_the_journal(app: &mut App) -> u64 {
+/// How many events there are, whatever became of them.
+pub(crate) async fn events_in_the_journal(app: &mut App) -> u64 {
     let management = app.management().await;
     let ready: Value =
         http().get(format!("{management}/readyz")).send().await.unwrap().json().await.unwrap();

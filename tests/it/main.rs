@@ -20,3 +20,4 @@ mod road;
 mod splitter;
 mod sweep;
 mod verification;
+mod webhook_access;

@@ -64,6 +64,13 @@ impl Home {
         self
     }
 
+    /// As [`Home::with_webhook`], with the secrets in this file instead.
+    pub(crate) fn with_secret_file(mut self, path: &Path) -> Self {
+        self.environment.retain(|(name, _)| name != "HARFANGLAB_INCIDENTS_WEBHOOK_SECRET");
+        self.set("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET_FILE", path.to_str().unwrap());
+        self
+    }
+
     /// Sets a variable.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);
@@ -174,10 +181,19 @@ impl App {
 
     /// Asks it to stop, as a service manager does, and waits.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
-        let id = self.child.id().expect("it still runs").to_string();
-        let sent = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        assert!(sent.success());
+        self.signal("-TERM");
         self.exit().await
+    }
+
+    /// Asks it to read its secrets again.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it still runs").to_string();
+        let sent = std::process::Command::new("kill").args([name, &id]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Waits until it ends by itself.

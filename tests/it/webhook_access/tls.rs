@@ -1,0 +1,142 @@
+//! The endpoint's own TLS, with certificates made for each test.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use reqwest::{Certificate, Client, Identity};
+use serde_json::{Value, json};
+
+use crate::{
+    configuration::{load_with, write},
+    support::{
+        app::{App, WEBHOOK_SECRET},
+        stage::Stage,
+    },
+};
+
+/// An authority that issues certificates for this machine.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// Certificate and key.
+    fn issue(&self) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+/// A client that trusts `authority` and shows `identity`.
+#[expect(clippy::disallowed_methods, reason = "the service's own client shows no certificate")]
+fn client(authority: &Authority, identity: Option<&(String, String)>) -> Client {
+    // It makes ring the provider of the process.
+    let _ = crate::support::stage::http();
+    let trusted = Certificate::from_pem(authority.pem().as_bytes()).unwrap();
+    let builder = Client::builder().tls_certs_only([trusted]);
+    let builder = match identity {
+        Some((certificate, key)) => {
+            let pem = format!("{certificate}{key}");
+            builder.identity(Identity::from_pem(pem.as_bytes()).unwrap())
+        }
+        None => builder,
+    };
+    builder.build().unwrap()
+}
+
+/// The binary with a certificate of `authority`, and its URL.
+async fn started(authority: &Authority, clients: Option<&Authority>) -> (Stage, App, String) {
+    let mut stage = Stage::with_webhook().await;
+    let (certificate, key) = authority.issue();
+    let mut set = |name: &str, file: &str, text: &str| {
+        let path = write(stage.home.path(), file, text);
+        let name = format!("HARFANGLAB_INCIDENTS_WEBHOOK_TLS_{name}");
+        stage.home.set(&name, path.to_str().unwrap());
+    };
+    set("CERT", "certificate.pem", &certificate);
+    set("KEY", "key.pem", &key);
+    if let Some(clients) = clients {
+        set("CLIENT_CA", "clients.pem", &clients.pem());
+    }
+    let mut app = stage.home.start(&["serve"]);
+    let url = app.webhook().await.replace("http://", "https://");
+    (stage, app, url)
+}
+
+async fn post(client: &Client, url: &str) -> Result<(reqwest::Version, u16), reqwest::Error> {
+    let request = client.post(url).header("Authorization", WEBHOOK_SECRET).json(&json!({}));
+    let response = request.send().await?;
+    let (version, status) = (response.version(), response.status().as_u16());
+    let _: Value = response.json().await?;
+    Ok((version, status))
+}
+
+#[tokio::test]
+async fn with_a_certificate_the_endpoint_speaks_tls_and_nothing_else() {
+    let authority = Authority::new();
+    let (_stage, _app, url) = started(&authority, None).await;
+    let answer = post(&client(&authority, None), &url).await.unwrap();
+    assert_eq!(answer, (reqwest::Version::HTTP_2, 200));
+    assert!(post(&client(&Authority::new(), None), &url).await.is_err(), "of another authority");
+    let plain = url.replace("https://", "http://");
+    assert!(post(&client(&authority, None), &plain).await.is_err(), "without TLS");
+}
+
+#[tokio::test]
+async fn with_client_authorities_only_a_client_with_their_certificate_gets_in() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let (_stage, _app, url) = started(&authority, Some(&clients)).await;
+    let known = client(&authority, Some(&clients.issue()));
+    assert_eq!(post(&known, &url).await.unwrap().1, 200);
+    assert!(post(&client(&authority, None), &url).await.is_err(), "without a certificate");
+    let stranger = client(&authority, Some(&Authority::new().issue()));
+    assert!(post(&stranger, &url).await.is_err(), "with a certificate of somebody else");
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_the_certificates_ends_the_start_and_says_so() {
+    let authority = Authority::new();
+    let mut stage = Stage::with_webhook().await;
+    let (certificate, key) = (authority.issue().0, authority.issue().1);
+    for (name, text) in [("CERT", certificate), ("KEY", key)] {
+        let path = write(stage.home.path(), name, &text);
+        let name = format!("HARFANGLAB_INCIDENTS_WEBHOOK_TLS_{name}");
+        stage.home.set(&name, path.to_str().unwrap());
+    }
+    let mut app = stage.home.start(&["serve"]);
+    assert!(!app.exit().await.success());
+    assert!(app.log().contains("the key must be that of the first certificate"), "{}", app.log());
+}
+
+#[test]
+fn half_of_a_tls_configuration_is_a_fault_that_names_the_other_half() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "file.pem", "anything");
+    for (given, absent) in [("CERT", "KEY"), ("KEY", "CERT"), ("CLIENT_CA", "CERT")] {
+        let name = format!("HARFANGLAB_INCIDENTS_WEBHOOK_TLS_{given}");
+        let faults = load_with(&[(&name, file.to_str().unwrap())]).unwrap_err().to_string();
+        let absent = format!("is given without HARFANGLAB_INCIDENTS_WEBHOOK_TLS_{absent}");
+        assert!(faults.contains(&name) && faults.contains(&absent), "{faults}");
+    }
+}
+
+#[test]
+fn a_network_that_is_none_is_a_fault() {
+    for name in ["ALLOWED_NETWORKS", "TRUSTED_PROXIES"] {
+        let name = format!("HARFANGLAB_INCIDENTS_WEBHOOK_{name}");
+        let loaded = load_with(&[(&name, "192.0.2.7/24, 2001:db8::1, 10.0.0.0/8")]);
+        assert!(loaded.is_ok());
+        for wrong in ["console.example", "192.0.2.0/33", "192.0.2", "*"] {
+            let faults = load_with(&[(&name, wrong)]).unwrap_err().to_string();
+            assert!(faults.contains("neither an address nor a network"), "{wrong}: {faults}");
+        }
+    }
+}
