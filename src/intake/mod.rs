@@ -1,7 +1,8 @@
 //! What comes in: the webhook, its verification, decoding, dialects, and the door to the journal.
 //!
-//! A delivery is read whole, verified on its raw bytes, decoded into elements, recognised, and
-//! handed through the [`Door`] as [`Notification`]s, which only a verified delivery can become.
+//! A delivery is admitted by where it comes from, read whole, verified on its raw bytes,
+//! decompressed, decoded into elements, recognised, and handed through the [`Door`] as
+//! [`Notification`]s, which only a verified delivery can become.
 //!
 //! Does not live here: storing (`journal` holds the other side of the door), OpenCTI (never
 //! imported here), what happens afterwards (`pipeline`).

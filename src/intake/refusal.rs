@@ -37,6 +37,11 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
     }
 
+    /// What the sender is told.
+    pub(super) fn error(&self) -> &str {
+        &self.error
+    }
+
     /// As a response.
     pub(super) fn answer(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);

@@ -1,5 +1,5 @@
-//! The endpoint: reads a delivery whole within its bound, verifies it, and answers 202 only when
-//! what it held is committed to the journal.
+//! The endpoint: admits a delivery by where it comes from, reads it whole within its bound, verifies
+//! it, and answers 202 only when what it held is committed to the journal.
 
 use std::{
     net::IpAddr,
@@ -126,15 +126,20 @@ async fn take(
     payload: web::Payload,
     webhook: &Webhook,
 ) -> Result<HttpResponse, Refusal> {
-    let now = webhook.clock.now();
-    let address = admit(request, webhook, now)?;
+    let address = admit(request, webhook)?;
+    may_try(webhook, address, webhook.clock.now())?;
     let sent = body::read(request, payload, webhook.max_body_bytes).await?;
-    let verifier = webhook.verifier.load();
-    let proof = verifier
-        .verify(request.headers(), &sent, now)
-        .map_err(|reason| not_verified(webhook, address, reason, now))?;
-    let encoding = body::encoding(request)?;
-    let body = body::decoded(sent, encoding, webhook.max_body_bytes).await?;
+    let now = webhook.clock.now();
+    // Again, for those who began many attempts before the first one failed.
+    may_try(webhook, address, now)?;
+    let verified = webhook.verifier.load().verify(request.headers(), &sent, now);
+    let proof = verified.map_err(|reason| not_verified(webhook, address, reason, now))?;
+    let unreadable = |refusal: &Refusal| {
+        warn!(error = refusal.error(), "a verified delivery cannot be read and was refused");
+    };
+    let encoding = body::encoding(request).inspect_err(unreadable)?;
+    let decoded = body::decoded(sent, encoding, webhook.max_body_bytes).await;
+    let body = decoded.inspect_err(unreadable)?;
     let elements = decode(&body, ELEMENTS_MAX).map_err(|error| {
         warn!(%error, "a verified delivery cannot be read and was refused");
         let status = match error {
@@ -151,25 +156,26 @@ async fn take(
     store(sorted, webhook).await
 }
 
-/// The address that this request is counted to, when it may post; told before its body is read.
-fn admit(request: &HttpRequest, webhook: &Webhook, now: DateTime<Utc>) -> Result<IpAddr, Refusal> {
-    let count = |reason| {
-        metrics::counter!("webhook_refused_total", "reason" => reason).increment(1);
-    };
+/// The address that this request is counted to, when it may post.
+fn admit(request: &HttpRequest, webhook: &Webhook) -> Result<IpAddr, Refusal> {
     let forbidden = || Refusal::new(StatusCode::FORBIDDEN, "not from there");
     // Over a socket of TCP there is always a peer.
     let peer = request.peer_addr().ok_or_else(forbidden)?.ip();
-    let address = webhook.sources.admit(peer, request.headers()).map_err(|reason| {
-        count("network");
+    webhook.sources.admit(peer, request.headers()).map_err(|reason| {
+        metrics::counter!("webhook_refused_total", "reason" => "network").increment(1);
         warn!(%reason, "a delivery was refused for where it comes from");
         forbidden()
-    })?;
-    if let Some(seconds) = webhook.failed.wait_seconds(address, now) {
-        count("too_many_failures");
-        let error = "too many failed attempts; try again later";
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, error).retry_after(seconds));
-    }
-    Ok(address)
+    })
+}
+
+/// Refuses who has failed too often of late.
+fn may_try(webhook: &Webhook, address: IpAddr, now: DateTime<Utc>) -> Result<(), Refusal> {
+    let Some(seconds) = webhook.failed.wait_seconds(address, now) else {
+        return Ok(());
+    };
+    metrics::counter!("webhook_refused_total", "reason" => "too_many_failures").increment(1);
+    let error = "too many failed attempts; try again later";
+    Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, error).retry_after(seconds))
 }
 
 fn not_verified(

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
+    configuration::load_with,
     hostile_posts::events_in_the_journal,
     support::{
         app::{App, WEBHOOK_SECRET},
@@ -104,4 +105,17 @@ async fn said_before_the_body(url: &str, client: &str) -> String {
     let mut answer = vec![0; 64];
     let length = socket.read(&mut answer).await.unwrap();
     String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
+#[test]
+fn a_network_that_is_none_is_a_fault() {
+    for name in ["ALLOWED_NETWORKS", "TRUSTED_PROXIES"] {
+        let name = format!("HARFANGLAB_INCIDENTS_WEBHOOK_{name}");
+        let loaded = load_with(&[(&name, "192.0.2.7/24, 2001:db8::1, 10.0.0.0/8")]);
+        assert!(loaded.is_ok());
+        for wrong in ["console.example", "192.0.2.0/33", "192.0.2", "*"] {
+            let faults = load_with(&[(&name, wrong)]).unwrap_err().to_string();
+            assert!(faults.contains("neither an address nor a network"), "{wrong}: {faults}");
+        }
+    }
 }

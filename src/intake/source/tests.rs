@@ -83,7 +83,7 @@ fn nobody_becomes_somebody_else_by_a_header() {
 proptest! {
     #[test]
     fn whatever_a_client_says_what_our_proxy_adds_decides(
-        said in "([ -~]{0,20}|[,;=\"\\\\ ]|for=192.0.2.7|10.0.0.1|192.0.2.7){0,6}",
+        said in "([ -~]{0,20}|[,;=\"\\\\ ]|for=192[.]0[.]2[.]7|10[.]0[.]0[.]1|192[.]0[.]2[.]7){0,6}",
     ) {
         let added = format!("{said}, 198.51.100.9");
         prop_assert_eq!(seen(PROXY, &[(X, &added)]), "198.51.100.9");

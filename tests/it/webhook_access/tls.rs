@@ -113,7 +113,10 @@ async fn a_key_that_is_not_the_certificates_ends_the_start_and_says_so() {
     }
     let mut app = stage.home.start(&["serve"]);
     assert!(!app.exit().await.success());
-    assert!(app.log().contains("the key must be that of the first certificate"), "{}", app.log());
+    app.wait_for_log("what does not go together", |line| {
+        line["message"].as_str()?.contains("the key must be that of the first").then_some(())
+    })
+    .await;
 }
 
 #[test]
@@ -125,18 +128,5 @@ fn half_of_a_tls_configuration_is_a_fault_that_names_the_other_half() {
         let faults = load_with(&[(&name, file.to_str().unwrap())]).unwrap_err().to_string();
         let absent = format!("is given without HARFANGLAB_INCIDENTS_WEBHOOK_TLS_{absent}");
         assert!(faults.contains(&name) && faults.contains(&absent), "{faults}");
-    }
-}
-
-#[test]
-fn a_network_that_is_none_is_a_fault() {
-    for name in ["ALLOWED_NETWORKS", "TRUSTED_PROXIES"] {
-        let name = format!("HARFANGLAB_INCIDENTS_WEBHOOK_{name}");
-        let loaded = load_with(&[(&name, "192.0.2.7/24, 2001:db8::1, 10.0.0.0/8")]);
-        assert!(loaded.is_ok());
-        for wrong in ["console.example", "192.0.2.0/33", "192.0.2", "*"] {
-            let faults = load_with(&[(&name, wrong)]).unwrap_err().to_string();
-            assert!(faults.contains("neither an address nor a network"), "{wrong}: {faults}");
-        }
     }
 }
