@@ -31,7 +31,6 @@ pub use self::{
         AccessSettings, AccountIdentity, AlertFilter, ConnectorSettings, DirectorySettings,
         EndpointTls, HarfangLabSettings, HmacEncoding, ImportSettings, IncidentNaming,
         JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings, RawAttachment,
-        Settings, TlsVerification, WebhookScheme,
-        WebhookSettings,
+        Settings, TlsVerification, WebhookScheme, WebhookSettings,
     },
 };
