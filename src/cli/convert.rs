@@ -112,6 +112,9 @@ fn asked_for(element: &Value) -> Option<String> {
         Wanted::Sigma { rule_id, rule_name } => {
             format!("the Sigma rule {}", rule_name.or(rule_id).unwrap_or_default())
         }
+        Wanted::Correlation { rule_id, rule_name } => {
+            format!("the correlation rule {}", rule_name.or(rule_id).unwrap_or_default())
+        }
         Wanted::Yara { candidates } => format!("the YARA file {}", candidates.join(" or ")),
     };
     Some(format!(

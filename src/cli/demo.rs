@@ -141,7 +141,7 @@ async fn push(
 }
 
 async fn wait_until_all_left(journal: &dyn Journal) -> anyhow::Result<()> {
-    while journal.next_due().await?.is_some() {
+    while !journal.is_drained().await? {
         tokio::time::sleep(LOOK).await;
     }
     Ok(())

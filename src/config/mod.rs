@@ -29,8 +29,8 @@ pub use self::{
     reference::REFERENCE,
     settings::{
         AccessSettings, AccountIdentity, AlertFilter, ConnectorSettings, DirectorySettings,
-        EndpointTls, HarfangLabSettings, HmacEncoding, ImportSettings, IncidentNaming,
-        JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings, RawAttachment,
-        Settings, TlsVerification, WebhookScheme, WebhookSettings,
+        EndpointTls, EnrichmentSettings, HarfangLabSettings, HmacEncoding, ImportSettings,
+        IncidentNaming, JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings,
+        RawAttachment, Settings, TlsVerification, WebhookScheme, WebhookSettings,
     },
 };

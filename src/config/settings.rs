@@ -27,6 +27,8 @@ pub struct Settings {
     pub journal: JournalSettings,
     /// Concurrency and retries between journal and OpenCTI.
     pub pipeline: PipelineSettings,
+    /// How long the console is asked for what a notification does not say.
+    pub enrichment: EnrichmentSettings,
     /// `HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN`: health and metrics; loopback by default.
     pub management_listen: SocketAddr,
 }
@@ -312,4 +314,17 @@ pub struct PipelineSettings {
     pub lease: Duration,
     /// `…_RETRY_MAX`: longest wait between two tries of one event.
     pub retry_max: Duration,
+}
+
+/// Asking the console for what a notification does not say.
+#[derive(Debug, Clone)]
+pub struct EnrichmentSettings {
+    /// `…_ENRICHMENT_WAIT`: how long an alert that the console does not show yet is held back,
+    /// once, before it leaves with what is known.
+    pub first_wait: Duration,
+    /// `…_ENRICHMENT_TIME`: how long the console goes on being asked afterwards; then the sweep
+    /// completes the alert.
+    pub time: Duration,
+    /// `…_WEBHOOK_CONFIRM`: whether a pushed alert is only imported once the console shows it.
+    pub confirm: bool,
 }

@@ -27,6 +27,13 @@ pub enum Wanted {
         /// `rule_name`.
         rule_name: Option<String>,
     },
+    /// The correlation rule of this id, else of this name.
+    Correlation {
+        /// `rule_id`.
+        rule_id: Option<String>,
+        /// `rule_name`.
+        rule_name: Option<String>,
+    },
     /// The first YARA file that has one of these names, or contains a rule of one.
     Yara {
         /// Names, the likeliest first.
@@ -50,11 +57,15 @@ pub fn wanted_intelligence(alert: &Alert) -> Option<Wanted> {
     }
     match alert.alert_type.as_str() {
         "ioc" | "driver" => ioc_value(alert).map(|value| Wanted::Ioc { value }),
-        "sigma" => {
+        kind @ ("sigma" | "correlation") => {
             let rule_id = nonempty(alert.rule_id.as_deref());
             let rule_name = nonempty(alert.rule_name.as_deref());
             let known = rule_id.is_some() || rule_name.is_some();
-            known.then_some(Wanted::Sigma { rule_id, rule_name })
+            known.then_some(if kind == "sigma" {
+                Wanted::Sigma { rule_id, rule_name }
+            } else {
+                Wanted::Correlation { rule_id, rule_name }
+            })
         }
         "yara" => {
             let candidates = yara_candidates(alert);

@@ -10,10 +10,10 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use url::Url;
 
-use super::{ConsoleError, answer::Request, retry, rules::RuleCaches};
+use super::{ConsoleError, access::Access, answer::Request, retry, rules::RuleCaches};
 use crate::{config::HarfangLabSettings, outbound};
 
 /// A HarfangLab console.
@@ -29,6 +29,7 @@ struct Inner {
     rate: DefaultDirectRateLimiter,
     slots: Semaphore,
     rules: RuleCaches,
+    access: Access,
 }
 
 impl Console {
@@ -53,6 +54,7 @@ impl Console {
             rate: RateLimiter::direct(Quota::per_second(rate)),
             slots: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             rules: RuleCaches::new(),
+            access: Access::new(),
         })))
     }
 
@@ -72,11 +74,22 @@ impl Console {
             timeout: self.0.timeout,
             token: self.0.token.expose_secret(),
         };
+        let access = &self.0.access;
         retry::quickly(|| async {
-            let answer = self.send(url.clone(), request).await?;
-            read(request, answer)
+            if let Some(denied) = access.denied_lately(request.path) {
+                return Err(denied);
+            }
+            let answer = self.send(url.clone(), request).await;
+            access.learn(request.path, &answer);
+            read(request, answer?)
         })
         .await
+    }
+
+    /// What the console denies us (401, 403), in an operator's words; `None` while it answers. What
+    /// it denied is not asked for again for some seconds: the same error stands for an answer.
+    pub fn denied(&self) -> watch::Receiver<Option<String>> {
+        self.0.access.watch()
     }
 
     pub(super) fn rules(&self) -> &RuleCaches {

@@ -24,16 +24,36 @@ const ALERTS: [&str; 6] = ["api", "data", "alert", "alert", "Alert", ""];
 impl Console {
     /// The alert with this `alert_unique_id`, if the API shows it already.
     ///
-    /// That the API filters by it is not documented: a console that ignores the filter, or refuses
-    /// it with 400, answers `None` here unless the alert happens to be on the page.
-    pub async fn alert_by_unique_id(&self, id: &str) -> Result<Option<Value>, ConsoleError> {
+    /// That the API filters by it is not documented. A console that ignores the filter, or refuses
+    /// it with 400, is asked for the alerts of the agent around the alert's time instead, when both
+    /// are known.
+    pub async fn alert_of_push(
+        &self,
+        id: &str,
+        agent_id: Option<&str>,
+        time: Option<DateTime<Utc>>,
+    ) -> Result<Option<Value>, ConsoleError> {
         let query = [("alert_unique_id", id.to_owned()), ("limit", "10".to_owned())];
         let answer =
             self.get(&ALERTS, &query, |request, answer| read_page(request, answer, 0, 10)).await;
         match answer {
-            Ok(page) => Ok(page.items.into_iter().find(|item| text(item, "alert_unique_id") == id)),
-            Err(ConsoleError::Refused { status: 400, .. }) => Ok(None),
-            Err(error) => Err(error),
+            Ok(page) => {
+                // What honours the filter and has nothing does not show the alert yet.
+                let is_honoured = page.items.is_empty();
+                let found = page.items.into_iter().find(|item| has_id(item, id));
+                if found.is_some() || is_honoured {
+                    return Ok(found);
+                }
+            }
+            Err(ConsoleError::Refused { status: 400, .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match (agent_id, time) {
+            (Some(agent_id), Some(time)) => {
+                let distance = |item: &Value| has_id(item, id).then(TimeDelta::zero);
+                self.nearest_of_agent(agent_id, time, distance).await
+            }
+            _ => Ok(None),
         }
     }
 
@@ -44,6 +64,18 @@ impl Console {
         agent_id: &str,
         rule_name: &str,
         time: DateTime<Utc>,
+    ) -> Result<Option<Value>, ConsoleError> {
+        let distance = |item: &Value| distance(item, agent_id, rule_name, time);
+        self.nearest_of_agent(agent_id, time, distance).await
+    }
+
+    /// Of the agent's alerts around `time` the one with the least distance; one without any ends
+    /// the search.
+    async fn nearest_of_agent(
+        &self,
+        agent_id: &str,
+        time: DateTime<Utc>,
+        distance: impl Fn(&Value) -> Option<TimeDelta>,
     ) -> Result<Option<Value>, ConsoleError> {
         let mut nearest: Option<(TimeDelta, Value)> = None;
         let mut offset = 0;
@@ -61,9 +93,12 @@ impl Console {
             let page = self.get(&ALERTS, &query, read).await?;
             offset += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
             for item in page.items {
-                let Some(distance) = distance(&item, agent_id, rule_name, time) else {
+                let Some(distance) = distance(&item) else {
                     continue;
                 };
+                if distance.is_zero() {
+                    return Ok(Some(item));
+                }
                 if nearest.as_ref().is_none_or(|(best, _)| distance < *best) {
                     nearest = Some((distance, item));
                 }
@@ -133,6 +168,11 @@ fn distance(item: &Value, agent: &str, rule: &str, time: DateTime<Utc>) -> Optio
         .map(|at| (at - time).abs())
         .min()
         .filter(|distance| *distance <= MATCH_WINDOW)
+}
+
+/// Whether an item is the alert with this `alert_unique_id`, however its letters are cased.
+fn has_id(item: &Value, id: &str) -> bool {
+    text(item, "alert_unique_id").eq_ignore_ascii_case(id)
 }
 
 fn text<'a>(item: &'a Value, field: &str) -> &'a str {

@@ -9,6 +9,8 @@
 //! Wire facts come from working public integrations of other products. Where no working use of a
 //! filter is known, the answer itself is checked.
 
+mod access;
+mod agent;
 mod answer;
 mod cache;
 mod client;
@@ -22,5 +24,5 @@ mod rules;
 pub use self::{
     client::Console,
     error::ConsoleError,
-    pages::{PAGE_LIMIT, Page, RESULT_WINDOW},
+    pages::{Filter, PAGE_LIMIT, Page, RESULT_WINDOW},
 };

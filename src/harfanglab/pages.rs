@@ -1,7 +1,8 @@
 //! Pages of alerts and threats, oldest first, by an offset of our own: `next` is a relative path on
 //! some consoles and an absolute address on others, and behind a proxy neither need be right.
 //!
-//! No status or type filter is sent: the operator's filter is applied once, after the journal.
+//! The operator's filter is never sent: it is applied once, after the journal. Filters only narrow
+//! a query that holds more than the console shows of one.
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
@@ -24,6 +25,28 @@ pub struct Page {
     pub has_next: bool,
 }
 
+/// By what a list of alerts can be narrowed: the fields by which other products filter it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// `level`.
+    Level,
+    /// `status`.
+    Status,
+    /// `alert_type`.
+    AlertType,
+}
+
+impl Filter {
+    /// The parameter, which is also the field's name in an item.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Level => "level",
+            Self::Status => "status",
+            Self::AlertType => "alert_type",
+        }
+    }
+}
+
 impl Console {
     /// A page of the alerts with `since` ≤ `alert_time` < `until`, by `alert_time`. The console
     /// compares whole seconds, so `since` is rounded down and `until` up. `limit` is at most
@@ -35,7 +58,19 @@ impl Console {
         offset: u32,
         limit: u32,
     ) -> Result<Page, ConsoleError> {
-        self.page(&ALERTS, since, until, offset, limit).await
+        self.page(&ALERTS, since, until, &[], offset, limit).await
+    }
+
+    /// As [`Console::alert_page`], of the alerts that have all of these values.
+    pub async fn narrowed_alert_page(
+        &self,
+        since: DateTime<Utc>,
+        until: DateTime<Utc>,
+        narrowed: &[(Filter, String)],
+        offset: u32,
+        limit: u32,
+    ) -> Result<Page, ConsoleError> {
+        self.page(&ALERTS, since, Some(until), narrowed, offset, limit).await
     }
 
     /// A page of the threats with `since` ≤ `creation_date` < `until`, by `creation_date`; rounded
@@ -47,7 +82,7 @@ impl Console {
         offset: u32,
         limit: u32,
     ) -> Result<Page, ConsoleError> {
-        self.page(&THREATS, since, until, offset, limit).await
+        self.page(&THREATS, since, until, &[], offset, limit).await
     }
 
     async fn page(
@@ -55,10 +90,12 @@ impl Console {
         list: &List,
         since: DateTime<Utc>,
         until: Option<DateTime<Utc>>,
+        narrowed: &[(Filter, String)],
         offset: u32,
         limit: u32,
     ) -> Result<Page, ConsoleError> {
         let mut query = list.between(since, until);
+        query.extend(narrowed.iter().map(|(filter, value)| (filter.field(), value.clone())));
         query.push(("ordering", list.ordering.to_owned()));
         query.push(("offset", offset.to_string()));
         query.push(("limit", limit.to_string()));

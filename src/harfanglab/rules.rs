@@ -13,7 +13,7 @@ use super::{
     pages::read_page,
 };
 use crate::alert::{
-    date,
+    Agent, date,
     intelligence::{IocRule, SigmaRule, YaraFile},
 };
 
@@ -21,13 +21,21 @@ use crate::alert::{
 pub(super) struct RuleCaches {
     ioc: RuleCache<IocRule>,
     sigma: RuleCache<SigmaRule>,
+    correlation: RuleCache<SigmaRule>,
     yara: RuleCache<YaraFile>,
+    pub(super) agents: RuleCache<Agent>,
 }
 
 impl RuleCaches {
     /// Empty caches.
     pub(super) fn new() -> Self {
-        Self { ioc: RuleCache::new(), sigma: RuleCache::new(), yara: RuleCache::new() }
+        Self {
+            ioc: RuleCache::new(),
+            sigma: RuleCache::new(),
+            correlation: RuleCache::new(),
+            yara: RuleCache::new(),
+            agents: RuleCache::new(),
+        }
     }
 }
 
@@ -49,18 +57,39 @@ impl Console {
         rule_id: Option<&str>,
         name: Option<&str>,
     ) -> Result<Option<SigmaRule>, ConsoleError> {
-        let cache = &self.rules().sigma;
+        self.rule_of("SigmaRule", "rule_name__exact", &self.rules().sigma, rule_id, name).await
+    }
+
+    /// The correlation rule with this id, else with this name. Its content is an indicator only if
+    /// it is a Sigma rule's, which the conversion sees to.
+    pub async fn correlation_rule(
+        &self,
+        rule_id: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<Option<SigmaRule>, ConsoleError> {
+        let cache = &self.rules().correlation;
+        self.rule_of("CorrelationRule", "name__exact", cache, rule_id, name).await
+    }
+
+    async fn rule_of(
+        &self,
+        collection: &str,
+        name_filter: &str,
+        cache: &RuleCache<SigmaRule>,
+        rule_id: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<Option<SigmaRule>, ConsoleError> {
         if let Some(id) = rule_id.filter(|id| uuid::Uuid::try_parse(id).is_ok()) {
-            let rule = cache.get_or(format!("id {id}"), self.sigma_rule_by_id(id)).await?;
-            if rule.is_some() {
-                return Ok(rule.map(Arc::unwrap_or_clone));
+            let look_up = self.rule_by_id(collection, id);
+            if let Some(rule) = cache.get_or(format!("id {id}"), look_up).await? {
+                return Ok(Some(Arc::unwrap_or_clone(rule)));
             }
         }
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return Ok(None);
         };
         let look_up = async {
-            let items = self.rule_list("SigmaRule", "rule_name__exact", name).await?;
+            let items = self.rule_list(collection, name_filter, name).await?;
             let is_it = |item: &Value| is(item, "rule_name", name) || is(item, "name", name);
             Ok(first_enabled(items, is_it).map(|item| sigma_rule(&item)))
         };
@@ -82,8 +111,12 @@ impl Console {
         Ok(None)
     }
 
-    async fn sigma_rule_by_id(&self, id: &str) -> Result<Option<SigmaRule>, ConsoleError> {
-        let path = ["api", "data", "threat_intelligence", "SigmaRule", id, ""];
+    async fn rule_by_id(
+        &self,
+        collection: &str,
+        id: &str,
+    ) -> Result<Option<SigmaRule>, ConsoleError> {
+        let path = ["api", "data", "threat_intelligence", collection, id, ""];
         let item = found(self.get(&path, &[], object).await)?;
         Ok(item.map(|item| sigma_rule(&item)))
     }

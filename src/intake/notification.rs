@@ -15,14 +15,24 @@ pub enum Origin {
     Push,
     /// Found by the sweep.
     Sweep,
+    /// Made by the journal itself: completes what left before the console had shown all of it.
+    FollowUp,
 }
 
 impl Origin {
+    const ALL: [Self; 3] = [Self::Push, Self::Sweep, Self::FollowUp];
+
+    /// The origin that the journal calls `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == name)
+    }
+
     /// Name in the journal and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Push => "push",
             Self::Sweep => "sweep",
+            Self::FollowUp => "follow-up",
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{alert::IncidentIdentity, intake::dialect::Dialect};
+use super::Lacking;
+use crate::{
+    alert::IncidentIdentity,
+    intake::{Origin, dialect::Dialect},
+};
 
 /// Row id of an event; grows with the order of arrival.
 pub type EventId = i64;
@@ -25,6 +29,8 @@ pub struct Event {
     pub key: String,
     /// The version.
     pub version: String,
+    /// Which road it came by.
+    pub origin: Origin,
     /// How to read the body.
     pub dialect: Dialect,
     /// The notification's text.
@@ -39,6 +45,19 @@ pub struct Event {
     pub title: Option<String>,
     /// Name and date of its incident, once fixed.
     pub identity: Option<IncidentIdentity>,
+    /// For a follow-up: what it is to find, and until when.
+    pub follow_up: Option<FollowUp>,
+}
+
+/// What is still to be asked of the console for a version that was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FollowUp {
+    /// What the delivered version was without.
+    pub lacking: Lacking,
+    /// When it is asked for next.
+    pub due_at: DateTime<Utc>,
+    /// Until when it is asked for; afterwards the sweep completes the alert.
+    pub deadline: DateTime<Utc>,
 }
 
 /// What becomes of a claimed event.
@@ -48,6 +67,20 @@ pub enum Outcome {
     Delivered {
         /// STIX id of the incident or case.
         root_id: String,
+    },
+    /// Confirmed by every sink, without all that the console may know of it: a follow-up of the
+    /// same key is stored with it.
+    DeliveredInPart {
+        /// STIX id of the incident or case.
+        root_id: String,
+        /// What is to be found, and until when.
+        follow_up: FollowUp,
+    },
+    /// A follow-up that found nothing more in its time. The sweep takes it up again when it sees
+    /// the alert in the same version.
+    GaveUp {
+        /// Why, in plain words.
+        reason: String,
     },
     /// The operator's filter does not let it through.
     Filtered {
@@ -93,8 +126,10 @@ pub enum Adoption {
 /// Events by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Waiting, leased or to be tried again.
+    /// Waiting, leased or to be tried again; follow-ups are counted apart.
     pub pending: u64,
+    /// Follow-ups that still ask the console for more of what is delivered.
+    pub following_up: u64,
     /// Confirmed by every sink.
     pub delivered: u64,
     /// Not let through by the filter.

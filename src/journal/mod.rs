@@ -12,14 +12,22 @@
 //! - a version is there once: unique by console, key, version and generation, both as received and
 //!   as later identified;
 //! - no claim takes a version while an earlier one of the same key is unfinished;
+//! - a follow-up, which waits for the console to show more of a delivered version, is no earlier
+//!   version: while it merely waits it holds up nobody. It is claimed only when no received version
+//!   of its key is unfinished, and while it is leased no version of its key is claimed, so that it
+//!   never leaves after a newer one. A newer version, once delivered, ends it as superseded;
+//! - what was delivered incomplete is completed once: a follow-up that gave up is taken up again by
+//!   the sweep's item of the same version, one that was delivered is not;
 //! - a claim is fenced: who lost the lease cannot finish the event;
 //! - name and creation date of an incident are fixed in `incidents` before it is first sent.
 //!
 //! Does not live here: deciding what becomes of an event (`pipeline`), reading a body (`intake`).
 
 mod event;
+mod lacking;
 mod sqlite;
 mod sqlite_claim;
+mod sqlite_follow_up;
 mod sqlite_incidents;
 mod writer;
 
@@ -29,7 +37,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 pub use self::{
-    event::{Adoption, AlertName, Claim, Counts, Event, EventId, Outcome},
+    event::{Adoption, AlertName, Claim, Counts, Event, EventId, FollowUp, Outcome},
+    lacking::Lacking,
     sqlite::SqliteJournal,
     writer::write_what_comes_in,
 };
@@ -82,6 +91,10 @@ pub trait Journal: Send + Sync {
 
     /// When the next pending event is due, if any is.
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, JournalError>;
+
+    /// Whether everything that was received has its end. Follow-ups do not count unless they are
+    /// under way: they may wait for the console long after their alert is delivered.
+    async fn is_drained(&self) -> Result<bool, JournalError>;
 
     /// Fixes names and dates of incidents before they are first sent; an incident that has them
     /// already keeps them. Answers what holds, in the same order.

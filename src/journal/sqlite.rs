@@ -146,6 +146,12 @@ impl Journal for SqliteJournal {
                 stored.insert((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?));
             }
         }
+        for notification in rows {
+            let identity = (notification.key().to_owned(), notification.version().to_owned());
+            if !stored.contains(&identity) {
+                self.complete_by(&mut transaction, notification, generation).await?;
+            }
+        }
         transaction.commit().await?;
         Ok(batches.iter().map(|batch| receipt(batch, &mut stored)).collect())
     }
@@ -169,6 +175,10 @@ impl Journal for SqliteJournal {
 
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
         self.next_due_head().await
+    }
+
+    async fn is_drained(&self) -> Result<bool, JournalError> {
+        self.has_nothing_under_way().await
     }
 
     async fn fix_identities(
@@ -205,7 +215,7 @@ impl Journal for SqliteJournal {
     async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError> {
         let row = sqlx::query(
             "SELECT EXISTS (SELECT 1 FROM events WHERE console = ? AND threat_key = ? \
-             AND state = 'pending' AND dialect <> 'native-threat')",
+             AND state = 'pending' AND dialect <> 'native-threat' AND follows IS NULL)",
         )
         .bind(&self.console)
         .bind(threat_key)
@@ -235,10 +245,13 @@ impl Journal for SqliteJournal {
     }
 
     async fn counts(&self) -> Result<Counts, JournalError> {
-        let rows =
-            sqlx::query("SELECT state, COUNT(*), MIN(received_at) FROM events GROUP BY state")
-                .fetch_all(&self.readers)
-                .await?;
+        let rows = sqlx::query(
+            "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL THEN 'following-up' \
+                 ELSE state END AS standing, COUNT(*), MIN(received_at) \
+                 FROM events GROUP BY standing",
+        )
+        .fetch_all(&self.readers)
+        .await?;
         let mut counts = Counts::default();
         for row in rows {
             let count = u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
@@ -247,6 +260,7 @@ impl Journal for SqliteJournal {
                     counts.pending = count;
                     counts.oldest_pending_ms = row.try_get(2)?;
                 }
+                "following-up" => counts.following_up = count,
                 "delivered" => counts.delivered = count,
                 "filtered" => counts.filtered = count,
                 "superseded" => counts.superseded = count,

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{
-    Claim, Event, JournalError, Outcome, SqliteJournal, sqlite::date,
+    Claim, Event, FollowUp, JournalError, Lacking, Outcome, SqliteJournal, sqlite::date,
     sqlite_incidents::microseconds,
 };
-use crate::{alert::IncidentIdentity, intake::dialect::Dialect};
+use crate::{
+    alert::IncidentIdentity,
+    intake::{Origin, dialect::Dialect},
+};
 
 impl SqliteJournal {
     pub(super) async fn claim_due(
@@ -21,15 +24,20 @@ impl SqliteJournal {
         let lease = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
         let leased_until = now.checked_add_signed(lease).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let mut transaction = self.begin().await?;
-        // Only the earliest unfinished version of a key may be taken: versions leave in order.
+        // Only the earliest unfinished version of a key may be taken: versions leave in order. A
+        // follow-up gives way to every received version, and is waited for only while leased.
         let rows = sqlx::query(
             "SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
-             e.happened_at, e.agent_id, e.title, i.name, i.created_at_us \
+             e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
+             e.due_at, e.deadline_at \
              FROM events e LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
              WHERE e.state = 'pending' AND e.due_at <= ?1 AND e.console = ?2 \
              AND (e.leased_until IS NULL OR e.leased_until <= ?1) \
-             AND NOT EXISTS (SELECT 1 FROM events earlier WHERE earlier.console = e.console \
-                 AND earlier.key = e.key AND earlier.id < e.id AND earlier.state = 'pending') \
+             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
+                 CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.id < e.id \
+                 ELSE other.leased_until > ?1 \
+                     OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= ?1) END)) \
              ORDER BY e.due_at, e.id LIMIT ?3",
         )
         .bind(now.timestamp_millis())
@@ -58,48 +66,76 @@ impl SqliteJournal {
     ) -> Result<(), JournalError> {
         let mut transaction = self.begin().await?;
         for (claim, outcome) in outcomes {
-            let (state, root_id, reason, due_at) = match outcome {
-                Outcome::Delivered { root_id } => ("delivered", Some(root_id), None, None),
-                Outcome::Filtered { reason } => ("filtered", None, Some(reason), None),
-                Outcome::Superseded => ("superseded", None, None, None),
-                Outcome::Dead { reason } => ("dead", None, Some(reason), None),
-                Outcome::Later { at, reason } => {
-                    ("pending", None, Some(reason), Some(at.timestamp_millis()))
-                }
-            };
-            sqlx::query(
-                "UPDATE events SET state = ?1, root_id = COALESCE(?2, root_id), reason = ?3, \
-                 due_at = COALESCE(?4, due_at), leased_until = NULL, \
-                 finished_at = CASE WHEN ?4 IS NULL THEN ?5 END \
-                 WHERE id = ?6 AND attempts = ?7 AND state = 'pending'",
-            )
-            .bind(state)
-            .bind(root_id)
-            .bind(reason)
-            .bind(due_at)
-            .bind(now.timestamp_millis())
-            .bind(claim.event)
-            .bind(claim.attempt)
-            .execute(&mut *transaction)
-            .await?;
+            if !finish_one(&mut transaction, *claim, outcome, now).await? {
+                continue;
+            }
+            if let Outcome::Delivered { .. } | Outcome::DeliveredInPart { .. } = outcome {
+                self.supersede_follow_ups(&mut transaction, *claim, now).await?;
+            }
+            if let Outcome::DeliveredInPart { follow_up, .. } = outcome {
+                self.enqueue_follow_up(&mut transaction, *claim, follow_up).await?;
+            }
         }
         transaction.commit().await?;
         Ok(())
     }
 
-    /// When the next event that nothing holds up is due; a leased one is due when its lease ends.
+    /// When the next event that nothing holds up is due; a leased one is due when its lease ends,
+    /// and so is one that waits for a leased follow-up.
     pub(super) async fn next_due_head(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
         let row = sqlx::query(
-            "SELECT MIN(MAX(e.due_at, COALESCE(e.leased_until, 0))) FROM events e \
-             WHERE e.state = 'pending' AND e.console = ? \
-             AND NOT EXISTS (SELECT 1 FROM events earlier WHERE earlier.console = e.console \
-                 AND earlier.key = e.key AND earlier.id < e.id AND earlier.state = 'pending')",
+            "SELECT MIN(MAX(e.due_at, COALESCE(e.leased_until, 0), COALESCE(( \
+                 SELECT MAX(f.leased_until) FROM events f WHERE f.console = e.console \
+                 AND f.key = e.key AND f.state = 'pending' AND f.follows IS NOT NULL), 0))) \
+             FROM events e WHERE e.state = 'pending' AND e.console = ? \
+             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' \
+                 AND other.follows IS NULL AND (e.follows IS NOT NULL OR other.id < e.id))",
         )
         .bind(&self.console)
         .fetch_one(&self.readers)
         .await?;
         row.try_get::<Option<i64>, _>(0)?.map(date).transpose()
     }
+}
+
+/// Writes one outcome down; `false` when the lease was lost meanwhile.
+async fn finish_one(
+    transaction: &mut Transaction<'static, Sqlite>,
+    claim: Claim,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+) -> Result<bool, JournalError> {
+    let now = now.timestamp_millis();
+    let (state, root_id, reason, due_at, gave_up_at) = match outcome {
+        Outcome::Delivered { root_id } | Outcome::DeliveredInPart { root_id, .. } => {
+            ("delivered", Some(root_id), None, None, None)
+        }
+        Outcome::Filtered { reason } => ("filtered", None, Some(reason), None, None),
+        Outcome::Superseded => ("superseded", None, None, None, None),
+        Outcome::GaveUp { reason } => ("superseded", None, Some(reason), None, Some(now)),
+        Outcome::Dead { reason } => ("dead", None, Some(reason), None, None),
+        Outcome::Later { at, reason } => {
+            ("pending", None, Some(reason), Some(at.timestamp_millis()), None)
+        }
+    };
+    let finished = sqlx::query(
+        "UPDATE events SET state = ?1, root_id = COALESCE(?2, root_id), reason = ?3, \
+         due_at = COALESCE(?4, due_at), leased_until = NULL, gave_up_at = ?8, \
+         finished_at = CASE WHEN ?4 IS NULL THEN ?5 END \
+         WHERE id = ?6 AND attempts = ?7 AND state = 'pending'",
+    )
+    .bind(state)
+    .bind(root_id)
+    .bind(reason)
+    .bind(due_at)
+    .bind(now)
+    .bind(claim.event)
+    .bind(claim.attempt)
+    .bind(gave_up_at)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(finished.rows_affected() > 0)
 }
 
 fn event(row: &SqliteRow) -> Result<Event, JournalError> {
@@ -110,10 +146,22 @@ fn event(row: &SqliteRow) -> Result<Event, JournalError> {
         }
         _ => None,
     };
+    let origin: String = row.try_get(12)?;
+    let lacking: Option<String> = row.try_get(13)?;
+    let follow_up = match (lacking, row.try_get::<Option<i64>, _>(15)?) {
+        (Some(lacking), Some(deadline)) => Some(FollowUp {
+            lacking: Lacking::from_text(&lacking),
+            due_at: date(row.try_get(14)?)?,
+            deadline: date(deadline)?,
+        }),
+        _ => None,
+    };
     Ok(Event {
         claim: Claim { event: row.try_get(0)?, attempt: row.try_get(1)? },
         key: row.try_get(2)?,
         version: row.try_get(3)?,
+        origin: Origin::from_name(&origin)
+            .ok_or_else(|| JournalError::Corrupt(format!("event of origin {origin}")))?,
         dialect: dialect
             .as_deref()
             .and_then(Dialect::from_name)
@@ -124,5 +172,6 @@ fn event(row: &SqliteRow) -> Result<Event, JournalError> {
         agent_id: row.try_get(8)?,
         title: row.try_get(9)?,
         identity,
+        follow_up,
     })
 }

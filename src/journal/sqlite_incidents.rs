@@ -52,6 +52,15 @@ impl SqliteJournal {
         if let Some(fixed) = self.identity_of(&mut transaction, known_as.try_get(0)?).await? {
             self.fix_one(&mut transaction, &alert.key, &fixed).await?;
         }
+        // What a follow-up completes is matched with it, so that no other alert adopts it.
+        sqlx::query(
+            "UPDATE events SET key = ?1, version = 'pushed:' || key \
+             WHERE id = (SELECT follows FROM events WHERE id = ?2) AND key = received_key",
+        )
+        .bind(&alert.key)
+        .bind(claim.event)
+        .execute(&mut *transaction)
+        .await?;
         let identity = self.identity_of(&mut transaction, &alert.key).await?;
         transaction.commit().await?;
         Ok(Adoption::Identified(identity))
@@ -83,6 +92,12 @@ impl SqliteJournal {
         let (id, key): (i64, String) = (unmatched.try_get(0)?, unmatched.try_get(1)?);
         // The event as it was pushed stays distinct from every version of the alert.
         sqlx::query("UPDATE events SET key = ?1, version = 'pushed:' || key WHERE id = ?2")
+            .bind(&event.key)
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        // Its follow-up goes with it: the alert's own version completes the incident.
+        sqlx::query("UPDATE events SET key = ?1, version = 'follow-up:' || id WHERE follows = ?2")
             .bind(&event.key)
             .bind(id)
             .execute(&mut *transaction)

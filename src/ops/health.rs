@@ -65,6 +65,7 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
             "degraded": degraded,
             "journal": {
                 "pending": counts.pending,
+                "following_up": counts.following_up,
                 "delivered": counts.delivered,
                 "filtered": counts.filtered,
                 "superseded": counts.superseded,

@@ -44,6 +44,7 @@ pub(super) async fn page(management: web::Data<Management>) -> HttpResponse {
     if let Ok(counts) = management.journal.counts().await {
         for (state, count) in [
             ("pending", counts.pending),
+            ("following_up", counts.following_up),
             ("delivered", counts.delivered),
             ("filtered", counts.filtered),
             ("superseded", counts.superseded),

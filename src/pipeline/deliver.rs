@@ -56,7 +56,9 @@ impl Deliverer {
                 (ready.claim, self.outcome(ready, of_event))
             })
             .collect();
-        let is_delivered = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. });
+        let is_delivered = |outcome: &Outcome| {
+            matches!(outcome, Outcome::Delivered { .. } | Outcome::DeliveredInPart { .. })
+        };
         let delivered = outcomes.iter().filter(|(_claim, outcome)| is_delivered(outcome)).count();
         if delivered > 0 {
             info!(alerts = delivered, "delivered {delivered} to every sink");
@@ -70,7 +72,12 @@ impl Deliverer {
                 let elapsed = self.clock.now() - ready.received_at;
                 let seconds = elapsed.as_seconds_f64().max(0.0);
                 metrics::histogram!("accepted_to_delivered_seconds").record(seconds);
-                Outcome::Delivered { root_id: ready.root_id }
+                match ready.follow_up {
+                    Some(follow_up) => {
+                        Outcome::DeliveredInPart { root_id: ready.root_id, follow_up }
+                    }
+                    None => Outcome::Delivered { root_id: ready.root_id },
+                }
             }
             Err(DeliveryError::Refused(reason)) => Outcome::Dead { reason },
             Err(DeliveryError::Unavailable(reason)) => {

@@ -1,33 +1,41 @@
-//! What the console knows beyond the notification: the alert's own page, its rule, its note.
+//! What the console knows beyond the notification: the alert's own page, its rule, its host, its
+//! note. Says what was found, and tells "not there" from "could not be asked".
 //!
-//! A look-up that fails for a while is tried again, a few times; then the alert goes out with what
-//! is known. The console never keeps an alert from being delivered.
+//! Does not live here: whether to wait for what was not found (`waiting`), asking quickly again
+//! (`harfanglab`).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value;
-use tracing::warn;
 
 use crate::{
-    alert::{Alert, Threat, intelligence::Intelligence},
+    alert::{Agent, Alert, Threat, intelligence::Intelligence},
     convert::{Wanted, carried_intelligence, wanted_intelligence},
     harfanglab::{Console, ConsoleError},
     intake::dialect::{self, Dialect},
 };
 
-/// Tries in which a failing console may hold an alert back: seconds, not minutes.
-const TRIES_WITH_CONSOLE: u32 = 3;
-/// First wait for an alert that the console does not show yet: alerts become visible late.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-
 /// What a look-up answers.
-pub enum Found<T> {
+#[derive(Debug)]
+pub(super) enum Found<T> {
     /// The console has it.
     Yes(T),
-    /// The console does not have it, or could not be asked and will not be waited for.
-    No,
-    /// To be asked again after this long.
-    AskAgain(Duration, String),
+    /// The console was asked and does not have it, or does not show it yet.
+    NotThere,
+    /// The console could not be asked.
+    Failed(ConsoleError),
+    /// Nothing to ask for: it is known already, or the alert does not say enough.
+    NothingToAsk,
+}
+
+impl<T> Found<T> {
+    fn of(answer: Result<Option<T>, ConsoleError>) -> Self {
+        match answer {
+            Ok(Some(item)) => Self::Yes(item),
+            Ok(None) => Self::NotThere,
+            Err(failure) => Self::Failed(failure),
+        }
+    }
 }
 
 /// Asks the console.
@@ -42,49 +50,37 @@ impl Enricher {
     }
 
     /// The alert as the console shows it: for its page's id, and for an ECS event all of it.
-    pub async fn alert_on_console(
-        &self,
-        dialect: Dialect,
-        alert: &Alert,
-        attempt: u32,
-    ) -> Found<Alert> {
+    pub(super) async fn alert_on_console(&self, dialect: Dialect, alert: &Alert) -> Found<Alert> {
         let console = &self.console;
         if alert.api_id.is_some() {
-            return Found::No;
+            return Found::NothingToAsk;
         }
-        let answer = match (dialect, &alert.unique_id, &alert.agent.id, &alert.rule_name) {
-            (Dialect::NativeAlert, Some(unique_id), _, _) => {
-                console.alert_by_unique_id(unique_id).await
+        let time = alert.alert_time.or(alert.timestamp);
+        let agent_id = alert.agent.id.as_deref();
+        let answer = match (dialect, &alert.unique_id, agent_id, &alert.rule_name, time) {
+            (Dialect::NativeAlert, Some(unique_id), agent_id, _, time) => {
+                console.alert_of_push(unique_id, agent_id, time).await
             }
-            (Dialect::EcsAlert, _, Some(agent_id), Some(rule_name)) => {
-                let Some(time) = alert.alert_time.or(alert.timestamp) else {
-                    return Found::No;
-                };
+            (Dialect::EcsAlert, _, Some(agent_id), Some(rule_name), Some(time)) => {
                 console.alert_matching(agent_id, rule_name, time).await
             }
-            _ => return Found::No,
+            _ => return Found::NothingToAsk,
         };
-        match found(answer, attempt) {
-            Found::Yes(item) => Found::Yes(dialect::read_alert(Dialect::NativeAlert, &item)),
-            // Looked for once more, a little later, before the alert leaves without it.
-            Found::No if attempt == 1 => {
-                Found::AskAgain(FIRST_WAIT, "the console does not show the alert yet".to_owned())
-            }
-            Found::No => Found::No,
-            Found::AskAgain(wait, reason) => Found::AskAgain(wait, reason),
-        }
+        Found::of(
+            answer.map(|item| item.map(|item| dialect::read_alert(Dialect::NativeAlert, &item))),
+        )
     }
 
     /// The rule behind an alert: what the alert carries, else what the console knows.
-    pub async fn intelligence(&self, alert: &Alert, attempt: u32) -> Found<Intelligence> {
+    pub(super) async fn intelligence(&self, alert: &Alert) -> Found<Intelligence> {
         if let Some(carried) = carried_intelligence(alert) {
             return Found::Yes(carried);
         }
         let Some(wanted) = wanted_intelligence(alert) else {
-            return Found::No;
+            return Found::NothingToAsk;
         };
         let console = &self.console;
-        let answer = match wanted {
+        Found::of(match wanted {
             Wanted::Ioc { value } => {
                 console.ioc_rule(&value).await.map(|rule| rule.map(Intelligence::Ioc))
             }
@@ -92,25 +88,54 @@ impl Enricher {
                 .sigma_rule(rule_id.as_deref(), rule_name.as_deref())
                 .await
                 .map(|rule| rule.map(Intelligence::Sigma)),
+            Wanted::Correlation { rule_id, rule_name } => console
+                .correlation_rule(rule_id.as_deref(), rule_name.as_deref())
+                .await
+                .map(|rule| rule.map(Intelligence::Sigma)),
             Wanted::Yara { candidates } => {
                 console.yara_file(&candidates).await.map(|file| file.map(Intelligence::Yara))
             }
-        };
-        found(answer, attempt)
+        })
+    }
+
+    /// The agent's details, when the alert names the agent and not its host or system.
+    pub(super) async fn agent(&self, agent: &Agent) -> Found<Agent> {
+        match &agent.id {
+            Some(id) if agent.hostname.is_none() || agent.os_type.is_none() => {
+                Found::of(self.console.agent(id).await)
+            }
+            _ => Found::NothingToAsk,
+        }
     }
 
     /// The threat with its slug and note, which pushes do not carry.
-    pub async fn threat(&self, id: &str, attempt: u32) -> Found<Threat> {
+    pub(super) async fn threat(&self, id: &str) -> Found<Threat> {
         let console = &self.console;
-        let answer = match console.threat(id).await {
-            Ok(Some(item)) => match console.threat_note(id).await {
-                Ok(note) => Ok(Some(with_note(&item, note))),
-                Err(failure) => Err(failure),
-            },
+        Found::of(match console.threat(id).await {
+            Ok(Some(item)) => {
+                console.threat_note(id).await.map(|note| Some(with_note(&item, note)))
+            }
             Ok(None) => Ok(None),
             Err(failure) => Err(failure),
-        };
-        found(answer, attempt)
+        })
+    }
+}
+
+/// `known` with its empty fields filled from `details`; what an alert says itself stays.
+pub(super) fn filled(known: Agent, details: Agent) -> Agent {
+    Agent {
+        id: known.id.or(details.id),
+        hostname: known.hostname.or(details.hostname),
+        domain: known.domain.or(details.domain),
+        os_type: known.os_type.or(details.os_type),
+        os_product: known.os_product.or(details.os_product),
+        os_version: known.os_version.or(details.os_version),
+        ip_addresses: if known.ip_addresses.is_empty() {
+            details.ip_addresses
+        } else {
+            known.ip_addresses
+        },
+        version: known.version.or(details.version),
     }
 }
 
@@ -120,19 +145,4 @@ fn with_note(item: &Value, note: Option<Value>) -> Threat {
         fields.insert("note".to_owned(), note);
     }
     dialect::read_threat(&item)
-}
-
-fn found<T>(answer: Result<Option<T>, ConsoleError>, attempt: u32) -> Found<T> {
-    match answer {
-        Ok(Some(item)) => Found::Yes(item),
-        Ok(None) => Found::No,
-        Err(failure) if failure.is_transient() && attempt < TRIES_WITH_CONSOLE => {
-            let wait = Duration::from_secs(u64::from(attempt) * 2);
-            Found::AskAgain(wait, failure.to_string())
-        }
-        Err(failure) => {
-            warn!(%failure, "the console could not be asked; the alert goes out with what is known");
-            Found::No
-        }
-    }
 }

@@ -14,7 +14,9 @@ mod deliver;
 mod enrich;
 mod filter;
 mod prepare;
+mod prepare_alert;
 mod retry;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -159,6 +161,8 @@ fn count(outcomes: &[(Claim, Outcome)]) {
     for (_claim, outcome) in outcomes {
         let name = match outcome {
             Outcome::Delivered { .. } => "delivered",
+            Outcome::DeliveredInPart { .. } => "delivered_in_part",
+            Outcome::GaveUp { .. } => "gave_up",
             Outcome::Filtered { .. } => "filtered",
             Outcome::Superseded => "superseded",
             Outcome::Dead { .. } => "dead",

@@ -6,25 +6,19 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::{debug, warn};
 
-use super::{
-    enrich::{Enricher, Found},
-    filter, retry,
-};
+use super::{enrich::Enricher, filter, retry, waiting::Settled};
 use crate::{
     alert::{Alert, IncidentIdentity},
     clock::Clock,
-    config::AlertFilter,
-    convert::{
-        Conversion, ConvertSettings, Known, MOST_CASE_REFERENCES, attach_raw, convert_alert,
-        convert_threat, gate,
-    },
+    config::{AlertFilter, EnrichmentSettings},
+    convert::{Conversion, ConvertSettings, Known, MOST_CASE_REFERENCES, convert_threat, gate},
     intake::dialect::{self, Dialect},
-    journal::{Adoption, AlertName, Claim, Event, Journal, JournalError, Outcome},
+    journal::{Claim, Event, FollowUp, Journal, JournalError, Outcome},
     stix::Bundle,
 };
 
 /// How far apart an ECS event and its alert may be in time.
-const MATCH_TOLERANCE: Duration = Duration::from_mins(2);
+pub(super) const MATCH_TOLERANCE: Duration = Duration::from_mins(2);
 /// Tries for which a threat waits for its alerts, and the wait between two.
 const TRIES_BEFORE_ALERTS: u32 = 30;
 const WAIT_FOR_ALERTS: Duration = Duration::from_secs(2);
@@ -40,6 +34,8 @@ pub(super) struct Ready {
     pub(super) root_id: String,
     /// One, but for a threat with more incidents than one case message may refer to.
     pub(super) bundles: Vec<Bundle>,
+    /// What goes on being asked for once it is delivered.
+    pub(super) follow_up: Option<FollowUp>,
 }
 
 /// Enriches and converts.
@@ -48,6 +44,8 @@ pub struct Preparer {
     pub journal: Arc<dyn Journal>,
     /// Asks the console.
     pub enricher: Enricher,
+    /// How long the console is asked.
+    pub enrichment: EnrichmentSettings,
     /// The operator's filter.
     pub filter: AlertFilter,
     /// How things are named, marked and scored.
@@ -61,11 +59,14 @@ impl Preparer {
     pub(super) async fn prepare(&self, event: Event) -> Result<Ready, Outcome> {
         let element: Value = serde_json::from_str(&event.body)
             .map_err(|error| Outcome::Dead { reason: format!("the text is not JSON: {error}") })?;
-        let conversions = match event.dialect {
-            Dialect::NativeThreat => self.prepare_threat(&event, &element).await?,
+        let (conversions, follow_up) = match event.dialect {
+            Dialect::NativeThreat => (self.prepare_threat(&event, &element).await?, None),
             Dialect::NativeAlert | Dialect::EcsAlert => {
+                let pushed = dialect::read_alert(event.dialect, &element);
                 // Boxed: it holds whole alerts across its look-ups.
-                vec![Box::pin(self.prepare_alert(&event, &element)).await?]
+                let preparing = Box::pin(self.prepare_alert(&event, pushed, &element));
+                let (conversion, follow_up) = preparing.await?;
+                (vec![conversion], follow_up)
             }
         };
         conversions.iter().for_each(tell);
@@ -78,46 +79,8 @@ impl Preparer {
             title: first.identity.name.clone(),
             root_id: first.root_id.clone(),
             bundles: conversions.into_iter().map(|conversion| conversion.bundle).collect(),
+            follow_up,
         })
-    }
-
-    async fn prepare_alert(&self, event: &Event, element: &Value) -> Result<Conversion, Outcome> {
-        let attempt = event.claim.attempt;
-        let pushed = dialect::read_alert(event.dialect, element);
-        self.let_through(&pushed)?;
-        let mut key = event.key.clone();
-        let mut identity = event.identity.clone();
-        let alert = match self.enricher.alert_on_console(event.dialect, &pushed, attempt).await {
-            Found::AskAgain(wait, reason) => return Err(self.later(wait, reason)),
-            Found::No => pushed,
-            Found::Yes(shown) if event.dialect == Dialect::EcsAlert => {
-                if let Some(found) = dialect::key_of_identified(&shown) {
-                    identity = self.identify(event, &shown, &found).await?.or(identity);
-                    key = found;
-                }
-                self.let_through(&shown)?;
-                shown
-            }
-            // The push says how the alert was in this version; the console adds its page.
-            Found::Yes(shown) => Alert { api_id: shown.api_id, ..pushed },
-        };
-        if identity.is_none() && event.dialect == Dialect::NativeAlert {
-            identity = self
-                .journal
-                .adopt_unmatched(event, MATCH_TOLERANCE)
-                .await
-                .map_err(|failure| self.journal_failed(event, &failure))?;
-        }
-        let intelligence = match self.enricher.intelligence(&alert, attempt).await {
-            Found::AskAgain(wait, reason) => return Err(self.later(wait, reason)),
-            Found::Yes(intelligence) => Some(intelligence),
-            Found::No => None,
-        };
-        self.convert_as_fixed(event, &key, identity, |known| {
-            let conversion = convert_alert(&alert, intelligence.as_ref(), known, &self.convert);
-            attach_raw(conversion, element, &self.convert)
-        })
-        .await
     }
 
     async fn prepare_threat(
@@ -133,10 +96,11 @@ impl Preparer {
             let reason = "waits for the alerts of the threat, which its case refers to";
             return Err(self.later(WAIT_FOR_ALERTS, reason.to_owned()));
         }
-        let threat = match self.enricher.threat(&pushed.id, event.claim.attempt).await {
-            Found::AskAgain(wait, reason) => return Err(self.later(wait, reason)),
-            Found::Yes(shown) => shown,
-            Found::No => pushed,
+        let found = self.enricher.threat(&pushed.id).await;
+        self.confirmed(event, &found)?;
+        let threat = match self.settled(event, found, None)? {
+            Settled::Known(shown) => shown,
+            Settled::Complete | Settled::Lacking => pushed,
         };
         let incidents = self.journal.incidents_of_threat(&threat.id).await.map_err(failed)?;
         // A threat without delivered alerts is a case all the same.
@@ -154,7 +118,7 @@ impl Preparer {
     }
 
     /// Converts under the name and date that the journal holds; fixes them the first time.
-    async fn convert_as_fixed(
+    pub(super) async fn convert_as_fixed(
         &self,
         event: &Event,
         key: &str,
@@ -181,35 +145,16 @@ impl Preparer {
         }
     }
 
-    /// Says that an ECS event is the alert that the console shows.
-    async fn identify(
-        &self,
-        event: &Event,
-        shown: &Alert,
-        key: &str,
-    ) -> Result<Option<IncidentIdentity>, Outcome> {
-        let name = AlertName {
-            key: key.to_owned(),
-            version: dialect::version(shown),
-            threat_key: shown.threat_key.clone(),
-        };
-        match self.journal.identify(event.claim, &name).await {
-            Ok(Adoption::Identified(identity)) => Ok(identity),
-            Ok(Adoption::AlreadyThere) => Err(Outcome::Superseded),
-            Err(failure) => Err(self.journal_failed(event, &failure)),
-        }
-    }
-
-    fn let_through(&self, alert: &Alert) -> Result<(), Outcome> {
+    pub(super) fn let_through(&self, alert: &Alert) -> Result<(), Outcome> {
         filter::refusal(&self.filter, alert)
             .map_or(Ok(()), |reason| Err(Outcome::Filtered { reason }))
     }
 
-    fn later(&self, wait: Duration, reason: String) -> Outcome {
+    pub(super) fn later(&self, wait: Duration, reason: String) -> Outcome {
         Outcome::Later { at: self.clock.now() + wait, reason }
     }
 
-    fn journal_failed(&self, event: &Event, failure: &JournalError) -> Outcome {
+    pub(super) fn journal_failed(&self, event: &Event, failure: &JournalError) -> Outcome {
         warn!(%failure, "the journal failed in mid-work; the event is tried again");
         let wait = retry::wait(event.claim.attempt, event.claim.event, JOURNAL_RETRY_MAX);
         self.later(wait, failure.to_string())

@@ -4,6 +4,7 @@
 //! know OpenCTI, for as long as that takes; only then convert, sweep and beat. Order of death: stop
 //! accepting, let what is under way leave within a deadline, leave the rest in the journal.
 
+mod access;
 mod listeners;
 mod platform;
 mod schedule;
@@ -206,6 +207,8 @@ impl Service {
         stop_pipeline: &CancellationToken,
     ) -> Result<(), ServiceError> {
         let once = self.settings.connector.runs_once();
+        let health = Arc::clone(&self.health);
+        self.parts.spawn(access::tell(self.console.denied(), health, stop_pipeline.clone()));
         if let Some(platform) = &self.platform {
             let met = platform.meet(&*self.journal, &self.health, once);
             match stop.run_until_cancelled(met).await {
@@ -241,6 +244,7 @@ impl Service {
             preparer: Arc::new(Preparer {
                 journal: Arc::clone(&self.journal),
                 enricher: Enricher::new(Arc::clone(&self.console)),
+                enrichment: self.settings.enrichment.clone(),
                 filter: import.filter.clone(),
                 convert: ConvertSettings {
                     author: self.settings.connector.name.clone(),

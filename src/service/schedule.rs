@@ -83,7 +83,7 @@ impl Schedule {
     /// Waits until nothing is pending, as long as there is progress.
     async fn drain(&self, journal: &dyn Journal) -> Result<(), ServiceError> {
         let (mut least, mut since) = (u64::MAX, self.clock.now());
-        while journal.next_due().await?.is_some() {
+        while !journal.is_drained().await? {
             let pending = journal.counts().await?.pending;
             let now = self.clock.now();
             if pending < least {
@@ -109,8 +109,12 @@ impl Schedule {
                 Ok(())
             }
             Err(failure) => {
-                self.health.degraded(Part::HarfangLab, failure.to_string());
-                warn!(%failure, "the sweep ended early; the next one goes on from its cursor");
+                // What the console denies is told where it is noticed, for pushes too.
+                let is_told = matches!(&failure, SweepError::Console(error) if error.is_denied());
+                if !is_told {
+                    self.health.degraded(Part::HarfangLab, failure.to_string());
+                    warn!(%failure, "the sweep ended early; the next one goes on from its cursor");
+                }
                 Err(failure)
             }
         }

@@ -6,11 +6,12 @@
 //!
 //! Does not live here: the HTTP side (`harfanglab`), the operator's filter (`pipeline`).
 
+mod crowded;
 mod cursor;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
 use tracing::{info, warn};
 
@@ -36,10 +37,12 @@ pub enum SweepError {
     /// The cursor could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// More results at one instant than the console shows of one query.
+    /// More results in one second than the console shows of any query.
     #[error(
-        "the console holds more than {RESULT_WINDOW} results at {0} and shows no more of one query; \
-         what lies beyond cannot be swept"
+        "the console holds more than {RESULT_WINDOW} results in the second {0} and shows no more of \
+         one query, by whatever it is narrowed; the sweep cannot pass this second without losing some. \
+         Close or remove alerts of that second on the console, or set \
+         HARFANGLAB_INCIDENTS_IMPORT_START_DATE behind it"
     )]
     WindowFull(DateTime<Utc>),
 }
@@ -111,10 +114,30 @@ impl Sweep {
             }
             offset += u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
             if u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
-                // The next query begins where this one's window ends.
-                let last = last.filter(|last| *last > since);
-                since = last.ok_or(SweepError::WindowFull(since))?;
+                since = self.after_full_window(of, since, last, &mut found).await?;
                 offset = 0;
+            }
+        }
+    }
+
+    /// Where the next query begins when the window of the one since `since` is full up to `last`:
+    /// at the second in which it ends. If it began there, too, that second is crowded.
+    async fn after_full_window(
+        &self,
+        of: CursorOf,
+        since: DateTime<Utc>,
+        last: Option<DateTime<Utc>>,
+        found: &mut Found,
+    ) -> Result<DateTime<Utc>, SweepError> {
+        let second = since.trunc_subsecs(0);
+        match (last.map(|last| last.trunc_subsecs(0)), of) {
+            (Some(last), _) if last > second => Ok(last),
+            (_, CursorOf::Threats) => Err(SweepError::WindowFull(second)),
+            (_, CursorOf::Alerts) => {
+                let crowd = self.sweep_crowded(second).await?;
+                found.new += crowd.new;
+                found.known += crowd.known;
+                Ok(second + TimeDelta::seconds(1))
             }
         }
     }

@@ -50,6 +50,7 @@ pub(super) fn settings(
     let webhook = webhook::webhook(reader);
     let journal = ours::journal(reader);
     let pipeline = ours::pipeline(reader);
+    let enrichment = ours::enrichment(reader);
     let management_listen =
         reader.required(&HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, parse::listen_address);
     for option in options::all().filter(|option| option.standing != Standing::Used) {
@@ -68,6 +69,7 @@ pub(super) fn settings(
         webhook: webhook?,
         journal: journal?,
         pipeline: pipeline?,
+        enrichment: enrichment?,
         management_listen: management_listen?,
     };
     warn_of_unchecked_certificates(reader, settings.opencti.as_ref(), &settings);

@@ -14,18 +14,19 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_API_TIMEOUT, HARFANGLAB_INCIDENTS_ATTACH_RAW,
         HARFANGLAB_INCIDENTS_BATCH, HARFANGLAB_INCIDENTS_CONCURRENCY,
         HARFANGLAB_INCIDENTS_DEFAULT_MARKING, HARFANGLAB_INCIDENTS_DEFAULT_SCORE,
+        HARFANGLAB_INCIDENTS_ENRICHMENT_TIME, HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT,
         HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_IMPORT_THREATS,
         HARFANGLAB_INCIDENTS_INCIDENT_NAME, HARFANGLAB_INCIDENTS_JOURNAL_QUEUE,
         HARFANGLAB_INCIDENTS_JOURNAL_URL, HARFANGLAB_INCIDENTS_LEASE,
         HARFANGLAB_INCIDENTS_RETRY_MAX, HARFANGLAB_INCIDENTS_SSL_VERIFY,
         HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL,
-        OptionSpec,
+        HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM, OptionSpec,
     },
     parse::{self, Refusal},
     reader::{Read, Reader},
     settings::{
-        AccountIdentity, AlertFilter, HarfangLabSettings, ImportSettings, IncidentNaming,
-        JournalSettings, Marking, PipelineSettings, RawAttachment,
+        AccountIdentity, AlertFilter, EnrichmentSettings, HarfangLabSettings, ImportSettings,
+        IncidentNaming, JournalSettings, Marking, PipelineSettings, RawAttachment,
     },
 };
 
@@ -100,6 +101,15 @@ pub(super) fn pipeline(reader: &mut Reader<'_>) -> Read<PipelineSettings> {
         lease: lease?,
         retry_max: retry_max?,
     })
+}
+
+pub(super) fn enrichment(reader: &mut Reader<'_>) -> Read<EnrichmentSettings> {
+    let longest_wait = Duration::from_mins(10);
+    let first_wait =
+        length(reader, &HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT, Duration::ZERO, longest_wait);
+    let time = length(reader, &HARFANGLAB_INCIDENTS_ENRICHMENT_TIME, Duration::ZERO, DAY);
+    let confirm = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM, parse::boolean);
+    Ok(EnrichmentSettings { first_wait: first_wait?, time: time?, confirm: confirm? })
 }
 
 pub(super) fn count(reader: &mut Reader<'_>, option: &OptionSpec, most: u64) -> Read<usize> {

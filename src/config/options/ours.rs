@@ -107,6 +107,15 @@ options! { OURS:
         "an ISO-8601 duration from PT1S to PT1H")
         .default("PT30S");
 
+    HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT => plain(OUR_SECTION, "enrichment_wait",
+        "an ISO-8601 duration from PT0S to PT10M")
+        .default("PT1S");
+    HARFANGLAB_INCIDENTS_ENRICHMENT_TIME => plain(OUR_SECTION, "enrichment_time",
+        "an ISO-8601 duration from PT0S to P1D")
+        .default("PT10M");
+    HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM => plain(OUR_SECTION, "webhook_confirm", "true or false")
+        .default("false");
+
     HARFANGLAB_INCIDENTS_CONCURRENCY => plain(OUR_SECTION, "concurrency",
         "a whole number from 1 to 1000")
         .default("16");

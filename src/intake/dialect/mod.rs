@@ -20,7 +20,7 @@ use serde_json::Value;
 pub use self::key::{
     key, key_of_identified, key_of_text, key_of_threat, version, version_of_threat,
 };
-use crate::alert::{Alert, Hashes, Threat, lenient};
+use crate::alert::{Agent, Alert, Hashes, Threat, lenient};
 
 /// Longest kind of telemetry that is told apart; kinds become labels of a metric.
 const TELEMETRY_KIND_LENGTH_LIMIT: usize = 40;
@@ -98,6 +98,12 @@ pub fn read_alert(dialect: Dialect, element: &Value) -> Alert {
         Dialect::EcsAlert => ecs::read(element),
         Dialect::NativeThreat => Alert::default(),
     }
+}
+
+/// Reads an item of the console's `endpoint/Agent`, which has the fields of an alert's `agent`, with
+/// `id` for `agentid`.
+pub fn read_agent(item: &Value) -> Agent {
+    native::read_agent(item)
 }
 
 /// Reads a native threat; every field that cannot be read is left empty.

@@ -124,7 +124,8 @@ async fn alerts_are_pushed_in_both_dialects_and_found_on_the_console_afterwards(
     let mut dialects = Vec::new();
     while let Some(pushed) = told.recv().await {
         assert_eq!(pushed.status, 202);
-        let found = client(&console).alert_by_unique_id(&pushed.unique_id).await.unwrap().unwrap();
+        let found =
+            client(&console).alert_of_push(&pushed.unique_id, None, None).await.unwrap().unwrap();
         assert_eq!(found["rule_name"], pushed.title);
         assert_eq!(found["agent"]["hostname"], pushed.host);
         dialects.push(pushed.dialect);

@@ -33,7 +33,7 @@ async fn a_rule_that_is_not_there_is_remembered_and_a_fault_is_not() {
     }
     assert_eq!(console.requests().of(IOC_RULES), 1);
 
-    console.fail_next(IOC_RULES, 1, Fault::Status(403));
+    console.fail_next(IOC_RULES, 1, Fault::Status(400));
     assert!(client.ioc_rule("sync.fern-updates.example").await.is_err());
     let rule = client.ioc_rule("sync.fern-updates.example").await.unwrap();
     assert_eq!(rule.unwrap().kind, "domain_name");

@@ -106,6 +106,13 @@ pub(super) fn read(element: &Value) -> Alert {
     }
 }
 
+/// Reads an agent that stands by itself.
+pub(super) fn read_agent(item: &Value) -> Agent {
+    let id = identifier_at(item, "id");
+    let agent = agent(&serde_json::json!({ "agent": item }));
+    Agent { id: agent.id.or(id), ..agent }
+}
+
 fn agent(element: &Value) -> Agent {
     Agent {
         id: identifier_at(element, "agent.agentid"),

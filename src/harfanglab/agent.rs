@@ -1,0 +1,30 @@
+//! Details of an agent, for alerts that name it without saying what it is. Cached as rules are.
+
+use std::sync::Arc;
+
+use super::{
+    Console, ConsoleError,
+    cache::Weighs,
+    lookup::{found, object},
+};
+use crate::{alert::Agent, intake::dialect::read_agent};
+
+impl Console {
+    /// The agent with this id.
+    pub async fn agent(&self, id: &str) -> Result<Option<Agent>, ConsoleError> {
+        let look_up = async {
+            let path = ["api", "data", "endpoint", "Agent", id, ""];
+            Ok(found(self.get(&path, &[], object).await)?.map(|item| read_agent(&item)))
+        };
+        let agent = self.rules().agents.get_or(id.to_owned(), look_up).await?;
+        Ok(agent.map(Arc::unwrap_or_clone))
+    }
+}
+
+impl Weighs for Agent {
+    fn size_bytes(&self) -> usize {
+        let texts = [&self.id, &self.hostname, &self.domain, &self.os_product];
+        let addresses = self.ip_addresses.iter().map(String::len).sum::<usize>();
+        texts.into_iter().flatten().map(String::len).sum::<usize>() + addresses
+    }
+}

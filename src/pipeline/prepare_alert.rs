@@ -1,0 +1,134 @@
+//! Turns one claimed alert into what is sent of it: looks up, waits where it is worth it, converts.
+
+use serde_json::Value;
+
+use super::{
+    enrich::{Found, filled},
+    prepare::{MATCH_TOLERANCE, Preparer},
+    waiting::Settled,
+};
+use crate::{
+    alert::{Alert, IncidentIdentity, intelligence::Intelligence},
+    convert::{Conversion, attach_raw, convert_alert},
+    intake::dialect::{self, Dialect},
+    journal::{Adoption, AlertName, Event, FollowUp, Lacking, Outcome},
+};
+
+/// An alert with what the console says of it, under the key by which it is known from now on.
+struct Seen {
+    alert: Alert,
+    key: String,
+    identity: Option<IncidentIdentity>,
+}
+
+impl Preparer {
+    /// The conversion of an alert, and what goes on being asked for once it is delivered.
+    pub(super) async fn prepare_alert(
+        &self,
+        event: &Event,
+        pushed: Alert,
+        element: &Value,
+    ) -> Result<(Conversion, Option<FollowUp>), Outcome> {
+        self.let_through(&pushed)?;
+        let mut lacking = Lacking::default();
+        let mut seen = self.seen_on_console(event, pushed, &mut lacking).await?;
+        if seen.identity.is_none() && event.dialect == Dialect::NativeAlert {
+            seen.identity = self
+                .journal
+                .adopt_unmatched(event, MATCH_TOLERANCE)
+                .await
+                .map_err(|failure| self.journal_failed(event, &failure))?;
+        }
+        let details = self.enricher.agent(&seen.alert.agent).await;
+        // An agent that the console has forgotten stays unknown; only a failure is worth a return.
+        lacking.host = matches!(details, Found::Failed(_));
+        if let Settled::Known(details) = self.settled(event, details, None)? {
+            seen.alert.agent = filled(seen.alert.agent, details);
+        }
+        let intelligence = self.intelligence(event, &seen.alert, &mut lacking).await?;
+        let follow_up = self.follow_up(event, lacking)?;
+        let Seen { alert, key, identity } = seen;
+        let conversion = self
+            .convert_as_fixed(event, &key, identity, |known| {
+                let conversion = convert_alert(&alert, intelligence.as_ref(), known, &self.convert);
+                attach_raw(conversion, element, &self.convert)
+            })
+            .await?;
+        Ok((conversion, follow_up))
+    }
+
+    async fn seen_on_console(
+        &self,
+        event: &Event,
+        mut pushed: Alert,
+        lacking: &mut Lacking,
+    ) -> Result<Seen, Outcome> {
+        if self.needs_confirmation(event) {
+            // Whoever posts can also claim an id of the console.
+            pushed.api_id = None;
+        }
+        let mut seen =
+            Seen { alert: pushed, key: event.key.clone(), identity: event.identity.clone() };
+        let found = self.enricher.alert_on_console(event.dialect, &seen.alert).await;
+        self.confirmed(event, &found)?;
+        match self.settled(event, found, Some(self.enrichment.first_wait))? {
+            Settled::Complete => {}
+            Settled::Lacking => lacking.page = true,
+            Settled::Known(shown) if event.dialect == Dialect::EcsAlert => {
+                if let Some(key) = dialect::key_of_identified(&shown) {
+                    seen.identity = self.identify(event, &shown, &key).await?.or(seen.identity);
+                    seen.key = key;
+                }
+                self.let_through(&shown)?;
+                seen.alert = shown;
+            }
+            // The push says how the alert was in this version; the console adds its page.
+            Settled::Known(shown) => seen.alert.api_id = shown.api_id,
+        }
+        Ok(seen)
+    }
+
+    async fn intelligence(
+        &self,
+        event: &Event,
+        alert: &Alert,
+        lacking: &mut Lacking,
+    ) -> Result<Option<Intelligence>, Outcome> {
+        let found = self.enricher.intelligence(alert).await;
+        match self.settled(event, found, None)? {
+            Settled::Known(intelligence) => Ok(Some(intelligence)),
+            Settled::Complete => Ok(None),
+            Settled::Lacking => {
+                lacking.rule = true;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Says that an ECS event is the alert that the console shows. The alert takes over the
+    /// incident under which the event may have been delivered.
+    async fn identify(
+        &self,
+        event: &Event,
+        shown: &Alert,
+        key: &str,
+    ) -> Result<Option<IncidentIdentity>, Outcome> {
+        let name = AlertName {
+            key: key.to_owned(),
+            version: dialect::version(shown),
+            threat_key: shown.threat_key.clone(),
+        };
+        let failed = |failure| self.journal_failed(event, &failure);
+        match self.journal.identify(event.claim, &name).await.map_err(failed)? {
+            Adoption::AlreadyThere => Err(Outcome::Superseded),
+            Adoption::Identified(Some(identity)) => Ok(Some(identity)),
+            Adoption::Identified(None) => {
+                let Some(identity) = event.identity.clone() else {
+                    return Ok(None);
+                };
+                let held = self.journal.fix_identities(&[(key.to_owned(), identity)]).await;
+                Ok(held.map_err(failed)?.into_iter().next())
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! For how long an event waits for the console: before it first leaves, for its confirmation, and
+//! as a follow-up. The console never keeps an alert from being delivered, unless the operator wants
+//! every push confirmed.
+//!
+//! ```text
+//! pushed ──▶ asked ──▶ all known ─────────────────────────▶ delivered
+//!              │ ▲                                              ▲
+//!   not there: │ │ once after the first wait                    │ more is known
+//!   failing:   │ │ a few tries                                  │
+//!              └─┴──▶ delivered in part ──▶ follow-up, asked ───┤
+//!                                              ▲      │         │
+//!                                              └ later ┘        ▼
+//!                                                      gave up: the sweep's turn
+//! ```
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tracing::warn;
+
+use super::{enrich::Found, prepare::Preparer, retry};
+use crate::{
+    harfanglab::ConsoleError,
+    intake::Origin,
+    journal::{Event, FollowUp, Lacking, Outcome},
+};
+
+/// Tries in which a failing console may hold an alert back: seconds, not minutes.
+const TRIES_WITH_CONSOLE: u32 = 3;
+/// Longest wait between two looks for what a delivered alert lacks.
+const FOLLOW_UP_WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// What a look-up brought, once there is nothing to wait for.
+pub(super) enum Settled<T> {
+    /// It is known.
+    Known(T),
+    /// There is nothing more to know.
+    Complete,
+    /// It is not known, and may be later.
+    Lacking,
+}
+
+impl Preparer {
+    /// What to make of a look-up: the event goes on, or waits. `wait_if_absent` is for what the
+    /// console shows late.
+    pub(super) fn settled<T>(
+        &self,
+        event: &Event,
+        found: Found<T>,
+        wait_if_absent: Option<Duration>,
+    ) -> Result<Settled<T>, Outcome> {
+        let attempt = event.claim.attempt;
+        let may_wait = event.follow_up.is_none();
+        match found {
+            Found::Yes(item) => Ok(Settled::Known(item)),
+            Found::NothingToAsk => Ok(Settled::Complete),
+            Found::NotThere => match wait_if_absent.filter(|wait| !wait.is_zero()) {
+                Some(wait) if may_wait && attempt == 1 => {
+                    Err(self.later(wait, "the console does not show the alert yet".to_owned()))
+                }
+                _ => Ok(Settled::Lacking),
+            },
+            Found::Failed(failure) => {
+                // A refused token is not put right within seconds: the alert leaves at once.
+                let passes = failure.is_transient() && !failure.is_denied();
+                if may_wait && passes && attempt < TRIES_WITH_CONSOLE {
+                    let wait = Duration::from_secs(u64::from(attempt) * 2);
+                    return Err(self.later(wait, failure.to_string()));
+                }
+                if may_wait && !failure.is_denied() {
+                    warn!(%failure, "the console could not be asked; the alert goes out with what is known");
+                }
+                Ok(Settled::Lacking)
+            }
+        }
+    }
+
+    /// Holds a pushed event until the console shows that it exists, when the operator wants that:
+    /// what it does not show in time is a dead letter; a console that cannot be asked is waited for.
+    pub(super) fn confirmed<T>(&self, event: &Event, found: &Found<T>) -> Result<(), Outcome> {
+        if !self.needs_confirmation(event) {
+            return Ok(());
+        }
+        let wait = retry::wait(event.claim.attempt, event.claim.event, FOLLOW_UP_WAIT_MAX);
+        match found {
+            Found::Yes(_) => Ok(()),
+            Found::Failed(failure) => Err(self.later(wait, unconfirmed(failure))),
+            Found::NotThere if self.clock.now() < event.received_at + self.enrichment_time() => {
+                Err(self.later(wait, "the console does not confirm the alert yet".to_owned()))
+            }
+            Found::NotThere => Err(Outcome::Dead {
+                reason: "the console's API did not show within \
+                         HARFANGLAB_INCIDENTS_ENRICHMENT_TIME that this exists \
+                         (HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM): whoever posted it may not be the \
+                         console"
+                    .to_owned(),
+            }),
+            Found::NothingToAsk => Err(Outcome::Dead {
+                reason:
+                    "it says too little to be found on the console, so that the console cannot \
+                         confirm it (HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM)"
+                        .to_owned(),
+            }),
+        }
+    }
+
+    /// Whether an event must be confirmed before anything is made of it.
+    pub(super) fn needs_confirmation(&self, event: &Event) -> bool {
+        self.enrichment.confirm && event.origin == Origin::Push
+    }
+
+    /// How an event goes on with `lacking` still unknown: the follow-up to store with it, if any. A
+    /// follow-up that found nothing new waits on or gives up.
+    pub(super) fn follow_up(
+        &self,
+        event: &Event,
+        lacking: Lacking,
+    ) -> Result<Option<FollowUp>, Outcome> {
+        let now = self.clock.now();
+        let deadline = match &event.follow_up {
+            Some(current) if !lacking.is_less_than(current.lacking) => {
+                if now >= current.deadline {
+                    let reason = "the console showed nothing more within \
+                                  HARFANGLAB_INCIDENTS_ENRICHMENT_TIME; the sweep completes it";
+                    return Err(Outcome::GaveUp { reason: reason.to_owned() });
+                }
+                let wait = retry::wait(event.claim.attempt, event.claim.event, FOLLOW_UP_WAIT_MAX);
+                // The last look is at the deadline itself.
+                let at = (now + wait).min(current.deadline);
+                let reason = "the console shows nothing more of the alert yet".to_owned();
+                return Err(Outcome::Later { at, reason });
+            }
+            Some(current) => current.deadline,
+            None => now + self.enrichment_time(),
+        };
+        let wait = retry::wait(1, event.claim.event, FOLLOW_UP_WAIT_MAX);
+        let due_at = (now + wait).min(deadline);
+        Ok(lacking.is_anything().then_some(FollowUp { lacking, due_at, deadline }))
+    }
+
+    fn enrichment_time(&self) -> TimeDelta {
+        TimeDelta::from_std(self.enrichment.time).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+fn unconfirmed(failure: &ConsoleError) -> String {
+    format!("waits for the console's confirmation: {failure}")
+}

@@ -1,0 +1,134 @@
+//! A second in which more alerts were raised than the console shows of one query. Whole seconds are
+//! the finest it can be asked by, so such a second is asked for level by level, then status by
+//! status, then type by type, until each query fits.
+//!
+//! The three are filters that working integrations of other products use, each by value. Values are
+//! those that are known and those that were met; what has none cannot be asked for, so that a second
+//! whose alerts cannot be shown to be complete is an error, and the cursor stays before it.
+
+use std::collections::{BTreeSet, HashSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::{CursorOf, Found, Sweep, SweepError};
+use crate::harfanglab::{Filter, PAGE_LIMIT, Page, RESULT_WINDOW};
+
+/// What narrows a query, and the values known for it.
+const DIMENSIONS: [(Filter, &[&str]); 3] = [
+    (Filter::Level, &["informational", "low", "medium", "high", "critical"]),
+    (
+        Filter::Status,
+        &["new", "investigating", "probable_false_positive", "false_positive", "closed"],
+    ),
+    (
+        Filter::AlertType,
+        &[
+            "sigma",
+            "yara",
+            "ioc",
+            "driver",
+            "hurukaiav",
+            "selfprotection",
+            "correlation",
+            "ransom",
+            "hlai",
+            "vt",
+            "glimps",
+            "orion",
+            "unknown",
+        ],
+    ),
+];
+
+/// What has been seen of the second.
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<String>,
+    values: [BTreeSet<String>; DIMENSIONS.len()],
+    /// How many alerts the console says the second has, if it counts beyond its window.
+    count: u64,
+    /// Whether some alert has none of the values by which it could be asked for.
+    has_unnamed: bool,
+}
+
+impl Sweep {
+    /// Sweeps all alerts of the whole second `second`.
+    pub(super) async fn sweep_crowded(&self, second: DateTime<Utc>) -> Result<Found, SweepError> {
+        let mut seen = Seen::default();
+        let mut found = Found::default();
+        let mut queries: Vec<Vec<(Filter, String)>> = vec![Vec::new()];
+        while let Some(narrowed) = queries.pop() {
+            if self.sweep_narrowed(second, &narrowed, &mut seen, &mut found).await? {
+                continue;
+            }
+            // Asked by more, and value by value: what the window hides is behind one of them.
+            let depth = narrowed.len();
+            let Some((filter, known)) = DIMENSIONS.get(depth) else {
+                return Err(SweepError::WindowFull(second));
+            };
+            let met = seen.values[depth].iter().map(String::as_str);
+            let values: BTreeSet<&str> = known.iter().copied().chain(met).collect();
+            queries.extend(values.into_iter().map(|value| {
+                let mut narrower = narrowed.clone();
+                narrower.push((*filter, value.to_owned()));
+                narrower
+            }));
+        }
+        let is_complete = if seen.count > RESULT_WINDOW {
+            seen.ids.len() as u64 >= seen.count
+        } else {
+            !seen.has_unnamed
+        };
+        if is_complete { Ok(found) } else { Err(SweepError::WindowFull(second)) }
+    }
+
+    /// Sweeps what one query shows; `false` when it may hold more than it shows.
+    async fn sweep_narrowed(
+        &self,
+        second: DateTime<Utc>,
+        narrowed: &[(Filter, String)],
+        seen: &mut Seen,
+        found: &mut Found,
+    ) -> Result<bool, SweepError> {
+        let until = second + TimeDelta::seconds(1);
+        let mut offset = 0;
+        loop {
+            let page: Page = self
+                .console
+                .narrowed_alert_page(second, until, narrowed, offset, PAGE_LIMIT)
+                .await?;
+            if narrowed.is_empty() {
+                seen.count = seen.count.max(page.count.unwrap_or_default());
+            }
+            page.items.iter().for_each(|item| seen.note(item));
+            let receipt = self.append(CursorOf::Alerts, &page.items).await?;
+            found.new += receipt.accepted;
+            found.known += receipt.duplicates;
+            if !page.has_next || page.items.is_empty() {
+                return Ok(true);
+            }
+            offset += u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
+            if u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+impl Seen {
+    fn note(&mut self, item: &Value) {
+        let text = |field: &str| item.get(field).and_then(Value::as_str);
+        if let Some(id) = text("id").or_else(|| text("alert_unique_id")) {
+            self.ids.insert(id.to_owned());
+        }
+        for ((filter, _), met) in DIMENSIONS.iter().zip(&mut self.values) {
+            match text(filter.field()) {
+                Some(value) => {
+                    met.insert(value.to_owned());
+                }
+                None => self.has_unnamed = true,
+            }
+        }
+    }
+}
