@@ -84,8 +84,7 @@ impl SqliteJournal {
             .read_only(true)
             .busy_timeout(BUSY_TIMEOUT);
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
-        let _only_user = Arc::new(only_user);
-        Ok(Self { writer, readers, console: console.to_owned(), _only_user })
+        Ok(Self { writer, readers, console: console.to_owned(), _only_user: Arc::new(only_user) })
     }
 
     /// A transaction that holds the write lock from its start.

@@ -31,7 +31,8 @@ impl Preparer {
     ) -> Result<(Conversion, Option<FollowUp>), Outcome> {
         self.let_through(&pushed)?;
         let mut lacking = Lacking::default();
-        let mut seen = self.seen_on_console(event, pushed, &mut lacking).await?;
+        // Boxed: it holds whole alerts across its look-ups.
+        let mut seen = Box::pin(self.seen_on_console(event, pushed, &mut lacking)).await?;
         if seen.identity.is_none() && event.dialect == Dialect::NativeAlert {
             seen.identity = self
                 .journal

@@ -168,7 +168,9 @@ mod tests {
 
     fn named(texts: &[&str]) -> (Vec<&'static str>, Vec<&'static str>, Vec<String>) {
         let mut named = Named::default();
-        texts.iter().for_each(|text| named.read(text));
+        for text in texts {
+            named.read(text);
+        }
         let numbers = named.techniques.iter().map(|technique| technique.number).collect();
         (numbers, named.tactics, named.unknown)
     }
