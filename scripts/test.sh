@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands, in one command: format, lints, documentation,
-# licences, scripts, tests. Installs and starts what is missing on a Debian machine with Rust, and
+# licences, scripts, bundles, tests. Installs and starts what is missing on a Debian machine with Rust, and
 # stops what it started. Its last line is the test runner's.
 #
 #   scripts/test.sh           at most 25 minutes from cold on 2 cores
@@ -162,6 +162,7 @@ RUSTDOCFLAGS="-D warnings" step "documentation" \
 step "cargo-deny" provide_cargo_deny
 step "licences, bans, sources" check_dependencies
 step "advisories" check_advisories
+step "bundles" scripts/validate.sh
 step "broker" start_broker
 step "documented examples" cargo test --locked --doc --quiet
 printf '\n== tests (all before took %d s)\n' "$SECONDS"

@@ -10,7 +10,7 @@ use crate::stix::Bundle;
 type Json = Map<String, Value>;
 
 /// The longest a label gets, in characters.
-const LONGEST_LABEL: usize = 100;
+const LONGEST_LABEL: usize = 120;
 
 /// Lists of references that are shown below the object that has them.
 const LISTS: [(&str, &str); 3] =

@@ -24,6 +24,20 @@ const WELL_KNOWN: [(&str, &str); 13] = [
     ("S-1-5-113", "Local accounts (group)"),
 ];
 
+/// What the operating system calls the same accounts, where an alert tells no SID.
+const WELL_KNOWN_NAMES: [(&str, &str); 7] = [
+    ("SYSTEM", "S-1-5-18"),
+    ("SYSTÈME", "S-1-5-18"),
+    ("LOCAL SERVICE", "S-1-5-19"),
+    ("SERVICE LOCAL", "S-1-5-19"),
+    ("NETWORK SERVICE", "S-1-5-20"),
+    ("SERVICE RÉSEAU", "S-1-5-20"),
+    ("ANONYMOUS LOGON", "S-1-5-7"),
+];
+
+/// The domain of those accounts, in English, French and German.
+const SYSTEM_DOMAINS: [&str; 3] = ["NT AUTHORITY", "AUTORITE NT", "NT-AUTORITÄT"];
+
 /// What a SID that begins so stands for.
 const FAMILIES: [(&str, &str); 6] = [
     ("S-1-5-80-", "Virtual account of a Windows service"),
@@ -61,7 +75,7 @@ pub(super) fn add_account(
         domain => domain,
     };
     let lines: Vec<String> =
-        [("Domain", domain.as_str()), ("SID", &sid), ("Kind", &kind(&domain, &sid))]
+        [("Domain", domain.as_str()), ("SID", &sid), ("Kind", &kind(&domain, name, &sid))]
             .into_iter()
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| format!("{name}: {value}"))
@@ -78,7 +92,12 @@ pub(super) fn add_account(
 }
 
 /// Which kind of account it is, in words.
-fn kind(domain: &str, sid: &str) -> String {
+fn kind(domain: &str, name: &str, sid: &str) -> String {
+    if sid.is_empty() && SYSTEM_DOMAINS.contains(&domain.to_uppercase().as_str()) {
+        let name = name.to_uppercase();
+        let known = WELL_KNOWN_NAMES.iter().find(|(known, _)| *known == name);
+        return known.map(|(_, sid)| kind(domain, &name, sid)).unwrap_or_default();
+    }
     if sid == "0" {
         return "Unix superuser".to_owned();
     }

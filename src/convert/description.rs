@@ -1,13 +1,14 @@
 //! What an analyst reads first: the message, and a compact table of what it is about.
 
-use super::{host, markdown::Table};
+use super::{attack::Named, host, markdown::Table};
 use crate::{alert::Alert, stix::clean};
 
 /// The description of the alert's incident, in Markdown.
-pub(super) fn description(alert: &Alert) -> String {
+pub(super) fn description(alert: &Alert, named: &Named) -> String {
     let process = alert.process.as_ref();
     let parent = process.and_then(|process| process.parent.as_ref());
-    let kind = [Some(alert.alert_type.as_str()), alert.alert_subtype.as_deref()];
+    let subtype = alert.alert_subtype.as_deref().filter(|subtype| *subtype != alert.alert_type);
+    let kind = [Some(alert.alert_type.as_str()), subtype];
     let kind: Vec<&str> = kind.into_iter().flatten().filter(|kind| !kind.is_empty()).collect();
     let mut table = Table::default();
     table.text("Rule", alert.rule_name.as_deref());
@@ -15,6 +16,7 @@ pub(super) fn description(alert: &Alert) -> String {
     table.text("Level", alert.level.as_deref());
     table.text("Confidence", alert.confidence.as_deref());
     table.text("Status", alert.status.as_deref());
+    table.text("Tactics", Some(&named.tactics().join(", ")));
     table.code("Host", alert.agent.hostname.as_deref());
     table.text("System", host::operating_system(alert).as_deref());
     table.text("Address", Some(&alert.agent.ip_addresses.join(", ")));

@@ -95,11 +95,12 @@ fn system_description(alert: &Alert) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n\n"))
 }
 
-/// Product and version, else the bare type.
+/// Product and version, unless the product says it already; else the bare type.
 pub(super) fn operating_system(alert: &Alert) -> Option<String> {
     let agent = &alert.agent;
     let product = agent.os_product.as_deref().or(agent.os_type.as_deref());
-    let parts: Vec<String> = [product, agent.os_version.as_deref()]
+    let is_news = |version: &&str| !product.is_some_and(|it| it.contains(version.trim()));
+    let parts: Vec<String> = [product, agent.os_version.as_deref().filter(is_news)]
         .into_iter()
         .flatten()
         .map(clean::line)

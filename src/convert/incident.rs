@@ -31,6 +31,10 @@ pub fn convert_alert(
     process::add_other_users(alert, settings, &mut draft);
     network::add_network(alert, settings.network_traffic, &mut draft);
     registry::add_registry(alert, &mut draft);
+    if intelligence.is_none() && rule::carries_unusable_sigma(alert) {
+        let why = "the rule that the alert carries is no Sigma rule with logsource and detection";
+        draft.leave_out("indicator", why);
+    }
     let rule = intelligence.map(indicator::read);
     let named = Named::by_alert(alert, rule.as_ref().map_or(&[], |rule| &rule.tags));
     let technique_ids = named.add_techniques(&mut draft);
@@ -47,7 +51,7 @@ pub fn convert_alert(
         severity: severity(alert.level.as_deref()),
         incident_type: if is_ransomware(&alert.alert_type) { "ransomware" } else { "alert" },
         source: settings.author.clone(),
-        description: description::description(alert),
+        description: description::description(alert, &named),
         labels: label::labels(alert),
         external_references: links.clone(),
         name: name.clone(),

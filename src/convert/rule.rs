@@ -96,6 +96,12 @@ fn listed_ioc(content: &str) -> Option<(String, String)> {
     Some((kind.to_owned(), nonempty(fields.next())?))
 }
 
+/// Whether a Sigma alert carries a text as its rule that the platform would refuse.
+pub(super) fn carries_unusable_sigma(alert: &Alert) -> bool {
+    let content = alert.rule_content.as_deref().map(clean::text).unwrap_or_default();
+    alert.alert_type == "sigma" && !content.is_empty() && carried_sigma(alert).is_none()
+}
+
 fn carried_sigma(alert: &Alert) -> Option<SigmaRule> {
     let content = clean::text(alert.rule_content.as_deref()?);
     let yaml = sigma_yaml(&content)?;

@@ -191,6 +191,39 @@ fn convert_makes_the_same_bundle_of_an_alert_however_it_is_handed_over() {
 }
 
 #[test]
+fn convert_shows_the_bundle_as_a_tree_and_explains_what_is_missing_from_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let alert = json!({
+        "alert_type": "sigma",
+        "alert_unique_id": "5f0c2a54-0c0e-4f7e-9a53-0d6c2f4f7b10",
+        "alert_time": "2026-03-04T05:06:07Z",
+        "level": "high",
+        "rule_name": "Suspicious Service Installed",
+        "tags": ["attack.t1543.003", "attack.t9999"],
+        "agent": {"hostname": "WS-LEDGER-07", "ipaddress": "192.0.2.7"},
+    });
+    let told = |arguments: &[&str]| {
+        let ran = run(directory.path(), &[], arguments, &alert.to_string());
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        ran.stdout
+    };
+    let tree = told(&["convert", "--summary"]);
+    let branches = "incident Suspicious Service Installed on WS-LEDGER-07 (high, 2026-03-04T05:06:07.000Z)\n\
+                    ├─ targets system WS-LEDGER-07\n\
+                    ├─ uses technique T1543.003 Windows Service\n\
+                    ├─ hostname WS-LEDGER-07\n\
+                    │    ├─ related-to: system WS-LEDGER-07\n\
+                    │    └─ resolves-to: ipv4-addr 192.0.2.7\n\
+                    └─ ipv4-addr 192.0.2.7\n";
+    assert!(tree.starts_with(branches), "{tree}");
+    let explained = told(&["convert", "--explain"]);
+    assert!(explained.contains("asks the console for the Sigma rule Suspicious Service Installed"));
+    assert!(explained.contains("Left out: attack-pattern: T9999"), "{explained}");
+    assert!(explained.contains("refuse nothing"), "{explained}");
+    assert_eq!(told(&["convert", "--summary", "--explain"]), tree + &explained);
+}
+
+#[test]
 fn convert_says_why_it_cannot_and_exits_1() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, input, words) in [

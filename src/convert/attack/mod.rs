@@ -121,6 +121,11 @@ impl Named {
         }
     }
 
+    /// The tactics named.
+    pub(super) fn tactics(&self) -> &[&'static str] {
+        &self.tactics
+    }
+
     /// The tactics named, as phases of a kill chain.
     pub(super) fn phases(&self) -> Vec<KillChainPhase> {
         self.tactics.iter().map(|tactic| KillChainPhase::mitre_attack(tactic)).collect()

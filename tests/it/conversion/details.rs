@@ -94,6 +94,7 @@ fn an_account_is_its_login_unless_its_sid_is_asked_for() {
             User { name: text("Administrator"), domain: None, sid: text("S-1-5-21-1-2-3-500") },
             User { name: text("www"), domain: None, sid: text("33") },
             User { name: text("user1"), domain: None, sid: text("user1") },
+            User { name: text(r"NT AUTHORITY\NETWORK SERVICE"), domain: None, sid: None },
         ],
         ..made::alert("sigma")
     };
@@ -108,6 +109,7 @@ fn an_account_is_its_login_unless_its_sid_is_asked_for() {
             Some("Windows account, built-in Administrator"),
             Some("Unix account"),
             Some("SID: user1"),
+            Some("Network Service"),
         ]
     );
     assert!(objects(&conversion, "user-account").all(|account| !account.contains_key("user_id")));
@@ -125,6 +127,7 @@ fn an_account_is_its_login_unless_its_sid_is_asked_for() {
             sid("S-1-5-18", "windows-local"),
             sid("S-1-5-21-1-2-3-500", "windows-local"),
             sid("33", "unix"),
+            (None, None),
             (None, None),
         ]
     );

@@ -63,7 +63,7 @@ fn name(object: &Object) -> String {
 }
 
 fn line(object: &Object, names: &BTreeMap<&str, String>) -> String {
-    let named = |id: &Value| {
+    let label = |id: &Value| {
         id.as_str().and_then(|id| names.get(id).cloned()).unwrap_or_else(|| id.to_string())
     };
     if object["type"] == "relationship" {
@@ -71,8 +71,8 @@ fn line(object: &Object, names: &BTreeMap<&str, String>) -> String {
         let kind = object["relationship_type"].as_str().unwrap();
         return format!(
             "{} -{kind}-> {}{told}",
-            named(&object["source_ref"]),
-            named(&object["target_ref"])
+            label(&object["source_ref"]),
+            label(&object["target_ref"])
         );
     }
     let mut own = object.clone();
@@ -88,9 +88,11 @@ fn line(object: &Object, names: &BTreeMap<&str, String>) -> String {
     for (key, value) in &mut own {
         match value {
             Value::Array(items) if key.ends_with("_refs") => {
-                items.iter_mut().for_each(|item| *item = json!(named(item)));
+                for item in items {
+                    *item = json!(label(item));
+                }
             }
-            value if key.ends_with("_ref") => *value = json!(named(value)),
+            value if key.ends_with("_ref") => *value = json!(label(value)),
             _ => {}
         }
     }

@@ -38,7 +38,7 @@ fn the_gate_sees_every_fault_it_knows() {
         assert!(found.iter().any(|found| found.contains(complaint)), "{kind}.{key}: {found:?}");
     }
     let mut lonely = converted(&made::ioc_alert(), None).bundle;
-    lonely.objects.retain(|object| object["relationship_type"] != "uses");
+    lonely.objects.retain(|object| object.get("relationship_type") != Some(&json!("uses")));
     assert!(violations(&lonely)[0].contains("nothing refers to it"));
     let mut twice = converted(&made::ioc_alert(), None).bundle;
     twice.objects.push(twice.objects[0].clone());

@@ -27,7 +27,10 @@ pub(super) fn threat() -> Threat {
         agents: ["WS-Desk-07", "DB01"]
             .map(|name| ThreatAgent { id: None, hostname: text(name), os_type: text("windows") })
             .to_vec(),
-        users: vec![ThreatUser { name: text(r"CORP\zoe"), sid: text("S-1-5-21-1-2-3-1104") }],
+        users: vec![
+            ThreatUser { name: text(r"CORP\zoe"), sid: text("S-1-5-21-1-2-3-1104") },
+            ThreatUser { name: text(r"NT AUTHORITY\SYSTEM"), sid: text("S-1-5-18") },
+        ],
         rules: vec![ThreatRule {
             name: text("Canary file deleted"),
             level: text("critical"),
