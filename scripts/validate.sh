@@ -15,22 +15,22 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 if ! { python3 -m venv "$work/venv" &&
-    timeout 300 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 \
+    timeout 100 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 \
         "${PACKAGES[@]}"; } >"$work/install.log" 2>&1; then
     tail -n 3 "$work/install.log"
     echo "SKIPPED: ${PACKAGES[*]} cannot be installed here; bundles are not validated"
     exit 0
 fi
 
-binary=${1:-target/debug/harfanglab-incidents}
 [[ -n ${1:-} ]] || cargo build --locked --quiet
+binary=$(realpath "${1:-target/debug/harfanglab-incidents}")
 mkdir "$work/bundles"
 shopt -s nullglob
 converted=0 ignored=0
 for file in tests/fixtures/alerts/*.json ../shared/samples/*.json; do
     bundle=$work/bundles/$(basename "$file")
     # As one set by itself, so that no configuration of this machine plays a part.
-    if (cd "$work" && env -i HARFANGLAB_INCIDENTS_ATTACH_RAW=note "$OLDPWD/$binary" convert \
+    if (cd "$work" && env -i HARFANGLAB_INCIDENTS_ATTACH_RAW=note "$binary" convert \
         --file "$OLDPWD/$file") >"$bundle" 2>"$work/complaint"; then
         converted=$((converted + 1))
     elif grep -qE 'telemetry|connection test|neither an alert nor a threat|not one JSON value' \

@@ -112,11 +112,21 @@ async fn every_platform_version_gets_a_registration_and_a_delivery_that_it_under
         stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
         let now = Clock::system().now();
         stage.console.seed(now);
-        stage.console.add_alert(Generator::new(2).next_alert(now).api_item());
+        let mut alert = Generator::new(2).next_alert(now).api_item();
+        alert["details_connection"] = serde_json::json!({
+            "SourceIp": "192.0.2.17", "SourcePort": 50112,
+            "DestinationIp": "203.0.113.66", "DestinationPort": 443, "Protocol": "tcp",
+        });
+        stage.console.add_alert(alert);
         let mut app = stage.home.start(&[]);
         assert!(app.exit().await.success(), "{personality:?}: {}", app.log());
         let works = stage.closed_works(1).await;
-        assert_eq!(incident_names(&stage.messages_of(&works).await).len(), 1, "{personality:?}");
+        let messages = stage.messages_of(&works).await;
+        assert_eq!(incident_names(&messages).len(), 1, "{personality:?}");
+        let mut objects =
+            messages.iter().filter_map(|it| it.bundle["objects"].as_array()).flatten();
+        let connected = objects.any(|object| object["type"] == "network-traffic");
+        assert_eq!(connected, personality == Personality::V7_260817_0, "{personality:?}");
         assert_eq!(stage.opencti.state().refused, 0, "{personality:?} refused a request");
     }
 }

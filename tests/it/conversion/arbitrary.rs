@@ -166,9 +166,17 @@ fn host_evidence() -> BoxedStrategy<Alert> {
 
 /// What an alert shows on the host and on the network.
 fn evidence() -> BoxedStrategy<Alert> {
-    let connection = (text(), text(), text()).prop_map(|(source_ip, destination_ip, host)| {
-        Connection { source_ip, destination_ip, destination_host: host, ..Connection::default() }
-    });
+    let port = || option::of(-1..70_000_i64);
+    let connection = (text(), text(), text(), port(), port(), text()).prop_map(
+        |(source_ip, destination_ip, host, source_port, destination_port, protocol)| Connection {
+            source_ip,
+            source_port,
+            destination_ip,
+            destination_port,
+            destination_host: host,
+            protocol,
+        },
+    );
     let dns = (text(), vec(text(), 0..3)).prop_map(|(requested_name, addresses)| DnsResolution {
         requested_name,
         query_type: None,
@@ -214,6 +222,7 @@ fn alert() -> BoxedStrategy<Alert> {
                 rule_name,
                 rule_content,
                 message,
+                mitre_cells: tags.iter().flatten().rev().cloned().collect(),
                 tags: tags.into_iter().flatten().collect(),
                 references: references.into_iter().flatten().collect(),
                 ioc_matches: iocs

@@ -37,7 +37,7 @@ fn an_event_log_alert_has_a_user_and_a_rule_but_no_process() {
     let alert = native("sigma_eventlog_4x");
     assert_eq!((alert.process, alert.users.len()), (None, 1));
     assert_eq!(alert.users[0].sid, text("S-1-5-21-1000-2000-3000-1188"));
-    assert!(alert.rule_content.unwrap().starts_with("title: Orchard: account added"));
+    assert!(alert.rule_content.unwrap().starts_with("title: 'Orchard: account added"));
 
     let newer = native("sigma_eventlog_5x");
     assert_eq!(newer.process, None, "its image name is no image");
