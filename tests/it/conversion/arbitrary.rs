@@ -175,6 +175,7 @@ fn evidence() -> BoxedStrategy<Alert> {
             destination_port,
             destination_host: host,
             protocol,
+            direction: None,
         },
     );
     let dns = (text(), vec(text(), 0..3)).prop_map(|(requested_name, addresses)| DnsResolution {
