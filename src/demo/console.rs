@@ -151,6 +151,24 @@ impl DemoConsole {
         state.faults.entry(kind).or_default().extend(std::iter::repeat_n(fault, times));
     }
 
+    /// The next `times` requests of this kind for a page at `offset` or beyond meet `fault`.
+    pub fn fail_page_from(&self, kind: RequestKind, offset: u64, times: usize, fault: Fault) {
+        self.shared.lock().page_faults.push(PageFault { kind, offset, times, fault });
+    }
+
+    /// No fault is due any more.
+    pub fn heal(&self) {
+        let mut state = self.shared.lock();
+        state.faults.clear();
+        state.page_faults.clear();
+    }
+
+    /// Makes the `next` of every list an absolute address below `base`, as consoles behind a proxy
+    /// give it.
+    pub fn link_next_to(&self, base: &str) {
+        self.shared.lock().next_base = base.to_owned();
+    }
+
     /// What it has been asked so far.
     pub fn requests(&self) -> Requests {
         self.shared.lock().requests.clone()
@@ -172,6 +190,14 @@ impl Drop for DemoConsole {
     }
 }
 
+/// A fault that only later pages of a list meet.
+struct PageFault {
+    kind: RequestKind,
+    offset: u64,
+    times: usize,
+    fault: Fault,
+}
+
 /// Everything the console knows.
 pub(super) struct State {
     token: SecretString,
@@ -180,6 +206,9 @@ pub(super) struct State {
     collections: BTreeMap<Collection, Records>,
     pub(super) notes: BTreeMap<String, Value>,
     faults: BTreeMap<RequestKind, VecDeque<Fault>>,
+    page_faults: Vec<PageFault>,
+    /// What `next` begins with.
+    pub(super) next_base: String,
     pub(super) requests: Requests,
 }
 
@@ -192,16 +221,26 @@ impl State {
             collections: Collection::ALL.map(|each| (each, Records::new(each))).into(),
             notes: BTreeMap::new(),
             faults: BTreeMap::new(),
+            page_faults: Vec::new(),
+            next_base: String::new(),
             requests: Requests::default(),
         }
     }
 
-    /// Counts a request; answers the fault that is due for it and how long to think.
-    pub(super) fn arrival(&mut self, kind: RequestKind) -> (Option<Fault>, Duration) {
+    /// Counts a request; answers the fault that is due for it and how long to think. `offset` is
+    /// where the page begins that a list is asked for.
+    pub(super) fn arrival(&mut self, kind: RequestKind, offset: u64) -> (Option<Fault>, Duration) {
         *self.requests.counts.entry(kind).or_default() += 1;
         self.requests.at_once += 1;
         self.requests.most_at_once = self.requests.most_at_once.max(self.requests.at_once);
         let fault = self.faults.get_mut(&kind).and_then(VecDeque::pop_front);
+        let fault = fault.or_else(|| {
+            let is_due =
+                |due: &&mut PageFault| due.kind == kind && due.offset <= offset && due.times > 0;
+            let due = self.page_faults.iter_mut().find(is_due)?;
+            due.times -= 1;
+            Some(due.fault.clone())
+        });
         (fault, self.latency)
     }
 

@@ -41,7 +41,9 @@ impl Drop for Answering {
 /// Answers any request.
 pub(super) async fn handle(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
     let (kind, _) = RequestKind::of(request.path());
-    let (fault, latency) = shared.lock().arrival(kind);
+    let mut query = url::form_urlencoded::parse(request.query_string().as_bytes());
+    let offset = query.find(|(name, _)| name == "offset").and_then(|(_, text)| text.parse().ok());
+    let (fault, latency) = shared.lock().arrival(kind, offset.unwrap_or_default());
     let _answering = Answering(shared.get_ref().clone());
     if !latency.is_zero() {
         actix_web::rt::time::sleep(latency).await;
@@ -96,7 +98,8 @@ fn list(state: &State, collection: Collection, path: &str, query: &str) -> HttpR
         }
         UniqueIdFilter::Honoured | UniqueIdFilter::Refused => {}
     }
-    HttpResponse::Ok().json(listing.answer(state.records(collection), path, &query))
+    let path = format!("{}{path}", state.next_base);
+    HttpResponse::Ok().json(listing.answer(state.records(collection), &path, &query))
 }
 
 fn one(state: &State, collection: Collection, id: &str) -> HttpResponse {

@@ -205,11 +205,13 @@ impl Ioc {
 
 /// Every rule, as the API shows it.
 pub(super) fn all() -> Vec<(Collection, Value)> {
-    let sigma = [&POWERSHELL, &WEB_SHELL, &KEYCHAIN, &LOG_CLEARED, &DISCOVERY, &FIREWALL];
+    let sigma = [&POWERSHELL, &WEB_SHELL, &KEYCHAIN, &LOG_CLEARED, &FIREWALL];
     let iocs = [ioc_hash(), ioc_driver(), ioc_file_name(), ioc_domain()];
     let sigma = sigma.into_iter().map(|rule| (Collection::SigmaRules, rule.item()));
     let iocs = iocs.into_iter().map(|ioc| (Collection::IocRules, ioc.item()));
-    sigma.chain(iocs).chain([(Collection::YaraFiles, yara_item())]).collect()
+    let others =
+        [(Collection::CorrelationRules, DISCOVERY.item()), (Collection::YaraFiles, yara_item())];
+    sigma.chain(iocs).chain(others).collect()
 }
 
 /// A hash of something that does not exist.

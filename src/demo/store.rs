@@ -1,4 +1,4 @@
-//! What the simulated console holds: six collections of JSON objects, each kept in the order of its
+//! What the simulated console holds: seven collections of JSON objects, each kept in the order of its
 //! first date, with its dates read once.
 
 use std::borrow::Cow;
@@ -17,6 +17,8 @@ pub enum Collection {
     IocRules,
     /// `threat_intelligence/SigmaRule`.
     SigmaRules,
+    /// `threat_intelligence/CorrelationRule`.
+    CorrelationRules,
     /// `threat_intelligence/YaraFile`.
     YaraFiles,
     /// `endpoint/Agent`.
@@ -25,11 +27,12 @@ pub enum Collection {
 
 impl Collection {
     /// Every collection.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Alerts,
         Self::Threats,
         Self::IocRules,
         Self::SigmaRules,
+        Self::CorrelationRules,
         Self::YaraFiles,
         Self::Agents,
     ];
@@ -41,6 +44,7 @@ impl Collection {
             (["alert", "alert"], "Threat") => Some(Self::Threats),
             (["threat_intelligence"], "IOCRule") => Some(Self::IocRules),
             (["threat_intelligence"], "SigmaRule") => Some(Self::SigmaRules),
+            (["threat_intelligence"], "CorrelationRule") => Some(Self::CorrelationRules),
             (["threat_intelligence"], "YaraFile") => Some(Self::YaraFiles),
             (["endpoint"], "Agent") => Some(Self::Agents),
             _ => None,
@@ -52,7 +56,7 @@ impl Collection {
         match self {
             Self::Alerts => &["alert_time", "last_update"],
             Self::Threats => &["creation_date", "first_seen", "last_seen", "last_update"],
-            Self::IocRules | Self::SigmaRules | Self::YaraFiles => {
+            Self::IocRules | Self::SigmaRules | Self::CorrelationRules | Self::YaraFiles => {
                 &["creation_date", "last_update"]
             }
             Self::Agents => &["lastseen"],
@@ -73,7 +77,7 @@ impl Collection {
             ],
             Self::Threats => &["status", "level"],
             Self::IocRules => &["value", "type", "source_id"],
-            Self::SigmaRules => &["rule_name", "name", "source_id"],
+            Self::SigmaRules | Self::CorrelationRules => &["rule_name", "name", "source_id"],
             Self::YaraFiles => &["name", "source_id"],
             Self::Agents => &["hostname", "ostype", "status"],
         }
@@ -115,10 +119,10 @@ impl Records {
         Some(())
     }
 
-    /// The object whose `id` (for a Sigma rule also `rule_id`) is `id`.
+    /// The object whose `id` (for a Sigma or correlation rule also `rule_id`) is `id`.
     pub(super) fn by_id(&self, id: &str) -> Option<&Value> {
         let fields: &[&str] = match self.collection {
-            Collection::SigmaRules => &["id", "rule_id"],
+            Collection::SigmaRules | Collection::CorrelationRules => &["id", "rule_id"],
             _ => &["id"],
         };
         let is_it = |record: &&Record| {

@@ -13,13 +13,12 @@ use tokio::sync::watch;
 
 use super::ConsoleError;
 
-/// How long what was denied is not asked for again.
-const DENIED_PAUSE: Duration = Duration::from_secs(5);
-
 /// What the console denies, by part of the API.
 pub(super) struct Access {
     denied: Mutex<BTreeMap<String, Denial>>,
     told: watch::Sender<Option<String>>,
+    /// How long what was denied is not asked for again.
+    pause: Duration,
 }
 
 struct Denial {
@@ -29,8 +28,8 @@ struct Denial {
 
 impl Access {
     /// Nothing is denied so far.
-    pub(super) fn new() -> Self {
-        Self { denied: Mutex::default(), told: watch::Sender::new(None) }
+    pub(super) fn new(pause: Duration) -> Self {
+        Self { denied: Mutex::default(), told: watch::Sender::new(None), pause }
     }
 
     /// What is denied, in an operator's words; `None` while everything is answered.
@@ -43,7 +42,7 @@ impl Access {
         let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
         let of_token = denied.values().find(|denial| is_of_token(&denial.error));
         let denial = denied.get(part(path)).or(of_token)?;
-        (denial.since.elapsed() < DENIED_PAUSE).then(|| denial.error.clone())
+        (denial.since.elapsed() < self.pause).then(|| denial.error.clone())
     }
 
     /// Learns from how `path` was answered.
@@ -103,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_denied_part_is_not_asked_again_at_once_and_the_others_are() {
-        let access = Access::new();
+        let access = Access::new(Duration::from_mins(1));
         access.learn(RULE, &denied(RULE));
         assert!(access.denied_lately(RULE).is_some());
         assert!(access.denied_lately(ALERTS).is_none());
@@ -116,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_refused_token_holds_for_all_parts_and_is_told_once() {
-        let access = Access::new();
+        let access = Access::new(Duration::from_mins(1));
         let mut told = access.watch();
         let refused: Result<(), _> = Err(ConsoleError::TokenRefused {
             path: ALERTS.to_owned(),

@@ -16,6 +16,9 @@ use url::Url;
 use super::{ConsoleError, access::Access, answer::Request, retry, rules::RuleCaches};
 use crate::{config::HarfangLabSettings, outbound};
 
+/// How long what the console denied is not asked for again.
+const DENIED_PAUSE: Duration = Duration::from_secs(5);
+
 /// A HarfangLab console.
 #[derive(Clone)]
 pub struct Console(Arc<Inner>);
@@ -35,6 +38,14 @@ struct Inner {
 impl Console {
     /// Builds the client; asks nothing yet.
     pub fn new(settings: &HarfangLabSettings) -> Result<Self, ConsoleError> {
+        Self::with_denied_pause(settings, DENIED_PAUSE)
+    }
+
+    /// As [`Console::new`], for whoever wants to ask again for what was denied after another pause.
+    pub fn with_denied_pause(
+        settings: &HarfangLabSettings,
+        pause: Duration,
+    ) -> Result<Self, ConsoleError> {
         let http = outbound::client(&settings.tls, settings.request_timeout)
             .map_err(|error| ConsoleError::Setup(error.to_string()))?;
         let token = bare_token(settings.token.expose_secret());
@@ -54,7 +65,7 @@ impl Console {
             rate: RateLimiter::direct(Quota::per_second(rate)),
             slots: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             rules: RuleCaches::new(),
-            access: Access::new(),
+            access: Access::new(pause),
         })))
     }
 

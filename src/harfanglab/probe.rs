@@ -1,8 +1,9 @@
-//! Two cheap questions for `check`: does the console answer, and does it know the token.
+//! Three cheap questions for `check`: does the console answer, does it know the token, and may its
+//! user read what is imported.
 
 use serde_json::Value;
 
-use super::{Console, ConsoleError, lookup::object};
+use super::{Console, ConsoleError, lookup::object, pages::read_page};
 
 impl Console {
     /// The console's version, for example `5.7.29`.
@@ -21,4 +22,19 @@ impl Console {
         let name = ["username", "email"].iter().find_map(|field| user.get(*field)?.as_str());
         Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
     }
+
+    /// Whether alerts and threats can be read: asks for one of each.
+    pub async fn may_read(&self) -> Result<(), ConsoleError> {
+        for path in READ {
+            let query = [("limit", "1".to_owned())];
+            self.get(&path, &query, |request, answer| read_page(request, answer, 0, 1)).await?;
+        }
+        Ok(())
+    }
 }
+
+/// What an import reads of every console.
+const READ: [[&str; 6]; 2] = [
+    ["api", "data", "alert", "alert", "Alert", ""],
+    ["api", "data", "alert", "alert", "Threat", ""],
+];

@@ -210,6 +210,7 @@ async fn a_revoked_token_is_told_once_in_words_that_say_what_to_do() {
     let console = started();
     fill(&console, 3, TimeDelta::seconds(1));
     let client = client(&console);
+    let patient = Console::with_denied_pause(&console.settings(), Duration::ZERO).unwrap();
     let old = console.settings().token;
     console.set_token(SecretString::from("another"));
 
@@ -219,10 +220,14 @@ async fn a_revoked_token_is_told_once_in_words_that_say_what_to_do() {
     for part in ["does not accept the API token", "Generate token", "HARFANGLAB_INCIDENTS_TOKEN"] {
         assert!(words.contains(part), "{words}");
     }
-    assert_eq!(console.requests().of(ALERTS), 1);
+    assert_eq!(client.alert_page(noon(), None, 0, PAGE_LIMIT).await.unwrap_err(), error);
+    assert_eq!(console.requests().of(ALERTS), 1, "what was denied is not asked again at once");
+    assert!(patient.alert_page(noon(), None, 0, PAGE_LIMIT).await.unwrap_err().is_denied());
+    assert!(patient.denied().borrow().as_ref().unwrap().contains("HARFANGLAB_INCIDENTS_TOKEN"));
 
     console.set_token(old);
-    assert_eq!(client.alert_page(noon(), None, 0, PAGE_LIMIT).await.unwrap().items.len(), 3);
+    assert_eq!(patient.alert_page(noon(), None, 0, PAGE_LIMIT).await.unwrap().items.len(), 3);
+    assert_eq!(*patient.denied().borrow(), None);
 }
 
 #[tokio::test]
@@ -239,11 +244,12 @@ async fn no_error_and_no_debug_output_holds_the_token() {
     let console = started();
     let client = client(&console);
     let token = console.settings().token.expose_secret().to_owned();
+    let eager = Console::with_denied_pause(&console.settings(), Duration::ZERO).unwrap();
     let mut shown = vec![format!("{client:?}")];
     let busy = Fault::Busy { retry_after_s: 60 };
     for fault in [Fault::EchoAuthorization, Fault::Status(403), Fault::Status(400), busy] {
         console.fail_next(ALERTS, 1, fault);
-        let error = client.alert_page(noon(), None, 0, 1).await.unwrap_err();
+        let error = eager.alert_page(noon(), None, 0, 1).await.unwrap_err();
         shown.push(format!("{error} {error:?}"));
     }
     console.stop().await;

@@ -5,12 +5,15 @@
 mod support;
 
 mod broker;
+mod check;
 mod command_line;
 mod configuration;
 mod configuration_secrets;
 mod console;
+mod console_faults;
 mod conversion;
 mod dialects;
+mod enrichment;
 mod hostile_posts;
 mod ids;
 mod journal;

@@ -52,6 +52,7 @@ async fn an_alert_that_was_pushed_and_is_swept_is_delivered_once() {
     let now = Clock::system().now();
     stage.console.seed(now);
     let alert = Generator::new(6).next_alert(now);
+    stage.console.add_alert(alert.api_item());
     let mut app = stage.home.start(&["serve"]);
     let url = app.webhook().await;
     assert_eq!(post(&url, &alert.native()).await.0.as_u16(), 202);
@@ -59,7 +60,6 @@ async fn an_alert_that_was_pushed_and_is_swept_is_delivered_once() {
     assert_eq!(incident_names(&stage.messages_of(&works).await).len(), 1);
     assert!(app.terminate().await.success());
 
-    stage.console.add_alert(alert.api_item());
     let mut app = stage.home.start(&["serve"]);
     app.wait_for_log("the sweep saw it and knew it", |line| {
         let attributes = &line["attributes"];

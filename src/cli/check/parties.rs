@@ -7,11 +7,12 @@ use crate::{
     opencti::{OpenCti, Registration, probe},
 };
 
-/// Asks the console for its version and for the user behind the token.
+/// Asks the console for its version, for the user behind the token, and for what it may read.
 pub(super) async fn console(settings: &HarfangLabSettings) -> Result<String, String> {
     let console = Console::new(settings).map_err(|error| error.to_string())?;
     let version = console.version().await.map_err(|error| error.to_string())?;
     let user = console.whoami().await.map_err(|error| error.to_string())?;
+    console.may_read().await.map_err(|error| error.to_string())?;
     let user = user.map(|user| format!(", as {user}")).unwrap_or_default();
     Ok(format!("version {version} at {}{user}", settings.url))
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStdout, Command},
     sync::watch,
 };
 
@@ -75,6 +75,12 @@ impl Home {
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// A variable that was set.
+    pub(crate) fn get(&self, name: &str) -> String {
+        let value = self.environment.iter().find(|(known, _)| known == name);
+        value.unwrap_or_else(|| panic!("{name} was not set")).1.clone()
     }
 
     /// The folder in which the binary runs.
@@ -147,6 +153,11 @@ impl App {
             Ok(Some(found)) => found,
             _ => panic!("no log line: {what}; the log:\n{}", self.log()),
         }
+    }
+
+    /// Its standard output, once.
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("it was not taken before")
     }
 
     /// Everything logged until now.

@@ -1,0 +1,143 @@
+//! `check` explains what is wrong and what to do, for each thing that is commonly wrong.
+
+use std::{net::TcpListener, sync::Arc};
+
+use harfanglab_incidents::demo::{DemoConsole, DemoConsoleConfig, Fault, RequestKind};
+use rustls::{
+    ServerConfig, ServerConnection,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use secrecy::ExposeSecret;
+use tokio::io::AsyncReadExt;
+
+use crate::support::{
+    app::Home,
+    opencti::{FakeOpenCti, Personality},
+};
+
+struct Scene {
+    console: DemoConsole,
+    home: Home,
+}
+
+impl Scene {
+    /// Everything right but the broker, which nobody listens as.
+    fn new() -> Self {
+        let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
+        let opencti = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+        let token = console.settings().token;
+        let home = Home::new(
+            "0b3cf0a8-7a5c-4a0f-9d4f-0d6b6f1f7c11",
+            (console.url().as_str(), token.expose_secret()),
+            (opencti.url(), &opencti.token()),
+        );
+        Self { console, home }
+    }
+
+    /// What `check` prints, line by line; it must end with exit code 1.
+    async fn check(&self) -> Vec<String> {
+        let mut app = self.home.start(&["check"]);
+        let mut text = String::new();
+        app.stdout().read_to_string(&mut text).await.unwrap();
+        assert_eq!(app.exit().await.code(), Some(1), "{text}");
+        assert!(!text.contains(self.console.settings().token.expose_secret()), "{text}");
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+/// The line about `party`, which must be wrong, holds all of `words`.
+fn tells(lines: &[String], party: &str, words: &[&str]) {
+    let line = lines.iter().find(|line| line.contains(party)).unwrap();
+    assert!(line.starts_with("WRONG"), "{line}");
+    for word in words {
+        assert!(line.contains(word), "`{word}` is not in: {line}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_right_is_said_to_be_right() {
+    let lines = Scene::new().check().await;
+    for party in ["HarfangLab", "OpenCTI"] {
+        let line = lines.iter().find(|line| line.contains(party)).unwrap();
+        assert!(line.starts_with("ok"), "{line}");
+    }
+    tells(&lines, "RabbitMQ", &[]);
+}
+
+#[tokio::test]
+async fn a_wrong_address_of_the_console_is_named_with_its_variable() {
+    let mut scene = Scene::new();
+    let elsewhere = format!("{}portal", scene.console.url());
+    scene.home.set("HARFANGLAB_INCIDENTS_URL", &elsewhere);
+    let lines = scene.check().await;
+    tells(&lines, "HarfangLab", &["404", "Check that HARFANGLAB_INCIDENTS_URL is the console"]);
+    scene.home.set("HARFANGLAB_INCIDENTS_URL", "http://127.0.0.1:1");
+    tells(&scene.check().await, "HarfangLab", &["cannot be reached"]);
+}
+
+#[tokio::test]
+async fn a_token_that_the_console_does_not_know_is_told_with_where_to_get_one() {
+    let mut scene = Scene::new();
+    scene.home.set("HARFANGLAB_INCIDENTS_TOKEN", "an-old-token");
+    let words = ["401", "Generate token", "set HARFANGLAB_INCIDENTS_TOKEN"];
+    let lines = scene.check().await;
+    tells(&lines, "HarfangLab", &words);
+    assert!(!lines.concat().contains("an-old-token"));
+}
+
+#[tokio::test]
+async fn a_user_without_permission_is_told_which_role_it_needs() {
+    let scene = Scene::new();
+    for kind in [RequestKind::List(harfanglab_incidents::demo::Collection::Alerts)] {
+        scene.console.fail_next(kind, 1, Fault::Status(403));
+    }
+    let words = ["403", "role that can read alerts"];
+    tells(&scene.check().await, "HarfangLab", &words);
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_told_with_how_to_trust_it() {
+    let mut scene = Scene::new();
+    let address = self_signed();
+    scene.home.set("HARFANGLAB_INCIDENTS_URL", &format!("https://localhost:{address}"));
+    scene.home.set("HARFANGLAB_INCIDENTS_SSL_VERIFY", "true");
+    let words = ["certificate", "HARFANGLAB_INCIDENTS_SSL_VERIFY=<path of a PEM file>"];
+    tells(&scene.check().await, "HarfangLab", &words);
+}
+
+/// A TLS server with a certificate of its own making; answers its port.
+fn self_signed() -> u16 {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::from(key))
+        .unwrap();
+    let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = listener.local_addr().unwrap().port();
+    // Ends with the test's process: it is blocked in `accept` until then.
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            // The client hangs up in the middle: that is what the test is about.
+            let _ = connection.complete_io(&mut stream);
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn an_opencti_that_is_away_or_does_not_know_the_token_is_told() {
+    let mut scene = Scene::new();
+    let good = scene.home.get("OPENCTI_TOKEN");
+    scene.home.set("OPENCTI_TOKEN", "e2d8a8c0-0000-4000-8000-000000000bad");
+    tells(&scene.check().await, "OpenCTI", &["set OPENCTI_TOKEN to a valid API token"]);
+    scene.home.set("OPENCTI_TOKEN", &good);
+    scene.home.set("OPENCTI_URL", "http://127.0.0.1:1");
+    let lines = scene.check().await;
+    tells(&lines, "OpenCTI", &["does not answer", "check OPENCTI_URL, network and proxy"]);
+    tells(&lines, "RabbitMQ", &["put that right first"]);
+}

@@ -1,0 +1,221 @@
+//! What becomes of the alerts when the console fails, case by case: the service runs once against
+//! it, and the journal's end state and the number of requests are told.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use harfanglab_incidents::{
+    clock::Clock,
+    config::Settings,
+    demo::{Collection, DemoConsole, DemoConsoleConfig, Fault, Generator, RequestKind},
+    harfanglab::Console,
+    intake::Door,
+    journal::{Counts, Journal, SqliteJournal, write_what_comes_in},
+    opencti::{Delivery, DeliveryError, Sink},
+    service::{Service, ServiceError},
+    sweep::{Found, Sweep, SweepError},
+};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+const ALERTS: RequestKind = RequestKind::List(Collection::Alerts);
+/// Alerts on the console: two pages.
+const COUNT: usize = 150;
+
+fn noon() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn clock() -> Clock {
+    Clock::from_fn(|| noon() + TimeDelta::hours(1))
+}
+
+/// A sink that takes everything.
+struct Anywhere;
+
+#[async_trait]
+impl Sink for Anywhere {
+    fn name(&self) -> &'static str {
+        "anywhere"
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
+        vec![Ok(()); delivery.bundles.len()]
+    }
+}
+
+/// A console with alerts, and a home for the journal of those who ask it.
+struct Scene {
+    console: DemoConsole,
+    folder: TempDir,
+}
+
+impl Scene {
+    fn with_alerts(count: usize, apart: TimeDelta) -> Self {
+        let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
+        console.seed(noon());
+        let mut generator = Generator::new(11);
+        let mut raised_at = noon();
+        for _ in 0..count {
+            console.add_alert(generator.next_alert(raised_at).api_item());
+            raised_at += apart;
+        }
+        Self { console, folder: TempDir::new().unwrap() }
+    }
+
+    fn journal_url(&self) -> String {
+        format!("sqlite:{}", self.folder.path().join("journal.db").display())
+    }
+
+    /// One run of the service, from its start to its end.
+    async fn run(&self) -> Result<(), ServiceError> {
+        let mut settings = self.settings();
+        settings.connector.directory = None;
+        settings.connector.run_and_terminate = true;
+        let sinks: Vec<Arc<dyn Sink>> = vec![Arc::new(Anywhere)];
+        Service::start(settings, clock(), sinks).await?.run(CancellationToken::new()).await
+    }
+
+    /// One sweep into the journal, without what comes after it.
+    async fn sweep(&self) -> Result<Found, SweepError> {
+        let settings = self.settings();
+        let journal = Arc::new(self.journal().await);
+        let (door, entries) = Door::new(8);
+        let arrived = Arc::new(Notify::new());
+        tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived));
+        let console = Arc::new(Console::new(&settings.harfanglab).unwrap());
+        let (settings, clock) = (settings.import, clock());
+        Sweep { console, door, journal, settings, clock }.run_once().await
+    }
+
+    fn settings(&self) -> Settings {
+        let mut console = self.console.settings();
+        console.request_timeout = Duration::from_millis(500);
+        Settings::embedded(self.journal_url(), self.folder.path().to_owned(), console)
+    }
+
+    async fn journal(&self) -> SqliteJournal {
+        let console = self.console.settings().url;
+        SqliteJournal::open(&self.journal_url(), console.as_str()).await.unwrap()
+    }
+
+    async fn counts(&self) -> Counts {
+        self.journal().await.counts().await.unwrap()
+    }
+}
+
+/// How the first run ends.
+#[derive(PartialEq, Debug)]
+enum FirstRun {
+    /// As if nothing had happened.
+    Succeeds,
+    /// Early, with an error that says so.
+    EndsEarly,
+}
+use FirstRun::{EndsEarly, Succeeds};
+
+#[tokio::test]
+async fn whatever_fails_on_the_second_page_no_alert_is_lost_or_stuck_and_the_console_is_spared() {
+    let often = 100;
+    let busy = Fault::Busy { retry_after_s: 0 };
+    let patience = Fault::Busy { retry_after_s: 3600 };
+    let cases: Vec<(&str, usize, Fault, FirstRun, u64)> = vec![
+        ("500 once", 1, Fault::Status(500), Succeeds, 3),
+        ("500 that stays", often, Fault::Status(500), EndsEarly, 15),
+        ("429 once, at once again", 1, busy, Succeeds, 3),
+        ("429 that asks for an hour", often, patience, EndsEarly, 6),
+        ("no answer once", 1, Fault::Hang, Succeeds, 3),
+        ("no answer ever", often, Fault::Hang, EndsEarly, 9),
+        ("a login page with 200", often, Fault::LOGIN_PAGE, EndsEarly, 15),
+        ("a body that is cut off", 1, Fault::CutOff, Succeeds, 3),
+        ("a text that stops", often, Fault::CUT_TEXT, EndsEarly, 15),
+        ("JSON without results", often, Fault::WITHOUT_RESULTS, EndsEarly, 15),
+        ("403 that stays", often, Fault::Status(403), EndsEarly, 6),
+    ];
+    for (name, times, fault, first_run, most_requests) in cases {
+        let scene = Scene::with_alerts(COUNT, TimeDelta::seconds(1));
+        scene.console.fail_page_from(ALERTS, 100, times, fault);
+        let run = scene.run().await;
+        assert_eq!(if run.is_ok() { Succeeds } else { EndsEarly }, first_run, "{name}: {run:?}");
+        let requests = scene.console.requests().of(ALERTS);
+        assert!(requests <= most_requests, "{name}: {requests} requests");
+        let expected = if first_run == Succeeds { COUNT } else { 100 };
+        let counts = scene.counts().await;
+        let state = (counts.delivered, counts.pending, counts.dead);
+        assert_eq!(state, (expected as u64, 0, 0), "{name}: {counts:?}");
+        if let Err(failure) = run {
+            assert!(failure.to_string().contains("HarfangLab"), "{name}: {failure}");
+        }
+
+        scene.console.heal();
+        scene.run().await.unwrap();
+        let counts = scene.counts().await;
+        let state = (counts.delivered, counts.pending, counts.dead);
+        assert_eq!(state, (COUNT as u64, 0, 0), "{name}, healed: {counts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_next_page_that_is_an_absolute_address_elsewhere_is_read_here() {
+    let scene = Scene::with_alerts(COUNT, TimeDelta::seconds(1));
+    scene.console.link_next_to("https://console.inside.example:8443");
+    scene.run().await.unwrap();
+    let counts = scene.counts().await;
+    assert_eq!((counts.delivered, counts.pending), (COUNT as u64, 0));
+    assert_eq!(scene.console.requests().of(ALERTS), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_and_renewed_costs_time_and_no_alert() {
+    let scene = Scene::with_alerts(COUNT, TimeDelta::seconds(1));
+    scene.console.fail_page_from(ALERTS, 100, 100, Fault::Status(401));
+    let failure = scene.run().await.unwrap_err().to_string();
+    assert!(failure.contains("does not accept the API token"), "{failure}");
+    assert!(failure.contains("set HARFANGLAB_INCIDENTS_TOKEN"), "{failure}");
+    assert_eq!(scene.counts().await.delivered, 100);
+    assert!(scene.console.requests().of(ALERTS) <= 2, "it is not asked again and again");
+    scene.console.heal();
+    scene.run().await.unwrap();
+    assert_eq!(scene.counts().await.delivered, COUNT as u64);
+}
+
+#[tokio::test]
+async fn ten_thousand_and_one_alerts_in_one_second_are_all_imported() {
+    let scene = Scene::with_alerts(0, TimeDelta::zero());
+    let mut generator = Generator::new(12);
+    for number in 0..10_001 {
+        let mut item = generator.next_alert(noon()).api_item();
+        let status = if number % 2 == 0 { "new" } else { "closed" };
+        item["status"] = json!(status);
+        // A value that nobody told us of is asked for once it was met.
+        item["level"] = json!("severe");
+        scene.console.add_alert(item);
+    }
+    scene.sweep().await.unwrap();
+    assert_eq!(scene.counts().await.pending, 10_001);
+    let requests = scene.console.requests().of(ALERTS);
+    assert!(requests < 550, "{requests}");
+}
+
+#[tokio::test]
+async fn a_second_that_cannot_be_seen_through_is_an_error_and_the_cursor_stays() {
+    let scene = Scene::with_alerts(0, TimeDelta::zero());
+    let alert = Generator::new(13).next_alert(noon()).api_item();
+    for number in 0..10_001 {
+        let mut item = alert.clone();
+        item["id"] = json!(format!("id-{number}"));
+        item["alert_unique_id"] = json!(format!("unique-{number}"));
+        scene.console.add_alert(item);
+    }
+    scene
+        .console
+        .add_alert(Generator::new(14).next_alert(noon() + TimeDelta::minutes(1)).api_item());
+    let failure = scene.sweep().await.unwrap_err().to_string();
+    assert!(failure.contains("10000 results in the second 2026-03-01 12:00:00 UTC"), "{failure}");
+    assert_eq!(scene.counts().await.pending, 10_000);
+    let cursor = scene.journal().await.remembered("last_incident_datetime").await.unwrap();
+    assert_eq!(cursor.as_deref(), Some("2026-03-01T12:00:00.000000Z"));
+}

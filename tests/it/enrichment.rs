@@ -1,0 +1,200 @@
+//! What the console does not show at once: the alert leaves, and is completed once, in order.
+
+mod rig;
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use harfanglab_incidents::{
+    demo::{Collection, DemoAlert, Fault, Generator, Kind, RequestKind},
+    intake::dialect::Dialect,
+    journal::Journal,
+};
+use serde_json::{Value, json};
+
+use self::rig::{Rig, has, has_page, incident, start};
+
+const SECOND: TimeDelta = TimeDelta::seconds(1);
+
+fn alert() -> DemoAlert {
+    Generator::new(3).alert(Kind::SelfProtection, start())
+}
+
+fn with(element: Value, field: &str, value: Value) -> Value {
+    let mut element = element;
+    element[field] = value;
+    element
+}
+
+#[tokio::test]
+async fn an_alert_leaves_after_the_first_wait_and_what_is_found_later_is_sent_once() {
+    let mut rig = Rig::start(|_| {}).await;
+    let alert = alert();
+    rig.push(Dialect::NativeAlert, &alert.native()).await;
+    rig.pass(SECOND).await;
+    let bare = rig.delivered(1).await.remove(0);
+    assert!(!has_page(&bare));
+    let counts = rig.until("it is followed up", |counts| counts.following_up == 1).await;
+    assert_eq!((counts.delivered, counts.pending), (1, 0));
+    assert!(rig.journal.is_drained().await.unwrap(), "nobody waits for a follow-up");
+
+    rig.console.add_alert(alert.api_item());
+    rig.pass(SECOND * 3).await;
+    let completed = rig.delivered(2).await.remove(1);
+    assert!(has_page(&completed));
+    assert_eq!(incident(&completed)["id"], incident(&bare)["id"], "the same incident");
+    let counts = rig.until("all is known", |counts| counts.delivered == 2).await;
+    assert_eq!((counts.pending, counts.following_up, counts.superseded), (0, 0, 0));
+
+    assert_eq!(rig.sweep(&alert.api_item()).await, 0, "the sweep knows it");
+    assert_eq!(rig.journal.next_due().await.unwrap(), None, "and nothing is sent again");
+}
+
+#[tokio::test]
+async fn an_ecs_event_without_an_id_is_matched_later_and_completed_under_its_incident() {
+    let mut rig = Rig::start(|_| {}).await;
+    let alert = alert();
+    rig.push(Dialect::EcsAlert, &alert.ecs()).await;
+    rig.pass(SECOND).await;
+    let bare = rig.delivered(1).await.remove(0);
+    rig.until("it is followed up", |counts| counts.following_up == 1).await;
+    rig.console.add_alert(alert.api_item());
+    rig.pass(SECOND * 3).await;
+    let completed = rig.delivered(2).await.remove(1);
+    assert!(has_page(&completed));
+    assert_eq!(incident(&completed)["id"], incident(&bare)["id"], "the same incident");
+
+    rig.until("it is done", |counts| counts.delivered == 2).await;
+    assert_eq!(rig.sweep(&alert.api_item()).await, 0, "the sweep knows it by its id");
+    // A later status goes to the same incident, too.
+    let closed = with(alert.api_item(), "status", json!("closed"));
+    assert_eq!(rig.sweep(&closed).await, 1);
+    let closed = rig.delivered(3).await.remove(2);
+    assert_eq!(incident(&closed)["id"], incident(&bare)["id"]);
+}
+
+#[tokio::test]
+async fn after_the_enrichment_time_the_sweep_completes_the_incident_once() {
+    let mut rig = Rig::start(|settings| settings.enrichment.first_wait = Duration::ZERO).await;
+    let alert = alert();
+    rig.push(Dialect::NativeAlert, &alert.native()).await;
+    rig.delivered(1).await;
+    rig.until("it is followed up", |counts| counts.following_up == 1).await;
+    // Looked for now and then, not all the time.
+    let asked = rig.console.requests().total();
+    rig.pass(TimeDelta::minutes(5)).await;
+    rig.rest().await;
+    rig.pass(TimeDelta::minutes(6)).await;
+    let counts = rig.until("it gave up", |counts| counts.superseded == 1).await;
+    assert_eq!((counts.delivered, counts.following_up), (1, 0));
+    assert_eq!(rig.console.requests().total(), asked + 2, "one look a step");
+
+    assert_eq!(rig.sweep(&alert.api_item()).await, 0, "the same version");
+    let completed = rig.delivered(2).await.remove(1);
+    assert!(has_page(&completed));
+    rig.until("it is complete", |counts| counts.delivered == 2).await;
+    rig.sweep(&alert.api_item()).await;
+    assert_eq!(rig.journal.next_due().await.unwrap(), None, "completed once");
+}
+
+#[tokio::test]
+async fn a_newer_status_does_not_wait_for_a_follow_up_and_ends_it() {
+    let mut rig = Rig::start(|settings| settings.enrichment.first_wait = Duration::ZERO).await;
+    let alert = alert();
+    rig.push(Dialect::NativeAlert, &alert.native()).await;
+    rig.delivered(1).await;
+    rig.until("it is followed up", |counts| counts.following_up == 1).await;
+    rig.push(Dialect::NativeAlert, &with(alert.native(), "status", json!("closed"))).await;
+    let newer = rig.delivered(2).await.remove(1);
+    assert!(incident(&newer)["description"].to_string().contains("closed"));
+    let overtaken = |counts: &harfanglab_incidents::journal::Counts| counts.superseded == 1;
+    rig.until("the follow-up of the older one is over", overtaken).await;
+
+    rig.console.add_alert(with(alert.api_item(), "status", json!("closed")));
+    rig.pass(SECOND * 3).await;
+    let completed = rig.delivered(3).await.remove(2);
+    assert!(has_page(&completed));
+    assert!(incident(&completed)["description"].to_string().contains("closed"), "never back");
+    let counts = rig.until("all is known", |counts| counts.delivered == 3).await;
+    assert_eq!((counts.following_up, counts.superseded), (0, 1));
+}
+
+#[tokio::test]
+async fn a_rule_that_could_not_be_read_is_added_when_it_can() {
+    let mut rig = Rig::start(|_| {}).await;
+    rig.console.seed(start());
+    let alert = Generator::new(3).alert(Kind::Correlation, start());
+    rig.console.add_alert(alert.api_item());
+    rig.console.fail_next(RequestKind::One(Collection::CorrelationRules), 1, Fault::Status(403));
+    rig.push(Dialect::NativeAlert, &alert.native()).await;
+    let first = rig.delivered(1).await.remove(0);
+    assert!(has_page(&first) && !has(&first, "indicator"));
+    rig.until("it is followed up", |counts| counts.following_up == 1).await;
+    rig.pass(SECOND * 3).await;
+    let completed = rig.delivered(2).await.remove(1);
+    assert!(has(&completed, "indicator") && has(&completed, "sighting"));
+}
+
+#[tokio::test]
+async fn a_console_that_fails_does_not_keep_an_alert_and_completes_it_afterwards() {
+    let mut rig = Rig::start(|_| {}).await;
+    let alert = alert();
+    rig.console.add_alert(alert.api_item());
+    // Three tries of four quick ones each.
+    let list = RequestKind::List(Collection::Alerts);
+    rig.console.fail_next(list, 12, Fault::Status(503));
+    rig.push(Dialect::NativeAlert, &alert.native()).await;
+    for _tries in 1..3 {
+        rig.pass(SECOND * 5).await;
+    }
+    let bare = rig.delivered(1).await.remove(0);
+    assert!(!has_page(&bare));
+    rig.until("it is followed up", |counts| counts.following_up == 1).await;
+    rig.pass(SECOND * 3).await;
+    assert!(has_page(&rig.delivered(2).await[1]));
+    assert_eq!(rig.console.requests().of(list), 13);
+}
+
+#[tokio::test]
+async fn an_agent_that_the_alert_only_names_is_looked_up_and_only_fills_what_is_empty() {
+    let mut rig = Rig::start(|_| {}).await;
+    rig.console.seed(start());
+    let alert = alert();
+    let agent = json!({"agentid": alert.agent_id(), "osversion": "as the alert says"});
+    for number in 0..3 {
+        let id = json!(format!("5f0c2a54-0c0e-4f7e-9a53-0d6c2f4f7b1{number}"));
+        let item = with(with(alert.api_item(), "agent", agent.clone()), "alert_unique_id", id);
+        rig.sweep(&item).await;
+    }
+    let bundles = rig.delivered(3).await;
+    let name = incident(&bundles[0])["name"].as_str().unwrap();
+    assert!(name.ends_with(&format!(" on {}", alert.host())), "{name}");
+    assert!(incident(&bundles[0])["description"].to_string().contains("as the alert says"));
+    assert_eq!(rig.console.requests().of(RequestKind::One(Collection::Agents)), 1, "cached");
+}
+
+#[tokio::test]
+async fn with_confirmation_only_what_the_console_shows_is_imported() {
+    let mut rig = Rig::start(|settings| settings.enrichment.confirm = true).await;
+    let alert = alert();
+    let forged =
+        with(alert.native(), "alert_unique_id", json!("f0f0f0f0-0000-4000-8000-00000000f0f0"));
+    // Whoever posts can claim an id of the console, too.
+    let forged = with(forged, "id", json!("claimed"));
+    rig.console.add_alert(alert.api_item());
+    rig.push(Dialect::NativeAlert, &alert.native()).await;
+    assert!(has_page(&rig.delivered(1).await[0]));
+    rig.push(Dialect::NativeAlert, &forged).await;
+    rig.rest().await;
+    assert_eq!(rig.until("it waits", |counts| counts.pending == 1).await.dead, 0);
+
+    // A console that cannot be asked confirms nothing and denies nothing.
+    let list = RequestKind::List(Collection::Alerts);
+    rig.console.fail_next(list, 4, Fault::Status(503));
+    rig.pass(TimeDelta::minutes(11)).await;
+    rig.rest().await;
+    assert_eq!(rig.until("it still waits", |counts| counts.pending == 1).await.dead, 0);
+    rig.pass(TimeDelta::minutes(2)).await;
+    rig.until("it is not imported", |counts| counts.dead == 1).await;
+    rig.delivered(1).await;
+}

@@ -1,0 +1,211 @@
+//! The pipeline with everything around it in one process, under a clock that only the test moves.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use harfanglab_incidents::{
+    clock::Clock,
+    config::Settings,
+    convert::ConvertSettings,
+    demo::{DemoConsole, DemoConsoleConfig},
+    harfanglab::Console,
+    intake::{
+        Notification,
+        dialect::Dialect,
+        verification::{Proof, Verifier},
+    },
+    journal::{Counts, Journal, SqliteJournal},
+    opencti::{Delivery, DeliveryError, Sink},
+    pipeline::{Enricher, Pipeline, Preparer},
+    stix::Bundle,
+};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::app::{PATIENCE, WEBHOOK_SECRET};
+
+/// When every test begins.
+pub(crate) fn start() -> DateTime<Utc> {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+/// Less than a lease, more than any wait of these tests.
+const LEASE_LEAST: TimeDelta = TimeDelta::minutes(4);
+
+/// A sink that keeps what it gets.
+struct Recorder(watch::Sender<Vec<Bundle>>);
+
+#[async_trait]
+impl Sink for Recorder {
+    fn name(&self) -> &'static str {
+        "recorder"
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
+        self.0.send_modify(|bundles| bundles.extend(delivery.bundles.iter().cloned()));
+        vec![Ok(()); delivery.bundles.len()]
+    }
+}
+
+/// A running pipeline.
+pub(crate) struct Rig {
+    pub(crate) journal: Arc<SqliteJournal>,
+    pub(crate) console: DemoConsole,
+    passed_ms: Arc<AtomicI64>,
+    arrived: Arc<Notify>,
+    delivered: watch::Receiver<Vec<Bundle>>,
+    stop: CancellationToken,
+    verifier: Verifier,
+    _folder: TempDir,
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Rig {
+    /// A pipeline in front of an empty console; `change` its settings.
+    pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = TempDir::new().unwrap();
+        let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        let mut settings =
+            Settings::embedded(url.clone(), folder.path().to_owned(), console.settings());
+        settings.webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
+        change(&mut settings);
+        let verifier = Verifier::new(&settings.webhook).unwrap().unwrap();
+        let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
+        let client = Console::with_denied_pause(&settings.harfanglab, Duration::ZERO).unwrap();
+        let passed_ms = Arc::new(AtomicI64::new(0));
+        let passed = Arc::clone(&passed_ms);
+        let clock = Clock::from_fn(move || {
+            start() + TimeDelta::milliseconds(passed.load(Ordering::SeqCst))
+        });
+        let arrived = Arc::new(Notify::new());
+        let (recorder, delivered) = watch::channel(Vec::new());
+        let pipeline = Pipeline {
+            journal: Arc::clone(&journal) as Arc<dyn Journal>,
+            preparer: Arc::new(Preparer {
+                journal: Arc::clone(&journal) as Arc<dyn Journal>,
+                enricher: Enricher::new(Arc::new(client)),
+                enrichment: settings.enrichment.clone(),
+                filter: settings.import.filter.clone(),
+                convert: ConvertSettings {
+                    author: "HarfangLab".to_owned(),
+                    marking: settings.import.marking,
+                    score: None,
+                    naming: harfanglab_incidents::config::IncidentNaming::Title,
+                    console_url: "https://console.example".parse().unwrap(),
+                },
+                clock: clock.clone(),
+            }),
+            sinks: vec![Arc::new(Recorder(recorder))],
+            arrived: Arc::clone(&arrived),
+            clock,
+            settings: settings.pipeline.clone(),
+            connector_name: "HarfangLab".to_owned(),
+        };
+        let stop = CancellationToken::new();
+        tokio::spawn(pipeline.run(stop.clone()));
+        Self { journal, console, passed_ms, arrived, delivered, stop, verifier, _folder: folder }
+    }
+
+    /// Stores what is posted; answers how many the journal did not have.
+    pub(crate) async fn push(&self, dialect: Dialect, element: &Value) -> usize {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static(WEBHOOK_SECRET));
+        let proof = self.verifier.verify(&headers, b"", start()).unwrap();
+        self.append(dialect, element, &proof).await
+    }
+
+    /// Stores what the sweep finds.
+    pub(crate) async fn sweep(&self, item: &Value) -> usize {
+        self.append(Dialect::NativeAlert, item, &Proof::answered_by_console(self.now())).await
+    }
+
+    async fn append(&self, dialect: Dialect, element: &Value, proof: &Proof) -> usize {
+        let notification = Notification::of_dialect(proof, dialect, element, element.to_string());
+        let receipts = self.journal.append(&[vec![notification]]).await.unwrap();
+        self.arrived.notify_one();
+        receipts[0].accepted
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        start() + TimeDelta::milliseconds(self.passed_ms.load(Ordering::SeqCst))
+    }
+
+    /// Lets time pass, once nothing is due or under way.
+    pub(crate) async fn pass(&self, time: TimeDelta) {
+        self.rest().await;
+        self.passed_ms.fetch_add(time.num_milliseconds(), Ordering::SeqCst);
+        self.arrived.notify_one();
+    }
+
+    /// Waits until nothing is due or under way. What is under way is due when its lease ends, which
+    /// is later than anything waits.
+    pub(crate) async fn rest(&self) {
+        let resting = async {
+            loop {
+                match self.journal.next_due().await.unwrap() {
+                    Some(due) if due <= self.now() || due > self.now() + LEASE_LEAST => {}
+                    _ => return,
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, resting).await.unwrap();
+    }
+
+    /// Waits until `count` bundles were delivered; answers them all.
+    pub(crate) async fn delivered(&mut self, count: usize) -> Vec<Bundle> {
+        let waited = self.delivered.wait_for(|bundles| bundles.len() >= count);
+        let bundles = tokio::time::timeout(PATIENCE, waited).await.unwrap().unwrap().clone();
+        assert_eq!(bundles.len(), count, "no more than that was delivered");
+        bundles
+    }
+
+    /// Waits until the journal counts what is wanted.
+    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Counts) -> bool) -> Counts {
+        let looking = async {
+            loop {
+                let counts = self.journal.counts().await.unwrap();
+                if wanted(&counts) {
+                    return counts;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, looking).await {
+            Ok(counts) => counts,
+            Err(_) => panic!("{what}: {:?}", self.journal.counts().await.unwrap()),
+        }
+    }
+}
+
+/// The incident of a bundle.
+pub(crate) fn incident(bundle: &Bundle) -> &Map<String, Value> {
+    bundle.objects.iter().find(|object| object["type"] == "incident").unwrap()
+}
+
+/// Whether a bundle has an object of this type.
+pub(crate) fn has(bundle: &Bundle, kind: &str) -> bool {
+    bundle.objects.iter().any(|object| object["type"] == kind)
+}
+
+/// Whether the incident links to the alert's page.
+pub(crate) fn has_page(bundle: &Bundle) -> bool {
+    Value::from(incident(bundle).clone()).to_string().contains("/security-event/")
+}
