@@ -7,7 +7,8 @@ use harfanglab_incidents::{
     alert::IncidentIdentity,
     intake::{Door, Notification, dialect::Dialect, verification::Proof},
     journal::{
-        Adoption, AlertName, Claim, Event, Journal, Outcome, SqliteJournal, write_what_comes_in,
+        Adoption, AlertName, Claim, Event, FollowUp, Journal, Lacking, Outcome, SqliteJournal,
+        write_what_comes_in,
     },
 };
 use serde_json::{Value, json};
@@ -119,6 +120,43 @@ async fn versions_of_one_alert_leave_one_after_the_other() {
     let second = store.claim_at(start() + TimeDelta::minutes(1)).await;
     assert_eq!(second.len(), 1);
     assert_ne!(second[0].version, first[0].version);
+}
+
+#[tokio::test]
+async fn a_follow_up_holds_up_no_version_unless_it_is_just_leaving_and_never_leaves_after_a_newer_one()
+ {
+    let store = Store::new().await;
+    let minute = TimeDelta::minutes(1);
+    store.append(vec![native("a", "new")]).await;
+    let first = store.claim_at(start()).await.remove(0);
+    let follow_up = FollowUp {
+        lacking: Lacking { page: true, ..Lacking::default() },
+        due_at: start() + minute,
+        deadline: start() + minute * 10,
+    };
+    let root_id = "incident--00000000-0000-5000-8000-000000000001".to_owned();
+    store.finish(first.claim, Outcome::DeliveredInPart { root_id, follow_up }).await;
+    assert_eq!(store.journal.next_due().await.unwrap(), Some(start() + minute));
+    assert!(store.journal.is_drained().await.unwrap());
+
+    // While it is leased, a newer version waits for it.
+    let leaving = store.claim_at(start() + minute).await.remove(0);
+    assert_eq!((leaving.body == first.body, leaving.follow_up), (true, Some(follow_up)));
+    assert!(!store.journal.is_drained().await.unwrap());
+    store.append(vec![native("a", "closed")]).await;
+    assert!(store.claim_at(start() + minute).await.is_empty());
+    let later = Outcome::Later { at: start() + minute * 2, reason: "nothing new".to_owned() };
+    store.finish(leaving.claim, later).await;
+
+    // While it waits, even when it is due, the newer version goes first and ends it.
+    let newer = store.claim_at(start() + minute * 3).await;
+    assert_eq!(newer.len(), 1);
+    assert!(newer[0].follow_up.is_none() && newer[0].version.starts_with("closed"));
+    assert!(store.claim_at(start() + minute * 3).await.is_empty(), "not beside it");
+    store.finish(newer[0].claim, delivered()).await;
+    let counts = store.journal.counts().await.unwrap();
+    assert_eq!((counts.delivered, counts.superseded, counts.following_up), (2, 1, 0));
+    assert_eq!(store.journal.next_due().await.unwrap(), None);
 }
 
 #[tokio::test]
