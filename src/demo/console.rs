@@ -166,7 +166,7 @@ impl DemoConsole {
     /// Makes the `next` of every list an absolute address below `base`, as consoles behind a proxy
     /// give it.
     pub fn link_next_to(&self, base: &str) {
-        self.shared.lock().next_base = base.to_owned();
+        base.clone_into(&mut self.shared.lock().next_base);
     }
 
     /// What it has been asked so far.

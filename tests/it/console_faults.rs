@@ -22,6 +22,8 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::stage::{Stage, http, post};
+
 const ALERTS: RequestKind = RequestKind::List(Collection::Alerts);
 /// Alerts on the console: two pages.
 const COUNT: usize = 150;
@@ -107,7 +109,10 @@ impl Scene {
     fn settings(&self) -> Settings {
         let mut console = self.console.settings();
         console.request_timeout = Duration::from_millis(500);
-        Settings::embedded(self.journal_url(), self.folder.path().to_owned(), console)
+        let folder = self.folder.path().to_owned();
+        let mut settings = Settings::embedded(self.journal_url(), folder, console);
+        settings.import.start = noon();
+        settings
     }
 
     async fn journal(&self) -> SqliteJournal {
@@ -201,6 +206,42 @@ async fn a_token_that_is_revoked_and_renewed_costs_time_and_no_alert() {
     scene.console.heal();
     scene.run().await.unwrap();
     assert_eq!(scene.counts().await.delivered, COUNT as u64);
+}
+
+#[tokio::test]
+async fn a_refused_token_is_told_once_degrades_the_health_and_is_over_without_a_restart() {
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    let good = stage.console.settings().token;
+    stage.console.set_token("another".into());
+    let mut app = stage.home.start(&["serve"]);
+    let (url, management) = (app.webhook().await, app.management().await);
+    let denies = |line: &Value| {
+        line["message"].as_str()?.starts_with("HarfangLab denies access").then_some(())
+    };
+    app.wait_for_log("it is told", denies).await;
+    let ready = async || -> Value {
+        http().get(format!("{management}/readyz")).send().await.unwrap().json().await.unwrap()
+    };
+    let degraded = ready().await["degraded"]["harfanglab"].to_string();
+    assert!(degraded.contains("set HARFANGLAB_INCIDENTS_TOKEN"), "{degraded}");
+
+    // Pushes leave all the same, and are completed once the console lets us in.
+    let alert = item(1, Clock::system().now());
+    stage.console.add_alert(alert.clone());
+    let mut pushed = alert;
+    pushed.as_object_mut().unwrap().remove("id");
+    assert_eq!(post(&url, &pushed).await.0.as_u16(), 202);
+    stage.closed_works(1).await;
+    stage.console.set_token(good);
+    stage.closed_works(2).await;
+    app.wait_for_log("it is over", |line| {
+        (line["message"] == "HarfangLab lets us in again").then_some(())
+    })
+    .await;
+    assert_eq!(ready().await["degraded"]["harfanglab"], Value::Null);
+    assert!(app.terminate().await.success());
+    assert_eq!(app.log().matches("HarfangLab denies access").count(), 1, "{}", app.log());
 }
 
 #[tokio::test]

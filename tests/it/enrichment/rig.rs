@@ -190,7 +190,7 @@ impl Rig {
         };
         match tokio::time::timeout(PATIENCE, looking).await {
             Ok(counts) => counts,
-            Err(_) => panic!("{what}: {:?}", self.journal.counts().await.unwrap()),
+            Err(_elapsed) => panic!("{what}: {:?}", self.journal.counts().await.unwrap()),
         }
     }
 }
