@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
     clock::Clock,
     config::Settings,
-    convert::ConvertSettings,
+    convert::{ConvertSettings, NetworkTraffic},
     demo::{DemoConsole, DemoConsoleConfig},
     harfanglab::Console,
     intake::{
@@ -108,6 +108,9 @@ impl Rig {
                     marking: settings.import.marking,
                     score: None,
                     naming: harfanglab_incidents::config::IncidentNaming::Title,
+                    accounts: settings.import.accounts,
+                    raw: settings.import.raw,
+                    network_traffic: NetworkTraffic::Sent,
                     console_url: "https://console.example".parse().unwrap(),
                 },
                 clock: clock.clone(),
