@@ -68,7 +68,10 @@ impl Preparer {
                     return Err(self.later(wait, failure.to_string()));
                 }
                 if may_wait && !failure.is_denied() {
-                    warn!(%failure, "the console could not be asked; the alert goes out with what is known");
+                    warn!(
+                        %failure,
+                        "the console could not be asked; the alert goes out with what is known"
+                    );
                 }
                 Ok(Settled::Lacking)
             }

@@ -39,9 +39,9 @@ pub enum SweepError {
     Journal(#[from] JournalError),
     /// More results in one second than the console shows of any query.
     #[error(
-        "the console holds more than {RESULT_WINDOW} results in the second {0} and shows no more of \
-         one query, by whatever it is narrowed; the sweep cannot pass this second without losing some. \
-         Close or remove alerts of that second on the console, or set \
+        "the console holds more than {RESULT_WINDOW} results in the second {0} and shows no more \
+         of one query, by whatever it is narrowed; the sweep cannot pass this second without \
+         losing some. Remove alerts of that second on the console, or set \
          HARFANGLAB_INCIDENTS_IMPORT_START_DATE behind it"
     )]
     WindowFull(DateTime<Utc>),

@@ -191,10 +191,10 @@ impl Rig {
                 tokio::task::yield_now().await;
             }
         };
-        match tokio::time::timeout(PATIENCE, looking).await {
-            Ok(counts) => counts,
-            Err(_elapsed) => panic!("{what}: {:?}", self.journal.counts().await.unwrap()),
+        if let Ok(counts) = tokio::time::timeout(PATIENCE, looking).await {
+            return counts;
         }
+        panic!("{what}: {:?}", self.journal.counts().await.unwrap())
     }
 }
 
