@@ -167,15 +167,18 @@ fn host_evidence() -> BoxedStrategy<Alert> {
 /// What an alert shows on the host and on the network.
 fn evidence() -> BoxedStrategy<Alert> {
     let port = || option::of(-1..70_000_i64);
-    let connection = (text(), text(), text(), port(), port(), text()).prop_map(
-        |(source_ip, destination_ip, host, source_port, destination_port, protocol)| Connection {
-            source_ip,
+    let ends = (text(), text(), text()).prop_map(|(source_ip, destination_ip, host)| Connection {
+        source_ip,
+        destination_ip,
+        destination_host: host,
+        ..Connection::default()
+    });
+    let connection = (ends, port(), port(), text()).prop_map(
+        |(ends, source_port, destination_port, protocol)| Connection {
             source_port,
-            destination_ip,
             destination_port,
-            destination_host: host,
             protocol,
-            direction: None,
+            ..ends
         },
     );
     let dns = (text(), vec(text(), 0..3)).prop_map(|(requested_name, addresses)| DnsResolution {
