@@ -100,10 +100,13 @@ impl Scene {
         let journal = Arc::new(self.journal().await);
         let (door, entries) = Door::new(8);
         let arrived = Arc::new(Notify::new());
-        tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived));
+        let writer = tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived));
         let console = Arc::new(Console::new(&settings.harfanglab).unwrap());
         let (settings, clock) = (settings.import, clock());
-        Sweep { console, door, journal, settings, clock }.run_once().await
+        let swept = Sweep { console, door, journal, settings, clock }.run_once().await;
+        // The sweep held the door: now that it is closed, the writer lets go of the journal.
+        writer.await.unwrap();
+        swept
     }
 
     fn settings(&self) -> Settings {
