@@ -11,6 +11,7 @@ pub mod config;
 pub mod convert;
 pub mod demo;
 pub mod harfanglab;
+pub mod health;
 pub mod intake;
 pub mod journal;
 pub mod opencti;

@@ -247,8 +247,9 @@ impl Journal for SqliteJournal {
         let rows = sqlx::query(
             "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL THEN 'following-up' \
                  ELSE state END AS standing, COUNT(*), MIN(received_at) \
-                 FROM events GROUP BY standing",
+                 FROM events WHERE console = ? GROUP BY standing",
         )
+        .bind(&self.console)
         .fetch_all(&self.readers)
         .await?;
         let mut counts = Counts::default();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+use tracing::error;
 
 use super::{
     Claim, Event, FollowUp, JournalError, Lacking, Outcome, SqliteJournal, sqlite::date,
@@ -45,7 +46,14 @@ impl SqliteJournal {
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&mut *transaction)
         .await?;
-        let events = rows.iter().map(event).collect::<Result<Vec<_>, _>>()?;
+        let mut events = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match event(row) {
+                Ok(event) => events.push(event),
+                // One row that no version of ours wrote must not keep the others.
+                Err(failure) => bury(&mut transaction, row.try_get(0)?, &failure, now).await?,
+            }
+        }
         let ids: Vec<i64> = events.iter().map(|event| event.claim.event).collect();
         sqlx::query(
             "UPDATE events SET attempts = attempts + 1, leased_until = ? \
@@ -81,25 +89,51 @@ impl SqliteJournal {
     }
 
     /// When the next event that nothing holds up is due; a leased one is due when its lease ends,
-    /// and so is one that waits for a leased follow-up.
+    /// and so is what waits for it. Both questions are answered from an index, however many wait.
     pub(super) async fn next_due_head(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
-        let row = sqlx::query(
-            "SELECT MIN(MAX(e.due_at, COALESCE(e.leased_until, 0), COALESCE(( \
-                 SELECT MAX(f.leased_until) FROM events f WHERE f.console = e.console \
-                 AND f.key = e.key AND f.state = 'pending' AND f.follows IS NOT NULL), 0))) \
-             FROM events e WHERE e.state = 'pending' AND e.console = ? \
+        let free = sqlx::query(
+            "SELECT e.due_at FROM events e WHERE e.state = 'pending' AND e.console = ? \
+             AND e.leased_until IS NULL \
              AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
                  AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' \
-                 AND other.follows IS NULL AND (e.follows IS NOT NULL OR other.id < e.id))",
+                 AND (other.leased_until IS NOT NULL OR (other.follows IS NULL \
+                     AND (e.follows IS NOT NULL OR other.id < e.id)))) \
+             ORDER BY e.due_at, e.id LIMIT 1",
+        )
+        .bind(&self.console)
+        .fetch_optional(&self.readers)
+        .await?;
+        let leased = sqlx::query(
+            "SELECT MIN(leased_until) FROM events WHERE leased_until IS NOT NULL AND console = ?",
         )
         .bind(&self.console)
         .fetch_one(&self.readers)
         .await?;
-        row.try_get::<Option<i64>, _>(0)?.map(date).transpose()
+        let free = free.map(|row| row.try_get::<i64, _>(0)).transpose()?;
+        let leased: Option<i64> = leased.try_get(0)?;
+        free.into_iter().chain(leased).min().map(date).transpose()
     }
 }
 
-/// Writes one outcome down; `false` when the lease was lost meanwhile.
+/// Makes an event that cannot be read a dead letter.
+async fn bury(
+    transaction: &mut Transaction<'static, Sqlite>,
+    id: i64,
+    failure: &JournalError,
+    now: DateTime<Utc>,
+) -> Result<(), JournalError> {
+    error!(event = id, %failure, "an event of the journal cannot be read and is a dead letter now");
+    sqlx::query("UPDATE events SET state = 'dead', reason = ?, finished_at = ? WHERE id = ?")
+        .bind(failure.to_string())
+        .bind(now.timestamp_millis())
+        .bind(id)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Writes one outcome down; `false` when the lease was lost meanwhile. What was delivered is
+/// delivered, whoever holds the lease now.
 async fn finish_one(
     transaction: &mut Transaction<'static, Sqlite>,
     claim: Claim,
@@ -123,7 +157,7 @@ async fn finish_one(
         "UPDATE events SET state = ?1, root_id = COALESCE(?2, root_id), reason = ?3, \
          due_at = COALESCE(?4, due_at), leased_until = NULL, gave_up_at = ?8, \
          finished_at = CASE WHEN ?4 IS NULL THEN ?5 END \
-         WHERE id = ?6 AND attempts = ?7 AND state = 'pending'",
+         WHERE id = ?6 AND state = 'pending' AND (attempts = ?7 OR ?1 = 'delivered')",
     )
     .bind(state)
     .bind(root_id)

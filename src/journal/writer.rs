@@ -7,16 +7,21 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::error;
 
 use super::Journal;
-use crate::intake::{DoorError, Entry, Receipt};
+use crate::{
+    health::{Health, Part},
+    intake::{DoorError, Entry, Receipt},
+};
 
 /// Deliveries that share one commit at most.
 const DELIVERIES_PER_COMMIT: usize = 256;
 
-/// Commits what comes through the door until it is closed; `arrived` is notified after each commit.
+/// Commits what comes through the door until it is closed; `arrived` is notified after each commit,
+/// `health` told how it went.
 pub async fn write_what_comes_in(
     journal: Arc<dyn Journal>,
     mut entries: mpsc::Receiver<Entry>,
     arrived: Arc<Notify>,
+    health: Arc<Health>,
 ) {
     let mut waiting = Vec::with_capacity(DELIVERIES_PER_COMMIT);
     while entries.recv_many(&mut waiting, DELIVERIES_PER_COMMIT).await > 0 {
@@ -24,11 +29,13 @@ pub async fn write_what_comes_in(
             waiting.drain(..).map(|entry| (entry.notifications, entry.reply)).unzip();
         match journal.append(&batches).await {
             Ok(receipts) => {
+                health.well(Part::Journal);
                 answer(replies, receipts.into_iter().map(Ok));
                 arrived.notify_one();
             }
             Err(failure) => {
                 error!(%failure, "the journal could not commit; senders are asked to come back");
+                health.degraded(Part::Journal, failure.to_string());
                 let reason = DoorError::Failed(failure.to_string());
                 answer(replies, std::iter::repeat(Err(reason)));
             }

@@ -1,56 +1,11 @@
-//! Health: alive, ready, and what is degraded. OpenCTI or the console being away never makes the
-//! service unready: it goes on accepting into the journal.
-
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+//! The health pages: alive, ready, and what is degraded. OpenCTI or the console being away never
+//! makes the service unready: it goes on accepting into the journal.
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use super::Management;
-
-/// A part that can be degraded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// OpenCTI's API.
-    OpenCti,
-    /// The console's API.
-    HarfangLab,
-}
-
-impl Part {
-    fn name(self) -> &'static str {
-        match self {
-            Self::OpenCti => "opencti",
-            Self::HarfangLab => "harfanglab",
-        }
-    }
-}
-
-/// What the parts say of themselves.
-#[derive(Debug, Default)]
-pub struct Health {
-    degraded: Mutex<BTreeMap<Part, String>>,
-}
-
-impl Health {
-    /// `part` works.
-    pub fn well(&self, part: Part) {
-        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).remove(&part);
-    }
-
-    /// `part` does not work, because of `reason`.
-    pub fn degraded(&self, part: Part, reason: String) {
-        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).insert(part, reason);
-    }
-
-    fn reasons(&self) -> BTreeMap<&'static str, String> {
-        let degraded = self.degraded.lock().unwrap_or_else(PoisonError::into_inner);
-        degraded.iter().map(|(part, reason)| (part.name(), reason.clone())).collect()
-    }
-}
+use crate::health::Part;
 
 pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "alive" }))
@@ -59,6 +14,13 @@ pub(super) async fn alive() -> HttpResponse {
 /// 200 while the journal can be used, with what is degraded; 503 when it cannot.
 pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
     let degraded = management.health.reasons();
+    let unready = |reason: &str| {
+        HttpResponse::ServiceUnavailable()
+            .json(json!({ "status": "unready", "reason": reason, "degraded": degraded }))
+    };
+    if let Some(reason) = degraded.get(Part::Journal.name()) {
+        return unready(reason);
+    }
     match management.journal.counts().await {
         Ok(counts) => HttpResponse::Ok().json(json!({
             "status": if degraded.is_empty() { "ready" } else { "degraded" },
@@ -73,10 +35,6 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
                 "dropped": counts.dropped,
             },
         })),
-        Err(failure) => HttpResponse::ServiceUnavailable().json(json!({
-            "status": "unready",
-            "reason": failure.to_string(),
-            "degraded": degraded,
-        })),
+        Err(failure) => unready(&failure.to_string()),
     }
 }

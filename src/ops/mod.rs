@@ -9,11 +9,8 @@ use std::{net::TcpListener, sync::Arc};
 
 use actix_web::{App, HttpServer, Route, dev::Server, guard, web};
 
-pub use self::{
-    health::{Health, Part},
-    metrics_page::{Metrics, MetricsError},
-};
-use crate::journal::Journal;
+pub use self::metrics_page::{Metrics, MetricsError};
+use crate::{health::Health, journal::Journal};
 
 /// What the management pages show.
 pub struct Management {

@@ -1,8 +1,9 @@
 //! Delivers all that is ready as one delivery to every sink, and writes down how it went.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use chrono::SecondsFormat;
+use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc};
 use tracing::{info, warn};
 
@@ -10,6 +11,7 @@ use super::{finish, prepare::Ready, retry};
 use crate::{
     clock::Clock,
     config::PipelineSettings,
+    health::{Health, Part},
     journal::{Claim, Journal, Outcome},
     opencti::{Delivery, DeliveryError, Sink},
 };
@@ -21,6 +23,7 @@ pub(super) struct Deliverer {
     pub(super) settings: PipelineSettings,
     pub(super) connector_name: String,
     pub(super) arrived: Arc<Notify>,
+    pub(super) health: Arc<Health>,
 }
 
 impl Deliverer {
@@ -29,8 +32,10 @@ impl Deliverer {
         let limit = self.settings.batch.max(1);
         let mut batch = Vec::with_capacity(limit);
         while waiting.recv_many(&mut batch, limit).await > 0 {
-            let outcomes = self.deliver(std::mem::take(&mut batch)).await;
-            finish(&*self.journal, &outcomes, self.clock.now()).await;
+            for part in parts(std::mem::take(&mut batch)) {
+                let outcomes = self.deliver(part).await;
+                finish(&*self.journal, &outcomes, self.clock.now()).await;
+            }
             self.arrived.notify_one();
         }
     }
@@ -39,15 +44,17 @@ impl Deliverer {
         let delivery = self.delivery(&batch);
         let mut results: Vec<Result<(), DeliveryError>> = vec![Ok(()); delivery.bundles.len()];
         for sink in &self.sinks {
-            let answers = sink.deliver(&delivery).await;
+            let delivering = AssertUnwindSafe(sink.deliver(&delivery)).catch_unwind();
+            let answers = delivering.await.unwrap_or_else(|_panic| {
+                let reason = format!("the {} broke off by a defect", sink.name());
+                vec![Err(DeliveryError::Unavailable(reason)); delivery.bundles.len()]
+            });
             debug_assert_eq!(answers.len(), results.len(), "one answer a bundle");
             for (result, answer) in results.iter_mut().zip(answers) {
-                if let Err(failure) = &answer {
-                    warn!(sink = sink.name(), %failure, "a bundle was not delivered");
-                }
                 *result = worse(std::mem::replace(result, Ok(())), answer);
             }
         }
+        self.tell(&results);
         let mut results = results.into_iter();
         let outcomes: Vec<_> = batch
             .into_iter()
@@ -64,6 +71,27 @@ impl Deliverer {
             info!(alerts = delivered, "delivered {delivered} to every sink");
         }
         outcomes
+    }
+
+    /// Tells the health and, once a delivery, the log.
+    fn tell(&self, results: &[Result<(), DeliveryError>]) {
+        let waiting = results.iter().filter_map(|result| match result {
+            Err(DeliveryError::Unavailable(reason)) => Some(reason),
+            _ => None,
+        });
+        match waiting.clone().next() {
+            Some(reason) => {
+                let bundles = waiting.count();
+                warn!(bundles, %reason, "bundles could not be delivered and are tried again");
+                self.health.degraded(Part::Delivery, reason.clone());
+            }
+            None => self.health.well(Part::Delivery),
+        }
+        for refused in results {
+            if let Err(DeliveryError::Refused(reason)) = refused {
+                warn!(%reason, "a bundle can never be delivered and is kept as a dead letter");
+            }
+        }
     }
 
     fn outcome(&self, ready: Ready, result: Result<(), DeliveryError>) -> Outcome {
@@ -100,6 +128,16 @@ impl Deliverer {
             bundles: batch.iter().flat_map(|ready| ready.bundles.clone()).collect(),
         }
     }
+}
+
+/// What is new leaves together. What failed before leaves in two halves, other ones at each try, so
+/// that one bundle at which the broker hangs up does not keep the same others from leaving.
+fn parts(batch: Vec<Ready>) -> impl Iterator<Item = Vec<Ready>> {
+    let (new, failed): (Vec<_>, Vec<_>) =
+        batch.into_iter().partition(|ready| ready.claim.attempt <= 1);
+    let in_first_half = |ready: &Ready| (ready.claim.event >> (ready.claim.attempt % 8)) & 1 == 0;
+    let (first_half, second_half): (Vec<_>, Vec<_>) = failed.into_iter().partition(in_first_half);
+    [new, first_half, second_half].into_iter().filter(|part| !part.is_empty())
 }
 
 /// Of two results the one that decides: a refusal outlasts an outage, an outage a success.

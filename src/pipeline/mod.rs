@@ -18,9 +18,10 @@ mod prepare_alert;
 mod retry;
 mod waiting;
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
@@ -30,12 +31,15 @@ pub use self::{enrich::Enricher, prepare::Preparer};
 use crate::{
     clock::Clock,
     config::PipelineSettings,
+    health::Health,
     journal::{Claim, Event, Journal, JournalError, Outcome},
     opencti::Sink,
 };
 
 /// How long the pipeline waits when nothing says that there is something to do.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(30);
+/// Tries of an event whose preparation panics.
+const TRIES_OF_A_DEFECT: u32 = 3;
 /// How long it waits when the journal fails.
 const JOURNAL_FAILED: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -55,6 +59,8 @@ pub struct Pipeline {
     pub settings: PipelineSettings,
     /// Name of the connector, for the titles of works.
     pub connector_name: String,
+    /// Told whether deliveries succeed.
+    pub health: Arc<Health>,
 }
 
 impl Pipeline {
@@ -70,6 +76,7 @@ impl Pipeline {
                 settings: pipeline.settings.clone(),
                 connector_name: pipeline.connector_name.clone(),
                 arrived: Arc::clone(&pipeline.arrived),
+                health: Arc::clone(&pipeline.health),
             }
             .run(waiting),
         );
@@ -120,7 +127,9 @@ impl Pipeline {
     async fn prepare_one(&self, event: Event, ready: mpsc::Sender<Ready>) {
         let claim = event.claim;
         // Boxed: its look-ups make it large, and many are under way at once.
-        match Box::pin(self.preparer.prepare(event)).await {
+        let preparing = AssertUnwindSafe(Box::pin(self.preparer.prepare(event)));
+        let prepared = preparing.catch_unwind().await;
+        match prepared.unwrap_or_else(|_panic| Err(self.defect(claim))) {
             Ok(prepared) => {
                 // The receiver lives as long as any sender does.
                 let _gone = ready.send(prepared).await;
@@ -130,6 +139,17 @@ impl Pipeline {
                 self.arrived.notify_one();
             }
         }
+    }
+
+    /// How an event ends whose preparation panicked: one bad alert never holds up another.
+    fn defect(&self, claim: Claim) -> Outcome {
+        let reason = "the conversion broke off by a defect; please report it with the alert";
+        error!(event = claim.event, attempt = claim.attempt, "{reason}");
+        if claim.attempt >= TRIES_OF_A_DEFECT {
+            return Outcome::Dead { reason: reason.to_owned() };
+        }
+        let wait = retry::wait(claim.attempt, claim.event, self.settings.retry_max);
+        Outcome::Later { at: self.clock.now() + wait, reason: reason.to_owned() }
     }
 
     /// Waits until something arrives or falls due.

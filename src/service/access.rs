@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::ops::{Health, Part};
+use crate::health::{Health, Part};
 
 /// Watches what the console denies until `stop`.
 pub(super) async fn tell(

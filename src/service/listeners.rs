@@ -19,13 +19,14 @@ use super::{ServiceError, secrets, tls};
 use crate::{
     clock::Clock,
     config::{Settings, WebhookSettings},
+    health::Health,
     intake::{
         Door,
         verification::Verifier,
         webhook::{Webhook, routes},
     },
     journal::Journal,
-    ops::{self, Health, Management, Metrics},
+    ops::{self, Management, Metrics},
 };
 
 /// Longest time a client may take to send its request's head.

@@ -13,7 +13,10 @@ mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Mutex, Notify},
+    task::JoinHandle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
@@ -24,10 +27,11 @@ use crate::{
     config::{IncidentNaming, Settings},
     convert::{ConvertSettings, NetworkTraffic},
     harfanglab::{Console, ConsoleError},
+    health::Health,
     intake::{Door, verification::UnusableSecret},
     journal::{Journal, JournalError, SqliteJournal, write_what_comes_in},
     opencti::{DEFAULT_MAX_MESSAGE_BYTES, DirectorySink, OpenCtiError, QueueSink, Sink},
-    ops::{Health, MetricsError},
+    ops::MetricsError,
     pipeline::{Enricher, Pipeline, Preparer},
     sweep::Sweep,
 };
@@ -78,6 +82,12 @@ pub enum ServiceError {
     /// The one sweep of a single run failed.
     #[error("the sweep did not finish: {0}; what it found is in the journal and was delivered")]
     Sweep(String),
+    /// A part that runs as long as the service has ended by itself.
+    #[error(
+        "the {0} has ended by a defect; what was accepted is in the journal and goes on with the \
+         next start"
+    )]
+    PartEnded(&'static str),
     /// A single run made no progress.
     #[error(
         "{0} notifications wait in the journal and cannot be delivered; the log says why, and the \
@@ -102,6 +112,7 @@ pub struct Service {
     arrived: Arc<Notify>,
     parts: TaskTracker,
     door: Door,
+    writer: Mutex<JoinHandle<()>>,
 }
 
 impl Service {
@@ -147,7 +158,12 @@ impl Service {
         let (health, arrived) = (Arc::new(Health::default()), Arc::new(Notify::new()));
         let (door, entries) = Door::new(settings.journal.queue);
         let parts = TaskTracker::new();
-        parts.spawn(write_what_comes_in(Arc::clone(&journal), entries, Arc::clone(&arrived)));
+        let writer = parts.spawn(write_what_comes_in(
+            Arc::clone(&journal),
+            entries,
+            Arc::clone(&arrived),
+            Arc::clone(&health),
+        ));
         let listeners = if settings.connector.runs_once() {
             Listeners::none()
         } else {
@@ -165,6 +181,7 @@ impl Service {
             arrived,
             parts,
             door,
+            writer: Mutex::new(writer),
         })
     }
 
@@ -217,11 +234,16 @@ impl Service {
             }
         }
         let naming = platform::naming(self.settings.import.naming, &*self.journal).await;
-        self.parts.spawn(self.pipeline(naming).run(stop_pipeline.clone()));
+        let mut pipeline = self.parts.spawn(self.pipeline(naming).run(stop_pipeline.clone()));
+        let mut writer = self.writer.lock().await;
         let schedule = self.schedule();
         if once {
             let done = schedule.run_once(&*self.journal);
-            let result = stop.run_until_cancelled(done).await.unwrap_or(Ok(()));
+            let result = tokio::select! {
+                result = stop.run_until_cancelled(done) => result.unwrap_or(Ok(())),
+                _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
+                _ended = &mut *writer => Err(ServiceError::PartEnded("journal's writer")),
+            };
             if let Some(platform) = &self.platform
                 && let Err(failure) = platform.beat_once(&*self.journal, schedule.pulse()).await
             {
@@ -233,8 +255,11 @@ impl Service {
             let pulses = schedule.pulses();
             self.parts.spawn(platform.beat(Arc::clone(&self.journal), pulses, stop.clone()));
         }
-        schedule.run(stop).await;
-        Ok(())
+        tokio::select! {
+            () = schedule.run(stop) => Ok(()),
+            _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
+            _ended = &mut *writer => Err(ServiceError::PartEnded("journal's writer")),
+        }
     }
 
     fn pipeline(&self, naming: IncidentNaming) -> Pipeline {
@@ -263,6 +288,7 @@ impl Service {
             clock: self.clock.clone(),
             settings: self.settings.pipeline.clone(),
             connector_name: self.settings.connector.name.clone(),
+            health: Arc::clone(&self.health),
         }
     }
 

@@ -12,12 +12,12 @@ use super::ServiceError;
 use crate::{
     config::{IncidentNaming, OpenCtiSettings, Settings},
     convert::NetworkTraffic,
+    health::{Health, Part},
     journal::{Journal, JournalError},
     opencti::{
         Connector, Feature, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError,
         Pulse,
     },
-    ops::{Health, Part},
     sweep,
 };
 

@@ -11,9 +11,9 @@ use tracing::{info, warn};
 use super::ServiceError;
 use crate::{
     clock::Clock,
+    health::{Health, Part},
     journal::Journal,
     opencti::Pulse,
-    ops::{Health, Part},
     sweep::{Sweep, SweepError},
 };
 

@@ -100,7 +100,8 @@ impl Scene {
         let journal = Arc::new(self.journal().await);
         let (door, entries) = Door::new(8);
         let arrived = Arc::new(Notify::new());
-        let writer = tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived));
+        let writer =
+            tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived, Arc::default()));
         let console = Arc::new(Console::new(&settings.harfanglab).unwrap());
         let (settings, clock) = (settings.import, clock());
         let swept = Sweep { console, door, journal, settings, clock }.run_once().await;

@@ -172,6 +172,9 @@ async fn who_lost_its_lease_cannot_finish_the_event() {
     let other = store.claim_at(start() + LEASE).await.remove(0);
     store.finish(slow.claim, Outcome::Dead { reason: "too late".to_owned() }).await;
     assert_eq!(store.journal.counts().await.unwrap().dead, 0);
+    assert_eq!(store.journal.counts().await.unwrap().pending, 1);
+    // What the broker confirmed is delivered, also when the lease was lost on the way.
+    store.finish(slow.claim, delivered()).await;
     store.finish(other.claim, delivered()).await;
     let counts = store.journal.counts().await.unwrap();
     assert_eq!((counts.delivered, counts.pending), (1, 0));
@@ -284,7 +287,8 @@ async fn deliveries_that_wait_together_share_a_commit_and_each_gets_its_own_answ
         })
         .collect();
     let journal = Arc::new(store.journal.clone());
-    let writer = tokio::spawn(write_what_comes_in(journal, entries, Arc::clone(&arrived)));
+    let writer =
+        tokio::spawn(write_what_comes_in(journal, entries, Arc::clone(&arrived), Arc::default()));
     drop(door);
     let mut accepted = 0;
     let mut duplicates = 0;

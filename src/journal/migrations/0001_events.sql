@@ -33,6 +33,7 @@ CREATE UNIQUE INDEX events_as_received
 CREATE UNIQUE INDEX events_as_identified ON events (console, key, version, generation);
 CREATE INDEX events_due ON events (due_at, id) WHERE state = 'pending';
 CREATE INDEX events_unfinished ON events (console, key, id) WHERE state = 'pending';
+CREATE INDEX events_leased ON events (leased_until) WHERE leased_until IS NOT NULL;
 CREATE INDEX events_of_threat ON events (console, threat_key) WHERE threat_key IS NOT NULL;
 CREATE INDEX events_unmatched
     ON events (console, agent_id, title) WHERE dialect = 'ecs-alert' AND key = received_key;

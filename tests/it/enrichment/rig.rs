@@ -120,6 +120,7 @@ impl Rig {
             clock,
             settings: settings.pipeline.clone(),
             connector_name: "HarfangLab".to_owned(),
+            health: Arc::default(),
         };
         let stop = CancellationToken::new();
         tokio::spawn(pipeline.run(stop.clone()));

@@ -1,0 +1,56 @@
+//! What the parts of the service say of themselves: what works, what does not and why. The
+//! management pages show it (`ops`).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+/// A part that can be degraded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The journal cannot be written: nothing can be accepted.
+    Journal,
+    /// OpenCTI's API.
+    OpenCti,
+    /// Some sink does not take what is delivered.
+    Delivery,
+    /// The console's API.
+    HarfangLab,
+}
+
+impl Part {
+    /// Name on the pages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::OpenCti => "opencti",
+            Self::Delivery => "delivery",
+            Self::HarfangLab => "harfanglab",
+        }
+    }
+}
+
+/// What the parts say of themselves.
+#[derive(Debug, Default)]
+pub struct Health {
+    degraded: Mutex<BTreeMap<Part, String>>,
+}
+
+impl Health {
+    /// `part` works.
+    pub fn well(&self, part: Part) {
+        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).remove(&part);
+    }
+
+    /// `part` does not work, because of `reason`.
+    pub fn degraded(&self, part: Part, reason: String) {
+        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).insert(part, reason);
+    }
+
+    /// What is degraded, and why.
+    pub fn reasons(&self) -> BTreeMap<&'static str, String> {
+        let degraded = self.degraded.lock().unwrap_or_else(PoisonError::into_inner);
+        degraded.iter().map(|(part, reason)| (part.name(), reason.clone())).collect()
+    }
+}
