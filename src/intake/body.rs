@@ -4,7 +4,7 @@
 //! Does not live here: what the bytes say (`decode`), whether they may be believed
 //! (`verification`, which sees them as they were sent).
 
-use std::io::Read;
+use std::{io::Read, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -13,11 +13,19 @@ use actix_web::{
 };
 use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::Refusal;
 
 /// Bytes decompressed at a time.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// Longest time a body may take to arrive.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Memory for all bodies together, and how many of the largest must fit.
+const ROOM_BYTES: usize = 64 << 20;
+const BODIES_AT_LEAST: usize = 4;
+/// What room is counted in.
+const UNIT_BYTES: usize = 1024;
 
 /// How the bytes of a body are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +36,57 @@ pub(super) enum Encoding {
     Gzip,
 }
 
-/// Reads the whole body; at the bound it stops reading, whether the length was announced or not.
+/// What all bodies together may take of the memory, in units of [`UNIT_BYTES`].
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// Room for several bodies of `max_bytes`.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        let bytes = ROOM_BYTES.max(max_bytes.saturating_mul(BODIES_AT_LEAST));
+        Self(Arc::new(Semaphore::new((bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Takes room for `bytes` more; at the bound the sender is asked to come back.
+    fn take(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Refusal> {
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        let taken = Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_full| {
+            let error = "too much is being received at once; try again shortly";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error)
+        })?;
+        match held {
+            Some(held) => held.merge(taken),
+            None => *held = Some(taken),
+        }
+        Ok(())
+    }
+}
+
+/// A body with the room that it takes.
+pub(super) struct Body {
+    pub(super) bytes: web::Bytes,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads the whole body; at the bound it stops reading, whether the length was announced or not,
+/// and so it does when the sender takes too long.
 pub(super) async fn read(
+    request: &HttpRequest,
+    payload: web::Payload,
+    max_bytes: usize,
+    room: &Room,
+) -> Result<Body, Refusal> {
+    let reading = read_all(request, payload, max_bytes, room);
+    tokio::time::timeout(READ_TIMEOUT, reading).await.unwrap_or_else(|_elapsed| {
+        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))
+    })
+}
+
+async fn read_all(
     request: &HttpRequest,
     mut payload: web::Payload,
     max_bytes: usize,
-) -> Result<web::Bytes, Refusal> {
+    room: &Room,
+) -> Result<Body, Refusal> {
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -41,7 +94,9 @@ pub(super) async fn read(
     if announced.is_some_and(|length| length > max_bytes) {
         return Err(Refusal::too_large());
     }
-    let mut body = web::BytesMut::with_capacity(announced.unwrap_or(0));
+    let mut held = None;
+    // What is announced may never come.
+    let mut body = web::BytesMut::with_capacity(announced.unwrap_or(0).min(CHUNK_BYTES));
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_cut| {
             Refusal::new(StatusCode::BAD_REQUEST, "the body ended before its length")
@@ -49,9 +104,10 @@ pub(super) async fn read(
         if body.len() + chunk.len() > max_bytes {
             return Err(Refusal::too_large());
         }
+        room.take(&mut held, chunk.len())?;
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Ok(Body { bytes: body.freeze(), held })
 }
 
 /// What the headers say about the body: JSON, as it is or by gzip.
@@ -75,17 +131,22 @@ pub(super) fn encoding(request: &HttpRequest) -> Result<Encoding, Refusal> {
 
 /// The body as it was before it was encoded, at most `max_bytes` long.
 pub(super) async fn decoded(
-    body: web::Bytes,
+    mut body: Body,
     encoding: Encoding,
     max_bytes: usize,
-) -> Result<web::Bytes, Refusal> {
+    room: &Room,
+) -> Result<Body, Refusal> {
     match encoding {
         Encoding::Identity => Ok(body),
         // Megabytes take milliseconds, in which this thread would answer nobody else.
         Encoding::Gzip => {
-            web::block(move || gunzip(&body, max_bytes)).await.unwrap_or_else(|_stopping| {
+            room.take(&mut body.held, max_bytes)?;
+            let Body { bytes, held } = body;
+            let unpacked = web::block(move || gunzip(&bytes, max_bytes)).await;
+            let bytes = unpacked.unwrap_or_else(|_stopping| {
                 Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not stored; try again shortly"))
-            })
+            })?;
+            Ok(Body { bytes, held })
         }
     }
 }

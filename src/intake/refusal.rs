@@ -54,6 +54,10 @@ impl Refusal {
             }
             _ => {}
         }
+        if self.status.is_client_error() || self.status.is_server_error() {
+            // What is left of the body is not worth reading.
+            response.force_close();
+        }
         response.json(serde_json::json!({ "error": self.error }))
     }
 }

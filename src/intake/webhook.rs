@@ -41,6 +41,7 @@ pub struct Webhook {
     door: Door,
     clock: Clock,
     max_body_bytes: usize,
+    room: body::Room,
     max_in_flight: usize,
     in_flight: AtomicUsize,
 }
@@ -61,6 +62,7 @@ impl Webhook {
             door,
             clock,
             max_body_bytes: settings.max_body_bytes,
+            room: body::Room::new(settings.max_body_bytes),
             max_in_flight: settings.max_in_flight,
             in_flight: AtomicUsize::new(0),
         })
@@ -127,20 +129,23 @@ async fn take(
     webhook: &Webhook,
 ) -> Result<HttpResponse, Refusal> {
     let address = admit(request, webhook)?;
-    may_try(webhook, address, webhook.clock.now())?;
-    let sent = body::read(request, payload, webhook.max_body_bytes).await?;
+    let began = webhook.clock.now();
+    may_try(webhook, address, began)?;
+    let glance = webhook.verifier.load().glance(request.headers());
+    glance.map_err(|reason| not_verified(webhook, address, reason, began))?;
+    let sent = body::read(request, payload, webhook.max_body_bytes, &webhook.room).await?;
     let now = webhook.clock.now();
     // Again, for those who began many attempts before the first one failed.
     may_try(webhook, address, now)?;
-    let verified = webhook.verifier.load().verify(request.headers(), &sent, now);
+    let verified = webhook.verifier.load().verify(request.headers(), &sent.bytes, now);
     let proof = verified.map_err(|reason| not_verified(webhook, address, reason, now))?;
     let unreadable = |refusal: &Refusal| {
         warn!(error = refusal.error(), "a verified delivery cannot be read and was refused");
     };
     let encoding = body::encoding(request).inspect_err(unreadable)?;
-    let decoded = body::decoded(sent, encoding, webhook.max_body_bytes).await;
+    let decoded = body::decoded(sent, encoding, webhook.max_body_bytes, &webhook.room).await;
     let body = decoded.inspect_err(unreadable)?;
-    let elements = decode(&body, ELEMENTS_MAX).map_err(|error| {
+    let elements = decode(&body.bytes, ELEMENTS_MAX).map_err(|error| {
         warn!(%error, "a verified delivery cannot be read and was refused");
         let status = match error {
             DecodeError::TooManyElements { .. } => StatusCode::PAYLOAD_TOO_LARGE,

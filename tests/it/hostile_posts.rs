@@ -159,7 +159,7 @@ async fn at_the_bound_of_requests_the_next_one_gets_429_and_is_asked_to_come_bac
     let mut slow = tokio::net::TcpStream::connect(&address).await.unwrap();
     let head = format!(
         "POST /webhooks/harfanglab HTTP/1.1\r\nHost: {address}\r\nContent-Length: 10\r\n\
-         Expect: 100-continue\r\n\r\n"
+         Authorization: {WEBHOOK_SECRET}\r\nExpect: 100-continue\r\n\r\n"
     );
     slow.write_all(head.as_bytes()).await.unwrap();
     // The service asks for the body: from here on the slow request holds the only place.
@@ -175,7 +175,7 @@ async fn at_the_bound_of_requests_the_next_one_gets_429_and_is_asked_to_come_bac
     slow.write_all(b"0123456789").await.unwrap();
     let mut answer = [0; 32];
     let length = slow.read(&mut answer).await.unwrap();
-    assert!(String::from_utf8_lossy(&answer[..length]).contains("401"), "the slow one is answered");
+    assert!(String::from_utf8_lossy(&answer[..length]).contains("400"), "the slow one is answered");
     assert_eq!(request().send().await.unwrap().status(), StatusCode::ACCEPTED);
 }
 
@@ -192,4 +192,21 @@ async fn what_cannot_be_stored_gets_503_and_is_taken_when_it_comes_back() {
     assert!(response.headers().contains_key("Retry-After"));
     sqlx::query("ROLLBACK").execute(&mut other_process).await.unwrap();
     assert_eq!(request().send().await.unwrap().status(), StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_before_its_body_is_waited_for_and_its_connection_is_closed() {
+    let (_stage, _app, url) = started().await;
+    let address = url.split('/').nth(2).unwrap().to_owned();
+    let mut stranger = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /webhooks/harfanglab HTTP/1.1\r\nHost: {address}\r\nContent-Length: 1000\r\n\
+         Authorization: a-guess\r\n\r\nx"
+    );
+    stranger.write_all(head.as_bytes()).await.unwrap();
+    // Nothing more is sent: without an answer this would wait for the time limit of the body.
+    let mut answer = String::new();
+    stranger.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
 }

@@ -27,15 +27,20 @@ impl HmacHeader {
         }
     }
 
-    pub(super) fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), NotVerified> {
+    /// The signature as sent, if it can be one.
+    pub(super) fn signature(&self, headers: &HeaderMap) -> Result<Vec<u8>, NotVerified> {
         let value = only_value(headers, &self.header)?;
         let text = std::str::from_utf8(value).map_err(|_| NotVerified::Malformed)?.trim();
         let encoded = text.strip_prefix(self.prefix.as_str()).unwrap_or(text);
-        let signature = match self.encoding {
+        match self.encoding {
             HmacEncoding::Hex => hex::decode(encoded).ok(),
             HmacEncoding::Base64 => STANDARD.decode(encoded).ok(),
         }
-        .ok_or(NotVerified::Malformed)?;
+        .ok_or(NotVerified::Malformed)
+    }
+
+    pub(super) fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), NotVerified> {
+        let signature = self.signature(headers)?;
         let fits = self.secrets.iter().fold(false, |fits, secret| {
             signed_by(secret.expose_secret().as_bytes(), &[body], &signature) | fits
         });

@@ -109,6 +109,19 @@ impl Verifier {
         Ok(Some(Self { schemes }))
     }
 
+    /// Whether a delivery may be worth reading, by its headers alone: a stranger without a proof, or
+    /// with a wrong static secret, must not cost the memory and time of a body.
+    ///
+    /// # Errors
+    /// [`NotVerified`]: no body could make this delivery verified.
+    pub fn glance(&self, headers: &HeaderMap) -> Result<(), NotVerified> {
+        self.first_that_fits(|scheme| match scheme {
+            Scheme::Static(scheme) => scheme.verify(headers),
+            Scheme::Hmac(scheme) => scheme.signature(headers).map(|_signature| ()),
+            Scheme::Standard(_) => only_value(headers, standard_webhooks::SIGNATURE).map(|_| ()),
+        })
+    }
+
     /// Verifies a delivery on its raw body.
     ///
     /// # Errors
@@ -120,17 +133,22 @@ impl Verifier {
         body: &[u8],
         now: DateTime<Utc>,
     ) -> Result<Proof, NotVerified> {
+        self.first_that_fits(|scheme| match scheme {
+            Scheme::Static(scheme) => scheme.verify(headers),
+            Scheme::Hmac(scheme) => scheme.verify(headers, body),
+            Scheme::Standard(scheme) => scheme.verify(headers, body, now),
+        })?;
+        Ok(Proof { origin: Origin::Push, received_at: now })
+    }
+
+    fn first_that_fits(
+        &self,
+        check: impl Fn(&Scheme) -> Result<(), NotVerified>,
+    ) -> Result<(), NotVerified> {
         let mut refusal = NotVerified::Missing;
         for scheme in &self.schemes {
-            let verdict = match scheme {
-                Scheme::Static(scheme) => scheme.verify(headers),
-                Scheme::Hmac(scheme) => scheme.verify(headers, body),
-                Scheme::Standard(scheme) => scheme.verify(headers, body, now),
-            };
-            match verdict {
-                Ok(()) => {
-                    return Ok(Proof { origin: Origin::Push, received_at: now });
-                }
+            match check(scheme) {
+                Ok(()) => return Ok(()),
                 Err(NotVerified::Missing) => {}
                 Err(reason) => refusal = reason,
             }

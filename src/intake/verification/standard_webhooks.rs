@@ -14,6 +14,9 @@ use crate::config::WebhookSettings;
 /// Signatures looked at in one header: more than any rotation needs, few enough to bound the work.
 const SIGNATURES_MAX: usize = 16;
 
+/// The header with the signatures.
+pub(super) const SIGNATURE: &str = "webhook-signature";
+
 pub(super) struct StandardWebhooks {
     keys: Vec<SecretSlice<u8>>,
     tolerance: Duration,
@@ -49,7 +52,7 @@ impl StandardWebhooks {
     ) -> Result<(), NotVerified> {
         let id = only_value(headers, "webhook-id")?;
         let timestamp = only_value(headers, "webhook-timestamp")?;
-        let signatures = only_value(headers, "webhook-signature")?;
+        let signatures = only_value(headers, SIGNATURE)?;
         let seconds: i64 = std::str::from_utf8(timestamp)
             .ok()
             .and_then(|text| text.parse().ok())
