@@ -61,6 +61,26 @@ impl Console {
         self.page(&ALERTS, since, until, &[], offset, limit).await
     }
 
+    /// A page of the alerts with `since` ≤ `last_update`, by `last_update`: what has changed since.
+    pub async fn changed_alert_page(
+        &self,
+        since: DateTime<Utc>,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Page, ConsoleError> {
+        self.page(&CHANGED_ALERTS, since, None, &[], offset, limit).await
+    }
+
+    /// A page of the threats with `since` ≤ `last_update`, by `last_update`.
+    pub async fn changed_threat_page(
+        &self,
+        since: DateTime<Utc>,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Page, ConsoleError> {
+        self.page(&CHANGED_THREATS, since, None, &[], offset, limit).await
+    }
+
     /// As [`Console::alert_page`], of the alerts that have all of these values.
     pub async fn narrowed_alert_page(
         &self,
@@ -119,11 +139,25 @@ const ALERTS: List = List {
     before: "alert_time__lt",
 };
 
+const CHANGED_ALERTS: List = List {
+    ordering: "last_update",
+    at_or_after: "last_update__gte",
+    before: "last_update__lt",
+    ..ALERTS
+};
+
 const THREATS: List = List {
     path: ["api", "data", "alert", "alert", "Threat", ""],
     ordering: "creation_date",
     at_or_after: "creation_date__gte",
     before: "creation_date__lt",
+};
+
+const CHANGED_THREATS: List = List {
+    ordering: "last_update",
+    at_or_after: "last_update__gte",
+    before: "last_update__lt",
+    ..THREATS
 };
 
 impl List {

@@ -145,7 +145,12 @@ impl Preparer {
         }
     }
 
-    pub(super) fn let_through(&self, alert: &Alert) -> Result<(), Outcome> {
+    /// The operator's filter. What it has let through once is kept up to date whatever becomes of it:
+    /// an incident must not stay open because its alert was closed.
+    pub(super) fn let_through(&self, event: &Event, alert: &Alert) -> Result<(), Outcome> {
+        if event.identity.is_some() {
+            return Ok(());
+        }
         filter::refusal(&self.filter, alert)
             .map_or(Ok(()), |reason| Err(Outcome::Filtered { reason }))
     }

@@ -29,7 +29,7 @@ impl Preparer {
         pushed: Alert,
         element: &Value,
     ) -> Result<(Conversion, Option<FollowUp>), Outcome> {
-        self.let_through(&pushed)?;
+        self.let_through(event, &pushed)?;
         let mut lacking = Lacking::default();
         // Boxed: it holds whole alerts across its look-ups.
         let mut seen = Box::pin(self.seen_on_console(event, pushed, &mut lacking)).await?;
@@ -80,7 +80,7 @@ impl Preparer {
                     seen.identity = self.identify(event, &shown, &key).await?.or(seen.identity);
                     seen.key = key;
                 }
-                self.let_through(&shown)?;
+                self.let_through(event, &shown)?;
                 seen.alert = shown;
             }
             // The push says how the alert was in this version; the console adds its page.

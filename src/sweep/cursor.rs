@@ -9,6 +9,7 @@ use crate::{
     journal::{Journal, JournalError},
 };
 
+/// What OpenCTI keeps for us.
 const ALL: [CursorOf; 2] = [CursorOf::Alerts, CursorOf::Threats];
 
 /// What a cursor counts.
@@ -18,15 +19,21 @@ pub enum CursorOf {
     Alerts,
     /// Threats, by `creation_date`.
     Threats,
+    /// Alerts again, by `last_update`: statuses, levels and threats that changed.
+    ChangedAlerts,
+    /// Threats again, by `last_update`.
+    ChangedThreats,
 }
 
 impl CursorOf {
-    /// Key in the connector's state on OpenCTI; the same as the Python connector's, so that
-    /// either can take over from the other.
-    pub fn state_key(self) -> &'static str {
+    /// Name in the journal; those of [`ALL`] are also the keys of the connector's state on OpenCTI,
+    /// the same as the Python connector's, so that either can take over from the other.
+    fn state_key(self) -> &'static str {
         match self {
             Self::Alerts => "last_incident_datetime",
             Self::Threats => "last_case_incident_datetime",
+            Self::ChangedAlerts => "last_changed_alert_datetime",
+            Self::ChangedThreats => "last_changed_threat_datetime",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The sweep: pages of alerts and threats since the cursor, all entering by the journal's door.
 //!
-//! It asks for everything since a little before its cursor, in time order. What the journal has in
+//! It asks for everything since a little before its cursor, in time order, and then for what has
+//! changed since the last sweep: an analyst's status is never pushed by itself. What the journal has in
 //! the same version already is recognised there. The cursor moves page by page, only past what the
 //! journal has committed, and only forward.
 //!
@@ -56,6 +57,13 @@ pub struct Found {
     pub known: usize,
 }
 
+impl Found {
+    fn add(&mut self, more: Self) {
+        self.new += more.new;
+        self.known += more.known;
+    }
+}
+
 /// Reconciles the journal with the console.
 pub struct Sweep {
     /// The console.
@@ -76,11 +84,12 @@ impl Sweep {
     /// # Errors
     /// [`SweepError`]; the next sweep goes on from the cursor.
     pub async fn run_once(&self) -> Result<Found, SweepError> {
+        let began = self.clock.now();
         let mut found = self.sweep_all(CursorOf::Alerts).await?;
+        found.add(self.sweep_changes(CursorOf::ChangedAlerts, began).await?);
         if self.settings.threats {
-            let threats = self.sweep_all(CursorOf::Threats).await?;
-            found.new += threats.new;
-            found.known += threats.known;
+            found.add(self.sweep_all(CursorOf::Threats).await?);
+            found.add(self.sweep_changes(CursorOf::ChangedThreats, began).await?);
         }
         metrics::counter!("sweep_found_missing_total").increment(found.new as u64);
         if found.new > 0 {
@@ -92,6 +101,17 @@ impl Sweep {
             );
         }
         Ok(found)
+    }
+
+    /// What changed since the last sweep. The first one has just seen everything as it is, so only
+    /// what changes after it `began` is of interest.
+    async fn sweep_changes(&self, of: CursorOf, began: DateTime<Utc>) -> Result<Found, SweepError> {
+        let cursor = Cursor::new(&*self.journal, of);
+        if cursor.position().await?.is_none() {
+            cursor.advance(began).await?;
+            return Ok(Found::default());
+        }
+        self.sweep_all(of).await
     }
 
     async fn sweep_all(&self, of: CursorOf) -> Result<Found, SweepError> {
@@ -132,11 +152,15 @@ impl Sweep {
         let second = since.trunc_subsecs(0);
         match (last.map(|last| last.trunc_subsecs(0)), of) {
             (Some(last), _) if last > second => Ok(last),
+            (_, CursorOf::ChangedAlerts | CursorOf::ChangedThreats) => {
+                // Nothing is lost, only shown as it was: every alert came by its own time.
+                warn!(%second, "too much changed in one second; the rest of it is not updated");
+                Ok(second + TimeDelta::seconds(1))
+            }
             (_, CursorOf::Threats) => Err(SweepError::WindowFull(second)),
             (_, CursorOf::Alerts) => {
                 let crowd = self.sweep_crowded(second).await?;
-                found.new += crowd.new;
-                found.known += crowd.known;
+                found.add(crowd);
                 Ok(second + TimeDelta::seconds(1))
             }
         }
@@ -151,14 +175,20 @@ impl Sweep {
         match of {
             CursorOf::Alerts => self.console.alert_page(since, None, offset, PAGE_LIMIT).await,
             CursorOf::Threats => self.console.threat_page(since, None, offset, PAGE_LIMIT).await,
+            CursorOf::ChangedAlerts => {
+                self.console.changed_alert_page(since, offset, PAGE_LIMIT).await
+            }
+            CursorOf::ChangedThreats => {
+                self.console.changed_threat_page(since, offset, PAGE_LIMIT).await
+            }
         }
     }
 
     async fn append(&self, of: CursorOf, items: &[Value]) -> Result<Receipt, DoorError> {
         let proof = Proof::answered_by_console(self.clock.now());
         let dialect = match of {
-            CursorOf::Alerts => Dialect::NativeAlert,
-            CursorOf::Threats => Dialect::NativeThreat,
+            CursorOf::Alerts | CursorOf::ChangedAlerts => Dialect::NativeAlert,
+            CursorOf::Threats | CursorOf::ChangedThreats => Dialect::NativeThreat,
         };
         let mut notifications = Vec::with_capacity(items.len());
         for item in items {
@@ -183,6 +213,7 @@ fn time_of(of: CursorOf, item: &Value) -> Option<DateTime<Utc>> {
     let field = match of {
         CursorOf::Alerts => "alert_time",
         CursorOf::Threats => "creation_date",
+        CursorOf::ChangedAlerts | CursorOf::ChangedThreats => "last_update",
     };
     date::parse(item.get(field)?.as_str()?)
 }
