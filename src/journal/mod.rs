@@ -126,6 +126,10 @@ pub trait Journal: Send + Sync {
     /// Remembers a value.
     async fn remember(&self, name: &str, value: &str) -> Result<(), JournalError>;
 
+    /// Starts another import generation, in which everything is new again, and forgets these
+    /// remembered values, all in one commit.
+    async fn start_over(&self, forgotten: &[&str]) -> Result<(), JournalError>;
+
     /// How many events are in each state.
     async fn counts(&self) -> Result<Counts, JournalError>;
 }

@@ -243,6 +243,27 @@ impl Journal for SqliteJournal {
         Ok(())
     }
 
+    async fn start_over(&self, forgotten: &[&str]) -> Result<(), JournalError> {
+        let mut transaction = self.begin().await?;
+        let next = self.generation(&mut transaction).await? + 1;
+        sqlx::query(
+            "INSERT INTO remembered (name, value) VALUES (?, ?) \
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(self.remembered_name("generation"))
+        .bind(next.to_string())
+        .execute(&mut *transaction)
+        .await?;
+        for name in forgotten {
+            sqlx::query("DELETE FROM remembered WHERE name = ?")
+                .bind(self.remembered_name(name))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
     async fn counts(&self) -> Result<Counts, JournalError> {
         let rows = sqlx::query(
             "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL THEN 'following-up' \

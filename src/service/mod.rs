@@ -253,7 +253,8 @@ impl Service {
         }
         if let Some(platform) = &self.platform {
             let pulses = schedule.pulses();
-            self.parts.spawn(platform.beat(Arc::clone(&self.journal), pulses, stop.clone()));
+            let journal = Arc::clone(&self.journal);
+            self.parts.spawn(platform.beat(journal, pulses, schedule.reset(), stop.clone()));
         }
         tokio::select! {
             () = schedule.run(stop) => Ok(()),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -104,11 +104,13 @@ impl Platform {
         }
     }
 
-    /// Beats until `stop`, and carries the cursors along.
+    /// Beats until `stop`, and carries the cursors along. `reset` is notified when somebody has
+    /// asked in OpenCTI for everything again.
     pub(super) fn beat(
         &self,
         journal: Arc<dyn Journal>,
         mut pulses: watch::Receiver<Pulse>,
+        reset: Arc<Notify>,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + use<> {
         let heartbeat = Heartbeat::new(self.connector());
@@ -127,7 +129,7 @@ impl Platform {
                             complete.send_replace(with_state(&*journal, pulse).await);
                         }
                         event = learnt.recv() => match event {
-                            Some(event) => tell(&event),
+                            Some(event) => heed(&event, &reset),
                             None => return,
                         },
                     }
@@ -149,13 +151,21 @@ async fn with_state(journal: &dyn Journal, pulse: Pulse) -> Pulse {
     }
 }
 
-fn tell(event: &HeartbeatEvent) {
+fn heed(event: &HeartbeatEvent, reset: &Notify) {
     match event {
-        HeartbeatEvent::StateChanged(_) => {
+        HeartbeatEvent::StateChanged(Some(_)) => {
             info!("OpenCTI held another state; the journal's cursor stands and is sent again");
         }
+        HeartbeatEvent::StateChanged(None) => {
+            info!("the connector was reset in OpenCTI: everything is imported again");
+            reset.notify_one();
+        }
         HeartbeatEvent::Recreated(_) => {
-            warn!("the connector had been deleted in OpenCTI and was registered again");
+            warn!(
+                "the connector had been deleted in OpenCTI and was registered again: everything is \
+                 imported again"
+            );
+            reset.notify_one();
         }
     }
 }
@@ -191,7 +201,9 @@ pub(super) async fn naming(set: Option<IncidentNaming>, journal: &dyn Journal) -
 
 /// Asks the journal until it answers: while it cannot, nothing else can be done either, and the
 /// webhook tells its senders to come back.
-async fn insist<T, F: Future<Output = Result<T, JournalError>>>(ask: impl Fn() -> F) -> T {
+pub(super) async fn insist<T, F: Future<Output = Result<T, JournalError>>>(
+    ask: impl Fn() -> F,
+) -> T {
     loop {
         match ask().await {
             Ok(answer) => return answer,

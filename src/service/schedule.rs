@@ -4,17 +4,17 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::ServiceError;
+use super::{ServiceError, platform};
 use crate::{
     clock::Clock,
     health::{Health, Part},
     journal::Journal,
     opencti::Pulse,
-    sweep::{Sweep, SweepError},
+    sweep::{self, Sweep, SweepError},
 };
 
 /// How often a single run looks whether everything has left.
@@ -30,11 +30,13 @@ pub(super) struct Schedule {
     health: Arc<Health>,
     clock: Clock,
     pulse: watch::Sender<Pulse>,
+    reset: Arc<Notify>,
 }
 
 impl Schedule {
     pub(super) fn new(sweep: Sweep, period: Duration, health: Arc<Health>, clock: Clock) -> Self {
-        Self { sweep, period, health, clock, pulse: watch::Sender::new(Pulse::default()) }
+        let pulse = watch::Sender::new(Pulse::default());
+        Self { sweep, period, health, clock, pulse, reset: Arc::default() }
     }
 
     /// When the sweep last ran and next runs, for the heartbeat.
@@ -42,12 +44,22 @@ impl Schedule {
         self.pulse.subscribe()
     }
 
-    /// Sweeps until `stop`.
+    /// Told when everything is to be imported again.
+    pub(super) fn reset(&self) -> Arc<Notify> {
+        Arc::clone(&self.reset)
+    }
+
+    /// Sweeps until `stop`, and from the start date again at each reset.
     pub(super) async fn run(&self, stop: &CancellationToken) {
-        while !stop.is_cancelled() {
+        loop {
             // A sweep that is cut off leaves its cursor where the journal has everything before it.
-            if stop.run_until_cancelled(self.sweep_and_tell()).await.is_none() {
-                return;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.reset.notified() => {
+                    self.start_over().await;
+                    continue;
+                }
+                _swept = self.sweep_and_tell() => {}
             }
             let last_run = self.clock.now();
             let period = TimeDelta::from_std(self.period).unwrap_or(TimeDelta::MAX);
@@ -55,8 +67,18 @@ impl Schedule {
                 pulse.last_run = Some(last_run);
                 pulse.next_run = last_run.checked_add_signed(period);
             });
-            stop.run_until_cancelled(tokio::time::sleep(self.period)).await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.reset.notified() => self.start_over().await,
+                () = tokio::time::sleep(self.period) => {}
+            }
         }
+    }
+
+    async fn start_over(&self) {
+        platform::insist(|| sweep::start_over(&*self.sweep.journal)).await;
+        // The heartbeat must not go on telling the cursors of before.
+        self.pulse.send_modify(|pulse| pulse.next_run = None);
     }
 
     /// One sweep, then everything delivered.

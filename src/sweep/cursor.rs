@@ -89,6 +89,17 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Starts the import again from the start date: every alert is new once more and goes out again,
+/// under the incident that it has.
+///
+/// # Errors
+/// [`JournalError`] when the journal cannot be written; nothing is changed then.
+pub async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
+    let every =
+        [CursorOf::Alerts, CursorOf::Threats, CursorOf::ChangedAlerts, CursorOf::ChangedThreats];
+    journal.start_over(&every.map(CursorOf::state_key)).await
+}
+
 /// The connector's state as OpenCTI keeps it: the cursors under the Python connector's keys.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
 use tracing::{info, warn};
 
-pub use self::cursor::{Cursor, CursorOf, can_take_over, state, take_over};
+pub use self::cursor::{Cursor, CursorOf, can_take_over, start_over, state, take_over};
 use crate::{
     alert::date,
     clock::Clock,

@@ -324,3 +324,19 @@ async fn a_journal_that_cannot_be_opened_says_what_to_do() {
     let message = failure.to_string();
     assert!(message.contains("/nowhere/at/all.db") && message.contains("writable"), "{message}");
 }
+
+#[tokio::test]
+async fn after_a_reset_everything_is_new_once_more_under_the_same_incident() {
+    let store = Store::new().await;
+    store.append(vec![native("a", "new")]).await;
+    let first = store.claim_at(start()).await.remove(0);
+    store.journal.fix_identities(&[(first.key.clone(), identity("first"))]).await.unwrap();
+    store.finish(first.claim, delivered()).await;
+    store.journal.remember("cursor", "2026-05-26").await.unwrap();
+    store.journal.start_over(&["cursor"]).await.unwrap();
+    assert_eq!(store.journal.remembered("cursor").await.unwrap(), None);
+    assert_eq!(store.append(vec![native("a", "new")]).await, (1, 0));
+    assert_eq!(store.append(vec![native("a", "new")]).await, (0, 1), "and then known again");
+    let again = store.claim_at(start()).await.remove(0);
+    assert_eq!(again.identity, Some(identity("first")));
+}

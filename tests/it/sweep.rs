@@ -6,6 +6,7 @@ use harfanglab_incidents::{
 };
 
 use crate::support::{
+    broker::Message,
     opencti::Personality,
     stage::{Stage, incident_names, post},
 };
@@ -135,4 +136,30 @@ async fn a_false_positive_reaches_opencti_though_the_filter_lets_only_open_alert
         .find(|object| object["type"] == "sighting")
         .map(|sighting| sighting["x_opencti_negative"].clone());
     assert_eq!(negative, Some(true.into()));
+}
+
+#[tokio::test]
+async fn a_reset_in_opencti_sends_everything_again_under_the_same_incidents() {
+    let mut stage = Stage::new(Personality::V7_260817_0).await;
+    stage.home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
+    let now = Clock::system().now();
+    stage.console.seed(now);
+    let raised_at = now - chrono::TimeDelta::days(2);
+    let alert = Generator::new(13).alert(Kind::SigmaProcess, raised_at);
+    stage.console.add_alert(alert.api_item());
+    let mut app = stage.home.start(&["serve"]);
+    let works = stage.closed_works(1).await;
+    let first = stage.messages_of(&works).await;
+    let id = stage.connector_id.clone();
+    stage.opencti.wait_for("a heartbeat", |state| state.connectors[&id].pings > 0).await;
+
+    stage.opencti.reset_state(&stage.connector_id).await;
+    // The next heartbeat hears it.
+    let works = stage.closed_works(2).await;
+    let second = stage.messages_of(&works[1..]).await;
+    let bundles = |messages: &[Message]| -> Vec<_> {
+        messages.iter().map(|message| message.bundle.clone()).collect()
+    };
+    assert_eq!(bundles(&second), bundles(&first));
+    assert!(app.terminate().await.success());
 }
