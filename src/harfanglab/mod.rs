@@ -24,5 +24,5 @@ mod rules;
 pub use self::{
     client::Console,
     error::ConsoleError,
-    pages::{Filter, PAGE_LIMIT, Page, RESULT_WINDOW},
+    pages::{Filter, Listing, PAGE_LIMIT, Page, RESULT_WINDOW},
 };

@@ -47,41 +47,35 @@ impl Filter {
     }
 }
 
+/// What is read page by page, and the date by which it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Alerts by `alert_time`.
+    Alerts,
+    /// Threats by `creation_date`.
+    Threats,
+    /// Alerts by `last_update`: what has changed.
+    ChangedAlerts,
+    /// Threats by `last_update`.
+    ChangedThreats,
+}
+
 impl Console {
-    /// A page of the alerts with `since` ≤ `alert_time` < `until`, by `alert_time`. The console
+    /// A page of what the listing has with `since` ≤ its date < `until`, by that date. The console
     /// compares whole seconds, so `since` is rounded down and `until` up. `limit` is at most
     /// [`PAGE_LIMIT`] by custom.
-    pub async fn alert_page(
+    pub async fn page(
         &self,
+        listing: Listing,
         since: DateTime<Utc>,
         until: Option<DateTime<Utc>>,
         offset: u32,
         limit: u32,
     ) -> Result<Page, ConsoleError> {
-        self.page(&ALERTS, since, until, &[], offset, limit).await
+        self.page_of(listing.list(), since, until, &[], offset, limit).await
     }
 
-    /// A page of the alerts with `since` ≤ `last_update`, by `last_update`: what has changed since.
-    pub async fn changed_alert_page(
-        &self,
-        since: DateTime<Utc>,
-        offset: u32,
-        limit: u32,
-    ) -> Result<Page, ConsoleError> {
-        self.page(&CHANGED_ALERTS, since, None, &[], offset, limit).await
-    }
-
-    /// A page of the threats with `since` ≤ `last_update`, by `last_update`.
-    pub async fn changed_threat_page(
-        &self,
-        since: DateTime<Utc>,
-        offset: u32,
-        limit: u32,
-    ) -> Result<Page, ConsoleError> {
-        self.page(&CHANGED_THREATS, since, None, &[], offset, limit).await
-    }
-
-    /// As [`Console::alert_page`], of the alerts that have all of these values.
+    /// As [`Console::page`], of the alerts that have all of these values.
     pub async fn narrowed_alert_page(
         &self,
         since: DateTime<Utc>,
@@ -90,22 +84,10 @@ impl Console {
         offset: u32,
         limit: u32,
     ) -> Result<Page, ConsoleError> {
-        self.page(&ALERTS, since, Some(until), narrowed, offset, limit).await
+        self.page_of(&ALERTS, since, Some(until), narrowed, offset, limit).await
     }
 
-    /// A page of the threats with `since` ≤ `creation_date` < `until`, by `creation_date`; rounded
-    /// as [`Console::alert_page`].
-    pub async fn threat_page(
-        &self,
-        since: DateTime<Utc>,
-        until: Option<DateTime<Utc>>,
-        offset: u32,
-        limit: u32,
-    ) -> Result<Page, ConsoleError> {
-        self.page(&THREATS, since, until, &[], offset, limit).await
-    }
-
-    async fn page(
+    async fn page_of(
         &self,
         list: &List,
         since: DateTime<Utc>,
@@ -159,6 +141,17 @@ const CHANGED_THREATS: List = List {
     before: "last_update__lt",
     ..THREATS
 };
+
+impl Listing {
+    fn list(self) -> &'static List {
+        match self {
+            Self::Alerts => &ALERTS,
+            Self::Threats => &THREATS,
+            Self::ChangedAlerts => &CHANGED_ALERTS,
+            Self::ChangedThreats => &CHANGED_THREATS,
+        }
+    }
+}
 
 impl List {
     fn between(

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::{CursorOf, Found, Sweep, SweepError};
+use super::{Found, Listing, Sweep, SweepError};
 use crate::harfanglab::{Filter, PAGE_LIMIT, Page, RESULT_WINDOW};
 
 /// What narrows a query, and the values known for it.
@@ -102,7 +102,7 @@ impl Sweep {
                 seen.count = seen.count.max(page.count.unwrap_or_default());
             }
             page.items.iter().for_each(|item| seen.note(item));
-            let receipt = self.append(CursorOf::Alerts, &page.items).await?;
+            let receipt = self.append(Listing::Alerts, &page.items).await?;
             found.new += receipt.accepted;
             found.known += receipt.duplicates;
             if !page.has_next || page.items.is_empty() {

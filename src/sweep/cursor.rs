@@ -6,47 +6,33 @@ use serde_json::{Map, Value, json};
 use crate::{
     alert::date,
     config::ImportSettings,
+    harfanglab::Listing,
     journal::{Journal, JournalError},
 };
 
 /// What OpenCTI keeps for us.
-const ALL: [CursorOf; 2] = [CursorOf::Alerts, CursorOf::Threats];
+const ALL: [Listing; 2] = [Listing::Alerts, Listing::Threats];
 
-/// What a cursor counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CursorOf {
-    /// Alerts, by `alert_time`.
-    Alerts,
-    /// Threats, by `creation_date`.
-    Threats,
-    /// Alerts again, by `last_update`: statuses, levels and threats that changed.
-    ChangedAlerts,
-    /// Threats again, by `last_update`.
-    ChangedThreats,
-}
-
-impl CursorOf {
-    /// Name in the journal; those of [`ALL`] are also the keys of the connector's state on OpenCTI,
-    /// the same as the Python connector's, so that either can take over from the other.
-    fn state_key(self) -> &'static str {
-        match self {
-            Self::Alerts => "last_incident_datetime",
-            Self::Threats => "last_case_incident_datetime",
-            Self::ChangedAlerts => "last_changed_alert_datetime",
-            Self::ChangedThreats => "last_changed_threat_datetime",
-        }
+/// Name in the journal; those of [`ALL`] are also the keys of the connector's state on OpenCTI, the
+/// same as the Python connector's, so that either can take over from the other.
+fn state_key(of: Listing) -> &'static str {
+    match of {
+        Listing::Alerts => "last_incident_datetime",
+        Listing::Threats => "last_case_incident_datetime",
+        Listing::ChangedAlerts => "last_changed_alert_datetime",
+        Listing::ChangedThreats => "last_changed_threat_datetime",
     }
 }
 
 /// A cursor kept in the journal.
 pub struct Cursor<'a> {
     journal: &'a dyn Journal,
-    of: CursorOf,
+    of: Listing,
 }
 
 impl<'a> Cursor<'a> {
     /// The cursor of alerts or of threats.
-    pub fn new(journal: &'a dyn Journal, of: CursorOf) -> Self {
+    pub fn new(journal: &'a dyn Journal, of: Listing) -> Self {
         Self { journal, of }
     }
 
@@ -55,7 +41,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
     pub async fn position(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
-        let text = self.journal.remembered(self.of.state_key()).await?;
+        let text = self.journal.remembered(state_key(self.of)).await?;
         Ok(text.as_deref().and_then(date::parse))
     }
 
@@ -85,7 +71,7 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         let text = to.to_rfc3339_opts(SecondsFormat::Micros, true);
-        self.journal.remember(self.of.state_key(), &text).await
+        self.journal.remember(state_key(self.of), &text).await
     }
 }
 
@@ -96,8 +82,8 @@ impl<'a> Cursor<'a> {
 /// [`JournalError`] when the journal cannot be written; nothing is changed then.
 pub async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
     let every =
-        [CursorOf::Alerts, CursorOf::Threats, CursorOf::ChangedAlerts, CursorOf::ChangedThreats];
-    journal.start_over(&every.map(CursorOf::state_key)).await
+        [Listing::Alerts, Listing::Threats, Listing::ChangedAlerts, Listing::ChangedThreats];
+    journal.start_over(&every.map(state_key)).await
 }
 
 /// The connector's state as OpenCTI keeps it: the cursors under the Python connector's keys.
@@ -109,7 +95,7 @@ pub async fn state(journal: &dyn Journal) -> Result<Option<Value>, JournalError>
     for of in ALL {
         if let Some(position) = Cursor::new(journal, of).position().await? {
             let text = position.to_rfc3339_opts(SecondsFormat::AutoSi, false);
-            state.insert(of.state_key().to_owned(), json!(text));
+            state.insert(state_key(of).to_owned(), json!(text));
         }
     }
     Ok((!state.is_empty()).then_some(Value::Object(state)))
@@ -138,6 +124,6 @@ pub async fn take_over(journal: &dyn Journal, remote: &Value) -> Result<(), Jour
     Ok(())
 }
 
-fn remote_position(of: CursorOf, remote: &Value) -> Option<DateTime<Utc>> {
-    remote.get(of.state_key()).and_then(Value::as_str).and_then(date::parse)
+fn remote_position(of: Listing, remote: &Value) -> Option<DateTime<Utc>> {
+    remote.get(state_key(of)).and_then(Value::as_str).and_then(date::parse)
 }

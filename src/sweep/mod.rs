@@ -16,12 +16,12 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
 use tracing::{info, warn};
 
-pub use self::cursor::{Cursor, CursorOf, can_take_over, start_over, state, take_over};
+pub use self::cursor::{Cursor, can_take_over, start_over, state, take_over};
 use crate::{
     alert::date,
     clock::Clock,
     config::ImportSettings,
-    harfanglab::{Console, ConsoleError, PAGE_LIMIT, Page, RESULT_WINDOW},
+    harfanglab::{Console, ConsoleError, Listing, PAGE_LIMIT, RESULT_WINDOW},
     intake::{Door, DoorError, Notification, Receipt, dialect::Dialect, verification::Proof},
     journal::{Journal, JournalError},
 };
@@ -85,11 +85,11 @@ impl Sweep {
     /// [`SweepError`]; the next sweep goes on from the cursor.
     pub async fn run_once(&self) -> Result<Found, SweepError> {
         let began = self.clock.now();
-        let mut found = self.sweep_all(CursorOf::Alerts).await?;
-        found.add(self.sweep_changes(CursorOf::ChangedAlerts, began).await?);
+        let mut found = self.sweep_all(Listing::Alerts).await?;
+        found.add(self.sweep_changes(Listing::ChangedAlerts, began).await?);
         if self.settings.threats {
-            found.add(self.sweep_all(CursorOf::Threats).await?);
-            found.add(self.sweep_changes(CursorOf::ChangedThreats, began).await?);
+            found.add(self.sweep_all(Listing::Threats).await?);
+            found.add(self.sweep_changes(Listing::ChangedThreats, began).await?);
         }
         metrics::counter!("sweep_found_missing_total").increment(found.new as u64);
         if found.new > 0 {
@@ -105,7 +105,7 @@ impl Sweep {
 
     /// What changed since the last sweep. The first one has just seen everything as it is, so only
     /// what changes after it `began` is of interest.
-    async fn sweep_changes(&self, of: CursorOf, began: DateTime<Utc>) -> Result<Found, SweepError> {
+    async fn sweep_changes(&self, of: Listing, began: DateTime<Utc>) -> Result<Found, SweepError> {
         let cursor = Cursor::new(&*self.journal, of);
         if cursor.position().await?.is_none() {
             cursor.advance(began).await?;
@@ -114,13 +114,13 @@ impl Sweep {
         self.sweep_all(of).await
     }
 
-    async fn sweep_all(&self, of: CursorOf) -> Result<Found, SweepError> {
+    async fn sweep_all(&self, of: Listing) -> Result<Found, SweepError> {
         let cursor = Cursor::new(&*self.journal, of);
         let mut since = cursor.start(&self.settings).await?;
         let mut offset = 0;
         let mut found = Found::default();
         loop {
-            let page = self.page(of, since, offset).await?;
+            let page = self.console.page(of, since, None, offset, PAGE_LIMIT).await?;
             let last = page.items.iter().filter_map(|item| time_of(of, item)).max();
             let receipt = self.append(of, &page.items).await?;
             found.new += receipt.accepted + receipt.dead_letters;
@@ -144,7 +144,7 @@ impl Sweep {
     /// at the second in which it ends. If it began there, too, that second is crowded.
     async fn after_full_window(
         &self,
-        of: CursorOf,
+        of: Listing,
         since: DateTime<Utc>,
         last: Option<DateTime<Utc>>,
         found: &mut Found,
@@ -152,13 +152,13 @@ impl Sweep {
         let second = since.trunc_subsecs(0);
         match (last.map(|last| last.trunc_subsecs(0)), of) {
             (Some(last), _) if last > second => Ok(last),
-            (_, CursorOf::ChangedAlerts | CursorOf::ChangedThreats) => {
+            (_, Listing::ChangedAlerts | Listing::ChangedThreats) => {
                 // Nothing is lost, only shown as it was: every alert came by its own time.
                 warn!(%second, "too much changed in one second; the rest of it is not updated");
                 Ok(second + TimeDelta::seconds(1))
             }
-            (_, CursorOf::Threats) => Err(SweepError::WindowFull(second)),
-            (_, CursorOf::Alerts) => {
+            (_, Listing::Threats) => Err(SweepError::WindowFull(second)),
+            (_, Listing::Alerts) => {
                 let crowd = self.sweep_crowded(second).await?;
                 found.add(crowd);
                 Ok(second + TimeDelta::seconds(1))
@@ -166,29 +166,11 @@ impl Sweep {
         }
     }
 
-    async fn page(
-        &self,
-        of: CursorOf,
-        since: DateTime<Utc>,
-        offset: u32,
-    ) -> Result<Page, ConsoleError> {
-        match of {
-            CursorOf::Alerts => self.console.alert_page(since, None, offset, PAGE_LIMIT).await,
-            CursorOf::Threats => self.console.threat_page(since, None, offset, PAGE_LIMIT).await,
-            CursorOf::ChangedAlerts => {
-                self.console.changed_alert_page(since, offset, PAGE_LIMIT).await
-            }
-            CursorOf::ChangedThreats => {
-                self.console.changed_threat_page(since, offset, PAGE_LIMIT).await
-            }
-        }
-    }
-
-    async fn append(&self, of: CursorOf, items: &[Value]) -> Result<Receipt, DoorError> {
+    async fn append(&self, of: Listing, items: &[Value]) -> Result<Receipt, DoorError> {
         let proof = Proof::answered_by_console(self.clock.now());
         let dialect = match of {
-            CursorOf::Alerts | CursorOf::ChangedAlerts => Dialect::NativeAlert,
-            CursorOf::Threats | CursorOf::ChangedThreats => Dialect::NativeThreat,
+            Listing::Alerts | Listing::ChangedAlerts => Dialect::NativeAlert,
+            Listing::Threats | Listing::ChangedThreats => Dialect::NativeThreat,
         };
         let mut notifications = Vec::with_capacity(items.len());
         for item in items {
@@ -209,11 +191,11 @@ impl Sweep {
 }
 
 /// The time by which the console orders this item.
-fn time_of(of: CursorOf, item: &Value) -> Option<DateTime<Utc>> {
+fn time_of(of: Listing, item: &Value) -> Option<DateTime<Utc>> {
     let field = match of {
-        CursorOf::Alerts => "alert_time",
-        CursorOf::Threats => "creation_date",
-        CursorOf::ChangedAlerts | CursorOf::ChangedThreats => "last_update",
+        Listing::Alerts => "alert_time",
+        Listing::Threats => "creation_date",
+        Listing::ChangedAlerts | Listing::ChangedThreats => "last_update",
     };
     date::parse(item.get(field)?.as_str()?)
 }

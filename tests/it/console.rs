@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use harfanglab_incidents::{
     config::HarfangLabSettings,
     demo::{Collection, DemoAlert, DemoConsole, DemoConsoleConfig, Fault, Generator, RequestKind},
-    harfanglab::{Console, ConsoleError, PAGE_LIMIT, RESULT_WINDOW},
+    harfanglab::{Console, ConsoleError, Listing, PAGE_LIMIT, RESULT_WINDOW},
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -58,7 +58,7 @@ async fn every_alert_of_a_span_is_read_once_and_oldest_first() {
     let (mut seen, mut has_next) = (Vec::new(), true);
     while has_next {
         let offset = u32::try_from(seen.len()).unwrap();
-        let page = client.alert_page(noon(), None, offset, PAGE_LIMIT).await.unwrap();
+        let page = client.page(Listing::Alerts, noon(), None, offset, PAGE_LIMIT).await.unwrap();
         assert_eq!(page.count, Some(250));
         has_next = page.has_next;
         seen.extend(page.items);
@@ -74,7 +74,10 @@ async fn a_span_holds_its_whole_first_and_last_second() {
     fill(&console, 40, TimeDelta::milliseconds(250));
     let second = |n| noon() + TimeDelta::milliseconds(n);
 
-    let page = client(&console).alert_page(second(2600), Some(second(4200)), 0, 100).await.unwrap();
+    let page = client(&console)
+        .page(Listing::Alerts, second(2600), Some(second(4200)), 0, 100)
+        .await
+        .unwrap();
     let times: Vec<_> = page
         .items
         .iter()
@@ -90,10 +93,11 @@ async fn threats_are_read_by_creation_date_and_an_empty_list_is_an_answer() {
     let console = started();
     console.seed(noon());
     let client = client(&console);
-    assert_eq!(client.threat_page(noon(), None, 0, 4).await.unwrap().items.len(), 4);
-    let rest = client.threat_page(noon(), None, 4, 4).await.unwrap();
+    assert_eq!(client.page(Listing::Threats, noon(), None, 0, 4).await.unwrap().items.len(), 4);
+    let rest = client.page(Listing::Threats, noon(), None, 4, 4).await.unwrap();
     assert_eq!((rest.items.len(), rest.count, rest.has_next), (2, Some(6), false));
-    let later = client.threat_page(noon() + TimeDelta::days(1), None, 0, 4).await.unwrap();
+    let later =
+        client.page(Listing::Threats, noon() + TimeDelta::days(1), None, 0, 4).await.unwrap();
     assert_eq!((later.items.len(), later.has_next), (0, false));
 }
 
@@ -101,7 +105,7 @@ async fn threats_are_read_by_creation_date_and_an_empty_list_is_an_answer() {
 async fn what_lies_beyond_the_result_window_is_refused_and_not_asked_again() {
     let console = started();
     let offset = u32::try_from(RESULT_WINDOW).unwrap();
-    let error = client(&console).alert_page(noon(), None, offset, 1).await.unwrap_err();
+    let error = client(&console).page(Listing::Alerts, noon(), None, offset, 1).await.unwrap_err();
     assert!(matches!(error, ConsoleError::Refused { status: 400, .. }), "{error}");
     assert!(!error.is_transient());
     assert_eq!(console.requests().of(ALERTS), 1);
@@ -119,7 +123,7 @@ async fn page_despite(fault: Fault, times: usize) -> (Result<usize, ConsoleError
     let client = client_with(&console, |settings| {
         settings.request_timeout = Duration::from_secs(timeout_s);
     });
-    let page = client.alert_page(noon(), None, 0, PAGE_LIMIT).await;
+    let page = client.page(Listing::Alerts, noon(), None, 0, PAGE_LIMIT).await;
     (page.map(|page| page.items.len()), console.requests().of(ALERTS))
 }
 
@@ -177,7 +181,7 @@ async fn a_long_pause_the_console_asks_for_is_passed_on_at_once() {
 async fn an_answer_without_end_is_given_up_at_the_bound() {
     let console = started();
     console.fail_next(ALERTS, 1, Fault::Endless);
-    let error = client(&console).alert_page(noon(), None, 0, 1).await.unwrap_err();
+    let error = client(&console).page(Listing::Alerts, noon(), None, 0, 1).await.unwrap_err();
     assert!(matches!(error, ConsoleError::TooLarge { .. }), "{error}");
     assert_eq!(console.requests().of(ALERTS), 1);
 }
@@ -214,19 +218,24 @@ async fn a_revoked_token_is_told_once_in_words_that_say_what_to_do() {
     let old = console.settings().token;
     console.set_token(SecretString::from("another"));
 
-    let error = client.alert_page(noon(), None, 0, PAGE_LIMIT).await.unwrap_err();
+    let error = client.page(Listing::Alerts, noon(), None, 0, PAGE_LIMIT).await.unwrap_err();
     assert!(error.is_denied() && error.is_transient());
     let words = error.to_string();
     for part in ["does not accept the API token", "Generate token", "HARFANGLAB_INCIDENTS_TOKEN"] {
         assert!(words.contains(part), "{words}");
     }
-    assert_eq!(client.alert_page(noon(), None, 0, PAGE_LIMIT).await.unwrap_err(), error);
+    assert_eq!(client.page(Listing::Alerts, noon(), None, 0, PAGE_LIMIT).await.unwrap_err(), error);
     assert_eq!(console.requests().of(ALERTS), 1, "what was denied is not asked again at once");
-    assert!(patient.alert_page(noon(), None, 0, PAGE_LIMIT).await.unwrap_err().is_denied());
+    assert!(
+        patient.page(Listing::Alerts, noon(), None, 0, PAGE_LIMIT).await.unwrap_err().is_denied()
+    );
     assert!(patient.denied().borrow().as_ref().unwrap().contains("HARFANGLAB_INCIDENTS_TOKEN"));
 
     console.set_token(old);
-    assert_eq!(patient.alert_page(noon(), None, 0, PAGE_LIMIT).await.unwrap().items.len(), 3);
+    assert_eq!(
+        patient.page(Listing::Alerts, noon(), None, 0, PAGE_LIMIT).await.unwrap().items.len(),
+        3
+    );
     assert_eq!(*patient.denied().borrow(), None);
 }
 
@@ -249,7 +258,7 @@ async fn no_error_and_no_debug_output_holds_the_token() {
     let busy = Fault::Busy { retry_after_s: 60 };
     for fault in [Fault::EchoAuthorization, Fault::Status(403), Fault::Status(400), busy] {
         console.fail_next(ALERTS, 1, fault);
-        let error = eager.alert_page(noon(), None, 0, 1).await.unwrap_err();
+        let error = eager.page(Listing::Alerts, noon(), None, 0, 1).await.unwrap_err();
         shown.push(format!("{error} {error:?}"));
     }
     console.stop().await;

@@ -85,7 +85,11 @@ async fn a_threat_without_a_note_is_answered_with_nothing_and_that_is_no_fault()
     let console = started();
     console.seed(noon());
     let client = client(&console);
-    let threats = client.threat_page(noon(), None, 0, 100).await.unwrap().items;
+    let threats = client
+        .page(harfanglab_incidents::harfanglab::Listing::Threats, noon(), None, 0, 100)
+        .await
+        .unwrap()
+        .items;
     let mut notes = 0;
     for threat in &threats {
         let id = threat["id"].as_str().map_or_else(|| threat["id"].to_string(), str::to_owned);
