@@ -103,7 +103,8 @@ pub trait Journal: Send + Sync {
         wanted: &[(String, IncidentIdentity)],
     ) -> Result<Vec<IncidentIdentity>, JournalError>;
 
-    /// Says which alert an event is: it is known by that from now on.
+    /// Says which alert an event is: it is known by that from now on, and an incident that was fixed
+    /// for it before is the alert's. Answers what is fixed for the alert.
     async fn identify(&self, claim: Claim, alert: &AlertName) -> Result<Adoption, JournalError>;
 
     /// Gives the alert `key` the incident of an event that was delivered without being matched:

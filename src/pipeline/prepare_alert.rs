@@ -77,7 +77,7 @@ impl Preparer {
             Settled::Lacking => lacking.page = true,
             Settled::Known(shown) if event.dialect == Dialect::EcsAlert => {
                 if let Some(key) = dialect::key_of_identified(&shown) {
-                    seen.identity = self.identify(event, &shown, &key).await?.or(seen.identity);
+                    seen.identity = self.identify(event, &shown, &key).await?;
                     seen.key = key;
                 }
                 self.let_through(event, &shown)?;
@@ -106,8 +106,8 @@ impl Preparer {
         }
     }
 
-    /// Says that an ECS event is the alert that the console shows. The alert takes over the
-    /// incident under which the event may have been delivered.
+    /// Says that an ECS event is the alert that the console shows. In the journal the alert takes
+    /// over the incident under which the event may have been delivered.
     async fn identify(
         &self,
         event: &Event,
@@ -119,17 +119,10 @@ impl Preparer {
             version: dialect::version(shown),
             threat_key: shown.threat_key.clone(),
         };
-        let failed = |failure| self.journal_failed(event, &failure);
-        match self.journal.identify(event.claim, &name).await.map_err(failed)? {
-            Adoption::AlreadyThere => Err(Outcome::Superseded),
-            Adoption::Identified(Some(identity)) => Ok(Some(identity)),
-            Adoption::Identified(None) => {
-                let Some(identity) = event.identity.clone() else {
-                    return Ok(None);
-                };
-                let held = self.journal.fix_identities(&[(key.to_owned(), identity)]).await;
-                Ok(held.map_err(failed)?.into_iter().next())
-            }
+        match self.journal.identify(event.claim, &name).await {
+            Ok(Adoption::Identified(identity)) => Ok(identity),
+            Ok(Adoption::AlreadyThere) => Err(Outcome::Superseded),
+            Err(failure) => Err(self.journal_failed(event, &failure)),
         }
     }
 }
