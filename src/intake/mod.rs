@@ -9,6 +9,7 @@
 
 mod attempts;
 mod body;
+mod complaints;
 pub mod decode;
 pub mod dialect;
 mod door;

@@ -20,6 +20,7 @@ use super::{
     Door, DoorError, Receipt, Sorted,
     attempts::{Exhausted, FailedAttempts},
     body,
+    complaints::Complaints,
     decode::{DecodeError, decode},
     refusal::Refusal,
     sort,
@@ -38,6 +39,8 @@ pub struct Webhook {
     verifier: Arc<ArcSwap<Verifier>>,
     sources: Sources,
     failed: FailedAttempts,
+    complaints: Complaints,
+    locked_out: Complaints,
     door: Door,
     clock: Clock,
     max_body_bytes: usize,
@@ -59,6 +62,8 @@ impl Webhook {
             verifier,
             sources: Sources::new(&settings.access),
             failed: FailedAttempts::new(settings.access.max_failures_per_minute),
+            complaints: Complaints::default(),
+            locked_out: Complaints::default(),
             door,
             clock,
             max_body_bytes: settings.max_body_bytes,
@@ -168,7 +173,9 @@ fn admit(request: &HttpRequest, webhook: &Webhook) -> Result<IpAddr, Refusal> {
     let peer = request.peer_addr().ok_or_else(forbidden)?.ip();
     webhook.sources.admit(peer, request.headers()).map_err(|reason| {
         metrics::counter!("webhook_refused_total", "reason" => "network").increment(1);
-        warn!(%reason, "a delivery was refused for where it comes from");
+        if let Some(left_out) = webhook.complaints.due(webhook.clock.now()) {
+            warn!(%reason, left_out, "a delivery was refused for where it comes from");
+        }
         forbidden()
     })
 }
@@ -190,10 +197,15 @@ fn not_verified(
     now: DateTime<Utc>,
 ) -> Refusal {
     metrics::counter!("webhook_refused_total", "reason" => reason.reason()).increment(1);
-    warn!(%reason, %address, "a delivery was not verified and was refused");
-    if webhook.failed.note(address, now) == Exhausted::Yes {
+    if let Some(left_out) = webhook.complaints.due(now) {
+        warn!(%reason, %address, left_out, "a delivery was not verified and was refused");
+    }
+    if webhook.failed.note(address, now) == Exhausted::Yes
+        && let Some(left_out) = webhook.locked_out.due(now)
+    {
         warn!(
             %address,
+            left_out,
             "an address failed too often and gets 429 for a while; if it is your proxy, name it in \
              HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES, so that each client is counted alone"
         );
