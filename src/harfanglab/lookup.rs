@@ -110,17 +110,6 @@ impl Console {
         Ok(nearest.map(|(_, item)| item))
     }
 
-    /// An alert by the API's own `id`, in full.
-    pub async fn alert_details(&self, id: &str) -> Result<Option<Value>, ConsoleError> {
-        let path = ["api", "data", "alert", "alert", "Alert", id, "details", ""];
-        found(self.get(&path, &[], object).await).map(|details| {
-            details.map(|mut details| match details.get_mut("alert") {
-                Some(alert @ Value::Object(_)) => alert.take(),
-                _ => details,
-            })
-        })
-    }
-
     /// A threat by its id, which is an alert's `threat_key`.
     pub async fn threat(&self, id: &str) -> Result<Option<Value>, ConsoleError> {
         let path = ["api", "data", "alert", "alert", "Threat", id, ""];
