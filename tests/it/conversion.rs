@@ -5,7 +5,7 @@ mod arbitrary;
 mod details;
 mod fixtures;
 mod gate;
-mod made;
+pub(crate) mod made;
 mod mapping;
 mod page;
 mod peer;

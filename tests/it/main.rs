@@ -12,6 +12,7 @@ mod configuration_secrets;
 mod console;
 mod console_faults;
 mod conversion;
+mod crash;
 mod dialects;
 mod enrichment;
 mod hostile_posts;

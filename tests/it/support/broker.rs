@@ -99,6 +99,16 @@ impl Broker {
         queue.expect("the queue exists").message_count()
     }
 
+    /// Takes everything off a queue that nobody publishes to any more, message by message.
+    pub(crate) async fn drain(&self, queue: &str, mut take: impl FnMut(Message)) {
+        let mut left = self.depth(queue).await;
+        while left > 0 {
+            let count = u16::try_from(left.min(2_000)).unwrap();
+            self.messages(queue, count).await.into_iter().for_each(&mut take);
+            left -= u32::from(count);
+        }
+    }
+
     /// Takes exactly `count` messages off a queue, in order; what is behind them stays.
     pub(crate) async fn messages(&self, queue: &str, count: u16) -> Vec<Message> {
         let channel = self.channel().await;

@@ -3,5 +3,6 @@
 pub(crate) mod app;
 pub(crate) mod broker;
 pub(crate) mod opencti;
+pub(crate) mod relay;
 pub(crate) mod shared;
 pub(crate) mod stage;

@@ -18,7 +18,7 @@ use super::{
 pub(crate) struct Stage {
     pub(crate) broker: Arc<Broker>,
     pub(crate) opencti: FakeOpenCti,
-    pub(crate) console: DemoConsole,
+    pub(crate) console: Arc<DemoConsole>,
     pub(crate) connector_id: String,
     pub(crate) home: Home,
 }
@@ -28,7 +28,7 @@ impl Stage {
     pub(crate) async fn new(personality: Personality) -> Self {
         let broker = Arc::new(Broker::connect().await);
         let opencti = FakeOpenCti::start(personality, Arc::clone(&broker));
-        let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
+        let console = Arc::new(DemoConsole::start(DemoConsoleConfig::default()).unwrap());
         let connector_id = fresh_connector_id();
         let token = console.settings().token;
         let home = Home::new(

@@ -1,0 +1,138 @@
+//! Who pushes, and the ledger of what was acknowledged.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use harfanglab_incidents::{
+    clock::Clock,
+    demo::{DemoAlert, Generator},
+};
+use tokio::{sync::watch, task::JoinSet};
+
+use super::trouble::Surroundings;
+use crate::support::{app::WEBHOOK_SECRET, stage::http};
+
+/// Pushes under way at once.
+const PUSHERS: usize = 6;
+/// Alerts in the largest delivery.
+const LARGEST_DELIVERY: usize = 4;
+
+/// Everything that was pushed and answered 2xx, by `alert_unique_id`.
+pub(super) struct Ledger {
+    alerts: Vec<DemoAlert>,
+    next: AtomicUsize,
+    acknowledged: Mutex<BTreeMap<String, usize>>,
+    count: watch::Sender<usize>,
+}
+
+impl Ledger {
+    /// A ledger of this many alerts, which follow from the seed.
+    pub(super) fn new(seed: u64, count: usize) -> Self {
+        let mut generator = Generator::new(seed);
+        let now = Clock::system().now();
+        let alerts = (0..count).map(|_| generator.next_alert(now)).collect();
+        Self {
+            alerts,
+            next: AtomicUsize::new(0),
+            acknowledged: Mutex::new(BTreeMap::new()),
+            count: watch::Sender::new(0),
+        }
+    }
+
+    /// Every alert of the plan.
+    pub(super) fn alerts(&self) -> &[DemoAlert] {
+        &self.alerts
+    }
+
+    /// How many alerts have been answered 2xx.
+    pub(super) fn acknowledged(&self) -> usize {
+        *self.count.borrow()
+    }
+
+    /// Waits until this many alerts have been answered 2xx.
+    pub(super) async fn acknowledged_at_least(&self, count: usize) {
+        let mut counts = self.count.subscribe();
+        counts.wait_for(|now| *now >= count).await.expect("the ledger lives as long as the test");
+    }
+
+    /// The alerts of the next delivery; none when all have been taken.
+    fn take(&self, most: usize) -> &[DemoAlert] {
+        let from = self.next.fetch_add(most, Ordering::Relaxed).min(self.alerts.len());
+        &self.alerts[from..(from + most).min(self.alerts.len())]
+    }
+
+    /// Writes down that these were answered 2xx.
+    pub(super) fn note(&self, delivery: &[DemoAlert]) {
+        let mut acknowledged = self.acknowledged.lock().unwrap();
+        for alert in delivery {
+            *acknowledged.entry(alert.unique_id().to_owned()).or_default() += 1;
+        }
+        self.count.send_replace(acknowledged.len());
+    }
+}
+
+/// Those who push.
+pub(super) struct Pushing(JoinSet<()>);
+
+impl Pushing {
+    /// Waits until they have pushed everything.
+    pub(super) async fn finish(mut self) {
+        while let Some(pusher) = self.0.join_next().await {
+            pusher.unwrap();
+        }
+    }
+}
+
+/// Starts to push to wherever the binary listens at the time.
+pub(super) fn start(ledger: &Arc<Ledger>, around: &Surroundings) -> Pushing {
+    let mut pushers = JoinSet::new();
+    for number in 0..PUSHERS {
+        let ledger = Arc::clone(ledger);
+        let endpoint = around.endpoint();
+        let console = Arc::clone(&around.console);
+        let most = number % LARGEST_DELIVERY + 1;
+        pushers.spawn(async move {
+            loop {
+                let delivery = ledger.take(most);
+                if delivery.is_empty() {
+                    return;
+                }
+                for alert in delivery {
+                    console.add_alert(alert.api_item());
+                }
+                push(delivery, endpoint.clone()).await;
+                ledger.note(delivery);
+            }
+        });
+    }
+    Pushing(pushers)
+}
+
+/// Posts until it is answered 2xx, as a sender that repeats does.
+async fn push(delivery: &[DemoAlert], mut endpoint: watch::Receiver<Option<String>>) {
+    let body: Vec<_> = delivery.iter().map(DemoAlert::native).collect();
+    let http = http();
+    loop {
+        let url = endpoint.wait_for(Option::is_some).await.unwrap().clone();
+        let url = url.expect("it was waited for");
+        let posted = http.post(&url).header("Authorization", WEBHOOK_SECRET).json(&body).send();
+        match posted.await {
+            Ok(answer) if answer.status().is_success() => return,
+            Ok(answer) => {
+                let status = answer.status().as_u16();
+                assert!(matches!(status, 429 | 503), "a good delivery was answered {status}");
+            }
+            // Killed between the request and the answer: nobody knows, so it comes again, to the
+            // next one that listens.
+            Err(_) if *endpoint.borrow() == Some(url) => {
+                let _next = endpoint.changed().await;
+            }
+            Err(_) => {}
+        }
+    }
+}
