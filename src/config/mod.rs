@@ -28,9 +28,9 @@ pub use self::{
     loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},
     reference::REFERENCE,
     settings::{
-        AccessSettings, AccountIdentity, AlertFilter, ConnectorSettings, DirectorySettings,
-        EndpointTls, EnrichmentSettings, HarfangLabSettings, HmacEncoding, ImportSettings,
-        IncidentNaming, JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings,
-        RawAttachment, Settings, TlsVerification, WebhookScheme, WebhookSettings,
+        AccessSettings, AccountIdentity, AlertFilter, BrokerVerification, ConnectorSettings,
+        DirectorySettings, EndpointTls, EnrichmentSettings, HarfangLabSettings, HmacEncoding,
+        ImportSettings, IncidentNaming, JournalSettings, Marking, MqOverrides, OpenCtiSettings,
+        PipelineSettings, RawAttachment, Settings, TlsVerification, WebhookScheme, WebhookSettings,
     },
 };

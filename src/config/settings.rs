@@ -122,6 +122,20 @@ pub struct MqOverrides {
     pub ssl_cert: Option<String>,
     /// `MQ_USE_SSL_KEY`: PEM text or path.
     pub ssl_key: Option<SecretString>,
+    /// `MQ_USE_SSL_PASSPHRASE`: opens the key when it is encrypted.
+    pub ssl_passphrase: Option<SecretString>,
+    /// `MQ_USE_SSL_REJECT_UNAUTHORIZED`.
+    pub verification: BrokerVerification,
+}
+
+/// Whether the broker's certificate is checked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BrokerVerification {
+    /// Authority and host name must be right.
+    #[default]
+    On,
+    /// Any certificate is taken.
+    Off,
 }
 
 /// The console: `HARFANGLAB_INCIDENTS_URL`, `…_TOKEN`, `…_SSL_VERIFY` and our limits.

@@ -11,16 +11,18 @@ use std::{
 };
 
 use lapin::{
-    Channel, Connection, ConnectionProperties,
+    AsyncTcpStream, Channel, Connection, ConnectionProperties,
     options::ConfirmSelectOptions,
     runtime::default_runtime,
-    tcp::{OwnedIdentity, OwnedTLSConfig},
     uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo},
 };
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::registration::BrokerConnection;
+use super::{
+    broker_tls::{self, BrokerTlsError},
+    registration::BrokerConnection,
+};
 use crate::{config::MqOverrides, outbound};
 
 /// Longest wait for a connection or a channel.
@@ -33,29 +35,24 @@ const HEARTBEAT_SECONDS: u16 = 10;
 /// Why the broker cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// A certificate or key from the configuration cannot be read.
-    #[error("cannot read {variable}: {source}")]
-    TlsFile {
-        /// The variable that names the file.
-        variable: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A client certificate needs its key, and a key its certificate.
-    #[error("MQ_USE_SSL_CERT and MQ_USE_SSL_KEY belong together: set both or neither")]
-    HalfAnIdentity,
+    /// TLS cannot be set up as configured.
+    #[error(transparent)]
+    Tls(#[from] BrokerTlsError),
     /// Connecting, logging in or opening a channel failed.
-    #[error(
-        "RabbitMQ at {address} cannot be used: {reason}; check MQ_HOST, MQ_PORT, MQ_USE_SSL and \
-         the network (what is not set comes from OpenCTI's registration answer)"
-    )]
+    #[error("RabbitMQ at {address} cannot be used: {reason}; {advice}")]
     Connect {
         /// Host and port.
         address: String,
         /// What went wrong.
         reason: String,
+        /// What the operator can do.
+        advice: &'static str,
     },
 }
+
+/// What to do about a failure that does not say more.
+const CHECK_THE_WAY: &str = "check MQ_HOST, MQ_PORT, MQ_USE_SSL and the network (what is not set \
+                             comes from OpenCTI's registration answer)";
 
 /// An open connection.
 pub(super) struct Broker {
@@ -70,13 +67,29 @@ impl Broker {
         details: BrokerConnection,
         overrides: &MqOverrides,
     ) -> Result<Self, BrokerError> {
-        outbound::install_crypto_provider();
-        let tls = tls_config(overrides).await?;
+        let tls = match details.use_ssl {
+            true => Some(broker_tls::connector(overrides).await?),
+            false => None,
+        };
         let opening = async {
             let properties =
                 ConnectionProperties::default().with_connection_name(outbound::USER_AGENT.into());
-            Connection::connect_uri_with_config(uri(&details), properties, tls, default_runtime()?)
-                .await
+            let runtime = default_runtime()?;
+            Connection::connector(
+                uri(&details),
+                runtime,
+                async move |uri, runtime| {
+                    let (host, port) = (uri.authority.host, uri.authority.port);
+                    let addresses = runtime.to_socket_addrs((host.clone(), port));
+                    let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                    Ok(match &tls {
+                        Some(tls) => stream.into_rustls(tls, &host).await?,
+                        None => stream,
+                    })
+                },
+                properties,
+            )
+            .await
         };
         let connection = within_limit(&details, opening).await?;
         Ok(Self { connection, details, idle: Mutex::default() })
@@ -129,12 +142,16 @@ async fn within_limit<T>(
     details: &BrokerConnection,
     opening: impl Future<Output = lapin::Result<T>>,
 ) -> Result<T, BrokerError> {
-    let reason = match timeout(OPEN_TIMEOUT, opening).await {
+    let (reason, advice) = match timeout(OPEN_TIMEOUT, opening).await {
         Ok(Ok(open)) => return Ok(open),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer within {} s", OPEN_TIMEOUT.as_secs()),
+        Ok(Err(error)) => (error.to_string(), broker_tls::advice(&error)),
+        Err(_) => (format!("no answer within {} s", OPEN_TIMEOUT.as_secs()), None),
     };
-    Err(BrokerError::Connect { address: format!("{}:{}", details.host, details.port), reason })
+    Err(BrokerError::Connect {
+        address: format!("{}:{}", details.host, details.port),
+        reason,
+        advice: advice.unwrap_or(CHECK_THE_WAY),
+    })
 }
 
 fn uri(details: &BrokerConnection) -> AMQPUri {
@@ -150,56 +167,5 @@ fn uri(details: &BrokerConnection) -> AMQPUri {
         },
         vhost: details.vhost.clone(),
         query: AMQPQueryString { heartbeat: Some(HEARTBEAT_SECONDS), ..AMQPQueryString::default() },
-    }
-}
-
-/// The system's certificate authorities always count; `MQ_USE_SSL_CA` adds to them.
-async fn tls_config(overrides: &MqOverrides) -> Result<OwnedTLSConfig, BrokerError> {
-    let certificate = pem("MQ_USE_SSL_CERT", overrides.ssl_cert.as_deref()).await?;
-    let key = overrides.ssl_key.as_ref().map(ExposeSecret::expose_secret);
-    let identity = match (certificate, pem("MQ_USE_SSL_KEY", key).await?) {
-        (Some(pem), Some(key)) => {
-            Some(OwnedIdentity::PKCS8 { pem: pem.into_bytes(), key: key.into_bytes() })
-        }
-        (None, None) => None,
-        _ => return Err(BrokerError::HalfAnIdentity),
-    };
-    let cert_chain = pem("MQ_USE_SSL_CA", overrides.ssl_ca.as_deref()).await?;
-    Ok(OwnedTLSConfig { identity, cert_chain })
-}
-
-/// PEM text as it is, or the file it is in.
-async fn pem(
-    variable: &'static str,
-    text_or_path: Option<&str>,
-) -> Result<Option<String>, BrokerError> {
-    match text_or_path {
-        None => Ok(None),
-        Some(text) if text.trim_start().starts_with("-----BEGIN") => Ok(Some(text.to_owned())),
-        Some(path) => tokio::fs::read_to_string(path)
-            .await
-            .map(Some)
-            .map_err(|source| BrokerError::TlsFile { variable, source }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_missing_tls_file_names_its_variable_and_half_an_identity_is_refused() {
-        let missing = MqOverrides {
-            ssl_ca: Some("/does/not/exist.pem".to_owned()),
-            ..MqOverrides::default()
-        };
-        let error = tls_config(&missing).await.unwrap_err().to_string();
-        assert!(error.contains("MQ_USE_SSL_CA"), "{error}");
-
-        let half = MqOverrides {
-            ssl_cert: Some("-----BEGIN CERTIFICATE-----".to_owned()),
-            ..MqOverrides::default()
-        };
-        assert!(matches!(tls_config(&half).await, Err(BrokerError::HalfAnIdentity)));
     }
 }

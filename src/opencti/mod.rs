@@ -6,6 +6,7 @@
 //! Does not live here: deciding what to send and when to try again (`pipeline`).
 
 mod broker;
+mod broker_tls;
 mod client;
 mod directory;
 mod error;
@@ -22,6 +23,7 @@ mod work;
 
 pub use self::{
     broker::{BrokerError, probe},
+    broker_tls::BrokerTlsError,
     client::OpenCti,
     directory::DirectorySink,
     error::OpenCtiError,

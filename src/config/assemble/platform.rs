@@ -12,14 +12,20 @@ use crate::config::{
         CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_SCOPE,
         CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_DIRECTORY_PATH,
         CONNECTOR_SEND_TO_DIRECTORY_RETENTION, CONNECTOR_SEND_TO_QUEUE, MQ_HOST, MQ_PASS, MQ_PORT,
-        MQ_USE_SSL, MQ_USE_SSL_CA, MQ_USE_SSL_CERT, MQ_USE_SSL_KEY, MQ_USER, MQ_VHOST,
-        OPENCTI_CUSTOM_HEADERS, OPENCTI_JSON_LOGGING, OPENCTI_TOKEN, OPENCTI_URL,
+        MQ_USE_SSL, MQ_USE_SSL_CA, MQ_USE_SSL_CERT, MQ_USE_SSL_KEY, MQ_USE_SSL_PASSPHRASE,
+        MQ_USE_SSL_REJECT_UNAUTHORIZED, MQ_USER, MQ_VHOST, OPENCTI_CUSTOM_HEADERS,
+        OPENCTI_JSON_LOGGING, OPENCTI_TOKEN, OPENCTI_URL,
     },
     parse::{self, Refusal},
     reader::{FaultNoted, Read, Reader},
-    settings::{ConnectorSettings, DirectorySettings, MqOverrides, OpenCtiSettings},
+    settings::{
+        BrokerVerification, ConnectorSettings, DirectorySettings, MqOverrides, OpenCtiSettings,
+    },
 };
 
+const UNVERIFIED: &str = "MQ_USE_SSL_REJECT_UNAUTHORIZED=false: RabbitMQ's certificate is NOT \
+    checked, so anybody on the way can pass for it and read its password and every alert; set \
+    MQ_USE_SSL_CA to its certificate authority and leave this out";
 const YEAR: Duration = Duration::from_hours(365 * 24);
 
 pub(super) fn opencti(reader: &mut Reader<'_>) -> Read<OpenCtiSettings> {
@@ -76,6 +82,16 @@ pub(super) fn broker(reader: &mut Reader<'_>) -> Read<MqOverrides> {
     let ssl_ca = reader.optional(&MQ_USE_SSL_CA, certificates::pem_or_path);
     let ssl_cert = reader.optional(&MQ_USE_SSL_CERT, certificates::pem_or_path);
     let ssl_key = reader.optional(&MQ_USE_SSL_KEY, certificates::pem_or_path);
+    let ssl_passphrase = reader.optional_secret(&MQ_USE_SSL_PASSPHRASE);
+    let verification = reader.required(&MQ_USE_SSL_REJECT_UNAUTHORIZED, |text| {
+        Ok(match parse::boolean(text)? {
+            true => BrokerVerification::On,
+            false => BrokerVerification::Off,
+        })
+    });
+    if matches!(verification, Ok(BrokerVerification::Off)) {
+        reader.warnings.push(UNVERIFIED.to_owned());
+    }
     Ok(MqOverrides {
         host: host?,
         port: port?,
@@ -86,6 +102,8 @@ pub(super) fn broker(reader: &mut Reader<'_>) -> Read<MqOverrides> {
         ssl_ca: ssl_ca?,
         ssl_cert: ssl_cert?,
         ssl_key: ssl_key?.map(SecretString::from),
+        ssl_passphrase: ssl_passphrase?,
+        verification: verification?,
     })
 }
 

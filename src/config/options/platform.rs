@@ -12,10 +12,6 @@ const NO_API_QUEUE: &str = "this version sends through RabbitMQ only: set this t
 const NO_S3: &str = "this version does not send to S3: set this to false, or send to a directory \
     with CONNECTOR_SEND_TO_DIRECTORY=true";
 const NO_VALIDATION: &str = "this version does not make drafts: set this to false";
-const ALWAYS_VERIFIED: &str = "this version always checks the broker's certificate: name its \
-                               authority in MQ_USE_SSL_CA";
-const NO_PASSPHRASE: &str = "this version reads unencrypted keys only: give a key without \
-    passphrase in MQ_USE_SSL_KEY and leave this out";
 const METRICS_ELSEWHERE: &str = "metrics are always at /metrics of the management address \
     (HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN); the CONNECTOR_METRICS_… variables have no effect";
 
@@ -116,11 +112,9 @@ options! { PLATFORM:
         "the path of a PEM file, or PEM text that begins with -----BEGIN");
     MQ_USE_SSL_KEY => secret("mq", "use_ssl_key",
         "the path of a PEM file, or PEM text that begins with -----BEGIN");
-    MQ_USE_SSL_PASSPHRASE => secret("mq", "use_ssl_passphrase", "nothing")
-        .only_default(NO_PASSPHRASE);
+    MQ_USE_SSL_PASSPHRASE => secret("mq", "use_ssl_passphrase", "the passphrase of MQ_USE_SSL_KEY");
     MQ_USE_SSL_REJECT_UNAUTHORIZED => plain("mq", "use_ssl_reject_unauthorized", "true or false")
-        .default("true")
-        .only_default(ALWAYS_VERIFIED);
+        .default("true");
 
     S3_ENDPOINT => idle("s3", "endpoint");
     S3_PORT => idle("s3", "port");
