@@ -144,7 +144,10 @@ async fn within_limit<T>(
 ) -> Result<T, BrokerError> {
     let (reason, advice) = match timeout(OPEN_TIMEOUT, opening).await {
         Ok(Ok(open)) => return Ok(open),
-        Ok(Err(error)) => (error.to_string(), broker_tls::advice(&error)),
+        Ok(Err(error)) => {
+            let advice = details.use_ssl.then(|| broker_tls::advice(&error)).flatten();
+            (error.to_string(), advice)
+        }
         Err(_) => (format!("no answer within {} s", OPEN_TIMEOUT.as_secs()), None),
     };
     Err(BrokerError::Connect {

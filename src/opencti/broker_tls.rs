@@ -7,7 +7,7 @@
 //!
 //! Does not live here: the connection and its life (`broker`).
 
-use std::sync::Arc;
+use std::{io::ErrorKind, sync::Arc};
 
 use lapin::tcp::RustlsConnector;
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument, der::pem::PemLabel};
@@ -171,9 +171,18 @@ async fn pem(
     }
 }
 
-/// What the operator can do about a failed connection, if it failed by TLS.
+/// What the operator can do about a failed connection that was to be encrypted, if TLS may be why.
 pub(super) fn advice(failure: &lapin::Error) -> Option<&'static str> {
     let lapin::ErrorKind::IOError(error) = failure.kind() else { return None };
+    let hung_up = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, ErrorKind::UnexpectedEof];
+    // With TLS 1.3 we have sent more before the broker looks at our certificate; what it says
+    // then may get lost when it hangs up.
+    if hung_up.contains(&error.kind()) {
+        return Some(
+            "the broker hung up, most likely because it demands a client certificate that it \
+             trusts: set MQ_USE_SSL_CERT and MQ_USE_SSL_KEY; its log says more",
+        );
+    }
     let failure = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(match failure {
         rustls::Error::InvalidCertificate(

@@ -47,7 +47,7 @@ fn sink(platform: &FakeOpenCti, connector_id: &str, overrides: MqOverrides) -> Q
 }
 
 /// A bundle of three objects that depend on each other.
-fn bundle(name: &str) -> Bundle {
+pub(crate) fn bundle(name: &str) -> Bundle {
     let bundle = json!({
         "id": "bundle--11111111-1111-4111-8111-111111111111",
         "objects": [
@@ -60,7 +60,7 @@ fn bundle(name: &str) -> Bundle {
     serde_json::from_value(bundle).unwrap()
 }
 
-fn delivery(bundles: Vec<Bundle>) -> Delivery {
+pub(crate) fn delivery(bundles: Vec<Bundle>) -> Delivery {
     Delivery { title: "2 alerts".to_owned(), summary: "2 alerts, done".to_owned(), bundles }
 }
 

@@ -5,6 +5,7 @@
 mod support;
 
 mod broker;
+mod broker_tls;
 mod check;
 mod command_line;
 mod configuration;

@@ -45,10 +45,15 @@ impl Broker {
             "HARFANGLAB_INCIDENTS_TEST_AMQP_URL is not set: run the tests by scripts/test.sh, \
              which starts a RabbitMQ for them",
         );
-        let uri: AMQPUri = url.parse().expect("HARFANGLAB_INCIDENTS_TEST_AMQP_URL is an AMQP URL");
+        Self::connect_to(&url).await
+    }
+
+    /// To the broker of this URL instead.
+    pub(crate) async fn connect_to(url: &str) -> Self {
+        let uri: AMQPUri = url.parse().expect("it is an AMQP URL");
         let connection = Connection::connect_uri(uri.clone(), ConnectionProperties::default())
             .await
-            .expect("RabbitMQ at HARFANGLAB_INCIDENTS_TEST_AMQP_URL can be reached");
+            .expect("RabbitMQ can be reached there");
         Self { uri, connection }
     }
 

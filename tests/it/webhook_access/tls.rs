@@ -1,6 +1,5 @@
 //! The endpoint's own TLS, with certificates made for each test.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use reqwest::{Certificate, Client, Identity};
 use serde_json::{Value, json};
 
@@ -8,32 +7,10 @@ use crate::{
     configuration::{load_with, write},
     support::{
         app::{App, WEBHOOK_SECRET},
+        authority::Authority,
         stage::Stage,
     },
 };
-
-/// An authority that issues certificates for this machine.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// Certificate and key.
-    fn issue(&self) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
-}
 
 /// A client that trusts `authority` and shows `identity`.
 #[expect(clippy::disallowed_methods, reason = "the service's own client shows no certificate")]
