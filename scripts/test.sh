@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands, in one command: format, lints, documentation,
-# licences, scripts, bundles, tests. Installs and starts what is missing on a Debian machine with Rust, and
+# licences, scripts, bundles, the public consumer, tests. Installs and starts what is missing on a Debian machine with Rust, and
 # stops what it started. Its last line is the test runner's.
 #
 #   scripts/test.sh           at most 25 minutes from cold on 2 cores
@@ -164,6 +164,7 @@ step "licences, bans, sources" check_dependencies
 step "advisories" check_advisories
 step "bundles" scripts/validate.sh
 step "broker" start_broker
+step "public consumer" scripts/consume.sh
 step "documented examples" cargo test --locked --doc --quiet
 printf '\n== tests (all before took %d s)\n' "$SECONDS"
 run_tests

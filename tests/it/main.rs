@@ -12,6 +12,7 @@ mod configuration;
 mod configuration_secrets;
 mod console;
 mod console_faults;
+mod consumer;
 mod conversion;
 mod crash;
 mod dialects;
