@@ -27,3 +27,4 @@ mod splitter;
 mod sweep;
 mod verification;
 mod webhook_access;
+mod wire;

@@ -1,11 +1,9 @@
 //! What we say to OpenCTI over GraphQL, to each kind of platform, and what we make of its answers.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use apollo_compiler::{ExecutableDocument, Schema};
 use harfanglab_incidents::opencti::{
-    Connector, Features, Heartbeat, HeartbeatEvent, OPERATIONS, OpenCti, OpenCtiError, Pulse,
-    WorkOutcome,
+    Connector, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError, Pulse,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -25,86 +23,6 @@ fn client(platform: &FakeOpenCti) -> OpenCti {
 
 fn connector(platform: &FakeOpenCti) -> Arc<Connector> {
     Arc::new(Connector::new(client(platform), connector_settings(CONNECTOR)))
-}
-
-/// Every operation that we would send to a platform of this version must be valid there.
-fn validate(version: &str, schema: &str) {
-    let schema = Schema::parse_and_validate(schema, "schema.graphql")
-        .unwrap_or_else(|invalid| panic!("{version}: {}", invalid.errors));
-    let features = Features::of(version.parse().ok());
-    let sent = OPERATIONS.iter().filter(|o| o.feature.is_none_or(|f| features.has(f)));
-    for operation in sent {
-        let file = format!("{}.graphql", operation.name);
-        if let Err(invalid) =
-            ExecutableDocument::parse_and_validate(&schema, operation.document, file)
-        {
-            panic!("{version}: {}", invalid.errors);
-        }
-    }
-}
-
-#[test]
-fn every_operation_is_valid_on_the_platforms_it_is_sent_to() {
-    for personality in Personality::ALL {
-        validate(personality.version(), personality.schema());
-    }
-    let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
-    if !shared.exists() {
-        println!("SKIPPED: ../shared is not here: operations against the reference schemas");
-        return;
-    }
-    for version in ["6.4.0", "7.260817.0"] {
-        let path = shared.join(format!("graphql/schema-connector-{version}.graphql"));
-        validate(version, &std::fs::read_to_string(path).unwrap());
-    }
-}
-
-/// Requests of another connector's captured run, by operation.
-fn captured(shared: &Path, version: &str, operation: &str) -> Value {
-    let path = shared.join(format!("wire/wire_{version}.json"));
-    let text = std::fs::read_to_string(path).unwrap();
-    let wire: Value = serde_json::from_str(&text).unwrap();
-    let requests = wire["samples"]["amqp"]["requests"].as_array().unwrap();
-    let found = requests.iter().find(|request| request["operation"] == operation);
-    found.unwrap_or_else(|| panic!("{operation} was captured"))["variables"].clone()
-}
-
-#[tokio::test]
-async fn what_we_say_is_what_was_captured_from_other_connectors() {
-    let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
-    if !shared.exists() {
-        println!("SKIPPED: ../shared is not here: captured requests");
-        return;
-    }
-    for personality in [Personality::V6_4_0, Personality::V7_260817_0] {
-        let version = personality.version();
-        let platform = FakeOpenCti::start_without_broker(personality);
-        let client = client(&platform);
-        client.register(&connector_settings(CONNECTOR)).await.unwrap();
-        let work = client.open_work(CONNECTOR, "Run @ 1").await.unwrap();
-        client.expect_objects(&work, 2).await.unwrap();
-        client.close_work(&work, "done", WorkOutcome::Published).await.unwrap();
-        Heartbeat::new(connector(&platform)).beat(&Pulse::default()).await.unwrap();
-
-        let ours = &platform.requests("RegisterConnector")[0]["input"];
-        let theirs = &captured(shared, version, "RegisterConnector")["input"];
-        for (key, value) in ours.as_object().unwrap() {
-            // 6.4.0's library did not trim the parts of the scope.
-            if key != "scope" || personality != Personality::V6_4_0 {
-                assert_eq!(value, &theirs[key], "{version}: {key}");
-            }
-        }
-        let ping = &platform.requests("PingConnector")[0];
-        assert_eq!(ping, &captured(shared, version, "PingConnector"), "{version}");
-        for (ours, theirs) in
-            [("WorkAddExpectations", "addExpectations"), ("WorkToProcessed", "workToProcessed")]
-        {
-            let mut ours = platform.requests(ours)[0].clone();
-            let theirs = captured(shared, version, theirs);
-            ours["id"] = theirs["id"].clone();
-            assert_eq!(ours, theirs, "{version}");
-        }
-    }
 }
 
 #[tokio::test]

@@ -102,6 +102,10 @@ pub(crate) struct FakeRequest {
     pub(crate) operation: String,
     pub(crate) variables: Value,
     pub(crate) user_agent: String,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// By their names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
 }
 
 /// An operation that is to fail.
@@ -312,6 +316,9 @@ async fn answer(
                     operation: call.operation.clone(),
                     variables,
                     user_agent,
+                    method: request.method().to_string(),
+                    path: request.path().to_owned(),
+                    headers: headers(&request),
                 });
             });
             if is_known { resolvers::resolve(&shared, &call).await } else { Err(not_logged_in()) }
@@ -329,6 +336,13 @@ async fn answer(
             "errors": [{"name": code, "message": message, "extensions": {"code": code}}],
         }),
     })
+}
+
+fn headers(request: &HttpRequest) -> BTreeMap<String, String> {
+    let text = |value: &actix_web::http::header::HeaderValue| {
+        String::from_utf8_lossy(value.as_bytes()).into_owned()
+    };
+    request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
 /// Why an operation was not done.
