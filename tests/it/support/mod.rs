@@ -4,7 +4,7 @@ pub(crate) mod app;
 pub(crate) mod authority;
 pub(crate) mod broker;
 pub(crate) mod opencti;
-pub(crate) mod relay;
 pub(crate) mod private_broker;
+pub(crate) mod relay;
 pub(crate) mod shared;
 pub(crate) mod stage;
