@@ -4,6 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::{
+    dead_letters::{self, DeadLettersCommand},
+    events::EventsCommand,
+};
+
 const AFTER_HELP: &str = "\
 Start here:
   harfanglab-incidents demo --count 20     see it work: no configuration, no platform
@@ -74,6 +79,17 @@ pub(super) enum Command {
     /// See it work: a simulated console, bundles in a folder, no configuration.
     #[command(after_help = AFTER_DEMO)]
     Demo(DemoArguments),
+    /// What could not be delivered: list, show, retry, drop, export.
+    #[command(after_help = dead_letters::AFTER)]
+    DeadLetters {
+        #[command(subcommand)]
+        command: DeadLettersCommand,
+    },
+    /// Where is my alert?
+    Events {
+        #[command(subcommand)]
+        command: EventsCommand,
+    },
     /// Print the configuration in effect, or the reference of all options.
     #[command(after_help = AFTER_CONFIG)]
     Config(ConfigArguments),

@@ -13,6 +13,9 @@ pub(super) enum Failure {
     /// The configuration is faulty.
     #[error(transparent)]
     Configuration(#[from] Faults),
+    /// The command cannot be run in this way.
+    #[error("{0}")]
+    Usage(String),
     /// Something went wrong.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -27,6 +30,10 @@ impl Failure {
         match self {
             Self::Configuration(faults) => {
                 eprintln!("error: {faults}");
+                ExitCode::from(EXIT_USAGE)
+            }
+            Self::Usage(what) => {
+                eprintln!("error: {what}");
                 ExitCode::from(EXIT_USAGE)
             }
             Self::Other(error) => {

@@ -8,8 +8,11 @@ mod arguments;
 mod check;
 mod config;
 mod convert;
+mod dead_letters;
 mod demo;
+mod events;
 mod failure;
+mod journal;
 mod logging;
 mod output;
 mod runtime;
@@ -35,6 +38,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check => check::run(path),
         Command::Convert(arguments) => convert::run(path, &arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::DeadLetters { command } => dead_letters::run(path, &command),
+        Command::Events { command } => events::run(path, &command),
         Command::Config(arguments) => match arguments.command {
             None => config::run(path),
             Some(ConfigCommand::Reference) => config::reference(),

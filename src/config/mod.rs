@@ -34,3 +34,11 @@ pub use self::{
         PipelineSettings, RawAttachment, Settings, TlsVerification, WebhookScheme, WebhookSettings,
     },
 };
+
+/// An ISO-8601 duration such as `PT2H` or `P7D`, for commands.
+///
+/// # Errors
+/// Why it is none, in words that follow the text.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    parse::duration(text, std::time::Duration::ZERO, std::time::Duration::MAX)
+}

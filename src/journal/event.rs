@@ -16,8 +16,10 @@ pub type EventId = i64;
 pub struct Claim {
     /// The event.
     pub event: EventId,
-    /// Which claim of it this is: the number of the try.
+    /// The number of the try, counted from its arrival or from when a person last asked for it.
     pub attempt: u32,
+    /// Which claim of it this is. Only the latest one may finish it.
+    pub fence: u32,
 }
 
 /// A claimed event.

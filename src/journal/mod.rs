@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! pending ──claim──▶ pending, leased ──finish──▶ delivered | filtered | superseded | dead
-//!    ▲                                   │
-//!    └──────────── try again at ◀────────┘
+//!    ▲                                   │                                        │  │
+//!    ├──────────── try again at ◀────────┘                                        │  │
+//!    └──────────────────────── a person asks for it again ◀──────────────────────┘  ▼
+//!                                                            a person drops it ▶ dropped
 //! ```
 //!
 //! What always holds:
@@ -19,19 +21,39 @@
 //! - what was delivered incomplete is completed once: a follow-up that gave up is taken up again by
 //!   the sweep's item of the same version, one that was delivered is not;
 //! - a claim is fenced: who lost the lease cannot finish the event;
+//! - a letter that is asked for again leaves before newer versions that still wait, waits for one
+//!   that is just leaving, and ends as superseded when a newer one was delivered first;
+//! - nothing but a person brings back what a person dropped: the same version, when push or sweep
+//!   bring it again, is a duplicate of it;
+//! - what ended long ago loses its body first and its row much later, so that a version is known
+//!   again for as long as anything could bring it;
+//! - a clock that is set back moves what waits along with it;
 //! - name and creation date of an incident are fixed in `incidents` before it is first sent.
+//!
+//! Who uses the file: one service, which holds the lock beside it, since it takes every lease that it
+//! finds at its start for that of a dead process. Commands (`dead-letters`, `events`) open it beside
+//! the service, without that lock: each change of theirs is one short transaction that touches no
+//! lease, and SQLite parts the processes from each other. The service sees what they changed at its
+//! next look, within half a minute.
 //!
 //! Does not live here: deciding what becomes of an event (`pipeline`), reading a body (`intake`).
 
 mod event;
 mod lacking;
+mod operations;
 mod sqlite;
 mod sqlite_claim;
+mod sqlite_clock;
 mod sqlite_follow_up;
 mod sqlite_incidents;
+mod sqlite_letters;
+mod sqlite_log;
+mod sqlite_open;
+mod sqlite_operations;
+mod story;
 mod writer;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -39,7 +61,9 @@ use chrono::{DateTime, Utc};
 pub use self::{
     event::{Adoption, AlertName, Claim, Counts, Event, EventId, FollowUp, Outcome},
     lacking::Lacking,
+    operations::{Letter, LetterFilter, LetterKind, Operations, PruneBefore, Pruned, Retried},
     sqlite::SqliteJournal,
+    story::{Chapter, Story, WaitsFor},
     writer::write_what_comes_in,
 };
 use crate::{
@@ -59,6 +83,22 @@ pub enum JournalError {
          version needs that version"
     )]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The file is no journal, or not a whole one.
+    #[error(
+        "the journal {} is damaged or no journal at all ({reason}). It was left as it is. Stop the \
+         service, keep a copy of the file and of those that begin with its name, and put a backup \
+         in its place; or save what can be read with `sqlite3 {} .recover`; or move it away, and \
+         the service starts an empty one and sweeps again from \
+         HARFANGLAB_INCIDENTS_IMPORT_START_DATE, without the dead letters and the pushes that the \
+         console does not keep",
+        file.display(), file.display()
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
     /// The address of the journal cannot be used.
     #[error("HARFANGLAB_INCIDENTS_JOURNAL_URL: {0}")]
     Address(String),
@@ -70,7 +110,7 @@ pub enum JournalError {
 /// The durable store. Two implementations are meant: SQLite, embedded, and PostgreSQL, for
 /// several replicas.
 #[async_trait]
-pub trait Journal: Send + Sync {
+pub trait Journal: Operations {
     /// Stores every batch in one commit, and says what became of each.
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;
 

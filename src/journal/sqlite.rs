@@ -1,25 +1,19 @@
 //! The embedded journal: SQLite in WAL mode with `synchronous=FULL`, so that a commit is on disk
 //! when it is answered. One connection writes, others read.
+//!
+//! Does not live here: opening the file (`sqlite_open`).
 
 use std::{
     collections::HashSet,
-    fs::{File, OpenOptions, TryLockError},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Arc,
+    fs::File,
+    path::Path,
+    sync::{Arc, atomic::AtomicI64},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::{
-    QueryBuilder, Row, Sqlite, SqlitePool, Transaction,
-    sqlite::{
-        SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
-        SqliteSynchronous,
-    },
-};
+use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
 
 use super::{Adoption, AlertName, Claim, Counts, Event, Journal, JournalError, Outcome};
 use crate::{
@@ -29,9 +23,6 @@ use crate::{
 
 /// Rows one `INSERT` carries; SQLite takes at most 32,766 bound values.
 const ROWS_PER_INSERT: usize = 1_000;
-/// How long a connection waits for another process's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const READERS: u32 = 2;
 
 /// The journal in one SQLite file.
 #[derive(Debug, Clone)]
@@ -41,52 +32,14 @@ pub struct SqliteJournal {
     pub(super) readers: SqlitePool,
     /// Which console the rows belong to.
     pub(super) console: String,
-    /// Held as long as the journal is open.
-    _only_user: Arc<File>,
+    pub(super) file: Arc<Path>,
+    /// The latest time that a claim was made at, in milliseconds since 1970; 0 before the first.
+    pub(super) latest: Arc<AtomicI64>,
+    /// Held as long as the service has the journal open; commands beside it hold nothing.
+    pub(super) _only_user: Option<Arc<File>>,
 }
 
 impl SqliteJournal {
-    /// Opens `url` (`sqlite:<path>`), makes the file when it is not there, and brings its schema
-    /// up to date. Rows are those of `console`.
-    ///
-    /// # Errors
-    /// [`JournalError::Address`] when the file cannot be opened, [`JournalError::Migration`] when
-    /// it was written by a newer version.
-    pub async fn open(url: &str, console: &str) -> Result<Self, JournalError> {
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(|error| JournalError::Address(error.to_string()))?
-            .create_if_missing(true)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT);
-        let unusable = |error: &dyn std::fmt::Display| {
-            let file = options.get_filename().display();
-            JournalError::Address(format!(
-                "cannot open {file}: {error}; the folder must exist and be writable"
-            ))
-        };
-        let only_user = lock(options.get_filename())?;
-        keep_private(options.get_filename()).map_err(|error| unusable(&error))?;
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(|error| unusable(&error))?;
-        sqlx::migrate!("src/journal/migrations").run(&writer).await?;
-        // Whoever held these leases is gone: this process is the file's only user.
-        sqlx::query("UPDATE events SET leased_until = NULL WHERE leased_until IS NOT NULL")
-            .execute(&writer)
-            .await?;
-        // Readers set nothing: even a pragma would wait for another process's lock.
-        let reading = SqliteConnectOptions::new()
-            .filename(options.get_filename())
-            .read_only(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
-        Ok(Self { writer, readers, console: console.to_owned(), _only_user: Arc::new(only_user) })
-    }
-
     /// A transaction that holds the write lock from its start.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
@@ -317,34 +270,6 @@ impl SqliteJournal {
 pub(super) fn date(milliseconds: i64) -> Result<DateTime<Utc>, JournalError> {
     DateTime::from_timestamp_millis(milliseconds)
         .ok_or_else(|| JournalError::Corrupt(format!("date {milliseconds}")))
-}
-
-/// Takes the lock beside the file: two processes on one journal would take each other's leases for
-/// those of the dead. The lock goes with the process, also when it is killed.
-fn lock(file: &Path) -> Result<File, JournalError> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".lock");
-    let beside = PathBuf::from(beside);
-    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&beside);
-    lock.map_err(|error| error.to_string())
-        .and_then(|lock| match lock.try_lock() {
-            Ok(()) => Ok(lock),
-            Err(TryLockError::WouldBlock) => Err("another process uses this journal".to_owned()),
-            Err(TryLockError::Error(error)) => Err(error.to_string()),
-        })
-        .map_err(|reason| {
-            JournalError::Address(format!(
-                "cannot open {}: {reason}; the folder must exist and be writable, and each service \
-                 needs a journal of its own",
-                file.display()
-            ))
-        })
-}
-
-/// Makes the file when it is not there, readable by its owner only: it holds alerts. The files that
-/// SQLite puts beside it have the same rights.
-fn keep_private(file: &Path) -> std::io::Result<()> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(file).map(drop)
 }
 
 /// What became of a batch; `stored` holds what the commit stored for the first time.

@@ -25,18 +25,21 @@ impl SqliteJournal {
         let lease = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
         let leased_until = now.checked_add_signed(lease).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let mut transaction = self.begin().await?;
-        // Only the earliest unfinished version of a key may be taken: versions leave in order. A
+        self.follow_clock(&mut transaction, now).await?;
+        // Only the earliest unfinished version of a key may be taken: versions leave in order, and
+        // an older one that a person asked for again waits while a newer one is just leaving. A
         // follow-up gives way to every received version, and is waited for only while leased.
         let rows = sqlx::query(
             "SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
              e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
-             e.due_at, e.deadline_at \
+             e.due_at, e.deadline_at, e.attempts_before \
              FROM events e LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
              WHERE e.state = 'pending' AND e.due_at <= ?1 AND e.console = ?2 \
              AND (e.leased_until IS NULL OR e.leased_until <= ?1) \
              AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
                  AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
                  CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.id < e.id \
+                     OR other.leased_until > ?1 \
                  ELSE other.leased_until > ?1 \
                      OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= ?1) END)) \
              ORDER BY e.due_at, e.id LIMIT ?3",
@@ -78,7 +81,7 @@ impl SqliteJournal {
                 continue;
             }
             if let Outcome::Delivered { .. } | Outcome::DeliveredInPart { .. } = outcome {
-                self.supersede_follow_ups(&mut transaction, *claim, now).await?;
+                self.supersede_older(&mut transaction, *claim, now).await?;
             }
             if let Outcome::DeliveredInPart { follow_up, .. } = outcome {
                 self.enqueue_follow_up(&mut transaction, *claim, follow_up).await?;
@@ -165,11 +168,16 @@ async fn finish_one(
     .bind(due_at)
     .bind(now)
     .bind(claim.event)
-    .bind(claim.attempt)
+    .bind(claim.fence)
     .bind(gave_up_at)
     .execute(&mut **transaction)
     .await?;
     Ok(finished.rows_affected() > 0)
+}
+
+fn claim(row: &SqliteRow) -> Result<Claim, JournalError> {
+    let (fence, before): (u32, u32) = (row.try_get(1)?, row.try_get(16)?);
+    Ok(Claim { event: row.try_get(0)?, attempt: fence.saturating_sub(before), fence })
 }
 
 fn event(row: &SqliteRow) -> Result<Event, JournalError> {
@@ -191,7 +199,7 @@ fn event(row: &SqliteRow) -> Result<Event, JournalError> {
         _ => None,
     };
     Ok(Event {
-        claim: Claim { event: row.try_get(0)?, attempt: row.try_get(1)? },
+        claim: claim(row)?,
         key: row.try_get(2)?,
         version: row.try_get(3)?,
         origin: Origin::from_name(&origin)

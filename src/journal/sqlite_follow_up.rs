@@ -35,8 +35,9 @@ impl SqliteJournal {
         Ok(())
     }
 
-    /// Ends the follow-ups of versions older than the one that has just been delivered.
-    pub(super) async fn supersede_follow_ups(
+    /// Ends what is older than the version that has just been delivered and still waits: follow-ups,
+    /// and letters that a person asked for again.
+    pub(super) async fn supersede_older(
         &self,
         transaction: &mut Transaction<'static, Sqlite>,
         delivered: Claim,
@@ -48,7 +49,7 @@ impl SqliteJournal {
              FROM (SELECT console AS its_console, key AS its_key, \
                  COALESCE(follows, id) AS its_version FROM events WHERE id = ?2) \
              WHERE console = its_console AND key = its_key AND state = 'pending' \
-             AND follows IS NOT NULL AND follows < its_version",
+             AND COALESCE(follows, id) < its_version",
         )
         .bind(now.timestamp_millis())
         .bind(delivered.event)
@@ -71,7 +72,7 @@ impl SqliteJournal {
         }
         sqlx::query(
             "UPDATE events SET state = 'pending', body = ?1, dialect = ?2, due_at = ?3, \
-             gave_up_at = NULL, finished_at = NULL \
+             gave_up_at = NULL, finished_at = NULL, pruned_at = NULL \
              WHERE follows = (SELECT COALESCE(follows, id) FROM events \
                  WHERE console = ?4 AND key = ?5 AND version = ?6 AND generation = ?7) \
              AND (gave_up_at IS NOT NULL OR (state = 'pending' AND leased_until IS NULL))",

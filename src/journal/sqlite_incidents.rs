@@ -42,7 +42,7 @@ impl SqliteJournal {
         .bind(&alert.version)
         .bind(&alert.threat_key)
         .bind(claim.event)
-        .bind(claim.attempt)
+        .bind(claim.fence)
         .execute(&mut *transaction)
         .await?;
         if updated.rows_affected() == 0 {

@@ -1,0 +1,189 @@
+//! Flags of `dead-letters`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgGroup, Args, Subcommand};
+
+use crate::{
+    config,
+    intake::Origin,
+    journal::{EventId, LetterFilter, LetterKind},
+};
+
+pub(in crate::cli) const AFTER: &str = "\
+A dead letter is a notification that was accepted and cannot be delivered as it is. It is kept with
+its text and the reason until somebody retries or drops it. Works beside the running service, which
+takes up what is retried within half a minute.
+
+Examples:
+  harfanglab-incidents dead-letters list --older-than P1D
+  harfanglab-incidents dead-letters show 42 --body | jq .
+  harfanglab-incidents dead-letters retry --reason \"too large\" --dry-run
+  harfanglab-incidents dead-letters drop 42 43
+  harfanglab-incidents dead-letters export --output letters.jsonl";
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum DeadLettersCommand {
+    /// A line a letter, the oldest first.
+    List(ListArguments),
+    /// One letter with its reason and its text.
+    Show(ShowArguments),
+    /// Let letters enter the pipeline again. One that a newer version has overtaken ends as
+    /// superseded.
+    Retry(RetryArguments),
+    /// Drop letters for good: nothing but `retry --dropped` brings them back, and the same version,
+    /// when it comes again, is a duplicate.
+    Drop(DropArguments),
+    /// Write letters with their text as received, a JSON object a line.
+    Export(ExportArguments),
+}
+
+/// Which letters are meant.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Selection {
+    /// Ids, as `list` shows them.
+    #[arg(value_name = "ID")]
+    ids: Vec<EventId>,
+    /// Only those whose reason holds this text, in any case.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only those that died longer ago than this: PT2H, P7D.
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
+    older_than: Option<Duration>,
+    /// Only those that came by this road: push, sweep or follow-up.
+    #[arg(long, value_name = "ROAD", value_parser = origin)]
+    source: Option<Origin>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ListArguments {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// Those that a person dropped instead.
+    #[arg(long)]
+    dropped: bool,
+    /// At most this many.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(super) limit: usize,
+    /// A JSON object a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ShowArguments {
+    /// Its id, as `list` shows it.
+    #[arg(value_name = "ID")]
+    pub(super) id: EventId,
+    /// Print its text alone, byte for byte.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) body: bool,
+    /// As a JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true)
+    .args(["ids", "reason", "older_than", "source", "all"]))]
+pub(in crate::cli) struct RetryArguments {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// All of them.
+    #[arg(long)]
+    all: bool,
+    /// Those that a person dropped instead.
+    #[arg(long)]
+    dropped: bool,
+    /// Say what would be retried, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// A JSON object a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true)
+    .args(["ids", "reason", "older_than", "source", "all"]))]
+pub(in crate::cli) struct DropArguments {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// All of them.
+    #[arg(long)]
+    all: bool,
+    /// Say what would be dropped, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// A JSON object a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ExportArguments {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// Those that a person dropped instead.
+    #[arg(long)]
+    dropped: bool,
+    /// Write to this file, which must not exist, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+impl Selection {
+    pub(super) fn filter(
+        &self,
+        kind: LetterKind,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> LetterFilter {
+        let ago = |length: Duration| {
+            let length = chrono::TimeDelta::from_std(length).ok()?;
+            now.checked_sub_signed(length)
+        };
+        LetterFilter {
+            kind,
+            ids: self.ids.clone(),
+            reason: self.reason.clone(),
+            ended_before: self
+                .older_than
+                .map(|length| ago(length).unwrap_or(chrono::DateTime::<chrono::Utc>::MIN_UTC)),
+            origin: self.source,
+        }
+    }
+
+    /// How many ids were named; each must be there.
+    pub(super) fn named(&self) -> &[EventId] {
+        &self.ids
+    }
+}
+
+impl ListArguments {
+    pub(super) fn kind(&self) -> LetterKind {
+        kind(self.dropped)
+    }
+}
+
+impl RetryArguments {
+    pub(super) fn kind(&self) -> LetterKind {
+        kind(self.dropped)
+    }
+}
+
+impl ExportArguments {
+    pub(super) fn kind(&self) -> LetterKind {
+        kind(self.dropped)
+    }
+}
+
+fn kind(dropped: bool) -> LetterKind {
+    if dropped { LetterKind::Dropped } else { LetterKind::Dead }
+}
+
+fn origin(text: &str) -> Result<Origin, String> {
+    Origin::from_name(text).ok_or_else(|| "give push, sweep or follow-up".to_owned())
+}

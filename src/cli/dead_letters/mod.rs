@@ -1,0 +1,240 @@
+//! `dead-letters`: what could not be delivered, for a person to look at, retry, drop or export.
+//!
+//! Does not live here: what becomes of a letter (`journal`), how it is shown (`show`).
+
+mod arguments;
+mod show;
+
+use std::{
+    fs::OpenOptions,
+    io::{self, BufRead as _, BufWriter, IsTerminal as _, Write},
+    path::Path,
+};
+
+use anyhow::Context as _;
+
+pub(super) use self::arguments::{AFTER, DeadLettersCommand};
+use self::arguments::{
+    DropArguments, ExportArguments, ListArguments, RetryArguments, Selection, ShowArguments,
+};
+use super::{failure::Failure, journal::Desk, output};
+use crate::journal::{EventId, Letter, LetterFilter, LetterKind, Operations as _, Retried};
+
+/// Letters read, and changed in one commit, at a time.
+const PAGE: usize = 200;
+
+pub(super) fn run(config: Option<&Path>, command: &DeadLettersCommand) -> Result<(), Failure> {
+    let desk = Desk::open(config)?;
+    match command {
+        DeadLettersCommand::List(arguments) => list(&desk, arguments),
+        DeadLettersCommand::Show(arguments) => show(&desk, arguments),
+        DeadLettersCommand::Retry(arguments) => retry(&desk, arguments),
+        DeadLettersCommand::Drop(arguments) => discard(&desk, arguments),
+        DeadLettersCommand::Export(arguments) => export(&desk, arguments),
+    }
+}
+
+fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
+    let filter = arguments.selection.filter(arguments.kind(), desk.now());
+    let mut listed = 0;
+    let mut text = String::new();
+    for_each_page(desk, &filter, |page| {
+        for letter in page.iter().take(arguments.limit.saturating_sub(listed)) {
+            if arguments.json {
+                text.push_str(&show::as_json(letter, None).to_string());
+                text.push('\n');
+            } else {
+                text.push_str(&show::as_line(letter));
+            }
+        }
+        listed += page.len();
+        Ok(listed <= arguments.limit)
+    })?;
+    if listed == 0 && !arguments.json {
+        return output::print(&format!("no {} letters\n", arguments.kind().state()));
+    }
+    if !arguments.json {
+        text.insert_str(0, &show::heading());
+        if listed > arguments.limit {
+            text.push_str("… and more; see them with a larger --limit\n");
+        }
+    }
+    output::print(&text)
+}
+
+fn show(desk: &Desk, arguments: &ShowArguments) -> Result<(), Failure> {
+    let id = arguments.id;
+    let mut found = None;
+    for kind in [LetterKind::Dead, LetterKind::Dropped] {
+        let filter = LetterFilter { kind, ids: vec![id], ..LetterFilter::default() };
+        let letters = desk.wait(desk.journal.letters(&filter, 0, 1))?;
+        found = found.or(letters.into_iter().next().map(|letter| (kind, letter)));
+    }
+    let (kind, letter) = found.ok_or_else(|| {
+        anyhow::anyhow!(
+            "event {id} is no dead letter; `harfanglab-incidents events show {id}` tells what \
+             became of it"
+        )
+    })?;
+    let text = desk.wait(desk.journal.text(id))?.unwrap_or_default();
+    output::print(&if arguments.body {
+        text
+    } else if arguments.json {
+        format!("{}\n", show::as_json(&letter, Some(&text)))
+    } else {
+        show::in_full(&letter, kind, &text)
+    })
+}
+
+fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
+    let filter = arguments.selection.filter(arguments.kind(), desk.now());
+    let letters = chosen(desk, &arguments.selection, &filter)?;
+    let mut text = String::new();
+    let (mut again, mut unreadable) = (0, 0);
+    for page in letters.chunks(PAGE) {
+        let became = if arguments.dry_run {
+            vec![None; page.len()]
+        } else {
+            let became = desk.wait(desk.journal.retry(page, desk.now()))?;
+            became.into_iter().map(Some).collect()
+        };
+        for (id, became) in page.iter().zip(became) {
+            again += usize::from(became == Some(Retried::Pending));
+            unreadable += usize::from(became == Some(Retried::StillUnreadable));
+            text.push_str(&show::of_retry(*id, became, arguments.json));
+        }
+    }
+    output::print(&text)?;
+    if arguments.dry_run {
+        eprintln!("{} would be tried again; nothing was changed", letters.len());
+        return Ok(());
+    }
+    eprintln!("{again} of {} wait to be delivered again", letters.len());
+    if unreadable > 0 {
+        return Err(anyhow::anyhow!(
+            "{unreadable} cannot be read by this version either and stay dead letters"
+        ))?;
+    }
+    Ok(())
+}
+
+fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
+    let filter = arguments.selection.filter(LetterKind::Dead, desk.now());
+    let letters = chosen(desk, &arguments.selection, &filter)?;
+    let mut text = String::new();
+    for id in &letters {
+        text.push_str(&show::of_drop(*id, arguments.dry_run, arguments.json));
+    }
+    if arguments.dry_run {
+        output::print(&text)?;
+        eprintln!("{} would be dropped; nothing was changed", letters.len());
+        return Ok(());
+    }
+    if letters.is_empty() {
+        eprintln!("nothing to drop");
+        return Ok(());
+    }
+    if !arguments.yes {
+        confirm(letters.len())?;
+    }
+    let mut dropped = 0;
+    for page in letters.chunks(PAGE) {
+        dropped += desk.wait(desk.journal.discard(page, desk.now()))?;
+    }
+    output::print(&text)?;
+    eprintln!(
+        "{dropped} dropped for good: the same versions, when they come again, are duplicates of \
+         them; `dead-letters retry --dropped` brings them back"
+    );
+    Ok(())
+}
+
+fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {
+    let filter = arguments.selection.filter(arguments.kind(), desk.now());
+    let mut target: Box<dyn Write> = match &arguments.output {
+        Some(path) => {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            // Alerts are nobody else's business.
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            let file = file.with_context(|| format!("cannot make {}", path.display()))?;
+            Box::new(BufWriter::new(file))
+        }
+        None => Box::new(io::stdout().lock()),
+    };
+    let mut exported = 0;
+    for_each_page(desk, &filter, |page| {
+        for letter in page {
+            // What was retried or pruned since the page was read has its text elsewhere or nowhere.
+            let Some(text) = desk.wait(desk.journal.text(letter.id))? else { continue };
+            let line = show::as_json(letter, Some(&text));
+            if let Err(error) = writeln!(target, "{line}") {
+                if error.kind() == io::ErrorKind::BrokenPipe {
+                    return Ok(false);
+                }
+                return Err(error).context("cannot write the letters")?;
+            }
+            exported += 1;
+        }
+        Ok(true)
+    })?;
+    target.flush().context("cannot write the letters")?;
+    eprintln!("{exported} exported");
+    Ok(())
+}
+
+/// The ids of all that are meant; who names ids means every one of them.
+fn chosen(
+    desk: &Desk,
+    selection: &Selection,
+    filter: &LetterFilter,
+) -> Result<Vec<EventId>, Failure> {
+    let mut ids = Vec::new();
+    for_each_page(desk, filter, |page| {
+        ids.extend(page.iter().map(|letter| letter.id));
+        Ok(true)
+    })?;
+    let missing: Vec<String> =
+        selection.named().iter().filter(|id| !ids.contains(id)).map(ToString::to_string).collect();
+    if missing.is_empty() {
+        return Ok(ids);
+    }
+    Err(anyhow::anyhow!(
+        "no {} letter that fits all that was said: {}; nothing was changed",
+        filter.kind.state(),
+        missing.join(", ")
+    ))?
+}
+
+/// Hands on page by page, until `take` has enough.
+fn for_each_page(
+    desk: &Desk,
+    filter: &LetterFilter,
+    mut take: impl FnMut(&[Letter]) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let mut after = 0;
+    loop {
+        let page = desk.wait(desk.journal.letters(filter, after, PAGE))?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id;
+        if !take(&page)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Asks whoever sits at the terminal.
+fn confirm(count: usize) -> Result<(), Failure> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        let what =
+            format!("this drops {count} letters for good and nobody can be asked: add --yes");
+        return Err(Failure::Usage(what));
+    }
+    eprint!("Drop {count} letters for good? Type yes: ");
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer).context("cannot read the answer")?;
+    if answer.trim().eq_ignore_ascii_case("yes") {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!("nothing was dropped"))?
+}

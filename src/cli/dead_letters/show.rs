@@ -1,0 +1,99 @@
+//! How dead letters are shown: as lines, in full, as JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::{
+    cli::output::{line_of, moment},
+    journal::{EventId, Letter, LetterKind, Retried},
+};
+
+/// Longest part of a reason in a line of the list, in characters.
+const REASON_LENGTH: usize = 100;
+
+pub(super) fn heading() -> String {
+    format!("{:>8}  {:<20}  {:<9}  {:>5}  {:<36}  REASON\n", "ID", "DIED", "SOURCE", "TRIES", "KEY")
+}
+
+pub(super) fn as_line(letter: &Letter) -> String {
+    let reason: String = line_of(&letter.reason).chars().take(REASON_LENGTH).collect();
+    let key: String = line_of(&letter.key).chars().take(36).collect();
+    let (id, died) = (letter.id, moment(letter.ended_at));
+    format!("{id:>8}  {died}  {:<9}  {:>5}  {key:<36}  {reason}\n", letter.origin, letter.attempts)
+}
+
+pub(super) fn as_json(letter: &Letter, body: Option<&str>) -> Value {
+    let mut object = json!({
+        "id": letter.id,
+        "key": letter.key,
+        "version": letter.version,
+        "source": letter.origin,
+        "dialect": letter.dialect,
+        "title": letter.title,
+        "received_at": moment(letter.received_at),
+        "died_at": moment(letter.ended_at),
+        "tries": letter.attempts,
+        "reason": letter.reason,
+        "size_bytes": letter.size_bytes,
+    });
+    if let Some(body) = body {
+        object["body"] = json!(body);
+    }
+    object
+}
+
+pub(super) fn in_full(letter: &Letter, kind: LetterKind, body: &str) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<10} {}", line_of(value));
+    };
+    line("letter", &format!("{} ({})", letter.id, kind.state()));
+    line("reason", &letter.reason);
+    line("alert", &letter.key);
+    if let Some(title) = &letter.title {
+        line("rule", title);
+    }
+    line("version", &letter.version);
+    line("read as", letter.dialect.as_deref().unwrap_or("nothing known"));
+    line("source", &letter.origin);
+    line("received", &moment(letter.received_at));
+    line("died", &moment(letter.ended_at));
+    line("tries", &letter.attempts.to_string());
+    line("size", &format!("{} bytes", letter.size_bytes));
+    let _ = writeln!(text, "\n{body}");
+    text
+}
+
+/// `None`: a dry run.
+pub(super) fn of_retry(id: EventId, became: Option<Retried>, json: bool) -> String {
+    let (name, words) = match became {
+        None => ("would_retry", "would be tried again"),
+        Some(Retried::Pending) => ("pending", "waits to be delivered again"),
+        Some(Retried::Superseded) => {
+            ("superseded", "superseded: a newer version was delivered, or the same one came again")
+        }
+        Some(Retried::StillUnreadable) => {
+            ("still_unreadable", "stays a dead letter: its text is still of no known dialect")
+        }
+        Some(Retried::NotThere) => ("not_there", "is no letter any more"),
+    };
+    told(id, name, words, json)
+}
+
+pub(super) fn of_drop(id: EventId, dry_run: bool, json: bool) -> String {
+    if dry_run {
+        told(id, "would_drop", "would be dropped", json)
+    } else {
+        told(id, "dropped", "is dropped", json)
+    }
+}
+
+fn told(id: EventId, name: &str, words: &str, json: bool) -> String {
+    if json {
+        format!("{}\n", json!({ "id": id, "became": name }))
+    } else {
+        format!("{id} {words}\n")
+    }
+}

@@ -1,0 +1,170 @@
+//! `events show`: where is my alert? Its whole story from the journal.
+
+use std::{fmt::Write as _, path::Path};
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    failure::Failure,
+    journal::Desk,
+    output::{self, line_of, moment},
+};
+use crate::journal::{Chapter, Operations as _, Story, WaitsFor};
+
+pub(super) const AFTER: &str = "\
+Examples:
+  harfanglab-incidents events show 11111111-2222-4333-8444-555555555555
+  harfanglab-incidents events show 42 --json
+  harfanglab-incidents events show incident--0b3cf0a8-7a5c-5a0f-9d4f-0d6b6f1f7c11";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventsCommand {
+    /// Tell the story of an alert or threat: what came in, what left, what waits for what.
+    #[command(after_help = AFTER)]
+    Show(ShowArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArguments {
+    /// The `alert_unique_id`, the threat's id, the id of an event in the journal, or the STIX id of
+    /// the incident or case.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// As a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(config: Option<&Path>, command: &EventsCommand) -> Result<(), Failure> {
+    let EventsCommand::Show(arguments) = command;
+    let desk = Desk::open(config)?;
+    let id = &arguments.id;
+    let story = desk.wait(desk.journal.story(id))?.ok_or_else(|| {
+        anyhow::anyhow!(
+            "the journal knows nothing of {id}: no push or sweep brought it for this console, or \
+             it ended so long ago that its row was removed"
+        )
+    })?;
+    let now = desk.now();
+    output::print(&if arguments.json {
+        format!("{}\n", as_json(&story, now))
+    } else {
+        in_words(&story, now)
+    })
+}
+
+fn in_words(story: &Story, now: DateTime<Utc>) -> String {
+    let mut text = format!("{}\n", line_of(&story.key));
+    // Writing to a string cannot fail.
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{words}");
+    };
+    match &story.identity {
+        Some(identity) => line(format!(
+            "  incident: {} (created {})",
+            line_of(&identity.name),
+            moment(identity.created)
+        )),
+        None => line("  incident: has no name yet".to_owned()),
+    }
+    for chapter in &story.chapters {
+        let what = match chapter.follows {
+            Some(event) => format!("follow-up of event {event}"),
+            None => format!("version {}", line_of(&chapter.version)),
+        };
+        line(format!("\n  event {}: {what}", chapter.id));
+        line(format!(
+            "    received {} by {}, read as {}",
+            moment(chapter.received_at),
+            chapter.origin,
+            chapter.dialect.as_deref().unwrap_or("nothing known")
+        ));
+        if let Some(key) = &chapter.received_key {
+            line(format!("    known as {} until it was matched", line_of(key)));
+        }
+        line(format!("    {}, {}", standing(chapter), tries(chapter.attempts)));
+        if let Some(waits_for) = story.waits_for(chapter, now) {
+            line(format!("    waits for {}", waiting(waits_for)));
+        }
+        if let Some(reason) = &chapter.reason {
+            line(format!("    reason: {}", line_of(reason)));
+        }
+        if let Some(deadline) = chapter.deadline_at {
+            line(format!("    asks the console until {}", moment(deadline)));
+        }
+        if let Some(root_id) = &chapter.root_id {
+            line(format!("    {root_id}"));
+        }
+        if let Some(pruned_at) = chapter.pruned_at {
+            line(format!("    its text was removed {}", moment(pruned_at)));
+        }
+    }
+    text
+}
+
+fn standing(chapter: &Chapter) -> String {
+    match chapter.finished_at {
+        Some(finished_at) => format!("{} {}", chapter.state, moment(finished_at)),
+        None => chapter.state.clone(),
+    }
+}
+
+fn tries(count: u32) -> String {
+    if count == 1 { "1 try".to_owned() } else { format!("{count} tries") }
+}
+
+fn waiting(waits_for: WaitsFor) -> String {
+    match waits_for {
+        WaitsFor::Worker(until) => {
+            format!("a worker that has it now, until {} at most", moment(until))
+        }
+        WaitsFor::Event(event) => format!("event {event}, which leaves first"),
+        WaitsFor::Time(time) => format!("its next try at {}", moment(time)),
+        WaitsFor::Nothing => "the service, which takes it up next".to_owned(),
+    }
+}
+
+fn as_json(story: &Story, now: DateTime<Utc>) -> Value {
+    let events: Vec<Value> = story
+        .chapters
+        .iter()
+        .map(|chapter| {
+            json!({
+                "id": chapter.id,
+                "generation": chapter.generation,
+                "version": chapter.version,
+                "received_key": chapter.received_key,
+                "source": chapter.origin,
+                "dialect": chapter.dialect,
+                "state": chapter.state,
+                "tries": chapter.attempts,
+                "reason": chapter.reason,
+                "received_at": moment(chapter.received_at),
+                "due_at": moment(chapter.due_at),
+                "leased_until": chapter.leased_until.map(moment),
+                "finished_at": chapter.finished_at.map(moment),
+                "pruned_at": chapter.pruned_at.map(moment),
+                "root_id": chapter.root_id,
+                "follows": chapter.follows,
+                "asks_until": chapter.deadline_at.map(moment),
+                "waits_for": story.waits_for(chapter, now).map(waiting_as_json),
+            })
+        })
+        .collect();
+    let incident = story
+        .identity
+        .as_ref()
+        .map(|identity| json!({ "name": identity.name, "created": identity.created.to_rfc3339() }));
+    json!({ "key": story.key, "incident": incident, "events": events })
+}
+
+fn waiting_as_json(waits_for: WaitsFor) -> Value {
+    match waits_for {
+        WaitsFor::Worker(until) => json!({ "worker_until": moment(until) }),
+        WaitsFor::Event(event) => json!({ "event": event }),
+        WaitsFor::Time(time) => json!({ "time": moment(time) }),
+        WaitsFor::Nothing => json!("nothing"),
+    }
+}

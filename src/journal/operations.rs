@@ -1,0 +1,159 @@
+//! What an operator does with the journal beside the pipeline: dead letters, the story of an alert,
+//! pruning, and how large the journal is.
+//!
+//! Does not live here: the road that every event takes by itself ([`super::Journal`]).
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{EventId, JournalError, story::Story};
+use crate::intake::Origin;
+
+/// Which letters are meant: those for which all of this holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LetterFilter {
+    /// Those that a person dropped, instead of those that are dead.
+    pub kind: LetterKind,
+    /// Only these; empty: all.
+    pub ids: Vec<EventId>,
+    /// Only those whose reason holds this text, in any case of ASCII letters.
+    pub reason: Option<String>,
+    /// Only those that ended before this time.
+    pub ended_before: Option<DateTime<Utc>>,
+    /// Only those that came by this road.
+    pub origin: Option<Origin>,
+}
+
+/// The two kinds of letters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LetterKind {
+    /// It could not be delivered and waits for a person.
+    #[default]
+    Dead,
+    /// A person dropped it.
+    Dropped,
+}
+
+impl LetterKind {
+    /// The state in the journal.
+    pub fn state(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// A dead letter, or one that was dropped, without its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// The event.
+    pub id: EventId,
+    /// What identifies the alert or threat.
+    pub key: String,
+    /// Its version; empty when its text is of no known dialect.
+    pub version: String,
+    /// Which road it came by.
+    pub origin: String,
+    /// How its text is read; `None`: it is of no known dialect.
+    pub dialect: Option<String>,
+    /// The rule's name.
+    pub title: Option<String>,
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+    /// When it became a letter.
+    pub ended_at: DateTime<Utc>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why it could not be delivered, in plain words.
+    pub reason: String,
+    /// Length of its text.
+    pub size_bytes: u64,
+}
+
+/// What became of a letter that was asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    /// It waits for the pipeline like anything that has just come in.
+    Pending,
+    /// A newer version was delivered meanwhile, or the same one by another road.
+    Superseded,
+    /// Its text is still of no known dialect: it stays a dead letter.
+    StillUnreadable,
+    /// It is no letter any more, or its text was pruned.
+    NotThere,
+}
+
+/// What is removed, and when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PruneBefore {
+    /// Bodies of what was delivered, filtered or superseded before this time.
+    pub finished: Option<DateTime<Utc>>,
+    /// Bodies of letters that died or were dropped before this time.
+    pub letters: Option<DateTime<Utc>>,
+    /// Rows whose body was removed before this time.
+    pub rows: Option<DateTime<Utc>>,
+}
+
+/// What one step of pruning removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Bodies of finished events.
+    pub bodies: u64,
+    /// Bodies of letters; those that were dead are dropped with that.
+    pub letters: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Pages given back to the file system.
+    pub pages: u64,
+}
+
+impl Pruned {
+    /// Whether there was nothing to do.
+    pub fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// The operator's side of the durable store.
+#[async_trait]
+pub trait Operations: Send + Sync {
+    /// Letters after event `after`, in the order of their ids, at most `limit`.
+    async fn letters(
+        &self,
+        filter: &LetterFilter,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<Letter>, JournalError>;
+
+    /// The text of an event as it was received; `None` when there is no such event or its text was
+    /// pruned.
+    async fn text(&self, event: EventId) -> Result<Option<String>, JournalError>;
+
+    /// Lets letters enter the pipeline again, as if they had just come in. Answers what became of
+    /// each, in the same order.
+    async fn retry(
+        &self,
+        letters: &[EventId],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Retried>, JournalError>;
+
+    /// Drops dead letters: they are never tried again by themselves, and the same version, when it
+    /// comes again, is a duplicate. Answers how many there were.
+    async fn discard(&self, letters: &[EventId], now: DateTime<Utc>) -> Result<u64, JournalError>;
+
+    /// Everything about an alert or threat: `name` is an event's id, the id of the alert or threat,
+    /// or the STIX id of its incident or case. `None` when the journal does not know it.
+    async fn story(&self, name: &str) -> Result<Option<Story>, JournalError>;
+
+    /// Removes a little of what is old enough, in one short commit of at most `rows` rows.
+    async fn prune(
+        &self,
+        before: PruneBefore,
+        rows: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Pruned, JournalError>;
+
+    /// Bytes in use: of the file and what lies beside it, without what is free inside.
+    async fn used_bytes(&self) -> Result<u64, JournalError>;
+}

@@ -1,0 +1,63 @@
+//! A clock that is set back: what waits in the SQLite journal would wait longer by as much, so its
+//! times are moved along.
+
+use std::sync::atomic::Ordering;
+
+use chrono::{DateTime, Utc};
+use sqlx::{Row, Sqlite, Transaction};
+use tracing::warn;
+
+use super::{JournalError, SqliteJournal};
+
+/// By how much the clock may go back before anything is done: correcting it by moments is daily
+/// work of the machine.
+const TOLERANCE_MS: i64 = 2_000;
+
+impl SqliteJournal {
+    /// Notices that `now` is before the time of the last claim, or, at the first claim, before the
+    /// arrival of what waits.
+    pub(super) async fn follow_clock(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let now = now.timestamp_millis();
+        let latest = match self.latest.swap(now, Ordering::Relaxed) {
+            0 => self.latest_arrival(transaction).await?.unwrap_or(now),
+            latest => latest,
+        };
+        let back = latest - now;
+        if back <= TOLERANCE_MS {
+            return Ok(());
+        }
+        let moved = sqlx::query(
+            "UPDATE events SET due_at = due_at - ?1, leased_until = leased_until - ?1, \
+             deadline_at = deadline_at - ?1 WHERE state = 'pending' AND console = ?2",
+        )
+        .bind(back)
+        .bind(&self.console)
+        .execute(&mut **transaction)
+        .await?;
+        let events = moved.rows_affected();
+        warn!(
+            seconds = back / 1_000,
+            events, "the clock was set back; what waits in the journal does not wait the longer"
+        );
+        Ok(())
+    }
+
+    /// When the youngest of what waits was received.
+    async fn latest_arrival(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<Option<i64>, JournalError> {
+        let row = sqlx::query(
+            "SELECT MAX(received_at) FROM events WHERE console = ? AND state = 'pending' \
+             AND follows IS NULL",
+        )
+        .bind(&self.console)
+        .fetch_one(&mut **transaction)
+        .await?;
+        Ok(row.try_get(0)?)
+    }
+}

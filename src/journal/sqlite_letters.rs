@@ -1,0 +1,233 @@
+//! Dead letters of the SQLite journal: found, tried again, dropped.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::{QueryBuilder, Row, Sqlite, Transaction, sqlite::SqliteRow};
+
+use super::{EventId, JournalError, Letter, LetterFilter, Retried, SqliteJournal, sqlite::date};
+use crate::intake::{
+    Notification,
+    decode::{Element, decode},
+    dialect::{Dialect, Recognised, recognise},
+    verification::Proof,
+};
+
+/// What a version that was overtaken is told to be.
+const OVERTAKEN: &str = "asked for again, but a newer version was delivered meanwhile";
+/// What a version is told to be that another row holds.
+const KNOWN: &str = "asked for again, but the same version came by another road";
+
+impl SqliteJournal {
+    pub(super) async fn find_letters(
+        &self,
+        filter: &LetterFilter,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<Letter>, JournalError> {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT id, key, version, origin, dialect, title, received_at, finished_at, \
+             attempts - attempts_before, reason, LENGTH(CAST(body AS BLOB)) FROM events \
+             WHERE pruned_at IS NULL AND console = ",
+        );
+        query.push_bind(&self.console).push(" AND state = ").push_bind(filter.kind.state());
+        query.push(" AND id > ").push_bind(after);
+        if !filter.ids.is_empty() {
+            query.push(" AND id IN (SELECT value FROM json_each(");
+            query.push_bind(json!(filter.ids).to_string()).push("))");
+        }
+        if let Some(reason) = &filter.reason {
+            query.push(" AND INSTR(LOWER(reason), LOWER(").push_bind(reason).push(")) > 0");
+        }
+        if let Some(before) = filter.ended_before {
+            query.push(" AND finished_at < ").push_bind(before.timestamp_millis());
+        }
+        if let Some(origin) = filter.origin {
+            query.push(" AND origin = ").push_bind(origin.as_str());
+        }
+        query.push(" ORDER BY id LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = query.build().fetch_all(&self.readers).await?;
+        rows.iter().map(letter).collect()
+    }
+
+    pub(super) async fn text_of(&self, event: EventId) -> Result<Option<String>, JournalError> {
+        let row = sqlx::query(
+            "SELECT body FROM events WHERE id = ? AND console = ? AND pruned_at IS NULL",
+        )
+        .bind(event)
+        .bind(&self.console)
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    pub(super) async fn retry_letters(
+        &self,
+        letters: &[EventId],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Retried>, JournalError> {
+        let mut transaction = self.begin().await?;
+        let mut became = Vec::with_capacity(letters.len());
+        for id in letters {
+            became.push(self.retry_one(&mut transaction, *id, now).await?);
+        }
+        transaction.commit().await?;
+        Ok(became)
+    }
+
+    async fn retry_one(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        id: EventId,
+        now: DateTime<Utc>,
+    ) -> Result<Retried, JournalError> {
+        let row = sqlx::query(
+            "SELECT dialect, body, received_at FROM events WHERE id = ? AND console = ? \
+             AND state IN ('dead', 'dropped') AND pruned_at IS NULL",
+        )
+        .bind(id)
+        .bind(&self.console)
+        .fetch_optional(&mut **transaction)
+        .await?;
+        let Some(row) = row else {
+            return Ok(Retried::NotThere);
+        };
+        if row.try_get::<Option<&str>, _>(0)?.is_none() {
+            let Some((dialect, read)) = read_again(row.try_get(1)?, date(row.try_get(2)?)?) else {
+                return Ok(Retried::StillUnreadable);
+            };
+            if !self.name(transaction, id, dialect, &read).await? {
+                self.supersede(transaction, id, KNOWN, now).await?;
+                return Ok(Retried::Superseded);
+            }
+        }
+        if self.was_overtaken(transaction, id).await? {
+            self.supersede(transaction, id, OVERTAKEN, now).await?;
+            return Ok(Retried::Superseded);
+        }
+        sqlx::query(
+            "UPDATE events SET state = 'pending', attempts_before = attempts, due_at = ?1, \
+             finished_at = NULL, leased_until = NULL, gave_up_at = NULL, \
+             reason = 'asked for again by a person; it had ended because: ' \
+                 || COALESCE(reason, 'no reason') WHERE id = ?2",
+        )
+        .bind(now.timestamp_millis())
+        .bind(id)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(Retried::Pending)
+    }
+
+    /// Whether a version of the same alert that arrived later has been delivered.
+    async fn was_overtaken(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        id: EventId,
+    ) -> Result<bool, JournalError> {
+        let row = sqlx::query(
+            "SELECT EXISTS (SELECT 1 FROM events letter JOIN events newer \
+             ON newer.console = letter.console AND newer.key = letter.key \
+             AND newer.state = 'delivered' \
+             AND COALESCE(newer.follows, newer.id) > COALESCE(letter.follows, letter.id) \
+             WHERE letter.id = ?)",
+        )
+        .bind(id)
+        .fetch_one(&mut **transaction)
+        .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Gives a letter that could not be read the name that it has by now; `false` when that version
+    /// is there already.
+    async fn name(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        id: EventId,
+        dialect: Dialect,
+        read: &Notification,
+    ) -> Result<bool, JournalError> {
+        let named = sqlx::query(
+            "UPDATE OR IGNORE events SET dialect = ?1, key = ?2, version = ?3, happened_at = ?4, \
+             agent_id = ?5, title = ?6, threat_key = ?7 WHERE id = ?8",
+        )
+        .bind(dialect.as_str())
+        .bind(read.key())
+        .bind(read.version())
+        .bind(read.happened_at().timestamp_millis())
+        .bind(read.agent_id())
+        .bind(read.title())
+        .bind(read.threat_key())
+        .bind(id)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(named.rows_affected() > 0)
+    }
+
+    async fn supersede(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        id: EventId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        sqlx::query(
+            "UPDATE events SET state = 'superseded', reason = ?, finished_at = ? WHERE id = ?",
+        )
+        .bind(reason)
+        .bind(now.timestamp_millis())
+        .bind(id)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn discard_letters(
+        &self,
+        letters: &[EventId],
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError> {
+        let mut transaction = self.begin().await?;
+        let dropped = sqlx::query(
+            "UPDATE events SET state = 'dropped', finished_at = ?1 WHERE state = 'dead' \
+             AND console = ?2 AND id IN (SELECT value FROM json_each(?3))",
+        )
+        .bind(now.timestamp_millis())
+        .bind(&self.console)
+        .bind(json!(letters).to_string())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(dropped.rows_affected())
+    }
+}
+
+/// What a text that no earlier version could read says to this one.
+fn read_again(text: &str, received_at: DateTime<Utc>) -> Option<(Dialect, Notification)> {
+    let element = decode(text.as_bytes(), 1).ok()?.into_iter().next()?;
+    let Element::Json { raw, value } = element else {
+        return None;
+    };
+    let Recognised::Notification(dialect) = recognise(&value) else {
+        return None;
+    };
+    // Only what the text says is taken from it: the row keeps the road that it came by.
+    let proof = Proof::answered_by_console(received_at);
+    Some((dialect, Notification::of_dialect(&proof, dialect, &value, raw)))
+}
+
+fn letter(row: &SqliteRow) -> Result<Letter, JournalError> {
+    let received_at = date(row.try_get(6)?)?;
+    let ended_at = row.try_get::<Option<i64>, _>(7)?.map(date).transpose()?;
+    Ok(Letter {
+        id: row.try_get(0)?,
+        key: row.try_get(1)?,
+        version: row.try_get(2)?,
+        origin: row.try_get(3)?,
+        dialect: row.try_get(4)?,
+        title: row.try_get(5)?,
+        received_at,
+        ended_at: ended_at.unwrap_or(received_at),
+        attempts: row.try_get(8)?,
+        reason: row.try_get::<Option<String>, _>(9)?.unwrap_or_default(),
+        size_bytes: u64::try_from(row.try_get::<i64, _>(10)?).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,110 @@
+//! The story of one alert or threat: every version that the journal has of it, and what waits for
+//! what.
+
+use chrono::{DateTime, Utc};
+
+use super::{EventId, Lacking};
+use crate::alert::IncidentIdentity;
+
+/// Everything the journal knows of an alert or threat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    /// What identifies it.
+    pub key: String,
+    /// Name and creation date of its incident or case, once fixed.
+    pub identity: Option<IncidentIdentity>,
+    /// Its versions and follow-ups, in the order of their arrival.
+    pub chapters: Vec<Chapter>,
+}
+
+/// One version, or one follow-up of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chapter {
+    /// The event.
+    pub id: EventId,
+    /// The import generation; grows with each reset in OpenCTI.
+    pub generation: i64,
+    /// Its version.
+    pub version: String,
+    /// Under which key it was received, when it was identified later.
+    pub received_key: Option<String>,
+    /// Which road it came by.
+    pub origin: String,
+    /// How its text is read; `None`: it is of no known dialect.
+    pub dialect: Option<String>,
+    /// `pending`, `delivered`, `filtered`, `superseded`, `dead` or `dropped`.
+    pub state: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why it is where it is, in plain words.
+    pub reason: Option<String>,
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+    /// When it is due, while it is pending.
+    pub due_at: DateTime<Utc>,
+    /// Until when a worker has it.
+    pub leased_until: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When its text was removed.
+    pub pruned_at: Option<DateTime<Utc>>,
+    /// STIX id of its incident or case.
+    pub root_id: Option<String>,
+    /// For a follow-up: the event that it completes.
+    pub follows: Option<EventId>,
+    /// For a follow-up: what it asks the console for.
+    pub lacking: Option<Lacking>,
+    /// For a follow-up: until when it asks.
+    pub deadline_at: Option<DateTime<Utc>>,
+}
+
+/// What a pending event waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// A worker has it until then at most.
+    Worker(DateTime<Utc>),
+    /// This event of the same alert has to leave first.
+    Event(EventId),
+    /// The time of its next try.
+    Time(DateTime<Utc>),
+    /// Nothing but the next free worker.
+    Nothing,
+}
+
+impl Story {
+    /// What `chapter` waits for at `now`; `None` when it has ended.
+    pub fn waits_for(&self, chapter: &Chapter, now: DateTime<Utc>) -> Option<WaitsFor> {
+        if !chapter.is_pending() {
+            return None;
+        }
+        if let Some(until) = chapter.leased_until.filter(|until| *until > now) {
+            return Some(WaitsFor::Worker(until));
+        }
+        let is_before =
+            |other: &&Chapter| other.id != chapter.id && other.goes_before(chapter, now);
+        let before = self.chapters.iter().filter(|other| other.is_pending()).find(is_before);
+        Some(match before {
+            Some(other) => WaitsFor::Event(other.id),
+            None if chapter.due_at > now => WaitsFor::Time(chapter.due_at),
+            None => WaitsFor::Nothing,
+        })
+    }
+}
+
+impl Chapter {
+    fn is_pending(&self) -> bool {
+        self.state == "pending"
+    }
+
+    /// Whether this pending one is to leave before `other`, which is pending too: the rules of a
+    /// claim.
+    fn goes_before(&self, other: &Self, now: DateTime<Utc>) -> bool {
+        let is_leased = self.leased_until.is_some_and(|until| until > now);
+        match (self.follows, other.follows) {
+            (None, None) => self.id < other.id || is_leased,
+            (None, Some(_)) => true,
+            (Some(_), None) => is_leased,
+            (Some(_), Some(_)) => is_leased || (self.id < other.id && self.due_at <= now),
+        }
+    }
+}
