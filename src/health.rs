@@ -11,6 +11,8 @@ use std::{
 pub enum Part {
     /// The journal cannot be written: nothing can be accepted.
     Journal,
+    /// The journal's disk has too little room: nothing is accepted.
+    Room,
     /// OpenCTI's API.
     OpenCti,
     /// Some sink does not take what is delivered.
@@ -24,6 +26,7 @@ impl Part {
     pub fn name(self) -> &'static str {
         match self {
             Self::Journal => "journal",
+            Self::Room => "room",
             Self::OpenCti => "opencti",
             Self::Delivery => "delivery",
             Self::HarfangLab => "harfanglab",

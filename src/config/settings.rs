@@ -315,6 +315,14 @@ pub struct JournalSettings {
     pub url: String,
     /// `…_JOURNAL_QUEUE`: deliveries that may wait for a commit at once; above it 503.
     pub queue: usize,
+    /// `…_JOURNAL_RETENTION`: how long texts of finished events are kept; zero: for ever.
+    pub retention: Duration,
+    /// `…_JOURNAL_RETENTION_DEAD`: how long dead and dropped letters are kept; zero: for ever.
+    pub retention_dead: Duration,
+    /// `…_JOURNAL_MAX_SIZE`: bytes in use above which nothing is accepted; zero: no bound.
+    pub max_size_bytes: u64,
+    /// `…_JOURNAL_MIN_FREE`: free bytes of its disk below which nothing is accepted; zero: no bound.
+    pub min_free_bytes: u64,
 }
 
 /// Between journal and OpenCTI.

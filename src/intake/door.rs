@@ -3,6 +3,11 @@
 //! A bounded channel whose other end is the journal's writer, which commits all that is waiting at
 //! once. `append` answers only when the notifications are committed.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::Notification;
@@ -33,6 +38,9 @@ pub enum DoorError {
     /// The queue in front of the journal is full.
     #[error("too many deliveries are waiting for the journal; try again shortly")]
     Busy,
+    /// The journal has no room for more. Told to the log when it begins and when it ends.
+    #[error("the journal has no room for more; make room on its disk")]
+    NoRoom,
     /// The journal could not commit.
     #[error("the journal could not store the delivery: {0}")]
     Failed(String),
@@ -45,6 +53,7 @@ pub enum DoorError {
 #[derive(Debug, Clone)]
 pub struct Door {
     sender: mpsc::Sender<Entry>,
+    has_no_room: Arc<AtomicBool>,
 }
 
 impl Door {
@@ -52,7 +61,21 @@ impl Door {
     /// holds.
     pub fn new(queue: usize) -> (Self, mpsc::Receiver<Entry>) {
         let (sender, receiver) = mpsc::channel(queue.max(1));
-        (Self { sender }, receiver)
+        (Self { sender, has_no_room: Arc::default() }, receiver)
+    }
+
+    /// Refuses everything from now on, until [`Door::has_room`].
+    pub fn has_no_room(&self) {
+        self.has_no_room.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets everything in again.
+    pub fn has_room(&self) {
+        self.has_no_room.store(false, Ordering::Relaxed);
+    }
+
+    fn check_room(&self) -> Result<(), DoorError> {
+        if self.has_no_room.load(Ordering::Relaxed) { Err(DoorError::NoRoom) } else { Ok(()) }
     }
 
     /// Stores `notifications`; `Ok` means durable. Refuses at once when the queue is full.
@@ -60,6 +83,7 @@ impl Door {
     /// # Errors
     /// [`DoorError`]; nothing of the batch was acknowledged.
     pub async fn append(&self, notifications: Vec<Notification>) -> Result<Receipt, DoorError> {
+        self.check_room()?;
         let (reply, answer) = oneshot::channel();
         self.sender.try_send(Entry { notifications, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => DoorError::Busy,
@@ -71,11 +95,12 @@ impl Door {
     /// As [`Door::append`], but waits for its turn: for the sweep, which can.
     ///
     /// # Errors
-    /// [`DoorError::Failed`] or [`DoorError::Closed`].
+    /// [`DoorError::NoRoom`], [`DoorError::Failed`] or [`DoorError::Closed`].
     pub async fn append_in_turn(
         &self,
         notifications: Vec<Notification>,
     ) -> Result<Receipt, DoorError> {
+        self.check_room()?;
         let (reply, answer) = oneshot::channel();
         self.sender
             .send(Entry { notifications, reply })

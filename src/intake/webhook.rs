@@ -33,6 +33,8 @@ use crate::clock::Clock;
 const ELEMENTS_MAX: usize = 10_000;
 /// Longest wait for a commit before the sender is asked to come back.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// When to come back while the journal has no room: making some takes a person.
+const NO_ROOM_RETRY_AFTER_SECONDS: u64 = 60;
 
 /// What the endpoint needs.
 pub struct Webhook {
@@ -166,6 +168,16 @@ async fn take(
     store(sorted, webhook).await
 }
 
+fn not_stored(reason: DoorError) -> Refusal {
+    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not stored; try again shortly");
+    if reason == DoorError::NoRoom {
+        // Told once, by who watches the room.
+        return refusal.retry_after(NO_ROOM_RETRY_AFTER_SECONDS);
+    }
+    error!(%reason, "a delivery could not be stored; the sender was asked to come back");
+    refusal
+}
+
 /// The address that this request is counted to, when it may post.
 fn admit(request: &HttpRequest, webhook: &Webhook) -> Result<IpAddr, Refusal> {
     let forbidden = || Refusal::new(StatusCode::FORBIDDEN, "not from there");
@@ -227,10 +239,7 @@ async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusa
             .unwrap_or_else(|_elapsed| {
                 Err(DoorError::Failed("no commit within 10 seconds".to_owned()))
             })
-            .map_err(|reason| {
-                error!(%reason, "a delivery could not be stored; the sender was asked to come back");
-                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not stored; try again shortly")
-            })?
+            .map_err(not_stored)?
     };
     Ok(HttpResponse::Accepted().json(Answer {
         accepted: receipt.accepted,

@@ -18,8 +18,10 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
         HttpResponse::ServiceUnavailable()
             .json(json!({ "status": "unready", "reason": reason, "degraded": degraded }))
     };
-    if let Some(reason) = degraded.get(Part::Journal.name()) {
-        return unready(reason);
+    for part in [Part::Journal, Part::Room] {
+        if let Some(reason) = degraded.get(part.name()) {
+            return unready(reason);
+        }
     }
     match management.journal.counts().await {
         Ok(counts) => HttpResponse::Ok().json(json!({

@@ -6,22 +6,30 @@
 
 mod access;
 mod listeners;
+mod manager;
 mod platform;
+mod retention;
+mod room;
 mod schedule;
 mod secrets;
 mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Mutex, Notify},
     task::JoinHandle,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tracing::{info, warn};
 
 pub use self::tls::TlsError;
-use self::{listeners::Listeners, platform::Platform, schedule::Schedule};
+use self::{
+    listeners::Listeners, platform::Platform, retention::Retention, room::Room, schedule::Schedule,
+};
 use crate::{
     clock::Clock,
     config::{IncidentNaming, Settings},
@@ -38,6 +46,8 @@ use crate::{
 
 /// Longest time that what is under way gets to leave at shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+/// Longest time for counting what is left.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// Why the service could not start, or ended with work undone.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +122,8 @@ pub struct Service {
     arrived: Arc<Notify>,
     parts: TaskTracker,
     door: Door,
+    /// Ends what looks after the journal.
+    upkeep: CancellationToken,
     writer: Mutex<JoinHandle<()>>,
 }
 
@@ -126,9 +138,11 @@ impl Service {
         clock: Clock,
         more_sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Self, ServiceError> {
-        let journal: Arc<dyn Journal> = Arc::new(
-            SqliteJournal::open(&settings.journal.url, settings.harfanglab.url.as_str()).await?,
-        );
+        let sqlite =
+            SqliteJournal::open(&settings.journal.url, settings.harfanglab.url.as_str()).await?;
+        let folder = sqlite.file().parent().filter(|folder| *folder != Path::new(""));
+        let folder = folder.unwrap_or(Path::new(".")).to_owned();
+        let journal: Arc<dyn Journal> = Arc::new(sqlite);
         let console = Arc::new(Console::new(&settings.harfanglab)?);
         let platform = settings
             .opencti
@@ -158,6 +172,16 @@ impl Service {
         let (health, arrived) = (Arc::new(Health::default()), Arc::new(Notify::new()));
         let (door, entries) = Door::new(settings.journal.queue);
         let parts = TaskTracker::new();
+        let mut room = Room::new(
+            Arc::clone(&journal),
+            folder,
+            &settings.journal,
+            door.clone(),
+            Arc::clone(&health),
+        );
+        room.look().await;
+        let upkeep = CancellationToken::new();
+        parts.spawn(room.watch(upkeep.clone()));
         let writer = parts.spawn(write_what_comes_in(
             Arc::clone(&journal),
             entries,
@@ -181,6 +205,7 @@ impl Service {
             arrived,
             parts,
             door,
+            upkeep,
             writer: Mutex::new(writer),
         })
     }
@@ -202,20 +227,29 @@ impl Service {
     /// [`ServiceError::Sweep`] when a single run could not see everything.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
         let stop_pipeline = CancellationToken::new();
+        let _dog = AbortOnDropHandle::new(tokio::spawn(manager::watch_dog()));
+        let journal = Arc::clone(&self.journal);
+        let retention = Retention::new(journal, &self.settings.journal, self.clock.clone());
+        self.parts.spawn(retention.run(self.upkeep.clone()));
+        manager::ready(&self.status());
         let result = self.work(&stop, &stop_pipeline).await;
+        manager::stopping("stopping: what is under way may leave, the rest stays in the journal");
+        self.upkeep.cancel();
         stop_pipeline.cancel();
         self.listeners.close().await;
         drop(self.door);
         self.parts.close();
-        match tokio::time::timeout(DRAIN_DEADLINE, self.parts.wait()).await {
-            Ok(()) => info!("stopped; nothing was left under way"),
-            Err(_elapsed) => warn!(
-                deadline_seconds = DRAIN_DEADLINE.as_secs(),
-                "stopped at the deadline; what was under way is in the journal and will be tried \
-                 again"
-            ),
-        }
+        let is_done = tokio::time::timeout(DRAIN_DEADLINE, self.parts.wait()).await.is_ok();
+        tell_the_end(is_done, &*self.journal).await;
         result
+    }
+
+    /// What the service does now, for the service manager.
+    fn status(&self) -> String {
+        match self.listeners.webhook_address() {
+            Some(address) => format!("accepting deliveries at {address}"),
+            None => "sweeping; the endpoint is closed".to_owned(),
+        }
     }
 
     async fn work(
@@ -312,4 +346,23 @@ impl Service {
             self.clock.clone(),
         )
     }
+}
+
+/// Logs how the service ended: what is left comes with the next start.
+async fn tell_the_end(is_done: bool, journal: &dyn Journal) {
+    // A journal that cannot be read keeps nobody from stopping.
+    let counted = tokio::time::timeout(LAST_LOOK, journal.counts()).await;
+    let pending = counted.ok().and_then(Result::ok).map(|counts| counts.pending);
+    let outcome = if is_done {
+        info!(pending, "stopped; nothing was left under way");
+        "stopped; nothing was left under way"
+    } else {
+        warn!(
+            pending,
+            deadline_seconds = DRAIN_DEADLINE.as_secs(),
+            "stopped at the deadline; what was under way is in the journal and will be tried again"
+        );
+        "stopped at the deadline"
+    };
+    manager::status(outcome);
 }

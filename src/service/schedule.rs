@@ -136,7 +136,9 @@ impl Schedule {
             Err(failure) => {
                 // What the console denies is told where it is noticed, for pushes too.
                 let is_told = matches!(&failure, SweepError::Console(error) if error.is_denied());
-                if !is_told {
+                if let SweepError::Door(_) | SweepError::Journal(_) = &failure {
+                    warn!(%failure, "the sweep pauses; the next one goes on from its cursor");
+                } else if !is_told {
                     self.health.degraded(Part::HarfangLab, failure.to_string());
                     warn!(%failure, "the sweep ended early; the next one goes on from its cursor");
                 }

@@ -16,7 +16,9 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_DEFAULT_MARKING, HARFANGLAB_INCIDENTS_DEFAULT_SCORE,
         HARFANGLAB_INCIDENTS_ENRICHMENT_TIME, HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT,
         HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_IMPORT_THREATS,
-        HARFANGLAB_INCIDENTS_INCIDENT_NAME, HARFANGLAB_INCIDENTS_JOURNAL_QUEUE,
+        HARFANGLAB_INCIDENTS_INCIDENT_NAME, HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE,
+        HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE, HARFANGLAB_INCIDENTS_JOURNAL_QUEUE,
+        HARFANGLAB_INCIDENTS_JOURNAL_RETENTION, HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD,
         HARFANGLAB_INCIDENTS_JOURNAL_URL, HARFANGLAB_INCIDENTS_LEASE,
         HARFANGLAB_INCIDENTS_RETRY_MAX, HARFANGLAB_INCIDENTS_SSL_VERIFY,
         HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL,
@@ -87,7 +89,25 @@ pub(in crate::config) fn import(
 pub(super) fn journal(reader: &mut Reader<'_>) -> Read<JournalSettings> {
     let url = reader.required(&HARFANGLAB_INCIDENTS_JOURNAL_URL, journal_url);
     let queue = count(reader, &HARFANGLAB_INCIDENTS_JOURNAL_QUEUE, 1_000_000);
-    Ok(JournalSettings { url: url?, queue: queue? })
+    let decade = DAY * 3650;
+    let retention = length(reader, &HARFANGLAB_INCIDENTS_JOURNAL_RETENTION, Duration::ZERO, decade);
+    let retention_dead =
+        length(reader, &HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD, Duration::ZERO, decade);
+    let max_size = size(reader, &HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE);
+    let min_free = size(reader, &HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE);
+    Ok(JournalSettings {
+        url: url?,
+        queue: queue?,
+        retention: retention?,
+        retention_dead: retention_dead?,
+        max_size_bytes: max_size?,
+        min_free_bytes: min_free?,
+    })
+}
+
+/// Bytes, or zero for no bound.
+fn size(reader: &mut Reader<'_>, option: &OptionSpec) -> Read<u64> {
+    reader.required(option, |text| parse::size_bytes(text, 0, 1 << 44).map(|bytes| bytes as u64))
 }
 
 pub(super) fn pipeline(reader: &mut Reader<'_>) -> Read<PipelineSettings> {

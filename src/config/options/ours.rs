@@ -79,6 +79,18 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_JOURNAL_QUEUE => plain(OUR_SECTION, "journal_queue",
         "a whole number from 1 to 1000000")
         .default("4096");
+    HARFANGLAB_INCIDENTS_JOURNAL_RETENTION => plain(OUR_SECTION, "journal_retention",
+        "an ISO-8601 duration up to P3650D, or 0")
+        .default("P30D");
+    HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD => plain(OUR_SECTION, "journal_retention_dead",
+        "an ISO-8601 duration up to P3650D, or 0")
+        .default("P180D");
+    HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE => plain(OUR_SECTION, "journal_max_size",
+        "a size up to 16384GiB: bytes, or a number followed by KiB, MiB or GiB; or 0")
+        .default("20GiB");
+    HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE => plain(OUR_SECTION, "journal_min_free",
+        "a size up to 16384GiB: bytes, or a number followed by KiB, MiB or GiB; or 0")
+        .default("256MiB");
     HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN => plain(OUR_SECTION, "management_listen",
         "an address and port such as 127.0.0.1:9090")
         .default("127.0.0.1:9090");

@@ -1,0 +1,100 @@
+//! Forgetting what ended long ago, a little at a time, so that no delivery waits for it.
+//!
+//! Bodies go first, when the operator's time is over. The rows stay as long as a sweep, a push or a
+//! backfill may bring the same version again, so that it is not imported once more; then they go,
+//! too, but for those of alerts of a threat, which its case refers to.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    clock::Clock,
+    config::JournalSettings,
+    journal::{Journal, JournalError, PruneBefore, Pruned},
+};
+
+/// How often it is looked for what is old enough.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// How long the writer is left alone between two steps.
+const BETWEEN_STEPS: Duration = Duration::from_millis(50);
+/// Rows in one step: a commit of milliseconds.
+const ROWS_PER_STEP: usize = 200;
+/// How long a row without a body is kept: longer than the console keeps alerts, and than any sweep
+/// looks back.
+const ROWS_KEPT: TimeDelta = TimeDelta::days(400);
+
+/// Prunes the journal.
+pub(super) struct Retention {
+    journal: Arc<dyn Journal>,
+    clock: Clock,
+    finished: Option<TimeDelta>,
+    letters: Option<TimeDelta>,
+}
+
+impl Retention {
+    pub(super) fn new(journal: Arc<dyn Journal>, settings: &JournalSettings, clock: Clock) -> Self {
+        let length =
+            |length: Duration| TimeDelta::from_std(length).ok().filter(|length| !length.is_zero());
+        let (finished, letters) = (length(settings.retention), length(settings.retention_dead));
+        Self { journal, clock, finished, letters }
+    }
+
+    /// Prunes until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        loop {
+            match stop.run_until_cancelled(self.prune()).await {
+                None => return,
+                Some(Ok(())) => {}
+                Some(Err(failure)) => warn!(%failure, "the journal was not pruned; trying again"),
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Step by step, until nothing is old enough.
+    async fn prune(&self) -> Result<(), JournalError> {
+        let mut sum = Pruned::default();
+        loop {
+            let now = self.clock.now();
+            let step = self.journal.prune(self.before(now), ROWS_PER_STEP, now).await?;
+            if step.is_nothing() {
+                break;
+            }
+            sum.bodies += step.bodies;
+            sum.letters += step.letters;
+            sum.rows += step.rows;
+            sum.pages += step.pages;
+            tokio::time::sleep(BETWEEN_STEPS).await;
+        }
+        if sum.letters > 0 {
+            warn!(
+                letters = sum.letters,
+                "dead or dropped letters were removed at the end of \
+                 HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD"
+            );
+        }
+        if sum.bodies + sum.rows > 0 {
+            info!(
+                texts = sum.bodies,
+                rows = sum.rows,
+                pages = sum.pages,
+                "the journal forgot what ended long ago"
+            );
+        }
+        Ok(())
+    }
+
+    fn before(&self, now: DateTime<Utc>) -> PruneBefore {
+        let ago = |length: TimeDelta| now.checked_sub_signed(length);
+        PruneBefore {
+            finished: self.finished.and_then(ago),
+            letters: self.letters.and_then(ago),
+            rows: ago(ROWS_KEPT),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Room for the journal: below the mark nothing more is accepted, so that what is accepted already
+//! can still be worked on, and no commit is broken off by a full disk.
+//!
+//! Noticed and ended by itself, told once each way. The sweep meets the same closed door and goes on
+//! from its cursor later.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    config::JournalSettings,
+    health::{Health, Part},
+    intake::Door,
+    journal::Journal,
+};
+
+/// How often the room is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps the door shut while there is no room.
+pub(super) struct Room {
+    journal: Arc<dyn Journal>,
+    folder: PathBuf,
+    marks: Marks,
+    door: Door,
+    health: Arc<Health>,
+    is_short: bool,
+}
+
+/// The bounds, in bytes; zero: none.
+#[derive(Debug, Clone, Copy)]
+struct Marks {
+    max_used: u64,
+    min_free: u64,
+}
+
+/// What there is, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Measured {
+    used: u64,
+    free: u64,
+}
+
+impl Room {
+    pub(super) fn new(
+        journal: Arc<dyn Journal>,
+        folder: PathBuf,
+        settings: &JournalSettings,
+        door: Door,
+        health: Arc<Health>,
+    ) -> Self {
+        let marks = Marks { max_used: settings.max_size_bytes, min_free: settings.min_free_bytes };
+        Self { journal, folder, marks, door, health, is_short: false }
+    }
+
+    /// Looks every moment until `stop`.
+    pub(super) async fn watch(mut self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            self.look().await;
+        }
+    }
+
+    /// Opens or shuts the door by what there is now.
+    pub(super) async fn look(&mut self) {
+        let measured = match self.measure().await {
+            Ok(measured) => measured,
+            // Whoever writes to the journal will say what is wrong with it.
+            Err(reason) => return warn!(%reason, "the journal's room cannot be measured"),
+        };
+        match (self.marks.shortage(measured, self.is_short), self.is_short) {
+            (Some(reason), was_short) => {
+                if !was_short {
+                    error!(
+                        %reason,
+                        "the journal has no room: deliveries get 503 and the sweep pauses; make \
+                         room, and the service goes on by itself"
+                    );
+                }
+                self.door.has_no_room();
+                self.health.degraded(Part::Room, reason);
+                self.is_short = true;
+            }
+            (None, true) => {
+                info!("the journal has room again: deliveries are accepted");
+                self.door.has_room();
+                self.health.well(Part::Room);
+                self.is_short = false;
+            }
+            (None, false) => {}
+        }
+    }
+
+    async fn measure(&self) -> Result<Measured, String> {
+        let used = self.journal.used_bytes().await.map_err(|error| error.to_string())?;
+        let disk = rustix::fs::statvfs(&self.folder).map_err(|error| error.to_string())?;
+        Ok(Measured { used, free: disk.f_bavail.saturating_mul(disk.f_frsize) })
+    }
+}
+
+impl Marks {
+    /// Why there is no room, in words with what to do. Who is short needs an eighth more than the
+    /// mark, so that the door does not flap.
+    fn shortage(self, measured: Measured, was_short: bool) -> Option<String> {
+        let more = |mark: u64| if was_short { mark / 8 } else { 0 };
+        let Self { max_used, min_free } = self;
+        if min_free > 0 && measured.free < min_free.saturating_add(more(min_free)) {
+            return Some(format!(
+                "{} MiB are free on the journal's disk, less than \
+                 HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE ({} MiB)",
+                measured.free >> 20,
+                min_free >> 20
+            ));
+        }
+        if max_used > 0 && measured.used > max_used.saturating_sub(more(max_used)) {
+            return Some(format!(
+                "the journal has grown to {} MiB, HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE is {} MiB; \
+                 see why deliveries do not leave, or shorten HARFANGLAB_INCIDENTS_JOURNAL_RETENTION",
+                measured.used >> 20,
+                max_used >> 20
+            ));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn below_a_mark_there_is_no_room_until_there_is_an_eighth_more() {
+        let marks = Marks { max_used: 80 * MIB, min_free: 80 * MIB };
+        let short = |used: u64, free: u64, was_short| {
+            marks.shortage(Measured { used: used * MIB, free: free * MIB }, was_short).is_some()
+        };
+        assert!(!short(80, 80, false), "at the marks");
+        assert!(short(81, 80, false) && short(80, 79, false));
+        assert!(short(71, 500, true) && !short(70, 500, true));
+        assert!(short(0, 89, true) && !short(0, 90, true));
+        let off = Marks { max_used: 0, min_free: 0 };
+        assert!(off.shortage(Measured { used: u64::MAX, free: 0 }, false).is_none());
+    }
+}
