@@ -22,6 +22,9 @@ pub enum Part {
 }
 
 impl Part {
+    /// Every part.
+    pub const ALL: [Self; 4] = [Self::Journal, Self::OpenCti, Self::Delivery, Self::HarfangLab];
+
     /// Name on the pages.
     pub fn name(self) -> &'static str {
         match self {

@@ -4,6 +4,13 @@
 //! One road: `intake` (or `sweep`) → `journal` → `pipeline` (enrich → convert → deliver).
 //! Arrows point one way; see each module's header for what lives there and what does not.
 
+/// The version of this binary.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit this binary was built from, short, with `-dirty` when the tree differed from it;
+/// `unknown` when the build could not tell.
+pub const COMMIT: &str = env!("HARFANGLAB_INCIDENTS_COMMIT");
+
 pub mod alert;
 pub mod cli;
 pub mod clock;

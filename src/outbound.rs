@@ -64,6 +64,21 @@ pub fn client(tls: &TlsVerification, timeout: Duration) -> Result<reqwest::Clien
     builder.build().map_err(ClientError::Tls)
 }
 
+/// Makes a client for this machine itself: plain HTTP, no proxy of the environment in between.
+#[expect(clippy::disallowed_methods, reason = "the one place that may")]
+pub fn direct_client(timeout: Duration) -> Result<reqwest::Client, ClientError> {
+    install_crypto_provider();
+    // No certificate is ever looked at, so none of the system's is needed.
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .timeout(timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .tls_certs_only([])
+        .build()
+        .map_err(ClientError::Tls)
+}
+
 fn certificates(
     pem: &[u8],
     place: impl FnOnce() -> String,

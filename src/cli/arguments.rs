@@ -8,6 +8,9 @@ use super::{
     dead_letters::{self, DeadLettersCommand},
     events::EventsCommand,
 };
+/// What `--version` prints behind the name.
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("HARFANGLAB_INCIDENTS_COMMIT"), ")");
 
 const AFTER_HELP: &str = "\
 Start here:
@@ -49,14 +52,20 @@ what to do when not. It registers the connector, as starting the service does, b
 tells where RabbitMQ is; nothing else is changed. Exits 0 when everything is right, 1 when something
 is not, 64 when the configuration itself is faulty.";
 
+const AFTER_HEALTHCHECK: &str = "\
+Asks /readyz at HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN of the same configuration, and prints one line.
+Exits 0 when the service accepts, also while OpenCTI or the console is away (degraded), 1 when it does
+not or nobody answers, 64 when the configuration itself is faulty.";
+
 const AFTER_CONFIG: &str = "\
 Prints the configuration in effect as a config.yml: each value with where it came from, secrets
-masked. `config reference` prints every option with its meaning and default instead.";
+masked. `config reference` prints every option with its meaning and default instead, `config
+schema` a JSON schema of them.";
 
 /// Takes HarfangLab EDR alerts as they are pushed, keeps them durably, enriches them and delivers
 /// them to OpenCTI as STIX 2.1.
 #[derive(Debug, Parser)]
-#[command(name = "harfanglab-incidents", version, after_help = AFTER_HELP)]
+#[command(name = "harfanglab-incidents", version = VERSION, after_help = AFTER_HELP)]
 pub(super) struct Arguments {
     /// The configuration file [default: `HARFANGLAB_INCIDENTS_CONFIG`, else ./config.yml if it is
     /// there].
@@ -73,6 +82,9 @@ pub(super) enum Command {
     /// Try the configuration out: reach the console, OpenCTI and RabbitMQ.
     #[command(after_help = AFTER_CHECK)]
     Check,
+    /// Ask the running service whether it is ready: exit code 0 when it is (also degraded).
+    #[command(after_help = AFTER_HEALTHCHECK)]
+    Healthcheck,
     /// Convert one alert or threat to a STIX bundle, offline.
     #[command(after_help = AFTER_CONVERT)]
     Convert(ConvertArguments),
@@ -144,6 +156,8 @@ pub(super) struct ConfigArguments {
 pub(super) enum ConfigCommand {
     /// Every option with its meaning and default, as a config.yml to start from.
     Reference,
+    /// The JSON schema of the environment variables, as OpenCTI's catalogue has it.
+    Schema,
 }
 
 fn rate(text: &str) -> Result<f64, String> {

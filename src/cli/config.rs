@@ -1,9 +1,9 @@
-//! `config` and `config reference`.
+//! `config`, `config reference` and `config schema`.
 
 use std::path::Path;
 
 use super::{failure::Failure, output, setup};
-use crate::config::REFERENCE;
+use crate::config::{REFERENCE, schema as configuration_schema};
 
 /// Prints the configuration in effect, and on stderr what deserves attention in it.
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
@@ -17,4 +17,9 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
 /// Prints the commented reference.
 pub(super) fn reference() -> Result<(), Failure> {
     output::print(REFERENCE)
+}
+
+/// Prints the JSON schema of the environment variables.
+pub(super) fn schema() -> Result<(), Failure> {
+    output::print(&format!("{:#}\n", configuration_schema()))
 }

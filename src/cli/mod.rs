@@ -12,6 +12,7 @@ mod dead_letters;
 mod demo;
 mod events;
 mod failure;
+mod healthcheck;
 mod journal;
 mod logging;
 mod output;
@@ -36,6 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(path),
         Command::Check => check::run(path),
+        Command::Healthcheck => healthcheck::run(path),
         Command::Convert(arguments) => convert::run(path, &arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::DeadLetters { command } => dead_letters::run(path, &command),
@@ -43,6 +45,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(arguments) => match arguments.command {
             None => config::run(path),
             Some(ConfigCommand::Reference) => config::reference(),
+            Some(ConfigCommand::Schema) => config::schema(),
         },
     };
     outcome.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)

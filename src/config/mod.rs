@@ -19,6 +19,7 @@ mod options;
 mod parse;
 mod reader;
 mod reference;
+mod schema;
 mod settings;
 
 pub use self::{
@@ -27,6 +28,7 @@ pub use self::{
     fault::{Fault, Faults},
     loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},
     reference::REFERENCE,
+    schema::schema,
     settings::{
         AccessSettings, AccountIdentity, AlertFilter, BrokerVerification, ConnectorSettings,
         DirectorySettings, EndpointTls, EnrichmentSettings, HarfangLabSettings, HmacEncoding,

@@ -3,7 +3,10 @@
 //! remembered. Bounded by bytes, not entries: a YARA file can be as large as a thousand IOCs.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,12 +30,16 @@ pub(super) trait Weighs {
 }
 
 /// A cache from a rule's id, name or value to the rule.
-pub(super) struct RuleCache<T>(Cache<String, Option<Arc<T>>>);
+pub(super) struct RuleCache<T> {
+    /// What is kept, as the label of a metric.
+    kind: &'static str,
+    rules: Cache<String, Option<Arc<T>>>,
+}
 
 impl<T: Weighs + Send + Sync + 'static> RuleCache<T> {
-    /// An empty cache.
-    pub(super) fn new() -> Self {
-        let cache = Cache::builder()
+    /// An empty cache; `kind` is what the metrics call what it keeps.
+    pub(super) fn new(kind: &'static str) -> Self {
+        let rules = Cache::builder()
             .max_capacity(LIMIT_BYTES)
             .weigher(|key: &String, rule: &Option<Arc<T>>| {
                 let text = rule.as_ref().map_or(0, |rule| rule.size_bytes());
@@ -40,7 +47,7 @@ impl<T: Weighs + Send + Sync + 'static> RuleCache<T> {
             })
             .expire_after(ByOutcome)
             .build();
-        Self(cache)
+        Self { kind, rules }
     }
 
     /// The rule remembered under `key`, else what `look_up` finds; one look-up at a time for a key.
@@ -49,8 +56,21 @@ impl<T: Weighs + Send + Sync + 'static> RuleCache<T> {
         key: String,
         look_up: impl Future<Output = Result<Option<T>, ConsoleError>>,
     ) -> Result<Option<Arc<T>>, ConsoleError> {
-        let look_up = async { Ok(look_up.await?.map(Arc::new)) };
-        self.0.try_get_with(key, look_up).await.map_err(|error: Arc<ConsoleError>| (*error).clone())
+        let asked = AtomicBool::new(false);
+        let look_up = async {
+            asked.store(true, Ordering::Relaxed);
+            Ok(look_up.await?.map(Arc::new))
+        };
+        let answer = self.rules.try_get_with(key, look_up).await;
+        let result = match &answer {
+            Err(_) => "failed",
+            Ok(_) if !asked.load(Ordering::Relaxed) => "cached",
+            Ok(Some(_)) => "found",
+            Ok(None) => "missing",
+        };
+        metrics::counter!("rule_lookups_total", "kind" => self.kind, "result" => result)
+            .increment(1);
+        answer.map_err(|error: Arc<ConsoleError>| (*error).clone())
     }
 }
 

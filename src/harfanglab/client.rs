@@ -4,7 +4,12 @@
 //! A request first gets a slot (`HARFANGLAB_INCIDENTS_API_CONCURRENCY`), then its turn in the rate
 //! (`…_API_RATE`), every try anew: what waits between two tries holds neither.
 
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
@@ -113,16 +118,24 @@ impl Console {
             ConsoleError::Setup("the client is shut down and takes no more requests".to_owned())
         })?;
         inner.rate.until_ready().await;
-        let response = inner
-            .http
-            .get(url)
-            .header(AUTHORIZATION, inner.authorization.clone())
-            .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .timeout(inner.timeout)
-            .send()
-            .await
-            .map_err(|error| request.failure(error))?;
-        request.read(response).await
+        let began = Instant::now();
+        let answer = async {
+            let response = inner
+                .http
+                .get(url)
+                .header(AUTHORIZATION, inner.authorization.clone())
+                .header(ACCEPT, HeaderValue::from_static("application/json"))
+                .timeout(inner.timeout)
+                .send()
+                .await
+                .map_err(|error| request.failure(error))?;
+            request.read(response).await
+        }
+        .await;
+        metrics::histogram!("console_request_seconds").record(began.elapsed());
+        let outcome = answer.as_ref().map_or_else(ConsoleError::outcome, |_answer| "ok");
+        metrics::counter!("console_requests_total", "outcome" => outcome).increment(1);
+        answer
     }
 
     fn url(&self, segments: &[&str], query: &[(&str, String)]) -> Result<Url, ConsoleError> {

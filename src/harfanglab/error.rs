@@ -114,6 +114,20 @@ pub enum ConsoleError {
 }
 
 impl ConsoleError {
+    /// The kind of error as the label of a metric.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::TokenRefused { .. } | Self::Forbidden { .. } => "denied",
+            Self::Busy { .. } => "busy",
+            Self::Failing { .. } => "failing",
+            Self::NotFound { .. } => "not_found",
+            Self::Refused { .. } => "refused",
+            Self::Unreachable { .. } | Self::Setup(_) => "unreachable",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Unreadable { .. } | Self::TooLarge { .. } => "unusable",
+        }
+    }
+
     /// Whether the same request can succeed later, once the console, the network or the operator
     /// has put something right. A refused token counts: what waits for it must go on waiting.
     pub fn is_transient(&self) -> bool {

@@ -30,11 +30,11 @@ impl RuleCaches {
     /// Empty caches.
     pub(super) fn new() -> Self {
         Self {
-            ioc: RuleCache::new(),
-            sigma: RuleCache::new(),
-            correlation: RuleCache::new(),
-            yara: RuleCache::new(),
-            agents: RuleCache::new(),
+            ioc: RuleCache::new("ioc"),
+            sigma: RuleCache::new("sigma"),
+            correlation: RuleCache::new("correlation"),
+            yara: RuleCache::new("yara"),
+            agents: RuleCache::new("agent"),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Notification;
+use super::{Notification, Origin};
 
 /// Notifications on their way to a commit, with the way back for the answer.
 #[derive(Debug)]
@@ -84,12 +84,13 @@ impl Door {
     /// [`DoorError`]; nothing of the batch was acknowledged.
     pub async fn append(&self, notifications: Vec<Notification>) -> Result<Receipt, DoorError> {
         self.check_room()?;
+        let origin = origin(&notifications);
         let (reply, answer) = oneshot::channel();
         self.sender.try_send(Entry { notifications, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => DoorError::Busy,
             mpsc::error::TrySendError::Closed(_) => DoorError::Closed,
         })?;
-        answer.await.unwrap_or(Err(DoorError::Closed))
+        count(origin, answer.await.unwrap_or(Err(DoorError::Closed)))
     }
 
     /// As [`Door::append`], but waits for its turn: for the sweep, which can.
@@ -101,11 +102,34 @@ impl Door {
         notifications: Vec<Notification>,
     ) -> Result<Receipt, DoorError> {
         self.check_room()?;
+        let origin = origin(&notifications);
         let (reply, answer) = oneshot::channel();
         self.sender
             .send(Entry { notifications, reply })
             .await
             .map_err(|_closed| DoorError::Closed)?;
-        answer.await.unwrap_or(Err(DoorError::Closed))
+        count(origin, answer.await.unwrap_or(Err(DoorError::Closed)))
     }
+}
+
+/// The road of a batch: all that one proof verified came by the same.
+fn origin(notifications: &[Notification]) -> Option<Origin> {
+    notifications.first().map(Notification::origin)
+}
+
+/// Counts what became of a batch.
+fn count(origin: Option<Origin>, stored: Result<Receipt, DoorError>) -> Result<Receipt, DoorError> {
+    if let (Some(origin), Ok(receipt)) = (origin, &stored) {
+        for (result, number) in [
+            ("accepted", receipt.accepted),
+            ("duplicate", receipt.duplicates),
+            ("dead_letter", receipt.dead_letters),
+        ] {
+            metrics::counter!("events_received_total", "origin" => origin.as_str(), "result" => result)
+                .increment(number as u64);
+        }
+        metrics::counter!("dead_letters_total", "step" => "receiving")
+            .increment(receipt.dead_letters as u64);
+    }
+    stored
 }

@@ -42,6 +42,18 @@ impl Refusal {
         &self.error
     }
 
+    /// The reason as the label of a metric, for what is not counted where it is noticed.
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        match self.status {
+            StatusCode::BAD_REQUEST => Some("unreadable"),
+            StatusCode::REQUEST_TIMEOUT => Some("too_slow"),
+            StatusCode::PAYLOAD_TOO_LARGE => Some("too_large"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Some("media_type"),
+            StatusCode::SERVICE_UNAVAILABLE => Some("not_stored"),
+            _ => None,
+        }
+    }
+
     /// As a response.
     pub(super) fn answer(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);

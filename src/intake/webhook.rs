@@ -36,6 +36,31 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// When to come back while the journal has no room: making some takes a person.
 const NO_ROOM_RETRY_AFTER_SECONDS: u64 = 60;
 
+/// Kinds of telemetry that the metrics tell apart: the `log_type`s that consoles have been seen to
+/// push, and categories of ECS; the last one stands for all others.
+pub const TELEMETRY_KINDS: &[&str] = &[
+    "agent",
+    "agentlog",
+    "auditlog",
+    "authentication",
+    "connectionlog",
+    "dns_resolution",
+    "driver",
+    "driverload",
+    "eventlog",
+    "file",
+    "injectedthread",
+    "investigation",
+    "library",
+    "network",
+    "powershell",
+    "process",
+    "registry",
+    "remotethread",
+    "resource",
+    "other",
+];
+
 /// What the endpoint needs.
 pub struct Webhook {
     verifier: Arc<ArcSwap<Verifier>>,
@@ -121,9 +146,15 @@ async fn receive(
     let _seat = Seat(&webhook.in_flight);
     let response = if seats_taken >= webhook.max_in_flight {
         let error = "too many requests at once; try again shortly";
+        metrics::counter!("webhook_refused_total", "reason" => "too_many_at_once").increment(1);
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, error).answer()
     } else {
-        take(&request, payload, &webhook).await.unwrap_or_else(|refusal| refusal.answer())
+        take(&request, payload, &webhook).await.unwrap_or_else(|refusal| {
+            if let Some(reason) = refusal.reason() {
+                metrics::counter!("webhook_refused_total", "reason" => reason).increment(1);
+            }
+            refusal.answer()
+        })
     };
     metrics::counter!("webhook_requests_total", "status" => response.status().as_str().to_owned())
         .increment(1);
@@ -141,11 +172,13 @@ async fn take(
     let glance = webhook.verifier.load().glance(request.headers());
     glance.map_err(|reason| not_verified(webhook, address, reason, began))?;
     let sent = body::read(request, payload, webhook.max_body_bytes, &webhook.room).await?;
+    metrics::counter!("webhook_body_bytes_total").increment(sent.bytes.len() as u64);
     let now = webhook.clock.now();
     // Again, for those who began many attempts before the first one failed.
     may_try(webhook, address, now)?;
     let verified = webhook.verifier.load().verify(request.headers(), &sent.bytes, now);
     let proof = verified.map_err(|reason| not_verified(webhook, address, reason, now))?;
+    metrics::counter!("webhook_verified_total").increment(1);
     let unreadable = |refusal: &Refusal| {
         warn!(error = refusal.error(), "a verified delivery cannot be read and was refused");
     };
@@ -229,7 +262,7 @@ async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusa
     let Sorted { notifications, telemetry } = sorted;
     let ignored = telemetry.len();
     for kind in telemetry {
-        metrics::counter!("webhook_ignored_total", "kind" => kind).increment(1);
+        metrics::counter!("webhook_ignored_total", "kind" => counted_as(&kind)).increment(1);
     }
     let receipt = if notifications.is_empty() {
         Receipt::default()
@@ -247,4 +280,9 @@ async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusa
         ignored,
         dead_letters: receipt.dead_letters,
     }))
+}
+
+/// A kind of telemetry as the label of a metric: whoever posts must not be able to make new ones.
+fn counted_as(kind: &str) -> &'static str {
+    TELEMETRY_KINDS.iter().find(|known| **known == kind).copied().unwrap_or("other")
 }

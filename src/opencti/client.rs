@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -98,6 +98,19 @@ impl OpenCti {
 
     /// Sends an operation and reads its `data`.
     pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        operation: &Operation,
+        variables: Value,
+    ) -> Result<T, OpenCtiError> {
+        let began = Instant::now();
+        let answer = self.ask(operation, variables).await;
+        metrics::histogram!("opencti_request_seconds").record(began.elapsed());
+        let outcome = answer.as_ref().map_or_else(OpenCtiError::outcome, |_data| "ok");
+        metrics::counter!("opencti_requests_total", "outcome" => outcome).increment(1);
+        answer
+    }
+
+    async fn ask<T: DeserializeOwned>(
         &self,
         operation: &Operation,
         variables: Value,

@@ -86,6 +86,17 @@ pub enum OpenCtiError {
 }
 
 impl OpenCtiError {
+    /// The kind of error as the label of a metric.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::RateLimited => "rate_limited",
+            Self::BadToken | Self::Forbidden { .. } => "denied",
+            Self::NotThePlatform { .. } => "not_opencti",
+            _ => "refused",
+        }
+    }
+
     /// Whether the same request may succeed later without anybody changing anything.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -271,9 +271,13 @@ async fn publish(opened: &Opened, parcels: &[&Parcel]) -> Published {
         }
     }
     published.may_have_arrived = confirms.len();
+    metrics::counter!("published_messages_total").increment(confirms.len() as u64);
     for (index, confirm) in confirms {
         match timeout(STALL_TIMEOUT, confirm).await {
-            Ok(Ok(Confirmation::Ack(None))) => published.confirmed[index] += 1,
+            Ok(Ok(Confirmation::Ack(None))) => {
+                metrics::counter!("confirmed_messages_total").increment(1);
+                published.confirmed[index] += 1;
+            }
             Ok(Ok(Confirmation::Ack(Some(_)))) => {
                 published.may_have_arrived -= 1;
                 published.trouble = Some(Trouble::Unroutable);

@@ -52,6 +52,11 @@ impl OpenCti {
     /// Opens a work under the name that analysts read. Where the platform knows works of many
     /// parts it is one, which completes only after [`OpenCti::close_work`].
     pub async fn open_work(&self, connector_id: &str, name: &str) -> Result<WorkId, OpenCtiError> {
+        let opened = self.add_work(connector_id, name).await;
+        opened.inspect(|_work| count("opened"))
+    }
+
+    async fn add_work(&self, connector_id: &str, name: &str) -> Result<WorkId, OpenCtiError> {
         let variables = json!({"connectorId": connector_id, "friendlyName": name});
         if self.has(Feature::MultiPartWork) {
             let mut variables = variables.clone();
@@ -80,11 +85,19 @@ impl OpenCti {
     ) -> Result<(), OpenCtiError> {
         let in_error = outcome == WorkOutcome::Interrupted;
         let variables = json!({"id": work.as_str(), "message": message, "inError": in_error});
-        self.call::<IgnoredAny>(&WORK_TO_PROCESSED, variables).await.map(drop)
+        self.call::<IgnoredAny>(&WORK_TO_PROCESSED, variables).await?;
+        count(if in_error { "interrupted" } else { "closed" });
+        Ok(())
     }
 
     /// Deletes a work that brought nothing. Objects of it that are still queued would be dropped.
     pub async fn delete_work(&self, work: &WorkId) -> Result<(), OpenCtiError> {
-        self.call::<IgnoredAny>(&WORK_DELETE, json!({"id": work.as_str()})).await.map(drop)
+        self.call::<IgnoredAny>(&WORK_DELETE, json!({"id": work.as_str()})).await?;
+        count("deleted");
+        Ok(())
     }
+}
+
+fn count(action: &'static str) {
+    metrics::counter!("works_total", "action" => action).increment(1);
 }

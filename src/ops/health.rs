@@ -1,29 +1,37 @@
 //! The health pages: alive, ready, and what is degraded. OpenCTI or the console being away never
 //! makes the service unready: it goes on accepting into the journal.
 
+use std::time::Duration;
+
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use super::Management;
-use crate::health::Part;
+use crate::{health::Part, journal::Counts};
+
+/// Longest wait for the journal's answer to a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
+/// What a probe writes is remembered under this name.
+const PROBE: &str = "readiness_probe";
 
 pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "alive" }))
 }
 
-/// 200 while the journal can be used, with what is degraded; 503 when it cannot.
+/// 200 while the journal can be written, with what is degraded; 503 when it cannot. Each probe
+/// writes, so that a journal that works again is noticed even while nobody is let in to post.
 pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
-    let degraded = management.health.reasons();
-    let unready = |reason: &str| {
-        HttpResponse::ServiceUnavailable()
-            .json(json!({ "status": "unready", "reason": reason, "degraded": degraded }))
-    };
-    for part in [Part::Journal, Part::Room] {
-        if let Some(reason) = degraded.get(part.name()) {
-            return unready(reason);
-        }
+    let probed = tokio::time::timeout(PROBE_TIMEOUT, probe(&management)).await;
+    let probed = probed.unwrap_or_else(|_elapsed| {
+        Err(format!("the journal did not answer within {} seconds", PROBE_TIMEOUT.as_secs()))
+    });
+    match &probed {
+        Ok(_) => management.health.well(Part::Journal),
+        Err(reason) => management.health.degraded(Part::Journal, reason.clone()),
     }
-    match management.journal.counts().await {
+    let degraded = management.health.reasons();
+    let no_room = degraded.get(Part::Room.name()).cloned();
+    match no_room.map_or(probed, Err) {
         Ok(counts) => HttpResponse::Ok().json(json!({
             "status": if degraded.is_empty() { "ready" } else { "degraded" },
             "degraded": degraded,
@@ -37,6 +45,15 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
                 "dropped": counts.dropped,
             },
         })),
-        Err(failure) => unready(&failure.to_string()),
+        Err(reason) => HttpResponse::ServiceUnavailable()
+            .json(json!({ "status": "unready", "reason": reason, "degraded": degraded })),
     }
+}
+
+/// Writes to the journal and reads from it.
+async fn probe(management: &Management) -> Result<Counts, String> {
+    let now = management.clock.now().to_rfc3339();
+    let written = management.journal.remember(PROBE, &now).await;
+    written.map_err(|failure| failure.to_string())?;
+    management.journal.counts().await.map_err(|failure| failure.to_string())
 }

@@ -3,13 +3,15 @@
 use std::sync::OnceLock;
 
 use actix_web::{HttpResponse, web};
+use chrono::{DateTime, TimeDelta};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::Management;
+use super::{Management, catalogue};
+use crate::health::Part;
 
-/// Upper bounds of the latency histograms, in seconds.
-const LATENCY_BUCKETS: [f64; 12] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+/// Upper bounds of the histograms, in seconds: from a cached look-up to an outage of a night.
+const LATENCY_BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0, 43_200.0];
 
 /// The recorder cannot be installed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,7 @@ impl Metrics {
                 PrometheusBuilder::new()
                     .set_buckets(&LATENCY_BUCKETS)
                     .and_then(PrometheusBuilder::install_recorder)
+                    .inspect(|_recorder| catalogue::start())
                     .map_err(|error| error.to_string())
             })
             .clone()
@@ -54,6 +57,14 @@ pub(super) async fn page(management: web::Data<Management>) -> HttpResponse {
             #[expect(clippy::cast_precision_loss, reason = "no journal holds 2^52 events")]
             metrics::gauge!("journal_events", "state" => state).set(count as f64);
         }
+        let oldest = counts.oldest_pending_ms.and_then(DateTime::from_timestamp_millis);
+        let age = oldest.map_or(TimeDelta::zero(), |oldest| management.clock.now() - oldest);
+        metrics::gauge!("journal_oldest_pending_age_seconds").set(age.as_seconds_f64().max(0.0));
+    }
+    let degraded = management.health.reasons();
+    for part in Part::ALL {
+        let value = if degraded.contains_key(part.name()) { 1.0 } else { 0.0 };
+        metrics::gauge!("part_degraded", "part" => part.name()).set(value);
     }
     management.metrics.0.run_upkeep();
     HttpResponse::Ok()

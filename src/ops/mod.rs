@@ -2,6 +2,7 @@
 //!
 //! Does not live here: the numbers themselves, which are counted where things happen.
 
+mod catalogue;
 mod health;
 mod metrics_page;
 
@@ -9,8 +10,11 @@ use std::{net::TcpListener, sync::Arc};
 
 use actix_web::{App, HttpServer, Route, dev::Server, guard, web};
 
-pub use self::metrics_page::{Metrics, MetricsError};
-use crate::{health::Health, journal::Journal};
+pub use self::{
+    catalogue::{CATALOGUE, Kind, Metric},
+    metrics_page::{Metrics, MetricsError},
+};
+use crate::{clock::Clock, health::Health, journal::Journal};
 
 /// What the management pages show.
 pub struct Management {
@@ -20,6 +24,8 @@ pub struct Management {
     pub health: Arc<Health>,
     /// The recorder of this process.
     pub metrics: Metrics,
+    /// The time, for ages.
+    pub clock: Clock,
 }
 
 /// Serves `/healthz`, `/readyz` and `/metrics` on `listener`.

@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc};
 use tracing::{info, warn};
@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     config::PipelineSettings,
     health::{Health, Part},
+    intake::Origin,
     journal::{Claim, Journal, Outcome},
     opencti::{Delivery, DeliveryError, Sink},
 };
@@ -97,9 +98,14 @@ impl Deliverer {
     fn outcome(&self, ready: Ready, result: Result<(), DeliveryError>) -> Outcome {
         match result {
             Ok(()) => {
-                let elapsed = self.clock.now() - ready.received_at;
-                let seconds = elapsed.as_seconds_f64().max(0.0);
-                metrics::histogram!("accepted_to_delivered_seconds").record(seconds);
+                let now = self.clock.now();
+                let since = |then: DateTime<Utc>| (now - then).as_seconds_f64().max(0.0);
+                metrics::histogram!("accepted_to_delivered_seconds")
+                    .record(since(ready.received_at));
+                if ready.origin == Origin::Push {
+                    metrics::histogram!("event_to_delivered_seconds")
+                        .record(since(ready.happened_at));
+                }
                 match ready.follow_up {
                     Some(follow_up) => {
                         Outcome::DeliveredInPart { root_id: ready.root_id, follow_up }
@@ -107,7 +113,10 @@ impl Deliverer {
                     None => Outcome::Delivered { root_id: ready.root_id },
                 }
             }
-            Err(DeliveryError::Refused(reason)) => Outcome::Dead { reason },
+            Err(DeliveryError::Refused(reason)) => {
+                metrics::counter!("dead_letters_total", "step" => "delivering").increment(1);
+                Outcome::Dead { reason }
+            }
             Err(DeliveryError::Unavailable(reason)) => {
                 let claim = ready.claim;
                 let wait = retry::wait(claim.attempt, claim.event, self.settings.retry_max);

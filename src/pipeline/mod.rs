@@ -135,6 +135,9 @@ impl Pipeline {
                 let _gone = ready.send(prepared).await;
             }
             Err(outcome) => {
+                if matches!(outcome, Outcome::Dead { .. }) {
+                    metrics::counter!("dead_letters_total", "step" => "converting").increment(1);
+                }
                 finish(&*self.journal, &[(claim, outcome)], self.clock.now()).await;
                 self.arrived.notify_one();
             }

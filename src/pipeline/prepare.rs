@@ -12,7 +12,10 @@ use crate::{
     clock::Clock,
     config::{AlertFilter, EnrichmentSettings},
     convert::{Conversion, ConvertSettings, Known, MOST_CASE_REFERENCES, convert_threat, gate},
-    intake::dialect::{self, Dialect},
+    intake::{
+        Origin,
+        dialect::{self, Dialect},
+    },
     journal::{Claim, Event, FollowUp, Journal, JournalError, Outcome},
     stix::Bundle,
 };
@@ -29,6 +32,8 @@ const JOURNAL_RETRY_MAX: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone)]
 pub(super) struct Ready {
     pub(super) claim: Claim,
+    pub(super) origin: Origin,
+    pub(super) happened_at: DateTime<Utc>,
     pub(super) received_at: DateTime<Utc>,
     pub(super) title: String,
     pub(super) root_id: String,
@@ -75,6 +80,8 @@ impl Preparer {
         })?;
         Ok(Ready {
             claim: event.claim,
+            origin: event.origin,
+            happened_at: event.happened_at,
             received_at: event.received_at,
             title: first.identity.name.clone(),
             root_id: first.root_id.clone(),

@@ -73,7 +73,8 @@ impl Listeners {
         };
         let address = settings.management_listen;
         let (listener, bound) = bind("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address)?;
-        let server = ops::serve(Management { journal, health, metrics }, listener)
+        let management = Management { journal, health, metrics, clock: clock.clone() };
+        let server = ops::serve(management, listener)
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");
         Ok(Self { webhook, management: Some(spawn(server)), _secrets: Some(secrets) })

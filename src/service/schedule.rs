@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -14,7 +14,7 @@ use crate::{
     health::{Health, Part},
     journal::Journal,
     opencti::Pulse,
-    sweep::{self, Sweep, SweepError},
+    sweep::{self, Found, Sweep, SweepError},
 };
 
 /// How often a single run looks whether everything has left.
@@ -124,7 +124,10 @@ impl Schedule {
     }
 
     async fn sweep_and_tell(&self) -> Result<(), SweepError> {
-        match self.sweep.run_once().await {
+        let began = self.clock.now();
+        let swept = self.sweep.run_once().await;
+        count(&swept, began, self.clock.now());
+        match swept {
             Ok(found) => {
                 // Another part of the console's API may still be denied.
                 if self.sweep.console.denied().borrow().is_none() {
@@ -145,5 +148,16 @@ impl Schedule {
                 Err(failure)
             }
         }
+    }
+}
+
+/// Counts how a sweep ended and how long it took.
+fn count(swept: &Result<Found, SweepError>, began: DateTime<Utc>, now: DateTime<Utc>) {
+    let outcome = if swept.is_ok() { "done" } else { "failed" };
+    metrics::counter!("sweeps_total", "outcome" => outcome).increment(1);
+    metrics::histogram!("sweep_seconds").record((now - began).as_seconds_f64().max(0.0));
+    if swept.is_ok() {
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay below 2^52")]
+        metrics::gauge!("last_sweep_timestamp_seconds").set(now.timestamp() as f64);
     }
 }

@@ -1,0 +1,128 @@
+//! The JSON schema of the environment variables, in the form of OpenCTI's catalogue of connectors.
+//! Made from the table of options and the words of the reference, so that it cannot drift.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    options::{self, OptionSpec, Standing},
+    reference::{self, Entry},
+};
+
+/// The schema. What stands for a secret is marked `writeOnly`.
+pub fn schema() -> Value {
+    let entries = reference::entries();
+    let options = options::all().filter(|option| is_shown(option)).collect::<Vec<_>>();
+    let properties: Map<String, Value> = options
+        .iter()
+        .map(|option| (option.variable.to_owned(), property(option, &entries)))
+        .collect();
+    let is_required = |option: &&&OptionSpec| {
+        let entry = option.path().and_then(|path| entries.get(&path));
+        entry.is_some_and(Entry::is_required)
+    };
+    let required: Vec<_> = options.iter().filter(is_required).map(|spec| spec.variable).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://www.filigran.io/connectors/harfanglab-incidents_config.schema.json",
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": true,
+    })
+}
+
+/// What only other kinds of connector know, and what is refused, is no choice.
+fn is_shown(option: &OptionSpec) -> bool {
+    matches!(option.standing, Standing::Used | Standing::Discouraged(_))
+}
+
+fn property(option: &OptionSpec, entries: &BTreeMap<String, Entry>) -> Value {
+    let mut property = shape(option);
+    let entry = option.path().and_then(|path| entries.get(&path));
+    let words = entry.map_or_else(|| option.expects.to_owned(), |entry| entry.words(option));
+    property["description"] = json!(words);
+    if let Some(default) = option.default {
+        property["default"] = typed(&property, default);
+    }
+    if option.kind.is_secret() {
+        property["writeOnly"] = json!(true);
+        property["format"] = json!("password");
+    }
+    property
+}
+
+/// The type that the table's words tell.
+fn shape(option: &OptionSpec) -> Value {
+    let expects = option.expects;
+    if option.kind.is_list() {
+        return json!({"type": "array", "items": {"type": "string"}});
+    }
+    if expects == "true or false" {
+        return json!({"type": "boolean"});
+    }
+    if let Some(bounds) = expects.strip_prefix("a whole number") {
+        let mut shape = json!({"type": "integer"});
+        let bounds = bounds.strip_prefix(" from ").and_then(|bounds| bounds.split_once(" to "));
+        if let Some((least, most)) = bounds {
+            for (name, bound) in [("minimum", least), ("maximum", most)] {
+                if let Ok(bound) = bound.parse::<i64>() {
+                    shape[name] = json!(bound);
+                }
+            }
+        }
+        return shape;
+    }
+    if expects.starts_with("a number") {
+        return json!({"type": "number"});
+    }
+    if let Some(values) = expects.strip_prefix("one of ") {
+        return json!({"type": "string", "enum": values.split(", ").collect::<Vec<_>>()});
+    }
+    if expects.starts_with("an ISO-8601 duration") {
+        return json!({"type": "string", "format": "duration"});
+    }
+    if expects.starts_with("the base URL") {
+        return json!({"type": "string", "format": "uri"});
+    }
+    json!({"type": "string"})
+}
+
+/// A default in the type of its property.
+fn typed(property: &Value, default: &str) -> Value {
+    match property["type"].as_str() {
+        Some("boolean" | "integer" | "number") => {
+            serde_json::from_str(default).unwrap_or_else(|_| json!(default))
+        }
+        Some("array") => default.split(',').map(str::trim).collect(),
+        _ => json!(default),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_says_type_default_and_meaning_of_every_option() {
+        let schema = schema();
+        let required = ["OPENCTI_URL", "OPENCTI_TOKEN", "CONNECTOR_ID"];
+        let ours = ["HARFANGLAB_INCIDENTS_URL", "HARFANGLAB_INCIDENTS_TOKEN"];
+        assert_eq!(schema["required"], json!([required.as_slice(), ours.as_slice()].concat()));
+        let property = |name: &str| schema["properties"][name].clone();
+        assert_eq!(property("HARFANGLAB_INCIDENTS_IMPORT_THREATS")["default"], json!(false));
+        let batch = property("HARFANGLAB_INCIDENTS_BATCH");
+        assert_eq!(batch["default"], json!(100));
+        assert_eq!((&batch["minimum"], &batch["maximum"]), (&json!(1), &json!(10_000)));
+        let token = property("HARFANGLAB_INCIDENTS_TOKEN");
+        assert_eq!((&token["writeOnly"], token.get("default")), (&json!(true), None));
+        let level = property("CONNECTOR_LOG_LEVEL");
+        assert_eq!(level["enum"], json!(["debug", "info", "warning", "error"]));
+        assert_eq!(level["description"], "debug, info, warning or error.");
+        for (name, property) in schema["properties"].as_object().unwrap() {
+            let words = property["description"].as_str().unwrap();
+            assert!(words.len() > 3 && !words.contains("HARFANGLAB_INCIDENTS_TOKEN (or"), "{name}");
+        }
+    }
+}

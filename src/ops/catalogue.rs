@@ -1,0 +1,235 @@
+//! The one list of every metric: name, kind, unit, meaning, and each label with its values. The
+//! recorder describes and starts them all from it, so that rules and dashboards find every series
+//! at zero before anything has happened; a test holds the sources to it.
+//!
+//! Does not live here: counting, which happens where things happen.
+
+use metrics::Unit;
+
+use crate::intake::webhook::TELEMETRY_KINDS;
+
+/// How a metric behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows; its name ends in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution, with the buckets of the recorder.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Its name; ends in its unit, if it has one.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// What it counts.
+    pub unit: Unit,
+    /// What it means, for whoever reads the page.
+    pub help: &'static str,
+    /// Its one label and the label's values that are known before anything has happened.
+    pub label: Option<(&'static str, &'static [&'static str])>,
+    /// Its second label, if it has two.
+    pub second: Option<(&'static str, &'static [&'static str])>,
+}
+
+type Label = (&'static str, &'static [&'static str]);
+
+impl Metric {
+    const fn new(kind: Kind, name: &'static str, unit: Unit, help: &'static str) -> Self {
+        Self { name, kind, unit, help, label: None, second: None }
+    }
+
+    const fn by(mut self, name: &'static str, values: &'static [&'static str]) -> Self {
+        self.label = Some((name, values));
+        self
+    }
+
+    const fn and(mut self, name: &'static str, values: &'static [&'static str]) -> Self {
+        self.second = Some((name, values));
+        self
+    }
+
+    /// Every combination of its labels' known values; one empty list when it has no label.
+    pub fn series(&self) -> Vec<Vec<(&'static str, &'static str)>> {
+        let of = |label: Option<Label>| match label {
+            None => vec![None],
+            Some((name, values)) => values.iter().map(|value| Some((name, *value))).collect(),
+        };
+        let seconds = of(self.second);
+        of(self.label)
+            .into_iter()
+            .flat_map(|first| seconds.iter().map(move |second| (first, *second)))
+            .map(|(first, second)| first.into_iter().chain(second).collect())
+            .collect()
+    }
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric::new(Kind::Counter, name, Unit::Count, help)
+}
+
+const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Metric {
+    Metric::new(Kind::Gauge, name, unit, help)
+}
+
+const fn seconds(name: &'static str, help: &'static str) -> Metric {
+    Metric::new(Kind::Histogram, name, Unit::Seconds, help)
+}
+
+/// Roads into the journal.
+const ORIGINS: &[&str] = &["push", "sweep"];
+/// How a request to a remote service may end.
+const CONSOLE_OUTCOMES: &[&str] = &[
+    "ok",
+    "not_found",
+    "denied",
+    "busy",
+    "failing",
+    "refused",
+    "unreachable",
+    "timed_out",
+    "unusable",
+];
+const OPENCTI_OUTCOMES: &[&str] =
+    &["ok", "unreachable", "rate_limited", "denied", "not_opencti", "refused"];
+
+/// Every metric, in the order of an alert's road.
+pub const CATALOGUE: &[Metric] = &[
+    counter(
+        "webhook_requests_total",
+        "Requests to the endpoint, by the status they were answered with.",
+    )
+    .by("status", &["200", "202", "400", "401", "403", "408", "413", "415", "429", "503"]),
+    counter("webhook_verified_total", "Deliveries whose secret or signature was right."),
+    counter("webhook_refused_total", "Requests that were not taken, by the reason.").by(
+        "reason",
+        &[
+            "network",
+            "too_many_failures",
+            "missing",
+            "malformed",
+            "mismatch",
+            "stale",
+            "too_many_at_once",
+            "too_slow",
+            "too_large",
+            "media_type",
+            "unreadable",
+            "not_stored",
+        ],
+    ),
+    Metric::new(
+        Kind::Counter,
+        "webhook_body_bytes_total",
+        Unit::Bytes,
+        "Bytes of bodies that were read whole, as they were sent.",
+    ),
+    counter("webhook_ignored_total", "Telemetry that was acknowledged and not kept, by its kind.")
+        .by("kind", TELEMETRY_KINDS),
+    counter(
+        "events_received_total",
+        "Alerts and threats that came in, by the road and by what became of them in the journal.",
+    )
+    .by("origin", ORIGINS)
+    .and("result", &["accepted", "duplicate", "dead_letter"]),
+    gauge("journal_events", Unit::Count, "Events in the journal, by state.").by(
+        "state",
+        &["pending", "following_up", "delivered", "filtered", "superseded", "dead", "dropped"],
+    ),
+    gauge(
+        "journal_oldest_pending_age_seconds",
+        Unit::Seconds,
+        "How long the oldest event that has not found its end has been in the journal; 0: none has.",
+    ),
+    counter("events_finished_total", "Steps by which events ended or were put back, by outcome.")
+        .by(
+            "outcome",
+            &[
+                "delivered",
+                "delivered_in_part",
+                "gave_up",
+                "filtered",
+                "superseded",
+                "dead",
+                "later",
+            ],
+        ),
+    counter(
+        "dead_letters_total",
+        "Events that became dead letters, by the step that found them unusable.",
+    )
+    .by("step", &["receiving", "converting", "delivering"]),
+    seconds(
+        "accepted_to_delivered_seconds",
+        "From the commit to the journal until every sink had confirmed.",
+    ),
+    seconds(
+        "event_to_delivered_seconds",
+        "From the time that the alert itself gives until every sink had confirmed; of pushes only.",
+    ),
+    counter(
+        "rule_lookups_total",
+        "Rules and agents that alerts needed of the console, by how they were found.",
+    )
+    .by("kind", &["ioc", "sigma", "correlation", "yara", "agent"])
+    .and("result", &["cached", "found", "missing", "failed"]),
+    counter("console_requests_total", "Requests to HarfangLab's API, by outcome.")
+        .by("outcome", CONSOLE_OUTCOMES),
+    seconds("console_request_seconds", "How long requests to HarfangLab's API took."),
+    counter("opencti_requests_total", "Requests to OpenCTI's API, by outcome.")
+        .by("outcome", OPENCTI_OUTCOMES),
+    seconds("opencti_request_seconds", "How long requests to OpenCTI's API took."),
+    counter(
+        "values_left_out_total",
+        "Values of alerts that did not fit into STIX, by what they were.",
+    )
+    .by("what", &[]),
+    counter("bundle_violations_total", "Objects in bundles that OpenCTI would refuse: defects."),
+    counter("published_messages_total", "Messages handed to RabbitMQ."),
+    counter("confirmed_messages_total", "Messages that RabbitMQ confirmed."),
+    counter("works_total", "Works in OpenCTI, by what was done with them.")
+        .by("action", &["opened", "closed", "interrupted", "deleted"]),
+    counter("sweeps_total", "Sweeps of the console, by how they ended.")
+        .by("outcome", &["done", "failed"]),
+    seconds("sweep_seconds", "How long sweeps took."),
+    counter("sweep_found_missing_total", "Events that a sweep found and the journal did not have."),
+    gauge(
+        "last_sweep_timestamp_seconds",
+        Unit::Seconds,
+        "When the last sweep was done that saw everything, in seconds since 1970; 0: none yet.",
+    ),
+    gauge("part_degraded", Unit::Count, "1 while a part does not work, as /readyz tells in words.")
+        .by("part", &["journal", "opencti", "delivery", "harfanglab"]),
+    gauge(
+        "build_info",
+        Unit::Count,
+        "Always 1; the version and commit of this binary are its labels.",
+    ),
+];
+
+/// Describes every metric to the recorder of this process and starts every series whose labels are
+/// known.
+pub(super) fn start() {
+    for metric in CATALOGUE {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+        if metric.name == "build_info" {
+            continue;
+        }
+        for labels in metric.series() {
+            match metric.kind {
+                Kind::Counter => metrics::counter!(metric.name, &labels).increment(0),
+                Kind::Gauge => metrics::gauge!(metric.name, &labels).increment(0.0),
+                Kind::Histogram => drop(metrics::histogram!(metric.name, &labels)),
+            }
+        }
+    }
+    metrics::gauge!("build_info", "version" => crate::VERSION, "commit" => crate::COMMIT).set(1.0);
+}
