@@ -24,9 +24,11 @@ pub struct Entry {
 /// What became of a batch: everything in it is durable now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// Stored for the first time.
+    /// Stored, to be imported.
     pub accepted: usize,
-    /// Already there in the same version.
+    /// Of the accepted, those of which no version was there before.
+    pub first_seen: usize,
+    /// Already there in the same version, or older than what is there.
     pub duplicates: usize,
     /// Kept for the first time, as dead letters: they cannot be imported.
     pub dead_letters: usize,

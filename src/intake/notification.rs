@@ -1,12 +1,15 @@
 //! A verified notification: what the journal takes, and nothing else.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::{
     dialect::{self, Dialect},
     verification::Proof,
 };
+
+/// How far ahead of ours a console's clock may be for its dates to be believed.
+const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::days(1);
 
 /// Which road a notification came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,7 @@ pub struct Notification {
     body: String,
     received_at: DateTime<Utc>,
     happened_at: DateTime<Utc>,
+    updated_at: Option<DateTime<Utc>>,
     agent_id: Option<String>,
     title: Option<String>,
     threat_key: Option<String>,
@@ -74,6 +78,7 @@ impl Notification {
             body,
             received_at,
             happened_at: received_at,
+            updated_at: None,
             agent_id: None,
             title: None,
             threat_key: None,
@@ -83,6 +88,7 @@ impl Notification {
                 let threat = dialect::read_threat(element);
                 notification.key = dialect::key_of_threat(element, &threat);
                 notification.version = dialect::version_of_threat(&threat);
+                notification.updated_at = threat.last_update;
                 notification.threat_key = Some(threat.id);
                 notification.happened_at = threat.creation_date.unwrap_or(received_at);
             }
@@ -90,6 +96,7 @@ impl Notification {
                 let alert = dialect::read_alert(dialect, element);
                 notification.key = dialect::key(dialect, element, &alert);
                 notification.version = dialect::version(&alert);
+                notification.updated_at = dialect::updated_at(&alert);
                 notification.happened_at =
                     alert.alert_time.or(alert.timestamp).unwrap_or(received_at);
                 notification.agent_id = alert.agent.id;
@@ -97,6 +104,9 @@ impl Notification {
                 notification.threat_key = alert.threat_key;
             }
         }
+        // A date that lies ahead would make everything that follows look old.
+        let latest = received_at + CLOCK_SKEW_MAX;
+        notification.updated_at = notification.updated_at.filter(|date| *date <= latest);
         notification
     }
 
@@ -110,6 +120,7 @@ impl Notification {
             body,
             received_at: proof.received_at(),
             happened_at: proof.received_at(),
+            updated_at: None,
             agent_id: None,
             title: None,
             threat_key: None,
@@ -149,6 +160,11 @@ impl Notification {
     /// When the alert was raised, as far as it says.
     pub fn happened_at(&self) -> DateTime<Utc> {
         self.happened_at
+    }
+
+    /// When it last changed on the console, as far as it says.
+    pub fn updated_at(&self) -> Option<DateTime<Utc>> {
+        self.updated_at
     }
 
     /// The agent, by which an ECS event finds its alert.

@@ -114,6 +114,8 @@ pub struct AlertName {
     pub version: String,
     /// The threat it belongs to.
     pub threat_key: Option<String>,
+    /// When the console last changed it, as far as it says.
+    pub updated_at: Option<DateTime<Utc>>,
 }
 
 /// What became of an identification.
@@ -121,8 +123,10 @@ pub struct AlertName {
 pub enum Adoption {
     /// The event is this alert now; its incident's name and date, if they are fixed.
     Identified(Option<IncidentIdentity>),
-    /// This version of the alert came by another road already.
+    /// This version of the alert, or a newer one, came by another road already.
     AlreadyThere,
+    /// An older version of the alert is on its way and must leave first.
+    OlderUnderWay,
 }
 
 /// Events by state.

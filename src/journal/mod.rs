@@ -11,8 +11,15 @@
 //! ```
 //!
 //! What always holds:
-//! - a version is there once: unique by console, key, version and generation, both as received and
-//!   as later identified;
+//! - a version is delivered once, however often and by whatever road it comes. Only the latest
+//!   version of a key makes a repetition: a status that changes and goes back is there again, as
+//!   the next recurrence of that version. A row is unique by console, key, version, recurrence and
+//!   generation, both as received and as later identified;
+//! - the latest is the one with the latest date of its own (`last_update`, or the last entry of the
+//!   status history), of equal or missing dates the one that came last. What is older than the
+//!   latest, a page or a push that was late, undoes nothing: it is a repetition if it was there,
+//!   else superseded at once. A push that gives no date never follows a version that has one, nor
+//!   one that it repeats: the sweep brings the change with its date;
 //! - no claim takes a version while an earlier one of the same key is unfinished;
 //! - a follow-up, which waits for the console to show more of a delivered version, is no earlier
 //!   version: while it merely waits it holds up nobody. It is claimed only when no received version
@@ -50,6 +57,7 @@ mod sqlite_letters;
 mod sqlite_log;
 mod sqlite_open;
 mod sqlite_operations;
+mod sqlite_versions;
 mod story;
 mod writer;
 

@@ -4,7 +4,6 @@
 //! Does not live here: opening the file (`sqlite_open`).
 
 use std::{
-    collections::HashSet,
     fs::File,
     path::Path,
     sync::{Arc, atomic::AtomicI64},
@@ -13,9 +12,12 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, Transaction};
 
-use super::{Adoption, AlertName, Claim, Counts, Event, Journal, JournalError, Outcome};
+use super::{
+    Adoption, AlertName, Claim, Counts, Event, Journal, JournalError, Outcome,
+    sqlite_versions::Standing,
+};
 use crate::{
     alert::IncidentIdentity,
     intake::{Notification, Place, Receipt},
@@ -48,18 +50,27 @@ impl SqliteJournal {
     async fn insert(
         &self,
         transaction: &mut Transaction<'static, Sqlite>,
-        rows: &[&Notification],
+        rows: &[(&Notification, Standing)],
         generation: i64,
-    ) -> Result<Vec<SqliteRow>, JournalError> {
+    ) -> Result<(), JournalError> {
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT INTO events (console, generation, received_key, received_version, key, \
              version, origin, dialect, body, received_at, happened_at, agent_id, title, \
-             threat_key, state, due_at, reason, finished_at) ",
+             threat_key, state, due_at, reason, finished_at, updated_at, recurrence) ",
         );
-        insert.push_values(rows, |mut row, notification| {
+        insert.push_values(rows, |mut row, (notification, standing)| {
             let (state, dialect, reason) = match notification.place() {
                 Place::Pending(dialect) => ("pending", Some(dialect.as_str()), None),
                 Place::DeadLetter(reason) => ("dead", None, Some(reason.as_str())),
+            };
+            let (state, reason, updated_at, recurrence) = match standing {
+                Standing::Overtaken { updated_at } => {
+                    ("superseded", Some("a newer version was there first"), *updated_at, 0)
+                }
+                Standing::Latest { updated_at, recurrence, .. } => {
+                    (state, reason, *updated_at, *recurrence)
+                }
+                Standing::Repetition { .. } => (state, reason, None, 0),
             };
             let received_at = notification.received_at().timestamp_millis();
             row.push_bind(&self.console)
@@ -79,33 +90,50 @@ impl SqliteJournal {
                 .push_bind(state)
                 .push_bind(received_at)
                 .push_bind(reason)
-                .push_bind(reason.is_some().then_some(received_at));
+                .push_bind(reason.is_some().then_some(received_at))
+                .push_bind(updated_at)
+                .push_bind(recurrence);
         });
-        insert.push(" ON CONFLICT DO NOTHING RETURNING received_key, received_version");
-        Ok(insert.build().fetch_all(&mut **transaction).await?)
+        insert.push(" ON CONFLICT DO NOTHING");
+        insert.build().execute(&mut **transaction).await?;
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Journal for SqliteJournal {
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {
-        let rows: Vec<&Notification> = batches.iter().flatten().collect();
         let mut transaction = self.begin().await?;
         let generation = self.generation(&mut transaction).await?;
-        let mut stored = HashSet::with_capacity(rows.len());
-        for chunk in rows.chunks(ROWS_PER_INSERT) {
-            for row in self.insert(&mut transaction, chunk, generation).await? {
-                stored.insert((row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?));
+        let keys = batches.iter().flatten().map(Notification::key);
+        let mut versions = self.versions_of(&mut transaction, keys, generation).await?;
+        let mut receipts = Vec::with_capacity(batches.len());
+        let mut entered = Vec::new();
+        let mut seen_again = Vec::new();
+        for batch in batches {
+            let mut receipt = Receipt::default();
+            for notification in batch {
+                let standing = versions.place(notification);
+                count(&mut receipt, notification, standing);
+                match standing {
+                    Standing::Repetition { of: Some(event) } => {
+                        seen_again.push((event, notification));
+                    }
+                    Standing::Repetition { of: None } => {}
+                    _ => entered.push((notification, standing)),
+                }
             }
+            receipts.push(receipt);
         }
-        for notification in rows {
-            let identity = (notification.key().to_owned(), notification.version().to_owned());
-            if !stored.contains(&identity) {
-                self.complete_by(&mut transaction, notification, generation).await?;
-            }
+        for rows in entered.chunks(ROWS_PER_INSERT) {
+            self.insert(&mut transaction, rows, generation).await?;
+        }
+        for (event, notification) in seen_again {
+            self.seen_again(&mut transaction, event, notification).await?;
+            self.complete_by(&mut transaction, notification, event).await?;
         }
         transaction.commit().await?;
-        Ok(batches.iter().map(|batch| receipt(batch, &mut stored)).collect())
+        Ok(receipts)
     }
 
     async fn claim(
@@ -254,7 +282,7 @@ impl SqliteJournal {
     }
 
     /// The import generation: 1 until a reset starts another.
-    async fn generation(
+    pub(super) async fn generation(
         &self,
         transaction: &mut Transaction<'static, Sqlite>,
     ) -> Result<i64, JournalError> {
@@ -272,17 +300,14 @@ pub(super) fn date(milliseconds: i64) -> Result<DateTime<Utc>, JournalError> {
         .ok_or_else(|| JournalError::Corrupt(format!("date {milliseconds}")))
 }
 
-/// What became of a batch; `stored` holds what the commit stored for the first time.
-fn receipt(batch: &[Notification], stored: &mut HashSet<(String, String)>) -> Receipt {
-    let mut receipt = Receipt::default();
-    for notification in batch {
-        let identity = (notification.key().to_owned(), notification.version().to_owned());
-        // The first of two equal ones is the one that was stored.
-        match (stored.remove(&identity), notification.place()) {
-            (false, _) => receipt.duplicates += 1,
-            (true, Place::Pending(_)) => receipt.accepted += 1,
-            (true, Place::DeadLetter(_)) => receipt.dead_letters += 1,
+/// Adds to a batch's receipt what became of one of its notifications.
+fn count(receipt: &mut Receipt, notification: &Notification, standing: Standing) {
+    match (standing, notification.place()) {
+        (Standing::Latest { is_first, .. }, Place::Pending(_)) => {
+            receipt.accepted += 1;
+            receipt.first_seen += usize::from(is_first);
         }
+        (Standing::Latest { .. }, Place::DeadLetter(_)) => receipt.dead_letters += 1,
+        (Standing::Overtaken { .. } | Standing::Repetition { .. }, _) => receipt.duplicates += 1,
     }
-    receipt
 }

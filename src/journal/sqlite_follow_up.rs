@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::{Claim, FollowUp, JournalError, SqliteJournal};
+use super::{Claim, EventId, FollowUp, JournalError, SqliteJournal};
 use crate::intake::{Notification, Origin, Place, dialect::Dialect};
 
 impl SqliteJournal {
@@ -19,11 +19,11 @@ impl SqliteJournal {
         sqlx::query(
             "INSERT INTO events (console, generation, received_key, received_version, key, \
              version, origin, dialect, body, received_at, happened_at, agent_id, title, \
-             threat_key, state, due_at, follows, lacking, deadline_at) \
+             threat_key, state, due_at, follows, lacking, deadline_at, recurrence, is_version) \
              SELECT console, generation, received_key, received_version || '|lacks ' || ?1, key, \
              version || '|lacks ' || ?1, ?2, dialect, body, received_at, happened_at, agent_id, \
-             title, threat_key, 'pending', ?3, COALESCE(follows, id), ?1, ?4 \
-             FROM events WHERE id = ?5 ON CONFLICT DO NOTHING",
+             title, threat_key, 'pending', ?3, COALESCE(follows, id), ?1, ?4, \
+             recurrence, 0 FROM events WHERE id = ?5 ON CONFLICT DO NOTHING",
         )
         .bind(follow_up.lacking.to_text())
         .bind(Origin::FollowUp.as_str())
@@ -58,14 +58,14 @@ impl SqliteJournal {
         Ok(())
     }
 
-    /// Lets an item of the sweep complete the alert that was delivered in the same version: a
-    /// follow-up that waits or gave up goes on at once, with what the console shows. One that was
+    /// Lets an item of the sweep complete the alert that was delivered in the same version, which is
+    /// the row `event`: a follow-up that waits or gave up goes on at once, with what the console shows. One that was
     /// delivered or superseded stays as it is.
     pub(super) async fn complete_by(
         &self,
         transaction: &mut Transaction<'static, Sqlite>,
         item: &Notification,
-        generation: i64,
+        event: EventId,
     ) -> Result<(), JournalError> {
         if item.origin() != Origin::Sweep || *item.place() != Place::Pending(Dialect::NativeAlert) {
             return Ok(());
@@ -73,17 +73,13 @@ impl SqliteJournal {
         sqlx::query(
             "UPDATE events SET state = 'pending', body = ?1, dialect = ?2, due_at = ?3, \
              gave_up_at = NULL, finished_at = NULL, pruned_at = NULL \
-             WHERE follows = (SELECT COALESCE(follows, id) FROM events \
-                 WHERE console = ?4 AND key = ?5 AND version = ?6 AND generation = ?7) \
+             WHERE follows = (SELECT COALESCE(follows, id) FROM events WHERE id = ?4) \
              AND (gave_up_at IS NOT NULL OR (state = 'pending' AND leased_until IS NULL))",
         )
         .bind(item.body())
         .bind(Dialect::NativeAlert.as_str())
         .bind(item.received_at().timestamp_millis())
-        .bind(&self.console)
-        .bind(item.key())
-        .bind(item.version())
-        .bind(generation)
+        .bind(event)
         .execute(&mut **transaction)
         .await?;
         Ok(())

@@ -5,8 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::{Adoption, AlertName, Claim, Event, JournalError, SqliteJournal};
-use crate::alert::IncidentIdentity;
+use super::{
+    Adoption, AlertName, Claim, Event, JournalError, SqliteJournal, sqlite_versions::Standing,
+};
+use crate::{alert::IncidentIdentity, intake::Origin};
 
 impl SqliteJournal {
     pub(super) async fn fix_incident_identities(
@@ -34,8 +36,21 @@ impl SqliteJournal {
             .bind(claim.event)
             .fetch_one(&mut *transaction)
             .await?;
+        let generation = self.generation(&mut transaction).await?;
+        let keys = std::iter::once(alert.key.as_str());
+        let others =
+            self.versions_of(&mut transaction, keys, generation).await?.without(claim.event);
+        let updated_at = alert.updated_at.map(|date| date.timestamp_micros());
+        let standing = others.standing(&alert.key, &alert.version, updated_at, Origin::Sweep);
+        let Standing::Latest { recurrence, updated_at, .. } = standing else {
+            return Ok(Adoption::AlreadyThere);
+        };
+        if is_under_way(&mut transaction, &self.console, &alert.key, claim).await? {
+            return Ok(Adoption::OlderUnderWay);
+        }
         let updated = sqlx::query(
-            "UPDATE OR IGNORE events SET key = ?1, version = ?2, \
+            "UPDATE OR IGNORE events SET key = ?1, version = ?2, is_version = 1, \
+             recurrence = ?6, updated_at = ?7, \
              threat_key = COALESCE(?3, threat_key) WHERE id = ?4 AND attempts = ?5",
         )
         .bind(&alert.key)
@@ -43,6 +58,8 @@ impl SqliteJournal {
         .bind(&alert.threat_key)
         .bind(claim.event)
         .bind(claim.fence)
+        .bind(recurrence)
+        .bind(updated_at)
         .execute(&mut *transaction)
         .await?;
         if updated.rows_affected() == 0 {
@@ -54,7 +71,7 @@ impl SqliteJournal {
         }
         // What a follow-up completes is matched with it, so that no other alert adopts it.
         sqlx::query(
-            "UPDATE events SET key = ?1, version = 'pushed:' || key \
+            "UPDATE events SET key = ?1, version = 'pushed:' || key, is_version = 0 \
              WHERE id = (SELECT follows FROM events WHERE id = ?2) AND key = received_key",
         )
         .bind(&alert.key)
@@ -91,17 +108,22 @@ impl SqliteJournal {
         };
         let (id, key): (i64, String) = (unmatched.try_get(0)?, unmatched.try_get(1)?);
         // The event as it was pushed stays distinct from every version of the alert.
-        sqlx::query("UPDATE events SET key = ?1, version = 'pushed:' || key WHERE id = ?2")
-            .bind(&event.key)
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE events SET key = ?1, version = 'pushed:' || key, is_version = 0 WHERE id = ?2",
+        )
+        .bind(&event.key)
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
         // Its follow-up goes with it: the alert's own version completes the incident.
-        sqlx::query("UPDATE events SET key = ?1, version = 'follow-up:' || id WHERE follows = ?2")
-            .bind(&event.key)
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE events SET key = ?1, version = 'follow-up:' || id, is_version = 0 \
+             WHERE follows = ?2",
+        )
+        .bind(&event.key)
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
         let identity = self.identity_of(&mut transaction, &key).await?;
         if let Some(identity) = &identity {
             self.fix_one(&mut transaction, &event.key, identity).await?;
@@ -147,6 +169,25 @@ impl SqliteJournal {
         })
         .transpose()
     }
+}
+
+/// Whether a received version of `key` other than `claim` is not finished yet.
+async fn is_under_way(
+    transaction: &mut Transaction<'static, Sqlite>,
+    console: &str,
+    key: &str,
+    claim: Claim,
+) -> Result<bool, JournalError> {
+    let row = sqlx::query(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE console = ? AND key = ? AND id <> ? \
+         AND state = 'pending' AND follows IS NULL)",
+    )
+    .bind(console)
+    .bind(key)
+    .bind(claim.event)
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// A stored microsecond count as a date.

@@ -1,5 +1,7 @@
 //! Turns one claimed alert into what is sent of it: looks up, waits where it is worth it, converts.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{
@@ -13,6 +15,9 @@ use crate::{
     intake::dialect::{self, Dialect},
     journal::{Adoption, AlertName, Event, FollowUp, Lacking, Outcome},
 };
+
+/// How long a version waits for an older one that came by another road.
+const WAIT_FOR_OLDER: Duration = Duration::from_secs(1);
 
 /// An alert with what the console says of it, under the key by which it is known from now on.
 struct Seen {
@@ -118,10 +123,15 @@ impl Preparer {
             key: key.to_owned(),
             version: dialect::version(shown),
             threat_key: shown.threat_key.clone(),
+            updated_at: dialect::updated_at(shown),
         };
         match self.journal.identify(event.claim, &name).await {
             Ok(Adoption::Identified(identity)) => Ok(identity),
             Ok(Adoption::AlreadyThere) => Err(Outcome::Superseded),
+            Ok(Adoption::OlderUnderWay) => {
+                let reason = "waits for an older version of the alert".to_owned();
+                Err(self.later(WAIT_FOR_OLDER, reason))
+            }
             Err(failure) => Err(self.journal_failed(event, &failure)),
         }
     }

@@ -136,6 +136,24 @@ async fn a_false_positive_reaches_opencti_though_the_filter_lets_only_open_alert
         .find(|object| object["type"] == "sighting")
         .map(|sighting| sighting["x_opencti_negative"].clone());
     assert_eq!(negative, Some(true.into()));
+
+    // The analyst was wrong: the status goes back, and so does the sighting.
+    let change = serde_json::json!({
+        "status": "new",
+        "last_update": Clock::system().now().to_rfc3339(),
+    });
+    stage.console.update_alert(imported.unique_id(), &change).unwrap();
+    let before = works.len();
+    let mut run = stage.home.start(&[]);
+    assert!(run.exit().await.success(), "{}", run.log());
+    let works = stage.opencti.works();
+    let third = stage.messages_of(&works[before..]).await;
+    assert_eq!(incident_names(&third), incident_names(&first), "the same incident again");
+    let sighting = third
+        .iter()
+        .flat_map(|message| message.bundle["objects"].as_array().unwrap())
+        .find(|object| object["type"] == "sighting");
+    assert_eq!(sighting.unwrap()["x_opencti_negative"], false);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
     config::{AccessSettings, HmacEncoding, WebhookScheme, WebhookSettings},
-    intake::verification::{NotVerified, Verifier},
+    intake::verification::{NotVerified, Proof, Verifier},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::SecretString;
@@ -43,6 +43,14 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         headers.append(name, HeaderValue::from_str(value).unwrap());
     }
     headers
+}
+
+/// The proof of a push that was verified.
+pub(crate) fn proof_of_a_push(now: DateTime<Utc>) -> Proof {
+    let secret = "a secret of the tests";
+    let settings = settings(WebhookScheme::Header, &[secret]);
+    let verifier = Verifier::new(&settings).unwrap().expect("there is a secret");
+    verifier.verify(&headers(&[("authorization", secret)]), BODY, now).unwrap()
 }
 
 fn verdict(

@@ -4,7 +4,7 @@
 //! A pushed alert and the same alert of the REST API have the same key and version. An ECS alert
 //! has no id, so its key is made of its content until it is matched with an alert of the console.
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -52,6 +52,13 @@ pub fn version(alert: &Alert) -> String {
         alert.level.as_deref().unwrap_or_default(),
         alert.threat_key.as_deref().unwrap_or_default(),
     ])
+}
+
+/// When an alert last changed: `last_update`, which the REST API gives, else the last date of its
+/// status history, which consoles from 4.13 on push.
+pub fn updated_at(alert: &Alert) -> Option<DateTime<Utc>> {
+    let changes = alert.status_history.iter();
+    alert.last_update.or_else(|| changes.filter_map(|change| change.time).max())
 }
 
 /// Version of a threat: `status|level|last update|number of alerts`; the date in UTC, whatever

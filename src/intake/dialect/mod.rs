@@ -18,7 +18,7 @@ use std::{collections::HashSet, hash::Hash};
 use serde_json::Value;
 
 pub use self::key::{
-    key, key_of_identified, key_of_text, key_of_threat, version, version_of_threat,
+    key, key_of_identified, key_of_text, key_of_threat, updated_at, version, version_of_threat,
 };
 use crate::alert::{Agent, Alert, Hashes, Threat, lenient};
 

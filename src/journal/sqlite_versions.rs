@@ -1,0 +1,175 @@
+//! Which version of a key is the latest, and what a new arrival is beside it: the rules at the head
+//! of this room, on what the SQLite journal holds.
+
+use std::collections::HashMap;
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::{EventId, JournalError, SqliteJournal};
+use crate::intake::{Notification, Origin};
+
+/// What an arrival is beside the versions that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is the latest now.
+    Latest {
+        /// Which time this version is there.
+        recurrence: i64,
+        /// The date by which it is the latest, in microseconds.
+        updated_at: Option<i64>,
+        /// Whether it is the first of its key.
+        is_first: bool,
+    },
+    /// It is older than the latest, and was never there.
+    Overtaken {
+        /// Its own date.
+        updated_at: Option<i64>,
+    },
+    /// It is there already. `of` is the row, when that is the latest version and is stored.
+    Repetition {
+        /// The row that it repeats.
+        of: Option<EventId>,
+    },
+}
+
+/// A version of a key.
+#[derive(Debug, Clone)]
+struct Version {
+    /// `None` until it is inserted, later in the same commit.
+    id: Option<EventId>,
+    text: String,
+    recurrence: i64,
+    updated_at: Option<i64>,
+}
+
+/// The versions of each of some keys, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Versions(HashMap<String, Vec<Version>>);
+
+impl SqliteJournal {
+    /// The versions that are there of these keys.
+    pub(super) async fn versions_of<'a>(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        keys: impl Iterator<Item = &'a str>,
+        generation: i64,
+    ) -> Result<Versions, JournalError> {
+        let mut versions = Versions(keys.map(|key| (key.to_owned(), Vec::new())).collect());
+        let keys: Vec<&String> = versions.0.keys().collect();
+        // The second half knows an event without an id again after it was matched with its alert.
+        let rows = sqlx::query(
+            "SELECT k.value, e.id AS id, e.version, e.recurrence, e.updated_at \
+             FROM json_each(?1) k CROSS JOIN events e ON e.console = ?2 AND e.key = k.value \
+             WHERE e.generation = ?3 AND e.is_version = 1 \
+             UNION ALL \
+             SELECT k.value, e.id AS id, e.received_version, e.recurrence, e.updated_at \
+             FROM json_each(?1) k CROSS JOIN events e \
+                 ON e.console = ?2 AND e.received_key = k.value \
+             WHERE e.generation = ?3 AND e.key <> e.received_key AND e.follows IS NULL \
+             ORDER BY id",
+        )
+        .bind(serde_json::json!(keys).to_string())
+        .bind(&self.console)
+        .bind(generation)
+        .fetch_all(&mut **transaction)
+        .await?;
+        for row in rows {
+            let key: String = row.try_get(0)?;
+            versions.0.entry(key).or_default().push(Version {
+                id: Some(row.try_get(1)?),
+                text: row.try_get(2)?,
+                recurrence: row.try_get(3)?,
+                updated_at: row.try_get(4)?,
+            });
+        }
+        Ok(versions)
+    }
+
+    /// The latest version was seen again: it was still so at the notification's date.
+    pub(super) async fn seen_again(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        event: EventId,
+        notification: &Notification,
+    ) -> Result<(), JournalError> {
+        let Some(updated_at) = updated_at(notification) else {
+            return Ok(());
+        };
+        sqlx::query(
+            "UPDATE events SET updated_at = ?1 WHERE id = ?2 \
+             AND (updated_at IS NULL OR updated_at < ?1)",
+        )
+        .bind(updated_at)
+        .bind(event)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+}
+
+impl Versions {
+    /// Leaves out the row `event` itself.
+    pub(super) fn without(mut self, event: EventId) -> Self {
+        self.0.values_mut().for_each(|of_key| of_key.retain(|version| version.id != Some(event)));
+        self
+    }
+
+    /// What `notification` is, which counts for the next one of the same commit.
+    pub(super) fn place(&mut self, notification: &Notification) -> Standing {
+        let date = updated_at(notification);
+        let (key, text) = (notification.key(), notification.version());
+        let standing = self.standing(key, text, date, notification.origin());
+        let entered = match standing {
+            Standing::Latest { recurrence, updated_at, .. } => Some((recurrence, updated_at)),
+            Standing::Overtaken { updated_at } => Some((0, updated_at)),
+            Standing::Repetition { .. } => None,
+        };
+        if let Some((recurrence, updated_at)) = entered {
+            let version = Version { id: None, text: text.to_owned(), recurrence, updated_at };
+            self.0.entry(key.to_owned()).or_default().push(version);
+        }
+        standing
+    }
+
+    /// What a version of `key` with this text and date is.
+    pub(super) fn standing(
+        &self,
+        key: &str,
+        text: &str,
+        updated_at: Option<i64>,
+        origin: Origin,
+    ) -> Standing {
+        let known = self.0.get(key).map(Vec::as_slice).unwrap_or_default();
+        // Of equal dates the one that came later; a date is later than none.
+        let Some(latest) = known.iter().max_by_key(|version| version.updated_at) else {
+            return Standing::Latest { recurrence: 0, updated_at, is_first: true };
+        };
+        if latest.text == text {
+            return Standing::Repetition { of: latest.id };
+        }
+        let of_this_text = || known.iter().filter(|version| version.text == text);
+        let was_there = of_this_text().next().is_some();
+        let is_older = match (updated_at, latest.updated_at) {
+            (Some(date), Some(latest)) => {
+                date < latest || of_this_text().any(|version| version.updated_at >= Some(date))
+            }
+            (Some(_), None) => false,
+            // What the console shows without a date is how it is now; what was posted may be late.
+            (None, latest) => origin == Origin::Push && (latest.is_some() || was_there),
+        };
+        match (is_older, was_there) {
+            (true, true) => Standing::Repetition { of: None },
+            (true, false) => Standing::Overtaken { updated_at },
+            (false, _) => Standing::Latest {
+                recurrence: of_this_text().map(|version| version.recurrence + 1).max().unwrap_or(0),
+                updated_at: updated_at.or(latest.updated_at),
+                is_first: false,
+            },
+        }
+    }
+}
+
+/// The notification's own date, as it is stored.
+fn updated_at(notification: &Notification) -> Option<i64> {
+    notification.updated_at().map(|date| date.timestamp_micros())
+}
