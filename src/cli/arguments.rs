@@ -46,6 +46,30 @@ Examples:
   harfanglab-incidents demo --count 20
   harfanglab-incidents demo --rate 5 --directory ./bundles";
 
+const AFTER_SWEEP: &str = "\
+Finds what no push has brought and what has changed since, as the service does every
+CONNECTOR_DURATION_PERIOD. It takes the same configuration.
+
+While the service runs, the command asks it to sweep now, at HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
+and says what was found. When no service answers there, it sweeps itself and delivers everything
+before it ends; the journal then must not be in use by another process.";
+
+const AFTER_BACKFILL: &str = "\
+Brings in what the console holds of a stretch of time, before HARFANGLAB_INCIDENTS_IMPORT_START_DATE
+too. What is in OpenCTI already is recognised and not sent again; the filters count as always. It
+reads no faster than HARFANGLAB_INCIDENTS_API_RATE allows, and pauses while many alerts wait for
+their delivery.
+
+While the service runs, the command asks it to do this beside its sweeps, at
+HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, and shows how far it is; interrupted, only the showing ends.
+When no service answers there, it does it itself. However it ends early: the same command again
+goes on where it stopped.
+
+Examples:
+  harfanglab-incidents backfill --since P90D --dry-run
+  harfanglab-incidents backfill --since 2026-01-01 --until 2026-02-01
+  harfanglab-incidents backfill --since P1Y --types sigma,yara";
+
 const AFTER_CHECK: &str = "\
 Says for the console, OpenCTI and RabbitMQ whether they can be reached with what is configured, and
 what to do when not. It registers the connector, as starting the service does, because only that
@@ -79,6 +103,12 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Receive, sweep and deliver until told to stop (also without any command).
     Serve,
+    /// Sweep once, now: find what no push has brought.
+    #[command(after_help = AFTER_SWEEP)]
+    Sweep,
+    /// Bring in what the console holds of a stretch of time.
+    #[command(after_help = AFTER_BACKFILL)]
+    Backfill(BackfillArguments),
     /// Try the configuration out: reach the console, OpenCTI and RabbitMQ.
     #[command(after_help = AFTER_CHECK)]
     Check,
@@ -105,6 +135,23 @@ pub(super) enum Command {
     /// Print the configuration in effect, or the reference of all options.
     #[command(after_help = AFTER_CONFIG)]
     Config(ConfigArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackfillArguments {
+    /// From when on: a date, a date and time, or how long ago (P90D).
+    #[arg(long, value_name = "DATE")]
+    pub(super) since: String,
+    /// Until when [default: now].
+    #[arg(long, value_name = "DATE")]
+    pub(super) until: Option<String>,
+    /// Only alerts of these types, and no threats [default: every type, and threats if they are
+    /// imported].
+    #[arg(long, value_name = "TYPES", value_delimiter = ',')]
+    pub(super) types: Vec<String>,
+    /// Only count, and say what it would cost.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

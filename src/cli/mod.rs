@@ -5,6 +5,7 @@
 //! anything else that went wrong. Faults and failures go to stderr, results to stdout.
 
 mod arguments;
+mod backfill;
 mod check;
 mod config;
 mod convert;
@@ -13,13 +14,16 @@ mod demo;
 mod events;
 mod failure;
 mod healthcheck;
+mod job;
 mod journal;
 mod logging;
 mod output;
+mod progress;
 mod runtime;
 mod serve;
 mod setup;
 mod summary;
+mod sweep;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -36,6 +40,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let path = arguments.config.as_deref();
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(path),
+        Command::Sweep => sweep::run(path),
+        Command::Backfill(arguments) => backfill::run(path, &arguments),
         Command::Check => check::run(path),
         Command::Healthcheck => healthcheck::run(path),
         Command::Convert(arguments) => convert::run(path, &arguments),

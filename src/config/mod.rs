@@ -30,10 +30,11 @@ pub use self::{
     reference::REFERENCE,
     schema::schema,
     settings::{
-        AccessSettings, AccountIdentity, AlertFilter, BrokerVerification, ConnectorSettings,
-        DirectorySettings, EndpointTls, EnrichmentSettings, HarfangLabSettings, HmacEncoding,
-        ImportSettings, IncidentNaming, JournalSettings, Marking, MqOverrides, OpenCtiSettings,
-        PipelineSettings, RawAttachment, Settings, TlsVerification, WebhookScheme, WebhookSettings,
+        ALERT_LEVELS, AccessSettings, AccountIdentity, AlertFilter, BrokerVerification,
+        ConnectorSettings, DirectorySettings, EndpointTls, EnrichmentSettings, HarfangLabSettings,
+        HmacEncoding, ImportSettings, IncidentNaming, JournalSettings, Marking, MqOverrides,
+        OpenCtiSettings, PipelineSettings, RawAttachment, Settings, TlsVerification, WebhookScheme,
+        WebhookSettings,
     },
 };
 
@@ -43,4 +44,17 @@ pub use self::{
 /// Why it is none, in words that follow the text.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     parse::duration(text, std::time::Duration::ZERO, std::time::Duration::MAX)
+}
+
+/// A date, a date and time, or how long ago, as `HARFANGLAB_INCIDENTS_IMPORT_START_DATE` takes it.
+///
+/// # Errors
+/// Says what was expected.
+pub fn moment(
+    text: &str,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<chrono::DateTime<chrono::Utc>, String> {
+    parse::start_date(text, now).map_err(|refusal| {
+        format!("`{text}` {refusal}; give a date such as 2026-01-31 or 2026-01-31T08:00:00Z, or how long ago, such as P30D")
+    })
 }

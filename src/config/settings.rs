@@ -178,15 +178,20 @@ pub struct ImportSettings {
     pub overlap: Duration,
 }
 
+/// Levels of an alert, from the least to the most severe.
+pub const ALERT_LEVELS: [&str; 5] = ["informational", "low", "medium", "high", "critical"];
+
 /// Which alerts are imported. An empty list lets everything through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlertFilter {
-    /// `…_ALERT_STATUSES` in lower case.
+    /// `…_ALERT_STATUSES` in lower case; empty: every one.
     pub statuses: Vec<String>,
-    /// `…_ALERT_TYPES` in lower case.
+    /// `…_ALERT_TYPES` in lower case; empty: every one.
     pub types: Vec<String>,
     /// `…_ALERT_MATURITIES` in lower case; an alert that names no maturity passes.
     pub maturities: Vec<String>,
+    /// `…_ALERT_MIN_LEVEL`, one of [`ALERT_LEVELS`]; an alert of no known level passes.
+    pub min_level: Option<String>,
 }
 
 /// A TLP marking.

@@ -1,9 +1,11 @@
-//! What an operator looks at: health, readiness and metrics, on an address of their own.
+//! What an operator looks at: health, readiness and metrics, and the jobs that commands ask for, on
+//! an address of their own.
 //!
 //! Does not live here: the numbers themselves, which are counted where things happen.
 
 mod catalogue;
 mod health;
+mod jobs;
 mod metrics_page;
 
 use std::{net::TcpListener, sync::Arc};
@@ -14,7 +16,7 @@ pub use self::{
     catalogue::{CATALOGUE, Kind, Metric},
     metrics_page::{Metrics, MetricsError},
 };
-use crate::{clock::Clock, health::Health, journal::Journal};
+use crate::{clock::Clock, health::Health, journal::Journal, sweep::JobBoard};
 
 /// What the management pages show.
 pub struct Management {
@@ -26,9 +28,11 @@ pub struct Management {
     pub metrics: Metrics,
     /// The time, for ages.
     pub clock: Clock,
+    /// Where jobs are hung up.
+    pub jobs: Arc<JobBoard>,
 }
 
-/// Serves `/healthz`, `/readyz` and `/metrics` on `listener`.
+/// Serves `/healthz`, `/readyz`, `/metrics` and `/jobs` on `listener`.
 ///
 /// # Errors
 /// When the listener cannot be used.
@@ -40,6 +44,11 @@ pub fn serve(management: Management, listener: TcpListener) -> std::io::Result<S
             .service(web::resource("/healthz").route(reading().to(health::alive)))
             .service(web::resource("/readyz").route(reading().to(health::ready)))
             .service(web::resource("/metrics").route(reading().to(metrics_page::page)))
+            .service(
+                web::resource("/jobs")
+                    .route(reading().to(jobs::current))
+                    .route(web::post().to(jobs::submit)),
+            )
     })
     .workers(1)
     .disable_signals()

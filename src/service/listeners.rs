@@ -27,6 +27,7 @@ use crate::{
     },
     journal::Journal,
     ops::{self, Management, Metrics},
+    sweep::JobBoard,
 };
 
 /// Longest time a client may take to send its request's head.
@@ -57,6 +58,7 @@ impl Listeners {
         clock: &Clock,
         journal: Arc<dyn Journal>,
         health: Arc<Health>,
+        jobs: Arc<JobBoard>,
     ) -> Result<Self, ServiceError> {
         let metrics = Metrics::install()?;
         let verifier = Verifier::new(&settings.webhook)?.map(ArcSwap::from_pointee).map(Arc::new);
@@ -73,7 +75,7 @@ impl Listeners {
         };
         let address = settings.management_listen;
         let (listener, bound) = bind("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address)?;
-        let management = Management { journal, health, metrics, clock: clock.clone() };
+        let management = Management { journal, health, metrics, clock: clock.clone(), jobs };
         let server = ops::serve(management, listener)
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");

@@ -5,6 +5,7 @@
 //! accepting, let what is under way leave within a deadline, leave the rest in the journal.
 
 mod access;
+mod jobs;
 mod listeners;
 mod manager;
 mod platform;
@@ -17,7 +18,7 @@ mod tls;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Mutex, Notify},
+    sync::{Mutex, Notify, mpsc},
     task::JoinHandle,
 };
 use tokio_util::{
@@ -41,7 +42,7 @@ use crate::{
     opencti::{DEFAULT_MAX_MESSAGE_BYTES, DirectorySink, OpenCtiError, QueueSink, Sink},
     ops::MetricsError,
     pipeline::{Enricher, Pipeline, Preparer},
-    sweep::Sweep,
+    sweep::{Job, JobBoard, Pushes, Sweep},
 };
 
 /// Longest time that what is under way gets to leave at shutdown.
@@ -125,6 +126,8 @@ pub struct Service {
     /// Ends what looks after the journal.
     upkeep: CancellationToken,
     writer: Mutex<JoinHandle<()>>,
+    board: Arc<JobBoard>,
+    jobs: Mutex<Option<mpsc::Receiver<Job>>>,
 }
 
 impl Service {
@@ -188,10 +191,13 @@ impl Service {
             Arc::clone(&arrived),
             Arc::clone(&health),
         ));
+        let (board, jobs) = JobBoard::new(settings.harfanglab.url.to_string());
+        let board = Arc::new(board);
         let listeners = if settings.connector.runs_once() {
             Listeners::none()
         } else {
-            Listeners::open(&settings, &door, &clock, Arc::clone(&journal), Arc::clone(&health))?
+            let (journal, health) = (Arc::clone(&journal), Arc::clone(&health));
+            Listeners::open(&settings, &door, &clock, journal, health, Arc::clone(&board))?
         };
         Ok(Self {
             settings,
@@ -207,6 +213,8 @@ impl Service {
             door,
             upkeep,
             writer: Mutex::new(writer),
+            board,
+            jobs: Mutex::new(Some(jobs)),
         })
     }
 
@@ -218,6 +226,12 @@ impl Service {
     /// The journal, to look at.
     pub fn journal(&self) -> Arc<dyn Journal> {
         Arc::clone(&self.journal)
+    }
+
+    /// Where jobs are hung up. One that hangs there when a single run begins is done in place of its
+    /// sweep.
+    pub fn jobs(&self) -> Arc<JobBoard> {
+        Arc::clone(&self.board)
     }
 
     /// Runs until `stop`, or, for a single run, until everything found is delivered.
@@ -271,8 +285,10 @@ impl Service {
         let mut pipeline = self.parts.spawn(self.pipeline(naming).run(stop_pipeline.clone()));
         let mut writer = self.writer.lock().await;
         let schedule = self.schedule();
+        let mut jobs = self.jobs.lock().await.take();
         if once {
-            let done = schedule.run_once(&*self.journal);
+            let job = jobs.as_mut().and_then(|jobs| jobs.try_recv().ok()).unwrap_or(Job::Sweep);
+            let done = schedule.run_once(&*self.journal, &self.board, &job);
             let result = tokio::select! {
                 result = stop.run_until_cancelled(done) => result.unwrap_or(Ok(())),
                 _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
@@ -289,6 +305,10 @@ impl Service {
             let pulses = schedule.pulses();
             let journal = Arc::clone(&self.journal);
             self.parts.spawn(platform.beat(journal, pulses, schedule.reset(), stop.clone()));
+        }
+        if let Some(jobs) = jobs {
+            let board = Arc::clone(&self.board);
+            self.parts.spawn(jobs::take_up(schedule.sweep(), board, jobs, stop.clone()));
         }
         tokio::select! {
             () = schedule.run(stop) => Ok(()),
@@ -333,14 +353,20 @@ impl Service {
     }
 
     fn schedule(&self) -> Schedule {
+        let pushes = if self.listeners.webhook_address().is_some() {
+            Pushes::Taken
+        } else {
+            Pushes::NotTaken
+        };
         Schedule::new(
-            Sweep {
-                console: Arc::clone(&self.console),
-                door: self.door.clone(),
-                journal: Arc::clone(&self.journal),
-                settings: self.settings.import.clone(),
-                clock: self.clock.clone(),
-            },
+            Arc::new(Sweep::new(
+                Arc::clone(&self.console),
+                self.door.clone(),
+                Arc::clone(&self.journal),
+                self.settings.import.clone(),
+                self.clock.clone(),
+                pushes,
+            )),
             self.settings.connector.duration_period,
             Arc::clone(&self.health),
             self.clock.clone(),

@@ -8,13 +8,13 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{ServiceError, platform};
+use super::{ServiceError, jobs, platform};
 use crate::{
     clock::Clock,
     health::{Health, Part},
     journal::Journal,
     opencti::Pulse,
-    sweep::{self, Found, Sweep, SweepError},
+    sweep::{Found, Job, JobBoard, Sweep, SweepError},
 };
 
 /// How often a single run looks whether everything has left.
@@ -25,7 +25,7 @@ const NO_PROGRESS_MAX: TimeDelta = TimeDelta::minutes(10);
 const TRIES_OF_SINGLE_RUN: u32 = 3;
 
 pub(super) struct Schedule {
-    sweep: Sweep,
+    sweep: Arc<Sweep>,
     period: Duration,
     health: Arc<Health>,
     clock: Clock,
@@ -34,9 +34,19 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(sweep: Sweep, period: Duration, health: Arc<Health>, clock: Clock) -> Self {
+    pub(super) fn new(
+        sweep: Arc<Sweep>,
+        period: Duration,
+        health: Arc<Health>,
+        clock: Clock,
+    ) -> Self {
         let pulse = watch::Sender::new(Pulse::default());
         Self { sweep, period, health, clock, pulse, reset: Arc::default() }
+    }
+
+    /// What sweeps.
+    pub(super) fn sweep(&self) -> Arc<Sweep> {
+        Arc::clone(&self.sweep)
     }
 
     /// When the sweep last ran and next runs, for the heartbeat.
@@ -59,7 +69,7 @@ impl Schedule {
                     self.start_over().await;
                     continue;
                 }
-                _swept = self.sweep_and_tell() => {}
+                _swept = self.sweep_in_time() => {}
             }
             let last_run = self.clock.now();
             let period = TimeDelta::from_std(self.period).unwrap_or(TimeDelta::MAX);
@@ -76,20 +86,25 @@ impl Schedule {
     }
 
     async fn start_over(&self) {
-        platform::insist(|| sweep::start_over(&*self.sweep.journal)).await;
+        platform::insist(|| self.sweep.start_over()).await;
         // The heartbeat must not go on telling the cursors of before.
         self.pulse.send_modify(|pulse| pulse.next_run = None);
     }
 
-    /// One sweep, then everything delivered.
-    pub(super) async fn run_once(&self, journal: &dyn Journal) -> Result<(), ServiceError> {
+    /// One job, then everything delivered.
+    pub(super) async fn run_once(
+        &self,
+        journal: &dyn Journal,
+        board: &JobBoard,
+        job: &Job,
+    ) -> Result<(), ServiceError> {
         let dead_before = journal.counts().await?.dead;
-        let mut swept = self.sweep_and_tell().await;
+        let mut swept = self.try_job(board, job).await;
         for _another in 1..TRIES_OF_SINGLE_RUN {
             if swept.is_ok() {
                 break;
             }
-            swept = self.sweep_and_tell().await;
+            swept = self.try_job(board, job).await;
         }
         self.drain(journal).await?;
         swept.map_err(|failure| ServiceError::Sweep(failure.to_string()))?;
@@ -100,6 +115,11 @@ impl Schedule {
             }
             dead_letters => Err(ServiceError::DeadLetters(dead_letters)),
         }
+    }
+
+    async fn try_job(&self, board: &JobBoard, job: &Job) -> Result<(), SweepError> {
+        let began = self.clock.now();
+        self.tell(began, jobs::run(&self.sweep, board, job).await)
     }
 
     /// Waits until nothing is pending, as long as there is progress.
@@ -123,9 +143,27 @@ impl Schedule {
         Pulse { last_run: Some(self.clock.now()), ..self.pulse.borrow().clone() }
     }
 
-    async fn sweep_and_tell(&self) -> Result<(), SweepError> {
+    /// A scheduled sweep. One that takes longer than the period is told: what it finds comes late.
+    async fn sweep_in_time(&self) {
         let began = self.clock.now();
-        let swept = self.sweep.run_once().await;
+        let _told = self.tell(began, self.sweep.run_once().await);
+        let took = (self.clock.now() - began).to_std().unwrap_or_default();
+        if took > self.period {
+            warn!(
+                took_seconds = took.as_secs(),
+                period_seconds = self.period.as_secs(),
+                "the sweep took longer than CONNECTOR_DURATION_PERIOD; the next one begins a period \
+                 after its end. Raise HARFANGLAB_INCIDENTS_API_RATE or the period if it is no \
+                 first import"
+            );
+        }
+    }
+
+    fn tell(
+        &self,
+        began: DateTime<Utc>,
+        swept: Result<Found, SweepError>,
+    ) -> Result<(), SweepError> {
         count(&swept, began, self.clock.now());
         match swept {
             Ok(found) => {
@@ -133,7 +171,8 @@ impl Schedule {
                 if self.sweep.console.denied().borrow().is_none() {
                     self.health.well(Part::HarfangLab);
                 }
-                info!(new = found.new, known = found.known, "the sweep is done");
+                let Found { new, known, missed } = found;
+                info!(new, known, missed, "the sweep is done");
                 Ok(())
             }
             Err(failure) => {

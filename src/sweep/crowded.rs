@@ -54,12 +54,19 @@ struct Seen {
 
 impl Sweep {
     /// Sweeps all alerts of the whole second `second`.
-    pub(super) async fn sweep_crowded(&self, second: DateTime<Utc>) -> Result<Found, SweepError> {
+    pub(super) async fn sweep_crowded(
+        &self,
+        second: DateTime<Utc>,
+        pushed_since: Option<DateTime<Utc>>,
+    ) -> Result<Found, SweepError> {
         let mut seen = Seen::default();
         let mut found = Found::default();
         let mut queries: Vec<Vec<(Filter, String)>> = vec![Vec::new()];
         while let Some(narrowed) = queries.pop() {
-            if self.sweep_narrowed(second, &narrowed, &mut seen, &mut found).await? {
+            let (more, is_all) =
+                self.sweep_narrowed(second, &narrowed, pushed_since, &mut seen).await?;
+            found.add(more);
+            if is_all {
                 continue;
             }
             // Asked by more, and value by value: what the window hides is behind one of them.
@@ -83,14 +90,15 @@ impl Sweep {
         if is_complete { Ok(found) } else { Err(SweepError::WindowFull(second)) }
     }
 
-    /// Sweeps what one query shows; `false` when it may hold more than it shows.
+    /// Sweeps what one query shows; with `false` when it may hold more than it shows.
     async fn sweep_narrowed(
         &self,
         second: DateTime<Utc>,
         narrowed: &[(Filter, String)],
+        pushed_since: Option<DateTime<Utc>>,
         seen: &mut Seen,
-        found: &mut Found,
-    ) -> Result<bool, SweepError> {
+    ) -> Result<(Found, bool), SweepError> {
+        let mut found = Found::default();
         let until = second + TimeDelta::seconds(1);
         let mut offset = 0;
         loop {
@@ -102,15 +110,13 @@ impl Sweep {
                 seen.count = seen.count.max(page.count.unwrap_or_default());
             }
             page.items.iter().for_each(|item| seen.note(item));
-            let receipt = self.append(Listing::Alerts, &page.items).await?;
-            found.new += receipt.accepted;
-            found.known += receipt.duplicates;
+            found.add(self.append(Listing::Alerts, &page.items, pushed_since).await?);
             if !page.has_next || page.items.is_empty() {
-                return Ok(true);
+                return Ok((found, true));
             }
             offset += u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
             if u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
-                return Ok(false);
+                return Ok((found, false));
             }
         }
     }

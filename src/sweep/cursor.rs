@@ -27,13 +27,23 @@ fn state_key(of: Listing) -> &'static str {
 /// A cursor kept in the journal.
 pub struct Cursor<'a> {
     journal: &'a dyn Journal,
-    of: Listing,
+    name: String,
 }
 
 impl<'a> Cursor<'a> {
     /// The cursor of alerts or of threats.
     pub fn new(journal: &'a dyn Journal, of: Listing) -> Self {
-        Self { journal, of }
+        Self::named(journal, state_key(of).to_owned())
+    }
+
+    /// A cursor of this name.
+    pub(super) fn named(journal: &'a dyn Journal, name: String) -> Self {
+        Self { journal, name }
+    }
+
+    /// It never moved.
+    pub(super) async fn forget(&self) -> Result<(), JournalError> {
+        self.journal.remember(&self.name, "").await
     }
 
     /// Where it stands, if it ever moved.
@@ -41,7 +51,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
     pub async fn position(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
-        let text = self.journal.remembered(state_key(self.of)).await?;
+        let text = self.journal.remembered(&self.name).await?;
         Ok(text.as_deref().and_then(date::parse))
     }
 
@@ -71,7 +81,7 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         let text = to.to_rfc3339_opts(SecondsFormat::Micros, true);
-        self.journal.remember(state_key(self.of), &text).await
+        self.journal.remember(&self.name, &text).await
     }
 }
 
@@ -80,7 +90,7 @@ impl<'a> Cursor<'a> {
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be written; nothing is changed then.
-pub async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
+pub(super) async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
     let every =
         [Listing::Alerts, Listing::Threats, Listing::ChangedAlerts, Listing::ChangedThreats];
     journal.start_over(&every.map(state_key)).await

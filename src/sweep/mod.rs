@@ -3,28 +3,39 @@
 //! It asks for everything since a little before its cursor, in time order, and then for what has
 //! changed since the last sweep: an analyst's status is never pushed by itself. What the journal has in
 //! the same version already is recognised there. The cursor moves page by page, only past what the
-//! journal has committed, and only forward.
+//! journal has committed, and only forward. One sweep runs at a time.
 //!
 //! Does not live here: the HTTP side (`harfanglab`), the operator's filter (`pipeline`).
 
+mod backfill;
 mod crowded;
 mod cursor;
+mod job;
+mod reading;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use serde_json::Value;
-use tracing::{info, warn};
+use chrono::{DateTime, SecondsFormat, Utc};
+use tokio::sync::Mutex;
+use tracing::info;
 
-pub use self::cursor::{Cursor, can_take_over, start_over, state, take_over};
+use self::reading::Stretch;
+pub use self::{
+    backfill::{Size, size_of},
+    cursor::{Cursor, can_take_over, state, take_over},
+    job::{Job, JobBoard, JobState, Progress, Range},
+};
 use crate::{
     alert::date,
     clock::Clock,
     config::ImportSettings,
-    harfanglab::{Console, ConsoleError, Listing, PAGE_LIMIT, RESULT_WINDOW},
-    intake::{Door, DoorError, Notification, Receipt, dialect::Dialect, verification::Proof},
+    harfanglab::{Console, ConsoleError, Listing, RESULT_WINDOW},
+    intake::{Door, DoorError},
     journal::{Journal, JournalError},
 };
+
+/// Under this name the journal keeps since when pushes are taken.
+const PUSHES_TAKEN_SINCE: &str = "pushes_taken_since";
 
 /// Why a sweep ended early. What it had found until then is in the journal.
 #[derive(Debug, thiserror::Error)]
@@ -55,13 +66,26 @@ pub struct Found {
     pub new: usize,
     /// Notifications it had already.
     pub known: usize,
+    /// Of the new ones, alerts that a push should have brought: raised more than a minute ago,
+    /// since the endpoint was opened, and never heard of before.
+    pub missed: usize,
 }
 
 impl Found {
     fn add(&mut self, more: Self) {
         self.new += more.new;
         self.known += more.known;
+        self.missed += more.missed;
     }
+}
+
+/// Whether the console can push to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushes {
+    /// The endpoint is open.
+    Taken,
+    /// It is closed, or this run has none: that says nothing of other runs.
+    NotTaken,
 }
 
 /// Reconciles the journal with the console.
@@ -69,21 +93,37 @@ pub struct Sweep {
     /// The console.
     pub console: Arc<Console>,
     /// The one way in.
-    pub door: Door,
+    door: Door,
     /// Keeps the cursors.
     pub journal: Arc<dyn Journal>,
     /// What is imported.
-    pub settings: ImportSettings,
+    settings: ImportSettings,
     /// The time.
-    pub clock: Clock,
+    clock: Clock,
+    pushes: Pushes,
+    /// Held by the one that sweeps.
+    turn: Mutex<()>,
 }
 
 impl Sweep {
-    /// Sweeps alerts and, if they are imported, threats.
+    /// Puts a sweep together; asks nothing yet.
+    pub fn new(
+        console: Arc<Console>,
+        door: Door,
+        journal: Arc<dyn Journal>,
+        settings: ImportSettings,
+        clock: Clock,
+        pushes: Pushes,
+    ) -> Self {
+        Self { console, door, journal, settings, clock, pushes, turn: Mutex::default() }
+    }
+
+    /// Sweeps alerts and, if they are imported, threats. Waits while another sweep runs.
     ///
     /// # Errors
     /// [`SweepError`]; the next sweep goes on from the cursor.
     pub async fn run_once(&self) -> Result<Found, SweepError> {
+        let _turn = self.turn.lock().await;
         let began = self.clock.now();
         let mut found = self.sweep_all(Listing::Alerts).await?;
         found.add(self.sweep_changes(Listing::ChangedAlerts, began).await?);
@@ -91,16 +131,24 @@ impl Sweep {
             found.add(self.sweep_all(Listing::Threats).await?);
             found.add(self.sweep_changes(Listing::ChangedThreats, began).await?);
         }
-        metrics::counter!("sweep_found_missing_total").increment(found.new as u64);
-        if found.new > 0 {
+        if found.missed > 0 {
+            metrics::counter!("sweep_found_missing_total").increment(found.missed as u64);
             info!(
-                new = found.new,
-                known = found.known,
-                "the sweep found {} that no push had brought",
-                found.new
+                missed = found.missed,
+                "the sweep found {} that no push had brought", found.missed
             );
         }
         Ok(found)
+    }
+
+    /// Starts the import again from the start date, once no sweep runs: a page under way would
+    /// move the cursor behind what is to be read again.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal cannot be written; nothing is changed then.
+    pub async fn start_over(&self) -> Result<(), JournalError> {
+        let _turn = self.turn.lock().await;
+        cursor::start_over(&*self.journal).await
     }
 
     /// What changed since the last sweep. The first one has just seen everything as it is, so only
@@ -115,87 +163,26 @@ impl Sweep {
     }
 
     async fn sweep_all(&self, of: Listing) -> Result<Found, SweepError> {
-        let cursor = Cursor::new(&*self.journal, of);
-        let mut since = cursor.start(&self.settings).await?;
-        let mut offset = 0;
-        let mut found = Found::default();
-        loop {
-            let page = self.console.page(of, since, None, offset, PAGE_LIMIT).await?;
-            let last = page.items.iter().filter_map(|item| time_of(of, item)).max();
-            let receipt = self.append(of, &page.items).await?;
-            found.new += receipt.accepted + receipt.dead_letters;
-            found.known += receipt.duplicates;
-            if let Some(last) = last {
-                // A console whose clock is ahead must not make later alerts be skipped.
-                cursor.advance(last.min(self.clock.now())).await?;
-            }
-            if !page.has_next || page.items.is_empty() {
-                return Ok(found);
-            }
-            offset += u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
-            if u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
-                since = self.after_full_window(of, since, last, &mut found).await?;
-                offset = 0;
-            }
-        }
+        let mark = Cursor::new(&*self.journal, of);
+        let since = mark.start(&self.settings).await?;
+        let pushed_since = self.pushes_taken_since().await?;
+        let (until, narrowed, board) = (None, &[] as &[_], None);
+        self.read(&Stretch { of, since, until, narrowed, mark, pushed_since, board }).await
     }
 
-    /// Where the next query begins when the window of the one since `since` is full up to `last`:
-    /// at the second in which it ends. If it began there, too, that second is crowded.
-    async fn after_full_window(
-        &self,
-        of: Listing,
-        since: DateTime<Utc>,
-        last: Option<DateTime<Utc>>,
-        found: &mut Found,
-    ) -> Result<DateTime<Utc>, SweepError> {
-        let second = since.trunc_subsecs(0);
-        match (last.map(|last| last.trunc_subsecs(0)), of) {
-            (Some(last), _) if last > second => Ok(last),
-            (_, Listing::ChangedAlerts | Listing::ChangedThreats) => {
-                // Nothing is lost, only shown as it was: every alert came by its own time.
-                warn!(%second, "too much changed in one second; the rest of it is not updated");
-                Ok(second + TimeDelta::seconds(1))
-            }
-            (_, Listing::Threats) => Err(SweepError::WindowFull(second)),
-            (_, Listing::Alerts) => {
-                let crowd = self.sweep_crowded(second).await?;
-                found.add(crowd);
-                Ok(second + TimeDelta::seconds(1))
-            }
+    /// Since when a push should bring every alert: the first sweep with an open endpoint. What was
+    /// raised before is the first import, which no push has missed.
+    async fn pushes_taken_since(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
+        if self.pushes == Pushes::NotTaken {
+            return Ok(None);
         }
+        let remembered = self.journal.remembered(PUSHES_TAKEN_SINCE).await?;
+        if let Some(since) = remembered.as_deref().and_then(date::parse) {
+            return Ok(Some(since));
+        }
+        let now = self.clock.now();
+        let text = now.to_rfc3339_opts(SecondsFormat::Micros, true);
+        self.journal.remember(PUSHES_TAKEN_SINCE, &text).await?;
+        Ok(Some(now))
     }
-
-    async fn append(&self, of: Listing, items: &[Value]) -> Result<Receipt, DoorError> {
-        let proof = Proof::answered_by_console(self.clock.now());
-        let dialect = match of {
-            Listing::Alerts | Listing::ChangedAlerts => Dialect::NativeAlert,
-            Listing::Threats | Listing::ChangedThreats => Dialect::NativeThreat,
-        };
-        let mut notifications = Vec::with_capacity(items.len());
-        for item in items {
-            let body = item.to_string();
-            notifications.push(if item.is_object() {
-                Notification::of_dialect(&proof, dialect, item, body)
-            } else {
-                warn!("the console answered an item that is not an object; it is a dead letter");
-                let reason = "the console answered an item that is not an object".to_owned();
-                Notification::dead_letter(&proof, body, reason)
-            });
-        }
-        if notifications.is_empty() {
-            return Ok(Receipt::default());
-        }
-        self.door.append_in_turn(notifications).await
-    }
-}
-
-/// The time by which the console orders this item.
-fn time_of(of: Listing, item: &Value) -> Option<DateTime<Utc>> {
-    let field = match of {
-        Listing::Alerts => "alert_time",
-        Listing::Threats => "creation_date",
-        Listing::ChangedAlerts | Listing::ChangedThreats => "last_update",
-    };
-    date::parse(item.get(field)?.as_str()?)
 }

@@ -15,7 +15,7 @@ use harfanglab_incidents::{
     journal::{Counts, Journal, SqliteJournal, write_what_comes_in},
     opencti::{Delivery, DeliveryError, Sink},
     service::{Service, ServiceError},
-    sweep::{Found, Sweep, SweepError},
+    sweep::{Found, Pushes, Sweep, SweepError},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -104,7 +104,8 @@ impl Scene {
             tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived, Arc::default()));
         let console = Arc::new(Console::new(&settings.harfanglab).unwrap());
         let (settings, clock) = (settings.import, clock());
-        let swept = Sweep { console, door, journal, settings, clock }.run_once().await;
+        let pushes = Pushes::NotTaken;
+        let swept = Sweep::new(console, door, journal, settings, clock, pushes).run_once().await;
         // The sweep held the door: now that it is closed, the writer lets go of the journal.
         writer.await.unwrap();
         swept

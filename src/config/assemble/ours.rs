@@ -9,26 +9,27 @@ use super::certificates;
 use crate::config::{
     options::{
         HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY, HARFANGLAB_INCIDENTS_ALERT_MATURITIES,
-        HARFANGLAB_INCIDENTS_ALERT_STATUSES, HARFANGLAB_INCIDENTS_ALERT_TYPES,
-        HARFANGLAB_INCIDENTS_API_CONCURRENCY, HARFANGLAB_INCIDENTS_API_RATE,
-        HARFANGLAB_INCIDENTS_API_TIMEOUT, HARFANGLAB_INCIDENTS_ATTACH_RAW,
-        HARFANGLAB_INCIDENTS_BATCH, HARFANGLAB_INCIDENTS_CONCURRENCY,
-        HARFANGLAB_INCIDENTS_DEFAULT_MARKING, HARFANGLAB_INCIDENTS_DEFAULT_SCORE,
-        HARFANGLAB_INCIDENTS_ENRICHMENT_TIME, HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT,
-        HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_IMPORT_THREATS,
-        HARFANGLAB_INCIDENTS_INCIDENT_NAME, HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE,
-        HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE, HARFANGLAB_INCIDENTS_JOURNAL_QUEUE,
-        HARFANGLAB_INCIDENTS_JOURNAL_RETENTION, HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD,
-        HARFANGLAB_INCIDENTS_JOURNAL_URL, HARFANGLAB_INCIDENTS_LEASE,
-        HARFANGLAB_INCIDENTS_RETRY_MAX, HARFANGLAB_INCIDENTS_SSL_VERIFY,
-        HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL,
-        HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM, OptionSpec,
+        HARFANGLAB_INCIDENTS_ALERT_MIN_LEVEL, HARFANGLAB_INCIDENTS_ALERT_STATUSES,
+        HARFANGLAB_INCIDENTS_ALERT_TYPES, HARFANGLAB_INCIDENTS_API_CONCURRENCY,
+        HARFANGLAB_INCIDENTS_API_RATE, HARFANGLAB_INCIDENTS_API_TIMEOUT,
+        HARFANGLAB_INCIDENTS_ATTACH_RAW, HARFANGLAB_INCIDENTS_BATCH,
+        HARFANGLAB_INCIDENTS_CONCURRENCY, HARFANGLAB_INCIDENTS_DEFAULT_MARKING,
+        HARFANGLAB_INCIDENTS_DEFAULT_SCORE, HARFANGLAB_INCIDENTS_ENRICHMENT_TIME,
+        HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT, HARFANGLAB_INCIDENTS_IMPORT_START_DATE,
+        HARFANGLAB_INCIDENTS_IMPORT_THREATS, HARFANGLAB_INCIDENTS_INCIDENT_NAME,
+        HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE, HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE,
+        HARFANGLAB_INCIDENTS_JOURNAL_QUEUE, HARFANGLAB_INCIDENTS_JOURNAL_RETENTION,
+        HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD, HARFANGLAB_INCIDENTS_JOURNAL_URL,
+        HARFANGLAB_INCIDENTS_LEASE, HARFANGLAB_INCIDENTS_RETRY_MAX,
+        HARFANGLAB_INCIDENTS_SSL_VERIFY, HARFANGLAB_INCIDENTS_SWEEP_OVERLAP,
+        HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL, HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM,
+        OptionSpec,
     },
     parse::{self, Refusal},
     reader::{Read, Reader},
     settings::{
-        AccountIdentity, AlertFilter, EnrichmentSettings, HarfangLabSettings, ImportSettings,
-        IncidentNaming, JournalSettings, Marking, PipelineSettings, RawAttachment,
+        ALERT_LEVELS, AccountIdentity, AlertFilter, EnrichmentSettings, HarfangLabSettings,
+        ImportSettings, IncidentNaming, JournalSettings, Marking, PipelineSettings, RawAttachment,
     },
 };
 
@@ -61,9 +62,7 @@ pub(in crate::config) fn import(
     now: DateTime<Utc>,
 ) -> Read<ImportSettings> {
     let threats = reader.required(&HARFANGLAB_INCIDENTS_IMPORT_THREATS, parse::boolean);
-    let statuses = reader.list(&HARFANGLAB_INCIDENTS_ALERT_STATUSES, status);
-    let types = reader.list(&HARFANGLAB_INCIDENTS_ALERT_TYPES, |item| Ok(item.to_lowercase()));
-    let maturities = reader.list(&HARFANGLAB_INCIDENTS_ALERT_MATURITIES, maturity);
+    let filter = alert_filter(reader);
     let marking = reader.required(&HARFANGLAB_INCIDENTS_DEFAULT_MARKING, marking);
     let score =
         reader.optional(&HARFANGLAB_INCIDENTS_DEFAULT_SCORE, |text| parse::whole(text, 0, 100));
@@ -75,7 +74,7 @@ pub(in crate::config) fn import(
     let overlap = length(reader, &HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, Duration::ZERO, MONTH);
     Ok(ImportSettings {
         threats: threats?,
-        filter: AlertFilter { statuses: statuses?, types: types?, maturities: maturities? },
+        filter: filter?,
         marking: marking?,
         score: score?,
         start: start?,
@@ -84,6 +83,34 @@ pub(in crate::config) fn import(
         raw: raw?,
         overlap: overlap?,
     })
+}
+
+fn alert_filter(reader: &mut Reader<'_>) -> Read<AlertFilter> {
+    let statuses = some_or_all(reader, &HARFANGLAB_INCIDENTS_ALERT_STATUSES, status);
+    let any_type = |item: &str| Ok(item.to_lowercase());
+    let types = some_or_all(reader, &HARFANGLAB_INCIDENTS_ALERT_TYPES, any_type);
+    let maturities = some_or_all(reader, &HARFANGLAB_INCIDENTS_ALERT_MATURITIES, maturity);
+    let min_level = reader.optional(&HARFANGLAB_INCIDENTS_ALERT_MIN_LEVEL, |text| {
+        parse::choice(text, &ALERT_LEVELS).map(|position| ALERT_LEVELS[position].to_owned())
+    });
+    Ok(AlertFilter {
+        statuses: statuses?,
+        types: types?,
+        maturities: maturities?,
+        min_level: min_level?,
+    })
+}
+
+/// A list in which `all` stands for every value there is or may be; answered as an empty one.
+fn some_or_all(
+    reader: &mut Reader<'_>,
+    option: &OptionSpec,
+    parse: impl Fn(&str) -> Result<String, Refusal>,
+) -> Read<Vec<String>> {
+    let is_all = |item: &str| item.eq_ignore_ascii_case("all");
+    let items = reader
+        .list(option, |item| if is_all(item) { Ok("all".to_owned()) } else { parse(item) })?;
+    Ok(if items.iter().any(|item| is_all(item)) { Vec::new() } else { items })
 }
 
 pub(super) fn journal(reader: &mut Reader<'_>) -> Read<JournalSettings> {

@@ -14,9 +14,11 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_IMPORT_THREATS => plain(OUR_SECTION, "import_threats", "true or false")
         .default("false");
     HARFANGLAB_INCIDENTS_ALERT_STATUSES => list(OUR_SECTION, "alert_statuses",
-        "some of new, investigating, probable_false_positive, false_positive, closed");
+        "all, or some of new, investigating, probable_false_positive, false_positive, closed");
     HARFANGLAB_INCIDENTS_ALERT_TYPES => list(OUR_SECTION, "alert_types",
-        "alert types such as yara,sigma,ioc");
+        "all, or alert types such as yara,sigma,ioc");
+    HARFANGLAB_INCIDENTS_ALERT_MIN_LEVEL => plain(OUR_SECTION, "alert_min_level",
+        "one of informational, low, medium, high, critical");
     HARFANGLAB_INCIDENTS_DEFAULT_MARKING => plain(OUR_SECTION, "default_marking",
         "one of TLP:CLEAR, TLP:GREEN, TLP:AMBER, TLP:AMBER+STRICT, TLP:RED")
         .default("TLP:CLEAR");
@@ -104,7 +106,7 @@ options! { OURS:
         "none or note")
         .default("none");
     HARFANGLAB_INCIDENTS_ALERT_MATURITIES => list(OUR_SECTION, "alert_maturities",
-        "some of stable, testing, experimental")
+        "all, or some of stable, testing, experimental")
         .default("stable");
     HARFANGLAB_INCIDENTS_SWEEP_OVERLAP => plain(OUR_SECTION, "sweep_overlap",
         "an ISO-8601 duration from PT0S to P30D")

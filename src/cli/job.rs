@@ -1,0 +1,155 @@
+//! Has a job done: by the service that runs, which alone may use its journal, else in this process.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{failure::Failure, logging, progress::Display, runtime};
+use crate::{
+    clock::Clock,
+    config::Settings,
+    outbound,
+    service::Service,
+    sweep::{Job, JobState, Progress},
+};
+
+/// Longest wait for one answer of the management address.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Between two questions how far a job is.
+const ASK_AGAIN: Duration = Duration::from_millis(300);
+
+/// What the management address answers.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    console: String,
+    progress: Progress,
+}
+
+/// A service that runs, by its management address.
+struct Running {
+    http: reqwest::Client,
+    jobs: String,
+}
+
+/// Has `job` done and answers how it ended; an early end is a failure.
+pub(super) fn run(mut settings: Settings, job: Job) -> Result<Progress, Failure> {
+    "warn".clone_into(&mut settings.connector.log_level);
+    logging::start(&settings.connector)?;
+    let done: anyhow::Result<Progress> =
+        runtime::run(async |stop| match Running::find(&settings).await? {
+            Some(service) => service.follow(&job, &stop).await,
+            None => Box::pin(here(settings, job, stop)).await,
+        })?;
+    Ok(done?)
+}
+
+/// Does it in this process, as a single run does its sweep.
+async fn here(
+    mut settings: Settings,
+    job: Job,
+    stop: CancellationToken,
+) -> anyhow::Result<Progress> {
+    settings.connector.run_and_terminate = true;
+    let service = Service::start(settings, Clock::system(), Vec::new()).await?;
+    let board = service.jobs();
+    board.submit(job).map_err(|_busy| anyhow!("another job is under way"))?;
+    let mut display = Display::new();
+    let mut steps = board.watch();
+    let showing = async {
+        while steps.changed().await.is_ok() {
+            display.show(&steps.borrow_and_update());
+        }
+    };
+    let ended = tokio::select! {
+        ended = service.run(stop.clone()) => ended,
+        () = showing => Ok(()),
+    };
+    display.clear();
+    ended?;
+    let progress = board.current();
+    if stop.is_cancelled() && progress.state != JobState::Done {
+        bail!("interrupted; the same command again goes on from here");
+    }
+    Ok(progress)
+}
+
+impl Running {
+    /// The service at the management address of `settings`, if one answers there.
+    async fn find(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        let mut address: SocketAddr = settings.management_listen;
+        if address.port() == 0 {
+            return Ok(None);
+        }
+        if address.ip().is_unspecified() {
+            let loopback = match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            };
+            address.set_ip(loopback);
+        }
+        let http = outbound::local_client(ANSWER_MAX)
+            .context("the client for the management address cannot be built")?;
+        let service = Self { http, jobs: format!("http://{address}/jobs") };
+        let answer = match service.http.get(&service.jobs).send().await {
+            Err(error) if error.is_connect() => return Ok(None),
+            answer => service.read(answer).await?,
+        };
+        if answer.console != settings.harfanglab.url.as_str() {
+            bail!(
+                "the service at {} is for the console {}, not for HARFANGLAB_INCIDENTS_URL; set \
+                 HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN to the address of the one that is meant",
+                service.jobs,
+                answer.console
+            );
+        }
+        Ok(Some(service))
+    }
+
+    /// Asks for the job and follows it to its end; `stop` ends the following only.
+    async fn follow(&self, job: &Job, stop: &CancellationToken) -> anyhow::Result<Progress> {
+        let answer = self.http.post(&self.jobs).json(job).send().await;
+        if let Ok(answer) = &answer
+            && answer.status() == reqwest::StatusCode::CONFLICT
+        {
+            bail!("the service has another job under way; try again when it is done");
+        }
+        let mut progress = self.read(answer).await?.progress;
+        let number = progress.number;
+        let mut display = Display::new();
+        while progress.state == JobState::Running {
+            display.show(&progress);
+            if stop.run_until_cancelled(tokio::time::sleep(ASK_AGAIN)).await.is_none() {
+                display.clear();
+                bail!("no longer watching; the service goes on with it");
+            }
+            progress = self.read(self.http.get(&self.jobs).send().await).await?.progress;
+            if progress.number != number {
+                bail!(
+                    "the service has taken up another job meanwhile; its log says how this ended"
+                );
+            }
+        }
+        display.clear();
+        if progress.state == JobState::Done {
+            return Ok(progress);
+        }
+        Err(anyhow!(
+            "it ended early: {}; the same command again goes on from there",
+            progress.words
+        ))
+    }
+
+    async fn read(&self, answer: reqwest::Result<reqwest::Response>) -> anyhow::Result<Answer> {
+        let not_ours = || {
+            format!(
+                "{} did not answer as the service does; what else listens at \
+                 HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN?",
+                self.jobs
+            )
+        };
+        let answer = answer.and_then(reqwest::Response::error_for_status).with_context(not_ours)?;
+        answer.json().await.with_context(not_ours)
+    }
+}

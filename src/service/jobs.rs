@@ -1,0 +1,55 @@
+//! Takes up the jobs that hang on the board, one after the other, beside the scheduled sweeps.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::sweep::{Found, Job, JobBoard, JobState, Sweep, SweepError};
+
+/// Works until `stop`.
+pub(super) async fn take_up(
+    sweep: Arc<Sweep>,
+    board: Arc<JobBoard>,
+    mut jobs: mpsc::Receiver<Job>,
+    stop: CancellationToken,
+) {
+    while let Some(Some(job)) = stop.run_until_cancelled(jobs.recv()).await {
+        info!(?job, "a job was asked for");
+        match stop.run_until_cancelled(run(&sweep, &board, &job)).await {
+            Some(Ok(found)) => info!(?job, new = found.new, known = found.known, "the job is done"),
+            Some(Err(failure)) => {
+                warn!(?job, %failure, "the job ended early; asked for again, it goes on from there");
+            }
+            None => board.tell(|progress| {
+                progress.state = JobState::Failed;
+                progress.words = "the service stopped meanwhile".to_owned();
+            }),
+        }
+    }
+}
+
+/// Does one job; the board is told how it goes.
+pub(super) async fn run(sweep: &Sweep, board: &JobBoard, job: &Job) -> Result<Found, SweepError> {
+    board.tell(|progress| {
+        progress.state = JobState::Running;
+        (progress.expected, progress.new, progress.known) = (0, 0, 0);
+    });
+    let result = match job {
+        Job::Sweep => sweep.run_once().await,
+        Job::Backfill(range) => Box::pin(sweep.backfill(range, board)).await,
+    };
+    board.tell(|progress| match &result {
+        Ok(found) => {
+            progress.state = JobState::Done;
+            progress.new = found.new as u64;
+            progress.known = found.known as u64;
+        }
+        Err(failure) => {
+            progress.state = JobState::Failed;
+            progress.words = failure.to_string();
+        }
+    });
+    result
+}

@@ -1,0 +1,164 @@
+//! The backfill: everything of a stretch of time, however long ago, beside a service that goes on
+//! receiving and sweeping. Each stretch has a mark of its own in the journal, so that asking for it
+//! again after an interruption goes on there; once it is done, the mark is gone.
+//!
+//! It is gentle: pages go through the client's rate limit like every request, and while many alerts
+//! wait for their delivery no further page is read, so that pushes do not queue behind it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Cursor, Found, JobBoard, Range, Sweep, SweepError, reading::Stretch};
+use crate::{
+    alert::date,
+    harfanglab::{Console, ConsoleError, Filter, Listing, RESULT_WINDOW},
+    journal::JournalError,
+};
+
+/// Notifications that may wait for their delivery when a further page is read.
+const WAITING_MAX: u64 = 1_000;
+/// How long it waits before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// A stretch that is not counted more finely: some consoles count no further than their window.
+const COUNTED_LEAST: TimeDelta = TimeDelta::minutes(1);
+/// Requests that counting may cost.
+const COUNTS_MAX: usize = 100;
+
+/// How many items a stretch has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Items, as the console counts.
+    pub items: u64,
+    /// Whether there may be more than could be counted.
+    pub is_least: bool,
+}
+
+impl Sweep {
+    /// Brings everything of `range` into the journal; `board` is told how far it is.
+    ///
+    /// # Errors
+    /// [`SweepError`]; asked again, it goes on where it ended.
+    pub async fn backfill(&self, range: &Range, board: &JobBoard) -> Result<Found, SweepError> {
+        let name = mark_name(range);
+        let until = self.fixed_until(range, &name).await?;
+        let narrowed = narrowed(range);
+        let listings = listings(range, self.settings.threats);
+        let mut stretches = Vec::with_capacity(listings.len());
+        for of in listings {
+            let mark = Cursor::named(&*self.journal, format!("{name} {of:?}"));
+            let since = mark.position().await?.unwrap_or(range.since);
+            let size = size(&self.console, of, since, until, &narrowed).await?;
+            board.tell(|progress| progress.expected += size.items);
+            let (until, narrowed) = (Some(until), narrowed.as_slice());
+            let (pushed_since, board) = (None, Some(board));
+            stretches.push(Stretch { of, since, until, narrowed, mark, pushed_since, board });
+        }
+        let mut all = Found::default();
+        for stretch in &stretches {
+            all.add(self.read(stretch).await?);
+        }
+        for stretch in &stretches {
+            stretch.mark.forget().await?;
+        }
+        self.journal.remember(&name, "").await?;
+        Ok(all)
+    }
+
+    /// Where an open range ends: now, and still there when it is asked for again.
+    async fn fixed_until(&self, range: &Range, name: &str) -> Result<DateTime<Utc>, JournalError> {
+        if let Some(until) = range.until {
+            return Ok(until);
+        }
+        let remembered = self.journal.remembered(name).await?;
+        if let Some(until) = remembered.as_deref().and_then(date::parse) {
+            return Ok(until);
+        }
+        let until = self.clock.now();
+        self.journal.remember(name, &until.to_rfc3339()).await?;
+        Ok(until)
+    }
+
+    pub(super) async fn wait_for_deliveries(&self, board: &JobBoard) {
+        // A journal that cannot be read cannot be written: the page after this one says so.
+        while let Ok(counts) = self.journal.counts().await
+            && counts.pending > WAITING_MAX
+        {
+            let words = format!("waits: {} alerts are on their way to OpenCTI", counts.pending);
+            board.tell(|progress| progress.words = words);
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        board.tell(|progress| progress.words.clear());
+    }
+}
+
+/// How many items `range` has in all.
+///
+/// # Errors
+/// [`ConsoleError`] when the console does not count.
+pub async fn size_of(
+    console: &Console,
+    range: &Range,
+    with_threats: bool,
+    now: DateTime<Utc>,
+) -> Result<Size, ConsoleError> {
+    let mut all = Size { items: 0, is_least: false };
+    for of in listings(range, with_threats) {
+        let until = range.until.unwrap_or(now);
+        let one = size(console, of, range.since, until, &narrowed(range)).await?;
+        all = Size { items: all.items + one.items, is_least: all.is_least || one.is_least };
+    }
+    Ok(all)
+}
+
+/// Counts a stretch; where the console counts no further than its window, half by half.
+async fn size(
+    console: &Console,
+    of: Listing,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+    narrowed: &[(Filter, String)],
+) -> Result<Size, ConsoleError> {
+    let mut size = Size { items: 0, is_least: false };
+    let mut parts = vec![(since, until)];
+    let mut asked = 0;
+    while let Some((since, until)) = parts.pop() {
+        let page = if narrowed.is_empty() {
+            console.page(of, since, Some(until), 0, 1).await?
+        } else {
+            console.narrowed_alert_page(since, until, narrowed, 0, 1).await?
+        };
+        asked += 1;
+        let count = page.count.unwrap_or(page.items.len() as u64);
+        // A count beyond the window is a real one.
+        let is_cut = count == RESULT_WINDOW || page.count.is_none();
+        if is_cut && until - since > COUNTED_LEAST && asked + parts.len() < COUNTS_MAX {
+            let middle = since + (until - since) / 2;
+            parts.extend([(since, middle), (middle, until)]);
+            continue;
+        }
+        size.items += count;
+        size.is_least |= is_cut;
+    }
+    Ok(size)
+}
+
+fn listings(range: &Range, with_threats: bool) -> Vec<Listing> {
+    if with_threats && range.types.is_empty() {
+        return vec![Listing::Alerts, Listing::Threats];
+    }
+    vec![Listing::Alerts]
+}
+
+fn narrowed(range: &Range) -> Vec<(Filter, String)> {
+    let types = range.types.join(",");
+    if types.is_empty() { Vec::new() } else { vec![(Filter::AlertType, types)] }
+}
+
+/// Under which name the journal remembers how far the backfill of a range is.
+fn mark_name(range: &Range) -> String {
+    let until = range.until.map(|until| until.to_rfc3339()).unwrap_or_default();
+    let mut types = range.types.clone();
+    types.sort();
+    format!("backfill {}..{until} {}", range.since.to_rfc3339(), types.join(","))
+}

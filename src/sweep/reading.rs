@@ -1,0 +1,159 @@
+//! Reads one stretch of a list, page by page, into the journal; its mark follows behind.
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use serde_json::Value;
+use tracing::warn;
+
+use super::{Cursor, Found, JobBoard, Sweep, SweepError};
+use crate::{
+    alert::date,
+    harfanglab::{ConsoleError, Filter, Listing, PAGE_LIMIT, Page, RESULT_WINDOW},
+    intake::{DoorError, Notification, Receipt, dialect::Dialect, verification::Proof},
+};
+
+/// How young an alert may be for its push to be still on its way.
+const PUSH_TAKES_MAX: TimeDelta = TimeDelta::minutes(1);
+
+/// What is read.
+pub(super) struct Stretch<'a> {
+    pub(super) of: Listing,
+    pub(super) since: DateTime<Utc>,
+    /// `None`: to the end.
+    pub(super) until: Option<DateTime<Utc>>,
+    /// Only alerts that have these values; needs `until`.
+    pub(super) narrowed: &'a [(Filter, String)],
+    /// Moves up to what the journal has.
+    pub(super) mark: Cursor<'a>,
+    /// From when on a push should have brought an alert.
+    pub(super) pushed_since: Option<DateTime<Utc>>,
+    /// Told how far it is, for a job that gives way to deliveries.
+    pub(super) board: Option<&'a JobBoard>,
+}
+
+impl Sweep {
+    /// Reads all of `stretch`.
+    pub(super) async fn read(&self, stretch: &Stretch<'_>) -> Result<Found, SweepError> {
+        let mut since = stretch.since;
+        let mut offset = 0;
+        let mut found = Found::default();
+        loop {
+            if let Some(board) = stretch.board {
+                self.wait_for_deliveries(board).await;
+            }
+            let page = self.page(stretch, since, offset).await?;
+            let last = page.items.iter().filter_map(|item| time_of(stretch.of, item)).max();
+            let of_page = self.append(stretch.of, &page.items, stretch.pushed_since).await?;
+            found.add(of_page);
+            if let Some(board) = stretch.board {
+                board.found(of_page);
+            }
+            if let Some(last) = last {
+                // A console whose clock is ahead must not make later alerts be skipped.
+                stretch.mark.advance(last.min(self.clock.now())).await?;
+            }
+            if !page.has_next || page.items.is_empty() {
+                return Ok(found);
+            }
+            offset += u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
+            if u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
+                since = self.after_full_window(stretch, since, last, &mut found).await?;
+                offset = 0;
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        stretch: &Stretch<'_>,
+        since: DateTime<Utc>,
+        offset: u32,
+    ) -> Result<Page, ConsoleError> {
+        match stretch.until {
+            Some(until) if !stretch.narrowed.is_empty() => {
+                let narrowed = stretch.narrowed;
+                self.console.narrowed_alert_page(since, until, narrowed, offset, PAGE_LIMIT).await
+            }
+            until => self.console.page(stretch.of, since, until, offset, PAGE_LIMIT).await,
+        }
+    }
+
+    /// Where the next query begins when the window of the one since `since` is full up to `last`:
+    /// at the second in which it ends. If it began there, too, that second is crowded.
+    async fn after_full_window(
+        &self,
+        stretch: &Stretch<'_>,
+        since: DateTime<Utc>,
+        last: Option<DateTime<Utc>>,
+        found: &mut Found,
+    ) -> Result<DateTime<Utc>, SweepError> {
+        let second = since.trunc_subsecs(0);
+        match (last.map(|last| last.trunc_subsecs(0)), stretch.of) {
+            (Some(last), _) if last > second => Ok(last),
+            (_, Listing::ChangedAlerts | Listing::ChangedThreats) => {
+                // Nothing is lost, only shown as it was: every alert came by its own time.
+                warn!(%second, "too much changed in one second; the rest of it is not updated");
+                Ok(second + TimeDelta::seconds(1))
+            }
+            (_, Listing::Threats) => Err(SweepError::WindowFull(second)),
+            (_, Listing::Alerts) => {
+                found.add(self.sweep_crowded(second, stretch.pushed_since).await?);
+                Ok(second + TimeDelta::seconds(1))
+            }
+        }
+    }
+
+    /// Stores items; an alert raised since `pushed_since` should have been pushed.
+    pub(super) async fn append(
+        &self,
+        of: Listing,
+        items: &[Value],
+        pushed_since: Option<DateTime<Utc>>,
+    ) -> Result<Found, DoorError> {
+        let now = self.clock.now();
+        let proof = Proof::answered_by_console(now);
+        let dialect = match of {
+            Listing::Alerts | Listing::ChangedAlerts => Dialect::NativeAlert,
+            Listing::Threats | Listing::ChangedThreats => Dialect::NativeThreat,
+        };
+        let should_be_here = |item: &Value| {
+            let raised_at = time_of(of, item).filter(|_| of == Listing::Alerts);
+            raised_at.zip(pushed_since).is_some_and(|(raised_at, since)| {
+                raised_at >= since && raised_at <= now - PUSH_TAKES_MAX
+            })
+        };
+        let (pushed, others): (Vec<_>, Vec<_>) = items.iter().partition(|it| should_be_here(it));
+        let mut found = Found::default();
+        for (items, is_expected) in [(others, 0), (pushed, 1)] {
+            let notifications: Vec<_> =
+                items.into_iter().map(|item| notification(&proof, dialect, item)).collect();
+            if notifications.is_empty() {
+                continue;
+            }
+            let receipt: Receipt = self.door.append_in_turn(notifications).await?;
+            found.new += receipt.accepted + receipt.dead_letters;
+            found.known += receipt.duplicates;
+            found.missed += receipt.first_seen * is_expected;
+        }
+        Ok(found)
+    }
+}
+
+fn notification(proof: &Proof, dialect: Dialect, item: &Value) -> Notification {
+    let body = item.to_string();
+    if item.is_object() {
+        return Notification::of_dialect(proof, dialect, item, body);
+    }
+    warn!("the console answered an item that is not an object; it is a dead letter");
+    let reason = "the console answered an item that is not an object".to_owned();
+    Notification::dead_letter(proof, body, reason)
+}
+
+/// The time by which the console orders this item.
+fn time_of(of: Listing, item: &Value) -> Option<DateTime<Utc>> {
+    let field = match of {
+        Listing::Alerts => "alert_time",
+        Listing::Threats => "creation_date",
+        Listing::ChangedAlerts | Listing::ChangedThreats => "last_update",
+    };
+    date::parse(item.get(field)?.as_str()?)
+}
