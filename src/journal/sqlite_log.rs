@@ -35,6 +35,17 @@ pub(super) fn torn_end(database: &Path) -> Option<TornEnd> {
         .then(|| TornEnd { bytes: length.min(committed.end) - committed.last_commit })
 }
 
+/// Whether the log beside `database` was removed: SQLite removes it together with its index (`-shm`)
+/// when the last user closes the file in order, and leaves both otherwise.
+pub(super) fn is_gone(database: &Path) -> bool {
+    let is_there = |suffix: &str| {
+        let mut path = database.as_os_str().to_owned();
+        path.push(suffix);
+        Path::new(&path).exists()
+    };
+    is_there("-shm") && !is_there("-wal")
+}
+
 struct Committed {
     last_commit: u64,
     /// Where the frames of this log end; behind it are those of earlier rounds, which do not count.

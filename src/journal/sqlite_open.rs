@@ -42,6 +42,13 @@ impl SqliteJournal {
         let file = options.get_filename().to_owned();
         let only_user = lock(&file)?;
         keep_private(&file).map_err(|error| unusable(&file, &error))?;
+        if sqlite_log::is_gone(&file) {
+            warn!(
+                "the journal's write-ahead log is gone, though the service did not end in order: \
+                 what was stored last may be missing. Was only a part of the journal's files \
+                 copied? The sweep finds again what the console still has"
+            );
+        }
         if let Some(torn) = sqlite_log::torn_end(&file) {
             warn!(
                 bytes = torn.bytes,

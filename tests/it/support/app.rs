@@ -95,8 +95,18 @@ impl Home {
 
     /// Starts the binary with `arguments`.
     pub(crate) fn start(&self, arguments: &[&str]) -> App {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_harfanglab-incidents"))
-            .args(arguments)
+        self.start_as(Command::new(env!("CARGO_BIN_EXE_harfanglab-incidents")).args(arguments))
+    }
+
+    /// Starts the service from a shell that has run `prelude`, as under a limit of the system.
+    pub(crate) fn serve_after(&self, prelude: &str) -> App {
+        let binary = env!("CARGO_BIN_EXE_harfanglab-incidents");
+        let script = format!("{prelude}; exec '{binary}' serve");
+        self.start_as(Command::new("/bin/sh").args(["-c", &script]))
+    }
+
+    fn start_as(&self, command: &mut Command) -> App {
+        let mut child = command
             .env_clear()
             .envs(self.environment.iter().cloned())
             .current_dir(self.path())
@@ -160,6 +170,12 @@ impl App {
         self.child.stdout.take().expect("it was not taken before")
     }
 
+    /// Waits until its log has ended, too, so that [`App::log`] is whole.
+    pub(crate) async fn wait_for_the_end_of_its_log(&mut self) {
+        let ended = async { while self.lines.changed().await.is_ok() {} };
+        tokio::time::timeout(PATIENCE, ended).await.expect("a process that ended logs no more");
+    }
+
     /// Everything logged until now.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
@@ -194,6 +210,11 @@ impl App {
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         self.signal("-TERM");
         self.exit().await
+    }
+
+    /// Asks it to stop, and goes on.
+    pub(crate) fn ask_to_stop(&self) {
+        self.signal("-TERM");
     }
 
     /// Asks it to read its secrets again.
