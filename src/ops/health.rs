@@ -9,6 +9,8 @@ use serde_json::json;
 use super::Management;
 use crate::{health::Part, journal::Counts};
 
+/// Parts without which nothing can be accepted.
+const VITAL: [Part; 2] = [Part::Journal, Part::Room];
 /// Longest wait for the journal's answer to a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// What a probe writes is remembered under this name.
@@ -30,8 +32,8 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
         Err(reason) => management.health.degraded(Part::Journal, reason.clone()),
     }
     let degraded = management.health.reasons();
-    let no_room = degraded.get(Part::Room.name()).cloned();
-    match no_room.map_or(probed, Err) {
+    let vital = VITAL.iter().find_map(|part| degraded.get(part.name()).cloned());
+    match probed.and_then(|counts| vital.map_or(Ok(counts), Err)) {
         Ok(counts) => HttpResponse::Ok().json(json!({
             "status": if degraded.is_empty() { "ready" } else { "degraded" },
             "degraded": degraded,

@@ -15,6 +15,7 @@ mod console_faults;
 mod consumer;
 mod conversion;
 mod crash;
+mod deployment;
 mod dialects;
 mod enrichment;
 mod hostile_posts;

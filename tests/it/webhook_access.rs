@@ -5,7 +5,7 @@
 mod elastic;
 mod encodings;
 mod secrets;
-mod tls;
+pub(crate) mod tls;
 
 use harfanglab_incidents::{clock::Clock, demo::Generator};
 use reqwest::Response;
@@ -33,7 +33,7 @@ async fn started(changes: &[(&str, &str)]) -> (Stage, App, String) {
     (stage, app, url)
 }
 
-fn alert(seed: u64) -> Value {
+pub(crate) fn alert(seed: u64) -> Value {
     Generator::new(seed).next_alert(Clock::system().now()).native()
 }
 
