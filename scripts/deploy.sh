@@ -113,10 +113,10 @@ node_tools() {
 }
 
 operator_resources() {
-    cat >"$work/node/check.js" <<'END'
-const fs = require("fs");
-const yaml = require("js-yaml");
-const models = require("@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1");
+    cat >"$work/node/check.mjs" <<'END'
+import fs from "node:fs";
+import yaml from "js-yaml";
+import * as models from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 for (const file of process.argv.slice(2)) {
     const resource = yaml.load(fs.readFileSync(file, "utf8"));
     new models[resource.kind](resource).validate();
@@ -127,7 +127,7 @@ if (JSON.stringify(ours) !== JSON.stringify(theirs)) {
     throw new Error("prometheus-rule.yaml holds other rules than deploy/monitoring/rules.yml");
 }
 END
-    NODE_PATH=$work/node/node_modules node "$work/node/check.js" \
+    node "$work/node/check.mjs" \
         "$KUBERNETES/service-monitor.yaml" "$KUBERNETES/prometheus-rule.yaml"
 }
 
