@@ -92,15 +92,21 @@ provide_packages() {
     if [[ -z ${HARFANGLAB_INCIDENTS_TEST_AMQP_URL:-} && ! -d /usr/lib/rabbitmq ]]; then
         missing+=(rabbitmq-server)
     fi
-    command -v shellcheck >/dev/null || missing+=(shellcheck)
-    if [[ ${#missing[@]} -eq 0 ]]; then
+    # The readers of what lies in deploy/, for scripts/deploy.sh and the tests; without one its
+    # checks are skipped.
+    local wished=() name
+    for name in shellcheck caddy promtool:prometheus openssl systemd-analyze:systemd \
+        nginx:nginx-light rsyslogd:rsyslog; do
+        PATH=$PATH:/usr/sbin command -v "${name%:*}" >/dev/null || wished+=("${name#*:}")
+    done
+    if [[ ${#missing[@]} -eq 0 && ${#wished[@]} -eq 0 ]]; then
         echo "nothing is missing"
         return 0
     fi
-    if install_packages "${missing[@]}" >"$work/apt.log" 2>&1; then
-        echo "installed ${missing[*]}"
-    elif [[ ${missing[*]} == shellcheck ]]; then
-        echo "cannot install shellcheck: scripts will not be checked"
+    if install_packages "${missing[@]}" "${wished[@]}" >"$work/apt.log" 2>&1; then
+        echo "installed ${missing[*]} ${wished[*]}"
+    elif [[ ${#missing[@]} -eq 0 ]]; then
+        echo "cannot install ${wished[*]}: their checks will be skipped"
     else
         tail -n 20 "$work/apt.log" >&2
         echo "install these by hand, or let HARFANGLAB_INCIDENTS_TEST_AMQP_URL name a broker whose" \
@@ -128,7 +134,7 @@ check_advisories() {
 
 check_scripts() {
     if command -v shellcheck >/dev/null; then
-        shellcheck scripts/*.sh .ci/run
+        shellcheck scripts/*.sh deploy/*.sh .ci/run
     else
         echo "SKIPPED: shellcheck is not installed"
     fi
@@ -163,6 +169,7 @@ step "cargo-deny" provide_cargo_deny
 step "licences, bans, sources" check_dependencies
 step "advisories" check_advisories
 step "bundles" scripts/validate.sh
+step "deployment" scripts/deploy.sh
 step "broker" start_broker
 step "public consumer" scripts/consume.sh
 step "documented examples" cargo test --locked --doc --quiet
