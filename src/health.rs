@@ -17,6 +17,8 @@ pub enum Part {
     OpenCti,
     /// Some sink does not take what is delivered.
     Delivery,
+    /// OpenCTI's queue is too long: deliveries wait for it.
+    Queue,
     /// The console's API.
     HarfangLab,
 }
@@ -32,6 +34,7 @@ impl Part {
             Self::Room => "room",
             Self::OpenCti => "opencti",
             Self::Delivery => "delivery",
+            Self::Queue => "opencti_queue",
             Self::HarfangLab => "harfanglab",
         }
     }

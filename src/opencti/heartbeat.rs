@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    backpressure::QueueLoad,
     error::OpenCtiError,
     operations::PING_CONNECTOR,
     registration::{Connector, parse_state},
@@ -32,10 +33,8 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
 pub struct Pulse {
     /// The connector's state; `None` when there is none.
     pub state: Option<Value>,
-    /// Whether deliveries wait because the queue is too long.
-    pub buffering: bool,
-    /// Size of the connector's queue in megabytes (10^6 bytes).
-    pub queue_size_mb: f64,
+    /// How full the connector's queue is, and whether deliveries wait because of it.
+    pub queue: QueueLoad,
     /// When the last sweep ended.
     pub last_run: Option<DateTime<Utc>>,
     /// When the next sweep begins.
@@ -131,9 +130,9 @@ impl Heartbeat {
             "state": pulse.state.as_ref().unwrap_or(&Value::Null).to_string(),
             "connectorInfo": {
                 "run_and_terminate": settings.run_and_terminate,
-                "buffering": pulse.buffering,
+                "buffering": pulse.queue.buffering,
                 "queue_threshold": settings.queue_threshold_mb,
-                "queue_messages_size": pulse.queue_size_mb,
+                "queue_messages_size": pulse.queue.size_mb,
                 "next_run_datetime": date(pulse.next_run),
                 "last_run_datetime": date(pulse.last_run),
             },

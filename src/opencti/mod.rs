@@ -5,6 +5,7 @@
 //!
 //! Does not live here: deciding what to send and when to try again (`pipeline`).
 
+mod backpressure;
 mod broker;
 mod broker_tls;
 mod client;
@@ -22,6 +23,7 @@ mod stix_types;
 mod work;
 
 pub use self::{
+    backpressure::{Backpressure, QueueLoad},
     broker::{BrokerError, probe},
     broker_tls::BrokerTlsError,
     client::OpenCti,

@@ -30,6 +30,7 @@ pub(super) const HEALTH_CHECK: Operation = operation!("HealthCheck", "health_che
 pub(super) const REGISTER_CONNECTOR: Operation =
     operation!("RegisterConnector", "register_connector", None);
 pub(super) const PING_CONNECTOR: Operation = operation!("PingConnector", "ping_connector", None);
+pub(super) const CONNECTOR_QUEUE: Operation = operation!("ConnectorQueue", "connector_queue", None);
 pub(super) const WORK_ADD: Operation = operation!("WorkAdd", "work_add", None);
 pub(super) const WORK_ADD_MULTI_PART: Operation =
     operation!("WorkAddMultiPart", "work_add_multi_part", Some(Feature::MultiPartWork));
@@ -44,6 +45,7 @@ pub const OPERATIONS: &[Operation] = &[
     HEALTH_CHECK,
     REGISTER_CONNECTOR,
     PING_CONNECTOR,
+    CONNECTOR_QUEUE,
     WORK_ADD,
     WORK_ADD_MULTI_PART,
     WORK_ADD_EXPECTATIONS,

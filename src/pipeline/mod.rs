@@ -33,7 +33,7 @@ use crate::{
     config::PipelineSettings,
     health::Health,
     journal::{Claim, Event, Journal, JournalError, Outcome},
-    opencti::Sink,
+    opencti::{Backpressure, Sink},
 };
 
 /// How long the pipeline waits when nothing says that there is something to do.
@@ -51,6 +51,8 @@ pub struct Pipeline {
     pub preparer: Arc<Preparer>,
     /// Where bundles go: an event is delivered when every one of them has it.
     pub sinks: Vec<Arc<dyn Sink>>,
+    /// Says when OpenCTI's queue is too long to add to; `None` where nothing goes there.
+    pub pressure: Option<Arc<Backpressure>>,
     /// Told when there may be something to claim.
     pub arrived: Arc<Notify>,
     /// The time.
@@ -91,6 +93,9 @@ impl Pipeline {
         let places = Arc::new(Semaphore::new(self.settings.concurrency.max(1)));
         let preparing = TaskTracker::new();
         while !stop.is_cancelled() {
+            if let Some(pressure) = &self.pressure {
+                pressure.relieved(stop).await;
+            }
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 break;
             };
@@ -106,6 +111,9 @@ impl Pipeline {
                 }
             };
             let found_nothing = events.is_empty();
+            if let Some(pressure) = self.pressure.as_ref().filter(|_| !found_nothing) {
+                pressure.busy();
+            }
             for event in events {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                     break;

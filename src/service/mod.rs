@@ -5,6 +5,7 @@
 //! accepting, let what is under way leave within a deadline, leave the rest in the journal.
 
 mod access;
+mod backpressure;
 mod jobs;
 mod listeners;
 mod manager;
@@ -18,7 +19,7 @@ mod tls;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Mutex, Notify, mpsc},
+    sync::{Mutex, Notify, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::{
@@ -39,7 +40,10 @@ use crate::{
     health::Health,
     intake::{Door, verification::UnusableSecret},
     journal::{Journal, JournalError, SqliteJournal, write_what_comes_in},
-    opencti::{DEFAULT_MAX_MESSAGE_BYTES, DirectorySink, OpenCtiError, QueueSink, Sink},
+    opencti::{
+        Backpressure, DEFAULT_MAX_MESSAGE_BYTES, DirectorySink, OpenCtiError, Pulse, QueueLoad,
+        QueueSink, Sink,
+    },
     ops::MetricsError,
     pipeline::{Enricher, Pipeline, Preparer},
     sweep::{Job, JobBoard, Pushes, Sweep},
@@ -119,6 +123,7 @@ pub struct Service {
     console: Arc<Console>,
     platform: Option<Platform>,
     sinks: Vec<Arc<dyn Sink>>,
+    pressure: Option<Arc<Backpressure>>,
     health: Arc<Health>,
     arrived: Arc<Notify>,
     parts: TaskTracker,
@@ -160,6 +165,10 @@ impl Service {
                 DEFAULT_MAX_MESSAGE_BYTES,
             )));
         }
+        let pressure = platform
+            .as_ref()
+            .filter(|_| settings.connector.send_to_queue)
+            .map(|platform| Arc::new(Backpressure::new(platform.connector())));
         if let Some(directory) = &settings.connector.directory {
             sinks.push(Arc::new(DirectorySink::new(
                 directory,
@@ -207,6 +216,7 @@ impl Service {
             console,
             platform,
             sinks,
+            pressure,
             health,
             arrived,
             parts,
@@ -281,6 +291,9 @@ impl Service {
                 None => return Ok(()),
             }
         }
+        if let Some(pressure) = &self.pressure {
+            backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
+        }
         let naming = platform::naming(self.settings.import.naming, &*self.journal).await;
         let mut pipeline = self.parts.spawn(self.pipeline(naming).run(stop_pipeline.clone()));
         let mut writer = self.writer.lock().await;
@@ -294,8 +307,9 @@ impl Service {
                 _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
                 _ended = &mut *writer => Err(ServiceError::PartEnded("journal's writer")),
             };
+            let pulse = Pulse { queue: *self.load().borrow(), ..schedule.pulse() };
             if let Some(platform) = &self.platform
-                && let Err(failure) = platform.beat_once(&*self.journal, schedule.pulse()).await
+                && let Err(failure) = platform.beat_once(&*self.journal, pulse).await
             {
                 warn!(%failure, "OpenCTI was not told where this run ended");
             }
@@ -304,7 +318,8 @@ impl Service {
         if let Some(platform) = &self.platform {
             let pulses = schedule.pulses();
             let journal = Arc::clone(&self.journal);
-            self.parts.spawn(platform.beat(journal, pulses, schedule.reset(), stop.clone()));
+            let load = self.load();
+            self.parts.spawn(platform.beat(journal, pulses, load, schedule.reset(), stop.clone()));
         }
         if let Some(jobs) = jobs {
             let board = Arc::clone(&self.board);
@@ -339,11 +354,20 @@ impl Service {
                 clock: self.clock.clone(),
             }),
             sinks: self.sinks.clone(),
+            pressure: self.pressure.clone(),
             arrived: Arc::clone(&self.arrived),
             clock: self.clock.clone(),
             settings: self.settings.pipeline.clone(),
             connector_name: self.settings.connector.name.clone(),
             health: Arc::clone(&self.health),
+        }
+    }
+
+    /// How full the queue is; empty for ever where nothing goes there.
+    fn load(&self) -> watch::Receiver<QueueLoad> {
+        match &self.pressure {
+            Some(pressure) => pressure.load(),
+            None => watch::Sender::default().subscribe(),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
     journal::{Journal, JournalError},
     opencti::{
         Connector, Feature, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError,
-        Pulse,
+        Pulse, QueueLoad,
     },
     sweep,
 };
@@ -110,13 +110,15 @@ impl Platform {
         &self,
         journal: Arc<dyn Journal>,
         mut pulses: watch::Receiver<Pulse>,
+        mut load: watch::Receiver<QueueLoad>,
         reset: Arc<Notify>,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + use<> {
         let heartbeat = Heartbeat::new(self.connector());
         async move {
             let pulse = pulses.borrow_and_update().clone();
-            let first = with_state(&*journal, pulse).await;
+            let queue = *load.borrow_and_update();
+            let first = with_state(&*journal, Pulse { queue, ..pulse }).await;
             let (complete, beaten) = watch::channel(first);
             let (events, mut learnt) = mpsc::channel(1);
             let beating = heartbeat.run(HEARTBEAT_INTERVAL, beaten, events, stop.clone());
@@ -126,7 +128,13 @@ impl Platform {
                         changed = pulses.changed() => {
                             if changed.is_err() { return }
                             let pulse = pulses.borrow_and_update().clone();
-                            complete.send_replace(with_state(&*journal, pulse).await);
+                            let queue = *load.borrow();
+                            let pulse = with_state(&*journal, Pulse { queue, ..pulse }).await;
+                            complete.send_replace(pulse);
+                        }
+                        Ok(()) = load.changed() => {
+                            let queue = *load.borrow_and_update();
+                            complete.send_modify(|pulse| pulse.queue = queue);
                         }
                         event = learnt.recv() => match event {
                             Some(event) => heed(&event, &reset),

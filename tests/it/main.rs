@@ -4,6 +4,7 @@
 
 mod support;
 
+mod backpressure;
 mod broker;
 mod broker_tls;
 mod check;

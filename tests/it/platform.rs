@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use harfanglab_incidents::opencti::{
-    Connector, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError, Pulse,
+    Connector, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError, Pulse, QueueLoad,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -125,6 +125,7 @@ async fn a_heartbeat_reports_a_reset_and_a_deleted_connector() {
     let heartbeat = Heartbeat::new(connector(&platform));
     let pulse = Pulse {
         state: Some(json!({"cursor": 5})),
+        queue: QueueLoad { size_mb: 1.5, buffering: true },
         last_run: "2024-01-02T03:04:05Z".parse().ok(),
         ..Pulse::default()
     };
@@ -132,6 +133,8 @@ async fn a_heartbeat_reports_a_reset_and_a_deleted_connector() {
     let seen = platform.connector(CONNECTOR);
     assert_eq!(seen.state.as_deref(), Some("{\"cursor\":5}"));
     assert_eq!(seen.info["last_run_datetime"], "2024-01-02T03:04:05Z");
+    let queue = (&seen.info["buffering"], &seen.info["queue_messages_size"]);
+    assert_eq!(queue, (&json!(true), &json!(1.5)));
 
     platform.reset_state(CONNECTOR).await;
     let reset = heartbeat.beat(&pulse).await.unwrap();

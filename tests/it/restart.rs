@@ -3,7 +3,7 @@
 use harfanglab_incidents::{clock::Clock, demo::Generator};
 use serde_json::Value;
 
-use crate::support::stage::{Stage, incident_names, post};
+use crate::support::stage::{Stage, alerts_in, incident_names, post};
 
 #[tokio::test]
 async fn what_was_answered_202_arrives_after_a_kill_and_a_restart_and_a_second_post_sends_nothing()
@@ -29,11 +29,7 @@ async fn what_was_answered_202_arrives_after_a_kill_and_a_restart_and_a_second_p
     let url = second.webhook().await;
     let delivered = stage
         .opencti
-        .wait_for("all five are delivered", |state| {
-            let closed = state.works.iter().filter(|work| work.closed.is_some());
-            let alerts: usize = closed.map(|work| alerts_of(&work.name)).sum();
-            alerts == 5
-        })
+        .wait_for("all five are delivered", |state| alerts_in(&state.works) == 5)
         .await;
     let messages = stage.messages_of(&delivered.works).await;
     assert_eq!(incident_names(&messages).len(), 5);
@@ -45,13 +41,4 @@ async fn what_was_answered_202_arrives_after_a_kill_and_a_restart_and_a_second_p
     assert!(second.terminate().await.success());
     assert_eq!(stage.opencti.works().len(), delivered.works.len(), "no work for a duplicate");
     assert_eq!(stage.broker.depth(&stage.queue()).await, 0);
-}
-
-/// How many alerts a work's name speaks of.
-fn alerts_of(name: &str) -> usize {
-    name.split_whitespace()
-        .zip(name.split_whitespace().skip(1))
-        .find(|(_, word)| *word == "HarfangLab")
-        .and_then(|(count, _)| count.parse().ok())
-        .unwrap_or(1)
 }

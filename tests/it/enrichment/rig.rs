@@ -116,6 +116,7 @@ impl Rig {
                 clock: clock.clone(),
             }),
             sinks: vec![Arc::new(Recorder(recorder))],
+            pressure: None,
             arrived: Arc::clone(&arrived),
             clock,
             settings: settings.pipeline.clone(),

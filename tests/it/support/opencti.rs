@@ -83,6 +83,7 @@ pub(crate) struct FakeConnector {
     /// The newest ping's `connectorInfo`.
     pub(crate) info: Value,
     is_reset: bool,
+    queue_bytes: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -242,6 +243,14 @@ impl FakeOpenCti {
         self.shared.state.send_modify(|state| {
             let connector = state.connectors.get_mut(connector_id).expect("it is registered");
             connector.state = Some(text.to_owned());
+        });
+    }
+
+    /// From now on the connector's queue is said to hold so much.
+    pub(crate) fn fill_queue(&self, connector_id: &str, bytes: f64) {
+        self.shared.state.send_modify(|state| {
+            let connector = state.connectors.entry(connector_id.to_owned()).or_default();
+            connector.queue_bytes = bytes;
         });
     }
 

@@ -98,3 +98,17 @@ pub(crate) fn incident_names(messages: &[Message]) -> Vec<String> {
     names.sort();
     names
 }
+
+/// How many alerts the closed works speak of.
+pub(crate) fn alerts_in(works: &[FakeWork]) -> usize {
+    works.iter().filter(|work| work.closed.is_some()).map(|work| alerts_of(&work.name)).sum()
+}
+
+/// How many alerts a work's name speaks of.
+fn alerts_of(name: &str) -> usize {
+    name.split_whitespace()
+        .zip(name.split_whitespace().skip(1))
+        .find(|(_, word)| *word == "HarfangLab")
+        .and_then(|(count, _)| count.parse().ok())
+        .unwrap_or(1)
+}

@@ -25,6 +25,15 @@ pub(super) async fn resolve(shared: &Shared, call: &Call) -> Result<Value, Refus
             let version = shared.state.borrow().claimed_version.clone();
             json!({"version": version.as_deref().unwrap_or(shared.personality.version())})
         }
+        "connector" => {
+            let state = shared.state.borrow();
+            match state.connectors.get(&text(arguments, "id")) {
+                Some(connector) => json!({ "connector_queue_details": {
+                    "messages_number": 1.0, "messages_size": connector.queue_bytes,
+                }}),
+                None => Value::Null,
+            }
+        }
         "registerConnector" => register(shared, &arguments["input"]).await?,
         "pingConnector" => ping(shared, arguments).await?,
         "workAdd" => change(shared, |state| add_work(state, arguments))?,
