@@ -341,6 +341,8 @@ pub struct PipelineSettings {
     pub lease: Duration,
     /// `…_RETRY_MAX`: longest wait between two tries of one event.
     pub retry_max: Duration,
+    /// `…_RESEND_AFTER`: how long what many alerts share is not sent again; zero: always sent.
+    pub resend_after: Duration,
 }
 
 /// Asking the console for what a notification does not say.

@@ -48,6 +48,7 @@
 mod event;
 mod lacking;
 mod operations;
+mod sightings;
 mod sqlite;
 mod sqlite_claim;
 mod sqlite_clock;
@@ -57,8 +58,11 @@ mod sqlite_letters;
 mod sqlite_log;
 mod sqlite_open;
 mod sqlite_operations;
+mod sqlite_sightings;
 mod sqlite_versions;
+mod sqlite_works;
 mod story;
+mod works;
 mod writer;
 
 use std::{path::PathBuf, time::Duration};
@@ -70,8 +74,10 @@ pub use self::{
     event::{Adoption, AlertName, Claim, Counts, Event, EventId, FollowUp, Outcome},
     lacking::Lacking,
     operations::{Letter, LetterFilter, LetterKind, Operations, PruneBefore, Pruned, Retried},
+    sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
     story::{Chapter, Story, WaitsFor},
+    works::{DueWork, ListedRefusal, MOST_REFUSALS, Refusal, WorkJournal, WorkPart},
     writer::write_what_comes_in,
 };
 use crate::{
@@ -118,7 +124,7 @@ pub enum JournalError {
 /// The durable store. Two implementations are meant: SQLite, embedded, and PostgreSQL, for
 /// several replicas.
 #[async_trait]
-pub trait Journal: Operations {
+pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// Stores every batch in one commit, and says what became of each.
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;
 

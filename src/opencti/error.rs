@@ -117,6 +117,12 @@ impl OpenCtiError {
         matches!(self, Self::Validation { unknown_field: true, .. })
     }
 
+    /// Whether the platform does not know the work any more.
+    pub fn is_work_gone(&self) -> bool {
+        matches!(self, Self::Other { code, .. }
+            if code == "WORK_NOT_ALIVE" || code == "RESOURCE_NOT_FOUND")
+    }
+
     /// From a transport error, which is freed of the address (it may hold credentials).
     pub(super) fn unreachable(host: &str, error: reqwest::Error) -> Self {
         let error = error.without_url();

@@ -3,10 +3,13 @@
 //!
 //! Does not live here: cutting the bundle up (`splitter`), publishing (`queue`).
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use super::{
+    confirmed::{Mark, Wanted, marks},
     sink::DeliveryError,
     splitter::{Dangling, split},
     work::WorkId,
@@ -17,10 +20,14 @@ use crate::stix::Bundle;
 const ENVELOPE_BYTES: usize = 2048;
 
 /// A bundle cut up and encoded, ready to be published once there is a work for it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Parcel {
     /// Contents of the messages, base64, in the order in which they must leave.
-    pub(super) contents: Vec<String>,
+    pub(super) contents: Vec<Arc<str>>,
+    /// What each message holds.
+    pub(super) marks: Vec<Mark>,
+    /// Whether it is only whole together with what left before it in the same delivery.
+    pub(super) leans: bool,
 }
 
 impl Parcel {
@@ -41,7 +48,8 @@ impl Parcel {
         if split.pieces.is_empty() {
             return Err(refused("the bundle holds nothing that OpenCTI can import".to_owned()));
         }
-        let mut contents = Vec::with_capacity(split.pieces.len());
+        let marks = marks(&split.pieces);
+        let mut contents: Vec<Arc<str>> = Vec::with_capacity(split.pieces.len());
         for piece in split.pieces {
             let piece = piece.without_nulls();
             let content = STANDARD.encode(piece.to_bundle(&bundle.id).to_string());
@@ -53,9 +61,19 @@ impl Parcel {
                     content.len() + ENVELOPE_BYTES,
                 )));
             }
-            contents.push(content);
+            contents.push(content.into());
         }
-        Ok(Self { contents })
+        Ok(Self { contents, marks, leans: false })
+    }
+
+    /// The parcel with some of its messages only.
+    pub(super) fn only(&self, wanted: &Wanted) -> Self {
+        let kept = || wanted.positions.iter().copied();
+        Self {
+            contents: kept().map(|position| Arc::clone(&self.contents[position])).collect(),
+            marks: kept().map(|position| self.marks[position].clone()).collect(),
+            leans: wanted.leans,
+        }
     }
 }
 

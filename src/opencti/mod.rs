@@ -9,32 +9,41 @@ mod backpressure;
 mod broker;
 mod broker_tls;
 mod client;
+mod confirmed;
 mod directory;
 mod error;
 mod heartbeat;
+mod ledger;
+mod load;
 mod message;
 mod operations;
 mod platform;
 mod queue;
 mod registration;
+mod sighting;
 mod sink;
 mod splitter;
 mod stix_types;
 mod work;
+mod work_errors;
 
 pub use self::{
     backpressure::{Backpressure, QueueLoad},
     broker::{BrokerError, probe},
     broker_tls::BrokerTlsError,
     client::OpenCti,
+    confirmed::ConfirmedObjects,
     directory::DirectorySink,
     error::OpenCtiError,
     heartbeat::{HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent, Pulse},
+    ledger::{Cargo, WorkLedger},
     operations::{OPERATIONS, Operation},
     platform::{Feature, Features, NotAVersion, Version},
     queue::{DEFAULT_MAX_MESSAGE_BYTES, QueueSink},
     registration::{BrokerConnection, Connector, Registration},
+    sighting::{Negative, ShownSighting},
     sink::{Delivery, DeliveryError, Sink},
     splitter::{Dangling, Piece, Split, SplitError, split},
-    work::{WorkId, WorkOutcome},
+    work::{CONTINUED, WorkId, WorkOutcome},
+    work_errors::{WorkError, WorkReport},
 };

@@ -39,6 +39,13 @@ pub(super) const WORK_ADD_EXPECTATIONS: Operation =
 pub(super) const WORK_TO_PROCESSED: Operation =
     operation!("WorkToProcessed", "work_to_processed", None);
 pub(super) const WORK_DELETE: Operation = operation!("WorkDelete", "work_delete", None);
+pub(super) const WORK_ERRORS: Operation = operation!("WorkErrors", "work_errors", None);
+pub(super) const INTERNAL_ID: Operation = operation!("InternalId", "internal_id", None);
+pub(super) const SIGHTING: Operation = operation!("Sighting", "sighting", None);
+pub(super) const SIGHTINGS_BETWEEN: Operation =
+    operation!("SightingsBetween", "sightings_between", None);
+pub(super) const SIGHTING_NEGATIVE: Operation =
+    operation!("SightingNegative", "sighting_negative", None);
 
 /// Every operation we send.
 pub const OPERATIONS: &[Operation] = &[
@@ -51,4 +58,9 @@ pub const OPERATIONS: &[Operation] = &[
     WORK_ADD_EXPECTATIONS,
     WORK_TO_PROCESSED,
     WORK_DELETE,
+    WORK_ERRORS,
+    INTERNAL_ID,
+    SIGHTING,
+    SIGHTINGS_BETWEEN,
+    SIGHTING_NEGATIVE,
 ];

@@ -70,6 +70,8 @@ pub enum Feature {
     MultiPartWork,
     /// `network-traffic` with its ends; before, each one sent is answered by an error.
     NetworkTraffic,
+    /// A bundle changes whether a sighting is one of a false positive; before, it never does.
+    NegativeByBundle,
 }
 
 impl Feature {
@@ -78,7 +80,7 @@ impl Feature {
         match self {
             Self::EnrichmentResolution => Version::new(6, 8, 9),
             Self::MultiPartWork => Version::new(7, 260_422, 0),
-            Self::NetworkTraffic => Version::new(7, 0, 0),
+            Self::NetworkTraffic | Self::NegativeByBundle => Version::new(7, 0, 0),
         }
     }
 }

@@ -1,15 +1,16 @@
 //! The sink that leads to OpenCTI: each delivery is one work, its bundles are published to the
 //! connector's queue, and each message is confirmed by the broker before the answer is `Ok`.
 //!
-//! The order is fixed: register if need be, connect if need be, open the work, announce how many
-//! objects will come, publish all, wait for all confirms, close the work. A failure on the way
+//! The order is fixed: register if need be, leave out what the broker confirmed recently, connect if
+//! need be, open the work and note it in the ledger, announce how many objects will come, publish
+//! all, wait for all confirms, close the work. A failure on the way
 //! makes the bundles that are not fully confirmed `Unavailable`; they come again in another work,
 //! which is harmless because ids are deterministic. After a failure on the broker's side the
 //! connector registers again first: that brings back a deleted queue and tells where the broker is
 //! now.
 //!
-//! Does not live here: the connection itself (`broker`), the messages (`message`), retries
-//! (`pipeline`).
+//! Does not live here: the connection itself (`broker`), the messages (`message`), what may be left
+//! out (`confirmed`), retries (`pipeline`).
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,11 +23,14 @@ use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     broker::Broker,
+    confirmed::ConfirmedObjects,
     error::OpenCtiError,
+    ledger::WorkLedger,
+    load::Load,
     message::{self, Parcel},
     registration::{Connector, Registration},
     sink::{Delivery, DeliveryError, Sink},
-    work::{WorkId, WorkOutcome},
+    work::{CONTINUED, WorkId, WorkOutcome},
 };
 use crate::config::MqOverrides;
 
@@ -45,6 +49,16 @@ pub struct QueueSink {
     overrides: MqOverrides,
     max_message_bytes: usize,
     broker: Mutex<Option<Arc<Broker>>>,
+    confirmed: Option<Arc<ConfirmedObjects>>,
+    ledger: Option<Arc<dyn WorkLedger>>,
+}
+
+/// Why nothing could be sent.
+enum NotOpened {
+    /// The connector was deleted in OpenCTI.
+    ConnectorUnknown,
+    /// Something is not there.
+    Unavailable(String),
 }
 
 /// Everything a delivery needs before the first message can go out.
@@ -80,64 +94,121 @@ impl QueueSink {
         overrides: MqOverrides,
         max_message_bytes: usize,
     ) -> Self {
-        Self { connector, overrides, max_message_bytes, broker: Mutex::new(None) }
+        Self {
+            connector,
+            overrides,
+            max_message_bytes,
+            broker: Mutex::new(None),
+            confirmed: None,
+            ledger: None,
+        }
     }
 
-    /// Publishes parcels as one work; one result a parcel.
+    /// Leaves out what was confirmed recently.
+    #[must_use]
+    pub fn leaving_out(self, confirmed: Arc<ConfirmedObjects>) -> Self {
+        Self { confirmed: Some(confirmed), ..self }
+    }
+
+    /// Tells `ledger` of every work.
+    #[must_use]
+    pub fn with_ledger(self, ledger: Arc<dyn WorkLedger>) -> Self {
+        Self { ledger: Some(ledger), ..self }
+    }
+
+    /// Publishes parcels as one work; one result a parcel. `senders` are whose they are.
     async fn send(
         &self,
         delivery: &Delivery,
         parcels: &[&Parcel],
+        senders: &[i64],
     ) -> Vec<Result<(), DeliveryError>> {
-        let total: usize = parcels.iter().map(|parcel| parcel.contents.len()).sum();
-        let opened = match self.open(&delivery.title, total).await {
+        let (opened, load) = match self.open(&delivery.title, parcels, senders).await {
             Ok(opened) => opened,
             Err(reason) => return vec![Err(DeliveryError::Unavailable(reason)); parcels.len()],
         };
-        let published = publish(&opened, parcels).await;
+        let published = publish(&opened, &load.parcels).await;
         let reason = match &published.trouble {
             None => String::new(),
             Some(trouble) => self.recover(trouble, &opened).await,
         };
-        self.close(&opened.work, delivery, &published, total, &reason).await;
+        self.close(&opened.work, delivery, &published, load.total, &reason).await;
         if published.trouble.is_none() {
+            load.is_confirmed(self.confirmed.as_deref());
             opened.broker.give_back(opened.channel);
         }
-        parcels
+        load.parcels
             .iter()
             .zip(&published.confirmed)
             .map(|(parcel, confirmed)| {
-                // After a return nobody can say which message it was: all go again.
-                let safe = *confirmed == parcel.contents.len()
-                    && !matches!(published.trouble, Some(Trouble::Unroutable));
+                // After a return nobody can say which message it was: all go again. So does what
+                // was left out of a parcel because another one held it.
+                let safe = match &published.trouble {
+                    None => *confirmed == parcel.contents.len(),
+                    Some(Trouble::Broker(_)) => {
+                        *confirmed == parcel.contents.len() && !parcel.leans
+                    }
+                    Some(Trouble::Unroutable) => false,
+                };
                 if safe { Ok(()) } else { Err(DeliveryError::Unavailable(reason.clone())) }
             })
             .collect()
     }
 
-    /// Registers, connects and opens a work for `total` objects. A connector that was deleted in
-    /// OpenCTI is registered again at once.
-    async fn open(&self, title: &str, total: usize) -> Result<Opened, String> {
-        let platform = self.connector.platform();
+    /// Registers, connects and opens a work. A connector that was deleted in OpenCTI is registered
+    /// again at once, and gets everything: nothing of before is known any more.
+    async fn open(
+        &self,
+        title: &str,
+        parcels: &[&Parcel],
+        senders: &[i64],
+    ) -> Result<(Opened, Load), String> {
         let mut registered_again = false;
         loop {
             let registration = self.connector.registration().await.map_err(|e| e.to_string())?;
-            let (broker, channel) = self.channel(&registration).await?;
-            match platform.open_work(&self.connector.settings().id, title).await {
-                Ok(work) => {
-                    if let Err(error) = platform.expect_objects(&work, total).await {
-                        self.delete(&work).await;
-                        return Err(error.to_string());
-                    }
-                    return Ok(Opened { registration, broker, channel, work });
-                }
-                Err(OpenCtiError::ConnectorUnknown) if !registered_again => {
+            let load = Load::new(self.confirmed.as_deref(), &registration, parcels, senders);
+            match self.open_work(&registration, title, &load).await {
+                Ok(opened) => return Ok((opened, load)),
+                Err(NotOpened::ConnectorUnknown) if !registered_again => {
                     registered_again = true;
                     self.connector.forget(&registration);
                 }
-                Err(error) => return Err(error.to_string()),
+                Err(NotOpened::ConnectorUnknown) => {
+                    return Err(OpenCtiError::ConnectorUnknown.to_string());
+                }
+                Err(NotOpened::Unavailable(reason)) => return Err(reason),
             }
         }
+    }
+
+    async fn open_work(
+        &self,
+        registration: &Arc<Registration>,
+        title: &str,
+        load: &Load,
+    ) -> Result<Opened, NotOpened> {
+        let platform = self.connector.platform();
+        let (broker, channel) = self.channel(registration).await.map_err(NotOpened::Unavailable)?;
+        let work = match platform.open_work(&self.connector.settings().id, title).await {
+            Ok(work) => work,
+            Err(OpenCtiError::ConnectorUnknown) => return Err(NotOpened::ConnectorUnknown),
+            Err(error) => return Err(NotOpened::Unavailable(error.to_string())),
+        };
+        let noted = match &self.ledger {
+            Some(ledger) => ledger.opened(&work, &load.cargo).await,
+            None => Ok(()),
+        };
+        let announced = match noted {
+            Ok(()) => {
+                platform.expect_objects(&work, load.total).await.map_err(|error| error.to_string())
+            }
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = announced {
+            self.delete(&work).await;
+            return Err(NotOpened::Unavailable(reason));
+        }
+        Ok(Opened { registration: Arc::clone(registration), broker, channel, work })
     }
 
     /// A channel on the open connection, or on a new one.
@@ -203,8 +274,7 @@ impl QueueSink {
             Some(_) => {
                 let confirmed: usize = published.confirmed.iter().sum();
                 let message = format!(
-                    "{confirmed} of {total} objects were queued, the rest comes in another work: \
-                     {reason}"
+                    "{confirmed} of {total} objects were queued, the rest {CONTINUED}: {reason}"
                 );
                 (message, WorkOutcome::Interrupted)
             }
@@ -213,14 +283,42 @@ impl QueueSink {
             .retry(ExponentialBuilder::default().with_max_times(2))
             .when(OpenCtiError::is_retryable)
             .await;
-        if let Err(error) = closed {
-            tracing::warn!(work_id = work.as_str(), %error, "the work in OpenCTI stays open");
+        match closed {
+            Ok(()) => self.tell(|ledger| ledger.closed(work)).await,
+            Err(error) if error.is_work_gone() => self.tell(|ledger| ledger.deleted(work)).await,
+            Err(error) => {
+                tracing::warn!(
+                    work_id = work.as_str(),
+                    %error,
+                    "a work in OpenCTI stays open for now and is closed later"
+                );
+                self.tell(|ledger| ledger.left_open(work, &message)).await;
+            }
         }
     }
 
     async fn delete(&self, work: &WorkId) {
-        if let Err(error) = self.connector.platform().delete_work(work).await {
-            tracing::warn!(work_id = work.as_str(), %error, "an empty work stays in OpenCTI");
+        match self.connector.platform().delete_work(work).await {
+            Ok(()) => self.tell(|ledger| ledger.deleted(work)).await,
+            Err(error) if error.is_work_gone() => self.tell(|ledger| ledger.deleted(work)).await,
+            Err(error) => {
+                tracing::warn!(
+                    work_id = work.as_str(),
+                    %error,
+                    "an empty work stays in OpenCTI for now and is closed later"
+                );
+                let message = format!("nothing was sent; what was to be sent {CONTINUED}");
+                self.tell(|ledger| ledger.left_open(work, &message)).await;
+            }
+        }
+    }
+
+    async fn tell<'a, F: Future<Output = ()>>(
+        &'a self,
+        what: impl FnOnce(&'a dyn WorkLedger) -> F,
+    ) {
+        if let Some(ledger) = &self.ledger {
+            what(&**ledger).await;
         }
     }
 }
@@ -239,9 +337,12 @@ impl Sink for QueueSink {
             .collect();
         let packed: Vec<&Parcel> =
             parcels.iter().filter_map(|parcel| parcel.as_ref().ok()).collect();
+        let senders = parcels.iter().zip(&delivery.senders);
+        let senders: Vec<i64> =
+            senders.filter(|(parcel, _)| parcel.is_ok()).map(|(_, sender)| *sender).collect();
         let mut sent = match packed.as_slice() {
             [] => Vec::new(),
-            packed => self.send(delivery, packed).await,
+            packed => self.send(delivery, packed, &senders).await,
         }
         .into_iter();
         parcels
@@ -255,7 +356,7 @@ impl Sink for QueueSink {
 }
 
 /// Publishes everything without waiting in between, then collects the confirms.
-async fn publish(opened: &Opened, parcels: &[&Parcel]) -> Published {
+async fn publish(opened: &Opened, parcels: &[Parcel]) -> Published {
     let mut published =
         Published { confirmed: vec![0; parcels.len()], may_have_arrived: 0, trouble: None };
     let mut confirms = Vec::new();

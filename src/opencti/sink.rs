@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::stix::Bundle;
 
 /// Bundles that arrive together and are shown in OpenCTI as one work.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Delivery {
     /// What an analyst reads as the work's name.
     pub title: String,
@@ -13,6 +13,9 @@ pub struct Delivery {
     pub summary: String,
     /// The bundles, in the order in which they must leave.
     pub bundles: Vec<Bundle>,
+    /// Whose each bundle is, in the same order: a number that means something to the caller only,
+    /// for what is said of the objects later. Empty: nothing is to be remembered of them.
+    pub senders: Vec<i64>,
 }
 
 /// Why a bundle was not delivered.

@@ -22,11 +22,20 @@ use super::{
 pub struct WorkId(String);
 
 impl WorkId {
+    /// An id that was remembered as text.
+    pub fn remembered(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
     /// The id as text, for messages.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
+
+/// Stands in the message of every work that is closed in error by us, so that it is not taken for
+/// something that OpenCTI refused.
+pub const CONTINUED: &str = "comes in another work";
 
 /// How a work ended, on our side of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

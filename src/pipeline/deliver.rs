@@ -1,13 +1,13 @@
 //! Delivers all that is ready as one delivery to every sink, and writes down how it went.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc};
 use tracing::{info, warn};
 
-use super::{finish, prepare::Ready, retry};
+use super::{false_positives::NegativeSightings, finish, prepare::Ready, retry, tally::Tally};
 use crate::{
     clock::Clock,
     config::PipelineSettings,
@@ -25,6 +25,7 @@ pub(super) struct Deliverer {
     pub(super) connector_name: String,
     pub(super) arrived: Arc<Notify>,
     pub(super) health: Arc<Health>,
+    pub(super) negative_sightings: NegativeSightings,
 }
 
 impl Deliverer {
@@ -42,7 +43,7 @@ impl Deliverer {
     }
 
     async fn deliver(&self, batch: Vec<Ready>) -> Vec<(Claim, Outcome)> {
-        let delivery = self.delivery(&batch);
+        let delivery = self.delivery(&batch).await;
         let mut results: Vec<Result<(), DeliveryError>> = vec![Ok(()); delivery.bundles.len()];
         for sink in &self.sinks {
             let delivering = AssertUnwindSafe(sink.deliver(&delivery)).catch_unwind();
@@ -56,6 +57,10 @@ impl Deliverer {
             }
         }
         self.tell(&results);
+        let confirmed = delivery.bundles.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        self.negative_sightings
+            .note(confirmed.map(|(bundle, _)| bundle), &*self.journal, self.clock.now())
+            .await;
         let mut results = results.into_iter();
         let outcomes: Vec<_> = batch
             .into_iter()
@@ -125,16 +130,28 @@ impl Deliverer {
         }
     }
 
-    fn delivery(&self, batch: &[Ready]) -> Delivery {
+    async fn delivery(&self, batch: &[Ready]) -> Delivery {
         let at = self.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let events: Vec<_> = batch.iter().map(|ready| ready.claim.event).collect();
+        let known = self.journal.delivered_before(&events).await.unwrap_or_else(|failure| {
+            warn!(%failure, "the journal cannot say what was delivered before; all counts as new");
+            HashSet::new()
+        });
+        let tally = Tally::of(
+            batch.iter().map(|ready| (&*ready.root_id, known.contains(&ready.claim.event))),
+        );
         let subject = match batch {
             [only] => only.title.clone(),
-            many => format!("{} HarfangLab alerts", many.len()),
+            _ => tally.subject(),
         };
+        let senders = batch
+            .iter()
+            .flat_map(|ready| std::iter::repeat_n(ready.claim.event, ready.bundles.len()));
         Delivery {
             title: format!("{}: {subject} ({at})", self.connector_name),
-            summary: format!("{subject}: sent"),
+            summary: tally.summary(),
             bundles: batch.iter().flat_map(|ready| ready.bundles.clone()).collect(),
+            senders: senders.collect(),
         }
     }
 }

@@ -10,12 +10,17 @@
 //! Does not live here: HTTP and its quick retries (`harfanglab`, `opencti`), making STIX
 //! (`convert`), storing (`journal`).
 
+mod afterwards;
 mod deliver;
 mod enrich;
+mod false_positives;
 mod filter;
+mod ledger;
 mod prepare;
 mod prepare_alert;
+mod refusals;
 mod retry;
+mod tally;
 mod waiting;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -26,8 +31,11 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
+pub use self::{
+    afterwards::Afterwards, enrich::Enricher, false_positives::NegativeSightings,
+    ledger::JournalLedger, prepare::Preparer,
+};
 use self::{deliver::Deliverer, prepare::Ready};
-pub use self::{enrich::Enricher, prepare::Preparer};
 use crate::{
     clock::Clock,
     config::PipelineSettings,
@@ -63,6 +71,8 @@ pub struct Pipeline {
     pub connector_name: String,
     /// Told whether deliveries succeed.
     pub health: Arc<Health>,
+    /// How OpenCTI learns that a sighting is one of a false positive.
+    pub negative_sightings: NegativeSightings,
 }
 
 impl Pipeline {
@@ -79,6 +89,7 @@ impl Pipeline {
                 connector_name: pipeline.connector_name.clone(),
                 arrived: Arc::clone(&pipeline.arrived),
                 health: Arc::clone(&pipeline.health),
+                negative_sightings: pipeline.negative_sightings,
             }
             .run(waiting),
         );

@@ -41,11 +41,11 @@ use crate::{
     intake::{Door, verification::UnusableSecret},
     journal::{Journal, JournalError, SqliteJournal, write_what_comes_in},
     opencti::{
-        Backpressure, DEFAULT_MAX_MESSAGE_BYTES, DirectorySink, OpenCtiError, Pulse, QueueLoad,
-        QueueSink, Sink,
+        Backpressure, ConfirmedObjects, DEFAULT_MAX_MESSAGE_BYTES, DirectorySink, OpenCtiError,
+        Pulse, QueueLoad, QueueSink, Sink,
     },
     ops::MetricsError,
-    pipeline::{Enricher, Pipeline, Preparer},
+    pipeline::{Afterwards, Enricher, JournalLedger, NegativeSightings, Pipeline, Preparer},
     sweep::{Job, JobBoard, Pushes, Sweep},
 };
 
@@ -122,6 +122,8 @@ pub struct Service {
     journal: Arc<dyn Journal>,
     console: Arc<Console>,
     platform: Option<Platform>,
+    /// What need not be sent again.
+    confirmed: Option<Arc<ConfirmedObjects>>,
     sinks: Vec<Arc<dyn Sink>>,
     pressure: Option<Arc<Backpressure>>,
     health: Arc<Health>,
@@ -157,13 +159,19 @@ impl Service {
             .as_ref()
             .map(|opencti| Platform::new(opencti, &settings))
             .transpose()?;
+        let resend_after = settings.pipeline.resend_after;
+        let confirmed =
+            (!resend_after.is_zero()).then(|| Arc::new(ConfirmedObjects::new(resend_after)));
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
         if let Some(platform) = platform.as_ref().filter(|_| settings.connector.send_to_queue) {
-            sinks.push(Arc::new(QueueSink::new(
-                platform.connector(),
-                settings.mq.clone(),
-                DEFAULT_MAX_MESSAGE_BYTES,
-            )));
+            let connector = platform.connector();
+            let mut queue =
+                QueueSink::new(connector, settings.mq.clone(), DEFAULT_MAX_MESSAGE_BYTES)
+                    .with_ledger(Arc::new(JournalLedger::new(Arc::clone(&journal), clock.clone())));
+            if let Some(confirmed) = &confirmed {
+                queue = queue.leaving_out(Arc::clone(confirmed));
+            }
+            sinks.push(Arc::new(queue));
         }
         let pressure = platform
             .as_ref()
@@ -215,6 +223,7 @@ impl Service {
             journal,
             console,
             platform,
+            confirmed,
             sinks,
             pressure,
             health,
@@ -294,6 +303,7 @@ impl Service {
         if let Some(pressure) = &self.pressure {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
         }
+        self.look_after_deliveries(stop_pipeline).await;
         let naming = platform::naming(self.settings.import.naming, &*self.journal).await;
         let mut pipeline = self.parts.spawn(self.pipeline(naming).run(stop_pipeline.clone()));
         let mut writer = self.writer.lock().await;
@@ -318,8 +328,10 @@ impl Service {
         if let Some(platform) = &self.platform {
             let pulses = schedule.pulses();
             let journal = Arc::clone(&self.journal);
-            let load = self.load();
-            self.parts.spawn(platform.beat(journal, pulses, load, schedule.reset(), stop.clone()));
+            let (reset, confirmed) = (schedule.reset(), self.confirmed.clone());
+            let beating =
+                platform.beat(journal, pulses, self.load(), reset, confirmed, stop.clone());
+            self.parts.spawn(beating);
         }
         if let Some(jobs) = jobs {
             let board = Arc::clone(&self.board);
@@ -330,6 +342,23 @@ impl Service {
             _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
             _ended = &mut *writer => Err(ServiceError::PartEnded("journal's writer")),
         }
+    }
+
+    /// Closes what was left open, and reads from now on what OpenCTI says of deliveries. Works are
+    /// opened by no sink yet.
+    async fn look_after_deliveries(&self, stop: &CancellationToken) {
+        let Some(platform) = &self.platform else {
+            return;
+        };
+        let journal = &self.journal;
+        platform::insist(|| Afterwards::take_over(&**journal, self.clock.now())).await;
+        let afterwards = Afterwards::new(
+            Arc::clone(journal),
+            platform.connector().platform().clone(),
+            self.confirmed.clone(),
+            self.clock.clone(),
+        );
+        self.parts.spawn(afterwards.run(stop.clone()));
     }
 
     fn pipeline(&self, naming: IncidentNaming) -> Pipeline {
@@ -360,6 +389,10 @@ impl Service {
             settings: self.settings.pipeline.clone(),
             connector_name: self.settings.connector.name.clone(),
             health: Arc::clone(&self.health),
+            negative_sightings: self
+                .platform
+                .as_ref()
+                .map_or(NegativeSightings::ByBundle, Platform::negative_sightings),
         }
     }
 

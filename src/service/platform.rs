@@ -15,9 +15,10 @@ use crate::{
     health::{Health, Part},
     journal::{Journal, JournalError},
     opencti::{
-        Connector, Feature, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError,
-        Pulse, QueueLoad,
+        ConfirmedObjects, Connector, Feature, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent,
+        OpenCti, OpenCtiError, Pulse, QueueLoad,
     },
+    pipeline::NegativeSightings,
     sweep,
 };
 
@@ -104,14 +105,25 @@ impl Platform {
         }
     }
 
+    /// How it learns that a sighting is one of a false positive, by the same version.
+    pub(super) fn negative_sightings(&self) -> NegativeSightings {
+        let settings = self.connector.settings();
+        if settings.send_to_queue && !self.connector.platform().has(Feature::NegativeByBundle) {
+            NegativeSightings::ByEdit
+        } else {
+            NegativeSightings::ByBundle
+        }
+    }
+
     /// Beats until `stop`, and carries the cursors along. `reset` is notified when somebody has
-    /// asked in OpenCTI for everything again.
+    /// asked in OpenCTI for everything again, and nothing counts as `confirmed` then.
     pub(super) fn beat(
         &self,
         journal: Arc<dyn Journal>,
         mut pulses: watch::Receiver<Pulse>,
         mut load: watch::Receiver<QueueLoad>,
         reset: Arc<Notify>,
+        confirmed: Option<Arc<ConfirmedObjects>>,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + use<> {
         let heartbeat = Heartbeat::new(self.connector());
@@ -137,7 +149,7 @@ impl Platform {
                             complete.send_modify(|pulse| pulse.queue = queue);
                         }
                         event = learnt.recv() => match event {
-                            Some(event) => heed(&event, &reset),
+                            Some(event) => heed(&event, &reset, confirmed.as_deref()),
                             None => return,
                         },
                     }
@@ -159,7 +171,13 @@ async fn with_state(journal: &dyn Journal, pulse: Pulse) -> Pulse {
     }
 }
 
-fn heed(event: &HeartbeatEvent, reset: &Notify) {
+fn heed(event: &HeartbeatEvent, reset: &Notify, confirmed: Option<&ConfirmedObjects>) {
+    // The queue was purged or made anew with it.
+    if !matches!(event, HeartbeatEvent::StateChanged(Some(_)))
+        && let Some(confirmed) = confirmed
+    {
+        confirmed.forget();
+    }
     match event {
         HeartbeatEvent::StateChanged(Some(_)) => {
             info!("OpenCTI held another state; the journal's cursor stands and is sent again");

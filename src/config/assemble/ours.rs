@@ -20,10 +20,10 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE, HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE,
         HARFANGLAB_INCIDENTS_JOURNAL_QUEUE, HARFANGLAB_INCIDENTS_JOURNAL_RETENTION,
         HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD, HARFANGLAB_INCIDENTS_JOURNAL_URL,
-        HARFANGLAB_INCIDENTS_LEASE, HARFANGLAB_INCIDENTS_RETRY_MAX,
-        HARFANGLAB_INCIDENTS_SSL_VERIFY, HARFANGLAB_INCIDENTS_SWEEP_OVERLAP,
-        HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL, HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM,
-        OptionSpec,
+        HARFANGLAB_INCIDENTS_LEASE, HARFANGLAB_INCIDENTS_RESEND_AFTER,
+        HARFANGLAB_INCIDENTS_RETRY_MAX, HARFANGLAB_INCIDENTS_SSL_VERIFY,
+        HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL,
+        HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM, OptionSpec,
     },
     parse::{self, Refusal},
     reader::{Read, Reader},
@@ -142,11 +142,13 @@ pub(super) fn pipeline(reader: &mut Reader<'_>) -> Read<PipelineSettings> {
     let batch = count(reader, &HARFANGLAB_INCIDENTS_BATCH, 10_000);
     let lease = length(reader, &HARFANGLAB_INCIDENTS_LEASE, SECOND, DAY);
     let retry_max = length(reader, &HARFANGLAB_INCIDENTS_RETRY_MAX, SECOND, DAY);
+    let resend_after = length(reader, &HARFANGLAB_INCIDENTS_RESEND_AFTER, Duration::ZERO, DAY);
     Ok(PipelineSettings {
         concurrency: concurrency?,
         batch: batch?,
         lease: lease?,
         retry_max: retry_max?,
+        resend_after: resend_after?,
     })
 }
 

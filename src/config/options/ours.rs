@@ -142,4 +142,7 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_RETRY_MAX => plain(OUR_SECTION, "retry_max",
         "an ISO-8601 duration from PT1S to P1D")
         .default("PT10M");
+    HARFANGLAB_INCIDENTS_RESEND_AFTER => plain(OUR_SECTION, "resend_after",
+        "an ISO-8601 duration from PT0S to P1D")
+        .default("PT1H");
 }

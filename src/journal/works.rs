@@ -1,0 +1,130 @@
+//! What the journal keeps of works in OpenCTI: which are open, what left in them, and what OpenCTI
+//! refused of it.
+//!
+//! ```text
+//! opened ──▶ closed ──▶ looked at, again and again ──▶ read: refusals kept, work forgotten
+//!    └──▶ left open (a failure, a crash) ──▶ closed
+//! ```
+//!
+//! Does not live here: asking OpenCTI (`opencti`), when to ask and what to make of it (`pipeline`).
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{EventId, JournalError};
+
+/// The objects of one event that left in a work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkPart {
+    /// The event.
+    pub event: EventId,
+    /// STIX ids, in the order in which they left.
+    pub objects: Vec<String>,
+}
+
+/// A work that is to be closed, or looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueWork {
+    /// The platform's id of it.
+    pub id: String,
+    /// The message with which it is still to be closed; `None`: it is closed.
+    pub closing: Option<String>,
+    /// How often it was looked at in vain.
+    pub looks: u32,
+}
+
+/// An object of a delivered event that OpenCTI refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Whose object it was; `None` when that cannot be told.
+    pub event: Option<EventId>,
+    /// STIX id; empty when OpenCTI did not say it.
+    pub object: String,
+    /// What OpenCTI said.
+    pub reason: String,
+    /// The work it left in.
+    pub work: String,
+    /// When OpenCTI said it.
+    pub refused_at: DateTime<Utc>,
+}
+
+/// A refusal, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRefusal {
+    /// What was refused.
+    pub refusal: Refusal,
+    /// How often.
+    pub times: u32,
+    /// What identifies the alert or threat, when it is known and still in the journal.
+    pub key: Option<String>,
+    /// The rule's name.
+    pub title: Option<String>,
+    /// STIX id of the incident or case.
+    pub root_id: Option<String>,
+}
+
+/// The part of the journal that knows works.
+#[async_trait]
+pub trait WorkJournal: Send + Sync {
+    /// Remembers a work and what will leave in it.
+    async fn work_opened(
+        &self,
+        work: &str,
+        parts: &[WorkPart],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError>;
+
+    /// A work could not be closed: it is to be closed with this message at `at`.
+    async fn work_left_open(
+        &self,
+        work: &str,
+        message: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), JournalError>;
+
+    /// A work is closed; it is to be looked at first at `look_at`.
+    async fn work_closed(
+        &self,
+        work: &str,
+        now: DateTime<Utc>,
+        look_at: DateTime<Utc>,
+    ) -> Result<(), JournalError>;
+
+    /// A work needs nothing more.
+    async fn forget_work(&self, work: &str) -> Result<(), JournalError>;
+
+    /// Every work that a process before this one left open is to be closed with this message;
+    /// answers how many there are. Only before the first delivery of this process.
+    async fn close_orphaned_works(
+        &self,
+        message: &str,
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError>;
+
+    /// Works that are to be closed or looked at, the longest due first.
+    async fn works_due(
+        &self,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<DueWork>, JournalError>;
+
+    /// A work was looked at in vain and is to be looked at again at `at`.
+    async fn look_again(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
+
+    /// What left in a work, in that order.
+    async fn parts_of_work(&self, work: &str) -> Result<Vec<WorkPart>, JournalError>;
+
+    /// Keeps refusals, the newest [`MOST_REFUSALS`] of them; the same again is counted.
+    async fn refuse(&self, refusals: &[Refusal]) -> Result<(), JournalError>;
+
+    /// What OpenCTI refused, newest first.
+    async fn refusals(&self, limit: usize) -> Result<Vec<ListedRefusal>, JournalError>;
+
+    /// Which of these events belong to an alert or threat of which a version was delivered before.
+    async fn delivered_before(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError>;
+}
+
+/// Refusals kept at most; older ones are dropped.
+pub const MOST_REFUSALS: i64 = 10_000;

@@ -1,0 +1,60 @@
+//! What of a delivery is to be sent: its parcels without what the broker confirmed recently, message
+//! by message, and the note of it for the ledger.
+//!
+//! Does not live here: what may be left out at all (`confirmed`).
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    confirmed::ConfirmedObjects, ledger::Cargo, message::Parcel, registration::Registration,
+};
+
+/// The parcels of a delivery as they leave.
+pub(super) struct Load {
+    /// One for each parcel that was to be sent, in that order.
+    pub(super) parcels: Vec<Parcel>,
+    /// What leaves of each sender.
+    pub(super) cargo: Vec<Cargo>,
+    /// Messages in all.
+    pub(super) total: usize,
+    /// The era of what was left out.
+    era: u64,
+}
+
+impl Load {
+    /// For a queue of this registration. `senders` are those of the parcels, or none.
+    pub(super) fn new(
+        confirmed: Option<&ConfirmedObjects>,
+        registration: &Arc<Registration>,
+        parcels: &[&Parcel],
+        senders: &[i64],
+    ) -> Self {
+        let era = confirmed.map_or(0, |confirmed| confirmed.era(registration));
+        let mut earlier = HashMap::new();
+        let parcels: Vec<Parcel> = parcels
+            .iter()
+            .map(|parcel| match confirmed {
+                Some(confirmed) => parcel.only(&confirmed.wanted(&parcel.marks, &mut earlier, era)),
+                None => (*parcel).clone(),
+            })
+            .collect();
+        let ids = |parcel: &Parcel| parcel.marks.iter().map(|mark| mark.id.clone()).collect();
+        let cargo = parcels.iter().zip(senders);
+        Self {
+            total: parcels.iter().map(|parcel| parcel.contents.len()).sum(),
+            cargo: cargo
+                .map(|(parcel, sender)| Cargo { sender: *sender, objects: ids(parcel) })
+                .collect(),
+            parcels,
+            era,
+        }
+    }
+
+    /// The broker confirmed all of it.
+    pub(super) fn is_confirmed(&self, confirmed: Option<&ConfirmedObjects>) {
+        if let Some(confirmed) = confirmed {
+            let marks = self.parcels.iter().flat_map(|parcel| &parcel.marks);
+            confirmed.remember(marks, self.era);
+        }
+    }
+}

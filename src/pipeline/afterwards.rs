@@ -1,0 +1,85 @@
+//! What is done after a delivery, in its own time: works are closed and read (`refusals`), sightings
+//! of false positives are flagged (`false_positives`).
+//!
+//! All that is to be done is in the journal, so it goes on after a restart. One request at a time,
+//! a bounded number of them a round.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{false_positives::FalsePositives, refusals::Refusals};
+use crate::{
+    clock::Clock,
+    journal::{Journal, JournalError},
+    opencti::{CONTINUED, ConfirmedObjects, OpenCti},
+};
+
+/// Time between two rounds. The journal is asked, OpenCTI only when something is due.
+const BETWEEN_ROUNDS: Duration = Duration::from_secs(10);
+
+/// Does what is to be done after deliveries.
+pub struct Afterwards {
+    refusals: Refusals,
+    false_positives: FalsePositives,
+}
+
+impl Afterwards {
+    /// With what the journal notes and this platform answers; `confirmed` is told what is to be
+    /// sent again.
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        platform: OpenCti,
+        confirmed: Option<Arc<ConfirmedObjects>>,
+        clock: Clock,
+    ) -> Self {
+        let false_positives = FalsePositives {
+            journal: Arc::clone(&journal),
+            platform: platform.clone(),
+            clock: clock.clone(),
+        };
+        let may_not_read = AtomicBool::new(false);
+        let refusals = Refusals { journal, platform, confirmed, clock, may_not_read };
+        Self { refusals, false_positives }
+    }
+
+    /// Marks what a process before this one left open, to be closed in the next round. Only before
+    /// the first delivery.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal fails.
+    pub async fn take_over(journal: &dyn Journal, now: DateTime<Utc>) -> Result<(), JournalError> {
+        let message =
+            format!("the service was stopped in mid-delivery; what is missing {CONTINUED}");
+        let orphaned = journal.close_orphaned_works(&message, now).await?;
+        if orphaned > 0 {
+            info!(works = orphaned, "works were left open in OpenCTI at the last stop");
+        }
+        Ok(())
+    }
+
+    /// Does everything that is due now.
+    pub async fn round(&self) {
+        for done in [self.refusals.round().await, self.false_positives.round().await] {
+            if let Err(failure) = done {
+                warn!(%failure, "the journal fails; what is to be done after deliveries waits");
+            }
+        }
+    }
+
+    /// Goes round until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let rounds = async {
+            loop {
+                self.round().await;
+                tokio::time::sleep(BETWEEN_ROUNDS).await;
+            }
+        };
+        stop.run_until_cancelled(rounds).await;
+    }
+}

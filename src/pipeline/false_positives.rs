@@ -1,0 +1,140 @@
+//! Sightings of false positives on platforms before 7, which take the flag from the bundle that
+//! makes the sighting and never change it by bundle afterwards: it is set on the sighting itself
+//! once that can be read back.
+//!
+//! The platform merges sightings, so what counts is the newest delivery for indicator and system, as
+//! it does from 7 on.
+//!
+//! Does not live here: asking OpenCTI (`opencti`), keeping what is to be done (`journal`), when this
+//! runs (`afterwards`).
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value};
+use tracing::{info, warn};
+
+use crate::{
+    clock::Clock,
+    journal::{DueFlag, Journal, JournalError, SightingFlag},
+    opencti::{Feature, Negative, OpenCti, OpenCtiError},
+    stix::Bundle,
+};
+
+/// When a delivered sighting is looked for first: a bundle is imported within some ten seconds.
+const FIRST_LOOK: TimeDelta = TimeDelta::seconds(20);
+/// Longest wait between two tries.
+const LONGEST_WAIT: TimeDelta = TimeDelta::hours(6);
+/// Tries: the last one is about two days after the first.
+const MOST_TRIES: u32 = 18;
+/// Flags handled in one round.
+const FLAGS_A_ROUND: usize = 20;
+
+/// How OpenCTI learns that a sighting is one of a false positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NegativeSightings {
+    /// By the bundle, as from 7 on.
+    ByBundle,
+    /// By an edit afterwards.
+    ByEdit,
+}
+
+impl NegativeSightings {
+    /// Takes note of the sightings in confirmed bundles.
+    pub(super) async fn note<'a>(
+        self,
+        confirmed: impl Iterator<Item = &'a Bundle>,
+        journal: &dyn Journal,
+        now: DateTime<Utc>,
+    ) {
+        if self == Self::ByBundle {
+            return;
+        }
+        let flags: Vec<SightingFlag> =
+            confirmed.flat_map(|bundle| &bundle.objects).filter_map(flag).collect();
+        if flags.is_empty() {
+            return;
+        }
+        if let Err(failure) = journal.note_sightings(&flags, now + FIRST_LOOK).await {
+            warn!(%failure, "the journal could not note which sightings are false positives");
+        }
+    }
+}
+
+fn flag(object: &Map<String, Value>) -> Option<SightingFlag> {
+    let text = |key: &str| object.get(key)?.as_str();
+    if text("type") != Some("sighting") {
+        return None;
+    }
+    let sighted_by = object.get("where_sighted_refs")?.get(0)?.as_str()?;
+    Some(SightingFlag {
+        sighting: text("id")?.to_owned(),
+        sighting_of: text("sighting_of_ref")?.to_owned(),
+        sighted_by: sighted_by.to_owned(),
+        seen_at: text("first_seen")?.parse().ok()?,
+        negative: object.get("x_opencti_negative") == Some(&Value::Bool(true)),
+    })
+}
+
+/// Sets what is to be set.
+pub(super) struct FalsePositives {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) platform: OpenCti,
+    pub(super) clock: Clock,
+}
+
+impl FalsePositives {
+    /// Handles the flags that are due.
+    pub(super) async fn round(&self) -> Result<(), JournalError> {
+        for due in self.journal.flags_due(FLAGS_A_ROUND, self.clock.now()).await? {
+            // After an upgrade the bundles do it.
+            if self.platform.has(Feature::NegativeByBundle) {
+                self.journal.flag_shown(&due.flag).await?;
+                continue;
+            }
+            match self.set(&due.flag).await {
+                Ok(true) => self.journal.flag_shown(&due.flag).await?,
+                Ok(false) => self.try_again(&due, "it is not in OpenCTI yet").await?,
+                // An outage is waited for and not counted.
+                Err(error) if error.is_retryable() => return Ok(()),
+                Err(error) => self.try_again(&due, &error.to_string()).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether OpenCTI shows the flag now; `false` when the sighting is not there.
+    async fn set(&self, flag: &SightingFlag) -> Result<bool, OpenCtiError> {
+        let between = (flag.sighting_of.as_str(), flag.sighted_by.as_str());
+        let found = self.platform.find_sighting(&flag.sighting, between, flag.seen_at).await?;
+        let Some(sighting) = found else {
+            return Ok(false);
+        };
+        if sighting.is_negative() != flag.negative {
+            let negative =
+                if flag.negative { Negative::FalsePositive } else { Negative::NotFalsePositive };
+            self.platform.set_negative(&sighting, negative).await?;
+            metrics::counter!("sightings_flagged_total").increment(1);
+            info!(
+                sighting = flag.sighting,
+                false_positive = flag.negative,
+                "a sighting in OpenCTI was changed after an analyst's verdict in HarfangLab"
+            );
+        }
+        Ok(true)
+    }
+
+    async fn try_again(&self, due: &DueFlag, reason: &str) -> Result<(), JournalError> {
+        let wait = FIRST_LOOK * 2_i32.saturating_pow(due.tries.min(11));
+        let at = (due.tries + 1 < MOST_TRIES).then(|| self.clock.now() + wait.min(LONGEST_WAIT));
+        if at.is_none() {
+            warn!(
+                sighting = due.flag.sighting,
+                false_positive = due.flag.negative,
+                reason,
+                "the verdict on a sighting could not be carried to OpenCTI; set it there by hand"
+            );
+        }
+        self.journal.flag_again(&due.flag, at).await
+    }
+}

@@ -1,0 +1,245 @@
+//! What OpenCTI refused comes back: works are closed where that failed before, looked at until they
+//! are done, and each error is put on the event whose object it is about.
+//!
+//! A work is looked at a few times, further and further apart; after the last look it is let go with
+//! what it says by then. A token that may not read works is told once, then works are let go.
+//!
+//! Does not live here: asking OpenCTI (`opencti`), keeping (`journal`), when this runs
+//! (`afterwards`).
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::{info, warn};
+
+use crate::{
+    clock::Clock,
+    journal::{DueWork, EventId, Journal, JournalError, Refusal, WorkPart},
+    opencti::{CONTINUED, ConfirmedObjects, OpenCti, OpenCtiError, WorkError, WorkId, WorkOutcome},
+};
+
+/// Seconds from one look at a work to the next; the first counts from its closing. The last look is
+/// about a day after.
+const LOOKS_AFTER_SECONDS: [i64; 10] = [20, 40, 60, 180, 600, 1_800, 3_600, 10_800, 21_600, 43_200];
+/// Works handled in one round.
+const WORKS_A_ROUND: usize = 20;
+/// When OpenCTI cannot be asked, the work has its turn again after this long.
+const ASK_AGAIN: TimeDelta = TimeDelta::seconds(60);
+/// Errors that the platform keeps of a work.
+const MOST_ERRORS_OF_A_WORK: usize = 100;
+
+/// When a work that is closed now is looked at first.
+pub(super) fn first_look(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + TimeDelta::seconds(LOOKS_AFTER_SECONDS[0])
+}
+
+/// Closes, reads and lets go of works.
+pub(super) struct Refusals {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) platform: OpenCti,
+    pub(super) confirmed: Option<Arc<ConfirmedObjects>>,
+    pub(super) clock: Clock,
+    /// Set when the token may not read works.
+    pub(super) may_not_read: AtomicBool,
+}
+
+/// Whether the round goes on.
+enum Next {
+    Work,
+    /// OpenCTI cannot be asked at the moment.
+    Round,
+}
+
+impl Refusals {
+    /// Handles the works that are due.
+    pub(super) async fn round(&self) -> Result<(), JournalError> {
+        let due = self.journal.works_due(WORKS_A_ROUND, self.clock.now()).await?;
+        for work in due {
+            let next = match &work.closing {
+                Some(message) => self.close(&work.id, message).await?,
+                None => self.look_at(&work).await?,
+            };
+            if matches!(next, Next::Round) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&self, work: &str, message: &str) -> Result<Next, JournalError> {
+        let id = WorkId::remembered(work);
+        let now = self.clock.now();
+        match self.platform.close_work(&id, message, WorkOutcome::Interrupted).await {
+            Ok(()) => {
+                info!(work_id = work, "a work that was left open in OpenCTI is closed now");
+                self.journal.work_closed(work, now, first_look(now)).await?;
+                Ok(Next::Work)
+            }
+            Err(error) if error.is_work_gone() => {
+                self.journal.forget_work(work).await?;
+                Ok(Next::Work)
+            }
+            Err(error) => {
+                warn!(work_id = work, %error, "a work in OpenCTI still cannot be closed");
+                self.journal.work_left_open(work, message, now + ASK_AGAIN).await?;
+                Ok(Next::Round)
+            }
+        }
+    }
+
+    async fn look_at(&self, work: &DueWork) -> Result<Next, JournalError> {
+        if self.may_not_read.load(Ordering::Relaxed) {
+            self.journal.forget_work(&work.id).await?;
+            return Ok(Next::Work);
+        }
+        let next_look = usize::try_from(work.looks + 1).ok();
+        let next_look = next_look.and_then(|look| LOOKS_AFTER_SECONDS.get(look));
+        match (self.platform.read_work(&WorkId::remembered(&*work.id)).await, next_look) {
+            (Ok(None), _) => {
+                // Deleted in OpenCTI, with what of it was still queued.
+                self.send_everything_again();
+                self.journal.forget_work(&work.id).await?;
+                Ok(Next::Work)
+            }
+            (Ok(Some(report)), Some(wait)) if !report.is_complete => {
+                let at = self.clock.now() + TimeDelta::seconds(*wait);
+                self.journal.look_again(&work.id, at).await?;
+                Ok(Next::Work)
+            }
+            (Ok(Some(report)), _) => {
+                self.keep(&work.id, report.errors).await?;
+                self.journal.forget_work(&work.id).await?;
+                Ok(Next::Work)
+            }
+            (Err(OpenCtiError::Forbidden { .. }), _) => {
+                if !self.may_not_read.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        "the user of OPENCTI_TOKEN may not read works: what OpenCTI refuses does \
+                         not come back; give its role the right to read connectors (MODULES), then \
+                         restart"
+                    );
+                }
+                self.journal.forget_work(&work.id).await?;
+                Ok(Next::Work)
+            }
+            // An outage, or a token to be replaced: waited for and not counted.
+            (Err(error), _) if error.is_retryable() => Ok(Next::Round),
+            (Err(OpenCtiError::BadToken), _) => Ok(Next::Round),
+            (Err(error), Some(wait)) => {
+                let at = self.clock.now() + TimeDelta::seconds(*wait);
+                warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read");
+                self.journal.look_again(&work.id, at).await?;
+                Ok(Next::Round)
+            }
+            (Err(error), _) => {
+                warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read and is let go");
+                self.journal.forget_work(&work.id).await?;
+                Ok(Next::Round)
+            }
+        }
+    }
+
+    /// Puts the errors of a work on their events.
+    async fn keep(&self, work: &str, errors: Vec<WorkError>) -> Result<(), JournalError> {
+        if errors.iter().any(WorkError::is_missing_reference) {
+            self.send_everything_again();
+        }
+        let is_cut_off = errors.len() >= MOST_ERRORS_OF_A_WORK;
+        let refusals =
+            matched(work, errors, self.journal.parts_of_work(work).await?, self.clock.now());
+        let Some(first) = refusals.first() else {
+            return Ok(());
+        };
+        let events: HashSet<_> = refusals.iter().filter_map(|refusal| refusal.event).collect();
+        for refusal in &refusals {
+            let kind = refusal.object.split_once("--").map_or("unknown", |(kind, _)| kind);
+            metrics::counter!("objects_refused_by_opencti_total", "type" => kind.to_owned())
+                .increment(1);
+        }
+        warn!(
+            work_id = work,
+            objects = refusals.len(),
+            events = events.len(),
+            there_may_be_more = is_cut_off,
+            object = first.object,
+            reason = first.reason,
+            "OpenCTI refused objects of delivered events; the journal keeps which and why"
+        );
+        self.journal.refuse(&refusals).await
+    }
+
+    fn send_everything_again(&self) {
+        if let Some(confirmed) = &self.confirmed {
+            confirmed.forget();
+        }
+    }
+}
+
+/// Whose object each error is about. An object that several events sent was refused as often as the
+/// platform says, in the order in which they sent it. An error that names no object is put on the
+/// event that was alone in the work; our own note that the work was interrupted is none.
+fn matched(
+    work: &str,
+    errors: Vec<WorkError>,
+    parts: Vec<WorkPart>,
+    now: DateTime<Utc>,
+) -> Vec<Refusal> {
+    let events: HashSet<EventId> = parts.iter().map(|part| part.event).collect();
+    let alone = (events.len() == 1).then(|| events.iter().next().copied()).flatten();
+    let mut senders: HashMap<String, VecDeque<EventId>> = HashMap::new();
+    for part in parts {
+        for object in part.objects {
+            senders.entry(object).or_default().push_back(part.event);
+        }
+    }
+    errors
+        .into_iter()
+        .filter(|error| error.object.is_some() || !error.reason.contains(CONTINUED))
+        .map(|error| {
+            let object = error.object.unwrap_or_default();
+            let event = match senders.get_mut(&object) {
+                Some(several) if several.len() > 1 => several.pop_front(),
+                Some(last) => last.front().copied(),
+                None => alone,
+            };
+            let (reason, work) = (error.reason, work.to_owned());
+            Refusal { event, object, reason, work, refused_at: now }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(object: Option<&str>, reason: &str) -> WorkError {
+        WorkError { object: object.map(str::to_owned), reason: reason.to_owned() }
+    }
+
+    fn part(event: EventId, objects: &[&str]) -> WorkPart {
+        WorkPart { event, objects: objects.iter().map(|id| (*id).to_owned()).collect() }
+    }
+
+    fn events(errors: Vec<WorkError>, parts: Vec<WorkPart>) -> Vec<Option<EventId>> {
+        let now = DateTime::UNIX_EPOCH;
+        matched("work_1", errors, parts, now).into_iter().map(|refusal| refusal.event).collect()
+    }
+
+    #[test]
+    fn an_error_finds_the_event_that_sent_the_object() {
+        let parts = || vec![part(1, &["a--1", "b--1"]), part(2, &["a--1", "b--2"])];
+        assert_eq!(events(vec![error(Some("b--2"), "no")], parts()), [Some(2)]);
+        let twice = vec![error(Some("a--1"), "no"), error(Some("a--1"), "no")];
+        assert_eq!(events(twice, parts()), [Some(1), Some(2)], "refused once for each");
+        assert_eq!(events(vec![error(Some("c--1"), "no")], parts()), [None]);
+        assert_eq!(events(vec![error(None, "no")], vec![part(7, &["a--1"])]), [Some(7)]);
+        let own = format!("2 of 3 objects were queued, the rest {CONTINUED}");
+        assert_eq!(events(vec![error(None, &own)], parts()), []);
+    }
+}
