@@ -1,6 +1,6 @@
 //! Delivers all that is ready as one delivery to every sink, and writes down how it went.
 
-use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::FutureExt;
@@ -28,13 +28,28 @@ pub(super) struct Deliverer {
     pub(super) negative_sightings: NegativeSightings,
 }
 
+/// How long what is ready waits for the others of its claim that are not ready yet.
+const WINDOW: Duration = Duration::from_millis(50);
+
+/// An event that is ready to leave.
+pub(super) struct Prepared {
+    pub(super) ready: Ready,
+    /// Shared by the events of one claim, and dropped by those that do not get ready.
+    pub(super) together: Arc<()>,
+}
+
 impl Deliverer {
     /// Delivers until every sender is gone.
-    pub(super) async fn run(self, mut waiting: mpsc::Receiver<Ready>) {
+    pub(super) async fn run(self, mut waiting: mpsc::Receiver<Prepared>) {
         let limit = self.settings.batch.max(1);
         let mut batch = Vec::with_capacity(limit);
         while waiting.recv_many(&mut batch, limit).await > 0 {
-            for part in parts(std::mem::take(&mut batch)) {
+            // What arrives together is shown together: at the end of the window whatever is there
+            // leaves.
+            let gathering = gather(&mut waiting, &mut batch, limit);
+            let _window_over = tokio::time::timeout(WINDOW, gathering).await;
+            let ready = batch.drain(..).map(|prepared| prepared.ready).collect();
+            for part in parts(ready) {
                 let outcomes = self.deliver(part).await;
                 finish(&*self.journal, &outcomes, self.clock.now()).await;
             }
@@ -152,6 +167,22 @@ impl Deliverer {
             summary: tally.summary(),
             bundles: batch.iter().flat_map(|ready| ready.bundles.clone()).collect(),
             senders: senders.collect(),
+        }
+    }
+}
+
+/// Receives until nothing is missing of the claims in `batch`, or it is full.
+async fn gather(waiting: &mut mpsc::Receiver<Prepared>, batch: &mut Vec<Prepared>, limit: usize) {
+    let is_missing_some = |batch: &[Prepared]| {
+        batch.iter().any(|one| {
+            let is_with_it = |other: &&Prepared| Arc::ptr_eq(&one.together, &other.together);
+            Arc::strong_count(&one.together) > batch.iter().filter(is_with_it).count()
+        })
+    };
+    while batch.len() < limit && is_missing_some(batch) {
+        let room = limit - batch.len();
+        if waiting.recv_many(batch, room).await == 0 {
+            return;
         }
     }
 }

@@ -31,11 +31,11 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
+use self::deliver::{Deliverer, Prepared};
 pub use self::{
     afterwards::Afterwards, enrich::Enricher, false_positives::NegativeSightings,
     ledger::JournalLedger, prepare::Preparer,
 };
-use self::{deliver::Deliverer, prepare::Ready};
 use crate::{
     clock::Clock,
     config::PipelineSettings,
@@ -100,7 +100,11 @@ impl Pipeline {
         info!("the pipeline has stopped");
     }
 
-    async fn claim_until(self: &Arc<Self>, stop: &CancellationToken, ready: mpsc::Sender<Ready>) {
+    async fn claim_until(
+        self: &Arc<Self>,
+        stop: &CancellationToken,
+        ready: mpsc::Sender<Prepared>,
+    ) {
         let places = Arc::new(Semaphore::new(self.settings.concurrency.max(1)));
         let preparing = TaskTracker::new();
         while !stop.is_cancelled() {
@@ -125,16 +129,19 @@ impl Pipeline {
             if let Some(pressure) = self.pressure.as_ref().filter(|_| !found_nothing) {
                 pressure.busy();
             }
+            let together = Arc::new(());
             for event in events {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                     break;
                 };
                 let (pipeline, ready) = (Arc::clone(self), ready.clone());
+                let together = Arc::clone(&together);
                 preparing.spawn(async move {
-                    pipeline.prepare_one(event, ready).await;
+                    pipeline.prepare_one(event, together, ready).await;
                     drop(place);
                 });
             }
+            drop(together);
             if found_nothing {
                 self.wait_for_work(stop).await;
             }
@@ -143,7 +150,7 @@ impl Pipeline {
         preparing.wait().await;
     }
 
-    async fn prepare_one(&self, event: Event, ready: mpsc::Sender<Ready>) {
+    async fn prepare_one(&self, event: Event, together: Arc<()>, ready: mpsc::Sender<Prepared>) {
         let claim = event.claim;
         // Boxed: its look-ups make it large, and many are under way at once.
         let preparing = AssertUnwindSafe(Box::pin(self.preparer.prepare(event)));
@@ -151,7 +158,7 @@ impl Pipeline {
         match prepared.unwrap_or_else(|_panic| Err(self.defect(claim))) {
             Ok(prepared) => {
                 // The receiver lives as long as any sender does.
-                let _gone = ready.send(prepared).await;
+                let _gone = ready.send(Prepared { ready: prepared, together }).await;
             }
             Err(outcome) => {
                 if matches!(outcome, Outcome::Dead { .. }) {

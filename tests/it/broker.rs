@@ -61,7 +61,8 @@ pub(crate) fn bundle(name: &str) -> Bundle {
 }
 
 pub(crate) fn delivery(bundles: Vec<Bundle>) -> Delivery {
-    Delivery { title: "2 alerts".to_owned(), summary: "2 alerts, done".to_owned(), bundles }
+    let (title, summary) = ("2 alerts".to_owned(), "2 alerts, done".to_owned());
+    Delivery { title, summary, bundles, ..Delivery::default() }
 }
 
 fn is_unavailable(results: &[Result<(), DeliveryError>], part: &str) -> bool {

@@ -24,7 +24,7 @@ use harfanglab_incidents::{
     },
     journal::{Counts, Journal, SqliteJournal},
     opencti::{Delivery, DeliveryError, Sink},
-    pipeline::{Enricher, Pipeline, Preparer},
+    pipeline::{Enricher, NegativeSightings, Pipeline, Preparer},
     stix::Bundle,
 };
 use secrecy::SecretString;
@@ -122,6 +122,7 @@ impl Rig {
             settings: settings.pipeline.clone(),
             connector_name: "HarfangLab".to_owned(),
             health: Arc::default(),
+            negative_sightings: NegativeSightings::ByBundle,
         };
         let stop = CancellationToken::new();
         tokio::spawn(pipeline.run(stop.clone()));

@@ -18,6 +18,9 @@ use super::broker::{Broker, push_queue};
 
 mod graphql;
 mod resolvers;
+mod sightings;
+
+pub(crate) use self::sightings::FakeSighting;
 
 /// Longest wait for something that must happen.
 const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
@@ -65,6 +68,10 @@ pub(crate) struct State {
     pub(crate) turned_away: usize,
     /// The version that `about` answers, where it differs from the personality's.
     pub(crate) claimed_version: Option<String>,
+    /// As the platform's worker imported them.
+    pub(crate) sightings: Vec<FakeSighting>,
+    /// The token's user has no right to read works.
+    may_not_read_works: bool,
     is_down: bool,
     token: String,
     faults: Vec<Fault>,
@@ -96,6 +103,15 @@ pub(crate) struct FakeWork {
     /// Message and `inError` of `toProcessed`.
     pub(crate) closed: Option<(String, bool)>,
     pub(crate) is_deleted: bool,
+    errors: Vec<FakeWorkError>,
+    is_complete: bool,
+}
+
+/// What the worker reported of an object.
+#[derive(Debug, Clone)]
+struct FakeWorkError {
+    message: String,
+    source: String,
 }
 
 #[derive(Debug, Clone)]
@@ -264,6 +280,40 @@ impl FakeOpenCti {
         if let Some(broker) = &self.shared.broker {
             broker.purge_queue(&push_queue(connector_id)).await;
         }
+    }
+
+    /// The worker refuses an object of a work, given as it was sent.
+    pub(crate) fn refuse_object(&self, work_id: &str, object: &Value, message: &str) {
+        let (message, source) = (message.to_owned(), object.to_string());
+        self.change_work(work_id, |work| work.errors.push(FakeWorkError { message, source }));
+    }
+
+    /// The worker is through with a work.
+    pub(crate) fn complete_work(&self, work_id: &str) {
+        self.change_work(work_id, |work| work.is_complete = true);
+    }
+
+    /// A person deletes a work.
+    pub(crate) fn delete_work(&self, work_id: &str) {
+        self.change_work(work_id, |work| work.is_deleted = true);
+    }
+
+    fn change_work(&self, work_id: &str, change: impl FnOnce(&mut FakeWork)) {
+        self.shared.state.send_modify(|state| {
+            let work = state.works.iter_mut().find(|work| work.id == work_id);
+            change(work.expect("the work exists"));
+        });
+    }
+
+    /// From now on the token's user may not read works.
+    pub(crate) fn take_right_to_read_works(&self) {
+        self.shared.state.send_modify(|state| state.may_not_read_works = true);
+    }
+
+    /// The worker imports a sighting, with all that this platform makes of it.
+    pub(crate) fn import_sighting(&self, object: &Value) {
+        let personality = self.shared.personality;
+        self.shared.state.send_modify(|state| sightings::import(state, personality, object));
     }
 
     /// The delete button: connector, works and queue go.

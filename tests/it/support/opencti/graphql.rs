@@ -109,6 +109,9 @@ fn project(selection: &SelectionSet, value: &Value) -> Value {
     if selection.selections.is_empty() || value.is_null() {
         return value.clone();
     }
+    if let Value::Array(items) = value {
+        return items.iter().map(|item| project(selection, item)).collect();
+    }
     let fields = selection.selections.iter().map(|selection| {
         let Selection::Field(field) = selection else { panic!("the fake knows no fragments") };
         let value = value.get(field.name.as_str()).unwrap_or(&Value::Null);

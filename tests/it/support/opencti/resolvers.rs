@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::{
     super::broker::{PUSH_EXCHANGE, push_queue, push_routing},
-    FakeWork, Refusal, Shared, State,
+    FakeWork, FakeWorkError, Refusal, Shared, State,
     graphql::Call,
+    sightings,
 };
 
 /// The user that the token belongs to.
@@ -43,6 +44,14 @@ pub(super) async fn resolve(shared: &Shared, call: &Call) -> Result<Value, Refus
             };
             let id = text(arguments, "id");
             change(shared, |state| edit_work(state, &id, edit, edit_arguments))?
+        }
+        "work" => change(shared, |state| read_work(state, &text(arguments, "id")))?,
+        "stixDomainObject" => sightings::element(&shared.state.borrow(), arguments),
+        "stixSightingRelationship" => sightings::one(&shared.state.borrow(), arguments),
+        "stixSightingRelationships" => sightings::between(&shared.state.borrow(), arguments),
+        "stixSightingRelationshipEdit" => {
+            let patch = &call.root.children[0].1["input"];
+            change(shared, |state| sightings::patch(state, arguments, patch))?
         }
         other => panic!("the fake does not do {other} yet"),
     };
@@ -158,6 +167,8 @@ fn add_work(state: &mut State, arguments: &Value) -> Result<Value, Refusal> {
         expected: 0,
         closed: None,
         is_deleted: false,
+        errors: Vec::new(),
+        is_complete: false,
     });
     Ok(json!({"id": id, "status": "progress"}))
 }
@@ -174,10 +185,37 @@ fn edit_work(state: &mut State, id: &str, edit: &str, arguments: &Value) -> Resu
         }
         "toProcessed" => {
             let in_error = arguments["inError"] == json!(true);
-            work.closed = Some((text(arguments, "message"), in_error));
+            let message = text(arguments, "message");
+            if in_error {
+                let source = "Rejected by the connector".to_owned();
+                work.errors.push(FakeWorkError { message: message.clone(), source });
+            }
+            work.closed = Some((message, in_error));
         }
         "delete" => work.is_deleted = true,
         other => panic!("the fake does not do {other} yet"),
     }
     Ok(json!({ edit: id }))
+}
+
+fn read_work(state: &State, id: &str) -> Result<Value, Refusal> {
+    if state.may_not_read_works {
+        return Err(Refusal::new("FORBIDDEN_ACCESS", "You are not allowed to do this."));
+    }
+    let work = state.works.iter().find(|work| work.id == id && !work.is_deleted);
+    Ok(work.map_or(Value::Null, |work| {
+        let errors: Vec<Value> = work
+            .errors
+            .iter()
+            .enumerate()
+            .map(|(sequence, error)| {
+                json!({
+                    "timestamp": "2026-05-26T07:40:00.000Z", "message": error.message,
+                    "sequence": sequence + 1, "source": error.source,
+                })
+            })
+            .collect();
+        let status = if work.is_complete { "complete" } else { "progress" };
+        json!({"id": id, "status": status, "errors": errors})
+    }))
 }

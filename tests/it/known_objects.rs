@@ -1,0 +1,163 @@
+//! What the queue has confirmed recently is not sent again, and is sent again when it may be lost.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use harfanglab_incidents::{
+    clock::Clock,
+    config::MqOverrides,
+    demo::Generator,
+    opencti::{
+        ConfirmedObjects, Connector, DEFAULT_MAX_MESSAGE_BYTES, Delivery, OpenCti, QueueSink, Sink,
+    },
+    stix::Bundle,
+};
+use serde_json::{Value, json};
+
+use crate::support::{
+    broker::{Broker, Message, fresh_connector_id, push_queue},
+    opencti::{FakeOpenCti, Personality, connector_settings},
+    stage::{Stage, incident_names},
+};
+
+struct Road {
+    broker: Arc<Broker>,
+    platform: FakeOpenCti,
+    connector_id: String,
+    sink: QueueSink,
+    confirmed: Arc<ConfirmedObjects>,
+}
+
+impl Road {
+    async fn new() -> Self {
+        let broker = Arc::new(Broker::connect().await);
+        let platform = FakeOpenCti::start(Personality::V7_260817_0, Arc::clone(&broker));
+        let connector_id = fresh_connector_id();
+        let client = OpenCti::new(&platform.settings()).unwrap();
+        let connector = Arc::new(Connector::new(client, connector_settings(&connector_id)));
+        let confirmed = Arc::new(ConfirmedObjects::new(Duration::from_hours(1)));
+        let sink = QueueSink::new(connector, MqOverrides::default(), DEFAULT_MAX_MESSAGE_BYTES)
+            .leaving_out(Arc::clone(&confirmed));
+        Self { broker, platform, connector_id, sink, confirmed }
+    }
+
+    /// Delivers and answers the ids of what went out, a list a delivery.
+    async fn send(&self, bundles: Vec<Bundle>) -> Vec<String> {
+        let results = self.sink.deliver(&delivery(bundles)).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let expected = self.platform.works().last().unwrap().expected;
+        let count = u16::try_from(expected).unwrap();
+        ids(&self.broker.messages(&push_queue(&self.connector_id), count).await)
+    }
+}
+
+fn delivery(bundles: Vec<Bundle>) -> Delivery {
+    Delivery { title: "alerts".to_owned(), bundles, ..Delivery::default() }
+}
+
+fn ids(messages: &[Message]) -> Vec<String> {
+    let id = |message: &Message| message.bundle["objects"][0]["id"].as_str().unwrap().to_owned();
+    messages.iter().map(id).collect()
+}
+
+/// The bundle of incident `number` on one system, by one rule that is described so.
+fn bundle(number: u32, rule: &str) -> Bundle {
+    let with = |mut object: Value| {
+        object["created_by_ref"] = json!("identity--author");
+        object["object_marking_refs"] = json!(["marking-definition--1"]);
+        object
+    };
+    let incident = format!("incident--{number}");
+    let linked = |name: &str, source: &str, target: &str| {
+        with(json!({"type": "relationship", "id": format!("relationship--{name}"),
+            "relationship_type": "related-to", "source_ref": source, "target_ref": target}))
+    };
+    let bundle = json!({
+        "id": "bundle--1",
+        "objects": [
+            {"type": "identity", "id": "identity--author", "identity_class": "organization"},
+            {"type": "marking-definition", "id": "marking-definition--1"},
+            with(json!({"type": "identity", "id": "identity--pc", "identity_class": "system"})),
+            with(json!({"type": "indicator", "id": "indicator--1", "description": rule})),
+            with(json!({"type": "incident", "id": incident})),
+            linked("rule-pc", "indicator--1", "identity--pc"),
+            linked(&format!("{number}-pc"), &incident, "identity--pc"),
+        ],
+    });
+    serde_json::from_value(bundle).unwrap()
+}
+
+const ALWAYS: [&str; 2] = ["identity--author", "marking-definition--1"];
+
+fn is_all(sent: &[String]) -> bool {
+    sent.len() == 7
+}
+
+#[tokio::test]
+async fn what_is_confirmed_with_the_same_content_is_left_out_and_everything_else_is_sent() {
+    let road = Road::new().await;
+    assert!(is_all(&road.send(vec![bundle(1, "as it was")]).await));
+    let second = road.send(vec![bundle(2, "as it was")]).await;
+    assert_eq!(second, [&ALWAYS[..], &["incident--2", "relationship--2-pc"]].concat());
+    let changed = road.send(vec![bundle(3, "as it is now"), bundle(4, "as it is now")]).await;
+    assert_eq!(changed.iter().filter(|id| *id == "indicator--1").count(), 1, "{changed:?}");
+    assert_eq!(changed.iter().filter(|id| *id == ALWAYS[1]).count(), 2, "always: {changed:?}");
+    road.confirmed.forget();
+    assert!(is_all(&road.send(vec![bundle(5, "as it is now")]).await), "as after a reset");
+}
+
+#[tokio::test]
+async fn a_lost_queue_and_a_deleted_connector_make_everything_unknown() {
+    let road = Road::new().await;
+    road.send(vec![bundle(1, "a")]).await;
+    road.platform.delete_connector(&road.connector_id).await;
+    assert!(is_all(&road.send(vec![bundle(2, "a")]).await), "found within the delivery");
+
+    road.broker.delete_queue(&push_queue(&road.connector_id)).await;
+    let lost = road.sink.deliver(&delivery(vec![bundle(3, "a"), bundle(4, "a")])).await;
+    assert!(lost.iter().all(Result::is_err), "{lost:?}");
+    assert!(is_all(&road.send(vec![bundle(3, "a")]).await));
+}
+
+#[tokio::test]
+async fn of_300_alerts_less_is_sent_and_every_object_at_least_once() {
+    let mut sent = Vec::new();
+    for resend_after in ["PT0S", "PT1H"] {
+        let mut stage = Stage::new(Personality::V7_260817_0).await;
+        stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
+        stage.home.set("HARFANGLAB_INCIDENTS_RESEND_AFTER", resend_after);
+        let now = Clock::system().now();
+        stage.console.seed(now);
+        let mut generator = Generator::new(5);
+        let start = "2026-05-26T07:40:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+        for number in 0..300 {
+            let raised_at = start - chrono::TimeDelta::seconds(number * 7);
+            stage.console.add_alert(generator.next_alert(raised_at).api_item());
+        }
+        let mut app = stage.home.start(&[]);
+        assert!(app.exit().await.success(), "{}", app.log());
+        let messages = stage.messages_of(&stage.opencti.works()).await;
+        assert_eq!(incident_names(&messages).len(), 300);
+        let bundles: BTreeSet<_> =
+            messages.iter().map(|message| message.bundle["id"].to_string()).collect();
+        let count = |kind: &str| {
+            let is_one = |message: &&Message| message.bundle["objects"][0]["type"] == kind;
+            messages.iter().filter(is_one).count()
+        };
+        assert_eq!(count("marking-definition"), bundles.len(), "in every bundle");
+        println!(
+            "{resend_after}: {} messages, {:.1} an alert, {} systems, {} indicators, {} hostnames, \
+             {} techniques, {} relationships",
+            messages.len(),
+            messages.len() as f64 / 300.0,
+            count("identity") - bundles.len(),
+            count("indicator"),
+            count("hostname"),
+            count("attack-pattern"),
+            count("relationship"),
+        );
+        sent.push(ids(&messages));
+    }
+    let distinct = |ids: &[String]| ids.iter().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(distinct(&sent[0]), distinct(&sent[1]), "nothing is missing altogether");
+    assert!(sent[1].len() < sent[0].len(), "{} of {}", sent[1].len(), sent[0].len());
+}

@@ -1,0 +1,268 @@
+//! After a delivery: works are closed whatever happens, what OpenCTI refused comes back, and verdicts
+//! on sightings reach platforms that do not take them by bundle.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use chrono::TimeDelta;
+use harfanglab_incidents::{
+    clock::Clock,
+    demo::{DemoAlert, Generator, Kind},
+    journal::{Journal, ListedRefusal, SightingFlag, SightingJournal, SqliteJournal, WorkJournal},
+    opencti::OpenCti,
+    pipeline::Afterwards,
+};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::support::{broker::Message, opencti::Personality, stage::Stage};
+
+/// What is done after deliveries, on the journal of a service that has ended, under a clock that
+/// only the test moves.
+struct After {
+    journal: Arc<SqliteJournal>,
+    afterwards: Afterwards,
+    passed_seconds: Arc<AtomicI64>,
+    clock: Clock,
+}
+
+impl After {
+    async fn new(stage: &Stage) -> Self {
+        let url = format!("sqlite:{}", stage.home.journal().display());
+        let console: Url = stage.home.get("HARFANGLAB_INCIDENTS_URL").parse().unwrap();
+        let journal = Arc::new(SqliteJournal::open(&url, console.as_str()).await.unwrap());
+        let client = OpenCti::new(&stage.opencti.settings()).unwrap();
+        client.version().await.unwrap();
+        let passed_seconds = Arc::new(AtomicI64::new(0));
+        let (passed, start) = (Arc::clone(&passed_seconds), Clock::system().now());
+        let clock =
+            Clock::from_fn(move || start + TimeDelta::seconds(passed.load(Ordering::SeqCst)));
+        let afterwards =
+            Afterwards::new(Arc::clone(&journal) as Arc<dyn Journal>, client, None, clock.clone());
+        Self { journal, afterwards, passed_seconds, clock }
+    }
+
+    /// A round after this long.
+    async fn round_after(&self, wait: TimeDelta) {
+        self.passed_seconds.fetch_add(wait.num_seconds(), Ordering::SeqCst);
+        self.afterwards.round().await;
+    }
+
+    async fn refusals(&self) -> Vec<ListedRefusal> {
+        self.journal.refusals(100).await.unwrap()
+    }
+}
+
+/// A stage on which a single run delivered these alerts of hosts of their own, and what it sent.
+async fn delivered(
+    personality: Personality,
+    kinds: &[Kind],
+) -> (Stage, Vec<DemoAlert>, Vec<Message>) {
+    let mut stage = Stage::new(personality).await;
+    stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
+    let now = Clock::system().now();
+    stage.console.seed(now);
+    let mut generator = Generator::new(21);
+    let raised_at = now - TimeDelta::days(2);
+    let alerts: Vec<_> = kinds.iter().map(|kind| generator.alert(*kind, raised_at)).collect();
+    alerts.iter().for_each(|alert| stage.console.add_alert(alert.api_item()));
+    let messages = run(&stage).await;
+    (stage, alerts, messages)
+}
+
+/// A single run; what it sent.
+async fn run(stage: &Stage) -> Vec<Message> {
+    let before = stage.opencti.works().len();
+    let mut app = stage.home.start(&[]);
+    assert!(app.exit().await.success(), "{}", app.log());
+    stage.messages_of(&stage.opencti.works()[before..]).await
+}
+
+fn object<'a>(messages: &'a [Message], wanted: impl Fn(&Value) -> bool) -> &'a Value {
+    let mut objects = messages.iter().map(|message| &message.bundle["objects"][0]);
+    objects.find(|object| wanted(object)).expect("it was sent")
+}
+
+#[tokio::test]
+async fn a_work_tells_what_is_new_and_what_is_updated() {
+    let (stage, alerts, _) =
+        delivered(Personality::V7_260817_0, &[Kind::SigmaProcess, Kind::SigmaProcess]).await;
+    let works = stage.opencti.works();
+    let messages: Vec<_> = works.iter().map(|work| work.closed.clone().unwrap().0).collect();
+    // They arrive together, but nobody promises that both are ready in time.
+    let expected = match works.len() {
+        1 => vec!["2 HarfangLab alerts: 2 new incidents"],
+        _ => vec!["1 HarfangLab alert: 1 new incident"; 2],
+    };
+    assert_eq!(messages, expected);
+
+    let change = json!({"status": "closed", "last_update": Clock::system().now().to_rfc3339()});
+    stage.console.update_alert(alerts[0].unique_id(), &change).unwrap();
+    run(&stage).await;
+    let closed = ("1 HarfangLab alert: 1 updated incident".to_owned(), false);
+    assert_eq!(stage.opencti.works()[works.len()].closed, Some(closed));
+}
+
+#[tokio::test]
+async fn works_that_a_killed_process_left_open_are_closed_at_the_next_start() {
+    let (mut stage, _, _) = delivered(Personality::V6_9_28, &[Kind::SigmaProcess]).await;
+    let client = OpenCti::new(&stage.opencti.settings()).unwrap();
+    let work = client.open_work(&stage.connector_id, "in the middle of it").await.unwrap();
+    let forgotten = client.open_work(&stage.connector_id, "deleted meanwhile").await.unwrap();
+    {
+        // As a process that was killed right after it had opened them.
+        let after = After::new(&stage).await;
+        for work in [&work, &forgotten] {
+            after.journal.work_opened(work.as_str(), &[], after.clock.now()).await.unwrap();
+        }
+    }
+    stage.opencti.delete_work(forgotten.as_str());
+    stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "false");
+    stage.home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
+    let mut app = stage.home.start(&["serve"]);
+    let state =
+        stage.opencti.wait_for("it is closed", |state| state.works[1].closed.is_some()).await;
+    let (message, in_error) = state.works[1].closed.clone().unwrap();
+    assert!(in_error && message.contains("stopped in mid-delivery"), "{message}");
+    assert!(app.terminate().await.success());
+}
+
+#[tokio::test]
+async fn what_opencti_refused_is_put_on_the_event_that_sent_it_and_what_is_spurious_is_not() {
+    for personality in Personality::ALL {
+        let kinds = [Kind::SigmaProcess, Kind::SelfProtection];
+        let (stage, _, messages) = delivered(personality, &kinds).await;
+        let of_kind = |kind: &str| -> Vec<_> {
+            let sent = messages.iter().map(|message| (message, &message.bundle["objects"][0]));
+            sent.filter(|(_, object)| object["type"] == kind).collect()
+        };
+        let refuse = |message: &Message, object: &Value, reason: &str| {
+            let work = message.body["work_id"].as_str().unwrap();
+            stage.opencti.refuse_object(work, object, reason);
+        };
+        let incidents = of_kind("incident");
+        let (indicator, author) = (of_kind("indicator")[0], of_kind("identity")[0].1);
+        refuse(incidents[1].0, incidents[1].1, "FUNCTIONAL_ERROR: no");
+        refuse(indicator.0, indicator.1, "BAD_USER_INPUT: score");
+        // Both alerts sent it, and both were refused.
+        for (message, _) in of_kind("identity").into_iter().filter(|(_, one)| *one == author) {
+            refuse(message, author, "LOCK_ERROR");
+        }
+        let traffic = json!({"type": "network-traffic", "id": "network-traffic--1"});
+        let spurious = "UNSUPPORTED_ERROR: Cant add another relation on single ref";
+        refuse(incidents[0].0, &traffic, spurious);
+        let (incidents, indicator) = ([incidents[0].1, incidents[1].1], indicator.1);
+
+        let after = After::new(&stage).await;
+        after.round_after(TimeDelta::seconds(30)).await;
+        assert_eq!(after.refusals().await, [], "the work is not done yet");
+        stage.opencti.works().iter().for_each(|work| stage.opencti.complete_work(&work.id));
+        after.round_after(TimeDelta::seconds(60)).await;
+
+        let refusals = after.refusals().await;
+        let of = |id: &Value| -> Vec<_> {
+            refusals.iter().filter(|listed| listed.refusal.object == *id).collect()
+        };
+        let roots = |listed: Vec<&ListedRefusal>| -> Vec<_> {
+            let mut roots: Vec<_> = listed.iter().map(|it| json!(it.root_id)).collect();
+            roots.sort_by_key(ToString::to_string);
+            roots
+        };
+        assert_eq!(roots(of(&incidents[1]["id"])), [incidents[1]["id"].clone()]);
+        assert!(of(&incidents[1]["id"])[0].refusal.reason.contains("FUNCTIONAL_ERROR"));
+        assert_eq!(of(&indicator["id"]).len(), 1);
+        assert!(of(&indicator["id"])[0].key.is_some());
+        let mut both: Vec<_> = incidents.iter().map(|object| object["id"].clone()).collect();
+        both.sort_by_key(ToString::to_string);
+        assert_eq!(roots(of(&author["id"])), both);
+        let is_real = personality == Personality::V7_260817_0;
+        assert_eq!(of(&traffic["id"]).len(), usize::from(is_real), "{personality:?}");
+
+        let asked = stage.opencti.requests("WorkErrors").len();
+        after.round_after(TimeDelta::days(1)).await;
+        assert_eq!(stage.opencti.requests("WorkErrors").len(), asked, "what is read is let go");
+    }
+}
+
+#[tokio::test]
+async fn a_work_that_never_completes_is_asked_for_ten_times_and_read_at_the_last() {
+    let (stage, _, messages) = delivered(Personality::V7_260817_0, &[Kind::SigmaProcess]).await;
+    let incident = object(&messages, |object| object["type"] == "incident");
+    stage.opencti.refuse_object(&stage.opencti.works()[0].id, incident, "no");
+    let after = After::new(&stage).await;
+    for _minute in 0..2 * 24 * 60 {
+        after.round_after(TimeDelta::minutes(1)).await;
+    }
+    assert_eq!(stage.opencti.requests("WorkErrors").len(), 10);
+    assert_eq!(after.refusals().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_without_the_right_to_read_works_is_asked_once() {
+    let (stage, alerts, _) = delivered(Personality::V6_4_0, &[Kind::SigmaProcess]).await;
+    stage.opencti.take_right_to_read_works();
+    let change = json!({"status": "closed", "last_update": Clock::system().now().to_rfc3339()});
+    stage.console.update_alert(alerts[0].unique_id(), &change).unwrap();
+    run(&stage).await;
+    assert_eq!(stage.opencti.works().len(), 2);
+    let after = After::new(&stage).await;
+    for _hour in 0..30 {
+        after.round_after(TimeDelta::hours(1)).await;
+    }
+    assert_eq!(stage.opencti.requests("WorkErrors").len(), 1);
+}
+
+#[tokio::test]
+async fn a_verdict_reaches_the_sighting_on_every_platform_and_back_again_after_a_restart() {
+    for personality in Personality::ALL {
+        let (stage, alerts, messages) = delivered(personality, &[Kind::SigmaProcess]).await;
+        let is_sighting = |object: &Value| object["type"] == "sighting";
+        // An older one is there already, so that ours is merged and its id forgotten.
+        let mut older = object(&messages, is_sighting).clone();
+        older["id"] = json!("sighting--00000000-0000-4000-8000-000000000001");
+        stage.opencti.import_sighting(&older);
+        stage.opencti.import_sighting(object(&messages, is_sighting));
+
+        for (status, negative) in [("false_positive", true), ("investigating", false)] {
+            let updated = Clock::system().now().to_rfc3339();
+            let change = json!({"status": status, "last_update": updated});
+            stage.console.update_alert(alerts[0].unique_id(), &change).unwrap();
+            let update = run(&stage).await;
+            let after = After::new(&stage).await;
+            stage.opencti.import_sighting(object(&update, is_sighting));
+            after.round_after(TimeDelta::minutes(1)).await;
+            let sightings = stage.opencti.state().sightings;
+            assert_eq!(sightings.len(), 1);
+            assert_eq!(sightings[0].negative, negative, "{personality:?}, {status}");
+        }
+        let edits = stage.opencti.requests("SightingNegative").len();
+        assert_eq!(edits, if personality == Personality::V7_260817_0 { 0 } else { 2 });
+        let after = After::new(&stage).await;
+        let asked = stage.opencti.requests("Sighting").len();
+        after.round_after(TimeDelta::days(1)).await;
+        assert_eq!(stage.opencti.requests("Sighting").len(), asked, "nothing is left to do");
+    }
+}
+
+#[tokio::test]
+async fn a_sighting_that_never_shows_is_looked_for_a_bounded_number_of_times() {
+    let (stage, _, _) = delivered(Personality::V6_9_28, &[Kind::SigmaProcess]).await;
+    let after = After::new(&stage).await;
+    let now = after.clock.now();
+    let flag = |negative| SightingFlag {
+        sighting: "sighting--1".to_owned(),
+        sighting_of: "indicator--1".to_owned(),
+        sighted_by: "identity--1".to_owned(),
+        seen_at: now,
+        negative,
+    };
+    after.journal.note_sightings(&[flag(false)], now).await.unwrap();
+    assert_eq!(after.journal.flags_due(9, now).await.unwrap(), [], "as the bundle made it");
+    after.journal.note_sightings(&[flag(true)], now).await.unwrap();
+    for _hour in 0..10 * 24 {
+        after.round_after(TimeDelta::hours(1)).await;
+    }
+    assert_eq!(stage.opencti.requests("Sighting").len(), 18);
+}
