@@ -35,7 +35,8 @@
 //! - what ended long ago loses its body first and its row much later, so that a version is known
 //!   again for as long as anything could bring it;
 //! - a clock that is set back moves what waits along with it;
-//! - name and creation date of an incident are fixed in `incidents` before it is first sent.
+//! - name and creation date of an incident are fixed in `incidents` before it is first sent;
+//! - a work is known before anything leaves in it, until what OpenCTI says of it is read (`works`).
 //!
 //! Who uses the file: one service, which holds the lock beside it, since it takes every lease that it
 //! finds at its start for that of a dead process. Commands (`dead-letters`, `events`) open it beside

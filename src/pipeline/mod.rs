@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Each event goes its own way through `prepare`, so a slow look-up holds up nobody; what is ready
-//! at one time leaves as one delivery. Waiting that must survive a crash is the journal's.
+//! at one time leaves as one delivery. Waiting that must survive a crash is the journal's. What
+//! OpenCTI makes of a delivery is looked at later (`afterwards`).
 //!
 //! Does not live here: HTTP and its quick retries (`harfanglab`, `opencti`), making STIX
 //! (`convert`), storing (`journal`).
@@ -129,19 +130,18 @@ impl Pipeline {
             if let Some(pressure) = self.pressure.as_ref().filter(|_| !found_nothing) {
                 pressure.busy();
             }
-            let together = Arc::new(());
-            for event in events {
+            // The last one takes it along: whoever asks who shares it finds nobody else.
+            let together = std::iter::repeat_n(Arc::new(()), events.len());
+            for (event, together) in events.into_iter().zip(together) {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                     break;
                 };
                 let (pipeline, ready) = (Arc::clone(self), ready.clone());
-                let together = Arc::clone(&together);
                 preparing.spawn(async move {
                     pipeline.prepare_one(event, together, ready).await;
                     drop(place);
                 });
             }
-            drop(together);
             if found_nothing {
                 self.wait_for_work(stop).await;
             }

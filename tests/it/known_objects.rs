@@ -6,9 +6,11 @@ use harfanglab_incidents::{
     clock::Clock,
     config::MqOverrides,
     demo::Generator,
+    journal::{Journal, SqliteJournal},
     opencti::{
         ConfirmedObjects, Connector, DEFAULT_MAX_MESSAGE_BYTES, Delivery, OpenCti, QueueSink, Sink,
     },
+    pipeline::{Afterwards, JournalLedger},
     stix::Bundle,
 };
 use serde_json::{Value, json};
@@ -119,6 +121,38 @@ async fn a_lost_queue_and_a_deleted_connector_make_everything_unknown() {
 }
 
 #[tokio::test]
+async fn a_missing_reference_and_a_deleted_work_make_everything_unknown() {
+    let road = Road::new().await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let journal: Arc<dyn Journal> =
+        Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
+    let ledger = JournalLedger::new(Arc::clone(&journal), Clock::system());
+    let road = Road { sink: road.sink.with_ledger(Arc::new(ledger)), ..road };
+    let (confirmed, client) =
+        (Arc::clone(&road.confirmed), OpenCti::new(&road.platform.settings()).unwrap());
+    let later = Clock::from_fn(|| Clock::system().now() + chrono::TimeDelta::hours(1));
+    let afterwards = Afterwards::new(journal, client, Some(confirmed), later);
+    let newest = || road.platform.works().last().unwrap().id.clone();
+
+    assert!(is_all(&road.send(vec![bundle(1, "a")]).await));
+    road.platform.refuse_object(&newest(), &json!({"id": "incident--1"}), "FUNCTIONAL_ERROR");
+    road.platform.complete_work(&newest());
+    afterwards.round().await;
+    assert!(!is_all(&road.send(vec![bundle(2, "a")]).await), "another error says nothing of it");
+
+    let missing = "{'name': 'MISSING_REFERENCE_ERROR', 'message': 'Element(s) not found'}";
+    road.platform.refuse_object(&newest(), &json!({"id": "relationship--2-pc"}), missing);
+    road.platform.complete_work(&newest());
+    afterwards.round().await;
+    assert!(is_all(&road.send(vec![bundle(3, "a")]).await));
+
+    road.platform.delete_work(&newest());
+    afterwards.round().await;
+    assert!(is_all(&road.send(vec![bundle(4, "a")]).await));
+}
+
+#[tokio::test]
 async fn of_300_alerts_less_is_sent_and_every_object_at_least_once() {
     let mut sent = Vec::new();
     for resend_after in ["PT0S", "PT1H"] {
@@ -145,10 +179,10 @@ async fn of_300_alerts_less_is_sent_and_every_object_at_least_once() {
         };
         assert_eq!(count("marking-definition"), bundles.len(), "in every bundle");
         println!(
-            "{resend_after}: {} messages, {:.1} an alert, {} systems, {} indicators, {} hostnames, \
-             {} techniques, {} relationships",
+            "{resend_after}: {} works, {} messages for 300 alerts, {} systems, {} indicators, \
+             {} hostnames, {} techniques, {} relationships",
+            stage.opencti.works().len(),
             messages.len(),
-            messages.len() as f64 / 300.0,
             count("identity") - bundles.len(),
             count("indicator"),
             count("hostname"),

@@ -67,7 +67,9 @@ async fn delivered(
     let mut generator = Generator::new(21);
     let raised_at = now - TimeDelta::days(2);
     let alerts: Vec<_> = kinds.iter().map(|kind| generator.alert(*kind, raised_at)).collect();
-    alerts.iter().for_each(|alert| stage.console.add_alert(alert.api_item()));
+    for alert in &alerts {
+        stage.console.add_alert(alert.api_item());
+    }
     let messages = run(&stage).await;
     (stage, alerts, messages)
 }
@@ -80,7 +82,7 @@ async fn run(stage: &Stage) -> Vec<Message> {
     stage.messages_of(&stage.opencti.works()[before..]).await
 }
 
-fn object<'a>(messages: &'a [Message], wanted: impl Fn(&Value) -> bool) -> &'a Value {
+fn object(messages: &[Message], wanted: impl Fn(&Value) -> bool) -> &Value {
     let mut objects = messages.iter().map(|message| &message.bundle["objects"][0]);
     objects.find(|object| wanted(object)).expect("it was sent")
 }
@@ -122,9 +124,9 @@ async fn works_that_a_killed_process_left_open_are_closed_at_the_next_start() {
     stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "false");
     stage.home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
     let mut app = stage.home.start(&["serve"]);
-    let state =
+    let closed =
         stage.opencti.wait_for("it is closed", |state| state.works[1].closed.is_some()).await;
-    let (message, in_error) = state.works[1].closed.clone().unwrap();
+    let (message, in_error) = closed.works[1].closed.clone().unwrap();
     assert!(in_error && message.contains("stopped in mid-delivery"), "{message}");
     assert!(app.terminate().await.success());
 }
@@ -158,7 +160,9 @@ async fn what_opencti_refused_is_put_on_the_event_that_sent_it_and_what_is_spuri
         let after = After::new(&stage).await;
         after.round_after(TimeDelta::seconds(30)).await;
         assert_eq!(after.refusals().await, [], "the work is not done yet");
-        stage.opencti.works().iter().for_each(|work| stage.opencti.complete_work(&work.id));
+        for work in stage.opencti.works() {
+            stage.opencti.complete_work(&work.id);
+        }
         after.round_after(TimeDelta::seconds(60)).await;
 
         let refusals = after.refusals().await;

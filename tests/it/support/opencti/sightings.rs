@@ -39,27 +39,23 @@ pub(super) fn import(state: &mut State, personality: Personality, object: &Value
             && known.first_seen - MERGED_WITHIN <= last_seen
             && first_seen <= known.last_seen + MERGED_WITHIN
     });
-    match found {
-        Some(known) => {
-            known.first_seen = known.first_seen.min(first_seen);
-            known.last_seen = known.last_seen.max(last_seen);
-            if personality == Personality::V7_260817_0 {
-                known.negative = negative;
-            }
+    if let Some(known) = found {
+        known.first_seen = known.first_seen.min(first_seen);
+        known.last_seen = known.last_seen.max(last_seen);
+        if personality == Personality::V7_260817_0 {
+            known.negative = negative;
         }
-        None => {
-            let number = state.sightings.len() + 1;
-            state.sightings.push(FakeSighting {
-                id: format!("internal-sighting-{number}"),
-                standard_id: id,
-                from,
-                to,
-                first_seen,
-                last_seen,
-                negative,
-            });
-        }
+        return;
     }
+    state.sightings.push(FakeSighting {
+        id: format!("internal-sighting-{}", state.sightings.len() + 1),
+        standard_id: id,
+        from,
+        to,
+        first_seen,
+        last_seen,
+        negative,
+    });
 }
 
 /// An indicator or system by any of its ids.
