@@ -18,6 +18,7 @@ mod context;
 mod evidence;
 mod identity;
 mod process;
+mod sighting;
 mod threat;
 
 use chrono::{DateTime, Utc};
@@ -35,6 +36,7 @@ pub use self::{
     },
     identity::IncidentIdentity,
     process::{ParentProcess, Process},
+    sighting::{MergedSightings, Sighted},
     threat::{Threat, ThreatAgent, ThreatNote, ThreatRule, ThreatUser},
 };
 

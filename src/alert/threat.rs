@@ -23,6 +23,9 @@ pub struct Threat {
     pub last_update: Option<DateTime<Utc>>,
     /// `total_security_event_count`.
     pub alert_count: Option<u64>,
+    /// `security_event_count_by_level{}`: how many alerts of each level, the highest level first,
+    /// without levels of none.
+    pub alert_counts_by_level: Vec<(String, u64)>,
     /// `mitre_tactics[]`.
     pub tactics: Vec<String>,
     /// `top_agents[]`, or `agents[]` of a push.
@@ -44,6 +47,8 @@ pub struct ThreatAgent {
     pub hostname: Option<String>,
     /// `agent_ostype` in lower case.
     pub os_type: Option<String>,
+    /// `security_event_count`.
+    pub alert_count: Option<u64>,
 }
 
 /// A user touched by a threat.
@@ -53,17 +58,26 @@ pub struct ThreatUser {
     pub name: Option<String>,
     /// `user_sid`.
     pub sid: Option<String>,
+    /// `security_event_count`.
+    pub alert_count: Option<u64>,
 }
 
 /// A rule that fired in a threat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ThreatRule {
+    /// `rule_id`.
+    pub id: Option<String>,
     /// `rule_name`.
     pub name: Option<String>,
     /// `rule_level` in lower case.
     pub level: Option<String>,
     /// `rule_type` in lower case.
     pub kind: Option<String>,
+    /// `security_event_count`.
+    pub alert_count: Option<u64>,
+    /// Technique and tactic tags of the rule: `rule_technique_tags[]` where the threat has them,
+    /// and what the console says of the rule.
+    pub tags: Vec<String>,
 }
 
 /// A threat's note.

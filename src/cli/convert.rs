@@ -33,7 +33,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &ConvertArguments) -> Result
     let input = read_input(arguments.file.as_deref())?;
     let element: Value = serde_json::from_slice(&input)
         .context("the input is not one JSON value; give one alert or threat")?;
-    let known = Known { received_at: Clock::system().now(), identity: None };
+    let known = Known::received(Clock::system().now());
     let conversion = convert(&element, &known, &settings)?;
     let mut told = String::new();
     if arguments.summary {
@@ -132,6 +132,13 @@ fn convert_settings(loaded: ConversionSettings) -> ConvertSettings {
         accounts: loaded.import.accounts,
         raw: loaded.import.raw,
         network_traffic: NetworkTraffic::Sent,
+        // By id: names of statuses only OpenCTI could resolve.
+        workflow: loaded
+            .import
+            .workflow
+            .into_iter()
+            .filter(|(_, id)| uuid::Uuid::parse_str(id).is_ok())
+            .collect(),
         console_url: loaded.console_url.unwrap_or_else(|| {
             Url::parse(PLACEHOLDER_CONSOLE).expect("it is a constant that parses")
         }),

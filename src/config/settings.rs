@@ -1,7 +1,7 @@
 //! The typed settings every other room takes. Plain data: where a value came from and what is
 //! wrong with it is the loader's business.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
@@ -174,6 +174,9 @@ pub struct ImportSettings {
     pub accounts: AccountIdentity,
     /// `…_ATTACH_RAW`.
     pub raw: RawAttachment,
+    /// `…_WORKFLOW_STATUSES`: HarfangLab status → id or name of a status of OpenCTI's workflow of
+    /// incidents.
+    pub workflow: BTreeMap<String, String>,
     /// `…_SWEEP_OVERLAP`: how far before its cursor a sweep begins.
     pub overlap: Duration,
 }

@@ -44,6 +44,13 @@ impl Draft {
         id
     }
 
+    /// Adds an object under another id than follows from it.
+    pub(super) fn object_under<T: Object>(&mut self, id: &str, object: &T) {
+        let mut object = self.provenance.sign(object);
+        object.insert("id".to_owned(), id.into());
+        self.bundle.add(object);
+    }
+
     /// Adds shared public knowledge, without author and marking, and answers its id.
     pub(super) fn shared_object<T: Object>(&mut self, object: &T) -> String {
         self.bundle.add(unsigned(object));

@@ -101,7 +101,7 @@ fn references(object: &Json) -> impl Iterator<Item = &str> {
     )
 }
 
-/// A case may refer to incidents that were delivered before; anything else must be in the bundle.
+/// A case may refer to what was delivered before with its alerts; anything else must be in the bundle.
 fn dangling_references(object: &Json, ids: &HashSet<&str>, complaints: &mut Vec<String>) {
     let case = text(object, "type") == "case-incident";
     for (key, value) in object {
@@ -113,7 +113,7 @@ fn dangling_references(object: &Json, ids: &HashSet<&str>, complaints: &mut Vec<
             continue;
         };
         for reference in references {
-            let elsewhere = case && key == "object_refs" && reference.starts_with("incident--");
+            let elsewhere = case && key == "object_refs" && is_case_member(type_of(reference));
             if reference == text(object, "id") {
                 complaints.push(format!("{key} refers to itself"));
             } else if !ids.contains(reference) && !elsewhere {
@@ -121,6 +121,12 @@ fn dangling_references(object: &Json, ids: &HashSet<&str>, complaints: &mut Vec<
             }
         }
     }
+}
+
+/// What a case refers to: everything that alerts show, and no sighting, whose id the platform forgets.
+fn is_case_member(kind: &str) -> bool {
+    matches!(kind, "incident" | "indicator" | "identity" | "attack-pattern")
+        || OBSERVABLES.contains(&kind)
 }
 
 fn relationship(object: &Json, complaints: &mut Vec<String>) {

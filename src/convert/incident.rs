@@ -1,12 +1,16 @@
 //! One alert becomes one incident, with everything it shows.
 
 use super::{
-    Conversion, ConvertSettings, IncidentIdentity, Known, attack::Named, dates, description,
-    draft::Draft, file, host, indicator, label, naming, network, process, registry, rule,
+    Conversion, ConvertSettings, IncidentIdentity, Known, MergedSightings, Sighted, attack::Named,
+    dates, description, draft::Draft, file, host, indicator, label, naming, network, process,
+    registry, rule,
 };
 use crate::{
     alert::{Alert, intelligence::Intelligence},
-    stix::object::Incident,
+    stix::{
+        object::{Incident, Sighting},
+        time::Timestamp,
+    },
 };
 
 /// Converts an alert with what is known of its rule: `intelligence` from the console, else what
@@ -36,13 +40,15 @@ pub fn convert_alert(
         draft.leave_out("indicator", why);
     }
     let rule = intelligence.map(indicator::read);
-    let named = Named::by_alert(alert, rule.as_ref().map_or(&[], |rule| &rule.tags));
+    let rule_tags = rule.as_ref().map(|rule| rule.tags.clone()).unwrap_or_default();
+    let rule_links = rule.as_ref().map(|rule| rule.links.clone()).unwrap_or_default();
+    let named = Named::by_alert(alert, &rule_tags);
     let technique_ids = named.add_techniques(&mut draft);
     let indicator_id = rule.and_then(|rule| {
         indicator::add_indicator(rule, named.phases(), &files, moments, settings, &mut draft)
     });
 
-    let links = label::alert_links(alert, &settings.console_url);
+    let links = label::alert_links(alert, &rule_links, &settings.console_url);
     let incident = Incident {
         created: moments.created,
         modified: moments.modified,
@@ -52,7 +58,12 @@ pub fn convert_alert(
         incident_type: if is_ransomware(&alert.alert_type) { "ransomware" } else { "alert" },
         source: settings.author.clone(),
         description: description::description(alert, &named),
-        labels: label::labels(alert),
+        labels: label::labels(alert, &rule_tags),
+        x_opencti_workflow_id: alert
+            .status
+            .as_ref()
+            .and_then(|status| settings.workflow.get(status))
+            .cloned(),
         external_references: links.clone(),
         name: name.clone(),
     };
@@ -67,15 +78,34 @@ pub fn convert_alert(
     for observable_id in draft.observable_ids() {
         draft.relate_since(since, "related-to", &observable_id, &root_id, None);
     }
-    if let Some(indicator_id) = &indicator_id {
-        draft.relate_since(since, "indicates", indicator_id, &root_id, None);
-        let (place, status) = (system_id.as_deref(), alert.status.as_deref());
-        indicator::add_sighting(indicator_id, place, status, moments, links, &mut draft);
-    }
+    let sighted = indicator_id.map(|indicator_id| {
+        draft.relate_since(since, "indicates", &indicator_id, &root_id, None);
+        let sighted = Sighted {
+            indicator_id,
+            place_id: system_id.unwrap_or_else(|| draft.author_id().to_owned()),
+            first_seen: moments.sighted.0,
+            last_seen: moments.last_seen.max(moments.sighted).0,
+            is_false_positive: alert.status.as_deref() == Some("false_positive"),
+        };
+        let is_negative =
+            sighted.is_false_positive && known.merged_sightings == MergedSightings::Harmless;
+        draft.object(&Sighting {
+            sighting_of_ref: sighted.indicator_id.clone(),
+            where_sighted_refs: [sighted.place_id.clone()],
+            count: 1,
+            first_seen: moments.sighted,
+            last_seen: Timestamp(sighted.last_seen),
+            created: moments.created,
+            modified: moments.modified,
+            x_opencti_negative: is_negative,
+            external_references: links,
+        });
+        sighted
+    });
 
     let identity = IncidentIdentity { name, created: moments.created.0 };
     let (bundle, left_out) = draft.finish();
-    Conversion { bundle, root_id, identity, left_out }
+    Conversion { bundle, root_id, identity, sighted, note_id: None, left_out }
 }
 
 /// The platform's four severities; it knows no informational one.

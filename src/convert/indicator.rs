@@ -1,5 +1,4 @@
-//! The indicator of the rule that raised the alert, and what it joins: the observables it matched
-//! and where it was sighted.
+//! The indicator of the rule that raised the alert, and the observables it matched.
 
 use super::{
     ConvertSettings, dates,
@@ -13,7 +12,7 @@ use crate::{
     alert::intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
     stix::{
         clean,
-        object::{ExternalReference, Indicator, KillChainPhase, PatternType, Sighting},
+        object::{ExternalReference, Indicator, KillChainPhase, PatternType},
         time::Timestamp,
     },
 };
@@ -25,6 +24,13 @@ pub(super) struct ReadRule<'a> {
     indicator: Result<Indicator, String>,
     /// The tags that the console tells and that the rule's own text holds.
     pub(super) tags: Vec<String>,
+    /// The references that the console tells and that the rule's own text holds.
+    pub(super) links: Vec<ExternalReference>,
+}
+
+/// The tags of a rule: those that the console tells and those that the rule's own text holds.
+pub fn rule_tags(rule: &Intelligence) -> Vec<String> {
+    read(rule).tags
 }
 
 /// Reads a rule.
@@ -34,7 +40,8 @@ pub(super) fn read(rule: &Intelligence) -> ReadRule<'_> {
         Intelligence::Sigma(sigma) => from_sigma(sigma),
         Intelligence::Yara(yara) => (from_yara(yara), yara.technique_tags.clone()),
     };
-    ReadRule { rule, indicator, tags }
+    let links = indicator.as_ref().map(|it| it.external_references.clone()).unwrap_or_default();
+    ReadRule { rule, indicator, tags, links }
 }
 
 /// Adds the indicator of a rule and the observables it matched; answers its id, `None` when the
@@ -124,9 +131,10 @@ fn from_sigma(rule: &SigmaRule) -> (Result<Indicator, String>, Vec<String>) {
     };
     tags.extend(texts(&yaml, "tags"));
     let description = yaml.get("description").and_then(|text| text.as_str()).map(clean::text);
+    let references = [rule.references.clone(), texts(&yaml, "references")].concat();
     let indicator = Indicator {
         description: description.filter(|text| !text.is_empty()),
-        external_references: label::links(&rule.references),
+        external_references: label::links(&references),
         ..blank(&rule.name, content, PatternType::Sigma)
     };
     (Ok(indicator), tags)
@@ -152,31 +160,4 @@ fn rule_dates(rule: &Intelligence) -> (RuleDate, RuleDate) {
         Intelligence::Sigma(rule) => (rule.created, rule.modified),
         Intelligence::Yara(file) => (file.created, file.modified),
     }
-}
-
-/// Adds the sighting of the indicator on the system, else by the author.
-///
-/// It is negative when this alert is a false positive. The platform merges the sightings of one
-/// indicator on one system within thirty days; whether the other alerts of that merge are false
-/// positives too only the journal can tell, which does not yet.
-pub(super) fn add_sighting(
-    indicator_id: &str,
-    system_id: Option<&str>,
-    status: Option<&str>,
-    moments: Moments,
-    external_references: Vec<ExternalReference>,
-    draft: &mut Draft,
-) {
-    let place = system_id.unwrap_or(draft.author_id()).to_owned();
-    draft.object(&Sighting {
-        sighting_of_ref: indicator_id.to_owned(),
-        where_sighted_refs: [place],
-        count: 1,
-        first_seen: moments.sighted,
-        last_seen: moments.last_seen.max(moments.sighted),
-        created: moments.created,
-        modified: moments.modified,
-        x_opencti_negative: status == Some("false_positive"),
-        external_references,
-    });
 }

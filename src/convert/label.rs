@@ -2,30 +2,36 @@
 
 use url::Url;
 
+use super::attack;
 use crate::{
     alert::Alert,
     stix::{clean, object::ExternalReference, valid},
 };
 
-/// The alert's type and those rule tags that are not of ATT&CK.
-pub(super) fn labels(alert: &Alert) -> Vec<String> {
-    let tags = alert.tags.iter().filter(|tag| !tag.to_lowercase().starts_with("attack."));
+/// The alert's type and those rule tags, of the alert and of the rule itself, that are not of
+/// ATT&CK.
+pub(super) fn labels(alert: &Alert, rule_tags: &[String]) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
-    for label in [&alert.alert_type].into_iter().chain(tags) {
+    for label in [&alert.alert_type].into_iter().chain(&alert.tags).chain(rule_tags) {
         let label = clean::line(label).to_lowercase();
-        if !label.is_empty() && !labels.contains(&label) {
+        if !label.is_empty() && !attack::is_of_attack(&label) && !labels.contains(&label) {
             labels.push(label);
         }
     }
     labels
 }
 
-/// The console's page of the alert, when its document id is known, and the rule's references.
-pub(super) fn alert_links(alert: &Alert, console_url: &Url) -> Vec<ExternalReference> {
+/// The console's page of the alert, when its document id is known, and the rule's references, as
+/// the alert and as the rule itself tell them.
+pub(super) fn alert_links(
+    alert: &Alert,
+    rule_links: &[ExternalReference],
+    console_url: &Url,
+) -> Vec<ExternalReference> {
     let page = alert.api_id.as_deref().map(clean::line).filter(|id| !id.is_empty());
     let page = page.and_then(|id| console_page(console_url, "security-event", &id));
     let mut links: Vec<ExternalReference> = page.into_iter().collect();
-    for link in self::links(&alert.references) {
+    for link in self::links(&alert.references).into_iter().chain(rule_links.iter().cloned()) {
         if !links.contains(&link) {
             links.push(link);
         }

@@ -27,17 +27,20 @@ mod registry;
 mod rule;
 mod threat;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use url::Url;
 
 pub use self::{
     incident::convert_alert,
+    indicator::rule_tags,
     raw::attach_raw,
     rule::{Wanted, carried_intelligence, wanted_intelligence},
-    threat::{MOST_CASE_REFERENCES, convert_threat},
+    threat::{MOST_CASE_OBJECTS, convert_threat},
 };
 use crate::{
-    alert::IncidentIdentity,
+    alert::{IncidentIdentity, MergedSightings, Sighted},
     config::{AccountIdentity, IncidentNaming, Marking, RawAttachment},
     stix::Bundle,
 };
@@ -59,6 +62,8 @@ pub struct ConvertSettings {
     pub raw: RawAttachment,
     /// Whether connections go out as objects of their own.
     pub network_traffic: NetworkTraffic,
+    /// Alert status → id of the workflow status that OpenCTI gives the incident.
+    pub workflow: BTreeMap<String, String>,
     /// Base URL of the console, for links.
     pub console_url: Url,
 }
@@ -73,13 +78,30 @@ pub enum NetworkTraffic {
     AddressesOnly,
 }
 
-/// What the journal knows of an alert or threat: fixed the first time it was seen.
+/// What the journal knows of an alert or threat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// When the notification was received: the last resort for a date.
     pub received_at: DateTime<Utc>,
     /// Name and creation date of the incident or case, once fixed.
     pub identity: Option<IncidentIdentity>,
+    /// The other alerts of the same indicator on the same system.
+    pub merged_sightings: MergedSightings,
+    /// Id that follows from the content of the threat's note as it was delivered last: a changed
+    /// note goes out under it, so that it changes the note that is there.
+    pub note_id: Option<String>,
+}
+
+impl Known {
+    /// What is known of an alert or threat that was received just now.
+    pub fn received(received_at: DateTime<Utc>) -> Self {
+        Self {
+            received_at,
+            identity: None,
+            merged_sightings: MergedSightings::default(),
+            note_id: None,
+        }
+    }
 }
 
 /// A finished conversion.
@@ -91,8 +113,29 @@ pub struct Conversion {
     pub root_id: String,
     /// Name and date that the root's id was made from; the journal keeps them.
     pub identity: IncidentIdentity,
+    /// The sighting, when there is one.
+    pub sighted: Option<Sighted>,
+    /// Id that follows from the content of the threat's note: what the next change of it goes out
+    /// under.
+    pub note_id: Option<String>,
     /// What did not qualify, and why.
     pub left_out: Vec<LeftOut>,
+}
+
+impl Conversion {
+    /// Ids of what a case about this alert refers to: its incident, and everything that the
+    /// incident shows but relationships, sightings, notes, author and marking.
+    pub fn case_references(&self) -> impl Iterator<Item = &str> {
+        self.bundle.objects.iter().filter_map(|object| {
+            let text = |key: &str| object.get(key).and_then(serde_json::Value::as_str);
+            let is_no_member = matches!(
+                text("type")?,
+                "relationship" | "sighting" | "note" | "marking-definition" | "case-incident"
+            );
+            let is_author = text("identity_class") == Some("organization");
+            text("id").filter(|_| !is_no_member && !is_author)
+        })
+    }
 }
 
 /// A value that was left out.

@@ -1,9 +1,11 @@
 //! The process of an alert, its ancestors as far as their command lines are known, its user and its
 //! current directory.
 
+use std::ops::RangeInclusive;
+
 use super::{ConvertSettings, account, dates, draft::Draft, file};
 use crate::{
-    alert::{Alert, User},
+    alert::{Alert, EventLog, User},
     stix::{
         clean,
         object::{Directory, Process},
@@ -91,4 +93,42 @@ pub(super) fn add_other_users(alert: &Alert, settings: &ConvertSettings, draft: 
             account::add_account(user, settings.accounts, draft);
         }
     }
+    for user in alert.event_log.iter().flat_map(accounts_of_log_entry) {
+        let login = user.name.as_deref().map(clean::line).unwrap_or_default();
+        let own_name = process.and_then(|process| process.username.as_deref());
+        let names = alert.users.iter().filter_map(|known| known.name.as_deref()).chain(own_name);
+        let sids = alert.users.iter().filter_map(|known| known.sid.as_deref()).chain(own_sid);
+        if !names.into_iter().any(|name| plain(name) == plain(&login))
+            && !sids.into_iter().any(|sid| Some(sid) == user.sid.as_deref())
+        {
+            account::add_account(&user, settings.accounts, draft);
+        }
+    }
+}
+
+/// The name without its domain, as Windows compares it.
+fn plain(login: &str) -> String {
+    login.rsplit('\\').next().unwrap_or(login).to_lowercase()
+}
+
+/// Events of Windows that are about a group: their target is no account.
+const GROUP_EVENTS: [RangeInclusive<i64>; 5] =
+    [4_727..=4_735, 4_737..=4_737, 4_744..=4_764, 4_783..=4_792, 4_799..=4_799];
+
+/// Those whom a log entry names and who are accounts, with their domains as in other logins.
+fn accounts_of_log_entry(entry: &EventLog) -> impl Iterator<Item = User> {
+    let is_about_group = entry.users.iter().any(|named| named.role == "member")
+        || entry.event_id.is_some_and(|id| GROUP_EVENTS.iter().any(|ids| ids.contains(&id)));
+    let named = entry.users.iter().filter(move |named| named.role != "target" || !is_about_group);
+    named.filter_map(|named| {
+        let name = named.user.name.as_deref().map(clean::line)?;
+        // A member is named as the directory does: `CN=ada,OU=…`.
+        if name.contains('=') {
+            return None;
+        }
+        let domain = named.user.domain.as_deref().map(clean::line).unwrap_or_default();
+        let has_none = domain.is_empty() || domain == "-" || name.is_empty() || name == "-";
+        let login = if has_none { name } else { format!("{domain}\\{name}") };
+        Some(User { name: Some(login), ..named.user.clone() })
+    })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Conversion, ConvertSettings, draft};
+use super::{Conversion, ConvertSettings, draft, markdown::fenced};
 use crate::{
     config::RawAttachment,
     stix::{clean, object::Note, time::Timestamp},
@@ -35,15 +35,13 @@ fn with_note(conversion: Conversion, raw: &Value, settings: &ConvertSettings) ->
     Conversion { bundle: conversion.bundle.with(object), ..conversion }
 }
 
-/// The text in a fence that nothing in it can close.
+/// The text in a fence, cut off at the limit.
 fn content(text: &str) -> String {
     let text = clean::text(text);
     let kept = &text[..text.floor_char_boundary(LONGEST_RAW_BYTES)];
-    let longest_fence = kept.split(|character| character != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(3.max(longest_fence + 1));
     let cut = match text.len() - kept.len() {
         0 => String::new(),
         left_out => format!("\n\nCut off here: {left_out} more bytes."),
     };
-    format!("{fence}json\n{kept}\n{fence}{cut}")
+    format!("{}{cut}", fenced("json", kept))
 }

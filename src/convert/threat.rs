@@ -13,23 +13,29 @@ use super::{
 use crate::{
     alert::{Threat, ThreatNote, User},
     stix::{
-        clean,
+        Object, clean,
         object::{CaseIncident, ExternalReference, Note},
         time::{Timestamp, timestamp},
     },
 };
 
-/// The most incidents one conversion of a threat should be given: a message with more references
-/// holds up the platform's queue. References only ever add up there, so further incidents go out
-/// with a further conversion of the same threat.
-pub const MOST_CASE_REFERENCES: usize = 500;
+/// The most references of one case message: more hold up the platform's queue.
+const MOST_CASE_REFERENCES: usize = 500;
+/// References up to which hosts, and then users, of the threat itself are added. What is beyond comes
+/// with the objects of its alerts.
+const HOSTS_UP_TO: usize = 120;
+const USERS_UP_TO: usize = 160;
+/// The most objects of its alerts that one conversion of a threat should be given; it adds hosts,
+/// users and techniques of its own. References only ever add up on the platform, so further objects
+/// go out with a further conversion of the same threat.
+pub const MOST_CASE_OBJECTS: usize = MOST_CASE_REFERENCES - 250;
 
-/// Converts a threat. `incident_ids` are the delivered incidents of its alerts, at most
-/// [`MOST_CASE_REFERENCES`]; they are referenced, not contained, so the bundle must not be cleaned
-/// of references to what it does not hold.
+/// Converts a threat. `object_ids` are delivered objects of its alerts, at most
+/// [`MOST_CASE_OBJECTS`]; they are referenced, not contained, so the bundle must not be cleaned of
+/// references to what it does not hold.
 pub fn convert_threat(
     threat: &Threat,
-    incident_ids: &[String],
+    object_ids: &[String],
     known: &Known,
     settings: &ConvertSettings,
 ) -> Conversion {
@@ -51,17 +57,24 @@ pub fn convert_threat(
         let Some(name) = hostname(agent.hostname.as_deref()) else {
             continue;
         };
+        if object_refs.len() >= HOSTS_UP_TO {
+            break;
+        }
         // An alert describes its host better, and the last description sent wins.
         let system_id = host::add_system(&name, None, &mut draft);
         let hostname_id = host::add_hostname(&name, system_id.as_deref(), &mut draft);
         object_refs.extend(system_id.into_iter().chain(hostname_id));
     }
     for user in &threat.users {
+        if object_refs.len() >= USERS_UP_TO {
+            break;
+        }
         let user = User { name: user.name.clone(), domain: None, sid: user.sid.clone() };
         object_refs.extend(account::add_account(&user, settings.accounts, &mut draft));
     }
-    object_refs.extend(Named::by_threat(threat).add_techniques(&mut draft));
-    object_refs.extend(incident_ids.iter().cloned());
+    let named = Named::by_threat(threat);
+    object_refs.extend(named.add_techniques(&mut draft));
+    object_refs.extend(object_ids.iter().cloned());
     let links: Vec<ExternalReference> =
         label::console_page(&settings.console_url, "threat", &clean::line(&threat.id))
             .into_iter()
@@ -73,16 +86,20 @@ pub fn convert_threat(
         severity: severity(threat.level.as_deref()),
         priority: priority(threat.level.as_deref()),
         response_types: response_types(threat),
-        description: description(threat),
+        description: description(threat, &named),
         external_references: links.clone(),
         object_refs: each_once(object_refs),
     };
     let root_id = draft.object(&case);
-    if let Some(note) = &threat.note {
-        add_note(note, &root_id, &identity, links, &mut draft);
-    }
+    let note = threat.note.as_ref();
+    let note = note.and_then(|note| read_note(note, &root_id, &identity, links, &mut draft));
+    let note_id = note.map(|note| {
+        let own_id = note.id();
+        draft.object_under(known.note_id.as_ref().unwrap_or(&own_id), &note);
+        own_id
+    });
     let (bundle, left_out) = draft.finish();
-    Conversion { bundle, root_id, identity, left_out }
+    Conversion { bundle, root_id, identity, sighted: None, note_id, left_out }
 }
 
 fn hostname(text: Option<&str>) -> Option<String> {
@@ -112,20 +129,36 @@ fn response_types(threat: &Threat) -> Vec<&'static str> {
     if kinds.into_iter().any(is_ransomware) { vec!["ransomware"] } else { Vec::new() }
 }
 
-fn description(threat: &Threat) -> String {
-    let list = |names: Vec<&str>| names.join(", ");
-    let agents = threat.agents.iter().filter_map(|agent| agent.hostname.as_deref()).collect();
-    let users = threat.users.iter().filter_map(|user| user.name.as_deref()).collect();
-    let rules = threat.rules.iter().filter_map(|rule| rule.name.as_deref()).collect();
-    let tactics = threat.tactics.iter().map(String::as_str).collect();
+fn description(threat: &Threat, named: &Named) -> String {
+    let counted = |name: &str, count: Option<u64>| match count {
+        Some(count) => format!("{name} ({count})"),
+        None => name.to_owned(),
+    };
+    let agents = threat
+        .agents
+        .iter()
+        .filter_map(|agent| Some(counted(agent.hostname.as_deref()?, agent.alert_count)));
+    let users = threat.users.iter().filter_map(|user| {
+        let name = user.name.as_deref().or(user.sid.as_deref())?;
+        Some(counted(name, user.alert_count))
+    });
+    let rules = threat.rules.iter().filter_map(|rule| {
+        let kind = [rule.level.as_deref(), rule.kind.as_deref()];
+        let kind: Vec<&str> = kind.into_iter().flatten().collect();
+        let kind = if kind.is_empty() { String::new() } else { format!(", {}", kind.join(" ")) };
+        Some(counted(&format!("{}{kind}", rule.name.as_deref()?), rule.alert_count))
+    });
+    let by_level = threat.alert_counts_by_level.iter();
     let mut table = Table::default();
     table.text("Level", threat.level.as_deref());
     table.text("Status", threat.status.as_deref());
     table.text("Security events", threat.alert_count.map(|count| count.to_string()).as_deref());
-    table.code("Hosts", Some(&list(agents)));
-    table.code("Users", Some(&list(users)));
-    table.text("Rules", Some(&list(rules)));
-    table.text("Tactics", Some(&list(tactics)));
+    table.texts("By level", by_level.map(|(level, count)| format!("{level} {count}")));
+    table.codes("Hosts", agents);
+    table.codes("Users", users);
+    table.texts("Rules", rules);
+    table.texts("Tactics", threat.tactics.iter().cloned());
+    table.texts("Techniques", named.techniques());
     table.text("First seen", threat.first_seen.map(timestamp).as_deref());
     table.text("Last seen", threat.last_seen.map(timestamp).as_deref());
     table.below("Threat grouped by HarfangLab.")
@@ -136,30 +169,30 @@ fn each_once(ids: Vec<String>) -> Vec<String> {
     ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
 }
 
-fn add_note(
+fn read_note(
     note: &ThreatNote,
     case_id: &str,
     identity: &IncidentIdentity,
     external_references: Vec<ExternalReference>,
     draft: &mut Draft,
-) {
+) -> Option<Note> {
     let content = note.content.as_deref().map(clean::text).unwrap_or_default();
     if content.chars().count() < 2 {
         if !content.is_empty() {
             draft.leave_out("note", "the platform takes no note as short as one letter");
         }
-        return;
+        return None;
     }
     let title = note.title.as_deref().map(clean::line).filter(|title| !title.is_empty());
     let created = dates::usable(note.creation_date, draft);
     let created = Timestamp(created.unwrap_or(identity.created));
     let modified = dates::usable(note.last_update, draft).map_or(created, Timestamp);
-    draft.object(&Note {
+    Some(Note {
         title: format!("Linked to {}", title.as_deref().unwrap_or(&identity.name)),
         content,
         created,
         modified: modified.max(created),
         object_refs: vec![case_id.to_owned()],
         external_references,
-    });
+    })
 }

@@ -118,6 +118,26 @@ pub struct AlertName {
     pub updated_at: Option<DateTime<Utc>>,
 }
 
+/// Objects that the case of a threat refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseObjects {
+    /// The threat.
+    pub threat_key: String,
+    /// Their STIX ids.
+    pub object_ids: Vec<String>,
+    /// Whether the case was sent with them.
+    pub standing: CaseStanding,
+}
+
+/// Where an object of a case stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaseStanding {
+    /// It was delivered with its alert; the case does not refer to it yet.
+    Waiting,
+    /// The case was delivered with it.
+    Sent,
+}
+
 /// What became of an identification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Adoption {

@@ -57,6 +57,7 @@ mod sqlite_follow_up;
 mod sqlite_incidents;
 mod sqlite_letters;
 mod sqlite_log;
+mod sqlite_merging;
 mod sqlite_open;
 mod sqlite_operations;
 mod sqlite_sightings;
@@ -72,7 +73,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 pub use self::{
-    event::{Adoption, AlertName, Claim, Counts, Event, EventId, FollowUp, Outcome},
+    event::{
+        Adoption, AlertName, CaseObjects, CaseStanding, Claim, Counts, Event, EventId, FollowUp,
+        Outcome,
+    },
     lacking::Lacking,
     operations::{Letter, LetterFilter, LetterKind, Operations, PruneBefore, Pruned, Retried},
     sightings::{DueFlag, SightingFlag, SightingJournal},
@@ -82,7 +86,7 @@ pub use self::{
     writer::write_what_comes_in,
 };
 use crate::{
-    alert::IncidentIdentity,
+    alert::{IncidentIdentity, MergedSightings, Sighted},
     intake::{Notification, Receipt},
 };
 
@@ -170,8 +174,21 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
         tolerance: Duration,
     ) -> Result<Option<IncidentIdentity>, JournalError>;
 
-    /// STIX ids of the delivered incidents of a threat.
-    async fn incidents_of_threat(&self, threat_key: &str) -> Result<Vec<String>, JournalError>;
+    /// Keeps the sighting of the alert `key` in place of an earlier one, and answers what the other
+    /// alerts say whose sightings OpenCTI merges with it. Only a false positive is told.
+    async fn note_sighting(
+        &self,
+        key: &str,
+        sighted: &Sighted,
+    ) -> Result<MergedSightings, JournalError>;
+
+    /// Keeps objects that cases of threats refer to; one that was sent stays sent.
+    async fn keep_case_objects(&self, kept: &[CaseObjects]) -> Result<(), JournalError>;
+
+    /// STIX ids of what the case of a threat is still to refer to, incidents first: the delivered
+    /// incidents of its alerts and the objects that were kept for it, without those that were sent
+    /// since the last reset.
+    async fn new_case_objects(&self, threat_key: &str) -> Result<Vec<String>, JournalError>;
 
     /// Whether alerts of a threat are still on their way.
     async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError>;

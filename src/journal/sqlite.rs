@@ -15,11 +15,11 @@ use chrono::{DateTime, Utc};
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, Transaction};
 
 use super::{
-    Adoption, AlertName, Claim, Counts, Event, Journal, JournalError, Outcome,
+    Adoption, AlertName, CaseObjects, Claim, Counts, Event, Journal, JournalError, Outcome,
     sqlite_versions::Standing,
 };
 use crate::{
-    alert::IncidentIdentity,
+    alert::{IncidentIdentity, MergedSightings, Sighted},
     intake::{Notification, Place, Receipt},
 };
 
@@ -180,16 +180,20 @@ impl Journal for SqliteJournal {
         self.adopt_unmatched_event(event, tolerance).await
     }
 
-    async fn incidents_of_threat(&self, threat_key: &str) -> Result<Vec<String>, JournalError> {
-        let rows = sqlx::query(
-            "SELECT DISTINCT root_id FROM events WHERE console = ? AND threat_key = ? \
-             AND state = 'delivered' AND root_id LIKE 'incident--%' ORDER BY root_id",
-        )
-        .bind(&self.console)
-        .bind(threat_key)
-        .fetch_all(&self.readers)
-        .await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    async fn note_sighting(
+        &self,
+        key: &str,
+        sighted: &Sighted,
+    ) -> Result<MergedSightings, JournalError> {
+        self.note_sighting_of(key, sighted).await
+    }
+
+    async fn keep_case_objects(&self, kept: &[CaseObjects]) -> Result<(), JournalError> {
+        self.keep_objects_of_cases(kept).await
+    }
+
+    async fn new_case_objects(&self, threat_key: &str) -> Result<Vec<String>, JournalError> {
+        self.new_objects_of_case(threat_key).await
     }
 
     async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError> {

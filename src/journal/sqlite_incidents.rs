@@ -66,8 +66,12 @@ impl SqliteJournal {
             return Ok(Adoption::AlreadyThere);
         }
         // A try that failed may have fixed the name already, under the event's first key.
-        if let Some(fixed) = self.identity_of(&mut transaction, known_as.try_get(0)?).await? {
+        let first_key: &str = known_as.try_get(0)?;
+        if let Some(fixed) = self.identity_of(&mut transaction, first_key).await? {
             self.fix_one(&mut transaction, &alert.key, &fixed).await?;
+        }
+        if first_key != alert.key {
+            self.forget_sighting(&mut transaction, first_key).await?;
         }
         // What a follow-up completes is matched with it, so that no other alert adopts it.
         sqlx::query(
@@ -124,6 +128,7 @@ impl SqliteJournal {
         .bind(id)
         .execute(&mut *transaction)
         .await?;
+        self.forget_sighting(&mut transaction, &key).await?;
         let identity = self.identity_of(&mut transaction, &key).await?;
         if let Some(identity) = &identity {
             self.fix_one(&mut transaction, &event.key, identity).await?;

@@ -26,6 +26,7 @@ mod splitter;
 mod stix_types;
 mod work;
 mod work_errors;
+mod workflow;
 
 pub use self::{
     backpressure::{Backpressure, QueueLoad},
@@ -46,4 +47,5 @@ pub use self::{
     splitter::{Dangling, Piece, Split, SplitError, split},
     work::{CONTINUED, WorkId, WorkOutcome},
     work_errors::{WorkError, WorkReport},
+    workflow::{ResolvedWorkflow, WorkflowStatus, resolve_workflow},
 };

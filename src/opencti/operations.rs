@@ -1,7 +1,7 @@
 //! The GraphQL operations we send, each a file beside this one. They are valid on every platform
 //! from 6.4.0 on, except where [`Operation::feature`] says otherwise.
 //!
-//! Does not live here: their variables and answers (`registration`, `heartbeat`, `work`).
+//! Does not live here: their variables and answers (`registration`, `heartbeat`, `work`, `workflow`).
 
 use super::platform::Feature;
 
@@ -46,6 +46,8 @@ pub(super) const SIGHTINGS_BETWEEN: Operation =
     operation!("SightingsBetween", "sightings_between", None);
 pub(super) const SIGHTING_NEGATIVE: Operation =
     operation!("SightingNegative", "sighting_negative", None);
+pub(super) const INCIDENT_STATUSES: Operation =
+    operation!("IncidentStatuses", "incident_statuses", None);
 
 /// Every operation we send.
 pub const OPERATIONS: &[Operation] = &[
@@ -63,4 +65,5 @@ pub const OPERATIONS: &[Operation] = &[
     SIGHTING,
     SIGHTINGS_BETWEEN,
     SIGHTING_NEGATIVE,
+    INCIDENT_STATUSES,
 ];

@@ -5,15 +5,18 @@ use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Durati
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::{false_positives::NegativeSightings, finish, prepare::Ready, retry, tally::Tally};
+use super::{
+    false_positives::NegativeSightings, finish, prepare::Ready, prepare_threat::Delivered, retry,
+    tally::Tally,
+};
 use crate::{
     clock::Clock,
     config::PipelineSettings,
     health::{Health, Part},
     intake::Origin,
-    journal::{Claim, Journal, Outcome},
+    journal::{CaseObjects, Claim, Journal, Outcome},
     opencti::{Delivery, DeliveryError, Sink},
 };
 
@@ -77,13 +80,18 @@ impl Deliverer {
             .note(confirmed.map(|(bundle, _)| bundle), &*self.journal, self.clock.now())
             .await;
         let mut results = results.into_iter();
+        let mut written_down = Vec::new();
         let outcomes: Vec<_> = batch
             .into_iter()
-            .map(|ready| {
+            .map(|mut ready| {
                 let of_event = results.by_ref().take(ready.bundles.len()).fold(Ok(()), worse);
+                if of_event.is_ok() {
+                    written_down.push(std::mem::take(&mut ready.delivered));
+                }
                 (ready.claim, self.outcome(ready, of_event))
             })
             .collect();
+        self.write_down(written_down).await;
         let is_delivered = |outcome: &Outcome| {
             matches!(outcome, Outcome::Delivered { .. } | Outcome::DeliveredInPart { .. })
         };
@@ -92,6 +100,24 @@ impl Deliverer {
             info!(alerts = delivered, "delivered {delivered} to every sink");
         }
         outcomes
+    }
+
+    /// Writes down what was delivered for those that come later, before the events end: after a
+    /// crash in between they are delivered again, which changes nothing.
+    async fn write_down(&self, delivered: Vec<Delivered>) {
+        let (kept, remembered): (Vec<_>, Vec<_>) =
+            delivered.into_iter().map(|it| (it.case_objects, it.remembered)).unzip();
+        let kept: Vec<CaseObjects> = kept.into_iter().flatten().collect();
+        let mut failed = Ok(());
+        if !kept.is_empty() {
+            failed = self.journal.keep_case_objects(&kept).await;
+        }
+        for (name, value) in remembered.into_iter().flatten() {
+            failed = failed.and(self.journal.remember(&name, &value).await);
+        }
+        if let Err(failure) = failed {
+            error!(%failure, "the journal does not know what cases refer to; they may lack objects");
+        }
     }
 
     /// Tells the health and, once a delivery, the log.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::{
-    alert::{Agent, Alert, Threat, intelligence::Intelligence},
-    convert::{Wanted, carried_intelligence, wanted_intelligence},
+    alert::{Agent, Alert, Threat, ThreatRule, intelligence::Intelligence},
+    convert::{Wanted, carried_intelligence, rule_tags, wanted_intelligence},
     harfanglab::{Console, ConsoleError},
     intake::dialect::{self, Dialect},
 };
@@ -106,6 +106,29 @@ impl Enricher {
             }
             _ => Found::NothingToAsk,
         }
+    }
+
+    /// The technique tags of a threat's rule, as the console knows the rule.
+    pub(super) async fn rule_tags(&self, rule: &ThreatRule) -> Found<Vec<String>> {
+        let (id, name) = (rule.id.as_deref(), rule.name.as_deref());
+        if !rule.tags.is_empty() || (id.is_none() && name.is_none()) {
+            return Found::NothingToAsk;
+        }
+        let console = &self.console;
+        let answer = match (rule.kind.as_deref(), name) {
+            (Some("sigma") | None, _) => {
+                console.sigma_rule(id, name).await.map(|rule| rule.map(Intelligence::Sigma))
+            }
+            (Some("correlation"), _) => {
+                console.correlation_rule(id, name).await.map(|rule| rule.map(Intelligence::Sigma))
+            }
+            (Some("yara"), Some(name)) => {
+                let names = [name.to_owned()];
+                console.yara_file(&names).await.map(|file| file.map(Intelligence::Yara))
+            }
+            _ => return Found::NothingToAsk,
+        };
+        Found::of(answer.map(|rule| rule.map(|rule| rule_tags(&rule))))
     }
 
     /// The threat with its slug and note, which pushes do not carry.

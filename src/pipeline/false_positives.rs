@@ -3,7 +3,7 @@
 //! once that can be read back.
 //!
 //! The platform merges sightings, so what counts is the newest delivery for indicator and system, as
-//! it does from 7 on.
+//! it does from 7 on; what that says of all merged alerts together is the conversion's.
 //!
 //! Does not live here: asking OpenCTI (`opencti`), keeping what is to be done (`journal`), when this
 //! runs (`afterwards`).

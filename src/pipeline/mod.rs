@@ -19,6 +19,7 @@ mod filter;
 mod ledger;
 mod prepare;
 mod prepare_alert;
+mod prepare_threat;
 mod refusals;
 mod retry;
 mod tally;

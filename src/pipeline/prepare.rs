@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::{debug, warn};
 
-use super::{enrich::Enricher, filter, retry, waiting::Settled};
+use super::{enrich::Enricher, filter, prepare_threat::Delivered, retry};
 use crate::{
     alert::{Alert, IncidentIdentity},
     clock::Clock,
     config::{AlertFilter, EnrichmentSettings},
-    convert::{Conversion, ConvertSettings, Known, MOST_CASE_REFERENCES, convert_threat, gate},
+    convert::{Conversion, ConvertSettings, Known, gate},
     intake::{
         Origin,
         dialect::{self, Dialect},
@@ -22,9 +22,6 @@ use crate::{
 
 /// How far apart an ECS event and its alert may be in time.
 pub(super) const MATCH_TOLERANCE: Duration = Duration::from_mins(2);
-/// Tries for which a threat waits for its alerts, and the wait between two.
-const TRIES_BEFORE_ALERTS: u32 = 30;
-const WAIT_FOR_ALERTS: Duration = Duration::from_secs(2);
 /// Longest wait after the journal failed in mid-work.
 const JOURNAL_RETRY_MAX: Duration = Duration::from_mins(1);
 
@@ -37,10 +34,12 @@ pub(super) struct Ready {
     pub(super) received_at: DateTime<Utc>,
     pub(super) title: String,
     pub(super) root_id: String,
-    /// One, but for a threat with more incidents than one case message may refer to.
+    /// One, but for a threat with more objects than one case message may refer to.
     pub(super) bundles: Vec<Bundle>,
     /// What goes on being asked for once it is delivered.
     pub(super) follow_up: Option<FollowUp>,
+    /// What is written down once it is delivered.
+    pub(super) delivered: Delivered,
 }
 
 /// Enriches and converts.
@@ -53,6 +52,8 @@ pub struct Preparer {
     pub enrichment: EnrichmentSettings,
     /// The operator's filter.
     pub filter: AlertFilter,
+    /// Whether threats are imported, so that their cases need to know their alerts' objects.
+    pub threats: bool,
     /// How things are named, marked and scored.
     pub convert: ConvertSettings,
     /// The time.
@@ -64,14 +65,19 @@ impl Preparer {
     pub(super) async fn prepare(&self, event: Event) -> Result<Ready, Outcome> {
         let element: Value = serde_json::from_str(&event.body)
             .map_err(|error| Outcome::Dead { reason: format!("the text is not JSON: {error}") })?;
-        let (conversions, follow_up) = match event.dialect {
-            Dialect::NativeThreat => (self.prepare_threat(&event, &element).await?, None),
+        let (conversions, follow_up, delivered) = match event.dialect {
+            Dialect::NativeThreat => {
+                // Boxed: it holds whole threats across its look-ups.
+                let preparing = Box::pin(self.prepare_threat(&event, &element));
+                let (conversions, delivered) = preparing.await?;
+                (conversions, None, delivered)
+            }
             Dialect::NativeAlert | Dialect::EcsAlert => {
                 let pushed = dialect::read_alert(event.dialect, &element);
                 // Boxed: it holds whole alerts across its look-ups.
                 let preparing = Box::pin(self.prepare_alert(&event, pushed, &element));
-                let (conversion, follow_up) = preparing.await?;
-                (vec![conversion], follow_up)
+                let (conversion, follow_up, delivered) = preparing.await?;
+                (vec![conversion], follow_up, delivered)
             }
         };
         conversions.iter().for_each(tell);
@@ -87,41 +93,8 @@ impl Preparer {
             root_id: first.root_id.clone(),
             bundles: conversions.into_iter().map(|conversion| conversion.bundle).collect(),
             follow_up,
+            delivered,
         })
-    }
-
-    async fn prepare_threat(
-        &self,
-        event: &Event,
-        element: &Value,
-    ) -> Result<Vec<Conversion>, Outcome> {
-        let pushed = dialect::read_threat(element);
-        let failed = |failure: JournalError| self.journal_failed(event, &failure);
-        if event.claim.attempt < TRIES_BEFORE_ALERTS
-            && self.journal.has_unfinished_alerts(&pushed.id).await.map_err(failed)?
-        {
-            let reason = "waits for the alerts of the threat, which its case refers to";
-            return Err(self.later(WAIT_FOR_ALERTS, reason.to_owned()));
-        }
-        let found = self.enricher.threat(&pushed.id).await;
-        self.confirmed(event, &found)?;
-        let threat = match self.settled(event, found, None)? {
-            Settled::Known(shown) => shown,
-            Settled::Complete | Settled::Lacking => pushed,
-        };
-        let incidents = self.journal.incidents_of_threat(&threat.id).await.map_err(failed)?;
-        // A threat without delivered alerts is a case all the same.
-        let mut parts: Vec<&[String]> = incidents.chunks(MOST_CASE_REFERENCES).collect();
-        if parts.is_empty() {
-            parts.push(&[]);
-        }
-        let mut conversions = Vec::with_capacity(parts.len());
-        for part in parts {
-            let convert = |known: &Known| convert_threat(&threat, part, known, &self.convert);
-            let identity = event.identity.clone();
-            conversions.push(self.convert_as_fixed(event, &event.key, identity, convert).await?);
-        }
-        Ok(conversions)
     }
 
     /// Converts under the name and date that the journal holds; fixes them the first time.
@@ -134,7 +107,7 @@ impl Preparer {
     ) -> Result<Conversion, Outcome> {
         let received_at = event.received_at;
         let was_fixed = identity.is_some();
-        let conversion = convert(&Known { received_at, identity });
+        let conversion = convert(&Known { identity, ..Known::received(received_at) });
         if was_fixed {
             return Ok(conversion);
         }
@@ -146,7 +119,7 @@ impl Preparer {
             .map_err(|failure| self.journal_failed(event, &failure))?;
         match held.into_iter().next() {
             Some(held) if held != conversion.identity => {
-                Ok(convert(&Known { received_at, identity: Some(held) }))
+                Ok(convert(&Known { identity: Some(held), ..Known::received(received_at) }))
             }
             _ => Ok(conversion),
         }

@@ -7,13 +7,14 @@ use serde_json::Value;
 use super::{
     enrich::{Found, filled},
     prepare::{MATCH_TOLERANCE, Preparer},
+    prepare_threat::Delivered,
     waiting::Settled,
 };
 use crate::{
-    alert::{Alert, IncidentIdentity, intelligence::Intelligence},
-    convert::{Conversion, attach_raw, convert_alert},
+    alert::{Alert, IncidentIdentity, MergedSightings, intelligence::Intelligence},
+    convert::{Conversion, Known, attach_raw, convert_alert},
     intake::dialect::{self, Dialect},
-    journal::{Adoption, AlertName, Event, FollowUp, Lacking, Outcome},
+    journal::{Adoption, AlertName, CaseObjects, CaseStanding, Event, FollowUp, Lacking, Outcome},
 };
 
 /// How long a version waits for an older one that came by another road.
@@ -33,7 +34,7 @@ impl Preparer {
         event: &Event,
         pushed: Alert,
         element: &Value,
-    ) -> Result<(Conversion, Option<FollowUp>), Outcome> {
+    ) -> Result<(Conversion, Option<FollowUp>, Delivered), Outcome> {
         self.let_through(event, &pushed)?;
         let mut lacking = Lacking::default();
         // Boxed: it holds whole alerts across its look-ups.
@@ -54,13 +55,30 @@ impl Preparer {
         let intelligence = self.intelligence(event, &seen.alert, &mut lacking).await?;
         let follow_up = self.follow_up(event, lacking)?;
         let Seen { alert, key, identity } = seen;
-        let conversion = self
-            .convert_as_fixed(event, &key, identity, |known| {
-                let conversion = convert_alert(&alert, intelligence.as_ref(), known, &self.convert);
-                attach_raw(conversion, element, &self.convert)
-            })
-            .await?;
-        Ok((conversion, follow_up))
+        let convert = |known: &Known| {
+            let conversion = convert_alert(&alert, intelligence.as_ref(), known, &self.convert);
+            attach_raw(conversion, element, &self.convert)
+        };
+        let mut conversion = self.convert_as_fixed(event, &key, identity, convert).await?;
+        if let Some(sighted) = &conversion.sighted {
+            let merged_sightings = self
+                .journal
+                .note_sighting(&key, sighted)
+                .await
+                .map_err(|failure| self.journal_failed(event, &failure))?;
+            if merged_sightings == MergedSightings::Real {
+                let identity = Some(conversion.identity.clone());
+                let known = Known::received(event.received_at);
+                conversion = convert(&Known { identity, merged_sightings, ..known });
+            }
+        }
+        let threat_key = alert.threat_key.clone().filter(|_| self.threats);
+        let case_objects = threat_key.map(|threat_key| CaseObjects {
+            threat_key,
+            object_ids: conversion.case_references().map(str::to_owned).collect(),
+            standing: CaseStanding::Waiting,
+        });
+        Ok((conversion, follow_up, Delivered { case_objects, remembered: None }))
     }
 
     async fn seen_on_console(

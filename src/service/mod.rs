@@ -16,7 +16,7 @@ mod schedule;
 mod secrets;
 mod tls;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Mutex, Notify, mpsc, watch},
@@ -304,8 +304,13 @@ impl Service {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
         }
         self.look_after_deliveries(stop_pipeline).await;
+        let workflow = match &self.platform {
+            Some(platform) => platform.workflow(&self.settings.import.workflow).await,
+            None => BTreeMap::new(),
+        };
         let naming = platform::naming(self.settings.import.naming, &*self.journal).await;
-        let mut pipeline = self.parts.spawn(self.pipeline(naming).run(stop_pipeline.clone()));
+        let mut pipeline =
+            self.parts.spawn(self.pipeline(naming, workflow).run(stop_pipeline.clone()));
         let mut writer = self.writer.lock().await;
         let schedule = self.schedule();
         let mut jobs = self.jobs.lock().await.take();
@@ -361,7 +366,7 @@ impl Service {
         self.parts.spawn(afterwards.run(stop.clone()));
     }
 
-    fn pipeline(&self, naming: IncidentNaming) -> Pipeline {
+    fn pipeline(&self, naming: IncidentNaming, workflow: BTreeMap<String, String>) -> Pipeline {
         let import = &self.settings.import;
         Pipeline {
             journal: Arc::clone(&self.journal),
@@ -370,6 +375,7 @@ impl Service {
                 enricher: Enricher::new(Arc::clone(&self.console)),
                 enrichment: self.settings.enrichment.clone(),
                 filter: import.filter.clone(),
+                threats: import.threats,
                 convert: ConvertSettings {
                     author: self.settings.connector.name.clone(),
                     marking: import.marking,
@@ -378,6 +384,7 @@ impl Service {
                     accounts: import.accounts,
                     raw: import.raw,
                     network_traffic: self.network_traffic(),
+                    workflow,
                     console_url: self.settings.harfanglab.url.clone(),
                 },
                 clock: self.clock.clone(),

@@ -1,8 +1,8 @@
 //! Life with OpenCTI: getting to know it, taking over what it remembers of us, and the heartbeat.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::{
     journal::{Journal, JournalError},
     opencti::{
         ConfirmedObjects, Connector, Feature, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent,
-        OpenCti, OpenCtiError, Pulse, QueueLoad,
+        OpenCti, OpenCtiError, Pulse, QueueLoad, resolve_workflow,
     },
     pipeline::NegativeSightings,
     sweep,
@@ -26,6 +26,8 @@ use crate::{
 const MEET_AGAIN_MAX: Duration = Duration::from_mins(1);
 /// Wait between two tries to use a journal that fails.
 const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
+/// How often OpenCTI is asked for the workflow of incidents at start.
+const WORKFLOW_TRIES: usize = 3;
 /// Under this name the journal keeps how incidents are named.
 const NAMING: &str = "incident_name";
 
@@ -112,6 +114,39 @@ impl Platform {
             NegativeSightings::ByEdit
         } else {
             NegativeSightings::ByBundle
+        }
+    }
+
+    /// The operator's map of statuses as ids that OpenCTI knows; says what it does not know. A
+    /// platform that cannot be asked leaves the ids as they were given.
+    pub(super) async fn workflow(
+        &self,
+        wanted: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        if wanted.is_empty() {
+            return BTreeMap::new();
+        }
+        let ask = || self.connector.platform().incident_statuses();
+        let waits = ExponentialBuilder::default().with_max_times(WORKFLOW_TRIES);
+        let asked = ask.retry(waits).when(OpenCtiError::is_retryable).await;
+        match asked {
+            Ok(statuses) => {
+                let resolved = resolve_workflow(wanted, &statuses);
+                if let Some(complaint) = resolved.complaint {
+                    warn!("{complaint}");
+                }
+                resolved.ids
+            }
+            Err(failure) => {
+                warn!(
+                    %failure,
+                    "OpenCTI does not tell the workflow of incidents; the ids of \
+                     HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES are sent as they are, names are not \
+                     until the next start"
+                );
+                let is_id = |status: &String| uuid::Uuid::parse_str(status).is_ok();
+                wanted.clone().into_iter().filter(|(_, status)| is_id(status)).collect()
+            }
         }
     }
 

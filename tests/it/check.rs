@@ -15,6 +15,9 @@ use crate::support::{
     opencti::{FakeOpenCti, Personality},
 };
 
+const NEW_STATUS: &str = "0c7b2b5e-4f6c-4a7f-9a52-5f2c5d8a1e01";
+const CLOSED_STATUS: &str = "0c7b2b5e-4f6c-4a7f-9a52-5f2c5d8a1e02";
+
 struct Scene {
     console: DemoConsole,
     home: Home,
@@ -25,6 +28,7 @@ impl Scene {
     fn new() -> Self {
         let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
         let opencti = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+        opencti.set_incident_statuses(&[(NEW_STATUS, "NEW"), (CLOSED_STATUS, "CLOSED")]);
         let token = console.settings().token;
         let home = Home::new(
             "0b3cf0a8-7a5c-4a0f-9d4f-0d6b6f1f7c11",
@@ -67,6 +71,22 @@ async fn what_is_right_is_said_to_be_right() {
         assert!(line.starts_with("ok"), "{line}");
     }
     tells(&lines, "RabbitMQ", &[]);
+}
+
+#[tokio::test]
+async fn statuses_that_no_incident_can_have_are_noted_with_those_that_it_can() {
+    let mut scene = Scene::new();
+    let statuses = format!("new=new, closed={CLOSED_STATUS}");
+    scene.home.set("HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES", &statuses);
+    assert!(about(&scene.check().await, "workflow").starts_with("ok"));
+    scene.home.set("HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES", "new=NEW, closed=Done");
+    let lines = scene.check().await;
+    let line = about(&lines, "workflow");
+    assert!(line.starts_with("note"), "{line}");
+    let there_are = format!("NEW ({NEW_STATUS}), CLOSED ({CLOSED_STATUS})");
+    for word in ["closed=Done", "HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES", &there_are] {
+        assert!(line.contains(word), "`{word}` is not in: {line}");
+    }
 }
 
 #[tokio::test]

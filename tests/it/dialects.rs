@@ -258,6 +258,7 @@ fn a_threat_is_read_with_an_integer_id_a_uuid_and_from_rest() {
     let rest = threat("rest_threat_5x");
     assert_eq!(rest.id, newer.id);
     assert_eq!((rest.slug, rest.tactics), (text("Quiet-Canopy"), vec!["impact".to_owned()]));
-    assert_eq!((rest.agents, rest.users.len()), (newer.agents, 1));
+    assert_eq!((&rest.agents[0].id, rest.users.len()), (&newer.agents[0].id, 1));
+    assert_eq!((newer.agents[0].alert_count, newer.rules[0].alert_count), (Some(1), Some(1)));
     assert_eq!(rest.note.unwrap().content, text("The file came back."));
 }

@@ -1,5 +1,6 @@
 //! What the console does not show at once: the alert leaves, and is completed once, in order.
 
+mod merging;
 mod rig;
 
 use std::time::Duration;

@@ -29,6 +29,9 @@ enum Verdict {
     Wrong,
 }
 
+/// What the platform said of itself.
+type Reached = Result<(String, crate::opencti::Registration), String>;
+
 /// Checks, prints a line per party, and fails when something must be done.
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     let Loaded { settings, warnings, .. } = setup::load(config)?;
@@ -65,14 +68,30 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
         Ok((_words, registration)) => parties::broker(settings, registration).await,
         Err(_) => Err("not tried: OpenCTI tells where it is, so put that right first".to_owned()),
     };
+    let workflow = workflow(settings, &platform).await;
     let mut findings = vec![
         finding("HarfangLab", console),
         finding("OpenCTI", platform.map(|(words, _registration)| words)),
     ];
+    findings.extend(workflow);
     if settings.connector.send_to_queue {
         findings.push(finding("RabbitMQ", broker));
     }
     findings
+}
+
+/// What is said of the operator's map of statuses, when there is one. What OpenCTI does not know of
+/// it is not sent, and nothing else suffers: a note.
+async fn workflow(settings: &Settings, platform: &Reached) -> Option<Finding> {
+    let (wanted, opencti) = (&settings.import.workflow, settings.opencti.as_ref()?);
+    if wanted.is_empty() || platform.is_err() {
+        return None;
+    }
+    let finding = finding("workflow", parties::workflow(opencti, wanted).await);
+    Some(match finding.verdict {
+        Verdict::Wrong => Finding { verdict: Verdict::Note, ..finding },
+        _ => finding,
+    })
 }
 
 fn finding(party: &'static str, outcome: Result<String, String>) -> Finding {

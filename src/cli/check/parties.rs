@@ -1,10 +1,12 @@
 //! How `check` reaches each party: `Ok` with what it answered, `Err` with what is wrong and what
 //! to do.
 
+use std::collections::BTreeMap;
+
 use crate::{
     config::{HarfangLabSettings, OpenCtiSettings, Settings},
     harfanglab::Console,
-    opencti::{OpenCti, Registration, probe},
+    opencti::{OpenCti, Registration, probe, resolve_workflow},
 };
 
 /// Asks the console for its version, for the user behind the token, and for what it may read.
@@ -31,6 +33,20 @@ pub(super) async fn platform(
     let connector = &settings.connector.id;
     let words = format!("{version} at {}, connector {connector} registered", opencti.url);
     Ok((words, registration))
+}
+
+/// Holds the operator's map of statuses against OpenCTI's workflow of incidents.
+pub(super) async fn workflow(
+    opencti: &OpenCtiSettings,
+    wanted: &BTreeMap<String, String>,
+) -> Result<String, String> {
+    let platform = OpenCti::new(opencti).map_err(|error| error.to_string())?;
+    let statuses = platform.incident_statuses().await.map_err(|error| error.to_string())?;
+    let resolved = resolve_workflow(wanted, &statuses);
+    match resolved.complaint {
+        Some(complaint) => Err(complaint),
+        None => Ok(format!("{} statuses of alerts set those of incidents", resolved.ids.len())),
+    }
 }
 
 /// Connects to the broker that registration told of, with the operator's overrides.

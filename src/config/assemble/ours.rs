@@ -23,7 +23,7 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_LEASE, HARFANGLAB_INCIDENTS_RESEND_AFTER,
         HARFANGLAB_INCIDENTS_RETRY_MAX, HARFANGLAB_INCIDENTS_SSL_VERIFY,
         HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL,
-        HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM, OptionSpec,
+        HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM, HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES, OptionSpec,
     },
     parse::{self, Refusal},
     reader::{Read, Reader},
@@ -71,6 +71,7 @@ pub(in crate::config) fn import(
     let naming = reader.optional(&HARFANGLAB_INCIDENTS_INCIDENT_NAME, naming);
     let accounts = reader.required(&HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY, account_identity);
     let raw = reader.required(&HARFANGLAB_INCIDENTS_ATTACH_RAW, raw_attachment);
+    let workflow = reader.list(&HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES, workflow_status);
     let overlap = length(reader, &HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, Duration::ZERO, MONTH);
     Ok(ImportSettings {
         threats: threats?,
@@ -81,6 +82,7 @@ pub(in crate::config) fn import(
         naming: naming?,
         accounts: accounts?,
         raw: raw?,
+        workflow: workflow?.into_iter().collect(),
         overlap: overlap?,
     })
 }
@@ -184,6 +186,17 @@ fn console_token(text: &str) -> Result<SecretString, Refusal> {
 fn status(item: &str) -> Result<String, Refusal> {
     let statuses = ["new", "investigating", "probable_false_positive", "false_positive", "closed"];
     parse::choice(item, &statuses).map(|position| statuses[position].to_owned())
+}
+
+/// `closed=CLOSED`.
+fn workflow_status(item: &str) -> Result<(String, String), Refusal> {
+    let (of_alert, of_incident) =
+        item.split_once('=').ok_or_else(|| "has no = between its two statuses".to_owned())?;
+    let of_incident = of_incident.trim();
+    if of_incident.is_empty() {
+        return Err("names no status of OpenCTI after the =".to_owned());
+    }
+    Ok((status(of_alert.trim())?, of_incident.to_owned()))
 }
 
 fn maturity(item: &str) -> Result<String, Refusal> {

@@ -102,6 +102,9 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY => plain(OUR_SECTION, "account_identity",
         "login or sid")
         .default("login");
+    HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES => list(OUR_SECTION, "workflow_statuses",
+        "pairs of a HarfangLab status and a status of OpenCTI's workflow of incidents, such as \
+         new=NEW, closed=CLOSED");
     HARFANGLAB_INCIDENTS_ATTACH_RAW => plain(OUR_SECTION, "attach_raw",
         "none or note")
         .default("none");

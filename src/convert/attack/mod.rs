@@ -87,10 +87,11 @@ impl Named {
         named
     }
 
-    /// What a threat names.
+    /// What a threat and its rules name.
     pub(super) fn by_threat(threat: &Threat) -> Self {
         let mut named = Self::default();
-        threat.tactics.iter().for_each(|text| named.read(text));
+        let of_rules = threat.rules.iter().flat_map(|rule| &rule.tags);
+        threat.tactics.iter().chain(of_rules).for_each(|text| named.read(text));
         named
     }
 
@@ -126,6 +127,11 @@ impl Named {
         &self.tactics
     }
 
+    /// The techniques named, as `T1059.001 PowerShell`.
+    pub(super) fn techniques(&self) -> impl Iterator<Item = String> {
+        self.techniques.iter().map(|technique| format!("{} {}", technique.number, technique.name))
+    }
+
     /// The tactics named, as phases of a kill chain.
     pub(super) fn phases(&self) -> Vec<KillChainPhase> {
         self.tactics.iter().map(|tactic| KillChainPhase::mitre_attack(tactic)).collect()
@@ -139,6 +145,13 @@ impl Named {
         let objects = self.techniques.iter().map(|technique| technique.object());
         objects.map(|object| draft.shared_object(&object)).collect()
     }
+}
+
+/// Whether a tag, in lower case, is of ATT&CK: `attack.…`, or a bare number or tactic, as consoles
+/// list them beside rules.
+pub(super) fn is_of_attack(tag: &str) -> bool {
+    let is_name = |part: &str| is_number(part) || tactic(part).is_some();
+    tag.starts_with("attack.") || tag.split("__").all(is_name)
 }
 
 /// `t` and four digits, for a sub-technique a dot and three more.

@@ -20,6 +20,8 @@ const MARKS: [&str; 6] = [
     "slug",
 ];
 
+const LEVELS: [&str; 5] = ["critical", "high", "medium", "low", "informational"];
+
 /// Whether the element is a threat. Alerts have been told apart before.
 pub(super) fn is_threat(element: &Value) -> bool {
     let has = |name: &str| at(element, name).is_some();
@@ -41,23 +43,44 @@ pub(super) fn read(element: &Value) -> Threat {
         last_seen: dates.first(&["last_seen"]),
         last_update: dates.first(&["last_update"]),
         alert_count: unsigned_at(element, "total_security_event_count"),
+        alert_counts_by_level: counts_by_level(element),
         tactics: texts_at(element, "mitre_tactics"),
         agents: each(element, ["top_agents", "agents"], |item| ThreatAgent {
             id: identifier_at(item, "agent_id"),
             hostname: identifier_at(item, "agent_hostname"),
             os_type: word_at(item, "agent_ostype"),
+            alert_count: unsigned_at(item, "security_event_count"),
         }),
         users: each(element, ["top_impacted_users", "impacted_users"], |item| ThreatUser {
             name: identifier_at(item, "user_name"),
             sid: identifier_at(item, "user_sid"),
+            alert_count: unsigned_at(item, "security_event_count"),
         }),
         rules: each(element, ["top_rules", "rules"], |item| ThreatRule {
+            id: identifier_at(item, "rule_id"),
             name: text_at(item, "rule_name"),
             level: word_at(item, "rule_level"),
             kind: word_at(item, "rule_type"),
+            alert_count: unsigned_at(item, "security_event_count"),
+            tags: texts_at(item, "rule_technique_tags"),
         }),
         note: note(element),
     }
+}
+
+/// `security_event_count_by_level`, the highest level first; levels that are new to us come last.
+fn counts_by_level(element: &Value) -> Vec<(String, u64)> {
+    let Some(counts) = object_at(element, "security_event_count_by_level") else {
+        return Vec::new();
+    };
+    let names = counts.as_object().into_iter().flat_map(serde_json::Map::keys);
+    let mut counted: Vec<(String, u64)> = names
+        .filter_map(|name| Some((name.trim().to_lowercase(), unsigned_at(counts, name)?)))
+        .filter(|(name, count)| !name.is_empty() && *count > 0)
+        .collect();
+    let rank = |name: &str| LEVELS.iter().position(|level| *level == name).unwrap_or(LEVELS.len());
+    counted.sort_by(|(left, _), (right, _)| (rank(left), left).cmp(&(rank(right), right)));
+    counted
 }
 
 /// Reads the items of the first of two lists that has any, without those that say nothing.

@@ -33,6 +33,9 @@ pub struct Incident {
     /// Labels.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// Id of the workflow status; not sent: the platform leaves it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x_opencti_workflow_id: Option<String>,
     /// Links.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external_references: Vec<ExternalReference>,

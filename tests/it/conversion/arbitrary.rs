@@ -3,8 +3,10 @@
 use chrono::{DateTime, Utc};
 use harfanglab_incidents::{
     alert::{
-        Agent, Alert, Connection, DnsResolution, Driver, FileEvidence, Hashes, IocMatch,
-        MatchedRule, ParentProcess, Process, RegistryChange, RemoteLogon, UrlRequest, User,
+        Agent, Alert, AntivirusDetection, Binary, Connection, CorrelatedEvent, Correlation,
+        Direction, DnsResolution, Driver, EventLog, EventLogUser, FileEvidence, FirewallFilter,
+        Hashes, IocMatch, MatchedRule, ParentProcess, Process, RegistryChange, RemoteLogon,
+        StatusChange, UrlRequest, User,
         intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
     },
     config::IncidentNaming,
@@ -112,8 +114,9 @@ fn process() -> BoxedStrategy<Process> {
         ))
     };
     let own = (option::of(-2..3_i64), text(), text(), text(), text(), date(), hashes());
-    (own, text(), text(), ancestor(), ancestor())
-        .prop_map(|(own, username, user_sid, parent, grandparent)| {
+    let shown = (binary(), vec(text(), 0..12), text());
+    (own, text(), text(), ancestor(), ancestor(), shown)
+        .prop_map(|(own, username, user_sid, parent, grandparent, shown)| {
             let (pid, name, image_path, command_line, current_directory, created, hashes) = own;
             Process {
                 pid,
@@ -127,8 +130,87 @@ fn process() -> BoxedStrategy<Process> {
                 user_sid,
                 parent,
                 grandparent,
+                binary: shown.0,
+                ancestors: shown.1.into_iter().flatten().collect(),
+                integrity_level: shown.2,
                 ..Process::default()
             }
+        })
+        .boxed()
+}
+
+fn binary() -> BoxedStrategy<Binary> {
+    let certificate = (text(), text(), text(), text(), text());
+    let resource = (text(), text(), text(), text(), text(), text());
+    (option::of(any::<bool>()), certificate, resource)
+        .prop_map(|(signed, certificate, resource)| Binary {
+            signed,
+            signature_status: certificate.0,
+            signer: certificate.1,
+            issuer: certificate.2,
+            serial_number: certificate.3,
+            thumbprint: certificate.4,
+            company: resource.0,
+            product: resource.1,
+            description: resource.2,
+            file_version: resource.3,
+            original_name: resource.4,
+            import_hash: resource.5,
+        })
+        .boxed()
+}
+
+/// What surrounds an alert: log entry, correlation, firewall filter, antivirus, script, history.
+fn surroundings() -> BoxedStrategy<Alert> {
+    let role = select(vec!["subject", "target", "member", "user"]);
+    let named = (role, text(), text(), text()).prop_map(|(role, name, domain, sid)| EventLogUser {
+        role,
+        user: User { name, domain, sid },
+    });
+    let entry = (option::of(4_600..4_800_i64), text(), text(), date(), vec(named, 0..4)).prop_map(
+        |(event_id, channel, computer, time, users)| EventLog {
+            event_id,
+            channel,
+            computer,
+            time,
+            users,
+            ..EventLog::default()
+        },
+    );
+    let event = (text(), option::of(any::<bool>())).prop_map(|(rule_id, has_own_alert)| {
+        CorrelatedEvent { rule_id, has_own_alert, ..CorrelatedEvent::default() }
+    });
+    let correlation = (date(), date(), vec(event, 0..20), vec(text(), 0..12)).prop_map(
+        |(start, end, events, values)| Correlation {
+            start,
+            end,
+            events,
+            values: values.into_iter().flatten().collect(),
+            ..Correlation::default()
+        },
+    );
+    let filter = (text(), text(), date()).prop_map(|(name, description, time)| FirewallFilter {
+        name,
+        description,
+        time,
+        ..FirewallFilter::default()
+    });
+    let found =
+        (text(), text()).prop_map(|(signature, kind)| AntivirusDetection { signature, kind });
+    let change = (text(), date()).prop_map(|(action, time)| StatusChange { action, time });
+    let blocks =
+        (option::of(entry), option::of(correlation), option::of(filter), option::of(found));
+    (blocks, text(), vec(change, 0..12), vec(text(), 0..12), text())
+        .prop_map(|(blocks, powershell_command, status_history, threat_values, status)| Alert {
+            event_log: blocks.0,
+            correlation: blocks.1,
+            firewall_filter: blocks.2,
+            antivirus: blocks.3,
+            powershell_command,
+            status_history,
+            threat_values: threat_values.into_iter().flatten().collect(),
+            status,
+            ..Alert::default()
         })
         .boxed()
 }
@@ -137,12 +219,8 @@ fn process() -> BoxedStrategy<Process> {
 fn host_evidence() -> BoxedStrategy<Alert> {
     let user = (text(), text(), text()).prop_map(|(name, domain, sid)| User { name, domain, sid });
     let role = select(vec!["target", "scanned"]);
-    let file = (role, text(), hashes()).prop_map(|(role, path, hashes)| FileEvidence {
-        role,
-        path,
-        hashes,
-        size_bytes: Some(0),
-        ..FileEvidence::default()
+    let file = (role, text(), hashes(), binary()).prop_map(|(role, path, hashes, binary)| {
+        FileEvidence { role, path, hashes, size_bytes: Some(0), binary }
     });
     let driver = (text(), text(), hashes()).prop_map(|(name, path, hashes)| Driver {
         name,
@@ -153,13 +231,13 @@ fn host_evidence() -> BoxedStrategy<Alert> {
     let registry = (text(), text(), text()).prop_map(|(event_type, target_object, details)| {
         RegistryChange { event_type, target_object, details }
     });
-    (vec(user, 0..3), vec(file, 0..3), option::of(driver), vec(registry, 0..3))
-        .prop_map(|(users, files, driver, registry)| Alert {
+    (surroundings(), vec(user, 0..3), vec(file, 0..3), option::of(driver), vec(registry, 0..3))
+        .prop_map(|(surroundings, users, files, driver, registry)| Alert {
             users,
             files,
             driver,
             registry,
-            ..Alert::default()
+            ..surroundings
         })
         .boxed()
 }
@@ -167,12 +245,16 @@ fn host_evidence() -> BoxedStrategy<Alert> {
 /// What an alert shows on the host and on the network.
 fn evidence() -> BoxedStrategy<Alert> {
     let port = || option::of(-1..70_000_i64);
-    let ends = (text(), text(), text()).prop_map(|(source_ip, destination_ip, host)| Connection {
-        source_ip,
-        destination_ip,
-        destination_host: host,
-        ..Connection::default()
-    });
+    let direction = option::of(select(vec![Direction::Inbound, Direction::Outbound]));
+    let ends = (text(), text(), text(), direction).prop_map(
+        |(source_ip, destination_ip, destination_host, direction)| Connection {
+            source_ip,
+            destination_ip,
+            destination_host,
+            direction,
+            ..Connection::default()
+        },
+    );
     let connection = (ends, port(), port(), text()).prop_map(
         |(ends, source_port, destination_port, protocol)| Connection {
             source_port,

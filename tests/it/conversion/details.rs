@@ -1,10 +1,14 @@
 //! Techniques, accounts, paths, names and connections, as the mapping promises them.
 
 use harfanglab_incidents::{
-    alert::{Alert, DnsResolution, RegistryChange, UrlRequest, User},
+    alert::{
+        Alert, AntivirusDetection, Binary, Direction, DnsResolution, EventLog, EventLogUser,
+        MergedSightings, RegistryChange, UrlRequest, User,
+    },
     config::{AccountIdentity, RawAttachment},
     convert::{
-        Conversion, ConvertSettings, NetworkTraffic, attach_raw, convert_alert, gate::violations,
+        Conversion, ConvertSettings, Known, NetworkTraffic, attach_raw, convert_alert,
+        gate::violations,
     },
     stix::id,
 };
@@ -59,6 +63,89 @@ fn a_sighting_is_negative_when_its_alert_is_a_false_positive() {
         let conversion = converted(&alert, None);
         assert_eq!(one(&conversion, "sighting")["x_opencti_negative"], json!(negative), "{status}");
     }
+}
+
+#[test]
+fn a_sighting_stays_real_while_an_alert_that_is_merged_with_it_is() {
+    let alert = Alert { status: text("false_positive"), ..made::sigma_alert() };
+    let known = Known { merged_sightings: MergedSightings::Real, ..made::never_seen() };
+    let merged = convert_alert(&alert, None, &known, &made::settings());
+    assert_eq!(one(&merged, "sighting")["x_opencti_negative"], json!(false));
+    assert!(merged.sighted.is_some_and(|sighted| sighted.is_false_positive));
+}
+
+#[test]
+fn an_incident_gets_the_workflow_status_of_its_alert_when_there_is_one_for_it() {
+    let workflow = std::collections::BTreeMap::from([("closed".to_owned(), "22bb".to_owned())]);
+    let settings = ConvertSettings { workflow, ..made::settings() };
+    for (status, expected) in [("closed", Some(&json!("22bb"))), ("new", None)] {
+        let alert = Alert { status: text(status), ..made::sigma_alert() };
+        let conversion = converted_with(&alert, &settings);
+        assert_eq!(one(&conversion, "incident").get("x_opencti_workflow_id"), expected);
+    }
+}
+
+#[test]
+fn what_surrounds_an_alert_stands_in_its_description_and_breaks_nothing_of_it() {
+    let mut alert = made::network_alert();
+    alert.connections[0].direction = Some(Direction::Outbound);
+    alert.process = Some(made::process());
+    let process = alert.process.as_mut().unwrap();
+    process.integrity_level = text("High");
+    process.binary = Binary {
+        signed: Some(false),
+        signer: text("Evil | Sons"),
+        original_name: text("procdump.exe"),
+        import_hash: text(made::MD5),
+        ..Binary::default()
+    };
+    process.ancestors = (0..20).map(|number| format!(r"C:\{number}.exe")).collect();
+    alert.powershell_command = Some(format!("```\n{}", "x".repeat(20_000)));
+    alert.antivirus = Some(AntivirusDetection { signature: text("Trojan.X"), kind: text("scan") });
+    alert.threat_values = vec!["a`b".to_owned()];
+    alert.event_log = Some(EventLog { event_id: Some(4_624), ..EventLog::default() });
+    let conversion = converted(&alert, None);
+    let description = one(&conversion, "incident")["description"].as_str().unwrap().to_owned();
+    for told in [
+        "| Integrity | High |",
+        r"| Signature | not signed; by Evil \| Sons |",
+        "original name procdump.exe; import hash",
+        r"`C:\7.exe` and 12 more |",
+        "| Matched values | ``a`b`` |",
+        "| Malware | Trojan.X; found by scan |",
+        "| Connections | `outbound 192.0.2.17:51000 → [::ffff:203.0.113.9]:443 C2.Example.ORG. tcp` |",
+        "| DNS | `pool.example.net A` |",
+        "| URLs | `GET https://drop.example.com/a?b=c` |",
+        r"| Registry | `SetValue HKU\S-1-5-21-1\SOFTWARE\Run\Updater = C:\evil.exe` |",
+        "| Logon from | JUMP-01, 198.51.100.4, port 60001, remote interactive (10) |",
+        "| Event log | event 4624 |",
+        "Script that ran:\n\n````powershell\n```\n",
+    ] {
+        assert!(description.contains(told), "`{told}` is not in: {description}");
+    }
+    assert!(description.len() < 12_000, "{}", description.len());
+}
+
+#[test]
+fn those_whom_a_log_entry_names_are_accounts_and_the_group_that_it_is_about_is_none() {
+    let named = |role, name: &str, sid: &str| EventLogUser {
+        role,
+        user: User { name: text(name), domain: text("CORP"), sid: text(sid) },
+    };
+    let users = vec![
+        named("subject", "ada", "S-1-5-21-1-2-3-1105"),
+        named("target", "Domain Admins", "S-1-5-21-1-2-3-512"),
+        named("member", "CN=eve,OU=people", "S-1-5-21-1-2-3-1106"),
+        named("user", "zoe", "S-1-5-21-1-2-3-1104"),
+        named("user", "-", "-"),
+    ];
+    let logins = |event_id| {
+        let entry = EventLog { event_id, users: users.clone(), ..EventLog::default() };
+        let alert = Alert { event_log: Some(entry), ..made::sigma_alert() };
+        values(&converted(&alert, None), "user-account", "account_login")
+    };
+    assert_eq!(logins(Some(4_728)), [json!(r"CORP\zoe"), json!(r"CORP\ada")]);
+    assert_eq!(logins(None), [json!(r"CORP\zoe"), json!(r"CORP\ada")], "one has a member");
 }
 
 #[test]

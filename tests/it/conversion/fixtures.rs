@@ -159,6 +159,25 @@ fn odd() -> impl Strategy<Value = Value> {
     prop_oneof![4 => known, 1 => any::<String>().prop_map(Value::from)]
 }
 
+/// Any JSON at all, a few levels deep.
+fn json_value() -> impl Strategy<Value = Value> {
+    let keys = select(vec!["id", "name", "value", "type", "hostname", "sha256", "timestamp", "x"]);
+    odd().prop_recursive(3, 12, 4, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((keys.clone(), inner), 0..4).prop_map(|members| {
+                members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            }),
+        ]
+    })
+}
+
+/// The runs of a property; many more when the big sizes are wanted.
+fn cases(usual: u32) -> ProptestConfig {
+    let long = std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some();
+    ProptestConfig { cases: if long { usual * 50 } else { usual }, ..ProptestConfig::default() }
+}
+
 /// Every place in a document, the document itself aside.
 fn places(value: &Value, path: &str, found: &mut Vec<String>) {
     let mut visit = |key: &str, value: &Value| {
@@ -176,7 +195,7 @@ fn places(value: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn whatever_stands_in_a_notification_it_converts_twice_to_the_same_bytes_and_passes_the_gate(
@@ -193,10 +212,38 @@ proptest! {
                 *element.pointer_mut(&paths[place.index(paths.len())]).unwrap() = value;
             }
         }
-        if let Some(first) = converted(&element) {
-            let bytes = |conversion: &Conversion| serde_json::to_vec(&conversion.bundle).unwrap();
-            prop_assert_eq!(bytes(&first), bytes(&converted(&element).unwrap()), "{}", name);
-            prop_assert_eq!(violations(&first.bundle), Vec::<String>::new(), "{}: {}", name, element);
-        }
+        converts_twice_to_the_same(name, &element)?;
     }
+
+    #[test]
+    fn any_json_in_any_of_the_known_fields_at_once_costs_no_notification(
+        fixture in any::<Index>(),
+        // Of a hundred places, how many hold something else.
+        share in 1_usize..100,
+        values in vec((0_usize..100, json_value()), 1..120),
+    ) {
+        let fixtures = fixtures();
+        let (name, element) = fixtures.iter().nth(fixture.index(fixtures.len())).unwrap();
+        let mut element = element.clone();
+        let mut paths = Vec::new();
+        places(&element, "", &mut paths);
+        // From the leaves up, so that what holds a replaced one can be replaced, too.
+        for (path, (chance, value)) in paths.iter().rev().zip(values.iter().cycle()) {
+            // What makes it an alert stays.
+            let is_mark = ["/log_type", "/alert_type", "/event/kind"].contains(&path.as_str());
+            if *chance < share && !is_mark && let Some(place) = element.pointer_mut(path) {
+                *place = value.clone();
+            }
+        }
+        converts_twice_to_the_same(name, &element)?;
+    }
+}
+
+fn converts_twice_to_the_same(name: &str, element: &Value) -> Result<(), TestCaseError> {
+    let Some(first) = converted(element) else { return Ok(()) };
+    let second = converted(element);
+    let bytes = |conversion: &Conversion| serde_json::to_vec(&conversion.bundle).unwrap();
+    prop_assert_eq!(Some(bytes(&first)), second.as_ref().map(bytes), "{}", name);
+    prop_assert_eq!(violations(&first.bundle), Vec::<String>::new(), "{}: {}", name, element);
+    Ok(())
 }

@@ -1,9 +1,13 @@
 //! The gate lets nothing through that OpenCTI refuses.
 
-use harfanglab_incidents::{convert::gate::violations, stix::Bundle};
+use harfanglab_incidents::{
+    convert::{Conversion, gate::violations},
+    intake::decode::{Element, decode},
+    stix::Bundle,
+};
 use serde_json::{Value, json};
 
-use super::{converted, id, made, objects};
+use super::{converted, fixtures, id, made, objects};
 use crate::support::shared;
 
 /// A good bundle in which the first object of a type was changed.
@@ -51,8 +55,9 @@ fn every_relationship_is_allowed_between_its_ends_on_every_platform() {
         return;
     };
     let mut compared = 0;
-    for alert in [made::sigma_alert(), made::ioc_alert(), made::network_alert()] {
-        let conversion = converted(&alert, None);
+    let made = [made::sigma_alert(), made::ioc_alert(), made::network_alert()];
+    let made = made.iter().map(|alert| converted(alert, None));
+    for conversion in made.chain(of_all_fixtures_and_samples().into_iter().map(|(_, it)| it)) {
         for relationship in objects(&conversion, "relationship") {
             let kind = &relationship["relationship_type"];
             if kind == "related-to" {
@@ -74,7 +79,41 @@ fn every_relationship_is_allowed_between_its_ends_on_every_platform() {
             }
         }
     }
-    assert!(compared > 10);
+    assert!(compared > 200, "{compared}");
+}
+
+/// What every fixture, and every real payload where the shared folder is, converts to.
+fn of_all_fixtures_and_samples() -> Vec<(String, Conversion)> {
+    let mut all: Vec<(String, Conversion)> = fixtures::fixtures()
+        .into_iter()
+        .filter_map(|(name, element)| Some((name, fixtures::converted(&element)?)))
+        .collect();
+    let Some(folder) = shared::shared("samples", "real payloads of HarfangLab") else {
+        return all;
+    };
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let elements = decode(&std::fs::read(&path).unwrap(), 1_000).unwrap_or_default();
+        for element in &elements {
+            let Element::Json { value, .. } = element else { continue };
+            all.extend(fixtures::converted(value).map(|conversion| (name.clone(), conversion)));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_fixture_and_every_real_payload_passes_the_gate_and_none_of_their_parts_is_lost() {
+    let all = of_all_fixtures_and_samples();
+    assert!(all.len() > 30, "{}", all.len());
+    for (name, conversion) in all {
+        assert_eq!(violations(&conversion.bundle), Vec::<String>::new(), "{name}");
+        let ids: Vec<&str> = conversion.case_references().collect();
+        let is_case = conversion.root_id.starts_with("case-incident--");
+        assert!(is_case || ids.contains(&conversion.root_id.as_str()), "{name}");
+        assert!(!ids.iter().any(|id| id.starts_with("sighting--")), "{name}");
+    }
 }
 
 /// The platform's name of a type, as the matrix writes it.

@@ -1,5 +1,7 @@
 //! Alerts, rules and settings that the conversion tests are made of.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use harfanglab_incidents::{
     alert::{
@@ -44,12 +46,13 @@ pub(crate) fn settings() -> ConvertSettings {
         accounts: AccountIdentity::Login,
         raw: RawAttachment::None,
         network_traffic: NetworkTraffic::Sent,
+        workflow: BTreeMap::new(),
         console_url: "https://console.example:8443/".parse().unwrap(),
     }
 }
 
 pub(crate) fn never_seen() -> Known {
-    Known { received_at: at("2026-03-02T10:00:05Z"), identity: None }
+    Known::received(at("2026-03-02T10:00:05Z"))
 }
 
 /// An alert with a host and its dates, of no particular rule.

@@ -29,10 +29,12 @@ fn everything() -> Vec<Conversion> {
     let known = made::never_seen();
     let noted = convert_alert(&made::alert("sigma"), None, &known, &settings_with_raw);
     all.push(attach_raw(noted, &json!({ "alert_type": "sigma" }), &settings_with_raw));
-    let incident = all[0].root_id.clone();
+    // What alerts show is what their cases refer to.
+    let members: Vec<String> =
+        all.iter().flat_map(Conversion::case_references).map(str::to_owned).collect();
     let mut named = threat::threat();
     named.tactics.push("T1486".to_owned());
-    all.push(convert_threat(&named, &[incident], &known, &settings));
+    all.push(convert_threat(&named, &members, &known, &settings));
     let mut connected = made::network_alert();
     let mut nowhere = connected.connections[0].clone();
     (nowhere.source_ip, nowhere.destination_ip) = (None, None);

@@ -1,9 +1,12 @@
 //! What the Python connector does wrong, one test a row of its list of defects.
 
 use harfanglab_incidents::{
-    alert::{Agent, Alert, Hashes, Process},
+    alert::{
+        Agent, Alert, Hashes, Process, Threat, ThreatNote,
+        intelligence::{Intelligence, YaraFile},
+    },
     config::Marking,
-    convert::{convert_alert, gate::violations},
+    convert::{Wanted, convert_alert, convert_threat, gate::violations, wanted_intelligence},
 };
 use serde_json::json;
 
@@ -18,6 +21,75 @@ fn an_alert_of_any_type_becomes_an_incident_also_when_its_rule_is_not_found() {
     }
     let unfound = Alert { rule_id: text("7"), ..made::alert("sigma") };
     assert!(none(&converted(&unfound, None), "indicator"));
+}
+
+#[test]
+fn an_ioc_that_is_no_hash_breaks_nothing_and_is_an_indicator_too() {
+    for (kind, value) in [
+        ("filename", "a.exe"),
+        ("filepath", "/opt/a"),
+        ("ip_src", "203.0.113.1"),
+        ("ip_dst", "203.0.113.1"),
+        ("ip_both", "2001:db8::1"),
+        ("domain_name", "x.example"),
+        ("url", "https://x.example/"),
+    ] {
+        let conversion = converted(&made::alert("ioc"), Some(&made::ioc(kind, value)));
+        assert_eq!(one(&conversion, "indicator")["name"], json!(value), "{kind}");
+        assert_eq!(conversion.identity.name, format!("{value} on WS-Desk-07"));
+    }
+}
+
+#[test]
+fn the_rule_of_an_ioc_alert_is_found_whatever_its_message_says_and_without_one() {
+    let hash = made::SHA256;
+    for message in [
+        format!("Driver was found malicious by an IOC: {hash}"),
+        format!("found by an IOC: hash = {hash}"),
+        format!("driver hash={hash} is blacklisted, not blocked"),
+    ] {
+        let alert = Alert { message: Some(message.clone()), ..made::alert("ioc") };
+        let wanted = Wanted::Ioc { value: hash.to_owned() };
+        assert_eq!(wanted_intelligence(&alert), Some(wanted), "{message}");
+    }
+    let url = "http://x.example/?a=b&c=d";
+    let with_equals = Alert { message: Some(format!("IOC: url={url}")), ..made::alert("ioc") };
+    assert_eq!(wanted_intelligence(&with_equals), Some(Wanted::Ioc { value: url.to_owned() }));
+    let silent = Alert { message: text(""), ..made::ioc_alert() };
+    assert!(!none(&converted(&silent, None), "indicator"), "the alert shows what matched");
+}
+
+#[test]
+fn a_binary_yara_alert_is_traced_to_the_file_of_the_rule_that_matched() {
+    let alert = made::yara_alert();
+    assert_eq!(alert.rule_name.as_deref(), Some("YARA binary check"));
+    let candidates = vec!["loaders.yar".to_owned(), "loader_stub".to_owned()];
+    assert_eq!(wanted_intelligence(&alert), Some(Wanted::Yara { candidates }));
+    let conversion = converted(&alert, Some(&made::yara()));
+    assert_eq!(one(&conversion, "indicator")["pattern"], json!(made::YARA));
+}
+
+#[test]
+fn a_rule_without_content_or_dates_and_a_threat_without_anything_lose_only_that() {
+    let bare = YaraFile { name: "loaders.yar".to_owned(), ..YaraFile::default() };
+    let conversion = converted(&made::yara_alert(), Some(&Intelligence::Yara(bare.clone())));
+    assert!(none(&conversion, "indicator"));
+    assert_eq!(left_out(&conversion), ["indicator"]);
+    let undated = YaraFile { content: made::YARA.to_owned(), ..bare };
+    let conversion = converted(&made::yara_alert(), Some(&Intelligence::Yara(undated)));
+    let indicator = one(&conversion, "indicator");
+    assert_eq!(indicator["created"], one(&conversion, "incident")["created"]);
+    let empty = Threat {
+        id: "9".to_owned(),
+        level: text("High"),
+        note: Some(ThreatNote { title: text("Empty"), ..ThreatNote::default() }),
+        ..Threat::default()
+    };
+    let conversion = convert_threat(&empty, &[], &made::never_seen(), &made::settings());
+    assert_eq!(violations(&conversion.bundle), Vec::<String>::new());
+    let case = one(&conversion, "case-incident");
+    assert_eq!((&case["name"], &case["severity"]), (&json!("HarfangLab threat 9"), &json!("high")));
+    assert!(none(&conversion, "note"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use harfanglab_incidents::{
     alert::{Threat, ThreatAgent, ThreatNote, ThreatRule, ThreatUser},
-    convert::{Conversion, Known, convert_threat, gate::violations},
+    convert::{Conversion, Known, MOST_CASE_OBJECTS, convert_threat, gate::violations},
 };
 use serde_json::json;
 
@@ -23,18 +23,35 @@ pub(super) fn threat() -> Threat {
         last_seen: Some(at("2026-03-02T11:00:00Z")),
         last_update: Some(at("2026-03-02T11:00:01Z")),
         alert_count: Some(12),
+        alert_counts_by_level: vec![("critical".to_owned(), 2), ("low".to_owned(), 10)],
         tactics: vec!["Execution".to_owned(), "Impact".to_owned()],
         agents: ["WS-Desk-07", "DB01"]
-            .map(|name| ThreatAgent { id: None, hostname: text(name), os_type: text("windows") })
+            .map(|name| ThreatAgent {
+                hostname: text(name),
+                os_type: text("windows"),
+                alert_count: Some(6),
+                ..ThreatAgent::default()
+            })
             .to_vec(),
         users: vec![
-            ThreatUser { name: text(r"CORP\zoe"), sid: text("S-1-5-21-1-2-3-1104") },
-            ThreatUser { name: text(r"NT AUTHORITY\SYSTEM"), sid: text("S-1-5-18") },
+            ThreatUser {
+                name: text(r"CORP\zoe"),
+                sid: text("S-1-5-21-1-2-3-1104"),
+                alert_count: Some(9),
+            },
+            ThreatUser {
+                name: text(r"NT AUTHORITY\SYSTEM"),
+                sid: text("S-1-5-18"),
+                alert_count: None,
+            },
         ],
         rules: vec![ThreatRule {
             name: text("Canary file deleted"),
             level: text("critical"),
             kind: text("ransom"),
+            alert_count: Some(2),
+            tags: vec!["attack.t1486".to_owned(), "attack.impact".to_owned()],
+            ..ThreatRule::default()
         }],
         note: Some(ThreatNote {
             title: text("Triage"),
@@ -98,6 +115,53 @@ fn a_note_without_content_is_left_out_and_one_without_dates_takes_those_of_its_c
     let note = one(&conversion, "note");
     assert_eq!(note["created"], one(&conversion, "case-incident")["created"]);
     assert_eq!(note["abstract"], "Linked to brave-otter-17 on WS-Desk-07");
+}
+
+#[test]
+fn a_case_names_the_techniques_of_its_rules_and_counts_its_alerts_by_level() {
+    let conversion = converted(&threat(), &[], &made::never_seen());
+    let technique = one(&conversion, "attack-pattern");
+    assert_eq!(technique["x_mitre_id"], "T1486");
+    let case = one(&conversion, "case-incident");
+    assert!(case["object_refs"].as_array().unwrap().contains(&json!(id(technique))));
+    let description = case["description"].as_str().unwrap();
+    for told in [
+        "| By level | critical 2; low 10 |",
+        "| Hosts | `WS-Desk-07 (6)`, `DB01 (6)` |",
+        r"| Users | `CORP\zoe (9)`, `NT AUTHORITY\SYSTEM` |",
+        "| Rules | Canary file deleted, critical ransom (2) |",
+        "| Techniques | T1486 Data Encrypted for Impact |",
+    ] {
+        assert!(description.contains(told), "`{told}` is not in: {description}");
+    }
+}
+
+#[test]
+fn a_changed_note_goes_out_under_the_id_of_its_last_content() {
+    let first = converted(&threat(), &[], &made::never_seen());
+    let first_id = id(one(&first, "note")).to_owned();
+    assert_eq!(first.note_id.as_ref(), Some(&first_id));
+    let mut changed = threat();
+    changed.note.as_mut().unwrap().content = text("All is well again.");
+    let known = Known { note_id: Some(first_id.clone()), ..made::never_seen() };
+    let second = converted(&changed, &[], &known);
+    assert_eq!(id(one(&second, "note")), first_id);
+    assert_eq!(one(&second, "note")["content"], "All is well again.");
+    assert!(second.note_id.is_some_and(|next| next != first_id), "the next change comes under it");
+}
+
+#[test]
+fn no_case_message_has_more_than_five_hundred_references() {
+    let agent =
+        |number| ThreatAgent { hostname: Some(format!("WS-{number}")), ..ThreatAgent::default() };
+    let agents = (0..2_000).map(agent).collect();
+    let object_ids: Vec<String> = (0..MOST_CASE_OBJECTS)
+        .map(|number| format!("incident--00000000-0000-5000-8000-{number:012}"))
+        .collect();
+    let conversion = converted(&Threat { agents, ..threat() }, &object_ids, &made::never_seen());
+    let references = one(&conversion, "case-incident")["object_refs"].as_array().unwrap();
+    assert!(references.len() <= 500, "{}", references.len());
+    assert!(object_ids.iter().all(|id| references.contains(&json!(id))));
 }
 
 #[test]

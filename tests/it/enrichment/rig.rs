@@ -103,6 +103,7 @@ impl Rig {
                 enricher: Enricher::new(Arc::new(client)),
                 enrichment: settings.enrichment.clone(),
                 filter: settings.import.filter.clone(),
+                threats: settings.import.threats,
                 convert: ConvertSettings {
                     author: "HarfangLab".to_owned(),
                     marking: settings.import.marking,
@@ -111,6 +112,7 @@ impl Rig {
                     accounts: settings.import.accounts,
                     raw: settings.import.raw,
                     network_traffic: NetworkTraffic::Sent,
+                    workflow: std::collections::BTreeMap::new(),
                     console_url: "https://console.example".parse().unwrap(),
                 },
                 clock: clock.clone(),

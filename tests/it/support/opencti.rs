@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(crate) sightings: Vec<FakeSighting>,
     /// The token's user has no right to read works.
     may_not_read_works: bool,
+    /// The workflow of incidents: id and name of each status, in their order.
+    pub(crate) incident_statuses: Vec<(String, String)>,
     is_down: bool,
     token: String,
     faults: Vec<Fault>,
@@ -197,6 +199,14 @@ impl FakeOpenCti {
             tls: TlsVerification::System,
             custom_headers: Vec::new(),
         }
+    }
+
+    /// An administrator gives incidents a workflow of these statuses (id, name).
+    pub(crate) fn set_incident_statuses(&self, statuses: &[(&str, &str)]) {
+        self.shared.state.send_modify(|state| {
+            let owned = |(id, name): &(&str, &str)| ((*id).to_owned(), (*name).to_owned());
+            state.incident_statuses = statuses.iter().map(owned).collect();
+        });
     }
 
     /// A copy of everything the fake knows.

@@ -53,6 +53,7 @@ pub(super) async fn resolve(shared: &Shared, call: &Call) -> Result<Value, Refus
             let patch = &call.root.children[0].1["input"];
             change(shared, |state| sightings::patch(state, arguments, patch))?
         }
+        "subType" => sub_type(shared, &text(arguments, "id")),
         other => panic!("the fake does not do {other} yet"),
     };
     Ok(call.root.data(&value))
@@ -131,6 +132,22 @@ fn connection(shared: &Shared) -> Value {
             "user": "guest", "pass": "guest",
         }),
     }
+}
+
+/// A type without statuses has no workflow, which the platform says with null.
+fn sub_type(shared: &Shared, id: &str) -> Value {
+    let statuses = match id {
+        "Incident" => shared.state.borrow().incident_statuses.clone(),
+        _ => Vec::new(),
+    };
+    let listed: Vec<Value> = (1..)
+        .zip(&statuses)
+        .map(|(order, (id, name))| {
+            json!({ "id": id, "order": order, "type": "Incident",
+                "template": { "id": format!("template-of-{id}"), "name": name, "color": "#000" } })
+        })
+        .collect();
+    json!({ "id": id, "label": id, "workflowEnabled": !listed.is_empty(), "statuses": listed })
 }
 
 async fn ping(shared: &Shared, arguments: &Value) -> Result<Value, Refusal> {

@@ -1,41 +1,68 @@
-//! What an analyst reads first: the message, and a compact table of what it is about.
+//! What an analyst reads first: the message, a compact table of what it is about, and the script
+//! that ran. The rows on programs stand in `program`, those on what surrounds the alert in
+//! `surroundings`.
 
-use super::{attack::Named, host, markdown::Table};
+mod program;
+mod surroundings;
+
+use super::{
+    attack::Named,
+    host,
+    markdown::{Table, fenced, shortened},
+};
 use crate::{alert::Alert, stix::clean};
+
+/// The most characters of the alert's message.
+const LONGEST_MESSAGE: usize = 10_000;
+/// The most characters of a script.
+const LONGEST_SCRIPT: usize = 8_000;
 
 /// The description of the alert's incident, in Markdown.
 pub(super) fn description(alert: &Alert, named: &Named) -> String {
-    let process = alert.process.as_ref();
-    let parent = process.and_then(|process| process.parent.as_ref());
+    let mut table = Table::default();
+    add_rule(alert, named, &mut table);
+    add_host(alert, &mut table);
+    program::add_process(alert, &mut table);
+    table.code("Target", target(alert).as_deref());
+    program::add_target(alert, &mut table);
+    surroundings::add_matches(alert, &mut table);
+    surroundings::add_network(alert, &mut table);
+    surroundings::add_context(alert, &mut table);
+    table.text("Action", action(alert).as_deref());
+    surroundings::add_history(alert, &mut table);
+    let message = alert.message.as_deref().map(clean::text).unwrap_or_default();
+    let described = table.below(&shortened(&message, LONGEST_MESSAGE));
+    let script = alert.powershell_command.as_deref().map(clean::text).unwrap_or_default();
+    let described = match script.as_str() {
+        "" => described,
+        script => {
+            let script = fenced("powershell", &shortened(script, LONGEST_SCRIPT));
+            format!("{described}\n\nScript that ran:\n\n{script}").trim_start().to_owned()
+        }
+    };
+    if described.is_empty() { "HarfangLab alert".to_owned() } else { described }
+}
+
+fn add_rule(alert: &Alert, named: &Named, table: &mut Table) {
     let subtype = alert.alert_subtype.as_deref().filter(|subtype| *subtype != alert.alert_type);
     let kind = [Some(alert.alert_type.as_str()), subtype];
     let kind: Vec<&str> = kind.into_iter().flatten().filter(|kind| !kind.is_empty()).collect();
-    let mut table = Table::default();
     table.text("Rule", alert.rule_name.as_deref());
     table.text("Type", Some(&kind.join(" / ")));
     table.text("Level", alert.level.as_deref());
     table.text("Confidence", alert.confidence.as_deref());
+    // Stable is what rules are, and the only maturity imported by default.
+    table.text("Maturity", alert.maturity.as_deref().filter(|maturity| *maturity != "stable"));
     table.text("Status", alert.status.as_deref());
     table.text("Tactics", Some(&named.tactics().join(", ")));
+}
+
+fn add_host(alert: &Alert, table: &mut Table) {
     table.code("Host", alert.agent.hostname.as_deref());
     table.text("System", host::operating_system(alert).as_deref());
     table.text("Address", Some(&alert.agent.ip_addresses.join(", ")));
+    table.text("Tenant", alert.tenant.as_deref());
     table.code("User", user(alert));
-    table.code(
-        "Process",
-        process.and_then(|process| process.image_path.as_deref().or(process.name.as_deref())),
-    );
-    table.code("Command line", process.and_then(|process| process.command_line.as_deref()));
-    table.code(
-        "Parent",
-        parent.and_then(|parent| parent.command_line.as_deref().or(parent.image_path.as_deref())),
-    );
-    table.code("Target", target(alert).as_deref());
-    table.text("Logon from", logon(alert).as_deref());
-    table.text("Action", action(alert).as_deref());
-    let message = alert.message.as_deref().map(clean::text).unwrap_or_default();
-    let description = table.below(&message);
-    if description.is_empty() { "HarfangLab alert".to_owned() } else { description }
 }
 
 fn user(alert: &Alert) -> Option<&str> {
@@ -62,13 +89,6 @@ fn target(alert: &Alert) -> Option<String> {
         .or_else(url)
         .or_else(domain)
         .or_else(connection)
-}
-
-fn logon(alert: &Alert) -> Option<String> {
-    let logon = alert.remote_logon.as_ref()?;
-    let parts = [logon.source_hostname.as_deref(), logon.source_ip.as_deref()];
-    let parts: Vec<&str> = parts.into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn action(alert: &Alert) -> Option<String> {

@@ -1,0 +1,75 @@
+//! Rows on programs: the process with its ancestors, and who vouches for the files.
+
+use super::Table;
+use crate::alert::{Alert, Binary, ParentProcess};
+
+/// Process, command line, ancestors, and what its image says of itself.
+pub(super) fn add_process(alert: &Alert, table: &mut Table) {
+    let Some(process) = &alert.process else {
+        return;
+    };
+    table.code("Process", process.image_path.as_deref().or(process.name.as_deref()));
+    table.code("Command line", process.command_line.as_deref());
+    table.text("Integrity", process.integrity_level.as_deref());
+    let shown = |ancestor: &ParentProcess| {
+        ancestor.command_line.clone().or_else(|| ancestor.image_path.clone())
+    };
+    table.code("Parent", process.parent.as_ref().and_then(shown).as_deref());
+    table.code("Grandparent", process.grandparent.as_ref().and_then(shown).as_deref());
+    // Parent and grandparent are told better above; the list matters beyond them.
+    if process.ancestors.len() > 2 {
+        table.codes("Ancestors", process.ancestors.iter().cloned());
+    }
+    add_binary("Signature", "Program", &process.binary, table);
+}
+
+/// Who vouches for the driver, library or written file that the rule looked at.
+pub(super) fn add_target(alert: &Alert, table: &mut Table) {
+    let driver = alert.driver.as_ref().map(|driver| &driver.binary);
+    let mut files = alert.files.iter().map(|file| &file.binary);
+    let is_known = |binary: &&Binary| **binary != Binary::default();
+    if let Some(binary) = driver.filter(is_known).or_else(|| files.find(is_known)) {
+        add_binary("Signature of the target", "Program of the target", binary, table);
+    }
+}
+
+fn add_binary(signature_name: &str, program_name: &str, binary: &Binary, table: &mut Table) {
+    table.texts(signature_name, signature(binary));
+    table.texts(program_name, version_resource(binary));
+}
+
+fn signature(binary: &Binary) -> Vec<String> {
+    let signed = match binary.signed {
+        Some(true) => Some("signed".to_owned()),
+        Some(false) => Some("not signed".to_owned()),
+        None => None,
+    };
+    let told = [
+        ("status ", &binary.signature_status),
+        ("by ", &binary.signer),
+        ("certificate of ", &binary.issuer),
+        ("serial number ", &binary.serial_number),
+        ("thumbprint ", &binary.thumbprint),
+    ];
+    signed.into_iter().chain(each(&told)).collect()
+}
+
+/// What the file's author wrote into it: a claim, not a proof.
+fn version_resource(binary: &Binary) -> Vec<String> {
+    let told = [
+        ("", &binary.description),
+        ("product ", &binary.product),
+        ("version ", &binary.file_version),
+        ("company ", &binary.company),
+        ("original name ", &binary.original_name),
+        ("import hash ", &binary.import_hash),
+    ];
+    each(&told).collect()
+}
+
+fn each(told: &[(&str, &Option<String>)]) -> impl Iterator<Item = String> {
+    told.iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?.trim())))
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name}{value}"))
+}

@@ -1,0 +1,137 @@
+//! What OpenCTI merges, in the SQLite journal: sightings of one indicator in one place, and the
+//! objects that the case of a threat refers to.
+
+use chrono::{DateTime, Utc};
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::{CaseObjects, CaseStanding, JournalError, SqliteJournal, sqlite::date};
+use crate::alert::{MergedSightings, Sighted};
+
+impl SqliteJournal {
+    pub(super) async fn note_sighting_of(
+        &self,
+        key: &str,
+        sighted: &Sighted,
+    ) -> Result<MergedSightings, JournalError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO sightings (console, key, indicator_id, place_id, first_seen_at, \
+             last_seen_at, is_false_positive) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+             ON CONFLICT (console, key) DO UPDATE SET indicator_id = ?3, place_id = ?4, \
+             first_seen_at = ?5, last_seen_at = ?6, is_false_positive = ?7",
+        )
+        .bind(&self.console)
+        .bind(key)
+        .bind(&sighted.indicator_id)
+        .bind(&sighted.place_id)
+        .bind(sighted.first_seen.timestamp_millis())
+        .bind(sighted.last_seen.timestamp_millis())
+        .bind(sighted.is_false_positive)
+        .execute(&mut *transaction)
+        .await?;
+        // Only a false positive asks what the others say.
+        let others = if sighted.is_false_positive {
+            self.other_sightings(&mut transaction, key, sighted).await?
+        } else {
+            Vec::new()
+        };
+        transaction.commit().await?;
+        Ok(MergedSightings::of(sighted, others))
+    }
+
+    async fn other_sightings(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        key: &str,
+        sighted: &Sighted,
+    ) -> Result<Vec<Sighted>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT first_seen_at, last_seen_at, is_false_positive FROM sightings \
+             WHERE console = ? AND indicator_id = ? AND place_id = ? AND key <> ?",
+        )
+        .bind(&self.console)
+        .bind(&sighted.indicator_id)
+        .bind(&sighted.place_id)
+        .bind(key)
+        .fetch_all(&mut **transaction)
+        .await?;
+        let moment =
+            |milliseconds: i64| -> Result<DateTime<Utc>, JournalError> { date(milliseconds) };
+        rows.iter()
+            .map(|row| {
+                Ok(Sighted {
+                    first_seen: moment(row.try_get(0)?)?,
+                    last_seen: moment(row.try_get(1)?)?,
+                    is_false_positive: row.try_get(2)?,
+                    ..sighted.clone()
+                })
+            })
+            .collect()
+    }
+
+    /// An event that turned out to be another alert has no sighting of its own any more.
+    pub(super) async fn forget_sighting(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        key: &str,
+    ) -> Result<(), JournalError> {
+        sqlx::query("DELETE FROM sightings WHERE console = ? AND key = ?")
+            .bind(&self.console)
+            .bind(key)
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn keep_objects_of_cases(
+        &self,
+        kept: &[CaseObjects],
+    ) -> Result<(), JournalError> {
+        let mut transaction = self.begin().await?;
+        let generation = self.generation(&mut transaction).await?;
+        for CaseObjects { threat_key, object_ids, standing } in kept {
+            for object_id in object_ids {
+                sqlx::query(
+                    "INSERT INTO case_objects (console, generation, threat_key, object_id, \
+                     is_sent) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE \
+                     SET is_sent = MAX(is_sent, excluded.is_sent)",
+                )
+                .bind(&self.console)
+                .bind(generation)
+                .bind(threat_key)
+                .bind(object_id)
+                .bind(*standing == CaseStanding::Sent)
+                .execute(&mut *transaction)
+                .await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn new_objects_of_case(
+        &self,
+        threat_key: &str,
+    ) -> Result<Vec<String>, JournalError> {
+        let mut transaction = self.begin().await?;
+        let generation = self.generation(&mut transaction).await?;
+        let rows = sqlx::query(
+            "SELECT object_id FROM (\
+                 SELECT root_id AS object_id FROM events WHERE console = ?1 AND threat_key = ?2 \
+                 AND state = 'delivered' AND root_id LIKE 'incident--%' \
+                 UNION SELECT object_id FROM case_objects \
+                 WHERE console = ?1 AND generation = ?3 AND threat_key = ?2\
+             ) WHERE object_id NOT IN (\
+                 SELECT object_id FROM case_objects WHERE console = ?1 AND generation = ?3 \
+                 AND threat_key = ?2 AND is_sent = 1\
+             ) ORDER BY object_id NOT LIKE 'incident--%', object_id",
+        )
+        .bind(&self.console)
+        .bind(threat_key)
+        .bind(generation)
+        .fetch_all(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+}

@@ -1,0 +1,94 @@
+//! Turns one claimed threat into the messages of its case.
+
+use serde_json::Value;
+
+use super::{enrich::Found, prepare::Preparer, waiting::Settled};
+use crate::{
+    alert::Threat,
+    convert::{Conversion, Known, MOST_CASE_OBJECTS, convert_threat},
+    intake::dialect,
+    journal::{CaseObjects, CaseStanding, Event, JournalError, Outcome},
+};
+
+/// Tries for which a threat waits for its alerts, and the wait between two.
+const TRIES_BEFORE_ALERTS: u32 = 30;
+const WAIT_FOR_ALERTS: std::time::Duration = std::time::Duration::from_secs(2);
+/// Rules of one threat that the console is asked about: it shows the top ones first.
+const MOST_RULES: usize = 50;
+
+/// What is written down once a threat or alert is delivered.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Delivered {
+    /// Objects that a case refers to now, or is to refer to.
+    pub(super) case_objects: Option<CaseObjects>,
+    /// A name and a value to remember: the id of a note.
+    pub(super) remembered: Option<(String, String)>,
+}
+
+impl Preparer {
+    /// The messages of a threat's case, and what to write down once they are delivered.
+    pub(super) async fn prepare_threat(
+        &self,
+        event: &Event,
+        element: &Value,
+    ) -> Result<(Vec<Conversion>, Delivered), Outcome> {
+        let pushed = dialect::read_threat(element);
+        let failed = |failure: JournalError| self.journal_failed(event, &failure);
+        if event.claim.attempt < TRIES_BEFORE_ALERTS
+            && self.journal.has_unfinished_alerts(&pushed.id).await.map_err(failed)?
+        {
+            let reason = "waits for the alerts of the threat, which its case refers to";
+            return Err(self.later(WAIT_FOR_ALERTS, reason.to_owned()));
+        }
+        let found = self.enricher.threat(&pushed.id).await;
+        self.confirmed(event, &found)?;
+        let mut threat = match self.settled(event, found, None)? {
+            Settled::Known(shown) => shown,
+            Settled::Complete | Settled::Lacking => pushed,
+        };
+        self.add_rule_tags(event, &mut threat).await?;
+        let note_name = format!("note:{}", threat.id);
+        let note_id = self.journal.remembered(&note_name).await.map_err(failed)?;
+        let object_ids = self.journal.new_case_objects(&threat.id).await.map_err(failed)?;
+        // A threat without anything new to refer to is a case all the same.
+        let mut parts: Vec<&[String]> = object_ids.chunks(MOST_CASE_OBJECTS).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        let mut conversions = Vec::with_capacity(parts.len());
+        for part in parts {
+            let convert = |known: &Known| {
+                let known = Known { note_id: note_id.clone(), ..known.clone() };
+                convert_threat(&threat, part, &known, &self.convert)
+            };
+            let identity = event.identity.clone();
+            conversions.push(self.convert_as_fixed(event, &event.key, identity, convert).await?);
+        }
+        let note_id = conversions.first().and_then(|conversion| conversion.note_id.clone());
+        let delivered = Delivered {
+            case_objects: (!object_ids.is_empty()).then(|| CaseObjects {
+                threat_key: threat.id.clone(),
+                object_ids,
+                standing: CaseStanding::Sent,
+            }),
+            remembered: note_id.map(|id| (note_name, id)),
+        };
+        Ok((conversions, delivered))
+    }
+
+    /// Threats name their rules, whose techniques only the rules themselves tell.
+    async fn add_rule_tags(&self, event: &Event, threat: &mut Threat) -> Result<(), Outcome> {
+        for rule in threat.rules.iter_mut().take(MOST_RULES) {
+            let found = self.enricher.rule_tags(rule).await;
+            // A console that is out of order is waited for once, not once a rule.
+            let is_failure = matches!(found, Found::Failed(_));
+            if let Settled::Known(tags) = self.settled(event, found, None)? {
+                rule.tags.extend(tags);
+            }
+            if is_failure {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

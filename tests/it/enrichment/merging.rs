@@ -1,0 +1,111 @@
+//! What OpenCTI merges is told from all alerts together: sightings of one indicator on one host, and
+//! the case of a threat.
+
+use chrono::TimeDelta;
+use harfanglab_incidents::{
+    demo::{Collection, Generator, Kind},
+    intake::dialect::Dialect,
+    stix::Bundle,
+};
+use serde_json::{Value, json};
+
+use super::{
+    rig::{Rig, start},
+    with,
+};
+
+/// An alert of one rule on one host, raised `days` after the first.
+fn sigma_alert(number: u8, days: i64, status: &str) -> Value {
+    let item = Generator::new(5).alert(Kind::SigmaProcess, start()).api_item();
+    let at = (start() + TimeDelta::days(days)).to_rfc3339();
+    let item = with(item, "alert_time", json!(at));
+    let item = with(item, "id", json!(format!("page-{number}")));
+    let id = format!("6a1b8a36-0c0e-4f7e-9a53-0d6c2f4f7b{number:02}");
+    with(with(item, "alert_unique_id", json!(id)), "status", json!(status))
+}
+
+fn is_negative(bundle: &Bundle) -> bool {
+    let sighting = bundle.objects.iter().find(|object| object["type"] == "sighting");
+    sighting.unwrap()["x_opencti_negative"] == json!(true)
+}
+
+#[tokio::test]
+async fn a_false_positive_leaves_the_sighting_real_while_another_alert_of_it_is() {
+    let mut rig = Rig::start(|_| {}).await;
+    let mut sent = 0;
+    for (number, days, status, negative, why) in [
+        (1, 0, "false_positive", true, "the only one"),
+        (2, 10, "new", false, "a later real one takes it back"),
+        (1, 0, "false_positive", false, "sent again beside the real one"),
+        (3, 50, "false_positive", true, "too far from the others"),
+        (4, 35, "false_positive", false, "merged with the real one of day 10"),
+        (2, 10, "false_positive", true, "now all of them are"),
+    ] {
+        // The level tells two versions of one status apart.
+        let level = if sent == 2 { "low" } else { "high" };
+        let item = with(sigma_alert(number, days, status), "level", json!(level));
+        rig.sweep(&with(item, "last_update", Value::Null)).await;
+        sent += 1;
+        let bundles = rig.delivered(sent).await;
+        assert_eq!(is_negative(&bundles[sent - 1]), negative, "{why}");
+    }
+}
+
+fn references(bundle: &Bundle) -> Vec<String> {
+    let case = bundle.objects.iter().find(|object| object["type"] == "case-incident").unwrap();
+    let references = case.get("object_refs").and_then(Value::as_array).cloned().unwrap_or_default();
+    references.iter().map(|reference| reference.as_str().unwrap().to_owned()).collect()
+}
+
+fn ids<'a>(bundle: &'a Bundle, kind: &'a str) -> impl Iterator<Item = String> + 'a {
+    let found = bundle.objects.iter().filter(move |object| object["type"] == kind);
+    found.map(|object| object["id"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_case_refers_to_what_its_alerts_show_once_and_knows_the_techniques_of_its_rules() {
+    let mut rig = Rig::start(|settings| settings.import.threats = true).await;
+    rig.console.seed(start());
+    let of_threat = |number| with(sigma_alert(number, 0, "new"), "threat_key", json!("8123"));
+    let rule_id = of_threat(1)["rule_id"].clone();
+    let threat = |status: &str, content: &str| {
+        json!({
+            "id": "8123", "slug": "brave-otter", "status": status, "level": "high",
+            "creation_date": start().to_rfc3339(), "last_update": start().to_rfc3339(),
+            "total_security_event_count": 1, "top_agents": [], "top_impacted_users": [],
+            "top_rules": [{ "rule_id": rule_id, "rule_name": "any", "rule_type": "sigma" }],
+            "note": { "title": "Triage", "content": content },
+        })
+    };
+    let keep = |rig: &Rig, item: &Value| {
+        rig.console.add(Collection::Threats, item.clone());
+        rig.console.set_note("8123", item["note"].clone());
+    };
+
+    rig.sweep(&of_threat(1)).await;
+    let alert = rig.delivered(1).await.remove(0);
+    let item = threat("new", "First words.");
+    keep(&rig, &item);
+    rig.push(Dialect::NativeThreat, &item).await;
+    let case = rig.delivered(2).await.remove(1);
+    let first = references(&case);
+    for kind in ["incident", "indicator", "process", "file", "hostname", "user-account"] {
+        for id in ids(&alert, kind) {
+            assert!(first.contains(&id), "{id} is not in {first:?}");
+        }
+    }
+    let techniques: Vec<String> = ids(&case, "attack-pattern").collect();
+    assert!(!techniques.is_empty() && techniques.iter().all(|id| first.contains(id)));
+    assert!(!first.iter().any(|id| id.starts_with("sighting--") || id.starts_with("note--")));
+
+    rig.sweep(&with(of_threat(2), "alert_time", json!("2026-05-27T00:00:00Z"))).await;
+    let grown = rig.delivered(3).await.remove(2);
+    let item = threat("investigating", "Other words.");
+    keep(&rig, &item);
+    rig.push(Dialect::NativeThreat, &item).await;
+    let update = rig.delivered(4).await.remove(3);
+    let second = references(&update);
+    assert!(ids(&grown, "incident").all(|id| second.contains(&id)), "what is new");
+    assert!(ids(&alert, "incident").all(|id| !second.contains(&id)), "what is there is not sent");
+    assert!(ids(&update, "note").eq(ids(&case, "note")), "the same note, with other words");
+}
