@@ -23,7 +23,7 @@ mod schema;
 mod settings;
 
 pub use self::{
-    assemble::webhook_secrets,
+    assemble::{opencti_token, webhook_secrets},
     effective::{Effective, EffectiveValue, Source},
     fault::{Fault, Faults},
     loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},

@@ -53,6 +53,8 @@ pub struct OpenCtiSettings {
     pub url: Url,
     /// `OPENCTI_TOKEN`.
     pub token: SecretString,
+    /// `OPENCTI_TOKEN_FILE`, where the token came from one; it is read again when it changes.
+    pub token_file: Option<PathBuf>,
     /// `OPENCTI_SSL_VERIFY`: ours is on by default, the peer's was off.
     pub tls: TlsVerification,
     /// `OPENCTI_CUSTOM_HEADERS`, as `name:value;name2:value2`.

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -37,7 +38,7 @@ pub struct OpenCti(Arc<Inner>);
 struct Inner {
     http: reqwest::Client,
     endpoint: Url,
-    headers: HeaderMap,
+    headers: ArcSwap<HeaderMap>,
     features: Mutex<Features>,
 }
 
@@ -55,9 +56,18 @@ impl OpenCti {
         Ok(Self(Arc::new(Inner {
             http: outbound::client(&settings.tls, CALL_TIMEOUT)?,
             endpoint: endpoint(&settings.url),
-            headers: headers(settings)?,
+            headers: ArcSwap::from_pointee(headers(settings)?),
             features: Mutex::new(Features::of(None)),
         })))
+    }
+
+    /// From now on requests carry the token of these settings.
+    ///
+    /// # Errors
+    /// [`OpenCtiError::Header`] when it cannot be sent; the one before stays.
+    pub fn replace_token(&self, settings: &OpenCtiSettings) -> Result<(), OpenCtiError> {
+        self.0.headers.store(Arc::new(headers(settings)?));
+        Ok(())
     }
 
     /// The platform's version; also the check of address and token. `None` when the platform
@@ -120,7 +130,7 @@ impl OpenCti {
             .0
             .http
             .post(self.0.endpoint.clone())
-            .headers(self.0.headers.clone())
+            .headers((**self.0.headers.load()).clone())
             .json(&json!({"query": operation.document, "variables": variables}))
             .send()
             .await

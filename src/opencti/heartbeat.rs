@@ -2,7 +2,8 @@
 //! answers the state that it holds. Without one for five minutes it shows the connector as down.
 //!
 //! The platform's answer wins over what was sent: it differs after a reset in OpenCTI. A connector
-//! that was deleted in OpenCTI is registered again.
+//! that was deleted in OpenCTI is registered again, by the heartbeat or by a delivery that was
+//! earlier; then the new registration without a state tells it.
 //!
 //! Does not live here: what the state means and what a reset does (`sweep`, `service`). Not run for
 //! a single run (`CONNECTOR_RUN_AND_TERMINATE`).
@@ -13,7 +14,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Mutex, mpsc, watch},
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use super::{
     backpressure::QueueLoad,
     error::OpenCtiError,
     operations::PING_CONNECTOR,
-    registration::{Connector, parse_state},
+    registration::{Connector, Registration, parse_state},
 };
 
 /// Time between two heartbeats, as every connector has it.
@@ -44,6 +45,8 @@ pub struct Pulse {
 /// What a heartbeat learnt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HeartbeatEvent {
+    /// The platform holds the state that was sent. Told when that begins, not at every beat.
+    Held,
     /// The platform holds another state than the one we sent; `None`: it was reset.
     StateChanged(Option<Value>),
     /// The connector had been deleted in OpenCTI and is registered again, with this state.
@@ -62,34 +65,50 @@ struct Pinged {
 }
 
 /// Sends heartbeats for a connector.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Heartbeat {
     connector: Arc<Connector>,
+    /// The registration under which the platform last held the state that was sent.
+    held: Mutex<Option<Arc<Registration>>>,
 }
 
 impl Heartbeat {
     /// For this connector.
     pub fn new(connector: Arc<Connector>) -> Self {
-        Self { connector }
+        Self { connector, held: Mutex::new(None) }
     }
 
     /// Sends one heartbeat now, registering first where needed; answers what is new.
     pub async fn beat(&self, pulse: &Pulse) -> Result<Option<HeartbeatEvent>, OpenCtiError> {
         let registration = self.connector.registration().await?;
+        let mut held = self.held.lock().await;
+        let was_recreated = registration.state.is_none()
+            && held.as_ref().is_some_and(|before| !Arc::ptr_eq(before, &registration));
         let variables = self.variables(pulse);
-        match self.connector.platform().call::<Data>(&PING_CONNECTOR, variables).await {
+        let event = match self.connector.platform().call::<Data>(&PING_CONNECTOR, variables).await {
+            // Only now: after a reset this beat is the one whose state the platform drops.
+            Ok(_) if was_recreated => Some(HeartbeatEvent::Recreated(None)),
             Ok(Data { connector }) => {
-                let held = parse_state(connector.connector_state.as_deref());
+                let answered = parse_state(connector.connector_state.as_deref());
                 // Compared as JSON: the platform may write the same state in other words.
-                Ok((held != pulse.state).then_some(HeartbeatEvent::StateChanged(held)))
+                if answered != pulse.state {
+                    Some(HeartbeatEvent::StateChanged(answered))
+                } else if answered.is_some() {
+                    let begins = held.replace(registration).is_none();
+                    return Ok(begins.then_some(HeartbeatEvent::Held));
+                } else {
+                    None
+                }
             }
             Err(OpenCtiError::ConnectorUnknown) => {
                 self.connector.forget(&registration);
                 let state = self.connector.registration().await?.state.clone();
-                Ok(Some(HeartbeatEvent::Recreated(state)))
+                Some(HeartbeatEvent::Recreated(state))
             }
-            Err(error) => Err(error),
-        }
+            Err(error) => return Err(error),
+        };
+        *held = None;
+        Ok(event)
     }
 
     /// Beats at once and then every `interval` with the newest pulse, until `stop`. What is learnt
@@ -103,12 +122,23 @@ impl Heartbeat {
     ) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut registrations = self.connector.registrations();
         let mut trouble: Option<String> = None;
         let beats = async {
             loop {
-                ticks.tick().await;
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    // Registered again by a delivery: was the connector deleted meanwhile?
+                    Ok(()) = registrations.changed() => {
+                        if registrations.borrow_and_update().is_none() {
+                            continue;
+                        }
+                    }
+                }
                 let now = pulse.borrow().clone();
                 let result = self.beat(&now).await;
+                // What this beat itself registered needs no other one.
+                registrations.mark_unchanged();
                 log_changes(&mut trouble, result.as_ref().err());
                 if let Ok(Some(event)) = result {
                     // Nobody listens any more only when the service is ending.

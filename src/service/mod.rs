@@ -15,6 +15,7 @@ mod room;
 mod schedule;
 mod secrets;
 mod tls;
+mod token;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -293,6 +294,11 @@ impl Service {
         let once = self.settings.connector.runs_once();
         let health = Arc::clone(&self.health);
         self.parts.spawn(access::tell(self.console.denied(), health, stop_pipeline.clone()));
+        if let (Some(platform), Some(opencti)) = (&self.platform, self.settings.opencti.clone()) {
+            let client = platform.connector().platform().clone();
+            let current = token::keep_current(client, opencti, stop_pipeline.clone());
+            self.parts.spawn(current.map_err(ServiceError::Signal)?);
+        }
         if let Some(platform) = &self.platform {
             let met = platform.meet(&*self.journal, &self.health, once);
             match stop.run_until_cancelled(met).await {

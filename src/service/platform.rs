@@ -50,7 +50,8 @@ impl Platform {
     }
 
     /// Registers, for as long as it takes; a single run gives up when OpenCTI refuses it for good.
-    /// Then takes over what OpenCTI remembers, if the journal remembers nothing.
+    /// Then takes over what OpenCTI remembers, if the journal remembers nothing, or starts over when
+    /// OpenCTI was made to forget it.
     pub(super) async fn meet(
         &self,
         journal: &dyn Journal,
@@ -82,8 +83,20 @@ impl Platform {
         health.well(Part::OpenCti);
         if let Some(state) = &registration.state {
             insist(|| take_over(journal, state)).await;
+        } else if insist(|| sweep::was_cleared(journal, None)).await {
+            self.start_over(journal).await;
         }
         Ok(())
+    }
+
+    /// The connector was reset or deleted in OpenCTI while nobody listened.
+    async fn start_over(&self, journal: &dyn Journal) {
+        info!("OpenCTI holds no state of this connector any more: everything is imported again");
+        insist(|| sweep::start_over(journal)).await;
+        // A reset is told to the first beat: this one, so that the next one is no second reset.
+        if let Err(failure) = Heartbeat::new(self.connector()).beat(&Pulse::default()).await {
+            warn!(%failure, "OpenCTI was not told that its reset is heeded");
+        }
     }
 
     /// Beats once, at the end of a single run, so that the next one goes on from there even when
@@ -94,7 +107,15 @@ impl Platform {
         pulse: Pulse,
     ) -> Result<(), OpenCtiError> {
         let pulse = with_state(journal, pulse).await;
-        Heartbeat::new(self.connector()).beat(&pulse).await.map(|_learnt| ())
+        match Heartbeat::new(self.connector()).beat(&pulse).await? {
+            Some(HeartbeatEvent::Held) => insist(|| sweep::remember_held(journal)).await,
+            Some(HeartbeatEvent::StateChanged(None) | HeartbeatEvent::Recreated(_)) => {
+                info!("the connector was reset in OpenCTI: the next run imports everything again");
+                insist(|| sweep::start_over(journal)).await;
+            }
+            Some(HeartbeatEvent::StateChanged(Some(_))) | None => {}
+        }
+        Ok(())
     }
 
     /// Whether connections go out as objects, by the version that registration found. An upgrade
@@ -184,7 +205,9 @@ impl Platform {
                             complete.send_modify(|pulse| pulse.queue = queue);
                         }
                         event = learnt.recv() => match event {
-                            Some(event) => heed(&event, &reset, confirmed.as_deref()),
+                            Some(event) => {
+                                heed(&event, &*journal, &reset, confirmed.as_deref()).await;
+                            }
                             None => return,
                         },
                     }
@@ -206,14 +229,20 @@ async fn with_state(journal: &dyn Journal, pulse: Pulse) -> Pulse {
     }
 }
 
-fn heed(event: &HeartbeatEvent, reset: &Notify, confirmed: Option<&ConfirmedObjects>) {
+async fn heed(
+    event: &HeartbeatEvent,
+    journal: &dyn Journal,
+    reset: &Notify,
+    confirmed: Option<&ConfirmedObjects>,
+) {
     // The queue was purged or made anew with it.
-    if !matches!(event, HeartbeatEvent::StateChanged(Some(_)))
+    if !matches!(event, HeartbeatEvent::Held | HeartbeatEvent::StateChanged(Some(_)))
         && let Some(confirmed) = confirmed
     {
         confirmed.forget();
     }
     match event {
+        HeartbeatEvent::Held => insist(|| sweep::remember_held(journal)).await,
         HeartbeatEvent::StateChanged(Some(_)) => {
             info!("OpenCTI held another state; the journal's cursor stands and is sent again");
         }

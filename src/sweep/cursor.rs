@@ -24,6 +24,9 @@ fn state_key(of: Listing) -> &'static str {
     }
 }
 
+/// Under this name the journal keeps that OpenCTI has held a state of ours.
+const HELD: &str = "state_held_by_opencti";
+
 /// A cursor kept in the journal.
 pub struct Cursor<'a> {
     journal: &'a dyn Journal,
@@ -90,10 +93,35 @@ impl<'a> Cursor<'a> {
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be written; nothing is changed then.
-pub(super) async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
+pub async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
     let every =
         [Listing::Alerts, Listing::Threats, Listing::ChangedAlerts, Listing::ChangedThreats];
-    journal.start_over(&every.map(state_key)).await
+    let forgotten: Vec<_> = every.into_iter().map(state_key).chain([HELD]).collect();
+    journal.start_over(&forgotten).await
+}
+
+/// Remembers that OpenCTI holds the state that it was told: none there means from now on that
+/// somebody cleared it.
+///
+/// # Errors
+/// [`JournalError`] when the journal cannot be read or written.
+pub async fn remember_held(journal: &dyn Journal) -> Result<(), JournalError> {
+    if journal.remembered(HELD).await?.is_none() {
+        journal.remember(HELD, "yes").await?;
+    }
+    Ok(())
+}
+
+/// Whether the state that OpenCTI held of us is gone: the connector was reset or deleted there while
+/// nobody listened.
+///
+/// # Errors
+/// [`JournalError`] when the journal cannot be read.
+pub async fn was_cleared(
+    journal: &dyn Journal,
+    remote: Option<&Value>,
+) -> Result<bool, JournalError> {
+    Ok(remote.is_none() && journal.remembered(HELD).await?.is_some())
 }
 
 /// The connector's state as OpenCTI keeps it: the cursors under the Python connector's keys.

@@ -22,7 +22,7 @@ use tracing::info;
 use self::reading::Stretch;
 pub use self::{
     backfill::{Size, size_of},
-    cursor::{Cursor, can_take_over, state, take_over},
+    cursor::{Cursor, can_take_over, remember_held, start_over, state, take_over, was_cleared},
     job::{Job, JobBoard, JobState, Progress, Range},
 };
 use crate::{

@@ -26,6 +26,7 @@ mod journal_damage;
 mod journal_model;
 mod known_objects;
 mod letters;
+mod life;
 mod limits;
 mod platform;
 mod restart;

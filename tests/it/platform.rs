@@ -122,14 +122,16 @@ async fn configured_headers_travel_and_may_replace_the_token() {
 #[tokio::test]
 async fn a_heartbeat_reports_a_reset_and_a_deleted_connector() {
     let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
-    let heartbeat = Heartbeat::new(connector(&platform));
+    let connector = connector(&platform);
+    let heartbeat = Heartbeat::new(Arc::clone(&connector));
     let pulse = Pulse {
         state: Some(json!({"cursor": 5})),
         queue: QueueLoad { size_mb: 1.5, buffering: true },
         last_run: "2024-01-02T03:04:05Z".parse().ok(),
         ..Pulse::default()
     };
-    assert_eq!(heartbeat.beat(&pulse).await.unwrap(), None);
+    assert_eq!(heartbeat.beat(&pulse).await.unwrap(), Some(HeartbeatEvent::Held));
+    assert_eq!(heartbeat.beat(&pulse).await.unwrap(), None, "told once");
     let seen = platform.connector(CONNECTOR);
     assert_eq!(seen.state.as_deref(), Some("{\"cursor\":5}"));
     assert_eq!(seen.info["last_run_datetime"], "2024-01-02T03:04:05Z");
@@ -144,7 +146,23 @@ async fn a_heartbeat_reports_a_reset_and_a_deleted_connector() {
     platform.delete_connector(CONNECTOR).await;
     let recreated = heartbeat.beat(&pulse).await.unwrap();
     assert_eq!(recreated, Some(HeartbeatEvent::Recreated(None)));
-    assert_eq!(heartbeat.beat(&pulse).await.unwrap(), None);
+    assert_eq!(heartbeat.beat(&pulse).await.unwrap(), Some(HeartbeatEvent::Held));
+
+    // A delivery was earlier than the heartbeat in registering again; and the same after a reset,
+    // which is told once.
+    for by_reset in [false, true] {
+        if by_reset {
+            platform.reset_state(CONNECTOR).await;
+        } else {
+            platform.delete_connector(CONNECTOR).await;
+        }
+        connector.forget(&connector.registration().await.unwrap());
+        connector.registration().await.unwrap();
+        let noticed = heartbeat.beat(&pulse).await.unwrap();
+        assert_eq!(noticed, Some(HeartbeatEvent::Recreated(None)), "by reset: {by_reset}");
+        heartbeat.beat(&Pulse::default()).await.unwrap();
+        assert_eq!(heartbeat.beat(&pulse).await.unwrap(), Some(HeartbeatEvent::Held));
+    }
 }
 
 #[tokio::test]
@@ -170,6 +188,7 @@ async fn the_heart_beats_at_once_through_an_outage_and_until_it_is_stopped() {
             state.connectors[CONNECTOR].state.as_deref() == Some("{\"cursor\":1}")
         })
         .await;
+    assert_eq!(learnt.recv().await, Some(HeartbeatEvent::Held));
     platform.reset_state(CONNECTOR).await;
     assert_eq!(learnt.recv().await, Some(HeartbeatEvent::StateChanged(None)));
     stop.cancel();

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use url::Url;
 
 pub(super) use self::ours::import;
-pub use self::webhook::webhook_secrets;
+pub use self::{platform::opencti_token, webhook::webhook_secrets};
 use super::{
     options::{
         self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,

@@ -1,12 +1,18 @@
-//! `opencti:`, `connector:` and `mq:`.
+//! `opencti:`, `connector:` and `mq:`, and reading the token again.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use secrecy::SecretString;
 use url::Url;
 
 use super::certificates;
 use crate::config::{
+    effective::Source,
+    fault::Fault,
+    given,
     options::{
         CONNECTOR_DURATION_PERIOD, CONNECTOR_ID, CONNECTOR_LOG_LEVEL, CONNECTOR_NAME,
         CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_SCOPE,
@@ -28,6 +34,26 @@ const UNVERIFIED: &str = "MQ_USE_SSL_REJECT_UNAUTHORIZED=false: RabbitMQ's certi
     MQ_USE_SSL_CA to its certificate authority and leave this out";
 const YEAR: Duration = Duration::from_hours(365 * 24);
 
+/// The file that the token came from.
+fn token_file(reader: &Reader<'_>) -> Option<PathBuf> {
+    match &reader.effective.get(OPENCTI_TOKEN.variable)?.source {
+        Source::SecretFile(path) => Some(path.clone()),
+        _ => None,
+    }
+}
+
+/// Reads the token again from the file that it came from.
+///
+/// # Errors
+/// The fault that the same file would have been at the start.
+pub fn opencti_token(path: &Path) -> Result<SecretString, Fault> {
+    let given = given::secret_file(&OPENCTI_TOKEN, path.to_owned())?;
+    parse::token(&given.text).map(SecretString::from).map_err(|refusal| {
+        let problem = format!("names the file {}, whose value {refusal}", path.display());
+        Fault::of(&OPENCTI_TOKEN, problem, format!("expected {}", OPENCTI_TOKEN.expects))
+    })
+}
+
 pub(super) fn opencti(reader: &mut Reader<'_>) -> Read<OpenCtiSettings> {
     let url = reader.required(&OPENCTI_URL, platform_url);
     let token = reader.required(&OPENCTI_TOKEN, |text| parse::token(text).map(SecretString::from));
@@ -37,6 +63,7 @@ pub(super) fn opencti(reader: &mut Reader<'_>) -> Read<OpenCtiSettings> {
     Ok(OpenCtiSettings {
         url: url?,
         token: token?,
+        token_file: token_file(reader),
         tls: tls?,
         custom_headers: custom_headers
             .into_iter()

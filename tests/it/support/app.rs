@@ -77,6 +77,11 @@ impl Home {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Takes a variable away.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
+    }
+
     /// A variable that was set.
     pub(crate) fn get(&self, name: &str) -> String {
         let value = self.environment.iter().find(|(known, _)| known == name);

@@ -114,6 +114,33 @@ impl Broker {
         }
     }
 
+    /// Takes messages off a queue, in order, until one of them is the last one wanted.
+    pub(crate) async fn messages_until(
+        &self,
+        queue: &str,
+        mut is_last: impl FnMut(&Message) -> bool,
+    ) -> Vec<Message> {
+        let channel = self.channel().await;
+        let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+        let consuming = channel.basic_consume(queue.into(), "test".into(), options, none);
+        let mut consumer = consuming.await.unwrap();
+        let mut messages = Vec::new();
+        let reading = async {
+            loop {
+                let delivery = consumer.next().await.expect("the queue exists").unwrap();
+                delivery.ack(BasicAckOptions::default()).await.unwrap();
+                messages.push(decode(&delivery));
+                if messages.last().is_some_and(&mut is_last) {
+                    return;
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(MESSAGES_TIMEOUT, reading).await.is_ok();
+        assert!(in_time, "the last message never came after {} on {queue}", messages.len());
+        channel.close(200, "done".into()).await.unwrap();
+        messages
+    }
+
     /// Takes exactly `count` messages off a queue, in order; what is behind them stays.
     pub(crate) async fn messages(&self, queue: &str, count: u16) -> Vec<Message> {
         let channel = self.channel().await;

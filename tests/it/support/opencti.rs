@@ -64,7 +64,7 @@ pub(crate) struct State {
     pub(crate) requests: Vec<FakeRequest>,
     /// How many requests the schema does not allow.
     pub(crate) refused: usize,
-    /// How many requests met the maintenance page.
+    /// How many requests met an outage.
     pub(crate) turned_away: usize,
     /// The version that `about` answers, where it differs from the personality's.
     pub(crate) claimed_version: Option<String>,
@@ -74,7 +74,7 @@ pub(crate) struct State {
     may_not_read_works: bool,
     /// The workflow of incidents: id and name of each status, in their order.
     pub(crate) incident_statuses: Vec<(String, String)>,
-    is_down: bool,
+    outage: Option<Outage>,
     token: String,
     faults: Vec<Fault>,
     /// Connector ids that were registered with `enrichment_resolution`.
@@ -133,6 +133,23 @@ struct Fault {
     operation: String,
     code: String,
     message: String,
+}
+
+/// What answers in place of the platform.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outage {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: &'static str,
+}
+
+impl Outage {
+    /// What a proxy shows during an upgrade.
+    pub(crate) const MAINTENANCE: Self = Self {
+        status: 503,
+        content_type: "text/html",
+        body: "<html><body>Maintenance</body></html>",
+    };
 }
 
 struct Shared {
@@ -196,6 +213,7 @@ impl FakeOpenCti {
         OpenCtiSettings {
             url: self.url().parse().unwrap(),
             token: SecretString::from(self.token()),
+            token_file: None,
             tls: TlsVerification::System,
             custom_headers: Vec::new(),
         }
@@ -240,11 +258,16 @@ impl FakeOpenCti {
 
     /// From now on a maintenance page answers instead of the platform.
     pub(crate) fn go_down(&self) {
-        self.shared.state.send_modify(|state| state.is_down = true);
+        self.go_down_as(Outage::MAINTENANCE);
+    }
+
+    /// From now on every request is answered like this.
+    pub(crate) fn go_down_as(&self, outage: Outage) {
+        self.shared.state.send_modify(|state| state.outage = Some(outage));
     }
 
     pub(crate) fn come_back(&self) {
-        self.shared.state.send_modify(|state| state.is_down = false);
+        self.shared.state.send_modify(|state| state.outage = None);
     }
 
     /// The next request of this operation fails with this code.
@@ -364,11 +387,11 @@ async fn answer(
     request: HttpRequest,
     body: web::Json<Value>,
 ) -> HttpResponse {
-    if shared.state.borrow().is_down {
+    let outage = shared.state.borrow().outage;
+    if let Some(Outage { status, content_type, body }) = outage {
         shared.state.send_modify(|state| state.turned_away += 1);
-        return HttpResponse::ServiceUnavailable()
-            .content_type("text/html")
-            .body("<html><body>Maintenance</body></html>");
+        let status = actix_web::http::StatusCode::from_u16(status).unwrap();
+        return HttpResponse::build(status).content_type(content_type).body(body);
     }
     let header = |name: &str| {
         let value = request.headers().get(name).and_then(|value| value.to_str().ok());
