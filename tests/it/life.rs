@@ -199,8 +199,8 @@ async fn kept_state(stage: &Stage) -> Value {
     let has = |state: &State| {
         state.connectors[&id].state.as_ref().is_some_and(|it| it.contains("last_incident"))
     };
-    let state = stage.opencti.wait_for("the cursors", has).await;
-    serde_json::from_str(state.connectors[&id].state.as_ref().unwrap()).unwrap()
+    let known = stage.opencti.wait_for("the cursors", has).await;
+    serde_json::from_str(known.connectors[&id].state.as_ref().unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -270,7 +270,8 @@ async fn the_journals_cursor_stands_unless_the_state_in_opencti_was_cleared() {
         stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
         stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_THREATS", "true");
         let alerts = alerts(24, 4);
-        let mut app = serve_once(&mut stage, &alerts[1..]).await;
+        stage.console.seed(Clock::system().now());
+        let mut app = serve_once(&stage, &alerts[1..]);
         assert!(app.exit().await.success(), "{name}: {}", app.log());
         let before = kept_state(&stage).await;
         for key in ["last_incident_datetime", "last_case_incident_datetime"] {
@@ -281,12 +282,12 @@ async fn the_journals_cursor_stands_unless_the_state_in_opencti_was_cleared() {
         let id = stage.connector_id.clone();
         match between {
             Between::Nothing => {}
-            Between::State(state) => stage.opencti.keep_state(&id, &state.to_string()),
+            Between::State(other) => stage.opencti.keep_state(&id, &other.to_string()),
             Between::Reset => stage.opencti.reset_state(&id).await,
             Between::Deletion => stage.opencti.delete_connector(&id).await,
         }
         // The newest of all: found behind the cursor, wherever OpenCTI puts that.
-        let mut app = serve_once(&mut stage, &alerts[..1]).await;
+        let mut app = serve_once(&stage, &alerts[..1]);
         assert!(app.exit().await.success(), "{name}: {}", app.log());
         let later: Vec<_> = stage.opencti.works().split_off(works);
         let messages = match name {
@@ -301,7 +302,7 @@ async fn the_journals_cursor_stands_unless_the_state_in_opencti_was_cleared() {
 
         // And once more: what was cleared is not cleared for ever.
         let works = stage.opencti.works().len();
-        let mut app = serve_once(&mut stage, &[]).await;
+        let mut app = serve_once(&stage, &[]);
         assert!(app.exit().await.success(), "{name}: {}", app.log());
         assert_eq!(stage.opencti.works().len(), works, "{name}: nothing is new");
         let counts = end_state(&stage).await;
@@ -310,10 +311,7 @@ async fn the_journals_cursor_stands_unless_the_state_in_opencti_was_cleared() {
 }
 
 /// Starts a single run with these alerts more on the console.
-async fn serve_once(stage: &mut Stage, alerts: &[DemoAlert]) -> App {
-    if stage.opencti.state().connectors.is_empty() && !stage.home.journal().exists() {
-        stage.console.seed(Clock::system().now());
-    }
+fn serve_once(stage: &Stage, alerts: &[DemoAlert]) -> App {
     for alert in alerts {
         stage.console.add_alert(alert.api_item());
     }
@@ -359,10 +357,10 @@ async fn stopping_never_unregisters_the_connector_or_touches_what_waits_on_its_q
         let works = stage.closed_works(1).await;
         let status = if once == "true" { app.exit().await } else { app.terminate().await };
         assert!(status.success(), "{}", app.log());
-        let state = stage.opencti.state();
-        assert!(state.connectors.contains_key(&stage.connector_id));
+        let known = stage.opencti.state();
+        assert!(known.connectors.contains_key(&stage.connector_id));
         let deletes = |name: &str| name.to_lowercase().contains("deleteconnector");
-        assert!(!state.requests.iter().any(|request| deletes(&request.operation)));
+        assert!(!known.requests.iter().any(|request| deletes(&request.operation)));
         let waiting = stage.broker.depth(&push_queue(&stage.connector_id)).await;
         assert_eq!(i64::from(waiting), works.iter().map(|work| work.expected).sum::<i64>());
     }

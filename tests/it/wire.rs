@@ -194,7 +194,7 @@ fn expected(operation: &str, theirs: &Value, version: &str) -> Value {
     // Where a work can stay open until it is closed, ours does.
     if variables.get("isMultiPartWork").is_some() {
         variables["isMultiPartWork"] = json!(true);
-        name = "WorkAddMultiPart".to_owned();
+        name.push_str("MultiPart");
     }
     json!({"version": version, "operation": name, "variables": variables})
 }
