@@ -6,7 +6,10 @@
 //! Does not live here: what is published and what a failure means for a delivery (`queue`).
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,6 +41,15 @@ pub enum BrokerError {
     /// TLS cannot be set up as configured.
     #[error(transparent)]
     Tls(#[from] BrokerTlsError),
+    /// The broker has stopped taking messages.
+    #[error(
+        "RabbitMQ at {address} takes nothing at the moment: its memory or disk alarm is on \
+         (`rabbitmqctl list_alarms` there says which)"
+    )]
+    Blocked {
+        /// Host and port.
+        address: String,
+    },
     /// Connecting, logging in or opening a channel failed.
     #[error("RabbitMQ at {address} cannot be used: {reason}; {advice}")]
     Connect {
@@ -59,6 +71,9 @@ pub(super) struct Broker {
     connection: Connection,
     details: BrokerConnection,
     idle: Mutex<Vec<Channel>>,
+    /// Bytes of the largest message that it takes, once it has refused a larger one. It cannot
+    /// change without a restart there, which ends this connection.
+    message_limit: AtomicUsize,
 }
 
 impl Broker {
@@ -92,7 +107,8 @@ impl Broker {
             .await
         };
         let connection = within_limit(&details, opening).await?;
-        Ok(Self { connection, details, idle: Mutex::default() })
+        let message_limit = AtomicUsize::new(usize::MAX);
+        Ok(Self { connection, details, idle: Mutex::default(), message_limit })
     }
 
     /// A channel with publisher confirms on.
@@ -123,9 +139,23 @@ impl Broker {
             && ours.pass.expose_secret() == details.pass.expose_secret()
     }
 
-    /// Whether the broker takes nothing at the moment, because memory or disk run short there.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.connection.status().blocked()
+    /// Fails while the broker takes nothing, because memory or disk run short there. It says so
+    /// only to a connection that tried to publish, and says there when it is over.
+    pub(super) fn ensure_takes_messages(&self) -> Result<(), BrokerError> {
+        if self.connection.status().blocked() {
+            return Err(BrokerError::Blocked { address: address(&self.details) });
+        }
+        Ok(())
+    }
+
+    /// Bytes of the largest message that it is known to take.
+    pub(super) fn message_limit(&self) -> usize {
+        self.message_limit.load(Ordering::Relaxed)
+    }
+
+    /// Remembers what [`message_limit_in`] found.
+    pub(super) fn set_message_limit(&self, size_bytes: usize) {
+        self.message_limit.store(size_bytes, Ordering::Relaxed);
     }
 }
 
@@ -136,6 +166,19 @@ pub async fn probe(
 ) -> Result<(), BrokerError> {
     let details = connection.clone().with_overrides(overrides);
     Broker::connect(details, overrides).await?.channel().await.map(drop)
+}
+
+/// Bytes of the largest message that the broker takes, when that is why it closed the channel: `406
+/// PRECONDITION_FAILED - message size 200 is larger than configured max size 100`, RabbitMQ 3.8 to 4.
+pub(super) fn message_limit_in(failure: &lapin::Error) -> Option<usize> {
+    let lapin::ErrorKind::ProtocolError(error) = failure.kind() else { return None };
+    let text = error.get_message().to_string();
+    let (_refused, limit) = text.split_once("larger than configured max size ")?;
+    limit.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn address(details: &BrokerConnection) -> String {
+    format!("{}:{}", details.host, details.port)
 }
 
 async fn within_limit<T>(
@@ -151,7 +194,7 @@ async fn within_limit<T>(
         Err(_) => (format!("no answer within {} s", OPEN_TIMEOUT.as_secs()), None),
     };
     Err(BrokerError::Connect {
-        address: format!("{}:{}", details.host, details.port),
+        address: address(details),
         reason,
         advice: advice.unwrap_or(CHECK_THE_WAY),
     })

@@ -22,7 +22,7 @@ use lapin::{
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
-    broker::Broker,
+    broker::{Broker, BrokerError, message_limit_in},
     confirmed::ConfirmedObjects,
     error::OpenCtiError,
     ledger::WorkLedger,
@@ -84,6 +84,17 @@ enum Trouble {
     Unroutable,
     /// The connection or the broker failed.
     Broker(String),
+    /// The broker takes no message of more than so many bytes.
+    TooLarge(usize),
+}
+
+impl Trouble {
+    fn of(failure: &lapin::Error) -> Self {
+        match message_limit_in(failure) {
+            Some(limit_bytes) => Self::TooLarge(limit_bytes),
+            None => Self::Broker(failure.to_string()),
+        }
+    }
 }
 
 impl QueueSink {
@@ -145,7 +156,7 @@ impl QueueSink {
                 // was left out of a parcel because another one held it.
                 let safe = match &published.trouble {
                     None => *confirmed == parcel.contents.len(),
-                    Some(Trouble::Broker(_)) => {
+                    Some(Trouble::Broker(_) | Trouble::TooLarge(_)) => {
                         *confirmed == parcel.contents.len() && !parcel.leans
                     }
                     Some(Trouble::Unroutable) => false,
@@ -223,38 +234,60 @@ impl QueueSink {
                 Some(broker) => broker,
                 None => Arc::new(Broker::connect(details, &self.overrides).await?),
             };
-            let channel = broker.channel().await?;
+            // Kept while it is blocked: only this connection hears when that is over.
             *current = Some(broker.clone());
-            Ok::<_, super::BrokerError>((broker, channel))
+            broker.ensure_takes_messages()?;
+            match broker.channel().await {
+                Ok(channel) => Ok((broker, channel)),
+                Err(failure) => {
+                    *current = None;
+                    Err(failure)
+                }
+            }
         };
         opening.await.map_err(|error| {
             // The platform may tell another address or password by now.
-            self.connector.forget(registration);
+            if !matches!(error, BrokerError::Blocked { .. }) {
+                self.connector.forget(registration);
+            }
             error.to_string()
         })
     }
 
-    /// Makes the next delivery start afresh, and says what happened.
+    /// Makes the next delivery start afresh as far as needed, and says what happened.
     async fn recover(&self, trouble: &Trouble, opened: &Opened) -> String {
-        self.connector.forget(&opened.registration);
         match trouble {
             Trouble::Unroutable => {
+                self.connector.forget(&opened.registration);
                 "the connector's queue is gone from RabbitMQ; registering again with OpenCTI"
                     .to_owned()
             }
             Trouble::Broker(reason) => {
+                if let Err(blocked) = opened.broker.ensure_takes_messages() {
+                    return blocked.to_string();
+                }
+                self.connector.forget(&opened.registration);
                 let mut current = self.broker.lock().await;
                 if current.as_ref().is_some_and(|broker| Arc::ptr_eq(broker, &opened.broker)) {
                     *current = None;
                 }
-                let blocked = if opened.broker.is_blocked() {
-                    " (it takes nothing at the moment: its memory or disk alarm is on)"
-                } else {
-                    ""
-                };
-                format!("RabbitMQ did not confirm: {reason}{blocked}")
+                format!("RabbitMQ did not confirm: {reason}")
+            }
+            Trouble::TooLarge(limit_bytes) => {
+                opened.broker.set_message_limit(*limit_bytes);
+                format!(
+                    "RabbitMQ takes no message of more than {limit_bytes} bytes (its \
+                     max_message_size); what is larger is left out from now on"
+                )
             }
         }
+    }
+
+    /// Bytes of the largest message that can be sent.
+    async fn message_limit(&self) -> usize {
+        let current = self.broker.lock().await;
+        let of_broker = current.as_ref().map_or(usize::MAX, |broker| broker.message_limit());
+        of_broker.min(self.max_message_bytes)
     }
 
     /// Closes the work, or deletes it when nothing of it can have reached the queue. A failure
@@ -330,11 +363,9 @@ impl Sink for QueueSink {
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
-        let parcels: Vec<_> = delivery
-            .bundles
-            .iter()
-            .map(|bundle| Parcel::pack(bundle, self.max_message_bytes))
-            .collect();
+        let limit = self.message_limit().await;
+        let parcels: Vec<_> =
+            delivery.bundles.iter().map(|bundle| Parcel::pack(bundle, limit)).collect();
         let packed: Vec<&Parcel> =
             parcels.iter().filter_map(|parcel| parcel.as_ref().ok()).collect();
         let senders = parcels.iter().zip(&delivery.senders);
@@ -364,8 +395,8 @@ async fn publish(opened: &Opened, parcels: &[Parcel]) -> Published {
         for (position, content) in parcel.contents.iter().enumerate() {
             match publish_one(opened, content, position + 1).await {
                 Ok(confirm) => confirms.push((index, confirm)),
-                Err(reason) => {
-                    published.trouble = Some(Trouble::Broker(reason));
+                Err(trouble) => {
+                    published.trouble = Some(trouble);
                     break 'parcels;
                 }
             }
@@ -386,9 +417,13 @@ async fn publish(opened: &Opened, parcels: &[Parcel]) -> Published {
             Ok(Ok(_)) => {
                 published.trouble.get_or_insert(Trouble::Broker("message refused".to_owned()));
             }
-            Ok(Err(error)) => {
-                published.trouble.get_or_insert(Trouble::Broker(error.to_string()));
-            }
+            Ok(Err(error)) => match Trouble::of(&error) {
+                // What the broker says of the size explains every other failure on the channel.
+                too_large @ Trouble::TooLarge(_) => published.trouble = Some(too_large),
+                other => {
+                    published.trouble.get_or_insert(other);
+                }
+            },
             Err(_) => {
                 published.trouble.get_or_insert(Trouble::Broker(stalled()));
                 break;
@@ -402,7 +437,7 @@ async fn publish_one(
     opened: &Opened,
     content: &str,
     sequence: usize,
-) -> Result<PublisherConfirm, String> {
+) -> Result<PublisherConfirm, Trouble> {
     let registration = &opened.registration;
     let applicant = registration.connector_user_id.as_deref();
     let body = message::body(content, sequence, applicant, &opened.work);
@@ -417,8 +452,8 @@ async fn publish_one(
     );
     match timeout(STALL_TIMEOUT, publishing).await {
         Ok(Ok(confirm)) => Ok(confirm),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(stalled()),
+        Ok(Err(error)) => Err(Trouble::of(&error)),
+        Err(_) => Err(Trouble::Broker(stalled())),
     }
 }
 

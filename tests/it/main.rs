@@ -6,6 +6,7 @@ mod support;
 
 mod backpressure;
 mod broker;
+mod broker_faults;
 mod broker_tls;
 mod check;
 mod command_line;

@@ -170,6 +170,21 @@ impl App {
         }
     }
 
+    /// Waits until the numbers that `pick` finds in its lines add up to `total`.
+    pub(crate) async fn wait_for_sum(&mut self, total: u64, pick: impl Fn(&Value) -> Option<u64>) {
+        loop {
+            let sum: u64 = {
+                let lines = self.log.lock().unwrap();
+                lines.iter().filter_map(|line| pick(&serde_json::from_str(line).ok()?)).sum()
+            };
+            if sum >= total {
+                return;
+            }
+            let another = tokio::time::timeout(PATIENCE, self.lines.changed()).await;
+            assert!(matches!(another, Ok(Ok(()))), "{sum} of {total}; the log:\n{}", self.log());
+        }
+    }
+
     /// Its standard output, once.
     pub(crate) fn stdout(&mut self) -> ChildStdout {
         self.child.stdout.take().expect("it was not taken before")

@@ -15,6 +15,7 @@ use lapin::{
     uri::AMQPUri,
 };
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 /// Exchange that OpenCTI binds every connector's push queue to.
 pub(crate) const PUSH_EXCHANGE: &str = "amqp.worker.exchange";
@@ -36,7 +37,7 @@ pub(crate) struct Message {
 /// A connection to the test's RabbitMQ.
 pub(crate) struct Broker {
     pub(crate) uri: AMQPUri,
-    connection: Connection,
+    connection: Mutex<Connection>,
 }
 
 impl Broker {
@@ -51,29 +52,40 @@ impl Broker {
     /// To the broker of this URL instead.
     pub(crate) async fn connect_to(url: &str) -> Self {
         let uri: AMQPUri = url.parse().expect("it is an AMQP URL");
-        let connection = Connection::connect_uri(uri.clone(), ConnectionProperties::default())
-            .await
-            .expect("RabbitMQ can be reached there");
-        Self { uri, connection }
+        let connection = open(&uri).await.expect("RabbitMQ can be reached there");
+        Self { uri, connection: Mutex::new(connection) }
     }
 
     async fn channel(&self) -> Channel {
-        self.connection.create_channel().await.unwrap()
+        self.channel_if_up().await.unwrap()
+    }
+
+    /// On a new connection when the old one is gone.
+    async fn channel_if_up(&self) -> lapin::Result<Channel> {
+        let mut connection = self.connection.lock().await;
+        if !connection.status().connected() {
+            *connection = open(&self.uri).await?;
+        }
+        connection.create_channel().await
     }
 
     /// What the platform does at registration and at every heartbeat: exchange, queue, binding.
     pub(crate) async fn declare_push_queue(&self, connector_id: &str) {
-        let channel = self.channel().await;
+        self.try_to_declare_push_queue(connector_id).await.unwrap();
+    }
+
+    /// The same on a broker that may be away.
+    pub(crate) async fn try_to_declare_push_queue(&self, connector_id: &str) -> lapin::Result<()> {
+        let channel = self.channel_if_up().await?;
         let durable_exchange =
             ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let none = FieldTable::default;
         channel
             .exchange_declare(PUSH_EXCHANGE.into(), ExchangeKind::Direct, durable_exchange, none())
-            .await
-            .unwrap();
+            .await?;
         let queue = push_queue(connector_id);
         let durable_queue = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(queue.as_str().into(), durable_queue, none()).await.unwrap();
+        channel.queue_declare(queue.as_str().into(), durable_queue, none()).await?;
         channel
             .queue_bind(
                 queue.as_str().into(),
@@ -83,7 +95,6 @@ impl Broker {
                 none(),
             )
             .await
-            .unwrap();
     }
 
     pub(crate) async fn delete_queue(&self, queue: &str) {
@@ -141,6 +152,13 @@ impl Broker {
         messages
     }
 
+    /// Takes everything off a queue to which nothing more comes, and answers the objects in it.
+    pub(crate) async fn objects(&self, queue: &str) -> Vec<Value> {
+        let mut objects = Vec::new();
+        self.drain(queue, |message| objects.push(message.bundle["objects"][0].clone())).await;
+        objects
+    }
+
     /// Takes exactly `count` messages off a queue, in order; what is behind them stays.
     pub(crate) async fn messages(&self, queue: &str, count: u16) -> Vec<Message> {
         let channel = self.channel().await;
@@ -170,6 +188,10 @@ impl Broker {
         channel.close(200, "done".into()).await.unwrap();
         messages
     }
+}
+
+async fn open(uri: &AMQPUri) -> lapin::Result<Connection> {
+    Connection::connect_uri(uri.clone(), ConnectionProperties::default()).await
 }
 
 /// Name of a connector's queue.

@@ -26,7 +26,12 @@ pub(crate) struct Stage {
 impl Stage {
     /// Around a platform of this kind.
     pub(crate) async fn new(personality: Personality) -> Self {
-        let broker = Arc::new(Broker::connect().await);
+        Self::on(Broker::connect().await, personality)
+    }
+
+    /// The same with another broker than the shared one.
+    pub(crate) fn on(broker: Broker, personality: Personality) -> Self {
+        let broker = Arc::new(broker);
         let opencti = FakeOpenCti::start(personality, Arc::clone(&broker));
         let console = Arc::new(DemoConsole::start(DemoConsoleConfig::default()).unwrap());
         let connector_id = fresh_connector_id();

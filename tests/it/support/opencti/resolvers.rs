@@ -73,6 +73,10 @@ fn unknown_connector() -> Refusal {
     Refusal::new("FUNCTIONAL_ERROR", "No connector found with the specified ID")
 }
 
+fn broker_is_away(failure: lapin::Error) -> Refusal {
+    Refusal::new("UNKNOWN_ERROR", failure.to_string())
+}
+
 async fn register(shared: &Shared, input: &Value) -> Result<Value, Refusal> {
     let id = text(input, "id");
     let name = text(input, "name");
@@ -88,7 +92,7 @@ async fn register(shared: &Shared, input: &Value) -> Result<Value, Refusal> {
         ));
     }
     if let Some(broker) = &shared.broker {
-        broker.declare_push_queue(&id).await;
+        broker.try_to_declare_push_queue(&id).await.map_err(broker_is_away)?;
     }
     let connector_state = change(shared, |state| {
         if resolves {
@@ -165,7 +169,7 @@ async fn ping(shared: &Shared, arguments: &Value) -> Result<Value, Refusal> {
         Ok(connector.state.clone())
     })?;
     if let Some(broker) = &shared.broker {
-        broker.declare_push_queue(&id).await;
+        broker.try_to_declare_push_queue(&id).await.map_err(broker_is_away)?;
     }
     Ok(json!({"id": id, "connector_state": connector_state}))
 }
