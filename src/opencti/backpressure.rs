@@ -138,7 +138,11 @@ impl Backpressure {
                 sleep(LOOK_AGAIN).await;
                 if !self.load.borrow().buffering {
                     // Woken or not, it is looked at next.
-                    let _ = timeout(HEARTBEAT_INTERVAL - LOOK_AGAIN, self.busy.notified()).await;
+                    let _ = timeout(
+                        HEARTBEAT_INTERVAL.saturating_sub(LOOK_AGAIN),
+                        self.busy.notified(),
+                    )
+                    .await;
                 }
             }
         };
@@ -147,12 +151,13 @@ impl Backpressure {
 }
 
 fn log_change(failure: Option<&str>) {
-    match failure {
-        Some(reason) => tracing::warn!(
+    if let Some(reason) = failure {
+        tracing::warn!(
             reason,
             "the size of the connector's queue is not known, so deliveries do not wait for \
              CONNECTOR_QUEUE_THRESHOLD; the token's user needs the role \"Connector\""
-        ),
-        None => tracing::info!("the size of the connector's queue is known again"),
+        );
+    } else {
+        tracing::info!("the size of the connector's queue is known again");
     }
 }

@@ -82,10 +82,8 @@ impl Broker {
         details: BrokerConnection,
         overrides: &MqOverrides,
     ) -> Result<Self, BrokerError> {
-        let tls = match details.use_ssl {
-            true => Some(broker_tls::connector(overrides).await?),
-            false => None,
-        };
+        let tls =
+            if details.use_ssl { Some(broker_tls::connector(overrides).await?) } else { None };
         let opening = async {
             let properties =
                 ConnectionProperties::default().with_connection_name(outbound::USER_AGENT.into());

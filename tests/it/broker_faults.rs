@@ -109,7 +109,9 @@ async fn run(broker: &PrivateBroker, alerts: &[DemoAlert], fault: Fault) -> BTre
     stage.home = stage.home.with_webhook();
     stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
     stage.console.seed(Clock::system().now());
-    alerts.iter().for_each(|alert| stage.console.add_alert(alert.api_item()));
+    for alert in alerts {
+        stage.console.add_alert(alert.api_item());
+    }
     let mut app = stage.home.start(&["serve"]);
     let url = app.webhook().await;
 

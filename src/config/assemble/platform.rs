@@ -111,10 +111,8 @@ pub(super) fn broker(reader: &mut Reader<'_>) -> Read<MqOverrides> {
     let ssl_key = reader.optional(&MQ_USE_SSL_KEY, certificates::pem_or_path);
     let ssl_passphrase = reader.optional_secret(&MQ_USE_SSL_PASSPHRASE);
     let verification = reader.required(&MQ_USE_SSL_REJECT_UNAUTHORIZED, |text| {
-        Ok(match parse::boolean(text)? {
-            true => BrokerVerification::On,
-            false => BrokerVerification::Off,
-        })
+        let is_on = parse::boolean(text)?;
+        Ok(if is_on { BrokerVerification::On } else { BrokerVerification::Off })
     });
     if matches!(verification, Ok(BrokerVerification::Off)) {
         reader.warnings.push(UNVERIFIED.to_owned());

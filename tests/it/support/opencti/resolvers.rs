@@ -73,7 +73,7 @@ fn unknown_connector() -> Refusal {
     Refusal::new("FUNCTIONAL_ERROR", "No connector found with the specified ID")
 }
 
-fn broker_is_away(failure: lapin::Error) -> Refusal {
+fn broker_is_away(failure: &lapin::Error) -> Refusal {
     Refusal::new("UNKNOWN_ERROR", failure.to_string())
 }
 
@@ -92,7 +92,7 @@ async fn register(shared: &Shared, input: &Value) -> Result<Value, Refusal> {
         ));
     }
     if let Some(broker) = &shared.broker {
-        broker.try_to_declare_push_queue(&id).await.map_err(broker_is_away)?;
+        broker.try_to_declare_push_queue(&id).await.map_err(|failure| broker_is_away(&failure))?;
     }
     let connector_state = change(shared, |state| {
         if resolves {
@@ -169,7 +169,7 @@ async fn ping(shared: &Shared, arguments: &Value) -> Result<Value, Refusal> {
         Ok(connector.state.clone())
     })?;
     if let Some(broker) = &shared.broker {
-        broker.try_to_declare_push_queue(&id).await.map_err(broker_is_away)?;
+        broker.try_to_declare_push_queue(&id).await.map_err(|failure| broker_is_away(&failure))?;
     }
     Ok(json!({"id": id, "connector_state": connector_state}))
 }
