@@ -130,6 +130,11 @@ impl DemoConsole {
         state.records_mut(Collection::Alerts).update("alert_unique_id", unique_id, changes)
     }
 
+    /// Replaces fields of the threat with this id. `None` when there is no such threat.
+    pub fn update_threat(&self, id: &str, changes: &Value) -> Option<()> {
+        self.shared.lock().records_mut(Collection::Threats).update("id", id, changes)
+    }
+
     /// Writes the note of a threat.
     pub fn set_note(&self, threat_id: &str, note: Value) {
         self.shared.lock().notes.insert(threat_id.to_owned(), note);

@@ -1,0 +1,102 @@
+//! `sweep` and `backfill`, beside a running service and without one.
+
+use std::net::TcpListener;
+
+use chrono::TimeDelta;
+use harfanglab_incidents::{
+    clock::Clock,
+    demo::{Collection, Fault, Generator, RequestKind},
+};
+use tokio::io::AsyncReadExt;
+
+use crate::support::{
+    app::Home,
+    opencti::Personality,
+    stage::{Stage, incident_names},
+};
+
+const ALERTS: RequestKind = RequestKind::List(Collection::Alerts);
+
+/// Runs a command to its end; answers whether it succeeded, its output and its log.
+async fn command(home: &Home, arguments: &[&str]) -> (bool, String, String) {
+    let mut app = home.start(arguments);
+    let mut stdout = app.stdout();
+    let mut output = String::new();
+    stdout.read_to_string(&mut output).await.unwrap();
+    (app.exit().await.success(), output, app.log())
+}
+
+/// A stage with `count` alerts of the last month that no sweep looks for.
+async fn stage(count: i64) -> Stage {
+    let mut stage = Stage::new(Personality::V7_260817_0).await;
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    stage.home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", &format!("127.0.0.1:{port}"));
+    stage.home.set("HARFANGLAB_INCIDENTS_API_RATE", "1000");
+    let now = Clock::system().now();
+    stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", &now.to_rfc3339());
+    stage.console.seed(now);
+    let mut generator = Generator::new(30);
+    for number in 0..count {
+        let raised_at = now - TimeDelta::days(20) + TimeDelta::minutes(number);
+        stage.console.add_alert(generator.next_alert(raised_at).api_item());
+    }
+    stage
+}
+
+#[tokio::test]
+async fn beside_a_running_service_the_commands_ask_it_and_without_one_they_do_it_themselves() {
+    let stage = stage(250).await;
+    let backfill = ["backfill", "--since", "P30D"];
+    let (ok, said, log) = command(&stage.home, &[&backfill[..], &["--dry-run"]].concat()).await;
+    assert!(ok && said.contains("250 items") && said.contains("3 pages"), "{said}{log}");
+    assert!(stage.opencti.works().is_empty(), "a dry run imports nothing");
+
+    let mut app = stage.home.start(&["serve"]);
+    app.wait_for_log("the first sweep", |line| {
+        (line["message"] == "the sweep is done").then_some(())
+    })
+    .await;
+    let alert = Generator::new(31).next_alert(Clock::system().now() + TimeDelta::seconds(1));
+    stage.console.add_alert(alert.api_item());
+    let (ok, said, log) = command(&stage.home, &["sweep"]).await;
+    assert!(ok && said == "swept: 1 new, 0 known already\n", "{said}{log}");
+    let (ok, said, log) = command(&stage.home, &backfill).await;
+    // The alert of the sweep is a second ahead and may be seen again.
+    assert!(ok && said.starts_with("backfilled: 250 new, "), "{said}{log}");
+    assert!(
+        log.contains("250 of 25") || log.contains("of 25"),
+        "progress without a terminal: {log}"
+    );
+    assert!(app.terminate().await.success());
+
+    // Nobody answers at the address now.
+    let (ok, said, log) = command(&stage.home, &backfill).await;
+    assert!(ok && said.starts_with("backfilled: 0 new, 25"), "{said}{log}");
+    let works = stage.opencti.works();
+    assert_eq!(incident_names(&stage.messages_of(&works).await).len(), 251, "each once");
+}
+
+#[tokio::test]
+async fn a_backfill_that_was_cut_off_goes_on_where_it_stopped_and_takes_only_the_types_asked_for() {
+    let stage = stage(500).await;
+    let backfill = ["backfill", "--since", "2026-01-01", "--until", "2999-01-01"];
+    stage.console.fail_page_from(ALERTS, 300, 1_000, Fault::Status(500));
+    let (ok, said, log) = command(&stage.home, &backfill).await;
+    assert!(!ok && log.contains("the sweep did not finish"), "{said}{log}");
+    stage.console.heal();
+    let before = stage.console.requests().of(ALERTS);
+    let (ok, said, log) = command(&stage.home, &backfill).await;
+    assert!(ok && said.starts_with("backfilled: 200 new, "), "{said}{log}");
+    let pages = stage.console.requests().of(ALERTS) - before;
+    assert!(pages <= 5, "{pages} requests: two or three pages, a count, no page read again");
+    let works = stage.opencti.works();
+    assert_eq!(incident_names(&stage.messages_of(&works).await).len(), 500, "each once");
+
+    let (ok, said, _) =
+        command(&stage.home, &["backfill", "--since", "P30D", "--types", "Yara", "--dry-run"])
+            .await;
+    let items: u64 = said.split(' ').next().unwrap().parse().unwrap();
+    assert!(ok && items > 0 && items < 250, "{said}");
+    let (ok, _, log) = command(&stage.home, &["backfill", "--since", "yesterday"]).await;
+    assert!(!ok && log.contains("--since") && log.contains("P30D"), "{log}");
+}
