@@ -34,6 +34,7 @@ mod restart;
 mod road;
 mod splitter;
 mod sweep;
+mod sweep_backlog;
 mod sweep_jobs;
 mod sweep_judge;
 mod sweep_threats;
