@@ -67,7 +67,7 @@ fn line(progress: &Progress, elapsed: Duration) -> String {
     let mut line = format!("{read} of {} read ({} new)", progress.expected.max(read), progress.new);
     if read > 0 && read < progress.expected {
         let left = u128::from(progress.expected - read) * elapsed.as_millis() / u128::from(read);
-        line.push_str(&format!(", about {} s left", left.div_ceil(1_000)));
+        line = format!("{line}, about {} s left", left.div_ceil(1_000));
     }
     if !progress.words.is_empty() {
         line.push_str("; ");

@@ -116,10 +116,10 @@ impl Journal for SqliteJournal {
                 let standing = versions.place(notification);
                 count(&mut receipt, notification, standing);
                 match standing {
-                    Standing::Repetition { of: Some(event) } => {
-                        seen_again.push((event, notification));
+                    Standing::Repetition { of: Some(event), later } => {
+                        seen_again.push((event, later, notification));
                     }
-                    Standing::Repetition { of: None } => {}
+                    Standing::Repetition { of: None, .. } => {}
                     _ => entered.push((notification, standing)),
                 }
             }
@@ -128,8 +128,10 @@ impl Journal for SqliteJournal {
         for rows in entered.chunks(ROWS_PER_INSERT) {
             self.insert(&mut transaction, rows, generation).await?;
         }
-        for (event, notification) in seen_again {
-            self.seen_again(&mut transaction, event, notification).await?;
+        for (event, later, notification) in seen_again {
+            if let Some(updated_at) = later {
+                self.seen_again(&mut transaction, event, updated_at).await?;
+            }
             self.complete_by(&mut transaction, notification, event).await?;
         }
         transaction.commit().await?;

@@ -29,6 +29,8 @@ pub(super) enum Standing {
     Repetition {
         /// The row that it repeats.
         of: Option<EventId>,
+        /// Its date, if that is later than the one known.
+        later: Option<i64>,
     },
 }
 
@@ -85,16 +87,13 @@ impl SqliteJournal {
         Ok(versions)
     }
 
-    /// The latest version was seen again: it was still so at the notification's date.
+    /// The latest version was seen again: it was still so at `updated_at`.
     pub(super) async fn seen_again(
         &self,
         transaction: &mut Transaction<'static, Sqlite>,
         event: EventId,
-        notification: &Notification,
+        updated_at: i64,
     ) -> Result<(), JournalError> {
-        let Some(updated_at) = updated_at(notification) else {
-            return Ok(());
-        };
         sqlx::query(
             "UPDATE events SET updated_at = ?1 WHERE id = ?2 \
              AND (updated_at IS NULL OR updated_at < ?1)",
@@ -145,7 +144,8 @@ impl Versions {
             return Standing::Latest { recurrence: 0, updated_at, is_first: true };
         };
         if latest.text == text {
-            return Standing::Repetition { of: latest.id };
+            let later = updated_at.filter(|date| latest.updated_at < Some(*date));
+            return Standing::Repetition { of: latest.id, later };
         }
         let of_this_text = || known.iter().filter(|version| version.text == text);
         let was_there = of_this_text().next().is_some();
@@ -158,7 +158,7 @@ impl Versions {
             (None, latest) => origin == Origin::Push && (latest.is_some() || was_there),
         };
         match (is_older, was_there) {
-            (true, true) => Standing::Repetition { of: None },
+            (true, true) => Standing::Repetition { of: None, later: None },
             (true, false) => Standing::Overtaken { updated_at },
             (false, _) => Standing::Latest {
                 recurrence: of_this_text().map(|version| version.recurrence + 1).max().unwrap_or(0),

@@ -24,7 +24,7 @@ pub(super) async fn take_up(
             }
             None => board.tell(|progress| {
                 progress.state = JobState::Failed;
-                progress.words = "the service stopped meanwhile".to_owned();
+                "the service stopped meanwhile".clone_into(&mut progress.words);
             }),
         }
     }

@@ -172,7 +172,8 @@ async fn case((name, times, fault, first_run, most_requests): Case) {
     let run = scene.run().await;
     assert_eq!(if run.is_ok() { Succeeds } else { EndsEarly }, first_run, "{name}: {run:?}");
     let requests = scene.console.requests().of(ALERTS);
-    assert!(requests <= most_requests, "{name}: {requests} requests");
+    let all = scene.console.requests();
+    assert!(requests <= most_requests, "{name}: {requests} requests: {all:?}");
     let expected = if first_run == Succeeds { COUNT } else { 100 };
     let counts = scene.counts().await;
     let state = (counts.delivered, counts.pending, counts.dead);

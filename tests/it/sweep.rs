@@ -88,15 +88,32 @@ async fn the_state_that_the_python_connector_left_is_where_the_import_goes_on() 
     let mut generator = Generator::new(7);
     let imported_before = generator.alert(Kind::SigmaProcess, now - chrono::TimeDelta::days(2));
     let newer = generator.alert(Kind::SigmaProcess, now + chrono::TimeDelta::seconds(1));
+    let same_instant = generator.alert(Kind::Yara, now);
     stage.console.add_alert(imported_before.api_item());
     stage.console.add_alert(newer.api_item());
+    stage.console.add_alert(same_instant.api_item());
     let mut run = stage.home.start(&[]);
     assert!(run.exit().await.success(), "{}", run.log());
     let works = stage.opencti.works();
     let names = incident_names(&stage.messages_of(&works).await);
-    assert_eq!(names.len(), 1, "{names:?}");
-    let message = newer.native()["msg"].as_str().unwrap().to_owned();
-    assert_eq!(names[0], format!("{message} on {}", newer.host()), "the Python connector's name");
+    let mut expected = [&newer, &same_instant].map(|alert| {
+        let message = alert.native()["msg"].as_str().unwrap().to_owned();
+        format!("{message} on {}", alert.host())
+    });
+    expected.sort();
+    assert_eq!(names, expected, "none twice, none skipped, under the Python connector's names");
+
+    // The alert of before is closed now: it keeps that name, too, and nothing else is sent again.
+    let change = serde_json::json!({
+        "status": "false_positive", "last_update": Clock::system().now().to_rfc3339(),
+    });
+    stage.console.update_alert(newer.unique_id(), &change).unwrap();
+    let mut run = stage.home.start(&[]);
+    assert!(run.exit().await.success(), "{}", run.log());
+    let all_works = stage.opencti.works();
+    let again = incident_names(&stage.messages_of(&all_works[works.len()..]).await);
+    assert_eq!(again.len(), 1);
+    assert!(expected.contains(&again[0]), "no second name: {again:?}");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn command(home: &Home, arguments: &[&str]) -> (bool, String, String) {
     let mut stdout = app.stdout();
     let mut output = String::new();
     stdout.read_to_string(&mut output).await.unwrap();
-    (app.exit().await.success(), output, app.log())
+    (app.exit().await.success(), output, app.whole_log().await)
 }
 
 /// A stage with `count` alerts of the last month that no sweep looks for.

@@ -201,6 +201,12 @@ impl App {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// Everything that it ever logged, once it has ended.
+    pub(crate) async fn whole_log(&mut self) -> String {
+        while self.lines.changed().await.is_ok() {}
+        self.log()
+    }
+
     async fn address(&mut self, message: &str) -> SocketAddr {
         self.wait_for_log(message, |line| {
             (line["message"] == message)
