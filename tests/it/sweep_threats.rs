@@ -7,6 +7,7 @@ use harfanglab_incidents::{
     clock::Clock,
     demo::{Collection, Generator, Kind},
     opencti::{Dangling, split},
+    stix::Bundle,
 };
 use serde_json::{Value, json};
 
@@ -21,6 +22,15 @@ fn threat(id: &str, alerts: usize) -> Value {
         "last_seen": now.to_rfc3339(), "last_update": now.to_rfc3339(),
         "total_security_event_count": alerts, "top_agents": [], "top_rules": [],
     })
+}
+
+/// No message of the bundle is more than a broker takes.
+fn messages_are_small(bundle: &Bundle) {
+    for piece in split(bundle, Dangling::Keep).unwrap().pieces {
+        // A message carries its piece as base64.
+        let size = piece.to_bundle(&bundle.id).to_string().len() * 4 / 3;
+        assert!(size < 1_000_000, "a message of {size} bytes");
+    }
 }
 
 /// `threats` threats that get `growth` alerts before each of `sweeps` sweeps.
@@ -75,11 +85,7 @@ async fn growing(threats: usize, growth: usize, sweeps: usize) {
     let mut incidents = 0;
     let mut cases: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
     for bundle in &bundles {
-        for piece in split(bundle, Dangling::Keep).unwrap().pieces {
-            // A message carries its piece as base64.
-            let size = piece.to_bundle(&bundle.id).to_string().len() * 4 / 3;
-            assert!(size < 1_000_000, "a message of {size} bytes");
-        }
+        messages_are_small(bundle);
         for object in &bundle.objects {
             match object["type"].as_str() {
                 Some("incident") => incidents += 1,
