@@ -348,7 +348,7 @@ impl Nothing {
 }
 
 fn cases() -> u32 {
-    if std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some() { 1_000 } else { 24 }
+    if std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some() { 1_000 } else { 16 }
 }
 
 proptest! {
