@@ -201,9 +201,9 @@ async fn take(
     store(sorted, webhook).await
 }
 
-fn not_stored(reason: DoorError) -> Refusal {
+fn not_stored(reason: &DoorError) -> Refusal {
     let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not stored; try again shortly");
-    if reason == DoorError::NoRoom {
+    if *reason == DoorError::NoRoom {
         // Told once, by who watches the room.
         return refusal.retry_after(NO_ROOM_RETRY_AFTER_SECONDS);
     }
@@ -272,7 +272,7 @@ async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusa
             .unwrap_or_else(|_elapsed| {
                 Err(DoorError::Failed("no commit within 10 seconds".to_owned()))
             })
-            .map_err(not_stored)?
+            .map_err(|reason| not_stored(&reason))?
     };
     Ok(HttpResponse::Accepted().json(Answer {
         accepted: receipt.accepted,

@@ -268,13 +268,13 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
             Step::Wait { minutes } => self.now += TimeDelta::minutes(*minutes),
             Step::Crash => self.crash().await,
             Step::Retry { row } => {
-                if let Some((place, id)) = self.known(row) {
+                if let Some((place, id)) = self.known(*row) {
                     let became = self.journal.retry(&[id], now).await.unwrap().remove(0);
                     assert_eq!(became, self.model.retry(place, now));
                 }
             }
             Step::Discard { row } => {
-                if let Some((place, id)) = self.known(row) {
+                if let Some((place, id)) = self.known(*row) {
                     let dropped = self.journal.discard(&[id], now).await.unwrap();
                     let row = &mut self.model.rows[place];
                     assert_eq!(dropped == 1, row.state == State::Dead);
@@ -287,7 +287,7 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
         self.model.assert_counts(self.journal.counts().await.unwrap());
     }
 
-    fn known(&self, row: &prop::sample::Index) -> Option<(usize, i64)> {
+    fn known(&self, row: prop::sample::Index) -> Option<(usize, i64)> {
         let known: Vec<_> = self.ids.iter().map(|(place, id)| (*place, *id)).collect();
         (!known.is_empty()).then(|| *row.get(&known))
     }
@@ -326,7 +326,8 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
             self.now += TimeDelta::minutes(10);
             let first = self.claims.len();
             self.claim(100).await;
-            for (claim, place) in self.claims[first..].to_vec() {
+            let taken = self.claims[first..].to_vec();
+            for (claim, place) in taken {
                 self.finish(claim, place, How::Delivered).await;
             }
             assert!(self.claims.len() > first, "what waits is due some day");

@@ -194,8 +194,8 @@ async fn the_story_tells_what_waits_for_what() {
     store.append(native("a", "investigating")).await;
     let second = store.claim().await.remove(0);
     store.append(native("a", "closed")).await;
-    let story = store.journal.story("A").await.unwrap().unwrap();
-    let waits: Vec<_> = story.chapters.iter().map(|one| story.waits_for(one, start())).collect();
+    let told = store.journal.story("A").await.unwrap().unwrap();
+    let waits: Vec<_> = told.chapters.iter().map(|one| told.waits_for(one, start())).collect();
     let worker = WaitsFor::Worker(start() + TimeDelta::minutes(5));
     let waits_expected = [None, Some(worker), Some(WaitsFor::Event(second.claim.event))];
     assert_eq!(waits, waits_expected);
@@ -203,12 +203,12 @@ async fn the_story_tells_what_waits_for_what() {
     let later = Outcome::Later { at, reason: "the broker is away".to_owned() };
     store.journal.finish(&[(second.claim, later)], start()).await.unwrap();
     let name = second.claim.event.to_string();
-    let story = store.journal.story(&name).await.unwrap().unwrap();
-    assert_eq!(story.waits_for(&story.chapters[1], start()), Some(WaitsFor::Time(at)));
-    assert_eq!(story.waits_for(&story.chapters[1], at), Some(WaitsFor::Nothing));
-    assert_eq!(story.chapters[1].reason.as_deref(), Some("the broker is away"));
-    let root_id = story.chapters[0].root_id.clone().unwrap();
-    assert_eq!(store.journal.story(&root_id).await.unwrap(), Some(story));
+    let told = store.journal.story(&name).await.unwrap().unwrap();
+    assert_eq!(told.waits_for(&told.chapters[1], start()), Some(WaitsFor::Time(at)));
+    assert_eq!(told.waits_for(&told.chapters[1], at), Some(WaitsFor::Nothing));
+    assert_eq!(told.chapters[1].reason.as_deref(), Some("the broker is away"));
+    let root_id = told.chapters[0].root_id.clone().unwrap();
+    assert_eq!(store.journal.story(&root_id).await.unwrap(), Some(told));
     assert_eq!(store.journal.story("nobody").await.unwrap(), None);
 }
 

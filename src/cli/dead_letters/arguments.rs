@@ -86,6 +86,7 @@ pub(in crate::cli) struct ShowArguments {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true)
     .args(["ids", "reason", "older_than", "source", "all"]))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(in crate::cli) struct RetryArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
@@ -106,6 +107,7 @@ pub(in crate::cli) struct RetryArguments {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true)
     .args(["ids", "reason", "older_than", "source", "all"]))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(in crate::cli) struct DropArguments {
     #[command(flatten)]
     pub(super) selection: Selection,

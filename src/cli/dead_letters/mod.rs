@@ -111,9 +111,10 @@ fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
     }
     eprintln!("{again} of {} wait to be delivered again", letters.len());
     if unreadable > 0 {
-        return Err(anyhow::anyhow!(
+        let stay = anyhow::anyhow!(
             "{unreadable} cannot be read by this version either and stay dead letters"
-        ))?;
+        );
+        return Err(stay.into());
     }
     Ok(())
 }
@@ -171,7 +172,7 @@ fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {
                 if error.kind() == io::ErrorKind::BrokenPipe {
                     return Ok(false);
                 }
-                return Err(error).context("cannot write the letters")?;
+                return Err(anyhow::Error::new(error).context("cannot write the letters").into());
             }
             exported += 1;
         }
