@@ -1,6 +1,7 @@
 //! Readiness and the `healthcheck` command, against the real binary.
 
 use serde_json::Value;
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tokio::io::AsyncReadExt;
 
 use super::prometheus::until;
@@ -64,4 +65,30 @@ async fn an_opencti_that_is_away_degrades_the_service_which_stays_ready_and_acce
     assert!(answer["degraded"]["opencti"].as_str().unwrap().contains("127.0.0.1:1"), "{answer}");
     let (status, _answer) = post(&url, &super::super::webhook_access::alert(41)).await;
     assert_eq!(status.as_u16(), 202);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_makes_the_service_unready_until_it_can() {
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    let mut app = stage.home.start(&["serve"]);
+    let management = app.management().await;
+    let asked = async || {
+        let response = http().get(format!("{management}/readyz")).send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    assert_eq!(asked().await.0, 200);
+    let options = SqliteConnectOptions::new().filename(stage.home.journal());
+    let mut other = options.connect().await.unwrap();
+    // Nobody else can write from here on, as on a full disk.
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let (status, answer) = asked().await;
+    assert_eq!((status, &answer["status"]), (503, &Value::from("unready")), "{answer}");
+    assert!(answer["reason"].as_str().unwrap().contains("journal"), "{answer}");
+    assert_eq!(answer["degraded"]["journal"], answer["reason"]);
+    let page = http().get(format!("{management}/metrics")).send().await.unwrap();
+    assert!(page.text().await.unwrap().contains("part_degraded{part=\"journal\"} 1\n"));
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    // Nobody posts meanwhile: the probe itself notices.
+    until("ready again", async || (asked().await.0 == 200).then_some(())).await;
 }
