@@ -99,12 +99,12 @@ fn explanation(conversion: &Conversion, asked_for: Option<&str>) -> String {
     lines.join("\n")
 }
 
-/// Why there is no indicator, when the alert names its rule without carrying it.
+/// Why there is no indicator, when the alert names its rule without carrying it; for a threat, what
+/// is missing here.
 fn asked_for(element: &Value) -> Option<String> {
     let alert = match recognise(element) {
-        Recognised::Notification(dialect) if dialect != Dialect::NativeThreat => {
-            read_alert(dialect, element)
-        }
+        Recognised::Notification(Dialect::NativeThreat) => return Some(asked_for_threat(element)),
+        Recognised::Notification(dialect) => read_alert(dialect, element),
         _ => return None,
     };
     let rule = match wanted_intelligence(&alert)? {
@@ -121,6 +121,17 @@ fn asked_for(element: &Value) -> Option<String> {
         "No indicator and no sighting: the alert does not carry its rule. The service asks the \
          console for {rule}."
     ))
+}
+
+/// What the service knows of a threat beyond its text.
+fn asked_for_threat(element: &Value) -> String {
+    let threat = read_threat(element);
+    let rules = threat.rules.iter().filter(|rule| rule.tags.is_empty()).count();
+    format!(
+        "The case lacks what only the service knows: the objects of the threat's delivered alerts, \
+         the techniques of {rules} rules and, for a pushed threat, its name and note; it asks the \
+         console for them."
+    )
 }
 
 fn convert_settings(loaded: ConversionSettings) -> ConvertSettings {

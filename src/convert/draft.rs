@@ -18,7 +18,8 @@ use crate::{
 pub(super) struct Draft {
     bundle: BundleBuilder,
     provenance: Provenance,
-    observable_ids: Vec<String>,
+    /// Each with what it is to the incident.
+    observables: Vec<(String, Option<&'static str>)>,
     left_out: Vec<LeftOut>,
 }
 
@@ -29,7 +30,7 @@ impl Draft {
         let mut bundle = BundleBuilder::default();
         bundle.add(provenance.sign_author(&author));
         bundle.add(unsigned(&marking));
-        Self { bundle, provenance, observable_ids: Vec::new(), left_out: Vec::new() }
+        Self { bundle, provenance, observables: Vec::new(), left_out: Vec::new() }
     }
 
     /// Id of the author.
@@ -62,7 +63,7 @@ impl Draft {
         let object = self.provenance.sign_observable(observable)?;
         let id = object.get("id")?.as_str()?.to_owned();
         if !self.bundle.contains(&id) {
-            self.observable_ids.push(id.clone());
+            self.observables.push((id.clone(), None));
         }
         self.bundle.add(object);
         Some(id)
@@ -82,9 +83,17 @@ impl Draft {
         self.observable(observable)
     }
 
-    /// Ids of all observables added so far, in their order.
-    pub(super) fn observable_ids(&self) -> Vec<String> {
-        self.observable_ids.clone()
+    /// Says what an observable is to the incident: the platform shows a process as its number. What
+    /// was said first stands.
+    pub(super) fn describe(&mut self, id: &str, role: &'static str) {
+        if let Some((_, known)) = self.observables.iter_mut().find(|(known, _)| known == id) {
+            known.get_or_insert(role);
+        }
+    }
+
+    /// Ids of all observables added so far, in their order, each with what it is to the incident.
+    pub(super) fn observables(&self) -> Vec<(String, Option<&'static str>)> {
+        self.observables.clone()
     }
 
     /// Relates two objects that outlive this alert.

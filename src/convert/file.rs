@@ -35,6 +35,9 @@ pub(super) fn add_files(alert: &Alert, draft: &mut Draft) -> Vec<SeenFile> {
     }
     files.retain_mut(|file| match draft.observable(&file.object) {
         Some(id) => {
+            file.roles.iter().filter_map(|role| described(role)).for_each(|role| {
+                draft.describe(&id, role);
+            });
             file.id = id;
             true
         }
@@ -46,6 +49,20 @@ pub(super) fn add_files(alert: &Alert, draft: &mut Draft) -> Vec<SeenFile> {
         }
     }
     files
+}
+
+/// What a file of this role is to the incident.
+fn described(role: &str) -> Option<&'static str> {
+    Some(match role {
+        "detected" => "Detected file",
+        "image" => "Image of the process",
+        "driver" => "Loaded driver",
+        "library" => "Loaded library",
+        "script" => "Script that ran",
+        "target" => "File that was written, changed or deleted",
+        "scanned" => "Scanned file",
+        _ => return None,
+    })
 }
 
 fn mentioned(alert: &Alert, draft: &mut Draft) -> Vec<SeenFile> {

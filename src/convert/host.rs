@@ -17,13 +17,18 @@ pub(super) fn add_host(alert: &Alert, draft: &mut Draft) -> Option<String> {
     let name = agent.hostname.as_deref().map(clean::line).unwrap_or_default();
     let system_id = add_system(&name, system_description(alert), draft);
     let hostname_id = add_hostname(&name, system_id.as_deref(), draft);
+    if let Some(hostname_id) = &hostname_id {
+        draft.describe(hostname_id, "Host of the alert");
+    }
     for address in agent.ip_addresses.iter().filter(|address| !address.trim().is_empty()) {
         let Some(value) = valid::host_address(address) else {
             draft.leave_out("address", format!("{address} is no address of a host"));
             continue;
         };
         let address_id = draft.observable(&IpAddress { value, x_opencti_score: None });
-        if let (Some(hostname_id), Some(address_id)) = (&hostname_id, address_id) {
+        let Some(address_id) = address_id else { continue };
+        draft.describe(&address_id, "Address of the host");
+        if let Some(hostname_id) = &hostname_id {
             draft.relate("resolves-to", hostname_id, &address_id, None);
         }
     }

@@ -2,13 +2,13 @@
 
 use super::{
     Conversion, ConvertSettings, IncidentIdentity, Known, MergedSightings, Sighted, attack::Named,
-    dates, description, draft::Draft, file, host, indicator, label, naming, network, process,
-    registry, rule,
+    dates, dates::Moments, description, draft::Draft, file, file::SeenFile, host, indicator, label,
+    naming, network, process, registry, rule,
 };
 use crate::{
     alert::{Alert, intelligence::Intelligence},
     stix::{
-        object::{Incident, Sighting},
+        object::{ExternalReference, Incident, Sighting},
         time::Timestamp,
     },
 };
@@ -29,19 +29,14 @@ pub fn convert_alert(
     let name = frozen_name.unwrap_or_else(|| naming::incident_name(alert, intelligence, settings));
 
     let system_id = host::add_host(alert, &mut draft);
-    let files = file::add_files(alert, &mut draft);
-    let image = files.iter().find(|file| file.roles.contains(&"image"));
-    process::add_process(alert, image.map(|image| image.id.as_str()), settings, &mut draft);
-    process::add_other_users(alert, settings, &mut draft);
-    network::add_network(alert, settings.network_traffic, &mut draft);
-    registry::add_registry(alert, &mut draft);
+    let files = add_evidence(alert, settings, &mut draft);
     if intelligence.is_none() && rule::carries_unusable_sigma(alert) {
         let why = "the rule that the alert carries is no Sigma rule with logsource and detection";
         draft.leave_out("indicator", why);
     }
     let rule = intelligence.map(indicator::read);
-    let rule_tags = rule.as_ref().map(|rule| rule.tags.clone()).unwrap_or_default();
-    let rule_links = rule.as_ref().map(|rule| rule.links.clone()).unwrap_or_default();
+    let (rule_tags, rule_links) =
+        rule.as_ref().map(|rule| (rule.tags.clone(), rule.links.clone())).unwrap_or_default();
     let named = Named::by_alert(alert, &rule_tags);
     let technique_ids = named.add_techniques(&mut draft);
     let indicator_id = rule.and_then(|rule| {
@@ -49,6 +44,7 @@ pub fn convert_alert(
     });
 
     let links = label::alert_links(alert, &rule_links, &settings.console_url);
+    let workflow_id = alert.status.as_ref().and_then(|status| settings.workflow.get(status));
     let incident = Incident {
         created: moments.created,
         modified: moments.modified,
@@ -59,27 +55,14 @@ pub fn convert_alert(
         source: settings.author.clone(),
         description: description::description(alert, &named),
         labels: label::labels(alert, &rule_tags),
-        x_opencti_workflow_id: alert
-            .status
-            .as_ref()
-            .and_then(|status| settings.workflow.get(status))
-            .cloned(),
+        x_opencti_workflow_id: workflow_id.cloned(),
         external_references: links.clone(),
         name: name.clone(),
     };
     let root_id = draft.object(&incident);
-    let since = moments.created;
-    if let Some(system_id) = &system_id {
-        draft.relate_since(since, "targets", &root_id, system_id, None);
-    }
-    for technique_id in &technique_ids {
-        draft.relate_since(since, "uses", &root_id, technique_id, None);
-    }
-    for observable_id in draft.observable_ids() {
-        draft.relate_since(since, "related-to", &observable_id, &root_id, None);
-    }
+    relate(&root_id, system_id.as_deref(), &technique_ids, moments.created, &mut draft);
     let sighted = indicator_id.map(|indicator_id| {
-        draft.relate_since(since, "indicates", &indicator_id, &root_id, None);
+        draft.relate_since(moments.created, "indicates", &indicator_id, &root_id, None);
         let sighted = Sighted {
             indicator_id,
             place_id: system_id.unwrap_or_else(|| draft.author_id().to_owned()),
@@ -87,25 +70,66 @@ pub fn convert_alert(
             last_seen: moments.last_seen.max(moments.sighted).0,
             is_false_positive: alert.status.as_deref() == Some("false_positive"),
         };
-        let is_negative =
-            sighted.is_false_positive && known.merged_sightings == MergedSightings::Harmless;
-        draft.object(&Sighting {
-            sighting_of_ref: sighted.indicator_id.clone(),
-            where_sighted_refs: [sighted.place_id.clone()],
-            count: 1,
-            first_seen: moments.sighted,
-            last_seen: Timestamp(sighted.last_seen),
-            created: moments.created,
-            modified: moments.modified,
-            x_opencti_negative: is_negative,
-            external_references: links,
-        });
+        draft.object(&sighting(&sighted, moments, links, known));
         sighted
     });
 
     let identity = IncidentIdentity { name, created: moments.created.0 };
     let (bundle, left_out) = draft.finish();
     Conversion { bundle, root_id, identity, sighted, note_id: None, left_out }
+}
+
+/// Adds what the alert shows beside its host; answers the files.
+fn add_evidence(alert: &Alert, settings: &ConvertSettings, draft: &mut Draft) -> Vec<SeenFile> {
+    let files = file::add_files(alert, draft);
+    let image = files.iter().find(|file| file.roles.contains(&"image"));
+    process::add_process(alert, image.map(|image| image.id.as_str()), settings, draft);
+    process::add_other_users(alert, settings, draft);
+    network::add_network(alert, settings.network_traffic, draft);
+    registry::add_registry(alert, draft);
+    files
+}
+
+/// Relates the incident to what it is about.
+fn relate(
+    root_id: &str,
+    system_id: Option<&str>,
+    technique_ids: &[String],
+    since: Timestamp,
+    draft: &mut Draft,
+) {
+    if let Some(system_id) = system_id {
+        draft.relate_since(since, "targets", root_id, system_id, None);
+    }
+    for technique_id in technique_ids {
+        draft.relate_since(since, "uses", root_id, technique_id, None);
+    }
+    for (observable_id, role) in draft.observables() {
+        draft.relate_since(since, "related-to", &observable_id, root_id, role);
+    }
+}
+
+/// The sighting of the rule's indicator. It is negative only while every alert that the platform
+/// merges in it is a false positive.
+fn sighting(
+    sighted: &Sighted,
+    moments: Moments,
+    external_references: Vec<ExternalReference>,
+    known: &Known,
+) -> Sighting {
+    let is_negative =
+        sighted.is_false_positive && known.merged_sightings == MergedSightings::Harmless;
+    Sighting {
+        sighting_of_ref: sighted.indicator_id.clone(),
+        where_sighted_refs: [sighted.place_id.clone()],
+        count: 1,
+        first_seen: moments.sighted,
+        last_seen: Timestamp(sighted.last_seen),
+        created: moments.created,
+        modified: moments.modified,
+        x_opencti_negative: is_negative,
+        external_references,
+    }
 }
 
 /// The platform's four severities; it knows no informational one.

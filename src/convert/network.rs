@@ -22,14 +22,23 @@ pub(super) fn add_network(alert: &Alert, traffic: Setting, draft: &mut Draft) {
     for request in &alert.urls {
         add_request(request, draft);
     }
-    if let Some(logon) = &alert.remote_logon {
-        add_address(logon.source_ip.as_deref(), draft);
+    if let Some(logon) = &alert.remote_logon
+        && let Some(id) = add_address(logon.source_ip.as_deref(), draft)
+    {
+        draft.describe(&id, "Where the session was opened from");
     }
 }
 
 fn add_connection(connection: &Connection, traffic: Setting, draft: &mut Draft) {
     let source = add_address(connection.source_ip.as_deref(), draft);
     let destination = add_address(connection.destination_ip.as_deref(), draft);
+    for (end, role) in
+        [(&source, "Source of a connection"), (&destination, "Destination of a connection")]
+    {
+        if let Some(id) = end {
+            draft.describe(id, role);
+        }
+    }
     let resolved = destination.iter().cloned().collect();
     let domain = add_domain(connection.destination_host.as_deref(), resolved, draft);
     let (src_ref, dst_ref) = (source, destination.or(domain));
@@ -71,7 +80,12 @@ fn add_resolution(resolution: &DnsResolution, draft: &mut Draft) {
     for address in &resolution.ip_addresses {
         addresses.extend(add_address(Some(address), draft).filter(|id| !addresses.contains(id)));
     }
-    add_domain(resolution.requested_name.as_deref(), addresses, draft);
+    for id in &addresses {
+        draft.describe(id, "Answer of DNS");
+    }
+    if let Some(id) = add_domain(resolution.requested_name.as_deref(), addresses, draft) {
+        draft.describe(&id, "Name that was asked of DNS");
+    }
 }
 
 fn add_request(request: &UrlRequest, draft: &mut Draft) {

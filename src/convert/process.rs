@@ -30,6 +30,9 @@ pub(super) fn add_process(
     }
     let user = User { name: process.username.clone(), domain: None, sid: process.user_sid.clone() };
     let account_id = account::add_account(&user, settings.accounts, draft);
+    if let Some(account_id) = &account_id {
+        draft.describe(account_id, "User that the process runs as");
+    }
     let Some(command_line) = command_line(process.command_line.as_deref()) else {
         draft.leave_out("process", "the alert tells no command line, which the platform requires");
         return;
@@ -43,6 +46,7 @@ pub(super) fn add_process(
         child_refs: Vec::new(),
     });
     let Some(process_id) = process_id else { return };
+    draft.describe(&process_id, "Process that the alert is about");
     if let Some(image_id) = image_id {
         draft.relate("related-to", &process_id, image_id, Some("Image that the process runs"));
     }
@@ -59,7 +63,11 @@ fn add_ancestors(alert: &Alert, process_id: String, draft: &mut Draft) {
         return;
     };
     let mut chain = vec![process_id];
-    for ancestor in [&process.parent, &process.grandparent] {
+    let ancestors = [
+        (&process.parent, "Parent of the process"),
+        (&process.grandparent, "Grandparent of the process"),
+    ];
+    for (ancestor, role) in ancestors {
         let Some(ancestor) = ancestor else { return };
         let Some(command_line) = command_line(ancestor.command_line.as_deref()) else {
             return;
@@ -72,7 +80,10 @@ fn add_ancestors(alert: &Alert, process_id: String, draft: &mut Draft) {
             child_refs: chain.last().cloned().into_iter().collect(),
         };
         match draft.new_observable(&ancestor, &chain) {
-            Some(id) => chain.push(id),
+            Some(id) => {
+                draft.describe(&id, role);
+                chain.push(id);
+            }
             None => return,
         }
     }

@@ -200,6 +200,17 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults_and_sources
 }
 
 #[test]
+fn the_map_of_statuses_is_read_in_pairs_and_each_faulty_pair_is_told() {
+    let variable = "HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES";
+    let loaded = load_with(&[(variable, "new = In triage, Closed=0c7b2b5e")]).unwrap();
+    let workflow = loaded.settings.import.workflow;
+    assert_eq!((workflow.len(), workflow["new"].as_str()), (2, "In triage"));
+    assert_eq!(workflow["closed"], "0c7b2b5e");
+    let faults = load_with(&[(variable, "new, open=NEW, closed=")]).unwrap_err().to_string();
+    assert_eq!(faults.matches(variable).count(), 3, "{faults}");
+}
+
+#[test]
 fn unknown_names_of_ours_are_faults_that_suggest_the_nearest_one() {
     let directory = tempfile::tempdir().unwrap();
     let file = write(

@@ -1,9 +1,9 @@
 //! What we say to OpenCTI over GraphQL, to each kind of platform, and what we make of its answers.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use harfanglab_incidents::opencti::{
-    Connector, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError, Pulse, QueueLoad,
+    Connector, Heartbeat, HeartbeatEvent, OpenCti, OpenCtiError, Pulse, QueueLoad, resolve_workflow,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -23,6 +23,19 @@ fn client(platform: &FakeOpenCti) -> OpenCti {
 
 fn connector(platform: &FakeOpenCti) -> Arc<Connector> {
     Arc::new(Connector::new(client(platform), connector_settings(CONNECTOR)))
+}
+
+#[tokio::test]
+async fn the_workflow_of_incidents_is_asked_of_every_platform_and_may_not_be_there() {
+    for personality in Personality::ALL {
+        let platform = FakeOpenCti::start_without_broker(personality);
+        let statuses = || async { client(&platform).incident_statuses().await.unwrap() };
+        assert!(statuses().await.is_empty(), "{personality:?}: until an administrator adds some");
+        platform.set_incident_statuses(&[("11aa", "NEW"), ("22bb", "CLOSED")]);
+        let wanted = BTreeMap::from([("closed".to_owned(), "closed".to_owned())]);
+        let resolved = resolve_workflow(&wanted, &statuses().await);
+        assert_eq!(resolved.ids["closed"], "22bb", "{personality:?}: the status, not its template");
+    }
 }
 
 #[tokio::test]
