@@ -6,14 +6,15 @@
 #   scripts/test.sh           at most 25 minutes from cold on 2 cores
 #   scripts/test.sh --long    also the large sizes
 #
-# HARFANGLAB_INCIDENTS_TEST_AMQP_URL, when set, names a broker to use instead of a private one.
+# HARFANGLAB_INCIDENTS_TEST_AMQP_URL and HARFANGLAB_INCIDENTS_TEST_S3_URL, when set, name a broker and
+# an S3 bucket to use instead of private ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly CARGO_DENY_VERSION=0.20.2
 
 usage() {
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
 }
 
 for argument in "$@"; do
@@ -32,9 +33,11 @@ done
 
 work=$(mktemp -d)
 broker=$work/rabbitmq
+s3=$work/s3
 
 clean_up() {
     scripts/rabbitmq.sh stop "$broker" || true
+    scripts/s3.sh stop "$s3" || true
     rm -rf "$work"
 }
 trap clean_up EXIT
@@ -150,6 +153,16 @@ start_broker() {
     echo "private broker at $HARFANGLAB_INCIDENTS_TEST_AMQP_URL"
 }
 
+start_s3() {
+    if [[ -n ${HARFANGLAB_INCIDENTS_TEST_S3_URL:-} ]]; then
+        echo "using the bucket of HARFANGLAB_INCIDENTS_TEST_S3_URL"
+        return 0
+    fi
+    HARFANGLAB_INCIDENTS_TEST_S3_URL=$(scripts/s3.sh start "$s3") || return 1
+    export HARFANGLAB_INCIDENTS_TEST_S3_URL
+    echo "private S3 server at ${HARFANGLAB_INCIDENTS_TEST_S3_URL##*@}"
+}
+
 # The tests come last and by themselves, so that the runner has the last word.
 run_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
@@ -172,6 +185,7 @@ step "bundles" scripts/validate.sh
 step "deployment" scripts/deploy.sh
 step "broker" start_broker
 step "public consumer" scripts/consume.sh
+step "S3 server" start_s3
 step "documented examples" cargo test --locked --doc --quiet
 printf '\n== tests (all before took %d s)\n' "$SECONDS"
 run_tests

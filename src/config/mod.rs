@@ -20,6 +20,7 @@ mod parse;
 mod reader;
 mod reference;
 mod schema;
+mod sending;
 mod settings;
 
 pub use self::{
@@ -29,6 +30,7 @@ pub use self::{
     loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},
     reference::REFERENCE,
     schema::schema,
+    sending::{Approval, QueueProtocol, S3Settings, SendingSettings},
     settings::{
         ALERT_LEVELS, AccessSettings, AccountIdentity, AlertFilter, BrokerVerification,
         ConnectorSettings, DirectorySettings, EndpointTls, EnrichmentSettings, HarfangLabSettings,

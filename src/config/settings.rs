@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
+use super::sending::SendingSettings;
+
 /// Everything the service can be told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -85,6 +87,8 @@ pub struct ConnectorSettings {
     pub send_to_queue: bool,
     /// `CONNECTOR_SEND_TO_DIRECTORY…`; `None` when off.
     pub directory: Option<DirectorySettings>,
+    /// How bundles reach OpenCTI besides its plain queue.
+    pub sending: SendingSettings,
 }
 
 impl ConnectorSettings {

@@ -19,6 +19,7 @@ use super::{
     error::OpenCtiError,
     operations::{HEALTH_CHECK, Operation},
     platform::{Feature, Features, Version},
+    service_account::{self, ServiceAccount},
 };
 use crate::{config::OpenCtiSettings, outbound};
 
@@ -39,7 +40,25 @@ struct Inner {
     http: reqwest::Client,
     endpoint: Url,
     headers: ArcSwap<HeaderMap>,
+    account: Option<Account>,
     features: Mutex<Features>,
+}
+
+/// The account that requests are sent as, with its token as it is sent, once there is one.
+#[derive(Debug)]
+struct Account {
+    wanted: ServiceAccount,
+    authorization: tokio::sync::Mutex<Option<HeaderValue>>,
+}
+
+#[derive(Deserialize)]
+struct About {
+    about: Option<AppInfo>,
+}
+
+#[derive(Deserialize)]
+struct AppInfo {
+    version: String,
 }
 
 #[derive(Deserialize)]
@@ -53,7 +72,22 @@ struct Answer {
 impl OpenCti {
     /// A client for the platform that the settings name. Nothing is sent yet.
     pub fn new(settings: &OpenCtiSettings) -> Result<Self, OpenCtiError> {
+        Self::build(settings, None)
+    }
+
+    /// As [`OpenCti::new`], with a service account that is made by the settings' token, which must
+    /// be an administrator's, when first needed; all that follows is sent with its token.
+    pub fn with_service_account(
+        settings: &OpenCtiSettings,
+        wanted: ServiceAccount,
+    ) -> Result<Self, OpenCtiError> {
+        let authorization = tokio::sync::Mutex::default();
+        Self::build(settings, Some(Account { wanted, authorization }))
+    }
+
+    fn build(settings: &OpenCtiSettings, account: Option<Account>) -> Result<Self, OpenCtiError> {
         Ok(Self(Arc::new(Inner {
+            account,
             http: outbound::client(&settings.tls, CALL_TIMEOUT)?,
             endpoint: endpoint(&settings.url),
             headers: ArcSwap::from_pointee(headers(settings)?),
@@ -73,18 +107,14 @@ impl OpenCti {
     /// The platform's version; also the check of address and token. `None` when the platform
     /// answers something that is not a version.
     pub async fn version(&self) -> Result<Option<Version>, OpenCtiError> {
-        #[derive(Deserialize)]
-        struct Data {
-            about: Option<About>,
-        }
-        #[derive(Deserialize)]
-        struct About {
-            version: String,
-        }
-        let data: Data = self.call(&HEALTH_CHECK, json!({})).await?;
+        let data: About = self.call(&HEALTH_CHECK, json!({})).await?;
+        Ok(self.learn(data))
+    }
+
+    fn learn(&self, data: About) -> Option<Version> {
         let version = data.about.and_then(|about| about.version.parse().ok());
         self.with_features(|features| features.update(version));
-        Ok(version)
+        version
     }
 
     /// Whether the platform has a feature, as far as is known.
@@ -106,7 +136,7 @@ impl OpenCti {
         work(&mut self.0.features.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sends an operation and reads its `data`.
+    /// Sends an operation, as the service account if there is to be one, and reads its `data`.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,
         operation: &Operation,
@@ -125,12 +155,68 @@ impl OpenCti {
         operation: &Operation,
         variables: Value,
     ) -> Result<T, OpenCtiError> {
+        let Some(account) = &self.0.account else {
+            return self.send(operation, variables, None).await;
+        };
+        let used = self.authorization(account).await?;
+        match self.send(operation, variables.clone(), Some(used.clone())).await {
+            // Somebody revoked it, or another of us made a new one.
+            Err(OpenCtiError::BadToken) => {
+                let mut current = account.authorization.lock().await;
+                if current.as_ref() == Some(&used) {
+                    *current = None;
+                }
+                drop(current);
+                let renewed = self.authorization(account).await?;
+                self.send(operation, variables, Some(renewed)).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Sends an operation with the configured token, whoever we are else.
+    pub(super) async fn administrate<T: DeserializeOwned>(
+        &self,
+        operation: &Operation,
+        variables: Value,
+    ) -> Result<T, OpenCtiError> {
+        self.send(operation, variables, None).await
+    }
+
+    /// The service account's token as it is sent; makes it when there is none.
+    async fn authorization(&self, account: &Account) -> Result<HeaderValue, OpenCtiError> {
+        let mut current = account.authorization.lock().await;
+        if let Some(known) = &*current {
+            return Ok(known.clone());
+        }
+        // Which kind of token the platform knows hangs on its version.
+        let data: About = self.administrate(&HEALTH_CHECK, json!({})).await?;
+        self.learn(data);
+        let token = service_account::token(self, &account.wanted).await?;
+        let value = format!("Bearer {}", token.expose_secret());
+        let mut value = HeaderValue::from_str(&value)
+            .map_err(|_| OpenCtiError::Header("the service account's token".to_owned()))?;
+        value.set_sensitive(true);
+        *current = Some(value.clone());
+        Ok(value)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        operation: &Operation,
+        variables: Value,
+        authorization: Option<HeaderValue>,
+    ) -> Result<T, OpenCtiError> {
+        let mut headers = (**self.0.headers.load()).clone();
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
         let unreachable = |error| OpenCtiError::unreachable(&self.host(), error);
         let response = self
             .0
             .http
             .post(self.0.endpoint.clone())
-            .headers((**self.0.headers.load()).clone())
+            .headers(headers)
             .json(&json!({"query": operation.document, "variables": variables}))
             .send()
             .await

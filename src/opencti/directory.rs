@@ -1,35 +1,29 @@
-//! The sink that writes files: one a bundle, in the form that OpenCTI's `diode-import` connector
-//! reads and under the name that other connectors give them, with the date in UTC.
+//! The sink that writes files into a folder, one a bundle.
 //!
 //! A file is written under a temporary name, synced, renamed, and the folder synced, so that a
 //! reader sees whole files only and a file that was answered `Ok` survives a power cut. Old files
 //! are removed only if they are ours by name.
 //!
-//! Does not live here: what becomes of the files.
+//! Does not live here: what stands in a file and how it is called (`transfer`).
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
-use chrono::DateTime;
-use serde_json::{Value, json};
 
 use super::{
-    registration::{CONNECTOR_TYPE, Connector},
+    registration::Connector,
     sink::{Delivery, DeliveryError, Sink},
+    transfer::{self, Carrier, FileNames},
 };
 use crate::{
     clock::Clock,
     config::{ConnectorSettings, DirectorySettings},
-    stix::Bundle,
 };
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
@@ -52,10 +46,9 @@ impl DirectorySink {
     ) -> Self {
         let folder = Folder {
             path: directory.path.clone(),
-            prefix: format!("{}-", file_prefix(&settings.name)),
+            names: FileNames::new(&settings.name, clock.clone()),
             retention_days: directory.retention_days,
             clock,
-            last_microsecond: AtomicI64::new(0),
         };
         Self { folder: Arc::new(folder), settings, connector }
     }
@@ -68,24 +61,6 @@ impl DirectorySink {
                 Err(error) => Err(DeliveryError::Unavailable(error.to_string())),
             },
         }
-    }
-
-    fn content(&self, bundle: &Bundle, applicant: Option<&str>) -> Value {
-        json!({
-            "bundle_type": "DIRECTORY_BUNDLE",
-            "applicant_id": applicant,
-            "connector": {
-                "id": self.settings.id,
-                "name": self.settings.name,
-                "type": CONNECTOR_TYPE,
-                "scope": self.settings.scope.join(","),
-                "auto": false,
-                "validate_before_import": false,
-            },
-            "entities_types": null,
-            "bundle": {"type": "bundle", "id": bundle.id, "objects": bundle.objects},
-            "update": false,
-        })
     }
 }
 
@@ -103,7 +78,10 @@ impl Sink for DirectorySink {
         let contents: Vec<String> = delivery
             .bundles
             .iter()
-            .map(|bundle| self.content(bundle, applicant.as_deref()).to_string())
+            .map(|bundle| {
+                let (settings, applicant) = (&self.settings, applicant.as_deref());
+                transfer::content(Carrier::Directory, settings, bundle, applicant).to_string()
+            })
             .collect();
         let folder = self.folder.clone();
         let unavailable = |reason: String| DeliveryError::Unavailable(reason);
@@ -121,12 +99,9 @@ impl Sink for DirectorySink {
 
 struct Folder {
     path: PathBuf,
-    /// What the names of our files begin with, the dash included.
-    prefix: String,
+    names: FileNames,
     retention_days: u32,
     clock: Clock,
-    /// The time in the last file's name: names are unique because it only grows.
-    last_microsecond: AtomicI64,
 }
 
 impl Folder {
@@ -147,7 +122,7 @@ impl Folder {
 
     fn write(&self, content: &str) -> io::Result<()> {
         loop {
-            let path = self.path.join(self.next_name());
+            let path = self.path.join(self.names.next());
             let temporary = path.with_extension("json.tmp");
             if path.exists() {
                 continue;
@@ -168,24 +143,6 @@ impl Folder {
         }
     }
 
-    /// `<connector>-<date>-<time>-<seconds since 1970, with fraction>.json`.
-    fn next_name(&self) -> String {
-        let now = self.clock.now().timestamp_micros();
-        let last = self
-            .last_microsecond
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(now.max(last + 1)))
-            .unwrap_or(now);
-        let microsecond = now.max(last + 1);
-        let date = DateTime::from_timestamp_micros(microsecond).unwrap_or_default();
-        format!(
-            "{}{}{}.{:06}.json",
-            self.prefix,
-            date.format("%Y%m%d-%H%M%S-"),
-            date.timestamp(),
-            date.timestamp_subsec_micros(),
-        )
-    }
-
     fn remove_old(&self) -> io::Result<()> {
         if self.retention_days == 0 {
             return Ok(());
@@ -202,18 +159,9 @@ impl Folder {
         Ok(())
     }
 
-    /// `<connector>-<8 digits>-<6 digits>-<seconds>.<fraction>.json`, or its temporary form.
+    /// One of our files, or its temporary form.
     fn is_ours(&self, name: &str) -> bool {
-        let name = name.strip_suffix(".tmp").unwrap_or(name);
-        let Some(middle) =
-            name.strip_prefix(&self.prefix).and_then(|rest| rest.strip_suffix(".json"))
-        else {
-            return false;
-        };
-        let parts: Vec<&str> = middle.split(['-', '.']).collect();
-        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-        matches!(lengths.as_slice(), [8, 6, _, _])
-            && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+        self.names.is_ours(name.strip_suffix(".tmp").unwrap_or(name))
     }
 
     fn explain(&self, error: &io::Error) -> String {
@@ -234,15 +182,12 @@ fn copy(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), error.to_string())
 }
 
-/// The connector's name as file names carry it: lower case, blanks as `_`; a path separator must
-/// not lead out of the folder.
-fn file_prefix(name: &str) -> String {
-    name.to_lowercase().replace([' ', '/', '\\'], "_")
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::{config::SendingSettings, stix::Bundle};
 
     fn settings() -> ConnectorSettings {
         ConnectorSettings {
@@ -256,6 +201,7 @@ mod tests {
             queue_threshold_mb: 500.0,
             send_to_queue: false,
             directory: None,
+            sending: SendingSettings::default(),
         }
     }
 
@@ -303,7 +249,7 @@ mod tests {
                     "id": "11111111-2222-4333-8444-555555555555",
                     "name": "Harfang Lab/EDR",
                     "type": "EXTERNAL_IMPORT",
-                    "scope": "harfanglab,edr",
+                    "scope": "harfanglab, edr",
                     "auto": false,
                     "validate_before_import": false,
                 },

@@ -42,6 +42,12 @@ pub enum OpenCtiError {
         /// What the platform said.
         message: String,
     },
+    /// The account that we are to have cannot be had.
+    #[error(
+        "the service account cannot be made: {0}; make the user and its token in OpenCTI and set \
+         CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT=false"
+    )]
+    ServiceAccount(String),
     /// Too many requests.
     #[error("OpenCTI answers that there are too many requests (429)")]
     RateLimited,

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{
     confirmed::{Mark, Wanted, marks},
+    draft::DraftId,
     sink::DeliveryError,
     splitter::{Dangling, split},
     work::WorkId,
@@ -83,6 +84,7 @@ pub(super) fn body(
     sequence: usize,
     applicant_id: Option<&str>,
     work: &WorkId,
+    draft: Option<&DraftId>,
 ) -> Vec<u8> {
     json!({
         "bundle_type": "QUEUE_BUNDLE",
@@ -92,7 +94,7 @@ pub(super) fn body(
         "entities_types": [],
         "content": content,
         "update": false,
-        "draft_id": null,
+        "draft_id": draft.map(DraftId::as_str),
         "no_split": false,
         "work_id": work.as_str(),
     })

@@ -1,7 +1,8 @@
 //! The GraphQL operations we send, each a file beside this one. They are valid on every platform
 //! from 6.4.0 on, except where [`Operation::feature`] says otherwise.
 //!
-//! Does not live here: their variables and answers (`registration`, `heartbeat`, `work`, `workflow`).
+//! Does not live here: their variables and answers (`registration`, `heartbeat`, `work`, `workflow`,
+//! `draft`, `api`).
 
 use super::platform::Feature;
 
@@ -48,8 +49,32 @@ pub(super) const SIGHTING_NEGATIVE: Operation =
     operation!("SightingNegative", "sighting_negative", None);
 pub(super) const INCIDENT_STATUSES: Operation =
     operation!("IncidentStatuses", "incident_statuses", None);
+pub(super) const REGISTER_CONNECTOR_S3: Operation =
+    operation!("RegisterConnectorS3", "register_connector_s3", Some(Feature::S3Connection));
+pub(super) const STIX_BUNDLE_PUSH: Operation =
+    operation!("StixBundlePush", "stix_bundle_push", None);
+pub(super) const STIX_BUNDLE_PUSH_WORK: Operation =
+    operation!("StixBundlePushWork", "stix_bundle_push_work", Some(Feature::BundlePushWork));
+pub(super) const DRAFT_WORKSPACE_ADD: Operation =
+    operation!("DraftWorkspaceAdd", "draft_workspace_add", None);
+pub(super) const WORK_ADD_DRAFT_CONTEXT: Operation =
+    operation!("WorkAddDraftContext", "work_add_draft_context", Some(Feature::DraftContext));
+pub(super) const FIND_GROUP: Operation = operation!("FindGroup", "find_group", None);
+pub(super) const FIND_USER: Operation =
+    operation!("FindUser", "find_user", Some(Feature::ManyTokens));
+pub(super) const FIND_USER_ONE_TOKEN: Operation =
+    operation!("FindUserOneToken", "find_user_one_token", None);
+pub(super) const USER_ADD: Operation = operation!("UserAdd", "user_add", None);
+pub(super) const USER_TOKEN_ADD: Operation =
+    operation!("UserTokenAdd", "user_token_add", Some(Feature::ManyTokens));
+pub(super) const USER_TOKEN_REVOKE: Operation =
+    operation!("UserTokenRevoke", "user_token_revoke", Some(Feature::ManyTokens));
 
-/// Every operation we send.
+/// What an administrator's token is used for (`service_account`); sent to platforms from 6.9 on.
+pub const ADMINISTRATION: &[Operation] =
+    &[FIND_GROUP, FIND_USER, FIND_USER_ONE_TOKEN, USER_ADD, USER_TOKEN_ADD, USER_TOKEN_REVOKE];
+
+/// Every operation we send as a connector.
 pub const OPERATIONS: &[Operation] = &[
     HEALTH_CHECK,
     REGISTER_CONNECTOR,
@@ -66,4 +91,9 @@ pub const OPERATIONS: &[Operation] = &[
     SIGHTINGS_BETWEEN,
     SIGHTING_NEGATIVE,
     INCIDENT_STATUSES,
+    REGISTER_CONNECTOR_S3,
+    STIX_BUNDLE_PUSH,
+    STIX_BUNDLE_PUSH_WORK,
+    DRAFT_WORKSPACE_ADD,
+    WORK_ADD_DRAFT_CONTEXT,
 ];

@@ -68,6 +68,14 @@ pub enum Feature {
     EnrichmentResolution,
     /// A work that stays open until it is closed, however fast its objects are imported.
     MultiPartWork,
+    /// A work that names the draft its objects go to.
+    DraftContext,
+    /// A bundle given to the API together with the work it belongs to.
+    BundlePushWork,
+    /// The platform's own S3 server in its answer to a registration.
+    S3Connection,
+    /// Users with several named tokens, shown once, instead of one that can be read.
+    ManyTokens,
     /// `network-traffic` with its ends; before, each one sent is answered by an error.
     NetworkTraffic,
     /// A bundle changes whether a sighting is one of a false positive; before, it never does.
@@ -80,6 +88,10 @@ impl Feature {
         match self {
             Self::EnrichmentResolution => Version::new(6, 8, 9),
             Self::MultiPartWork => Version::new(7, 260_422, 0),
+            Self::DraftContext => Version::new(6, 5, 0),
+            Self::BundlePushWork => Version::new(6, 5, 7),
+            Self::S3Connection => Version::new(6, 9, 10),
+            Self::ManyTokens => Version::new(7, 260_224, 0),
             Self::NetworkTraffic | Self::NegativeByBundle => Version::new(7, 0, 0),
         }
     }

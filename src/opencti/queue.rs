@@ -24,6 +24,7 @@ use tokio::{sync::Mutex, time::timeout};
 use super::{
     broker::{Broker, BrokerError, message_limit_in},
     confirmed::ConfirmedObjects,
+    draft::DraftId,
     error::OpenCtiError,
     ledger::WorkLedger,
     load::Load,
@@ -32,7 +33,7 @@ use super::{
     sink::{Delivery, DeliveryError, Sink},
     work::{CONTINUED, WorkId, WorkOutcome},
 };
-use crate::config::MqOverrides;
+use crate::config::{Approval, MqOverrides};
 
 /// Largest message by default: what RabbitMQ 4 takes by its own default. In bytes.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 16 << 20;
@@ -67,6 +68,7 @@ struct Opened {
     broker: Arc<Broker>,
     channel: Channel,
     work: WorkId,
+    draft: Option<DraftId>,
 }
 
 /// What became of the messages.
@@ -211,15 +213,35 @@ impl QueueSink {
         };
         let announced = match noted {
             Ok(()) => {
-                platform.expect_objects(&work, load.total).await.map_err(|error| error.to_string())
+                self.announce(&work, title, load.total).await.map_err(|error| error.to_string())
             }
             Err(reason) => Err(reason),
         };
-        if let Err(reason) = announced {
-            self.delete(&work).await;
-            return Err(NotOpened::Unavailable(reason));
+        match announced {
+            Ok(draft) => {
+                Ok(Opened { registration: Arc::clone(registration), broker, channel, work, draft })
+            }
+            Err(reason) => {
+                self.delete(&work).await;
+                Err(NotOpened::Unavailable(reason))
+            }
         }
-        Ok(Opened { registration: Arc::clone(registration), broker, channel, work })
+    }
+
+    /// Makes the draft, if objects go to one, and tells how many will come.
+    async fn announce(
+        &self,
+        work: &WorkId,
+        title: &str,
+        total: usize,
+    ) -> Result<Option<DraftId>, OpenCtiError> {
+        let platform = self.connector.platform();
+        let draft = match self.connector.settings().sending.approval {
+            Approval::NotNeeded => None,
+            Approval::ByDraft => Some(platform.open_draft(title, work).await?),
+        };
+        platform.expect_objects(work, total).await?;
+        Ok(draft)
     }
 
     /// A channel on the open connection, or on a new one.
@@ -440,7 +462,7 @@ async fn publish_one(
 ) -> Result<PublisherConfirm, Trouble> {
     let registration = &opened.registration;
     let applicant = registration.connector_user_id.as_deref();
-    let body = message::body(content, sequence, applicant, &opened.work);
+    let body = message::body(content, sequence, applicant, &opened.work, opened.draft.as_ref());
     let publishing = opened.channel.basic_publish(
         registration.push_exchange.as_str().into(),
         registration.push_routing.as_str().into(),

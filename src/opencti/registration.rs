@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 
 use super::{
-    client::OpenCti, error::OpenCtiError, operations::REGISTER_CONNECTOR, platform::Feature,
+    client::OpenCti,
+    error::OpenCtiError,
+    operations::{REGISTER_CONNECTOR, REGISTER_CONNECTOR_S3},
+    platform::Feature,
 };
 use crate::config::{ConnectorSettings, MqOverrides};
 
@@ -33,6 +36,29 @@ pub struct Registration {
     pub push_exchange: String,
     /// Routing key that leads to our queue.
     pub push_routing: String,
+    /// Where the platform's S3 server is; asked for only by who sends there.
+    pub s3: Option<S3Connection>,
+}
+
+/// How to reach the platform's S3 server.
+#[derive(Debug, Clone, Deserialize)]
+pub struct S3Connection {
+    /// Host name or address.
+    pub endpoint: String,
+    /// Port.
+    pub port: u16,
+    /// Whether the connection is encrypted.
+    pub use_ssl: bool,
+    /// The platform's bucket.
+    pub bucket_name: String,
+    /// Its region.
+    pub bucket_region: String,
+    /// Access key.
+    #[serde(deserialize_with = "secret")]
+    pub access_key: SecretString,
+    /// Its secret key.
+    #[serde(deserialize_with = "secret")]
+    pub secret_key: SecretString,
 }
 
 /// How to reach RabbitMQ.
@@ -53,7 +79,8 @@ pub struct BrokerConnection {
     pub pass: SecretString,
 }
 
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+/// Reads a text that must not be shown.
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
     String::deserialize(deserializer).map(SecretString::from)
 }
 
@@ -90,6 +117,8 @@ struct Config {
     connection: BrokerConnection,
     push_exchange: String,
     push_routing: String,
+    #[serde(default)]
+    s3: Option<S3Connection>,
 }
 
 impl OpenCti {
@@ -100,14 +129,22 @@ impl OpenCti {
         connector: &ConnectorSettings,
     ) -> Result<Registration, OpenCtiError> {
         self.version().await?;
-        let resolves = self.has(Feature::EnrichmentResolution);
-        let mut answer = self
-            .call::<Data>(&REGISTER_CONNECTOR, input(connector, resolves.then_some("none")))
-            .await;
-        if resolves && matches!(&answer, Err(error) if error.names_unknown_field()) {
-            self.refuse(Feature::EnrichmentResolution);
-            answer = self.call::<Data>(&REGISTER_CONNECTOR, input(connector, None)).await;
-        }
+        let answer = loop {
+            let resolves = self.has(Feature::EnrichmentResolution);
+            // Its answer holds keys: not for who has no use for them.
+            let asks_s3 = connector.sending.s3.is_some() && self.has(Feature::S3Connection);
+            let operation = if asks_s3 { &REGISTER_CONNECTOR_S3 } else { &REGISTER_CONNECTOR };
+            let variables = input(connector, resolves.then_some("none"));
+            match self.call::<Data>(operation, variables).await {
+                Err(error) if error.names_unknown_field() && asks_s3 && names_s3(&error) => {
+                    self.refuse(Feature::S3Connection);
+                }
+                Err(error) if error.names_unknown_field() && resolves => {
+                    self.refuse(Feature::EnrichmentResolution);
+                }
+                answer => break answer,
+            }
+        };
         let Registered { connector_state, connector_user_id, config } = answer?.connector;
         Ok(Registration {
             connector_user_id,
@@ -115,8 +152,15 @@ impl OpenCti {
             connection: config.connection,
             push_exchange: config.push_exchange,
             push_routing: config.push_routing,
+            s3: config.s3,
         })
     }
+}
+
+/// Whether it is the S3 server that the platform knows nothing of.
+fn names_s3(error: &OpenCtiError) -> bool {
+    matches!(error, OpenCtiError::Validation { message, .. }
+        if message.contains("s3") || message.contains("S3"))
 }
 
 /// Fields that every platform knows, and `enrichment_resolution` where it is known: left out

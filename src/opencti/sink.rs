@@ -1,4 +1,4 @@
-//! Where bundles go. Two real implementations: OpenCTI's queue and a directory.
+//! Where bundles go. OpenCTI's queue, OpenCTI's API, a directory and S3.
 
 use async_trait::async_trait;
 
@@ -32,10 +32,10 @@ pub enum DeliveryError {
 /// Takes bundles and answers only when they are safe on the other side.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Name for logs and metrics (`queue`, `directory`).
+    /// Name for logs and metrics (`queue`, `api`, `directory`, `s3`).
     fn name(&self) -> &'static str;
 
     /// Delivers every bundle; one result a bundle, in the same order. `Ok` means confirmed by the
-    /// broker, or synced to disk.
+    /// broker, taken by the API, synced to disk or stored by S3.
     async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>>;
 }

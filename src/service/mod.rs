@@ -14,6 +14,7 @@ mod retention;
 mod room;
 mod schedule;
 mod secrets;
+mod sinks;
 mod tls;
 mod token;
 
@@ -33,6 +34,7 @@ pub use self::tls::TlsError;
 use self::{
     listeners::Listeners, platform::Platform, retention::Retention, room::Room, schedule::Schedule,
 };
+pub(crate) use self::{platform::client, sinks::s3_tls};
 use crate::{
     clock::Clock,
     config::{IncidentNaming, Settings},
@@ -41,12 +43,9 @@ use crate::{
     health::Health,
     intake::{Door, verification::UnusableSecret},
     journal::{Journal, JournalError, SqliteJournal, write_what_comes_in},
-    opencti::{
-        Backpressure, ConfirmedObjects, DEFAULT_MAX_MESSAGE_BYTES, DirectorySink, OpenCtiError,
-        Pulse, QueueLoad, QueueSink, Sink,
-    },
+    opencti::{Backpressure, ConfirmedObjects, OpenCtiError, Pulse, QueueLoad, Sink},
     ops::MetricsError,
-    pipeline::{Afterwards, Enricher, JournalLedger, NegativeSightings, Pipeline, Preparer},
+    pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
     sweep::{Job, JobBoard, Pushes, Sweep},
 };
 
@@ -91,8 +90,8 @@ pub enum ServiceError {
     Metrics(#[from] MetricsError),
     /// There is no sink.
     #[error(
-        "nothing would be delivered anywhere: set CONNECTOR_SEND_TO_QUEUE=true or \
-         CONNECTOR_SEND_TO_DIRECTORY=true"
+        "nothing would be delivered anywhere: set CONNECTOR_SEND_TO_QUEUE=true, \
+         CONNECTOR_SEND_TO_DIRECTORY=true or CONNECTOR_SEND_TO_S3=true"
     )]
     NowhereToDeliver,
     /// The one sweep of a single run failed.
@@ -160,32 +159,13 @@ impl Service {
             .as_ref()
             .map(|opencti| Platform::new(opencti, &settings))
             .transpose()?;
-        let resend_after = settings.pipeline.resend_after;
-        let confirmed =
-            (!resend_after.is_zero()).then(|| Arc::new(ConfirmedObjects::new(resend_after)));
-        let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
-        if let Some(platform) = platform.as_ref().filter(|_| settings.connector.send_to_queue) {
-            let connector = platform.connector();
-            let mut queue =
-                QueueSink::new(connector, settings.mq.clone(), DEFAULT_MAX_MESSAGE_BYTES)
-                    .with_ledger(Arc::new(JournalLedger::new(Arc::clone(&journal), clock.clone())));
-            if let Some(confirmed) = &confirmed {
-                queue = queue.leaving_out(Arc::clone(confirmed));
-            }
-            sinks.push(Arc::new(queue));
-        }
+        let confirmed = sinks::confirmed(&settings);
+        let mut sinks =
+            sinks::sinks(&settings, platform.as_ref(), &journal, confirmed.as_ref(), &clock);
         let pressure = platform
             .as_ref()
             .filter(|_| settings.connector.send_to_queue)
             .map(|platform| Arc::new(Backpressure::new(platform.connector())));
-        if let Some(directory) = &settings.connector.directory {
-            sinks.push(Arc::new(DirectorySink::new(
-                directory,
-                settings.connector.clone(),
-                platform.as_ref().map(Platform::connector),
-                clock.clone(),
-            )));
-        }
         sinks.extend(more_sinks);
         if sinks.is_empty() {
             return Err(ServiceError::NowhereToDeliver);

@@ -10,13 +10,13 @@ use tracing::{error, info, warn};
 
 use super::ServiceError;
 use crate::{
-    config::{IncidentNaming, OpenCtiSettings, Settings},
+    config::{ConnectorSettings, IncidentNaming, OpenCtiSettings, Settings},
     convert::NetworkTraffic,
     health::{Health, Part},
     journal::{Journal, JournalError},
     opencti::{
         ConfirmedObjects, Connector, Feature, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent,
-        OpenCti, OpenCtiError, Pulse, QueueLoad, resolve_workflow,
+        OpenCti, OpenCtiError, Pulse, QueueLoad, ServiceAccount, resolve_workflow,
     },
     pipeline::NegativeSightings,
     sweep,
@@ -41,7 +41,7 @@ impl Platform {
         opencti: &OpenCtiSettings,
         settings: &Settings,
     ) -> Result<Self, OpenCtiError> {
-        let client = OpenCti::new(opencti)?;
+        let client = client(opencti, &settings.connector)?;
         Ok(Self { connector: Arc::new(Connector::new(client, settings.connector.clone())) })
     }
 
@@ -216,6 +216,18 @@ impl Platform {
             tokio::join!(beating, stop.run_until_cancelled(following));
         }
     }
+}
+
+/// A client that speaks for the user of the token, or for a service account that it makes.
+pub(crate) fn client(
+    opencti: &OpenCtiSettings,
+    connector: &ConnectorSettings,
+) -> Result<OpenCti, OpenCtiError> {
+    let Some(max_confidence) = connector.sending.service_account_confidence else {
+        return OpenCti::new(opencti);
+    };
+    let connector_name = connector.name.clone();
+    OpenCti::with_service_account(opencti, ServiceAccount { connector_name, max_confidence })
 }
 
 /// The pulse with the cursors as the connector's state.

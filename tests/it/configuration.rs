@@ -9,8 +9,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use harfanglab_incidents::config::{
-    Faults, IncidentNaming, Loaded, Marking, REFERENCE, Settings, Source, TlsVerification,
-    WebhookScheme, load, locate,
+    Approval, Faults, IncidentNaming, Loaded, Marking, QueueProtocol, REFERENCE, Settings, Source,
+    TlsVerification, WebhookScheme, load, locate,
 };
 use secrecy::ExposeSecret;
 
@@ -133,14 +133,18 @@ fn all_faults_are_told_at_once_with_both_names_and_what_to_do() {
 fn options_that_would_send_data_elsewhere_are_refused_and_idle_ones_accepted() {
     let faults = load_with(&[
         ("CONNECTOR_TYPE", "INTERNAL_ENRICHMENT"),
-        ("CONNECTOR_QUEUE_PROTOCOL", "api"),
-        ("QUEUE_PROTOCOL", "api"),
-        ("CONNECTOR_SEND_TO_S3", "True"),
-        ("CONNECTOR_VALIDATE_BEFORE_IMPORT", "true"),
-        ("CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT", "yes"),
+        ("CONNECTOR_QUEUE_PROTOCOL", "kafka"),
+        ("CONNECTOR_SEND_TO_S3_FOLDER", "a/../b"),
+        ("S3_ENDPOINT", "https://minio:9000/"),
+        ("CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT_CONFIDENCE_LEVEL", "high"),
     ])
     .unwrap_err();
-    assert_eq!(faults.as_slice().len(), 6, "{faults}");
+    assert_eq!(faults.as_slice().len(), 5, "{faults}");
+    // The API takes no drafts: all would be imported as if nobody had to look at it.
+    let faults =
+        load_with(&[("QUEUE_PROTOCOL", "api"), ("CONNECTOR_VALIDATE_BEFORE_IMPORT", "true")])
+            .unwrap_err();
+    assert!(faults.to_string().contains("takes no draft"), "{faults}");
 
     let loaded = load_with(&[
         ("CONNECTOR_TYPE", "EXTERNAL_IMPORT"),
@@ -156,10 +160,40 @@ fn options_that_would_send_data_elsewhere_are_refused_and_idle_ones_accepted() {
     let metrics = loaded.warnings.iter().filter(|warning| warning.contains("MANAGEMENT_LISTEN"));
     assert_eq!(metrics.count(), 1, "{:?}", loaded.warnings);
     assert!(
-        load_with(&[("CONNECTOR_SEND_TO_QUEUE", "false"), ("CONNECTOR_SEND_TO_DIRECTORY", "off"),])
+        load_with(&[("CONNECTOR_SEND_TO_QUEUE", "false"), ("CONNECTOR_SEND_TO_DIRECTORY", "off")])
             .unwrap_err()
             .to_string()
             .contains("nothing would be delivered")
+    );
+}
+
+#[test]
+fn the_sending_modes_of_other_connectors_are_taken_with_their_names_and_defaults() {
+    let sending = load_with(&[("CONNECTOR_SEND_TO_S3", "true"), ("QUEUE_PROTOCOL", "API")]);
+    let sending = sending.unwrap().settings.connector.sending;
+    assert_eq!(sending.protocol, QueueProtocol::Api);
+    let s3 = sending.s3.unwrap();
+    assert_eq!((s3.folder.as_str(), s3.retention_days, s3.bucket), ("connectors", 7, None));
+
+    let settings = load_with(&[
+        ("CONNECTOR_QUEUE_PROTOCOL", "amqp"),
+        ("QUEUE_PROTOCOL", "api"),
+        ("CONNECTOR_SEND_TO_QUEUE", "false"),
+        ("CONNECTOR_SEND_TO_S3", "true"),
+        ("CONNECTOR_SEND_TO_S3_FOLDER", "."),
+        ("S3_ENDPOINT", "minio"),
+        ("S3_PORT", "9000"),
+        ("CONNECTOR_VALIDATE_BEFORE_IMPORT", "yes"),
+        ("CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT", "true"),
+    ]);
+    let sending = settings.unwrap().settings.connector.sending;
+    assert_eq!(sending.protocol, QueueProtocol::Amqp, "the newer name counts");
+    assert_eq!(sending.approval, Approval::ByDraft);
+    assert_eq!(sending.service_account_confidence, Some(50));
+    let s3 = sending.s3.unwrap();
+    assert_eq!(
+        (s3.folder.as_str(), s3.endpoint.as_deref(), s3.port),
+        ("", Some("minio"), Some(9000))
     );
 }
 

@@ -32,6 +32,7 @@ mod limits;
 mod platform;
 mod restart;
 mod road;
+mod sinks;
 mod splitter;
 mod sweep;
 mod sweep_backlog;

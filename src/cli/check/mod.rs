@@ -10,7 +10,7 @@ use std::{fmt::Write as _, path::Path};
 use anyhow::Context as _;
 
 use super::{failure::Failure, output, setup};
-use crate::config::{Loaded, Settings, WebhookSettings};
+use crate::config::{Loaded, QueueProtocol, Settings, WebhookSettings};
 
 /// What was found at one party.
 struct Finding {
@@ -64,18 +64,30 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
         }
     };
     let (console, platform) = futures_util::join!(console, platform);
+    let connector = &settings.connector;
+    let uses_broker = connector.send_to_queue && connector.sending.protocol == QueueProtocol::Amqp;
     let broker = match &platform {
+        _ if !uses_broker => Ok(String::new()),
         Ok((_words, registration)) => parties::broker(settings, registration).await,
         Err(_) => Err("not tried: OpenCTI tells where it is, so put that right first".to_owned()),
     };
     let workflow = workflow(settings, &platform).await;
     let mut findings = vec![
         finding("HarfangLab", console),
-        finding("OpenCTI", platform.map(|(words, _registration)| words)),
+        finding("OpenCTI", platform.as_ref().map(|(words, _)| words.clone()).map_err(Clone::clone)),
     ];
     findings.extend(workflow);
-    if settings.connector.send_to_queue {
+    if uses_broker {
         findings.push(finding("RabbitMQ", broker));
+    }
+    if let Some(s3) = &settings.connector.sending.s3 {
+        let found = match &platform {
+            Ok((_words, registration)) => parties::s3(s3, settings, registration).await,
+            Err(_) => {
+                Err("not tried: OpenCTI may tell where it is, so put that right first".to_owned())
+            }
+        };
+        findings.push(finding("S3", found));
     }
     findings
 }

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    config::{HarfangLabSettings, OpenCtiSettings, Settings},
+    clock::Clock,
+    config::{HarfangLabSettings, OpenCtiSettings, S3Settings, Settings},
     harfanglab::Console,
-    opencti::{OpenCti, Registration, probe, resolve_workflow},
+    opencti::{OpenCti, Registration, S3Bucket, probe, resolve_workflow},
+    service::{client, s3_tls},
 };
 
 /// Asks the console for its version, for the user behind the token, and for what it may read.
@@ -20,12 +22,13 @@ pub(super) async fn console(settings: &HarfangLabSettings) -> Result<String, Str
 }
 
 /// Asks the platform for its version, which also shows whether the token is good, and registers
-/// the connector: only that tells where the broker is, and whether the token may.
+/// the connector: only that tells where the broker is, and whether the token may. A service account that is to
+/// be made is made for that.
 pub(super) async fn platform(
     opencti: &OpenCtiSettings,
     settings: &Settings,
 ) -> Result<(String, Registration), String> {
-    let platform = OpenCti::new(opencti).map_err(|error| error.to_string())?;
+    let platform = client(opencti, &settings.connector).map_err(|error| error.to_string())?;
     let version = platform.version().await.map_err(|error| error.to_string())?;
     let version = version.map_or("of unknown version".to_owned(), |it| format!("version {it}"));
     let registration =
@@ -57,4 +60,17 @@ pub(super) async fn broker(
     let details = registration.connection.clone().with_overrides(&settings.mq);
     probe(&registration.connection, &settings.mq).await.map_err(|error| error.to_string())?;
     Ok(format!("connected to {}:{} as {}", details.host, details.port, details.user))
+}
+
+/// Lists the bucket that the settings name, or the one that registration told of.
+pub(super) async fn s3(
+    s3: &S3Settings,
+    settings: &Settings,
+    registration: &Registration,
+) -> Result<String, String> {
+    let tls = s3_tls(settings.opencti.as_ref());
+    let bucket = S3Bucket::new(s3, registration.s3.as_ref(), &tls, Clock::system())
+        .map_err(|error| error.to_string())?;
+    bucket.probe().await.map_err(|error| error.to_string())?;
+    Ok(format!("may list the {}", bucket.place()))
 }

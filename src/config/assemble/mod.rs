@@ -6,6 +6,7 @@
 mod certificates;
 mod ours;
 mod platform;
+mod sending;
 mod webhook;
 
 use chrono::{DateTime, Utc};
@@ -16,7 +17,7 @@ pub use self::{platform::opencti_token, webhook::webhook_secrets};
 use super::{
     options::{
         self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,
-        HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
+        CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
         HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
     },
     parse,
@@ -97,11 +98,13 @@ fn check_sinks(reader: &mut Reader<'_>) {
         let value = reader.effective.get(option.variable).and_then(|value| value.value.as_deref());
         value.is_some_and(|text| parse::boolean(text) == Ok(false))
     };
-    if is_off(&CONNECTOR_SEND_TO_QUEUE) && is_off(&CONNECTOR_SEND_TO_DIRECTORY) {
+    let sinks = [&CONNECTOR_SEND_TO_QUEUE, &CONNECTOR_SEND_TO_DIRECTORY, &CONNECTOR_SEND_TO_S3];
+    if sinks.into_iter().all(is_off) {
         reader.fault(
             &CONNECTOR_SEND_TO_QUEUE,
-            "is off, and so is CONNECTOR_SEND_TO_DIRECTORY, so that nothing would be delivered",
-            "set one of the two to true",
+            "is off, and so are CONNECTOR_SEND_TO_DIRECTORY and CONNECTOR_SEND_TO_S3, so that \
+             nothing would be delivered",
+            "set one of the three to true",
         );
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use secrecy::SecretString;
 use url::Url;
 
-use super::certificates;
+use super::{certificates, sending};
 use crate::config::{
     effective::Source,
     fault::Fault,
@@ -20,7 +20,7 @@ use crate::config::{
         CONNECTOR_SEND_TO_DIRECTORY_RETENTION, CONNECTOR_SEND_TO_QUEUE, MQ_HOST, MQ_PASS, MQ_PORT,
         MQ_USE_SSL, MQ_USE_SSL_CA, MQ_USE_SSL_CERT, MQ_USE_SSL_KEY, MQ_USE_SSL_PASSPHRASE,
         MQ_USE_SSL_REJECT_UNAUTHORIZED, MQ_USER, MQ_VHOST, OPENCTI_CUSTOM_HEADERS,
-        OPENCTI_JSON_LOGGING, OPENCTI_TOKEN, OPENCTI_URL,
+        OPENCTI_JSON_LOGGING, OPENCTI_TOKEN, OPENCTI_URL, OptionSpec,
     },
     parse::{self, Refusal},
     reader::{FaultNoted, Read, Reader},
@@ -84,6 +84,7 @@ pub(super) fn connector(reader: &mut Reader<'_>) -> Read<ConnectorSettings> {
     let queue_threshold_mb = reader.required(&CONNECTOR_QUEUE_THRESHOLD, parse::positive);
     let send_to_queue = reader.required(&CONNECTOR_SEND_TO_QUEUE, parse::boolean);
     let directory = directory(reader);
+    let sending = sending::sending(reader);
     Ok(ConnectorSettings {
         id: id?,
         name: name?,
@@ -95,6 +96,7 @@ pub(super) fn connector(reader: &mut Reader<'_>) -> Read<ConnectorSettings> {
         queue_threshold_mb: queue_threshold_mb?,
         send_to_queue: send_to_queue?,
         directory: directory?,
+        sending: sending?,
     })
 }
 
@@ -130,6 +132,12 @@ pub(super) fn broker(reader: &mut Reader<'_>) -> Read<MqOverrides> {
         ssl_passphrase: ssl_passphrase?,
         verification: verification?,
     })
+}
+
+/// Whether somebody gave the option, also if it is what it would be by default.
+pub(super) fn is_set(reader: &Reader<'_>, option: &OptionSpec) -> bool {
+    let value = reader.effective.get(option.variable);
+    value.is_some_and(|value| value.value.is_some() && value.source != Source::Default)
 }
 
 /// OpenCTI refuses connectors whose name is blank or a single character.

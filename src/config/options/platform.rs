@@ -6,12 +6,6 @@
 
 use super::{OptionSpec, environment_only, idle, list, options, plain, secret};
 
-const NO_SERVICE_ACCOUNT: &str = "this version creates no service account: create the user and \
-    its token in OpenCTI and set this to false";
-const NO_API_QUEUE: &str = "this version sends through RabbitMQ only: set this to amqp";
-const NO_S3: &str = "this version does not send to S3: set this to false, or send to a directory \
-    with CONNECTOR_SEND_TO_DIRECTORY=true";
-const NO_VALIDATION: &str = "this version does not make drafts: set this to false";
 const METRICS_ELSEWHERE: &str = "metrics are always at /metrics of the management address \
     (HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN); the CONNECTOR_METRICS_… variables have no effect";
 
@@ -56,28 +50,32 @@ options! { PLATFORM:
         "a whole number of days, 0 to keep the files for ever")
         .default("7");
 
-    CONNECTOR_QUEUE_PROTOCOL => plain("connector", "queue_protocol", "amqp").default("amqp")
-        .only_default(NO_API_QUEUE);
-    QUEUE_PROTOCOL => environment_only("amqp").default("amqp")
-        .only_default(NO_API_QUEUE);
-    CONNECTOR_SEND_TO_S3 => plain("connector", "send_to_s3", "false").default("false")
-        .only_default(NO_S3);
-    CONNECTOR_VALIDATE_BEFORE_IMPORT => plain("connector", "validate_before_import", "false")
-        .default("false").only_default(NO_VALIDATION);
+    CONNECTOR_QUEUE_PROTOCOL => plain("connector", "queue_protocol", "amqp or api")
+        .default("amqp");
+    QUEUE_PROTOCOL => environment_only("amqp or api");
+    CONNECTOR_SEND_TO_S3 => plain("connector", "send_to_s3", "true or false").default("false");
+    CONNECTOR_SEND_TO_S3_BUCKET => plain("connector", "send_to_s3_bucket", "the name of a bucket");
+    CONNECTOR_SEND_TO_S3_FOLDER => plain("connector", "send_to_s3_folder",
+        "a folder such as connectors, or a dot for the bucket's root")
+        .default("connectors");
+    CONNECTOR_SEND_TO_S3_RETENTION => plain("connector", "send_to_s3_retention",
+        "a whole number of days, 0 to keep the objects for ever")
+        .default("7");
+    CONNECTOR_VALIDATE_BEFORE_IMPORT => plain("connector", "validate_before_import",
+        "true or false")
+        .default("false");
     CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT =>
-        plain("connector", "auto_create_service_account", "false")
-        .default("false").only_default(NO_SERVICE_ACCOUNT);
+        plain("connector", "auto_create_service_account", "true or false").default("false");
+    CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT_CONFIDENCE_LEVEL =>
+        plain("connector", "auto_create_service_account_confidence_level",
+            "a whole number from 0 to 100")
+        .default("50");
     CONNECTOR_EXPOSE_METRICS => plain("connector", "expose_metrics", "true or false")
         .default("false").discouraged(METRICS_ELSEWHERE);
 
     CONNECTOR_METRICS_PORT => idle("connector", "metrics_port");
     CONNECTOR_METRICS_NAMESPACE => idle("connector", "metrics_namespace");
     CONNECTOR_METRICS_SUBSYSTEM => idle("connector", "metrics_subsystem");
-    CONNECTOR_SEND_TO_S3_BUCKET => idle("connector", "send_to_s3_bucket");
-    CONNECTOR_SEND_TO_S3_FOLDER => idle("connector", "send_to_s3_folder");
-    CONNECTOR_SEND_TO_S3_RETENTION => idle("connector", "send_to_s3_retention");
-    CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT_CONFIDENCE_LEVEL =>
-        idle("connector", "auto_create_service_account_confidence_level");
     CONNECTOR_CONFIDENCE_LEVEL => idle("connector", "confidence_level");
     CONNECTOR_AUTO => idle("connector", "auto");
     CONNECTOR_ONLY_CONTEXTUAL => idle("connector", "only_contextual");
@@ -116,10 +114,10 @@ options! { PLATFORM:
     MQ_USE_SSL_REJECT_UNAUTHORIZED => plain("mq", "use_ssl_reject_unauthorized", "true or false")
         .default("true");
 
-    S3_ENDPOINT => idle("s3", "endpoint");
-    S3_PORT => idle("s3", "port");
-    S3_ACCESS_KEY => idle("s3", "access_key");
-    S3_SECRET_KEY => idle("s3", "secret_key");
-    S3_USE_SSL => idle("s3", "use_ssl");
-    S3_BUCKET_REGION => idle("s3", "bucket_region");
+    S3_ENDPOINT => plain("s3", "endpoint", "the host name of an S3 server");
+    S3_PORT => plain("s3", "port", "a port from 1 to 65535");
+    S3_USE_SSL => plain("s3", "use_ssl", "true or false");
+    S3_BUCKET_REGION => plain("s3", "bucket_region", "the name of a region, such as us-east-1");
+    S3_ACCESS_KEY => secret("s3", "access_key", "an access key");
+    S3_SECRET_KEY => secret("s3", "secret_key", "the secret key of S3_ACCESS_KEY");
 }

@@ -6,5 +6,6 @@ pub(crate) mod broker;
 pub(crate) mod opencti;
 pub(crate) mod private_broker;
 pub(crate) mod relay;
+pub(crate) mod s3;
 pub(crate) mod shared;
 pub(crate) mod stage;

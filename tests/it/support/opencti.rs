@@ -9,14 +9,18 @@ use std::{
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use harfanglab_incidents::config::{ConnectorSettings, OpenCtiSettings, TlsVerification};
+use harfanglab_incidents::config::{
+    ConnectorSettings, OpenCtiSettings, SendingSettings, TlsVerification,
+};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::broker::{Broker, push_queue};
 
+mod accounts;
 mod graphql;
+mod pushes;
 mod resolvers;
 mod sightings;
 
@@ -75,6 +79,14 @@ pub(crate) struct State {
     /// The workflow of incidents: id and name of each status, in their order.
     pub(crate) incident_statuses: Vec<(String, String)>,
     outage: Option<Outage>,
+    /// Bundles given to the API.
+    pub(crate) pushes: Vec<FakePush>,
+    pub(crate) drafts: Vec<FakeDraft>,
+    pub(crate) users: Vec<FakeUser>,
+    tokens_made: usize,
+    /// The S3 server that registration tells of.
+    s3: Value,
+    max_body_bytes: Option<usize>,
     token: String,
     faults: Vec<Fault>,
     /// Connector ids that were registered with `enrichment_resolution`.
@@ -107,6 +119,25 @@ pub(crate) struct FakeWork {
     pub(crate) is_deleted: bool,
     errors: Vec<FakeWorkError>,
     is_complete: bool,
+    /// The draft that its objects go to.
+    pub(crate) draft: Option<String>,
+}
+
+impl FakeWork {
+    fn new(id: &str, connector_id: &str, name: String) -> Self {
+        Self {
+            id: id.to_owned(),
+            connector_id: connector_id.to_owned(),
+            name,
+            is_multi_part: false,
+            expected: 0,
+            closed: None,
+            is_deleted: false,
+            errors: Vec::new(),
+            is_complete: false,
+            draft: None,
+        }
+    }
 }
 
 /// What the worker reported of an object.
@@ -114,6 +145,30 @@ pub(crate) struct FakeWork {
 struct FakeWorkError {
     message: String,
     source: String,
+}
+
+/// A bundle that was given to the API.
+#[derive(Debug, Clone)]
+pub(crate) struct FakePush {
+    pub(crate) bundle: Value,
+    pub(crate) work_id: String,
+}
+
+/// A user whom an administrator made.
+#[derive(Debug, Clone)]
+pub(crate) struct FakeUser {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    /// What he was made with.
+    pub(crate) input: Value,
+    /// Id, name and text of each token.
+    pub(crate) tokens: Vec<(String, String, String)>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct FakeDraft {
+    pub(crate) id: String,
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Clone)]
@@ -187,7 +242,11 @@ impl FakeOpenCti {
         });
         let data = web::Data::from(shared.clone());
         let server = HttpServer::new(move || {
-            App::new().app_data(data.clone()).route("/graphql", web::post().to(answer))
+            let any_size = web::JsonConfig::default().limit(100_000_000);
+            App::new()
+                .app_data(data.clone())
+                .app_data(any_size)
+                .route("/graphql", web::post().to(answer))
         })
         .workers(1)
         .disable_signals()
@@ -287,6 +346,23 @@ impl FakeOpenCti {
         self.shared.state.send_modify(|state| state.claimed_version = Some(version.to_owned()));
     }
 
+    /// Every token of every user that an administrator made is revoked.
+    pub(crate) fn revoke_tokens(&self) {
+        self.shared.state.send_modify(|state| {
+            state.users.iter_mut().for_each(|user| user.tokens.clear());
+        });
+    }
+
+    /// From now on longer requests are answered 413, as by a proxy in front.
+    pub(crate) fn limit_bodies(&self, bytes: usize) {
+        self.shared.state.send_modify(|state| state.max_body_bytes = Some(bytes));
+    }
+
+    /// Registration tells of this S3 server.
+    pub(crate) fn tell_s3(&self, s3: Value) {
+        self.shared.state.send_modify(|state| state.s3 = s3);
+    }
+
     /// The platform keeps this state of a connector, as if somebody had sent it before.
     pub(crate) fn keep_state(&self, connector_id: &str, text: &str) {
         self.shared.state.send_modify(|state| {
@@ -379,6 +455,7 @@ pub(crate) fn connector_settings(id: &str) -> ConnectorSettings {
         queue_threshold_mb: 500.0,
         send_to_queue: true,
         directory: None,
+        sending: SendingSettings::default(),
     }
 }
 
@@ -393,12 +470,18 @@ async fn answer(
         let status = actix_web::http::StatusCode::from_u16(status).unwrap();
         return HttpResponse::build(status).content_type(content_type).body(body);
     }
+    let limit = shared.state.borrow().max_body_bytes;
+    if limit.is_some_and(|limit| body.to_string().len() > limit) {
+        return HttpResponse::PayloadTooLarge().body("<html>413</html>");
+    }
     let header = |name: &str| {
         let value = request.headers().get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default().to_owned()
     };
     let (authorization, user_agent) = (header("authorization"), header("user-agent"));
-    let is_known = authorization == format!("Bearer {}", shared.state.borrow().token);
+    let token = authorization.strip_prefix("Bearer ").unwrap_or_default().to_owned();
+    let is_known =
+        token == shared.state.borrow().token || accounts::knows(&shared.state.borrow(), &token);
     let query = body["query"].as_str().unwrap_or_default();
     let variables = body["variables"].clone();
     let result = match shared.schema.check(query, &variables) {
@@ -413,7 +496,11 @@ async fn answer(
                     headers: headers(&request),
                 });
             });
-            if is_known { resolvers::resolve(&shared, &call).await } else { Err(not_logged_in()) }
+            if is_known {
+                resolvers::resolve(&shared, &call, &token).await
+            } else {
+                Err(not_logged_in())
+            }
         }
         Err(refusal) => {
             shared.state.send_modify(|state| state.refused += 1);

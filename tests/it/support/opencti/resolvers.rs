@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 use super::{
     super::broker::{PUSH_EXCHANGE, push_queue, push_routing},
     FakeWork, FakeWorkError, Refusal, Shared, State,
+    accounts::{administrate, user_of},
     graphql::Call,
+    pushes::{add_draft, push_bundle},
     sightings,
 };
 
 /// The user that the token belongs to.
 const USER_ID: &str = "88ec0c6a-13ce-5e39-b486-354fe4a7084f";
 
-pub(super) async fn resolve(shared: &Shared, call: &Call) -> Result<Value, Refusal> {
+pub(super) async fn resolve(shared: &Shared, call: &Call, token: &str) -> Result<Value, Refusal> {
     let fault = change(shared, |state| {
         let found = state.faults.iter().position(|fault| fault.operation == call.operation);
         found.map(|position| state.faults.remove(position))
@@ -21,6 +23,11 @@ pub(super) async fn resolve(shared: &Shared, call: &Call) -> Result<Value, Refus
         return Err(Refusal::new(&fault.code, fault.message));
     }
     let arguments = &call.root.arguments;
+    let named = (call.root.name.as_str(), arguments);
+    let done = change(shared, |state| administrate(state, shared.personality, token, named));
+    if let Some(done) = done {
+        return Ok(call.root.data(&done?));
+    }
     let value = match call.root.name.as_str() {
         "about" => {
             let version = shared.state.borrow().claimed_version.clone();
@@ -35,8 +42,10 @@ pub(super) async fn resolve(shared: &Shared, call: &Call) -> Result<Value, Refus
                 None => Value::Null,
             }
         }
-        "registerConnector" => register(shared, &arguments["input"]).await?,
+        "registerConnector" => register(shared, &arguments["input"], token).await?,
         "pingConnector" => ping(shared, arguments).await?,
+        "stixBundlePush" => change(shared, |state| push_bundle(state, arguments))?,
+        "draftWorkspaceAdd" => change(shared, |state| add_draft(state, arguments))?,
         "workAdd" => change(shared, |state| add_work(state, arguments))?,
         "workEdit" => {
             let [(edit, edit_arguments)] = call.root.children.as_slice() else {
@@ -77,7 +86,7 @@ fn broker_is_away(failure: &lapin::Error) -> Refusal {
     Refusal::new("UNKNOWN_ERROR", failure.to_string())
 }
 
-async fn register(shared: &Shared, input: &Value) -> Result<Value, Refusal> {
+async fn register(shared: &Shared, input: &Value, token: &str) -> Result<Value, Refusal> {
     let id = text(input, "id");
     let name = text(input, "name");
     if name.trim().len() < 2 {
@@ -104,12 +113,14 @@ async fn register(shared: &Shared, input: &Value) -> Result<Value, Refusal> {
         connector.registrations += 1;
         connector.state.clone()
     });
+    let user = user_of(&shared.state.borrow(), token).unwrap_or_else(|| USER_ID.to_owned());
     Ok(json!({
         "id": id,
         "connector_state": connector_state,
-        "connector_user_id": USER_ID,
+        "connector_user_id": user,
         "config": {
             "connection": connection(shared),
+            "s3": shared.state.borrow().s3,
             "listen": format!("listen_{id}"),
             "listen_routing": format!("listen_routing_{id}"),
             "listen_exchange": "amqp.connector.exchange",
@@ -181,15 +192,8 @@ fn add_work(state: &mut State, arguments: &Value) -> Result<Value, Refusal> {
     }
     let id = format!("work_{connector_id}_{}", state.works.len() + 1);
     state.works.push(FakeWork {
-        id: id.clone(),
-        connector_id,
-        name: text(arguments, "friendlyName"),
         is_multi_part: arguments["isMultiPartWork"] == json!(true),
-        expected: 0,
-        closed: None,
-        is_deleted: false,
-        errors: Vec::new(),
-        is_complete: false,
+        ..FakeWork::new(&id, &connector_id, text(arguments, "friendlyName"))
     });
     Ok(json!({"id": id, "status": "progress"}))
 }
@@ -213,6 +217,7 @@ fn edit_work(state: &mut State, id: &str, edit: &str, arguments: &Value) -> Resu
             }
             work.closed = Some((message, in_error));
         }
+        "addDraftContext" => work.draft = arguments["draftContext"].as_str().map(str::to_owned),
         "delete" => work.is_deleted = true,
         other => panic!("the fake does not do {other} yet"),
     }

@@ -1,0 +1,247 @@
+//! The sink that leads to OpenCTI without RabbitMQ (`CONNECTOR_QUEUE_PROTOCOL=api`): whole bundles
+//! are given to OpenCTI's API, which puts them on the connector's queue, where the platform's worker
+//! splits them and announces their objects itself.
+//!
+//! A delivery is one work, closed at the end; nothing is announced to it, because the worker does
+//! that. A platform older than 6.5.7 cannot be told the work and makes one of its own for each push.
+//! The platform answers every kind of bad bundle, and a connector that it does not know, with the
+//! same words; so on these the connector registers again, and tries once more, before a bundle
+//! counts as refused.
+//!
+//! Does not live here: what is sent together (`api_load`), retries (`pipeline`).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backon::{ExponentialBuilder, Retryable};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    api_load::{self, Load},
+    client::OpenCti,
+    error::OpenCtiError,
+    operations::{STIX_BUNDLE_PUSH, STIX_BUNDLE_PUSH_WORK},
+    platform::Feature,
+    registration::Connector,
+    sink::{Delivery, DeliveryError, Sink},
+    work::{WorkId, WorkOutcome},
+};
+use crate::stix::Bundle;
+
+/// Largest request by default: OpenCTI takes bodies of 50 MB by its own default. In bytes.
+pub const DEFAULT_MAX_BODY_BYTES: usize = 45_000_000;
+
+/// Gives bundles to OpenCTI's API.
+pub struct ApiSink {
+    connector: Arc<Connector>,
+    max_body_bytes: usize,
+}
+
+#[derive(Deserialize)]
+struct Pushed {
+    #[serde(rename = "stixBundlePush")]
+    taken: Option<bool>,
+}
+
+impl OpenCti {
+    /// Gives a bundle to the platform, as part of `work` where it can be told. The platform has put
+    /// it on the queue when it answers.
+    pub(super) async fn push_bundle(
+        &self,
+        connector_id: &str,
+        bundle: &str,
+        work: Option<&WorkId>,
+    ) -> Result<(), OpenCtiError> {
+        let variables = json!({"connectorId": connector_id, "bundle": bundle});
+        if let Some(work) = work.filter(|_| self.has(Feature::BundlePushWork)) {
+            let mut variables = variables.clone();
+            variables["work_id"] = json!(work.as_str());
+            match self.call::<Pushed>(&STIX_BUNDLE_PUSH_WORK, variables).await {
+                Err(error) if error.names_unknown_field() => self.refuse(Feature::BundlePushWork),
+                answer => return taken(&answer?),
+            }
+        }
+        taken(&self.call::<Pushed>(&STIX_BUNDLE_PUSH, variables).await?)
+    }
+}
+
+fn taken(answer: &Pushed) -> Result<(), OpenCtiError> {
+    if answer.taken == Some(true) {
+        return Ok(());
+    }
+    Err(OpenCtiError::Other {
+        operation: STIX_BUNDLE_PUSH.name,
+        code: "no".to_owned(),
+        message: "the bundle was not put on the queue".to_owned(),
+    })
+}
+
+impl OpenCtiError {
+    /// Whether the platform says that the bundle is not one it can take: also its words for a
+    /// connector that it does not know.
+    fn is_invalid_bundle(&self) -> bool {
+        matches!(self, Self::Other { message, .. } if message.contains("Invalid bundle"))
+    }
+}
+
+/// What became of a delivery so far.
+struct Progress {
+    work: Option<WorkId>,
+    results: Vec<Result<(), DeliveryError>>,
+    /// Pushes that the platform holds, or may hold.
+    may_have_arrived: usize,
+    /// Why nothing more is sent.
+    trouble: Option<String>,
+    registered_again: bool,
+}
+
+impl ApiSink {
+    /// For this connector; a request is at most `max_body_bytes` long. Nothing is sent yet.
+    pub fn new(connector: Arc<Connector>, max_body_bytes: usize) -> Self {
+        Self { connector, max_body_bytes }
+    }
+
+    /// Registers if need be and opens the work; a connector that was deleted in OpenCTI is
+    /// registered again at once. `None` where the platform cannot be told a work.
+    async fn open(&self, title: &str) -> Result<Option<WorkId>, OpenCtiError> {
+        let platform = self.connector.platform();
+        let registration = self.connector.registration().await?;
+        if !platform.has(Feature::BundlePushWork) {
+            return Ok(None);
+        }
+        let connector_id = &self.connector.settings().id;
+        match platform.open_work(connector_id, title).await {
+            Err(OpenCtiError::ConnectorUnknown) => {
+                self.connector.forget(&registration);
+                self.connector.registration().await?;
+                platform.open_work(connector_id, title).await.map(Some)
+            }
+            opened => opened.map(Some),
+        }
+    }
+
+    /// Pushes a load; one that is refused is pushed again bundle by bundle, so that one bad bundle
+    /// does not take others with it.
+    async fn push(&self, load: &Load, bundles: &[Bundle], progress: &mut Progress) {
+        let outcome = self.push_once(load, progress).await;
+        if load.members.len() > 1 && matches!(outcome, Err(DeliveryError::Refused(_))) {
+            for single in api_load::apart(load, bundles, self.max_body_bytes) {
+                let outcome = match &progress.trouble {
+                    Some(reason) => Err(DeliveryError::Unavailable(reason.clone())),
+                    None => self.push_once(&single, progress).await,
+                };
+                progress.results[single.members[0]] = outcome;
+            }
+            return;
+        }
+        for &member in &load.members {
+            progress.results[member].clone_from(&outcome);
+        }
+    }
+
+    async fn push_once(&self, load: &Load, progress: &mut Progress) -> Result<(), DeliveryError> {
+        let connector_id = &self.connector.settings().id;
+        let text = load.text();
+        loop {
+            let work = progress.work.as_ref();
+            let pushed = self.connector.platform().push_bundle(connector_id, &text, work).await;
+            let error = match pushed {
+                Ok(()) => {
+                    progress.may_have_arrived += 1;
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let may_be_unknown =
+                error.is_invalid_bundle() || matches!(error, OpenCtiError::ConnectorUnknown);
+            if may_be_unknown && !progress.registered_again {
+                progress.registered_again = true;
+                if let Err(error) = self.register_again().await {
+                    progress.trouble = Some(error.to_string());
+                    return Err(DeliveryError::Unavailable(error.to_string()));
+                }
+                continue;
+            }
+            if error.is_invalid_bundle() || matches!(error, OpenCtiError::TooLarge { .. }) {
+                return Err(DeliveryError::Refused(error.to_string()));
+            }
+            if matches!(error, OpenCtiError::Unreachable { .. }) {
+                // The answer may be what was lost.
+                progress.may_have_arrived += 1;
+            }
+            progress.trouble = Some(error.to_string());
+            return Err(DeliveryError::Unavailable(error.to_string()));
+        }
+    }
+
+    async fn register_again(&self) -> Result<(), OpenCtiError> {
+        let registration = self.connector.registration().await?;
+        self.connector.forget(&registration);
+        self.connector.registration().await.map(drop)
+    }
+
+    /// Closes the work, or deletes it when nothing came of it. A failure here does not undo what
+    /// the platform has.
+    async fn close(&self, delivery: &Delivery, progress: &Progress) {
+        let platform = self.connector.platform();
+        let Some(work) = &progress.work else { return };
+        let is_empty = progress.may_have_arrived == 0 || !platform.has(Feature::BundlePushWork);
+        let (message, outcome) = match &progress.trouble {
+            None => (delivery.summary.clone(), WorkOutcome::Published),
+            Some(reason) => (
+                format!("interrupted, the rest comes in another work: {reason}"),
+                WorkOutcome::Interrupted,
+            ),
+        };
+        let ended = (|| async {
+            if is_empty {
+                platform.delete_work(work).await
+            } else {
+                platform.close_work(work, &message, outcome).await
+            }
+        })
+        .retry(ExponentialBuilder::default().with_max_times(2))
+        .when(OpenCtiError::is_retryable)
+        .await;
+        if let Err(error) = ended {
+            tracing::warn!(work_id = work.as_str(), %error, "the work in OpenCTI stays open");
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for ApiSink {
+    fn name(&self) -> &'static str {
+        "api"
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
+        let bundles = &delivery.bundles;
+        let packed = api_load::pack(bundles, self.max_body_bytes);
+        let mut results = vec![Ok(()); bundles.len()];
+        for (position, refusal) in packed.refused {
+            results[position] = Err(refusal);
+        }
+        if packed.loads.is_empty() {
+            return results;
+        }
+        let (work, trouble) = match self.open(&delivery.title).await {
+            Ok(work) => (work, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let mut progress =
+            Progress { work, results, may_have_arrived: 0, trouble, registered_again: false };
+        for load in &packed.loads {
+            if let Some(reason) = &progress.trouble {
+                for &member in &load.members {
+                    progress.results[member] = Err(DeliveryError::Unavailable(reason.clone()));
+                }
+            } else {
+                self.push(load, bundles, &mut progress).await;
+            }
+        }
+        self.close(delivery, &progress).await;
+        progress.results
+    }
+}

@@ -1,0 +1,157 @@
+//! The sink that puts objects into S3, one a bundle, with the content and the names of files in a
+//! folder. `Ok` when the server has answered that it stored the object.
+//!
+//! Where S3 is, OpenCTI tells at registration, unless the settings do. Old objects are removed only
+//! when they are ours by name, and only now and then: looking for them costs more than a delivery.
+//!
+//! Does not live here: the requests (`s3_bucket`), what stands in an object (`transfer`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt, stream};
+
+use super::{
+    registration::{Connector, Registration},
+    s3_bucket::{S3Bucket, S3Error},
+    sink::{Delivery, DeliveryError, Sink},
+    transfer::{self, Carrier, FileNames},
+};
+use crate::{
+    clock::Clock,
+    config::{ConnectorSettings, S3Settings, TlsVerification},
+    stix::Bundle,
+};
+
+/// Objects put at the same time.
+const AT_ONCE: usize = 8;
+
+/// Time between two looks for old objects.
+const CLEAN_EVERY: TimeDelta = TimeDelta::hours(1);
+
+/// Puts bundles into S3.
+pub struct S3Sink {
+    connector: Arc<Connector>,
+    settings: S3Settings,
+    tls: TlsVerification,
+    clock: Clock,
+    names: FileNames,
+    cleaned: Mutex<Option<DateTime<Utc>>>,
+    current: Mutex<Option<(Arc<Registration>, Arc<S3Bucket>)>>,
+}
+
+impl S3Sink {
+    /// For this connector; certificates are checked as `tls` says. Nothing is sent yet.
+    pub fn new(
+        connector: Arc<Connector>,
+        settings: S3Settings,
+        tls: TlsVerification,
+        clock: Clock,
+    ) -> Self {
+        let names = FileNames::new(&connector.settings().name, clock.clone());
+        let (cleaned, current) = (Mutex::default(), Mutex::default());
+        Self { connector, settings, tls, clock, names, cleaned, current }
+    }
+
+    /// The bucket of the registration in force.
+    async fn bucket(&self) -> Result<(Arc<Registration>, Arc<S3Bucket>), DeliveryError> {
+        let unavailable = |reason: String| DeliveryError::Unavailable(reason);
+        let registration =
+            self.connector.registration().await.map_err(|error| unavailable(error.to_string()))?;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, bucket)) = &*current
+            && Arc::ptr_eq(of, &registration)
+        {
+            return Ok((registration, Arc::clone(bucket)));
+        }
+        let told = registration.s3.as_ref();
+        let bucket = S3Bucket::new(&self.settings, told, &self.tls, self.clock.clone())
+            .map_err(|error| unavailable(error.to_string()))?;
+        let bucket = Arc::new(bucket);
+        *current = Some((Arc::clone(&registration), Arc::clone(&bucket)));
+        Ok((registration, bucket))
+    }
+
+    fn content(&self, bundle: &Bundle, registration: &Registration) -> Vec<u8> {
+        let settings: &ConnectorSettings = self.connector.settings();
+        let applicant = registration.connector_user_id.as_deref();
+        transfer::content(Carrier::S3, settings, bundle, applicant).to_string().into_bytes()
+    }
+
+    /// The key under which something of this name lies.
+    fn key(&self, name: &str) -> String {
+        match self.settings.folder.as_str() {
+            "" => name.to_owned(),
+            folder => format!("{folder}/{name}"),
+        }
+    }
+
+    /// Removes old objects of ours, if it is time. That it fails stops no delivery.
+    async fn clean(&self, bucket: &S3Bucket) {
+        let now = self.clock.now();
+        {
+            let mut cleaned = self.cleaned.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.settings.retention_days == 0
+                || cleaned.is_some_and(|last| now - last < CLEAN_EVERY)
+            {
+                return;
+            }
+            *cleaned = Some(now);
+        }
+        let limit = now - TimeDelta::days(i64::from(self.settings.retention_days));
+        if let Err(error) = self.remove_older(bucket, limit).await {
+            tracing::warn!(%error, "old objects were not removed from S3");
+        }
+    }
+
+    async fn remove_older(&self, bucket: &S3Bucket, limit: DateTime<Utc>) -> Result<(), S3Error> {
+        let folder = self.key("");
+        for object in bucket.list(&self.key(self.names.prefix())).await? {
+            let name = object.key.strip_prefix(&folder).unwrap_or_default();
+            if object.changed < limit && self.names.is_ours(name) {
+                bucket.remove(&object.key).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for S3Sink {
+    fn name(&self) -> &'static str {
+        "s3"
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
+        let (registration, bucket) = match self.bucket().await {
+            Ok(found) => found,
+            Err(error) => return vec![Err(error); delivery.bundles.len()],
+        };
+        self.clean(&bucket).await;
+        let puts: Vec<_> = delivery
+            .bundles
+            .iter()
+            .map(|bundle| {
+                let (key, content) =
+                    (self.key(&self.names.next()), self.content(bundle, &registration));
+                let bucket = Arc::clone(&bucket);
+                async move { bucket.put(&key, content).await }
+            })
+            .collect();
+        let results: Vec<_> = stream::iter(puts).buffered(AT_ONCE).collect().await;
+        if results.iter().any(|result| matches!(result, Err(S3Error::Answer { .. }))) {
+            // The platform may tell other keys by now.
+            self.connector.forget(&registration);
+        }
+        results
+            .into_iter()
+            .map(|result| {
+                result.map_err(|error| match error {
+                    S3Error::TooLarge { .. } => DeliveryError::Refused(error.to_string()),
+                    error => DeliveryError::Unavailable(error.to_string()),
+                })
+            })
+            .collect()
+    }
+}

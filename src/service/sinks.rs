@@ -1,0 +1,85 @@
+//! Where bundles go: the sinks that the settings ask for. They combine: a queue (RabbitMQ or the
+//! API), a folder and S3 may each be on, and an event is delivered when every one of them has it.
+//! Works are the queue's: without it OpenCTI is shown none.
+
+use std::sync::Arc;
+
+use super::platform::Platform;
+use crate::{
+    clock::Clock,
+    config::{Approval, OpenCtiSettings, QueueProtocol, Settings, TlsVerification},
+    journal::Journal,
+    opencti::{
+        ApiSink, ConfirmedObjects, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_MESSAGE_BYTES,
+        DirectorySink, QueueSink, S3Sink, Sink, WorkLedger,
+    },
+    pipeline::JournalLedger,
+};
+
+/// What the queue confirmed and need not be sent again. A draft holds what was sent to it alone, so
+/// each gets everything.
+pub(super) fn confirmed(settings: &Settings) -> Option<Arc<ConfirmedObjects>> {
+    let resend_after = settings.pipeline.resend_after;
+    let is_known_again = settings.connector.sending.approval == Approval::NotNeeded;
+    (is_known_again && !resend_after.is_zero())
+        .then(|| Arc::new(ConfirmedObjects::new(resend_after)))
+}
+
+/// The sinks of these settings; without a platform the folder alone.
+pub(super) fn sinks(
+    settings: &Settings,
+    platform: Option<&Platform>,
+    journal: &Arc<dyn Journal>,
+    confirmed: Option<&Arc<ConfirmedObjects>>,
+    clock: &Clock,
+) -> Vec<Arc<dyn Sink>> {
+    let connector = &settings.connector;
+    let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+    if let Some(platform) = platform.filter(|_| connector.send_to_queue) {
+        let ledger = Arc::new(JournalLedger::new(Arc::clone(journal), clock.clone()));
+        sinks.push(match connector.sending.protocol {
+            QueueProtocol::Amqp => Arc::new(queue(settings, platform, ledger, confirmed)),
+            QueueProtocol::Api => {
+                Arc::new(ApiSink::new(platform.connector(), DEFAULT_MAX_BODY_BYTES))
+            }
+        });
+    }
+    if let Some(directory) = &connector.directory {
+        sinks.push(Arc::new(DirectorySink::new(
+            directory,
+            connector.clone(),
+            platform.map(Platform::connector),
+            clock.clone(),
+        )));
+    }
+    if let (Some(platform), Some(s3)) = (platform, &connector.sending.s3) {
+        let tls = s3_tls(settings.opencti.as_ref());
+        let sink = S3Sink::new(platform.connector(), s3.clone(), tls, clock.clone());
+        sinks.push(Arc::new(sink));
+    }
+    sinks
+}
+
+fn queue(
+    settings: &Settings,
+    platform: &Platform,
+    ledger: Arc<dyn WorkLedger>,
+    confirmed: Option<&Arc<ConfirmedObjects>>,
+) -> QueueSink {
+    let connector = platform.connector();
+    let queue = QueueSink::new(connector, settings.mq.clone(), DEFAULT_MAX_MESSAGE_BYTES)
+        .with_ledger(ledger);
+    match confirmed {
+        Some(confirmed) => queue.leaving_out(Arc::clone(confirmed)),
+        None => queue,
+    }
+}
+
+/// How the certificate of S3 is checked: always, by the system's authorities and by those that were
+/// named for OpenCTI.
+pub(crate) fn s3_tls(opencti: Option<&OpenCtiSettings>) -> TlsVerification {
+    match opencti.map(|opencti| &opencti.tls) {
+        None | Some(TlsVerification::Off) => TlsVerification::System,
+        Some(tls) => tls.clone(),
+    }
+}
