@@ -25,7 +25,8 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 4] = [Self::Journal, Self::OpenCti, Self::Delivery, Self::HarfangLab];
+    pub const ALL: [Self; 6] =
+        [Self::Journal, Self::Room, Self::OpenCti, Self::Delivery, Self::Queue, Self::HarfangLab];
 
     /// Name on the pages.
     pub fn name(self) -> &'static str {

@@ -13,19 +13,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backon::{ExponentialBuilder, Retryable};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{
     api_load::{self, Load},
     client::OpenCti,
     error::OpenCtiError,
+    ledger::{Cargo, WorkLedger},
     operations::{STIX_BUNDLE_PUSH, STIX_BUNDLE_PUSH_WORK},
     platform::Feature,
     registration::Connector,
     sink::{Delivery, DeliveryError, Sink},
-    work::{WorkId, WorkOutcome},
+    work::{CONTINUED, WorkId, WorkOutcome},
+    works::{NotOpened, Works},
 };
 use crate::stix::Bundle;
 
@@ -36,6 +37,7 @@ pub const DEFAULT_MAX_BODY_BYTES: usize = 45_000_000;
 pub struct ApiSink {
     connector: Arc<Connector>,
     max_body_bytes: usize,
+    works: Works,
 }
 
 #[derive(Deserialize)]
@@ -99,26 +101,38 @@ struct Progress {
 impl ApiSink {
     /// For this connector; a request is at most `max_body_bytes` long. Nothing is sent yet.
     pub fn new(connector: Arc<Connector>, max_body_bytes: usize) -> Self {
-        Self { connector, max_body_bytes }
+        let works = Works::new(Arc::clone(&connector));
+        Self { connector, max_body_bytes, works }
+    }
+
+    /// Tells `ledger` of every work.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Arc<dyn WorkLedger>) -> Self {
+        self.works.noted_in(ledger);
+        self
     }
 
     /// Registers if need be and opens the work; a connector that was deleted in OpenCTI is
     /// registered again at once. `None` where the platform cannot be told a work.
-    async fn open(&self, title: &str) -> Result<Option<WorkId>, OpenCtiError> {
-        let platform = self.connector.platform();
-        let registration = self.connector.registration().await?;
-        if !platform.has(Feature::BundlePushWork) {
+    async fn open(&self, delivery: &Delivery) -> Result<Option<WorkId>, String> {
+        let registering = async || self.connector.registration().await.map_err(|e| e.to_string());
+        let registration = registering().await?;
+        if !self.connector.platform().has(Feature::BundlePushWork) {
             return Ok(None);
         }
-        let connector_id = &self.connector.settings().id;
-        match platform.open_work(connector_id, title).await {
-            Err(OpenCtiError::ConnectorUnknown) => {
+        let cargo = cargo(delivery);
+        let opened = match self.works.open(&delivery.title, &cargo).await {
+            Err(NotOpened::ConnectorUnknown) => {
                 self.connector.forget(&registration);
-                self.connector.registration().await?;
-                platform.open_work(connector_id, title).await.map(Some)
+                registering().await?;
+                self.works.open(&delivery.title, &cargo).await
             }
-            opened => opened.map(Some),
-        }
+            opened => opened,
+        };
+        opened.map(Some).map_err(|reason| match reason {
+            NotOpened::ConnectorUnknown => OpenCtiError::ConnectorUnknown.to_string(),
+            NotOpened::Unavailable(reason) => reason,
+        })
     }
 
     /// Pushes a load; one that is refused is pushed again bundle by bundle, so that one bad bundle
@@ -184,30 +198,29 @@ impl ApiSink {
     /// Closes the work, or deletes it when nothing came of it. A failure here does not undo what
     /// the platform has.
     async fn close(&self, delivery: &Delivery, progress: &Progress) {
-        let platform = self.connector.platform();
         let Some(work) = &progress.work else { return };
-        let is_empty = progress.may_have_arrived == 0 || !platform.has(Feature::BundlePushWork);
-        let (message, outcome) = match &progress.trouble {
-            None => (delivery.summary.clone(), WorkOutcome::Published),
-            Some(reason) => (
-                format!("interrupted, the rest comes in another work: {reason}"),
-                WorkOutcome::Interrupted,
-            ),
-        };
-        let ended = (|| async {
-            if is_empty {
-                platform.delete_work(work).await
-            } else {
-                platform.close_work(work, &message, outcome).await
+        let knows_works = self.connector.platform().has(Feature::BundlePushWork);
+        match &progress.trouble {
+            _ if progress.may_have_arrived == 0 || !knows_works => self.works.delete(work).await,
+            None => self.works.close(work, &delivery.summary, WorkOutcome::Published).await,
+            Some(reason) => {
+                let message = format!("interrupted, the rest {CONTINUED}: {reason}");
+                self.works.close(work, &message, WorkOutcome::Interrupted).await;
             }
-        })
-        .retry(ExponentialBuilder::default().with_max_times(2))
-        .when(OpenCtiError::is_retryable)
-        .await;
-        if let Err(error) = ended {
-            tracing::warn!(work_id = work.as_str(), %error, "the work in OpenCTI stays open");
         }
     }
+}
+
+/// What leaves of each sender.
+fn cargo(delivery: &Delivery) -> Vec<Cargo> {
+    let id = |object: &Map<String, Value>| object.get("id")?.as_str().map(str::to_owned);
+    let bundles = delivery.senders.iter().zip(&delivery.bundles);
+    bundles
+        .map(|(&sender, bundle)| Cargo {
+            sender,
+            objects: bundle.objects.iter().filter_map(id).collect(),
+        })
+        .collect()
 }
 
 #[async_trait]
@@ -226,9 +239,9 @@ impl Sink for ApiSink {
         if packed.loads.is_empty() {
             return results;
         }
-        let (work, trouble) = match self.open(&delivery.title).await {
+        let (work, trouble) = match self.open(delivery).await {
             Ok(work) => (work, None),
-            Err(error) => (None, Some(error.to_string())),
+            Err(reason) => (None, Some(reason)),
         };
         let mut progress =
             Progress { work, results, may_have_arrived: 0, trouble, registered_again: false };

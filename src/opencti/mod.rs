@@ -22,6 +22,7 @@ mod load;
 mod message;
 mod operations;
 mod platform;
+mod publish;
 mod queue;
 mod registration;
 mod s3;
@@ -35,6 +36,7 @@ mod transfer;
 mod work;
 mod work_errors;
 mod workflow;
+mod works;
 
 pub use self::{
     api::{ApiSink, DEFAULT_MAX_BODY_BYTES},

@@ -3,46 +3,38 @@
 //!
 //! The order is fixed: register if need be, leave out what the broker confirmed recently, connect if
 //! need be, open the work and note it in the ledger, announce how many objects will come, publish
-//! all, wait for all confirms, close the work. A failure on the way
-//! makes the bundles that are not fully confirmed `Unavailable`; they come again in another work,
-//! which is harmless because ids are deterministic. After a failure on the broker's side the
-//! connector registers again first: that brings back a deleted queue and tells where the broker is
-//! now.
+//! all, wait for all confirms, close the work. A failure on the way makes the bundles that are not fully
+//! confirmed `Unavailable`; they come again in another work, which is harmless because ids are
+//! deterministic. After a failure on the broker's side the connector registers again first: that
+//! brings back a deleted queue and tells where the broker is now.
 //!
-//! Does not live here: the connection itself (`broker`), the messages (`message`), what may be left
-//! out (`confirmed`), retries (`pipeline`).
+//! Does not live here: the connection itself (`broker`), the messages (`message`) and their confirms
+//! (`publish`), what may be left out (`confirmed`), retries (`pipeline`).
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use backon::{ExponentialBuilder, Retryable};
-use lapin::{
-    BasicProperties, Channel, Confirmation, PublisherConfirm, options::BasicPublishOptions,
-};
-use tokio::{sync::Mutex, time::timeout};
+use lapin::Channel;
+use tokio::sync::Mutex;
 
 use super::{
-    broker::{Broker, BrokerError, message_limit_in},
+    broker::{Broker, BrokerError},
     confirmed::ConfirmedObjects,
     draft::DraftId,
     error::OpenCtiError,
     ledger::WorkLedger,
     load::Load,
-    message::{self, Parcel},
+    message::Parcel,
+    publish::{Opened, Published, Trouble, publish},
     registration::{Connector, Registration},
     sink::{Delivery, DeliveryError, Sink},
     work::{CONTINUED, WorkId, WorkOutcome},
+    works::{NotOpened, Works},
 };
 use crate::config::{Approval, MqOverrides};
 
 /// Largest message by default: what RabbitMQ 4 takes by its own default. In bytes.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 16 << 20;
-
-/// Longest time without a message taken or confirmed before a delivery is given up.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Kept on disk by the broker.
-const PERSISTENT: u8 = 2;
 
 /// Publishes to the connector's queue.
 pub struct QueueSink {
@@ -51,52 +43,7 @@ pub struct QueueSink {
     max_message_bytes: usize,
     broker: Mutex<Option<Arc<Broker>>>,
     confirmed: Option<Arc<ConfirmedObjects>>,
-    ledger: Option<Arc<dyn WorkLedger>>,
-}
-
-/// Why nothing could be sent.
-enum NotOpened {
-    /// The connector was deleted in OpenCTI.
-    ConnectorUnknown,
-    /// Something is not there.
-    Unavailable(String),
-}
-
-/// Everything a delivery needs before the first message can go out.
-struct Opened {
-    registration: Arc<Registration>,
-    broker: Arc<Broker>,
-    channel: Channel,
-    work: WorkId,
-    draft: Option<DraftId>,
-}
-
-/// What became of the messages.
-struct Published {
-    /// Messages confirmed, a count for each parcel.
-    confirmed: Vec<usize>,
-    /// Messages that the broker may hold, confirmed or not.
-    may_have_arrived: usize,
-    /// What stopped it, if anything.
-    trouble: Option<Trouble>,
-}
-
-enum Trouble {
-    /// The connector's queue or exchange is gone.
-    Unroutable,
-    /// The connection or the broker failed.
-    Broker(String),
-    /// The broker takes no message of more than so many bytes.
-    TooLarge(usize),
-}
-
-impl Trouble {
-    fn of(failure: &lapin::Error) -> Self {
-        match message_limit_in(failure) {
-            Some(limit_bytes) => Self::TooLarge(limit_bytes),
-            None => Self::Broker(failure.to_string()),
-        }
-    }
+    works: Works,
 }
 
 impl QueueSink {
@@ -107,14 +54,9 @@ impl QueueSink {
         overrides: MqOverrides,
         max_message_bytes: usize,
     ) -> Self {
-        Self {
-            connector,
-            overrides,
-            max_message_bytes,
-            broker: Mutex::new(None),
-            confirmed: None,
-            ledger: None,
-        }
+        let works = Works::new(Arc::clone(&connector));
+        let broker = Mutex::new(None);
+        Self { connector, overrides, max_message_bytes, broker, confirmed: None, works }
     }
 
     /// Leaves out what was confirmed recently.
@@ -125,8 +67,9 @@ impl QueueSink {
 
     /// Tells `ledger` of every work.
     #[must_use]
-    pub fn with_ledger(self, ledger: Arc<dyn WorkLedger>) -> Self {
-        Self { ledger: Some(ledger), ..self }
+    pub fn with_ledger(mut self, ledger: Arc<dyn WorkLedger>) -> Self {
+        self.works.noted_in(ledger);
+        self
     }
 
     /// Publishes parcels as one work; one result a parcel. `senders` are whose they are.
@@ -200,30 +143,15 @@ impl QueueSink {
         title: &str,
         load: &Load,
     ) -> Result<Opened, NotOpened> {
-        let platform = self.connector.platform();
         let (broker, channel) = self.channel(registration).await.map_err(NotOpened::Unavailable)?;
-        let work = match platform.open_work(&self.connector.settings().id, title).await {
-            Ok(work) => work,
-            Err(OpenCtiError::ConnectorUnknown) => return Err(NotOpened::ConnectorUnknown),
-            Err(error) => return Err(NotOpened::Unavailable(error.to_string())),
-        };
-        let noted = match &self.ledger {
-            Some(ledger) => ledger.opened(&work, &load.cargo).await,
-            None => Ok(()),
-        };
-        let announced = match noted {
-            Ok(()) => {
-                self.announce(&work, title, load.total).await.map_err(|error| error.to_string())
-            }
-            Err(reason) => Err(reason),
-        };
-        match announced {
+        let work = self.works.open(title, &load.cargo).await?;
+        match self.announce(&work, title, load.total).await {
             Ok(draft) => {
                 Ok(Opened { registration: Arc::clone(registration), broker, channel, work, draft })
             }
-            Err(reason) => {
-                self.delete(&work).await;
-                Err(NotOpened::Unavailable(reason))
+            Err(error) => {
+                self.works.delete(&work).await;
+                Err(NotOpened::Unavailable(error.to_string()))
             }
         }
     }
@@ -322,58 +250,16 @@ impl QueueSink {
         total: usize,
         reason: &str,
     ) {
-        let platform = self.connector.platform();
-        let (message, outcome) = match &published.trouble {
-            None => (delivery.summary.clone(), WorkOutcome::Published),
-            Some(_) if published.may_have_arrived == 0 => return self.delete(work).await,
+        match &published.trouble {
+            None => self.works.close(work, &delivery.summary, WorkOutcome::Published).await,
+            Some(_) if published.may_have_arrived == 0 => self.works.delete(work).await,
             Some(_) => {
                 let confirmed: usize = published.confirmed.iter().sum();
                 let message = format!(
                     "{confirmed} of {total} objects were queued, the rest {CONTINUED}: {reason}"
                 );
-                (message, WorkOutcome::Interrupted)
+                self.works.close(work, &message, WorkOutcome::Interrupted).await;
             }
-        };
-        let closed = (|| platform.close_work(work, &message, outcome))
-            .retry(ExponentialBuilder::default().with_max_times(2))
-            .when(OpenCtiError::is_retryable)
-            .await;
-        match closed {
-            Ok(()) => self.tell(|ledger| ledger.closed(work)).await,
-            Err(error) if error.is_work_gone() => self.tell(|ledger| ledger.deleted(work)).await,
-            Err(error) => {
-                tracing::warn!(
-                    work_id = work.as_str(),
-                    %error,
-                    "a work in OpenCTI stays open for now and is closed later"
-                );
-                self.tell(|ledger| ledger.left_open(work, &message)).await;
-            }
-        }
-    }
-
-    async fn delete(&self, work: &WorkId) {
-        match self.connector.platform().delete_work(work).await {
-            Ok(()) => self.tell(|ledger| ledger.deleted(work)).await,
-            Err(error) if error.is_work_gone() => self.tell(|ledger| ledger.deleted(work)).await,
-            Err(error) => {
-                tracing::warn!(
-                    work_id = work.as_str(),
-                    %error,
-                    "an empty work stays in OpenCTI for now and is closed later"
-                );
-                let message = format!("nothing was sent; what was to be sent {CONTINUED}");
-                self.tell(|ledger| ledger.left_open(work, &message)).await;
-            }
-        }
-    }
-
-    async fn tell<'a, F: Future<Output = ()>>(
-        &'a self,
-        what: impl FnOnce(&'a dyn WorkLedger) -> F,
-    ) {
-        if let Some(ledger) = &self.ledger {
-            what(&**ledger).await;
         }
     }
 }
@@ -406,79 +292,4 @@ impl Sink for QueueSink {
             })
             .collect()
     }
-}
-
-/// Publishes everything without waiting in between, then collects the confirms.
-async fn publish(opened: &Opened, parcels: &[Parcel]) -> Published {
-    let mut published =
-        Published { confirmed: vec![0; parcels.len()], may_have_arrived: 0, trouble: None };
-    let mut confirms = Vec::new();
-    'parcels: for (index, parcel) in parcels.iter().enumerate() {
-        for (position, content) in parcel.contents.iter().enumerate() {
-            match publish_one(opened, content, position + 1).await {
-                Ok(confirm) => confirms.push((index, confirm)),
-                Err(trouble) => {
-                    published.trouble = Some(trouble);
-                    break 'parcels;
-                }
-            }
-        }
-    }
-    published.may_have_arrived = confirms.len();
-    metrics::counter!("published_messages_total").increment(confirms.len() as u64);
-    for (index, confirm) in confirms {
-        match timeout(STALL_TIMEOUT, confirm).await {
-            Ok(Ok(Confirmation::Ack(None))) => {
-                metrics::counter!("confirmed_messages_total").increment(1);
-                published.confirmed[index] += 1;
-            }
-            Ok(Ok(Confirmation::Ack(Some(_)))) => {
-                published.may_have_arrived -= 1;
-                published.trouble = Some(Trouble::Unroutable);
-            }
-            Ok(Ok(_)) => {
-                published.trouble.get_or_insert(Trouble::Broker("message refused".to_owned()));
-            }
-            Ok(Err(error)) => match Trouble::of(&error) {
-                // What the broker says of the size explains every other failure on the channel.
-                too_large @ Trouble::TooLarge(_) => published.trouble = Some(too_large),
-                other => {
-                    published.trouble.get_or_insert(other);
-                }
-            },
-            Err(_) => {
-                published.trouble.get_or_insert(Trouble::Broker(stalled()));
-                break;
-            }
-        }
-    }
-    published
-}
-
-async fn publish_one(
-    opened: &Opened,
-    content: &str,
-    sequence: usize,
-) -> Result<PublisherConfirm, Trouble> {
-    let registration = &opened.registration;
-    let applicant = registration.connector_user_id.as_deref();
-    let body = message::body(content, sequence, applicant, &opened.work, opened.draft.as_ref());
-    let publishing = opened.channel.basic_publish(
-        registration.push_exchange.as_str().into(),
-        registration.push_routing.as_str().into(),
-        BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
-        &body,
-        BasicProperties::default()
-            .with_delivery_mode(PERSISTENT)
-            .with_content_encoding("utf-8".into()),
-    );
-    match timeout(STALL_TIMEOUT, publishing).await {
-        Ok(Ok(confirm)) => Ok(confirm),
-        Ok(Err(error)) => Err(Trouble::of(&error)),
-        Err(_) => Err(Trouble::Broker(stalled())),
-    }
-}
-
-fn stalled() -> String {
-    format!("nothing happened for {} s", STALL_TIMEOUT.as_secs())
 }

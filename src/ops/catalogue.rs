@@ -210,17 +210,38 @@ pub const CATALOGUE: &[Metric] = &[
     counter("confirmed_messages_total", "Messages that RabbitMQ confirmed."),
     counter("works_total", "Works in OpenCTI, by what was done with them.")
         .by("action", &["opened", "closed", "interrupted", "deleted"]),
+    counter(
+        "objects_refused_by_opencti_total",
+        "Objects of delivered events that OpenCTI's workers could not import, as works tell.",
+    ),
+    counter(
+        "sightings_flagged_total",
+        "Sightings whose verdict was set in OpenCTI afterwards; before version 7 only.",
+    ),
+    gauge(
+        "opencti_queue_buffering",
+        Unit::Count,
+        "1 while deliveries wait because OpenCTI's queue holds CONNECTOR_QUEUE_THRESHOLD or more.",
+    ),
+    gauge(
+        "opencti_queue_megabytes",
+        Unit::Count,
+        "Megabytes in the connector's queue, as OpenCTI told last.",
+    ),
     counter("sweeps_total", "Sweeps of the console, by how they ended.")
         .by("outcome", &["done", "failed"]),
     seconds("sweep_seconds", "How long sweeps took."),
-    counter("sweep_found_missing_total", "Events that a sweep found and the journal did not have."),
+    counter(
+        "sweep_found_missing_total",
+        "Alerts that a push should have brought and a sweep found.",
+    ),
     gauge(
         "last_sweep_timestamp_seconds",
         Unit::Seconds,
         "When the last sweep was done that saw everything, in seconds since 1970; 0: none yet.",
     ),
     gauge("part_degraded", Unit::Count, "1 while a part does not work, as /readyz tells in words.")
-        .by("part", &["journal", "opencti", "delivery", "harfanglab"]),
+        .by("part", &["journal", "room", "opencti", "delivery", "opencti_queue", "harfanglab"]),
     gauge(
         "build_info",
         Unit::Count,

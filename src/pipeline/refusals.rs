@@ -157,11 +157,7 @@ impl Refusals {
             return Ok(());
         };
         let events: HashSet<_> = refusals.iter().filter_map(|refusal| refusal.event).collect();
-        for refusal in &refusals {
-            let kind = refusal.object.split_once("--").map_or("unknown", |(kind, _)| kind);
-            metrics::counter!("objects_refused_by_opencti_total", "type" => kind.to_owned())
-                .increment(1);
-        }
+        metrics::counter!("objects_refused_by_opencti_total").increment(refusals.len() as u64);
         warn!(
             work_id = work,
             objects = refusals.len(),

@@ -40,7 +40,8 @@ pub(super) fn sinks(
         sinks.push(match connector.sending.protocol {
             QueueProtocol::Amqp => Arc::new(queue(settings, platform, ledger, confirmed)),
             QueueProtocol::Api => {
-                Arc::new(ApiSink::new(platform.connector(), DEFAULT_MAX_BODY_BYTES))
+                let api = ApiSink::new(platform.connector(), DEFAULT_MAX_BODY_BYTES);
+                Arc::new(api.with_ledger(ledger))
             }
         });
     }

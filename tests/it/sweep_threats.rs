@@ -81,10 +81,14 @@ async fn growing(threats: usize, growth: usize, sweeps: usize) {
     world.settle().await;
     let bundles = world.bundles();
     assert!(bundles.len() > before, "a closed threat is updated");
+    all_are_in_their_cases(&bundles, threats, growth, sweeps);
+}
 
+/// Each alert is an incident, and the case of each threat refers to all of its own.
+fn all_are_in_their_cases(bundles: &[Bundle], threats: usize, growth: usize, sweeps: usize) {
     let mut incidents = 0;
     let mut cases: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
-    for bundle in &bundles {
+    for bundle in bundles {
         messages_are_small(bundle);
         for object in &bundle.objects {
             match object["type"].as_str() {
