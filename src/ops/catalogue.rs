@@ -224,9 +224,9 @@ pub const CATALOGUE: &[Metric] = &[
         "1 while deliveries wait because OpenCTI's queue holds CONNECTOR_QUEUE_THRESHOLD or more.",
     ),
     gauge(
-        "opencti_queue_megabytes",
-        Unit::Count,
-        "Megabytes in the connector's queue, as OpenCTI told last.",
+        "opencti_queue_bytes",
+        Unit::Bytes,
+        "Bytes in the connector's queue, as OpenCTI told last.",
     ),
     counter("sweeps_total", "Sweeps of the console, by how they ended.")
         .by("outcome", &["done", "failed"]),

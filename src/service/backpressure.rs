@@ -39,7 +39,7 @@ async fn tell(mut load: watch::Receiver<QueueLoad>, threshold_mb: f64, health: &
     let mut was_buffering = false;
     loop {
         let QueueLoad { size_mb, buffering } = *load.borrow_and_update();
-        metrics::gauge!("opencti_queue_megabytes").set(size_mb);
+        metrics::gauge!("opencti_queue_bytes").set(size_mb * 1_000_000.0);
         metrics::gauge!("opencti_queue_buffering").set(if buffering { 1.0 } else { 0.0 });
         if buffering {
             health.degraded(Part::Queue, reason(size_mb, threshold_mb));

@@ -101,9 +101,11 @@ struct Model {
 }
 
 impl Model {
-    /// Whether it is new.
+    /// Whether it is new: what the console shows without a date is how it is now, so that only the
+    /// latest version of a key makes a repetition.
     fn append(&mut self, key: &'static str, version: &'static str, now: DateTime<Utc>) -> bool {
-        if self.rows.iter().any(|row| row.key == key && row.version == version) {
+        let latest = self.rows.iter().rfind(|row| row.key == key);
+        if latest.is_some_and(|row| row.version == version) {
             return false;
         }
         self.rows.push(Row {

@@ -96,8 +96,9 @@ fn all_are_in_their_cases(bundles: &[Bundle], threats: usize, growth: usize, swe
                 Some("case-incident") => {
                     let name = object["name"].as_str().unwrap().to_owned();
                     let case = cases.entry(object["id"].as_str().unwrap().to_owned());
-                    let refs = object["object_refs"].as_array().unwrap();
-                    let refs = refs.iter().map(|id| id.as_str().unwrap().to_owned());
+                    // An update without new ones has none: they add up in OpenCTI.
+                    let refs = object.get("object_refs").and_then(Value::as_array);
+                    let refs = refs.into_iter().flatten().map(|id| id.as_str().unwrap().to_owned());
                     let refs = refs.filter(|id| id.starts_with("incident--"));
                     case.or_insert((name, BTreeSet::new())).1.extend(refs);
                 }

@@ -20,6 +20,8 @@ use tokio::sync::Mutex;
 /// Exchange that OpenCTI binds every connector's push queue to.
 pub(crate) const PUSH_EXCHANGE: &str = "amqp.worker.exchange";
 
+/// Longest wait for a channel.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for messages that must come.
 const MESSAGES_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -62,11 +64,16 @@ impl Broker {
 
     /// On a new connection when the old one is gone.
     async fn channel_if_up(&self) -> lapin::Result<Channel> {
-        let mut connection = self.connection.lock().await;
-        if !connection.status().connected() {
-            *connection = open(&self.uri).await?;
-        }
-        connection.create_channel().await
+        let opening = async {
+            let mut connection = self.connection.lock().await;
+            if !connection.status().connected() {
+                *connection = open(&self.uri).await?;
+            }
+            connection.create_channel().await
+        };
+        // A broker that dies in the middle of this says nothing more.
+        let in_time = tokio::time::timeout(OPENING_TIMEOUT, opening).await;
+        in_time.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
     }
 
     /// What the platform does at registration and at every heartbeat: exchange, queue, binding.
