@@ -11,7 +11,7 @@ use super::{
     journal::Desk,
     output::{self, line_of, moment},
 };
-use crate::journal::{Chapter, Operations as _, Story, WaitsFor};
+use crate::journal::{Chapter, ListedRefusal, Operations as _, Story, WaitsFor};
 
 pub(super) const AFTER: &str = "\
 Examples:
@@ -97,11 +97,31 @@ fn in_words(story: &Story, now: DateTime<Utc>) -> String {
         if let Some(root_id) = &chapter.root_id {
             line(format!("    {root_id}"));
         }
+        for ListedRefusal { refusal, times, .. } in refusals_of(story, chapter) {
+            line(format!(
+                "    OpenCTI refused {}, {times} times, last {}: {}",
+                refused(&refusal.object),
+                moment(refusal.refused_at),
+                line_of(&refusal.reason)
+            ));
+        }
         if let Some(pruned_at) = chapter.pruned_at {
             line(format!("    its text was removed {}", moment(pruned_at)));
         }
     }
     text
+}
+
+fn refusals_of<'a>(
+    story: &'a Story,
+    chapter: &'a Chapter,
+) -> impl Iterator<Item = &'a ListedRefusal> {
+    story.refusals.iter().filter(|listed| listed.refusal.event == Some(chapter.id))
+}
+
+/// What was refused, as far as OpenCTI said it.
+pub(super) fn refused(object: &str) -> String {
+    if object.is_empty() { "an object".to_owned() } else { line_of(object) }
 }
 
 fn standing(chapter: &Chapter) -> String {
@@ -150,6 +170,17 @@ fn as_json(story: &Story, now: DateTime<Utc>) -> Value {
                 "follows": chapter.follows,
                 "asks_until": chapter.deadline_at.map(moment),
                 "waits_for": story.waits_for(chapter, now).map(waiting_as_json),
+                "refused_by_opencti": refusals_of(story, chapter)
+                    .map(|listed| {
+                        json!({
+                            "object": listed.refusal.object,
+                            "reason": listed.refusal.reason,
+                            "work": listed.refusal.work,
+                            "times": listed.times,
+                            "refused_at": moment(listed.refusal.refused_at),
+                        })
+                    })
+                    .collect::<Vec<_>>(),
             })
         })
         .collect();

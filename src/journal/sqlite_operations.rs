@@ -67,7 +67,8 @@ impl Operations for SqliteJournal {
             })
             .transpose()?;
         let chapters = rows.iter().map(chapter).collect::<Result<_, _>>()?;
-        Ok(Some(Story { key, identity, chapters }))
+        let refusals = self.refusals_of(&key).await?;
+        Ok(Some(Story { key, identity, chapters, refusals }))
     }
 
     async fn prune(

@@ -206,6 +206,22 @@ impl WorkJournal for SqliteJournal {
     }
 }
 
+impl SqliteJournal {
+    /// What OpenCTI refused of the events of a key, oldest first.
+    pub(super) async fn refusals_of(&self, key: &str) -> Result<Vec<ListedRefusal>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT r.event, r.object, r.reason, r.work, r.refused_at, r.times, e.key, e.title, \
+             e.root_id FROM events e JOIN refusals r ON r.console = e.console AND r.event = e.id \
+             WHERE e.console = ? AND e.key = ? ORDER BY r.refused_at, r.id",
+        )
+        .bind(&self.console)
+        .bind(key)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(listed).collect()
+    }
+}
+
 fn listed(row: &SqliteRow) -> Result<ListedRefusal, JournalError> {
     let event: EventId = row.try_get(0)?;
     Ok(ListedRefusal {

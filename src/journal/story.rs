@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{EventId, Lacking};
+use super::{EventId, Lacking, ListedRefusal};
 use crate::alert::IncidentIdentity;
 
 /// Everything the journal knows of an alert or threat.
@@ -15,6 +15,8 @@ pub struct Story {
     pub identity: Option<IncidentIdentity>,
     /// Its versions and follow-ups, in the order of their arrival.
     pub chapters: Vec<Chapter>,
+    /// What OpenCTI refused of it after it was delivered, oldest first.
+    pub refusals: Vec<ListedRefusal>,
 }
 
 /// One version, or one follow-up of a version.

@@ -15,6 +15,7 @@ use harfanglab_incidents::{
     pipeline::Afterwards,
 };
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 use url::Url;
 
 use crate::support::{broker::Message, opencti::Personality, stage::Stage};
@@ -187,6 +188,27 @@ async fn what_opencti_refused_is_put_on_the_event_that_sent_it_and_what_is_spuri
         let asked = stage.opencti.requests("WorkErrors").len();
         after.round_after(TimeDelta::days(1)).await;
         assert_eq!(stage.opencti.requests("WorkErrors").len(), asked, "what is read is let go");
+        commands_tell_of_it(&stage, incidents[1]["id"].as_str().unwrap()).await;
+    }
+}
+
+/// What was refused is listed beside the dead letters, and stands in the story of its alert.
+async fn commands_tell_of_it(stage: &Stage, incident: &str) {
+    let printed = async |arguments: &[&str]| {
+        let mut command = stage.home.start(arguments);
+        let mut text = String::new();
+        command.stdout().read_to_string(&mut text).await.unwrap();
+        assert!(command.exit().await.success(), "{}", command.log());
+        text
+    };
+    let listed = printed(&["dead-letters", "refused", "--json"]).await;
+    let listed: Vec<Value> =
+        listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_incident = listed.iter().find(|refusal| refusal["object"] == incident).unwrap();
+    assert_eq!(of_incident["root_id"], incident);
+    for arguments in [["dead-letters", "refused"].as_slice(), &["events", "show", incident]] {
+        let text = printed(arguments).await;
+        assert!(text.contains(incident) && text.contains("FUNCTIONAL_ERROR: no"), "{text}");
     }
 }
 

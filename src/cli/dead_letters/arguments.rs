@@ -15,6 +15,9 @@ A dead letter is a notification that was accepted and cannot be delivered as it 
 its text and the reason until somebody retries or drops it. Works beside the running service, which
 takes up what is retried within half a minute.
 
+`refused` lists what OpenCTI's workers could not import of alerts that were delivered: those are no
+dead letters, the next version of the alert brings the object again.
+
 Examples:
   harfanglab-incidents dead-letters list --older-than P1D
   harfanglab-incidents dead-letters show 42 --body | jq .
@@ -34,6 +37,8 @@ pub(in crate::cli) enum DeadLettersCommand {
     /// Drop letters for good: nothing but `retry --dropped` brings them back, and the same version,
     /// when it comes again, is a duplicate.
     Drop(DropArguments),
+    /// What OpenCTI refused of alerts after they were delivered, the newest first.
+    Refused(RefusedArguments),
     /// Write letters with their text as received, a JSON object a line.
     Export(ExportArguments),
 }
@@ -62,6 +67,16 @@ pub(in crate::cli) struct ListArguments {
     /// Those that a person dropped instead.
     #[arg(long)]
     dropped: bool,
+    /// At most this many.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(super) limit: usize,
+    /// A JSON object a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RefusedArguments {
     /// At most this many.
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(super) limit: usize,

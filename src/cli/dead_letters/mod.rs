@@ -15,10 +15,13 @@ use anyhow::Context as _;
 
 pub(super) use self::arguments::{AFTER, DeadLettersCommand};
 use self::arguments::{
-    DropArguments, ExportArguments, ListArguments, RetryArguments, Selection, ShowArguments,
+    DropArguments, ExportArguments, ListArguments, RefusedArguments, RetryArguments, Selection,
+    ShowArguments,
 };
 use super::{failure::Failure, journal::Desk, output};
-use crate::journal::{EventId, Letter, LetterFilter, LetterKind, Operations as _, Retried};
+use crate::journal::{
+    EventId, Letter, LetterFilter, LetterKind, Operations as _, Retried, WorkJournal as _,
+};
 
 /// Letters read, and changed in one commit, at a time.
 const PAGE: usize = 200;
@@ -27,6 +30,7 @@ pub(super) fn run(config: Option<&Path>, command: &DeadLettersCommand) -> Result
     let desk = Desk::open(config)?;
     match command {
         DeadLettersCommand::List(arguments) => list(&desk, arguments),
+        DeadLettersCommand::Refused(arguments) => refused(&desk, arguments),
         DeadLettersCommand::Show(arguments) => show(&desk, arguments),
         DeadLettersCommand::Retry(arguments) => retry(&desk, arguments),
         DeadLettersCommand::Drop(arguments) => discard(&desk, arguments),
@@ -60,6 +64,22 @@ fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
         }
     }
     output::print(&text)
+}
+
+fn refused(desk: &Desk, arguments: &RefusedArguments) -> Result<(), Failure> {
+    let refusals = desk.wait(desk.journal.refusals(arguments.limit))?;
+    if refusals.is_empty() && !arguments.json {
+        return output::print("OpenCTI refused nothing that is known\n");
+    }
+    let lines: Vec<String> = refusals
+        .iter()
+        .map(
+            |listed| {
+                if arguments.json { show::refusal_as_json(listed) } else { show::refusal(listed) }
+            },
+        )
+        .collect();
+    output::print(&lines.concat())
 }
 
 fn show(desk: &Desk, arguments: &ShowArguments) -> Result<(), Failure> {

@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::{
-    cli::output::{line_of, moment},
-    journal::{EventId, Letter, LetterKind, Retried},
+    cli::{
+        events,
+        output::{line_of, moment},
+    },
+    journal::{EventId, Letter, LetterKind, ListedRefusal, Retried},
 };
 
 /// Longest part of a reason in a line of the list, in characters.
@@ -41,6 +44,36 @@ pub(super) fn as_json(letter: &Letter, body: Option<&str>) -> Value {
         object["body"] = json!(body);
     }
     object
+}
+
+/// What OpenCTI refused, in two lines.
+pub(super) fn refusal(listed: &ListedRefusal) -> String {
+    let ListedRefusal { refusal, times, key, title, .. } = listed;
+    let event = refusal.event.map_or("an unknown event".to_owned(), |id| format!("event {id}"));
+    let alert = [key, title].into_iter().flatten().map(|text| line_of(text)).collect::<Vec<_>>();
+    format!(
+        "{}  {} of {event} ({}), {times} times\n    {}\n",
+        moment(refusal.refused_at),
+        events::refused(&refusal.object),
+        alert.join(", "),
+        line_of(&refusal.reason)
+    )
+}
+
+pub(super) fn refusal_as_json(listed: &ListedRefusal) -> String {
+    let ListedRefusal { refusal, times, key, title, root_id } = listed;
+    let object = json!({
+        "refused_at": moment(refusal.refused_at),
+        "event": refusal.event,
+        "object": refusal.object,
+        "reason": refusal.reason,
+        "work": refusal.work,
+        "times": times,
+        "key": key,
+        "title": title,
+        "root_id": root_id,
+    });
+    format!("{object}\n")
 }
 
 pub(super) fn in_full(letter: &Letter, kind: LetterKind, body: &str) -> String {
