@@ -65,13 +65,13 @@ fn item(number: usize, raised_at: DateTime<Utc>) -> Value {
 }
 
 /// A console with alerts, and a home for the journal of those who ask it.
-struct Scene {
-    console: DemoConsole,
+pub(crate) struct Scene {
+    pub(crate) console: DemoConsole,
     folder: TempDir,
 }
 
 impl Scene {
-    fn with_alerts(count: usize, apart: TimeDelta) -> Self {
+    pub(crate) fn with_alerts(count: usize, apart: TimeDelta) -> Self {
         let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
         let mut raised_at = noon();
         for number in 0..count {
@@ -86,7 +86,7 @@ impl Scene {
     }
 
     /// One run of the service, from its start to its end.
-    async fn run(&self) -> Result<(), ServiceError> {
+    pub(crate) async fn run(&self) -> Result<(), ServiceError> {
         let mut settings = self.settings();
         settings.connector.directory = None;
         settings.connector.run_and_terminate = true;
@@ -125,7 +125,7 @@ impl Scene {
         SqliteJournal::open(&self.journal_url(), console.as_str()).await.unwrap()
     }
 
-    async fn counts(&self) -> Counts {
+    pub(crate) async fn counts(&self) -> Counts {
         self.journal().await.counts().await.unwrap()
     }
 }

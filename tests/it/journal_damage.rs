@@ -26,11 +26,11 @@ const LEASE: Duration = Duration::from_mins(5);
 const COMMITS: usize = 20;
 const ROWS: usize = 10;
 
-fn start() -> DateTime<Utc> {
+pub(crate) fn start() -> DateTime<Utc> {
     "2026-05-26T07:40:00Z".parse().unwrap()
 }
 
-fn native(unique_id: &str, at: DateTime<Utc>) -> Notification {
+pub(crate) fn native(unique_id: &str, at: DateTime<Utc>) -> Notification {
     let element = json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": unique_id, "status": "new",
         "level": "high", "rule_name": "Suspicious Thing", "padding": "x".repeat(2_000),
@@ -51,7 +51,7 @@ pub(crate) fn lonely_home() -> Home {
     home
 }
 
-fn beside(file: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -85,11 +85,11 @@ enum Log {
     CopiedBack,
 }
 
-async fn connect(file: &Path) -> sqlx::SqliteConnection {
+pub(crate) async fn connect(file: &Path) -> sqlx::SqliteConnection {
     SqliteConnectOptions::new().filename(file).connect().await.unwrap()
 }
 
-fn cut(file: &Path, to: impl FnOnce(u64) -> u64) {
+pub(crate) fn cut(file: &Path, to: impl FnOnce(u64) -> u64) {
     let file = OpenOptions::new().write(true).open(file).unwrap();
     let length = file.metadata().unwrap().len();
     file.set_len(to(length)).unwrap();

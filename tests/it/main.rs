@@ -20,6 +20,7 @@ mod crash;
 mod deployment;
 mod dialects;
 mod enrichment;
+mod faults;
 mod hostile_posts;
 mod ids;
 mod journal;
