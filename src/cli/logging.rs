@@ -39,10 +39,10 @@ pub(super) fn start(settings: &ConnectorSettings) -> anyhow::Result<()> {
 }
 
 /// Our own level for ourselves. Libraries speak one step less: at `info` they report every
-/// connection, at `debug` they may quote what is sent.
+/// connection, below it they quote what is sent, secrets included, so they never speak there.
 fn filter(level: &str) -> String {
     let libraries = match level {
-        "debug" => "info",
+        "trace" | "debug" => "info",
         "error" => "error",
         _ => "warn",
     };
@@ -89,6 +89,7 @@ where
             None => String::new(),
         };
         let line = self.line(*event.metadata().level(), &message, attributes);
+        let line = without_controls(line);
         writeln!(writer, "{line}")
     }
 }
@@ -102,8 +103,6 @@ impl Lines {
             _ => "DEBUG",
         };
         if self.shape == Shape::Plain {
-            // One event stays one line, whatever is in it.
-            let message = message.replace('\r', "\\r").replace('\n', "\\n");
             let mut line = format!("{level}:{}:{message}", self.name);
             for (name, value) in attributes {
                 // Writing to a string cannot fail.
@@ -123,6 +122,27 @@ impl Lines {
         }
         line.to_string()
     }
+}
+
+/// One event stays one line and moves no cursor, whatever is in it: control characters, of which
+/// JSON escapes only some, are written as JSON writes them.
+fn without_controls(line: String) -> String {
+    if !line.contains(char::is_control) {
+        return line;
+    }
+    let mut escaped = String::with_capacity(line.len() + 16);
+    for character in line.chars() {
+        match character {
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            // Writing to a string cannot fail.
+            _ if character.is_control() => {
+                let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+            }
+            _ => escaped.push(character),
+        }
+    }
+    escaped
 }
 
 /// Collects the fields of an event.
@@ -221,6 +241,21 @@ mod tests {
         });
         assert_eq!(line, expected);
         assert_eq!(lines.lines().count(), 1);
+    }
+
+    #[test]
+    fn no_control_character_reaches_a_terminal_and_json_stays_what_it_says() {
+        let hostile = "\u{1b}[2J\u{9b}31m\u{7f}\r\n\",\"level\":\"INFO\"\u{2028}";
+        for shape in [Shape::Json, Shape::Plain] {
+            let log = logged(shape, || tracing::warn!(rule = hostile, "{hostile}"));
+            let line = log.strip_suffix('\n').unwrap();
+            assert!(!line.contains(char::is_control), "{line:?}");
+            if shape == Shape::Json {
+                let line: Value = serde_json::from_str(line).unwrap();
+                let told = (&line["message"], &line["attributes"]["rule"], &line["level"]);
+                assert_eq!(told, (&json!(hostile), &json!(hostile), &json!("WARNING")));
+            }
+        }
     }
 
     #[test]

@@ -118,8 +118,9 @@ mod tests {
         let token = property("HARFANGLAB_INCIDENTS_TOKEN");
         assert_eq!((&token["writeOnly"], token.get("default")), (&json!(true), None));
         let level = property("CONNECTOR_LOG_LEVEL");
-        assert_eq!(level["enum"], json!(["debug", "info", "warning", "error"]));
-        assert_eq!(level["description"], "debug, info, warning or error.");
+        assert_eq!(level["enum"], json!(["trace", "debug", "info", "warning", "error"]));
+        let meaning = level["description"].as_str().unwrap();
+        assert!(meaning.starts_with("trace, debug, info, warning or error. "), "{meaning}");
         for (name, property) in schema["properties"].as_object().unwrap() {
             let words = property["description"].as_str().unwrap();
             assert!(words.len() > 3 && !words.contains("HARFANGLAB_INCIDENTS_TOKEN (or"), "{name}");

@@ -72,7 +72,7 @@ pub struct ConnectorSettings {
     pub name: String,
     /// `CONNECTOR_SCOPE`, split on commas and trimmed.
     pub scope: Vec<String>,
-    /// `CONNECTOR_LOG_LEVEL` as a tracing level name (`error`, `warn`, `info`, `debug`).
+    /// `CONNECTOR_LOG_LEVEL` as a tracing level name (`error`, `warn`, `info`, `debug`, `trace`).
     pub log_level: String,
     /// `OPENCTI_JSON_LOGGING`.
     pub json_logging: bool,
@@ -270,6 +270,8 @@ pub struct WebhookSettings {
     pub max_body_bytes: usize,
     /// `…_WEBHOOK_MAX_IN_FLIGHT`: requests at once; above it 429.
     pub max_in_flight: usize,
+    /// `…_WEBHOOK_MAX_CONNECTIONS`: connections at once; above it new ones wait to be accepted.
+    pub max_connections: usize,
     /// `…_WEBHOOK_SECRET_FILE`: where `secrets` were read from, and are read again when it changes;
     /// `None` when they were given another way.
     pub secret_file: Option<PathBuf>,

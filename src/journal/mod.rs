@@ -90,6 +90,9 @@ use crate::{
     intake::{Notification, Receipt},
 };
 
+/// Most bytes of text in one claim, unless its only event has more. The pipeline counts on it.
+pub const CLAIM_BYTES: usize = 16 << 20;
+
 /// Why the journal could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -133,7 +136,8 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// Stores every batch in one commit, and says what became of each.
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;
 
-    /// Takes up to `limit` events that are due, oldest first, for `lease`.
+    /// Takes up to `limit` events that are due, oldest first, for `lease`: as many as have
+    /// [`CLAIM_BYTES`] of text together, or a single larger one.
     async fn claim(
         &self,
         limit: usize,

@@ -7,8 +7,8 @@ use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 use tracing::error;
 
 use super::{
-    Claim, Event, FollowUp, JournalError, Lacking, Outcome, SqliteJournal, sqlite::date,
-    sqlite_incidents::microseconds,
+    CLAIM_BYTES, Claim, Event, FollowUp, JournalError, Lacking, Outcome, SqliteJournal,
+    sqlite::date, sqlite_incidents::microseconds,
 };
 use crate::{
     alert::IncidentIdentity,
@@ -29,12 +29,10 @@ impl SqliteJournal {
         // Only the earliest unfinished version of a key may be taken: versions leave in order, and
         // an older one that a person asked for again waits while a newer one is just leaving. A
         // follow-up gives way to every received version, and is waited for only while leased.
+        // Lengths are known without reading the texts: what does not fit is not read at all.
         let rows = sqlx::query(
-            "SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
-             e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
-             e.due_at, e.deadline_at, e.attempts_before \
-             FROM events e LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
-             WHERE e.state = 'pending' AND e.due_at <= ?1 AND e.console = ?2 \
+            "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes \
+             FROM events e WHERE e.state = 'pending' AND e.due_at <= ?1 AND e.console = ?2 \
              AND (e.leased_until IS NULL OR e.leased_until <= ?1) \
              AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
                  AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
@@ -42,11 +40,19 @@ impl SqliteJournal {
                      OR other.leased_until > ?1 \
                  ELSE other.leased_until > ?1 \
                      OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= ?1) END)) \
-             ORDER BY e.due_at, e.id LIMIT ?3",
+             ORDER BY e.due_at, e.id LIMIT ?3), \
+             fitting AS (SELECT id, bytes, SUM(bytes) OVER (ORDER BY due_at, id) AS total FROM due) \
+             SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
+             e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
+             e.due_at, e.deadline_at, e.attempts_before \
+             FROM fitting f JOIN events e ON e.id = f.id \
+             LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
+             WHERE f.total <= ?4 OR f.total = f.bytes ORDER BY e.due_at, e.id",
         )
         .bind(now.timestamp_millis())
         .bind(&self.console)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
         .fetch_all(&mut *transaction)
         .await?;
         let mut events = Vec::with_capacity(rows.len());

@@ -1,11 +1,23 @@
 //! Jobs over the management address, for the commands `sweep` and `backfill` beside a running
-//! service. Only a JSON body is taken, which no other site's page can make a browser send.
+//! service. Only a JSON body is taken, which no other site's page can make a browser send, and only under an
+//! address or `localhost`: a page whose name is made to point here (DNS rebinding) is another site.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, guard::GuardContext, http::header, web};
 use serde_json::json;
 
 use super::Management;
 use crate::sweep::{Job, Progress};
+
+/// Whether a request names this host by its address, or as `localhost`.
+pub(super) fn is_local_name(request: &GuardContext<'_>) -> bool {
+    let host = request.head().headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let parsed = host.and_then(|host| url::Url::parse(&format!("http://{host}/")).ok());
+    parsed.is_some_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(_address) => true,
+        None => false,
+    })
+}
 
 /// The newest job and whose it is.
 pub(super) async fn current(management: web::Data<Management>) -> HttpResponse {

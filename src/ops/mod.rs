@@ -46,6 +46,7 @@ pub fn serve(management: Management, listener: TcpListener) -> std::io::Result<S
             .service(web::resource("/metrics").route(reading().to(metrics_page::page)))
             .service(
                 web::resource("/jobs")
+                    .guard(guard::fn_guard(jobs::is_local_name))
                     .route(reading().to(jobs::current))
                     .route(web::post().to(jobs::submit)),
             )

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use super::{
     false_positives::NegativeSightings, finish, prepare::Ready, prepare_threat::Delivered, retry,
-    tally::Tally,
+    room::Bytes, tally::Tally,
 };
 use crate::{
     clock::Clock,
@@ -39,6 +39,8 @@ pub(super) struct Prepared {
     pub(super) ready: Ready,
     /// Shared by the events of one claim, and dropped by those that do not get ready.
     pub(super) together: Arc<()>,
+    /// The memory that it takes, given back once it was delivered.
+    pub(super) bytes: Bytes,
 }
 
 impl Deliverer {
@@ -51,11 +53,13 @@ impl Deliverer {
             // leaves.
             let gathering = gather(&mut waiting, &mut batch, limit);
             let _window_over = tokio::time::timeout(WINDOW, gathering).await;
-            let ready = batch.drain(..).map(|prepared| prepared.ready).collect();
+            let (ready, held): (Vec<_>, Vec<Bytes>) =
+                batch.drain(..).map(|prepared| (prepared.ready, prepared.bytes)).unzip();
             for part in parts(ready) {
                 let outcomes = self.deliver(part).await;
                 finish(&*self.journal, &outcomes, self.clock.now()).await;
             }
+            drop(held);
             self.arrived.notify_one();
         }
     }

@@ -22,6 +22,7 @@ mod prepare_alert;
 mod prepare_threat;
 mod refusals;
 mod retry;
+mod room;
 mod tally;
 mod waiting;
 
@@ -29,14 +30,17 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
-use self::deliver::{Deliverer, Prepared};
 pub use self::{
     afterwards::Afterwards, enrich::Enricher, false_positives::NegativeSightings,
     ledger::JournalLedger, prepare::Preparer,
+};
+use self::{
+    deliver::{Deliverer, Prepared},
+    room::{Place, Room},
 };
 use crate::{
     clock::Clock,
@@ -107,17 +111,14 @@ impl Pipeline {
         stop: &CancellationToken,
         ready: mpsc::Sender<Prepared>,
     ) {
-        let places = Arc::new(Semaphore::new(self.settings.concurrency.max(1)));
+        let room = Room::new(self.settings.concurrency);
         let preparing = TaskTracker::new();
         while !stop.is_cancelled() {
             if let Some(pressure) = &self.pressure {
                 pressure.relieved(stop).await;
             }
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                break;
-            };
-            drop(place);
-            let free = places.available_permits().min(self.settings.batch).max(1);
+            let mut claim = room.for_a_claim().await;
+            let free = room.free_places().min(self.settings.batch).max(1);
             let now = self.clock.now();
             let events = match self.journal.claim(free, self.settings.lease, now).await {
                 Ok(events) => events,
@@ -134,15 +135,13 @@ impl Pipeline {
             // The last one takes it along: whoever asks who shares it finds nobody else.
             let together = std::iter::repeat_n(Arc::new(()), events.len());
             for (event, together) in events.into_iter().zip(together) {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                    break;
-                };
+                let place = room.place(&mut claim, event.body.len()).await;
                 let (pipeline, ready) = (Arc::clone(self), ready.clone());
                 preparing.spawn(async move {
-                    pipeline.prepare_one(event, together, ready).await;
-                    drop(place);
+                    pipeline.prepare_one(event, together, place, ready).await;
                 });
             }
+            drop(claim);
             if found_nothing {
                 self.wait_for_work(stop).await;
             }
@@ -151,7 +150,13 @@ impl Pipeline {
         preparing.wait().await;
     }
 
-    async fn prepare_one(&self, event: Event, together: Arc<()>, ready: mpsc::Sender<Prepared>) {
+    async fn prepare_one(
+        &self,
+        event: Event,
+        together: Arc<()>,
+        place: Place,
+        ready: mpsc::Sender<Prepared>,
+    ) {
         let claim = event.claim;
         // Boxed: its look-ups make it large, and many are under way at once.
         let preparing = AssertUnwindSafe(Box::pin(self.preparer.prepare(event)));
@@ -159,7 +164,8 @@ impl Pipeline {
         match prepared.unwrap_or_else(|_panic| Err(self.defect(claim))) {
             Ok(prepared) => {
                 // The receiver lives as long as any sender does.
-                let _gone = ready.send(Prepared { ready: prepared, together }).await;
+                let _gone =
+                    ready.send(Prepared { ready: prepared, together, bytes: place.bytes }).await;
             }
             Err(outcome) => {
                 if matches!(outcome, Outcome::Dead { .. }) {

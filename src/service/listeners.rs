@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
-use super::{ServiceError, secrets, tls};
+use super::{ServiceError, request_span::RequestSpan, secrets, tls};
 use crate::{
     clock::Clock,
     config::{Settings, WebhookSettings},
@@ -108,11 +108,18 @@ fn open_webhook(
     let (listener, address) = bind("HARFANGLAB_INCIDENTS_LISTEN", settings.listen)?;
     let webhook = Webhook::new(verifier, door, clock, settings);
     let path = settings.path.clone();
+    // The bound is each worker's own: together they stay within the configured one.
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = workers.min(settings.max_connections);
     let server = HttpServer::new(move || {
-        App::new().wrap(TracingLogger::default()).configure(routes(Arc::clone(&webhook), &path))
+        App::new()
+            .wrap(TracingLogger::<RequestSpan>::new())
+            .configure(routes(Arc::clone(&webhook), &path))
     })
     .client_request_timeout(HEAD_TIMEOUT)
     .tls_handshake_timeout(HEAD_TIMEOUT)
+    .workers(workers)
+    .max_connections(settings.max_connections / workers)
     .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
     .disable_signals();

@@ -10,6 +10,7 @@ mod jobs;
 mod listeners;
 mod manager;
 mod platform;
+mod request_span;
 mod retention;
 mod room;
 mod schedule;

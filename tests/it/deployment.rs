@@ -3,8 +3,8 @@
 
 mod healthcheck;
 mod metrics;
-mod nginx;
-mod prometheus;
+pub(crate) mod nginx;
+pub(crate) mod prometheus;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 

@@ -21,7 +21,7 @@ use crate::{
 };
 
 const CONSOLE: &str = "http://127.0.0.1:1/";
-const LEASE: Duration = Duration::from_mins(5);
+pub(crate) const LEASE: Duration = Duration::from_mins(5);
 /// Commits of an image, and rows in each.
 const COMMITS: usize = 20;
 const ROWS: usize = 10;

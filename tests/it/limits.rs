@@ -5,6 +5,10 @@ use std::{
     process::Command,
 };
 
+use harfanglab_incidents::{
+    intake::{Notification, dialect::Dialect, verification::Proof},
+    journal::{CLAIM_BYTES, Journal as _, SqliteJournal},
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -14,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    journal_damage::lonely_home,
+    journal_damage::{LEASE, lonely_home, start},
     support::{
         app::{App, WEBHOOK_SECRET},
         stage::{Stage, http, post},
@@ -141,6 +145,30 @@ async fn a_journal_that_has_grown_to_its_bound_takes_no_more() {
     assert!(acknowledged >= 10, "{acknowledged}");
     let ready = counts(&mut app).await;
     assert!(ready["reason"].as_str().unwrap().contains("JOURNAL_MAX_SIZE"), "{ready}");
+}
+
+#[tokio::test]
+async fn a_claim_takes_as_many_texts_as_fit_its_bytes_or_a_single_larger_one() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let journal = SqliteJournal::open(&url, "http://127.0.0.1:1/").await.unwrap();
+    let third = CLAIM_BYTES / 3;
+    for (number, bytes) in [third, third, third, CLAIM_BYTES + 1, 10, 10].into_iter().enumerate() {
+        let mut element = alert(number as u64);
+        element["padding"] = json!("x".repeat(bytes));
+        let proof = Proof::answered_by_console(start());
+        let text = element.to_string();
+        let dialect = Dialect::NativeAlert;
+        let stored = Notification::of_dialect(&proof, dialect, &element, text);
+        journal.append(&[vec![stored]]).await.unwrap();
+    }
+    let mut claims = Vec::new();
+    for _ in 0..4 {
+        claims.push(journal.claim(100, LEASE, start()).await.unwrap().len());
+    }
+    // Three thirds and what stands around them are a little more than the whole.
+    assert_eq!(claims, [2, 1, 1, 2]);
+    assert!(journal.claim(100, LEASE, start()).await.unwrap().is_empty());
 }
 
 #[tokio::test]

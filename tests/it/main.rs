@@ -4,6 +4,7 @@
 
 mod support;
 
+mod attacks;
 mod backpressure;
 mod broker;
 mod broker_faults;
@@ -34,6 +35,7 @@ mod platform;
 mod restart;
 mod road;
 mod sinks;
+mod secrets;
 mod splitter;
 mod sweep;
 mod sweep_backlog;

@@ -11,9 +11,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::SecretString;
 use sha2::Sha256;
 
-const BODY: &[u8] = br#"{"test": 2432232314}"#;
+pub(crate) const BODY: &[u8] = br#"{"test": 2432232314}"#;
 
-fn settings(scheme: WebhookScheme, secrets: &[&str]) -> WebhookSettings {
+pub(crate) fn settings(scheme: WebhookScheme, secrets: &[&str]) -> WebhookSettings {
     WebhookSettings {
         listen: "127.0.0.1:0".parse().unwrap(),
         path: "/webhooks/harfanglab".to_owned(),
@@ -26,6 +26,7 @@ fn settings(scheme: WebhookScheme, secrets: &[&str]) -> WebhookSettings {
         tolerance: std::time::Duration::from_mins(5),
         max_body_bytes: 1_000_000,
         max_in_flight: 8,
+        max_connections: 8,
         secret_file: None,
         access: AccessSettings {
             allowed_networks: Vec::new(),
@@ -63,7 +64,7 @@ fn verdict(
     verifier.verify(&headers(pairs), body, now).map(|_proof| ())
 }
 
-fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     for part in parts {
         mac.update(part);
@@ -71,7 +72,7 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn at(seconds: i64) -> DateTime<Utc> {
+pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap()
 }
 

@@ -157,8 +157,8 @@ fn platform_url(text: &str) -> Result<Url, Refusal> {
 }
 
 fn log_level(text: &str) -> Result<String, Refusal> {
-    let levels = ["debug", "info", "warn", "warning", "error"];
-    let names = ["debug", "info", "warn", "warn", "error"];
+    let levels = ["trace", "debug", "info", "warn", "warning", "error"];
+    let names = ["trace", "debug", "info", "warn", "warn", "error"];
     parse::choice(text, &levels).map(|position| names[position].to_owned())
 }
 

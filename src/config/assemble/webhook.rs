@@ -18,11 +18,11 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, HARFANGLAB_INCIDENTS_WEBHOOK_HEADER,
         HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING, HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER,
         HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX, HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY,
-        HARFANGLAB_INCIDENTS_WEBHOOK_MAX_FAILURES, HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT,
-        HARFANGLAB_INCIDENTS_WEBHOOK_PATH, HARFANGLAB_INCIDENTS_WEBHOOK_SECRET,
-        HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT, HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA,
-        HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY, HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE,
-        HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES,
+        HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS, HARFANGLAB_INCIDENTS_WEBHOOK_MAX_FAILURES,
+        HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT, HARFANGLAB_INCIDENTS_WEBHOOK_PATH,
+        HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT,
+        HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA, HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY,
+        HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE, HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES,
     },
     parse::{self, Refusal},
     reader::{FaultNoted, Read, Reader},
@@ -45,6 +45,7 @@ pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
         parse::size_bytes(text, 1 << 10, 1 << 30)
     });
     let max_in_flight = count(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT, 100_000);
+    let max_connections = count(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS, 100_000);
     let access = access(reader);
     let tls = tls(reader);
     Ok(WebhookSettings {
@@ -59,6 +60,7 @@ pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
         tolerance: tolerance?,
         max_body_bytes: max_body?,
         max_in_flight: max_in_flight?,
+        max_connections: max_connections?,
         secret_file: secret_file(reader),
         access: access?,
         tls: tls?,

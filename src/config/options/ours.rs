@@ -60,6 +60,9 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT => plain(OUR_SECTION, "webhook_max_in_flight",
         "a whole number from 1 to 100000")
         .default("512");
+    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS => plain(OUR_SECTION, "webhook_max_connections",
+        "a whole number from 1 to 100000")
+        .default("768");
 
     HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS => list(OUR_SECTION, "webhook_allowed_networks",
         "addresses or networks such as 192.0.2.10, 2001:db8::/32");

@@ -30,7 +30,7 @@ options! { PLATFORM:
     CONNECTOR_SCOPE => list("connector", "scope", "words separated by commas")
         .default("harfanglab");
     CONNECTOR_LOG_LEVEL => plain("connector", "log_level",
-        "one of debug, info, warning, error")
+        "one of trace, debug, info, warning, error")
         .default("info");
     CONNECTOR_DURATION_PERIOD => plain("connector", "duration_period",
         "an ISO-8601 duration such as PT5M, or 0 to run once")

@@ -20,20 +20,20 @@ use crate::{
 };
 
 /// A console's address and another one, both of this machine.
-const CONSOLE: &str = "127.0.0.2";
-const STRANGER: &str = "127.0.0.3";
+pub(crate) const CONSOLE: &str = "127.0.0.2";
+pub(crate) const STRANGER: &str = "127.0.0.3";
 
 /// The service behind nginx.
-struct Proxied {
+pub(crate) struct Proxied {
     stage: Stage,
-    app: App,
+    pub(crate) app: App,
     _nginx: Server,
-    url: String,
+    pub(crate) url: String,
     servers: Authority,
 }
 
 /// Starts both; `changes` are lines of the example to replace.
-async fn started(changes: &[(&str, String)]) -> Option<Proxied> {
+pub(crate) async fn started(changes: &[(&str, String)]) -> Option<Proxied> {
     let mut stage = Stage::with_webhook().await;
     for (name, value) in [
         ("IMPORT_START_DATE", "2999-01-01"),

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -19,6 +20,9 @@ use tokio::{
 
 /// Longest wait for an event of a process. Only a failing test ever reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Bytes of the shortest secret that logs are searched for.
+const SECRET_MIN: usize = 12;
 
 /// The secret of every webhook in these tests.
 pub(crate) const WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-tests";
@@ -110,6 +114,20 @@ impl Home {
         self.start_as(Command::new("/bin/sh").args(["-c", &script]))
     }
 
+    /// The values of all variables that hold a secret.
+    fn secrets(&self) -> Vec<String> {
+        let kinds = ["_TOKEN", "_SECRET", "_PASS", "_PASSPHRASE", "_SECRET_KEY", "_CUSTOM_HEADERS"];
+        let secret = |name: &str| kinds.iter().any(|kind| name.ends_with(kind));
+        let values = self.environment.iter().filter(|(name, _)| secret(name));
+        values
+            .flat_map(|(_, value)| value.split(','))
+            .map(|value| value.split_once(':').map_or(value, |(_header, value)| value))
+            .map(|value| value.trim().to_owned())
+            // What is shorter is a word that a log may say by itself.
+            .filter(|value| value.len() >= SECRET_MIN)
+            .collect()
+    }
+
     fn start_as(&self, command: &mut Command) -> App {
         let mut child = command
             .env_clear()
@@ -131,7 +149,7 @@ impl Home {
                 arrived.send_modify(|count| *count += 1);
             }
         });
-        App { child, log, lines }
+        App { child, log, lines, secrets: self.secrets() }
     }
 }
 
@@ -140,6 +158,37 @@ pub(crate) struct App {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
     lines: watch::Receiver<usize>,
+    secrets: Vec<String>,
+}
+
+/// No log of any test may hold a secret of its configuration.
+impl Drop for App {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let log = self.log();
+        for secret in &self.secrets {
+            for form in forms_of(secret) {
+                let line = log.lines().find(|line| line.contains(&form));
+                assert!(line.is_none(), "a secret is in the log, as {form}: {line:?}");
+            }
+        }
+    }
+}
+
+/// A secret as it is, and as protocols and formats write it.
+pub(crate) fn forms_of(secret: &str) -> Vec<String> {
+    let percent = percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC);
+    let base64 = STANDARD.encode(secret);
+    let mut forms = vec![
+        secret.to_owned(),
+        base64.trim_end_matches('=').to_owned(),
+        percent.to_string(),
+        hex::encode(secret),
+    ];
+    forms.dedup();
+    forms
 }
 
 impl App {

@@ -1,0 +1,108 @@
+//! Attacks on time and memory: slow senders, more connections than the bound, methods and names that
+//! nobody asked for.
+
+use reqwest::Method;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{authority, connect, head, started};
+use crate::support::stage::http;
+
+/// A whole post that keeps its connection.
+const TEST: &str = "Content-Length: 2\r\n";
+
+async fn status(stream: &mut TcpStream) -> String {
+    let mut answer = vec![0; 1024];
+    let length = stream.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..length]).chars().skip("HTTP/1.1 ".len()).take(3).collect()
+}
+
+#[tokio::test]
+async fn at_the_bound_of_connections_a_new_one_waits_and_those_that_are_there_go_on() {
+    let (_home, _app, url) =
+        started(&[("HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS", "2")]).await;
+    let post = head(TEST) + "{}";
+    let (mut first, mut second) = (connect(&url).await, connect(&url).await);
+    for stream in [&mut first, &mut second] {
+        stream.write_all(post.as_bytes()).await.unwrap();
+        assert_eq!(status(stream).await, "200");
+    }
+    // The system takes the connection; the service does not look at it.
+    let mut third = connect(&url).await;
+    third.write_all(post.as_bytes()).await.unwrap();
+    for _ in 0..20 {
+        for stream in [&mut first, &mut second] {
+            stream.write_all(post.as_bytes()).await.unwrap();
+            assert_eq!(status(stream).await, "200", "those that are there go on");
+        }
+    }
+    let early = third.try_read(&mut [0; 16]);
+    assert!(early.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+    drop(first);
+    assert_eq!(status(&mut third).await, "200", "a place became free");
+}
+
+#[tokio::test]
+async fn who_sends_head_or_body_too_slowly_loses_the_connection_and_nobody_else_does() {
+    let (_home, _app, url) = started(&[]).await;
+    let slow_head = async {
+        let mut stream = connect(&url).await;
+        stream.write_all(b"POST /webhooks/harfanglab HTTP/1.1\r\nX: y").await.unwrap();
+        let mut answer = String::new();
+        let _reset = stream.read_to_string(&mut answer).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    };
+    let slow_body = async {
+        let mut stream = connect(&url).await;
+        let begun = head("Content-Length: 1000\r\n") + "{";
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _reset = stream.read_to_string(&mut answer).await;
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    };
+    let quick = async {
+        let mut stream = connect(&url).await;
+        stream.write_all((head(TEST) + "{}").as_bytes()).await.unwrap();
+        assert_eq!(status(&mut stream).await, "200");
+    };
+    tokio::join!(slow_head, slow_body, quick);
+}
+
+#[tokio::test]
+async fn no_method_but_post_is_served_and_nothing_is_echoed() {
+    let (_home, mut app, url) = started(&[]).await;
+    let management = app.management().await;
+    for method in ["TRACE", "OPTIONS", "DELETE", "PATCH", "CONNECTX", "get"] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = http().request(method.clone(), &url).header("X-Mark", "mark-of-the-test");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 405, "{method}");
+        assert!(!response.text().await.unwrap().contains("mark-of-the-test"), "{method}");
+        for page in ["healthz", "readyz", "metrics", "jobs"] {
+            let page = format!("{management}/{page}");
+            let response = http().request(method.clone(), &page).send().await.unwrap();
+            assert!([404, 405].contains(&response.status().as_u16()), "{method} {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn jobs_are_taken_under_an_address_only_so_that_no_rebound_name_starts_one() {
+    let (_home, mut app, _url) = started(&[]).await;
+    let management = app.management().await;
+    let address = authority(&management).to_owned();
+    let port = address.rsplit(':').next().unwrap();
+    let asked = async |host: &str| {
+        let request = http().get(format!("{management}/jobs")).header("Host", host);
+        request.send().await.unwrap().status().as_u16()
+    };
+    for good in [address.clone(), format!("localhost:{port}"), format!("[::1]:{port}")] {
+        assert_eq!(asked(&good).await, 200, "{good}");
+    }
+    for bad in ["rebound.example", "127.0.0.1.rebound.example", "localhost.rebound.example", "x@y"]
+    {
+        assert_eq!(asked(bad).await, 404, "{bad}");
+    }
+}
