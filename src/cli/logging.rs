@@ -206,10 +206,14 @@ mod tests {
     }
 
     fn logged(shape: Shape, log: impl FnOnce()) -> String {
+        logged_at("info", shape, log)
+    }
+
+    fn logged_at(level: &str, shape: Shape, log: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = written.clone();
         let subscriber = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new(filter("info")))
+            .with_env_filter(EnvFilter::new(filter(level)))
             .with_writer(move || writer.clone())
             .fmt_fields(JsonFields::new())
             .event_format(Lines {
@@ -241,6 +245,20 @@ mod tests {
         });
         assert_eq!(line, expected);
         assert_eq!(lines.lines().count(), 1);
+    }
+
+    #[test]
+    fn whatever_the_operator_sets_libraries_never_speak_below_info() {
+        for level in ["error", "warn", "info", "debug", "trace"] {
+            let log = logged_at(level, Shape::Json, || {
+                tracing::debug!(target: "hyper::proto", "authorization: Token s3cret");
+                tracing::trace!(target: "lapin::frames", "PLAIN s3cret");
+                tracing::debug!(target: "tracing_actix_web", "s3cret");
+                tracing::trace!("our own");
+            });
+            assert!(!log.contains("s3cret"), "{level}: {log}");
+            assert_eq!(log.contains("our own"), level == "trace", "{level}: {log}");
+        }
     }
 
     #[test]
