@@ -99,8 +99,8 @@ fn explanation(conversion: &Conversion, asked_for: Option<&str>) -> String {
     lines.join("\n")
 }
 
-/// Why there is no indicator, when the alert names its rule without carrying it; for a threat, what
-/// is missing here.
+/// Why there is no indicator, or only a dateless one, when the alert does not carry all of its
+/// rule; for a threat, what is missing here.
 fn asked_for(element: &Value) -> Option<String> {
     let alert = match recognise(element) {
         Recognised::Notification(Dialect::NativeThreat) => return Some(asked_for_threat(element)),
@@ -108,7 +108,7 @@ fn asked_for(element: &Value) -> Option<String> {
         _ => return None,
     };
     let rule = match wanted_intelligence(&alert)? {
-        Wanted::Ioc { value } => format!("the IOC {value}"),
+        Wanted::Ioc { value, .. } => format!("the IOC {value}"),
         Wanted::Sigma { rule_id, rule_name } => {
             format!("the Sigma rule {}", rule_name.or(rule_id).unwrap_or_default())
         }
@@ -117,10 +117,16 @@ fn asked_for(element: &Value) -> Option<String> {
         }
         Wanted::Yara { candidates } => format!("the YARA file {}", candidates.join(" or ")),
     };
-    Some(format!(
-        "No indicator and no sighting: the alert does not carry its rule. The service asks the \
-         console for {rule}."
-    ))
+    Some(if carried_intelligence(&alert).is_some() {
+        format!(
+            "The alert carries its rule without its date. The service asks the console for {rule}."
+        )
+    } else {
+        format!(
+            "No indicator and no sighting: the alert does not carry its rule. The service asks the \
+             console for {rule}."
+        )
+    })
 }
 
 /// What the service knows of a threat beyond its text.

@@ -1,6 +1,6 @@
 //! The dates of an incident, from whichever dates the alert has.
 
-use chrono::{DateTime, Timelike as _, Utc};
+use chrono::{DateTime, NaiveTime, Timelike as _, Utc};
 
 use super::{Known, draft::Draft};
 use crate::{
@@ -49,6 +49,11 @@ pub(super) fn moments(alert: &Alert, known: &Known, draft: &mut Draft) -> Moment
         last_seen: Timestamp(last_seen.max(first_seen)),
         sighted: Timestamp(alert_time.unwrap_or(created)),
     }
+}
+
+/// The beginning of its day.
+pub(super) fn day(date: DateTime<Utc>) -> DateTime<Utc> {
+    date.date_naive().and_time(NaiveTime::MIN).and_utc()
 }
 
 /// A date that STIX can write, else `None` and a word about it. Microseconds are what the ids of

@@ -45,7 +45,10 @@ pub(super) fn add_files(alert: &Alert, draft: &mut Draft) -> Vec<SeenFile> {
     });
     for file in &files {
         if let Some((folder, _)) = file.path.as_deref().and_then(split_path) {
-            draft.observable(&Directory { path: folder, contains_refs: vec![file.id.clone()] });
+            let folder = Directory { path: folder, contains_refs: vec![file.id.clone()] };
+            if let Some(id) = draft.observable(&folder) {
+                draft.describe(&id, "Folder of a file");
+            }
         }
     }
     files

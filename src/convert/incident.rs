@@ -40,7 +40,7 @@ pub fn convert_alert(
     let named = Named::by_alert(alert, &rule_tags);
     let technique_ids = named.add_techniques(&mut draft);
     let indicator_id = rule.and_then(|rule| {
-        indicator::add_indicator(rule, named.phases(), &files, moments, settings, &mut draft)
+        indicator::add_indicator(rule, &named, &files, moments, settings, &mut draft)
     });
 
     let links = label::alert_links(alert, &rule_links, &settings.console_url);

@@ -1,27 +1,39 @@
 //! The indicator of the rule that raised the alert, and the observables it matched.
+//!
+//! An indicator goes out with every alert of its rule, so it must not differ between them. What a
+//! Sigma rule's own text says is taken from there, whether the alert carried the text or the console
+//! told it; of other rules it is what the console tells.
 
 use super::{
-    ConvertSettings, dates,
+    ConvertSettings,
+    attack::Named,
+    dates,
     dates::Moments,
     draft::Draft,
     file::SeenFile,
-    ioc, label,
-    rule::{sigma_yaml, texts},
+    ioc, label, naming,
+    rule::{day, line, sigma_yaml, texts},
 };
 use crate::{
     alert::intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
     stix::{
         clean,
-        object::{ExternalReference, Indicator, KillChainPhase, PatternType},
+        object::{ExternalReference, Indicator, PatternType},
         time::Timestamp,
     },
 };
+
+type RuleDate = Option<chrono::DateTime<chrono::Utc>>;
 
 /// A rule that has been read.
 pub(super) struct ReadRule<'a> {
     rule: &'a Intelligence,
     /// Its indicator, not yet dated; else why the platform would refuse it.
     indicator: Result<Indicator, String>,
+    /// When the rule was made and changed.
+    dates: (RuleDate, RuleDate),
+    /// The tags that make the kill-chain phases of the indicator; none when the rule has no tags.
+    own_tags: Vec<String>,
     /// The tags that the console tells and that the rule's own text holds.
     pub(super) tags: Vec<String>,
     /// The references that the console tells and that the rule's own text holds.
@@ -35,20 +47,32 @@ pub fn rule_tags(rule: &Intelligence) -> Vec<String> {
 
 /// Reads a rule.
 pub(super) fn read(rule: &Intelligence) -> ReadRule<'_> {
-    let (indicator, tags) = match rule {
-        Intelligence::Ioc(ioc) => (from_ioc(ioc), Vec::new()),
-        Intelligence::Sigma(sigma) => from_sigma(sigma),
-        Intelligence::Yara(yara) => (from_yara(yara), yara.technique_tags.clone()),
-    };
-    let links = indicator.as_ref().map(|it| it.external_references.clone()).unwrap_or_default();
-    ReadRule { rule, indicator, tags, links }
+    match rule {
+        Intelligence::Ioc(ioc) => ReadRule {
+            rule,
+            indicator: from_ioc(ioc),
+            dates: (ioc.created, ioc.modified),
+            own_tags: Vec::new(),
+            tags: Vec::new(),
+            links: Vec::new(),
+        },
+        Intelligence::Sigma(sigma) => read_sigma(rule, sigma),
+        Intelligence::Yara(yara) => ReadRule {
+            rule,
+            indicator: from_yara(yara),
+            dates: (yara.created, yara.modified),
+            own_tags: yara.technique_tags.clone(),
+            tags: yara.technique_tags.clone(),
+            links: Vec::new(),
+        },
+    }
 }
 
 /// Adds the indicator of a rule and the observables it matched; answers its id, `None` when the
 /// platform would refuse its pattern.
 pub(super) fn add_indicator(
     read: ReadRule<'_>,
-    phases: Vec<KillChainPhase>,
+    by_alert: &Named,
     files: &[SeenFile],
     moments: Moments,
     settings: &ConvertSettings,
@@ -62,11 +86,15 @@ pub(super) fn add_indicator(
             return None;
         }
     };
-    let (created, modified) = rule_dates(rule);
-    let created = dates::usable(created, draft).map_or(moments.created, Timestamp);
-    let modified = dates::usable(modified, draft).map_or(created, Timestamp).max(created);
-    (indicator.created, indicator.modified, indicator.valid_from) = (created, modified, created);
-    indicator.kill_chain_phases = phases;
+    let (created, modified) = read.dates;
+    // A rule that nobody dates holds since the day of the alert: a fixed date would make the
+    // platform take it for outdated.
+    let created = dates::usable(created, draft).unwrap_or_else(|| dates::day(moments.created.0));
+    let modified = dates::usable(modified, draft).unwrap_or(created).max(created);
+    (indicator.created, indicator.modified) = (Timestamp(created), Timestamp(modified));
+    indicator.valid_from = indicator.created;
+    let by_rule = Named::by_tags(&read.own_tags).phases_of_rule();
+    indicator.kill_chain_phases = if by_rule.is_empty() { by_alert.phases() } else { by_rule };
     indicator.x_opencti_score = settings.score;
     let id = draft.object(&indicator);
     let matched_ids = match rule {
@@ -77,6 +105,8 @@ pub(super) fn add_indicator(
     };
     for observable_id in &matched_ids {
         draft.relate("based-on", &id, observable_id, None);
+        // Only where nothing else is known of it.
+        draft.describe(observable_id, "What the rule matched");
     }
     Some(id)
 }
@@ -93,9 +123,10 @@ fn scanned(files: &[SeenFile]) -> Vec<crate::stix::object::File> {
 fn blank(name: &str, pattern: String, pattern_type: PatternType) -> Indicator {
     let since = Timestamp(crate::stix::object::SHARED_SINCE);
     let name = clean::line(name);
+    let is_name = naming::is_long_enough(&name);
     Indicator {
-        // The platform takes no name of one letter; the pattern says what it is, too.
-        name: if name.chars().count() < 2 { pattern.chars().take(250).collect() } else { name },
+        // The pattern says what it is, too.
+        name: if is_name { name } else { clean::line(&pattern).chars().take(250).collect() },
         description: None,
         indicator_types: vec!["malicious-activity"],
         pattern,
@@ -121,23 +152,40 @@ fn from_ioc(rule: &IocRule) -> Result<Indicator, String> {
     })
 }
 
-fn from_sigma(rule: &SigmaRule) -> (Result<Indicator, String>, Vec<String>) {
-    let content = clean::text(&rule.content);
-    let mut tags = rule.technique_tags.clone();
+fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
+    let content = clean::text(&sigma.content);
     let Some(yaml) = sigma_yaml(&content) else {
-        let name = &rule.name;
+        let name = &sigma.name;
         let why = format!("the content of {name} is no Sigma rule with logsource and detection");
-        return (Err(why), tags);
+        return ReadRule {
+            rule,
+            indicator: Err(why),
+            dates: (None, None),
+            own_tags: Vec::new(),
+            tags: sigma.technique_tags.clone(),
+            links: label::links(&sigma.references),
+        };
     };
-    tags.extend(texts(&yaml, "tags"));
     let description = yaml.get("description").and_then(|text| text.as_str()).map(clean::text);
-    let references = [rule.references.clone(), texts(&yaml, "references")].concat();
+    let title = line(&yaml, "title").filter(|title| naming::is_long_enough(title));
+    let (own_tags, own_references) = (texts(&yaml, "tags"), texts(&yaml, "references"));
     let indicator = Indicator {
         description: description.filter(|text| !text.is_empty()),
-        external_references: label::links(&references),
-        ..blank(&rule.name, content, PatternType::Sigma)
+        external_references: label::links(&own_references),
+        ..blank(title.as_ref().unwrap_or(&sigma.name), content, PatternType::Sigma)
     };
-    (Ok(indicator), tags)
+    let dates = match day(&yaml, "date") {
+        Some(created) => (Some(created), day(&yaml, "modified")),
+        None => (sigma.created, sigma.modified),
+    };
+    ReadRule {
+        rule,
+        indicator: Ok(indicator),
+        dates,
+        tags: [sigma.technique_tags.clone(), own_tags.clone()].concat(),
+        own_tags,
+        links: label::links(&[sigma.references.clone(), own_references].concat()),
+    }
 }
 
 fn from_yara(file: &YaraFile) -> Result<Indicator, String> {
@@ -150,14 +198,4 @@ fn from_yara(file: &YaraFile) -> Result<Indicator, String> {
         x_opencti_main_observable_type: Some("StixFile"),
         ..blank(&file.name, content, PatternType::Yara)
     })
-}
-
-type RuleDate = Option<chrono::DateTime<chrono::Utc>>;
-
-fn rule_dates(rule: &Intelligence) -> (RuleDate, RuleDate) {
-    match rule {
-        Intelligence::Ioc(rule) => (rule.created, rule.modified),
-        Intelligence::Sigma(rule) => (rule.created, rule.modified),
-        Intelligence::Yara(file) => (file.created, file.modified),
-    }
 }

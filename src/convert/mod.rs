@@ -36,7 +36,7 @@ pub use self::{
     incident::convert_alert,
     indicator::rule_tags,
     raw::attach_raw,
-    rule::{Wanted, carried_intelligence, wanted_intelligence},
+    rule::{Wanted, carried_intelligence, completed, wanted_intelligence},
     threat::{MOST_CASE_OBJECTS, convert_threat},
 };
 use crate::{

@@ -49,8 +49,13 @@ pub(super) fn title(alert: &Alert, intelligence: Option<&Intelligence>) -> Strin
     ]
     .into_iter()
     .flatten()
-    .find(|title| title.chars().count() >= 2)
+    .find(|title| is_long_enough(title))
     .unwrap_or_else(|| untitled(alert))
+}
+
+/// The platform takes no name of one character.
+pub(super) fn is_long_enough(name: &str) -> bool {
+    name.trim().chars().count() >= 2
 }
 
 fn untitled(alert: &Alert) -> String {
@@ -64,11 +69,12 @@ fn message_title(alert: &Alert, intelligence: Option<&Intelligence>) -> String {
     if let Some(Intelligence::Ioc(ioc)) = intelligence
         && alert.alert_type == "ioc"
         && ioc.kind == "hash"
+        && is_long_enough(&clean::text(&ioc.value))
     {
         return ioc.value.clone();
     }
     match &alert.message {
-        Some(message) if clean::text(message).chars().count() >= 2 => message.clone(),
+        Some(message) if is_long_enough(&clean::text(message)) => message.clone(),
         _ => title(alert, intelligence),
     }
 }

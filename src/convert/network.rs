@@ -41,6 +41,9 @@ fn add_connection(connection: &Connection, traffic: Setting, draft: &mut Draft) 
     }
     let resolved = destination.iter().cloned().collect();
     let domain = add_domain(connection.destination_host.as_deref(), resolved, draft);
+    if let Some(id) = &domain {
+        draft.describe(id, "Destination of a connection");
+    }
     let (src_ref, dst_ref) = (source, destination.or(domain));
     if traffic == Setting::AddressesOnly || (src_ref.is_none() && dst_ref.is_none()) {
         return;
@@ -49,7 +52,10 @@ fn add_connection(connection: &Connection, traffic: Setting, draft: &mut Draft) 
     let protocols = protocols(connection.protocol.as_deref(), ends);
     let src_port = port(connection.source_port, draft);
     let dst_port = port(connection.destination_port, draft);
-    draft.observable(&NetworkTraffic { src_ref, dst_ref, src_port, dst_port, protocols });
+    let traffic = NetworkTraffic { src_ref, dst_ref, src_port, dst_port, protocols };
+    if let Some(id) = draft.observable(&traffic) {
+        draft.describe(&id, "Connection");
+    }
 }
 
 /// The protocol told; else the one that the addresses show, because there must be one.
@@ -93,14 +99,19 @@ fn add_request(request: &UrlRequest, draft: &mut Draft) {
     let mut host = request.host.clone();
     if let Some((value, parsed)) = valid::url(&text) {
         host = parsed.host_str().map(str::to_owned);
-        draft.observable(&Url { value, x_opencti_score: None });
+        if let Some(id) = draft.observable(&Url { value, x_opencti_score: None }) {
+            draft.describe(&id, "URL that was asked for");
+        }
     } else if !text.is_empty() {
         draft.leave_out("url", format!("{text} has no scheme or no host"));
     }
-    if host.as_deref().and_then(valid::address).is_some() {
-        add_address(host.as_deref(), draft);
+    let host_id = if host.as_deref().and_then(valid::address).is_some() {
+        add_address(host.as_deref(), draft)
     } else {
-        add_domain(host.as_deref(), Vec::new(), draft);
+        add_domain(host.as_deref(), Vec::new(), draft)
+    };
+    if let Some(id) = host_id {
+        draft.describe(&id, "Host of a URL");
     }
 }
 

@@ -26,7 +26,9 @@ pub(super) fn add_process(
     let current_directory =
         process.current_directory.as_deref().map(clean::line).filter(|path| !path.is_empty());
     if let Some(path) = current_directory.as_deref().map(file::directory_path) {
-        draft.observable(&Directory { path, contains_refs: Vec::new() });
+        if let Some(id) = draft.observable(&Directory { path, contains_refs: Vec::new() }) {
+            draft.describe(&id, "Current directory of the process");
+        }
     }
     let user = User { name: process.username.clone(), domain: None, sid: process.user_sid.clone() };
     let account_id = account::add_account(&user, settings.accounts, draft);
@@ -100,8 +102,8 @@ pub(super) fn add_other_users(alert: &Alert, settings: &ConvertSettings, draft: 
     let own_sid = process.and_then(|process| process.user_sid.as_deref());
     for user in &alert.users {
         let same = own_sid.is_some_and(|sid| !sid.is_empty() && user.sid.as_deref() == Some(sid));
-        if !same {
-            account::add_account(user, settings.accounts, draft);
+        if !same && let Some(id) = account::add_account(user, settings.accounts, draft) {
+            draft.describe(&id, "Account of a session");
         }
     }
     for user in alert.event_log.iter().flat_map(accounts_of_log_entry) {
@@ -111,8 +113,9 @@ pub(super) fn add_other_users(alert: &Alert, settings: &ConvertSettings, draft: 
         let sids = alert.users.iter().filter_map(|known| known.sid.as_deref()).chain(own_sid);
         if !names.into_iter().any(|name| plain(name) == plain(&login))
             && !sids.into_iter().any(|sid| Some(sid) == user.sid.as_deref())
+            && let Some(id) = account::add_account(&user, settings.accounts, draft)
         {
-            account::add_account(&user, settings.accounts, draft);
+            draft.describe(&id, "Account that the event log names");
         }
     }
 }

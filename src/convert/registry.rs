@@ -29,7 +29,9 @@ pub(super) fn add_registry(alert: &Alert, draft: &mut Draft) {
             continue;
         }
         if let Some(key) = registry_key(&full_name(&target), change) {
-            draft.observable(&key);
+            if let Some(id) = draft.observable(&key) {
+                draft.describe(&id, "Registry key that was changed");
+            }
         } else {
             draft.leave_out("registry key", format!("{target} names no key"));
         }

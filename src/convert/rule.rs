@@ -1,4 +1,4 @@
-//! Which rule raised an alert: what the alert itself carries, else what to ask the console for.
+//! Which rule raised an alert: what the alert itself carries, and what to ask the console for.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::Value;
@@ -12,11 +12,13 @@ use crate::{
     stix::clean,
 };
 
-/// What to ask the console for, when the alert does not carry its rule.
+/// What to ask the console for, when the alert does not carry its rule, or not with its dates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// The IOC rule of this value.
+    /// The IOC rule of this type and value.
     Ioc {
+        /// Type, as far as the alert tells it.
+        kind: Option<String>,
         /// Value.
         value: String,
     },
@@ -50,13 +52,35 @@ pub fn carried_intelligence(alert: &Alert) -> Option<Intelligence> {
     ioc().or_else(sigma)
 }
 
-/// What to ask the console for; `None` when the alert carries its rule or names none.
+/// What the alert says of its rule, and what only the console tells: dates, description, port. So
+/// an indicator is the same whatever alert of its rule is sent.
+pub fn completed(carried: Intelligence, told: Intelligence) -> Intelligence {
+    match (carried, told) {
+        (Intelligence::Ioc(carried), Intelligence::Ioc(told)) => {
+            Intelligence::Ioc(IocRule { kind: carried.kind, value: carried.value, ..told })
+        }
+        // The text that raised the alert, also when the console's has changed since.
+        (Intelligence::Sigma(carried), Intelligence::Sigma(told)) => {
+            Intelligence::Sigma(SigmaRule { content: carried.content, ..told })
+        }
+        (carried, _) => carried,
+    }
+}
+
+/// What to ask the console for; `None` when the alert carries all of its rule or names none. An IOC
+/// that an alert carries has neither dates nor port, and not every Sigma rule says its date.
 pub fn wanted_intelligence(alert: &Alert) -> Option<Wanted> {
-    if carried_intelligence(alert).is_some() {
-        return None;
+    match carried_intelligence(alert) {
+        // A line of HarfangLab's own list of drivers, which is no rule of the console.
+        Some(Intelligence::Ioc(_)) if alert.ioc_matches.is_empty() => return None,
+        Some(Intelligence::Ioc(IocRule { kind, value, .. })) => {
+            return Some(Wanted::Ioc { kind: Some(kind), value });
+        }
+        Some(Intelligence::Sigma(rule)) if rule.created.is_some() => return None,
+        _ => {}
     }
     match alert.alert_type.as_str() {
-        "ioc" | "driver" => ioc_value(alert).map(|value| Wanted::Ioc { value }),
+        "ioc" | "driver" => ioc_value(alert).map(|value| Wanted::Ioc { kind: None, value }),
         kind @ ("sigma" | "correlation") => {
             let rule_id = nonempty(alert.rule_id.as_deref());
             let rule_name = nonempty(alert.rule_name.as_deref());
@@ -85,15 +109,20 @@ fn matched_ioc(alert: &Alert) -> Option<IocRule> {
     let matched = alert.ioc_matches.iter().find_map(|found| {
         Some((nonempty(found.kind.as_deref())?, nonempty(found.value.as_deref())?))
     });
-    let (kind, value) = matched.or_else(|| listed_ioc(alert.rule_content.as_deref()?))?;
-    Some(IocRule { kind: kind.to_lowercase(), value, ..IocRule::default() })
+    match matched {
+        Some((kind, value)) => {
+            Some(IocRule { kind: kind.to_lowercase(), value, ..IocRule::default() })
+        }
+        None => listed_ioc(alert.rule_content.as_deref()?),
+    }
 }
 
 /// Driver alerts carry the line of their block list as rule: `hash,<value>,<description>`.
-fn listed_ioc(content: &str) -> Option<(String, String)> {
+fn listed_ioc(content: &str) -> Option<IocRule> {
     let mut fields = content.lines().next()?.splitn(3, ',');
-    let kind = fields.next().filter(|&kind| kind == "hash")?;
-    Some((kind.to_owned(), nonempty(fields.next())?))
+    let kind = fields.next().filter(|&kind| kind == "hash")?.to_owned();
+    let value = nonempty(fields.next())?;
+    Some(IocRule { kind, value, description: nonempty(fields.next()), ..IocRule::default() })
 }
 
 /// Whether a Sigma alert carries a text as its rule that the platform would refuse.
@@ -105,10 +134,8 @@ pub(super) fn carries_unusable_sigma(alert: &Alert) -> bool {
 fn carried_sigma(alert: &Alert) -> Option<SigmaRule> {
     let content = clean::text(alert.rule_content.as_deref()?);
     let yaml = sigma_yaml(&content)?;
-    let title =
-        || yaml.get("title").and_then(Value::as_str).and_then(|title| nonempty(Some(title)));
     Some(SigmaRule {
-        name: nonempty(alert.rule_name.as_deref()).or_else(title)?,
+        name: nonempty(alert.rule_name.as_deref()).or_else(|| line(&yaml, "title"))?,
         technique_tags: texts(&yaml, "tags"),
         references: texts(&yaml, "references"),
         created: day(&yaml, "date"),
@@ -132,8 +159,13 @@ pub(super) fn texts(yaml: &Value, key: &str) -> Vec<String> {
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// A text of one line in a rule.
+pub(super) fn line(yaml: &Value, key: &str) -> Option<String> {
+    nonempty(yaml.get(key).and_then(Value::as_str))
+}
+
 /// `2024/11/12` or `2024-11-12`, as Sigma rules write their dates.
-fn day(yaml: &Value, key: &str) -> Option<DateTime<Utc>> {
+pub(super) fn day(yaml: &Value, key: &str) -> Option<DateTime<Utc>> {
     let text = yaml.get(key)?.as_str()?.trim().replace('/', "-");
     let day = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?;
     Some(day.and_time(NaiveTime::MIN).and_utc())

@@ -4,11 +4,13 @@ use super::{
     Conversion, ConvertSettings, IncidentIdentity, Known, account,
     attack::Named,
     dates,
+    description::words,
     draft::Draft,
     host,
     incident::{is_ransomware, severity},
     label,
     markdown::Table,
+    naming,
 };
 use crate::{
     alert::{Threat, ThreatNote, User},
@@ -107,7 +109,7 @@ fn hostname(text: Option<&str>) -> Option<String> {
 }
 
 fn case_name(threat: &Threat, hostname: Option<&str>) -> String {
-    let slug = threat.slug.as_deref().map(clean::line).filter(|slug| slug.chars().count() >= 2);
+    let slug = threat.slug.as_deref().map(clean::line).filter(|slug| naming::is_long_enough(slug));
     let slug = slug.unwrap_or_else(|| format!("HarfangLab threat {}", clean::line(&threat.id)));
     match hostname {
         Some(hostname) => format!("{} on {hostname}", slug.trim()),
@@ -151,11 +153,11 @@ fn description(threat: &Threat, named: &Named) -> String {
     let by_level = threat.alert_counts_by_level.iter();
     let mut table = Table::default();
     table.text("Level", threat.level.as_deref());
-    table.text("Status", threat.status.as_deref());
+    table.text("Status", threat.status.as_deref().map(words).as_deref());
     table.text("Security events", threat.alert_count.map(|count| count.to_string()).as_deref());
     table.texts("By level", by_level.map(|(level, count)| format!("{level} {count}")));
-    table.codes("Hosts", agents);
-    table.codes("Users", users);
+    table.texts("Hosts", agents);
+    table.texts("Users", users);
     table.texts("Rules", rules);
     table.texts("Tactics", threat.tactics.iter().cloned());
     table.texts("Techniques", named.techniques());

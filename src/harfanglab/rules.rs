@@ -40,13 +40,23 @@ impl RuleCaches {
 }
 
 impl Console {
-    /// The IOC with exactly this value.
-    pub async fn ioc_rule(&self, value: &str) -> Result<Option<IocRule>, ConsoleError> {
+    /// The IOC with exactly this value, and of this type when one is told: the same text may be
+    /// listed as a file name and as a domain name.
+    pub async fn ioc_rule(
+        &self,
+        kind: Option<&str>,
+        value: &str,
+    ) -> Result<Option<IocRule>, ConsoleError> {
+        let is_it = |item: &Value| {
+            let own = item.get("type").and_then(Value::as_str).unwrap_or_default();
+            is(item, "value", value) && kind.is_none_or(|kind| kind.eq_ignore_ascii_case(own))
+        };
         let look_up = async {
             let items = self.rule_list("IOCRule", "value__exact", value).await?;
-            Ok(first_enabled(items, |item| is(item, "value", value)).map(|item| ioc_rule(&item)))
+            Ok(first_enabled(items, is_it).map(|item| ioc_rule(&item)))
         };
-        let rule = self.rules().ioc.get_or(value.to_owned(), look_up).await?;
+        let key = format!("{} {value}", kind.unwrap_or("any"));
+        let rule = self.rules().ioc.get_or(key, look_up).await?;
         Ok(rule.map(Arc::unwrap_or_clone))
     }
 

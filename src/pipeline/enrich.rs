@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     alert::{Agent, Alert, Threat, ThreatRule, intelligence::Intelligence},
-    convert::{Wanted, carried_intelligence, rule_tags, wanted_intelligence},
+    convert::{Wanted, carried_intelligence, completed, rule_tags, wanted_intelligence},
     harfanglab::{Console, ConsoleError},
     intake::dialect::{self, Dialect},
 };
@@ -71,19 +71,28 @@ impl Enricher {
         )
     }
 
-    /// The rule behind an alert: what the alert carries, else what the console knows.
+    /// The rule behind an alert: what the alert carries, completed by what the console knows.
     pub(super) async fn intelligence(&self, alert: &Alert) -> Found<Intelligence> {
-        if let Some(carried) = carried_intelligence(alert) {
-            return Found::Yes(carried);
-        }
-        let Some(wanted) = wanted_intelligence(alert) else {
-            return Found::NothingToAsk;
+        let carried = carried_intelligence(alert);
+        let told = match wanted_intelligence(alert) {
+            Some(wanted) => self.told(wanted).await,
+            None => Found::NothingToAsk,
         };
+        match (carried, told) {
+            (Some(carried), Found::Yes(told)) => Found::Yes(completed(carried, told)),
+            (Some(carried), Found::NotThere | Found::NothingToAsk) => Found::Yes(carried),
+            // The conversion falls back to what the alert carries; the console is asked again.
+            (_, told) => told,
+        }
+    }
+
+    async fn told(&self, wanted: Wanted) -> Found<Intelligence> {
         let console = &self.console;
         Found::of(match wanted {
-            Wanted::Ioc { value } => {
-                console.ioc_rule(&value).await.map(|rule| rule.map(Intelligence::Ioc))
-            }
+            Wanted::Ioc { kind, value } => console
+                .ioc_rule(kind.as_deref(), &value)
+                .await
+                .map(|rule| rule.map(Intelligence::Ioc)),
             Wanted::Sigma { rule_id, rule_name } => console
                 .sigma_rule(rule_id.as_deref(), rule_name.as_deref())
                 .await

@@ -243,7 +243,7 @@ async fn a_revoked_token_is_told_once_in_words_that_say_what_to_do() {
 async fn a_missing_permission_is_not_taken_for_a_wrong_token() {
     let console = started();
     console.fail_next(IOC_RULES, 1, Fault::Status(403));
-    let error = client(&console).ioc_rule("x").await.unwrap_err();
+    let error = client(&console).ioc_rule(None, "x").await.unwrap_err();
     assert!(error.is_denied() && error.to_string().contains("a role that can read"), "{error}");
     assert_eq!(console.requests().of(IOC_RULES), 1);
 }

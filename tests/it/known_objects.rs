@@ -178,6 +178,15 @@ async fn of_300_alerts_less_is_sent_and_every_object_at_least_once() {
             messages.iter().filter(is_one).count()
         };
         assert_eq!(count("marking-definition"), bundles.len(), "in every bundle");
+        let indicators: BTreeSet<_> =
+            ids(&messages).into_iter().filter(|id| id.starts_with("indicator--")).collect();
+        if resend_after == "PT1H" {
+            assert_eq!(
+                count("indicator"),
+                indicators.len(),
+                "the same with every alert of its rule"
+            );
+        }
         println!(
             "{resend_after}: {} works, {} messages for 300 alerts, {} systems, {} indicators, \
              {} hostnames, {} techniques, {} relationships",

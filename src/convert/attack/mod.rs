@@ -87,6 +87,13 @@ impl Named {
         named
     }
 
+    /// What the tags of a rule name.
+    pub(super) fn by_tags(tags: &[String]) -> Self {
+        let mut named = Self::default();
+        tags.iter().for_each(|text| named.read(text));
+        named
+    }
+
     /// What a threat and its rules name.
     pub(super) fn by_threat(threat: &Threat) -> Self {
         let mut named = Self::default();
@@ -135,6 +142,18 @@ impl Named {
     /// The tactics named, as phases of a kill chain.
     pub(super) fn phases(&self) -> Vec<KillChainPhase> {
         self.tactics.iter().map(|tactic| KillChainPhase::mitre_attack(tactic)).collect()
+    }
+
+    /// As [`phases`](Self::phases); when no tactic is named, those of the techniques.
+    pub(super) fn phases_of_rule(mut self) -> Vec<KillChainPhase> {
+        if self.tactics.is_empty() {
+            for tactic in self.techniques.iter().flat_map(|technique| &technique.tactics) {
+                if !self.tactics.contains(tactic) {
+                    self.tactics.push(tactic);
+                }
+            }
+        }
+        self.phases()
     }
 
     /// Adds the techniques and answers their ids; an unknown one is left out.

@@ -23,7 +23,7 @@ pub(super) fn description(alert: &Alert, named: &Named) -> String {
     add_rule(alert, named, &mut table);
     add_host(alert, &mut table);
     program::add_process(alert, &mut table);
-    table.code("Target", target(alert).as_deref());
+    table.code("Target", target(alert));
     program::add_target(alert, &mut table);
     surroundings::add_matches(alert, &mut table);
     surroundings::add_network(alert, &mut table);
@@ -48,12 +48,12 @@ fn add_rule(alert: &Alert, named: &Named, table: &mut Table) {
     let kind = [Some(alert.alert_type.as_str()), subtype];
     let kind: Vec<&str> = kind.into_iter().flatten().filter(|kind| !kind.is_empty()).collect();
     table.text("Rule", alert.rule_name.as_deref());
-    table.text("Type", Some(&kind.join(" / ")));
+    table.text("Type", Some(&words(&kind.join(" / "))));
     table.text("Level", alert.level.as_deref());
     table.text("Confidence", alert.confidence.as_deref());
     // Stable is what rules are, and the only maturity imported by default.
     table.text("Maturity", alert.maturity.as_deref().filter(|maturity| *maturity != "stable"));
-    table.text("Status", alert.status.as_deref());
+    table.text("Status", alert.status.as_deref().map(words).as_deref());
     table.text("Tactics", Some(&named.tactics().join(", ")));
 }
 
@@ -70,25 +70,21 @@ fn user(alert: &Alert) -> Option<&str> {
     own.or_else(|| alert.users.iter().find_map(|user| user.name.as_deref()))
 }
 
-/// What the rule looked at, beside the process.
-fn target(alert: &Alert) -> Option<String> {
-    let file = || alert.files.iter().find_map(|file| file.path.clone());
-    let driver =
-        || alert.driver.as_ref().and_then(|driver| driver.path.clone().or(driver.name.clone()));
-    let registry = || alert.registry.iter().find_map(|change| change.target_object.clone());
-    let url = || alert.urls.iter().find_map(|request| request.url.clone());
-    let domain = || alert.dns.iter().find_map(|resolution| resolution.requested_name.clone());
-    let connection =
-        || alert.connections.iter().find_map(|connection| connection.destination_ip.clone());
-    alert
-        .detection_path
-        .clone()
-        .or_else(driver)
-        .or_else(file)
-        .or_else(registry)
-        .or_else(url)
-        .or_else(domain)
-        .or_else(connection)
+/// The file that the rule looked at, unless it is the process's own image. Registry keys, URLs, names
+/// and connections have rows of their own.
+fn target(alert: &Alert) -> Option<&str> {
+    let file = || alert.files.iter().find_map(|file| file.path.as_deref());
+    let of_driver =
+        || alert.driver.as_ref().and_then(|it| it.path.as_deref().or(it.name.as_deref()));
+    let image = alert.process.as_ref().and_then(|process| process.image_path.as_deref());
+    let target = alert.detection_path.as_deref().or_else(of_driver).or_else(file)?;
+    let is_image = image.is_some_and(|image| image.to_lowercase() == target.to_lowercase());
+    (!is_image).then_some(target)
+}
+
+/// A name that programs use, as people write it: `false_positive` is a false positive.
+pub(super) fn words(name: &str) -> String {
+    name.replace('_', " ")
 }
 
 fn action(alert: &Alert) -> Option<String> {

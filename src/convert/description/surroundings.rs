@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Table;
+use super::{Table, words};
 use crate::{
     alert::{
         Alert, Connection, Correlation, Direction, EventLog, FirewallFilter, RemoteLogon, User,
@@ -193,10 +193,11 @@ fn add_firewall_filter(filter: &FirewallFilter, table: &mut Table) {
 /// What people and the console did with the alert, the newest last.
 pub(super) fn add_history(alert: &Alert, table: &mut Table) {
     let changes = alert.status_history.iter().filter_map(|change| {
-        let action = change.action.as_deref()?;
+        // When it was created the incident says itself.
+        let action = change.action.as_deref().filter(|action| *action != "created")?;
         Some(match change.time {
-            Some(time) => format!("{action} at {}", timestamp(time)),
-            None => action.to_owned(),
+            Some(time) => format!("{} at {}", words(action), timestamp(time)),
+            None => words(action),
         })
     });
     table.texts("History", changes);

@@ -15,7 +15,7 @@ async fn fifty_alerts_that_wait_for_one_rule_cost_one_request() {
     console.seed(noon());
     console.set_latency(Duration::from_millis(20));
     let client = client(&console);
-    let lookups = (0..50).map(|_| client.ioc_rule("parcel-notice.scr"));
+    let lookups = (0..50).map(|_| client.ioc_rule(None, "parcel-notice.scr"));
     for rule in join_all(lookups).await {
         let rule = rule.unwrap().unwrap();
         assert_eq!((rule.kind.as_str(), rule.value.as_str()), ("filename", "parcel-notice.scr"));
@@ -29,13 +29,13 @@ async fn a_rule_that_is_not_there_is_remembered_and_a_fault_is_not() {
     console.seed(noon());
     let client = client(&console);
     for _ in 0..3 {
-        assert_eq!(client.ioc_rule("nothing.example").await.unwrap(), None);
+        assert_eq!(client.ioc_rule(None, "nothing.example").await.unwrap(), None);
     }
     assert_eq!(console.requests().of(IOC_RULES), 1);
 
     console.fail_next(IOC_RULES, 1, Fault::Status(400));
-    assert!(client.ioc_rule("sync.fern-updates.example").await.is_err());
-    let rule = client.ioc_rule("sync.fern-updates.example").await.unwrap();
+    assert!(client.ioc_rule(None, "sync.fern-updates.example").await.is_err());
+    let rule = client.ioc_rule(None, "sync.fern-updates.example").await.unwrap();
     assert_eq!(rule.unwrap().kind, "domain_name");
     assert_eq!(console.requests().of(IOC_RULES), 3);
 }

@@ -49,9 +49,17 @@ fn techniques_come_from_cells_tags_rule_tags_and_the_text_of_the_rule() {
     let techniques = values(&conversion, "attack-pattern", "x_mitre_id");
     assert_eq!(techniques, ["T1547.001", "T1059.001", "T1555.003"], "T1086 is T1059.001 now");
     assert_eq!(left_out(&conversion), ["attack-pattern"]);
-    let phases = one(&conversion, "indicator")["kill_chain_phases"].as_array().unwrap();
-    let phases: Vec<_> = phases.iter().map(|phase| &phase["phase_name"]).collect();
-    assert_eq!(phases, ["persistence", "credential-access"], "as named, with a technique or not");
+    assert_eq!(phases(&conversion), ["credential-access"], "of the rule, not of this alert");
+    let untagged = Alert { rule_content: text(&made::SIGMA.replace("tags:", "none:")), ..alert };
+    assert_eq!(phases(&converted(&untagged, None)), ["persistence"], "of a rule without tags");
+    let numbered = made::SIGMA.replace("  - attack.credential_access\n", "");
+    let numbered = Alert { rule_content: Some(numbered), ..made::sigma_alert() };
+    assert_eq!(phases(&converted(&numbered, None)), ["credential-access"], "of its technique");
+}
+
+fn phases(conversion: &Conversion) -> Vec<String> {
+    let phases = one(conversion, "indicator")["kill_chain_phases"].as_array().unwrap().iter();
+    phases.map(|phase| phase["phase_name"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]

@@ -107,6 +107,12 @@ fn every_fixture_converts_as_it_was_read_by_eye() {
             continue;
         };
         assert_eq!(violations(&conversion.bundle), Vec::<String>::new(), "{name}");
+        for relationship in super::objects(&conversion, "relationship") {
+            let is_shown = relationship["target_ref"] == conversion.root_id
+                && relationship["relationship_type"] == "related-to";
+            let says_what = relationship.contains_key("description");
+            assert!(!is_shown || says_what, "{name}: {relationship:?}");
+        }
         insta::assert_snapshot!(name.clone(), readable(&conversion));
     }
 }

@@ -207,12 +207,16 @@ pub(crate) fn network_alert() -> Alert {
 }
 
 pub(crate) fn ioc(kind: &str, value: &str) -> Intelligence {
-    Intelligence::Ioc(IocRule {
+    Intelligence::Ioc(ioc_rule(kind, value))
+}
+
+pub(crate) fn ioc_rule(kind: &str, value: &str) -> IocRule {
+    IocRule {
         kind: kind.to_owned(),
         value: value.to_owned(),
         created: Some(at("2025-05-01T00:00:00Z")),
         ..IocRule::default()
-    })
+    }
 }
 
 pub(crate) fn sigma(content: &str) -> Intelligence {

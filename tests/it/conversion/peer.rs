@@ -49,12 +49,15 @@ fn the_rule_of_an_ioc_alert_is_found_whatever_its_message_says_and_without_one()
         format!("driver hash={hash} is blacklisted, not blocked"),
     ] {
         let alert = Alert { message: Some(message.clone()), ..made::alert("ioc") };
-        let wanted = Wanted::Ioc { value: hash.to_owned() };
+        let wanted = Wanted::Ioc { kind: None, value: hash.to_owned() };
         assert_eq!(wanted_intelligence(&alert), Some(wanted), "{message}");
     }
     let url = "http://x.example/?a=b&c=d";
     let with_equals = Alert { message: Some(format!("IOC: url={url}")), ..made::alert("ioc") };
-    assert_eq!(wanted_intelligence(&with_equals), Some(Wanted::Ioc { value: url.to_owned() }));
+    assert_eq!(
+        wanted_intelligence(&with_equals),
+        Some(Wanted::Ioc { kind: None, value: url.to_owned() })
+    );
     let silent = Alert { message: text(""), ..made::ioc_alert() };
     assert!(!none(&converted(&silent, None), "indicator"), "the alert shows what matched");
 }
@@ -78,7 +81,7 @@ fn a_rule_without_content_or_dates_and_a_threat_without_anything_lose_only_that(
     let undated = YaraFile { content: made::YARA.to_owned(), ..bare };
     let conversion = converted(&made::yara_alert(), Some(&Intelligence::Yara(undated)));
     let indicator = one(&conversion, "indicator");
-    assert_eq!(indicator["created"], one(&conversion, "incident")["created"]);
+    assert_eq!(indicator["created"], "2026-03-02T00:00:00.000Z", "the day of the alert");
     let empty = Threat {
         id: "9".to_owned(),
         level: text("High"),

@@ -2,8 +2,15 @@
 //! defects that are about rules, and what the mapping adds.
 
 use harfanglab_incidents::{
-    alert::{Alert, IocMatch, intelligence::Intelligence},
-    convert::{Wanted, carried_intelligence, wanted_intelligence},
+    alert::{
+        Agent, Alert, IocMatch,
+        intelligence::{Intelligence, IocRule},
+    },
+    config::IncidentNaming,
+    convert::{
+        ConvertSettings, Wanted, carried_intelligence, completed, convert_alert, gate::violations,
+        wanted_intelligence,
+    },
 };
 use serde_json::json;
 
@@ -71,7 +78,7 @@ fn the_value_of_an_ioc_is_found_in_every_form_of_message() {
     ];
     for (message, value) in forms {
         let alert = Alert { message: Some(message.clone()), ..made::alert("ioc") };
-        let expected = Wanted::Ioc { value: value.to_owned() };
+        let expected = Wanted::Ioc { kind: None, value: value.to_owned() };
         assert_eq!(wanted_intelligence(&alert), Some(expected), "{message}");
         assert_eq!(converted(&alert, None).identity.name, format!("{value} on WS-Desk-07"));
     }
@@ -85,7 +92,8 @@ fn the_value_of_an_ioc_is_found_in_every_form_of_message() {
 #[test]
 fn the_matched_ioc_of_an_alert_goes_before_its_message() {
     let alert = Alert { message: text("nonsense = here"), ..made::ioc_alert() };
-    assert_eq!(wanted_intelligence(&alert), None, "the alert carries it");
+    let expected = Wanted::Ioc { kind: text("hash"), value: made::SHA256.to_uppercase() };
+    assert_eq!(wanted_intelligence(&alert), Some(expected), "only the console knows its dates");
     let name = format!("{} on WS-Desk-07", made::SHA256.to_uppercase());
     assert_eq!(converted(&alert, None).identity.name, name);
 }
@@ -124,7 +132,74 @@ fn a_rule_without_content_or_with_half_of_it_makes_no_indicator() {
         other => other,
     };
     let conversion = converted(&made::alert("sigma"), Some(&dateless));
-    assert_eq!(one(&conversion, "indicator")["valid_from"], "2026-03-02T10:00:00.031Z");
+    assert_eq!(
+        one(&conversion, "indicator")["valid_from"],
+        "2025-03-04T00:00:00.000Z",
+        "as it says"
+    );
+    let dateless = IocRule { created: None, ..made::ioc_rule("filename", "a.exe") };
+    let conversion = converted(&made::alert("ioc"), Some(&Intelligence::Ioc(dateless)));
+    let since = &one(&conversion, "indicator")["valid_from"];
+    assert_eq!(since, "2026-03-02T00:00:00.000Z", "the day of the alert");
+}
+
+/// The indicator of an alert, whose rule the console tells as `told`.
+fn indicator(alert: &Alert, told: Option<Intelligence>) -> String {
+    let rule = match (carried_intelligence(alert), told) {
+        (Some(carried), Some(told)) => Some(completed(carried, told)),
+        (carried, told) => carried.or(told),
+    };
+    serde_json::to_string(one(&converted(alert, rule.as_ref()), "indicator")).unwrap()
+}
+
+#[test]
+fn an_indicator_is_the_same_bytes_whatever_road_its_rule_came_by() {
+    let later = |alert: Alert| Alert {
+        alert_time: Some(made::at("2026-04-05T06:07:08Z")),
+        tags: vec!["attack.impact".to_owned()],
+        mitre_cells: Vec::new(),
+        references: vec!["https://elsewhere.example/".to_owned()],
+        ..alert
+    };
+    // The console tells a Sigma rule that says its date, or the alert carries it.
+    let carrying = made::sigma_alert();
+    let naming = Alert { rule_content: None, ..made::sigma_alert() };
+    let told = || Some(made::sigma(made::SIGMA));
+    assert_eq!(indicator(&carrying, None), indicator(&naming, told()));
+    assert_eq!(indicator(&carrying, None), indicator(&later(carrying.clone()), None));
+    // One that says none, and an IOC, are dated by the console.
+    let undated = made::SIGMA.replace("date:", "day:");
+    let carrying = Alert { rule_content: text(&undated), ..made::sigma_alert() };
+    assert!(wanted_intelligence(&carrying).is_some());
+    let told = || Some(made::sigma(&undated));
+    assert_eq!(indicator(&carrying, told()), indicator(&later(naming), told()));
+    let value = made::SHA256.to_uppercase();
+    let described = IocRule { description: text("A report"), ..made::ioc_rule("hash", &value) };
+    let told = || Some(Intelligence::Ioc(described.clone()));
+    let named = Alert { ioc_matches: Vec::new(), ..made::ioc_alert() };
+    assert_eq!(indicator(&made::ioc_alert(), told()), indicator(&named, told()));
+}
+
+#[test]
+fn no_name_is_shorter_than_the_platform_takes() {
+    let settings = [IncidentNaming::Title, IncidentNaming::Message]
+        .map(|naming| ConvertSettings { naming, ..made::settings() });
+    for (kind, value) in [("hash", ""), ("hash", " x"), ("filename", "x"), ("url", "\u{7}")] {
+        for content in [None, text("x")] {
+            let alert = Alert {
+                message: content.clone(),
+                rule_name: content,
+                agent: Agent::default(),
+                ..made::alert("ioc")
+            };
+            for settings in &settings {
+                let rule = made::ioc(kind, value);
+                let conversion = convert_alert(&alert, Some(&rule), &made::never_seen(), settings);
+                assert_eq!(violations(&conversion.bundle), Vec::<String>::new());
+                assert_eq!(conversion.identity.name, "HarfangLab ioc alert", "{kind} {value:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -175,5 +250,8 @@ fn a_rule_is_taken_from_the_alert_before_it_is_asked_for() {
     assert_eq!(one(&converted(&listed, None), "indicator")["name"], made::SHA256);
     let kindless = IocMatch { source_id: None, kind: None, value: text("evil.exe") };
     let kindless = Alert { ioc_matches: vec![kindless], message: None, ..made::alert("ioc") };
-    assert_eq!(wanted_intelligence(&kindless), Some(Wanted::Ioc { value: "evil.exe".to_owned() }));
+    assert_eq!(
+        wanted_intelligence(&kindless),
+        Some(Wanted::Ioc { kind: None, value: "evil.exe".to_owned() })
+    );
 }
