@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     broker::{bundle, delivery},
     support::{
-        app::App,
+        app::{App, is_long},
         broker::{Broker, fresh_connector_id, push_queue},
         opencti::{FakeOpenCti, Personality, connector_settings},
         private_broker::PrivateBroker,
@@ -89,8 +89,7 @@ impl Fault {
 }
 
 fn alerts() -> Vec<DemoAlert> {
-    let count =
-        if std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some() { 5_000 } else { 300 };
+    let count = if is_long() { 5_000 } else { 300 };
     let (mut generator, now) = (Generator::new(11), Clock::system().now());
     (0..count).map(|_| generator.next_alert(now)).collect()
 }

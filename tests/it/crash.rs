@@ -1,7 +1,7 @@
 //! The crash judge: who pushes writes down what was answered 2xx, in a ledger outside of the
-//! process; meanwhile the binary is killed, its connections are cut, the console freezes and
-//! OpenCTI goes away. At the end everything in the ledger must be on the queue, as it was pushed,
-//! and nothing else.
+//! process; meanwhile the binary and RabbitMQ are killed, connections are cut, the console freezes,
+//! OpenCTI goes away and another process locks the journal. At the end everything in the ledger must
+//! be on the queue, as it was pushed, and nothing else.
 //!
 //! What happens when follows from a seed, which is printed; `scripts/crash-test.sh` plays it again
 //! or plays more of it.
@@ -23,6 +23,8 @@ struct Extent {
     seed: u64,
     notifications: usize,
     kills: usize,
+    /// So many of the kills strike the broker, too.
+    broker_kills: usize,
 }
 
 impl Extent {
@@ -33,10 +35,12 @@ impl Extent {
             Some(text.parse::<u64>().expect("HARFANGLAB_INCIDENTS_TEST_CRASH_… is a number"))
         };
         let size = |name, usual| number(name).map_or(usual, |many| usize::try_from(many).unwrap());
+        let kills = size("KILLS", 4);
         Self {
             seed: number("SEED").unwrap_or_else(|| fastrand::u64(..1_000_000)),
             notifications: size("NOTIFICATIONS", 240),
-            kills: size("KILLS", 4),
+            kills,
+            broker_kills: kills.div_ceil(10),
         }
     }
 }
@@ -60,7 +64,8 @@ async fn whatever_is_killed_and_cut_all_that_was_acknowledged_arrives_as_it_was_
     around.run_to_the_end().await;
 
     let verdict = judge::read_queue(&around).await.verdict(&ledger);
-    println!("{}; {}", chaos.summary(), verdict.summary());
+    let turned_away = ledger.turned_away();
+    println!("{}; {turned_away} deliveries turned away; {}", chaos.summary(), verdict.summary());
     verdict.assert_just();
     around.assert_that_it_still_works().await;
 }

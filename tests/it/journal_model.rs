@@ -5,12 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
-    intake::{Notification, dialect::Dialect, verification::Proof},
+    intake::{Notification, Origin, dialect::Dialect, verification::Proof},
     journal::{Claim, Counts, Journal, Outcome, Retried, SqliteJournal},
 };
 use proptest::{prelude::*, test_runner::Config};
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::{support::app::is_long, verification::proof_of_a_push};
 
 const LEASE: Duration = Duration::from_mins(5);
 const KEYS: [&str; 2] = ["a", "b"];
@@ -21,6 +23,7 @@ enum Step {
     Append {
         key: usize,
         version: usize,
+        origin: Origin,
     },
     Claim {
         limit: usize,
@@ -62,8 +65,9 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let index = any::<prop::sample::Index>;
     prop_oneof![
-        4 => (0..KEYS.len(), 0..VERSIONS.len())
-            .prop_map(|(key, version)| Step::Append { key, version }),
+        4 => (0..KEYS.len(), 0..VERSIONS.len(), prop::bool::ANY).prop_map(|(key, version, swept)| {
+            Step::Append { key, version, origin: if swept { Origin::Sweep } else { Origin::Push } }
+        }),
         5 => (1..4_usize).prop_map(|limit| Step::Claim { limit }),
         5 => (index(), how).prop_map(|(claim, how)| Step::Finish { claim, how }),
         2 => (1..8_i64).prop_map(|minutes| Step::Wait { minutes }),
@@ -101,11 +105,21 @@ struct Model {
 }
 
 impl Model {
-    /// Whether it is new: what the console shows without a date is how it is now, so that only the
-    /// latest version of a key makes a repetition.
-    fn append(&mut self, key: &'static str, version: &'static str, now: DateTime<Utc>) -> bool {
-        let latest = self.rows.iter().rfind(|row| row.key == key);
-        if latest.is_some_and(|row| row.version == version) {
+    /// Whether it is new. None of them says of when it is: what is pushed may be late, so it is new
+    /// the first time only; what the console shows is how it is now, whatever was before.
+    fn append(
+        &mut self,
+        key: &'static str,
+        version: &'static str,
+        origin: Origin,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let mut versions = self.rows.iter().filter(|row| row.key == key).map(|row| row.version);
+        let is_there = match origin {
+            Origin::Push => versions.any(|known| known == version),
+            _ => versions.next_back() == Some(version),
+        };
+        if is_there {
             return false;
         }
         self.rows.push(Row {
@@ -210,12 +224,15 @@ impl Model {
     }
 }
 
-fn notification(key: &str, version: &str, now: DateTime<Utc>) -> Notification {
+fn notification(key: &str, version: &str, origin: Origin, now: DateTime<Utc>) -> Notification {
     let element = json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": key, "status": version,
         "level": "high", "rule_name": "Suspicious Thing", "agent": { "agentid": "x" },
     });
-    let proof = Proof::answered_by_console(now);
+    let proof = match origin {
+        Origin::Push => proof_of_a_push(now),
+        _ => Proof::answered_by_console(now),
+    };
     Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
 }
 
@@ -254,11 +271,11 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
     async fn take(&mut self, step: &Step) {
         let now = self.now;
         match step {
-            Step::Append { key, version } => {
+            Step::Append { key, version, origin } => {
                 let (key, version) = (KEYS[*key], VERSIONS[*version]);
-                let batch = vec![notification(key, version, now)];
+                let batch = vec![notification(key, version, *origin, now)];
                 let receipt = self.journal.append(&[batch]).await.unwrap().remove(0);
-                assert_eq!(receipt.accepted == 1, self.model.append(key, version, now));
+                assert_eq!(receipt.accepted == 1, self.model.append(key, version, *origin, now));
             }
             Step::Claim { limit } => self.claim(*limit).await,
             Step::Finish { claim, how } => {
@@ -351,7 +368,7 @@ impl Nothing {
 }
 
 fn cases() -> u32 {
-    if std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some() { 1_000 } else { 16 }
+    if is_long() { 1_000 } else { 16 }
 }
 
 proptest! {

@@ -21,13 +21,9 @@ use harfanglab_incidents::{
 use tempfile::TempDir;
 
 use crate::{
-    support::{opencti::Personality, stage::Stage},
+    support::{app::is_long, opencti::Personality, stage::Stage},
     sweep_world::World,
 };
-
-fn is_long() -> bool {
-    std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some()
-}
 
 /// Adds `count` alerts, a minute apart, the newest an hour old.
 fn fill(console: &DemoConsole, count: i64) {

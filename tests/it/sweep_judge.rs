@@ -13,7 +13,7 @@ use harfanglab_incidents::{
 use serde_json::{Value, json};
 
 use crate::{
-    support::stage::post,
+    support::{app::is_long, stage::post},
     sweep_world::{Sent, World},
 };
 
@@ -185,7 +185,7 @@ fn what_was_sent_is_the_truth(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_late_and_repeated_pushes_and_changed_minds_end_in_the_truth_and_each_version_is_sent_once()
  {
-    if std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_none() {
+    if !is_long() {
         return judge(1, 500).await;
     }
     for seed in 1..=10 {

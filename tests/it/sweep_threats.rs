@@ -11,7 +11,7 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use crate::sweep_world::World;
+use crate::{support::app::is_long, sweep_world::World};
 
 fn threat(id: &str, alerts: usize) -> Value {
     let now = Clock::system().now();
@@ -121,7 +121,7 @@ async fn fifty_threats_that_grow_over_five_sweeps_are_a_case_each_that_refers_to
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_threat_of_two_thousand_alerts_is_one_case_in_messages_that_the_broker_takes() {
-    if std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some() {
+    if is_long() {
         growing(1, 1_000, 2).await;
     } else {
         growing(1, 200, 2).await;

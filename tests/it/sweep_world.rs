@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::app::{PATIENCE, WEBHOOK_SECRET};
+use crate::support::app::{WEBHOOK_SECRET, patience};
 
 /// Between two looks at the journal when nothing is delivered.
 const LOOK: Duration = Duration::from_millis(20);
@@ -89,7 +89,7 @@ impl World {
             let mut steps = self.board.watch();
             self.board.submit(Job::Sweep).expect("no other job is under way");
             let ended = steps.wait_for(|progress| progress.state != JobState::Running);
-            let ended = tokio::time::timeout(PATIENCE, ended).await.expect("it ends").unwrap();
+            let ended = tokio::time::timeout(patience(), ended).await.expect("it ends").unwrap();
             if ended.state == JobState::Done {
                 return ended.clone();
             }
@@ -104,7 +104,7 @@ impl World {
                 let _a_look_is_due = tokio::time::timeout(LOOK, delivered.changed()).await;
             }
         };
-        let in_time = tokio::time::timeout(PATIENCE, settled).await.is_ok();
+        let in_time = tokio::time::timeout(patience(), settled).await.is_ok();
         assert!(in_time, "{:?}", self.journal.counts().await);
     }
 

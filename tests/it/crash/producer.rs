@@ -28,6 +28,7 @@ pub(super) struct Ledger {
     next: AtomicUsize,
     acknowledged: Mutex<BTreeMap<String, usize>>,
     count: watch::Sender<usize>,
+    turned_away: watch::Sender<usize>,
 }
 
 impl Ledger {
@@ -41,6 +42,7 @@ impl Ledger {
             next: AtomicUsize::new(0),
             acknowledged: Mutex::new(BTreeMap::new()),
             count: watch::Sender::new(0),
+            turned_away: watch::Sender::new(0),
         }
     }
 
@@ -58,6 +60,21 @@ impl Ledger {
     pub(super) async fn acknowledged_at_least(&self, count: usize) {
         let mut counts = self.count.subscribe();
         counts.wait_for(|now| *now >= count).await.expect("the ledger lives as long as the test");
+    }
+
+    /// Waits until another delivery is answered 429 or 503, or until nothing is left to push.
+    pub(super) async fn one_more_turned_away(&self) {
+        let (mut counts, mut turned_away) = (self.count.subscribe(), self.turned_away.subscribe());
+        let before = *turned_away.borrow_and_update();
+        tokio::select! {
+            found = turned_away.wait_for(|now| *now > before) => drop(found.unwrap()),
+            found = counts.wait_for(|now| *now == self.alerts.len()) => drop(found.unwrap()),
+        }
+    }
+
+    /// How many deliveries were answered 429 or 503.
+    pub(super) fn turned_away(&self) -> usize {
+        *self.turned_away.borrow()
     }
 
     /// The alerts of the next delivery; none when all have been taken.
@@ -105,7 +122,7 @@ pub(super) fn start(ledger: &Arc<Ledger>, around: &Surroundings) -> Pushing {
                 for alert in delivery {
                     console.add_alert(alert.api_item());
                 }
-                push(delivery, endpoint.clone()).await;
+                push(delivery, endpoint.clone(), &ledger).await;
                 ledger.note(delivery);
             }
         });
@@ -114,7 +131,11 @@ pub(super) fn start(ledger: &Arc<Ledger>, around: &Surroundings) -> Pushing {
 }
 
 /// Posts until it is answered 2xx, as a sender that repeats does.
-async fn push(delivery: &[DemoAlert], mut endpoint: watch::Receiver<Option<String>>) {
+async fn push(
+    delivery: &[DemoAlert],
+    mut endpoint: watch::Receiver<Option<String>>,
+    ledger: &Ledger,
+) {
     let body: Vec<_> = delivery.iter().map(DemoAlert::native).collect();
     let http = http();
     loop {
@@ -126,6 +147,7 @@ async fn push(delivery: &[DemoAlert], mut endpoint: watch::Receiver<Option<Strin
             Ok(answer) => {
                 let status = answer.status().as_u16();
                 assert!(matches!(status, 429 | 503), "a good delivery was answered {status}");
+                ledger.turned_away.send_modify(|count| *count += 1);
             }
             // Killed between the request and the answer: nobody knows, so it comes again, to the
             // next one that listens.

@@ -1,13 +1,17 @@
 //! What goes wrong around the binary, and the binary itself, killed and started again.
 
-use std::{net::ToSocketAddrs, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::ToSocketAddrs, sync::Arc, time::Duration};
 
 use harfanglab_incidents::demo::{Collection, DemoConsole, Fault, RequestKind};
-use tokio::sync::watch;
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::{sync::watch, task::block_in_place};
 
 use super::{Extent, producer::Ledger};
 use crate::support::{
     app::App,
+    broker::Broker,
+    opencti::Personality,
+    private_broker::PrivateBroker,
     relay::Relay,
     stage::{Stage, post},
 };
@@ -15,25 +19,59 @@ use crate::support::{
 /// Requests that a frozen console leaves without an answer.
 const FROZEN_REQUESTS: usize = 12;
 
+/// The binary's ways to all that it needs.
+struct Wires {
+    broker: Relay,
+    opencti: Relay,
+    console: Relay,
+}
+
+impl Wires {
+    fn cut_all(&self) {
+        for wire in [&self.broker, &self.opencti, &self.console] {
+            wire.cut();
+        }
+    }
+}
+
+/// A wire to where `authority`, a host with its port, listens.
+async fn wire_to(authority: &str) -> Relay {
+    Relay::to(authority.to_socket_addrs().unwrap().next().unwrap()).await
+}
+
 /// The binary with everything around it.
 pub(super) struct Surroundings {
     pub(super) stage: Stage,
     pub(super) console: Arc<DemoConsole>,
-    wire: Relay,
+    broker: PrivateBroker,
+    wires: Wires,
     app: App,
     endpoint: watch::Sender<Option<String>>,
 }
 
 impl Surroundings {
-    /// The binary started, its way to RabbitMQ over a wire that can be cut.
+    /// The binary started, each of its ways over a wire that can be cut.
     pub(super) async fn new() -> Self {
-        let mut stage = Stage::with_webhook().await;
-        let broker = &stage.broker.uri.authority;
-        let address = (broker.host.as_str(), broker.port).to_socket_addrs().unwrap().next();
-        let wire = Relay::to(address.unwrap()).await;
+        let broker = block_in_place(PrivateBroker::start);
+        let connected = Broker::connect_to(broker.url()).await;
+        let mut stage = Stage::on(connected, Personality::V7_260817_0);
+        stage.home = stage.home.with_webhook();
+        let rabbitmq = &stage.broker.uri.authority;
+        let console_url = stage.console.url();
+        let wires = Wires {
+            broker: wire_to(&format!("{}:{}", rabbitmq.host, rabbitmq.port)).await,
+            opencti: wire_to(stage.opencti.url().trim_start_matches("http://")).await,
+            console: wire_to(console_url.authority()).await,
+        };
         for (name, value) in [
-            ("MQ_HOST", wire.address().ip().to_string().as_str()),
-            ("MQ_PORT", wire.address().port().to_string().as_str()),
+            ("MQ_HOST", wires.broker.address().ip().to_string()),
+            ("MQ_PORT", wires.broker.address().port().to_string()),
+            ("OPENCTI_URL", format!("http://{}", wires.opencti.address())),
+            ("HARFANGLAB_INCIDENTS_URL", format!("http://{}", wires.console.address())),
+        ] {
+            stage.home.set(name, &value);
+        }
+        for (name, value) in [
             // What a push brought and was lost must not be repaired by the sweep.
             ("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01"),
             ("HARFANGLAB_INCIDENTS_RETRY_MAX", "PT2S"),
@@ -45,7 +83,7 @@ impl Surroundings {
         console.seed(harfanglab_incidents::clock::Clock::system().now());
         let mut app = stage.home.start(&["serve"]);
         let endpoint = watch::Sender::new(Some(app.webhook().await));
-        Self { stage, console, wire, app, endpoint }
+        Self { stage, console, broker, wires, app, endpoint }
     }
 
     /// Where to push, while it listens.
@@ -64,6 +102,16 @@ impl Surroundings {
         self.app = self.stage.home.start(&["serve"]);
         let url = self.app.webhook().await;
         self.endpoint.send_replace(Some(url));
+    }
+
+    /// Another process writes to the journal and does not come to an end, until a delivery was
+    /// turned away because of it.
+    async fn lock_the_journal(&self, ledger: &Ledger) {
+        let url = format!("sqlite:{}", self.stage.home.journal().display());
+        let mut other_process = SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other_process).await.unwrap();
+        ledger.one_more_turned_away().await;
+        sqlx::query("ROLLBACK").execute(&mut other_process).await.unwrap();
     }
 
     /// Everything around is well again.
@@ -104,15 +152,19 @@ impl Surroundings {
 #[derive(Debug, Clone, Copy)]
 enum Trouble {
     None,
-    WireCut,
+    WiresCut,
+    BrokerKilled,
+    JournalLocked,
     OpenCtiAway,
     ConsoleFrozen,
     ConsoleFails,
 }
 
-const TROUBLES: [Trouble; 5] = [
+/// What happens by chance. The broker is killed by plan: that takes long.
+const BY_CHANCE: [Trouble; 6] = [
     Trouble::None,
-    Trouble::WireCut,
+    Trouble::WiresCut,
+    Trouble::JournalLocked,
     Trouble::OpenCtiAway,
     Trouble::ConsoleFrozen,
     Trouble::ConsoleFails,
@@ -123,13 +175,21 @@ pub(super) struct Chaos {
     random: fastrand::Rng,
     extent: Extent,
     strikes: usize,
+    /// The strikes that kill the broker.
+    at_the_broker: BTreeSet<usize>,
     story: Vec<(usize, Trouble)>,
 }
 
 impl Chaos {
     pub(super) fn new(extent: Extent) -> Self {
-        let random = fastrand::Rng::with_seed(extent.seed);
-        Self { random, extent, strikes: 0, story: Vec::new() }
+        let mut random = fastrand::Rng::with_seed(extent.seed);
+        let Extent { kills, broker_kills, .. } = extent;
+        let at_the_broker = (0..broker_kills)
+            .map(|number| {
+                random.usize(kills * number / broker_kills..kills * (number + 1) / broker_kills)
+            })
+            .collect();
+        Self { random, extent, strikes: 0, at_the_broker, story: Vec::new() }
     }
 
     /// After how many acknowledged alerts it strikes next: at random within an equal share each.
@@ -144,11 +204,15 @@ impl Chaos {
     /// Ends the trouble before, makes other trouble, and pulls the plug.
     pub(super) async fn strike(&mut self, around: &mut Surroundings, ledger: &Ledger) {
         around.recover();
-        let trouble = TROUBLES[self.random.usize(..TROUBLES.len())];
+        let by_chance = BY_CHANCE[self.random.usize(..BY_CHANCE.len())];
+        let is_at_the_broker = self.at_the_broker.contains(&(self.strikes - 1));
+        let trouble = if is_at_the_broker { Trouble::BrokerKilled } else { by_chance };
         self.story.push((ledger.acknowledged(), trouble));
         match trouble {
             Trouble::None => {}
-            Trouble::WireCut => around.wire.cut(),
+            Trouble::WiresCut => around.wires.cut_all(),
+            Trouble::BrokerKilled => around.broker.crash(),
+            Trouble::JournalLocked => around.lock_the_journal(ledger).await,
             Trouble::OpenCtiAway => around.stage.opencti.go_down(),
             Trouble::ConsoleFrozen => around.console.fail_next(
                 RequestKind::List(Collection::Alerts),
@@ -161,11 +225,16 @@ impl Chaos {
                 Fault::Status(500),
             ),
         }
-        if self.random.u8(..4) > 0 {
+        let is_killed = self.random.u8(..4) > 0;
+        if is_at_the_broker {
+            // It comes up without a broker and takes what is pushed, until there is one again.
+            around.kill_and_start().await;
+            block_in_place(|| around.broker.start_again());
+        } else if is_killed {
             around.kill_and_start().await;
         } else {
             // Cut and asked to stop at once, as a hurried operator does.
-            around.wire.cut();
+            around.wires.cut_all();
             around.endpoint.send_replace(None);
             around.app.terminate().await;
             around.start().await;
@@ -176,6 +245,7 @@ impl Chaos {
     pub(super) fn summary(&self) -> String {
         let story: Vec<String> =
             self.story.iter().map(|(at, trouble)| format!("{trouble:?} at {at}")).collect();
-        format!("{} strikes: {}", self.story.len(), story.join(", "))
+        let brokers = self.at_the_broker.len();
+        format!("{} strikes, {brokers} at the broker: {}", self.story.len(), story.join(", "))
     }
 }

@@ -23,6 +23,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Bytes of the shortest secret that logs are searched for.
 const SECRET_MIN: usize = 12;
+/// Whether the tests are to run at their large sizes.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some()
+}
+
+/// [`PATIENCE`], and as much more as the large sizes may need.
+pub(crate) fn patience() -> Duration {
+    if is_long() { PATIENCE * 15 } else { PATIENCE }
+}
 
 /// The secret of every webhook in these tests.
 pub(crate) const WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-tests";
@@ -203,7 +212,7 @@ impl App {
             let lines = log.lock().unwrap();
             lines.iter().find_map(|line| pick(&serde_json::from_str(line).ok()?))
         };
-        let waited = tokio::time::timeout(PATIENCE, async {
+        let waited = tokio::time::timeout(patience(), async {
             loop {
                 if let Some(found) = find() {
                     return Some(found);
@@ -229,7 +238,7 @@ impl App {
             if sum >= total {
                 return;
             }
-            let another = tokio::time::timeout(PATIENCE, self.lines.changed()).await;
+            let another = tokio::time::timeout(patience(), self.lines.changed()).await;
             assert!(matches!(another, Ok(Ok(()))), "{sum} of {total}; the log:\n{}", self.log());
         }
     }
@@ -242,7 +251,7 @@ impl App {
     /// Waits until its log has ended, too, so that [`App::log`] is whole.
     pub(crate) async fn wait_for_the_end_of_its_log(&mut self) {
         let ended = async { while self.lines.changed().await.is_ok() {} };
-        tokio::time::timeout(PATIENCE, ended).await.expect("a process that ended logs no more");
+        tokio::time::timeout(patience(), ended).await.expect("a process that ended logs no more");
     }
 
     /// Everything logged until now.
@@ -305,7 +314,7 @@ impl App {
 
     /// Waits until it ends by itself.
     pub(crate) async fn exit(&mut self) -> ExitStatus {
-        let Ok(status) = tokio::time::timeout(PATIENCE, self.child.wait()).await else {
+        let Ok(status) = tokio::time::timeout(patience(), self.child.wait()).await else {
             panic!("it did not end; the log:\n{}", self.log())
         };
         status.unwrap()

@@ -1,8 +1,6 @@
 //! The real RabbitMQ that tests publish to and read from, given by
 //! `HARFANGLAB_INCIDENTS_TEST_AMQP_URL`. Tests share it: each uses a connector id of its own.
 
-use std::time::Duration;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::StreamExt;
 use lapin::{
@@ -17,14 +15,13 @@ use lapin::{
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use super::app::patience;
+
 /// Exchange that OpenCTI binds every connector's push queue to.
 pub(crate) const PUSH_EXCHANGE: &str = "amqp.worker.exchange";
 
 /// Longest wait for a channel.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for messages that must come.
-const MESSAGES_TIMEOUT: Duration = Duration::from_mins(2);
-
 /// A message as it was found on a queue.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -153,7 +150,7 @@ impl Broker {
                 }
             }
         };
-        let in_time = tokio::time::timeout(MESSAGES_TIMEOUT, reading).await.is_ok();
+        let in_time = tokio::time::timeout(patience(), reading).await.is_ok();
         assert!(in_time, "the last message never came after {} on {queue}", messages.len());
         channel.close(200, "done".into()).await.unwrap();
         messages
@@ -190,7 +187,7 @@ impl Broker {
                 }
             }
         };
-        let in_time = tokio::time::timeout(MESSAGES_TIMEOUT, reading).await.is_ok();
+        let in_time = tokio::time::timeout(patience(), reading).await.is_ok();
         assert!(in_time, "only {} of {count} messages came to {queue}", messages.len());
         channel.close(200, "done".into()).await.unwrap();
         messages

@@ -16,7 +16,10 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::broker::{Broker, push_queue};
+use super::{
+    app::patience,
+    broker::{Broker, push_queue},
+};
 
 mod accounts;
 mod graphql;
@@ -25,9 +28,6 @@ mod resolvers;
 mod sightings;
 
 pub(crate) use self::sightings::FakeSighting;
-
-/// Longest wait for something that must happen.
-const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Which platform the fake is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,7 +310,7 @@ impl FakeOpenCti {
     pub(crate) async fn wait_for(&self, what: &str, wanted: impl FnMut(&State) -> bool) -> State {
         let mut states = self.shared.state.subscribe();
         let waiting = states.wait_for(wanted);
-        let in_time = tokio::time::timeout(WAIT_TIMEOUT, waiting).await;
+        let in_time = tokio::time::timeout(patience(), waiting).await;
         let Ok(state) = in_time else { panic!("never happened: {what}; {:#?}", self.state()) };
         state.expect("the fake lives as long as the test").clone()
     }
