@@ -54,10 +54,12 @@ async fn whatever_is_killed_and_cut_all_that_was_acknowledged_arrives_as_it_was_
     let pushing = producer::start(&ledger, &around);
 
     let mut chaos = Chaos::new(extent);
-    while let Some(threshold) = chaos.next_threshold() {
+    while let Some((threshold, share)) = chaos.next_threshold() {
+        ledger.release(share);
         ledger.acknowledged_at_least(threshold).await;
         chaos.strike(&mut around, &ledger).await;
     }
+    ledger.release(extent.notifications);
     ledger.acknowledged_at_least(extent.notifications).await;
     pushing.finish().await;
     around.recover();

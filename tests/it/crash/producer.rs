@@ -26,6 +26,8 @@ const LARGEST_DELIVERY: usize = 4;
 pub(super) struct Ledger {
     alerts: Vec<DemoAlert>,
     next: AtomicUsize,
+    /// Alerts before this place may be pushed.
+    released: watch::Sender<usize>,
     acknowledged: Mutex<BTreeMap<String, usize>>,
     count: watch::Sender<usize>,
     turned_away: watch::Sender<usize>,
@@ -40,6 +42,7 @@ impl Ledger {
         Self {
             alerts,
             next: AtomicUsize::new(0),
+            released: watch::Sender::new(0),
             acknowledged: Mutex::new(BTreeMap::new()),
             count: watch::Sender::new(0),
             turned_away: watch::Sender::new(0),
@@ -62,13 +65,18 @@ impl Ledger {
         counts.wait_for(|now| *now >= count).await.expect("the ledger lives as long as the test");
     }
 
+    /// Lets the alerts before this place be pushed.
+    pub(super) fn release(&self, count: usize) {
+        self.released.send_replace(count);
+    }
+
     /// Waits until another delivery is answered 429 or 503, or until nothing is left to push.
     pub(super) async fn one_more_turned_away(&self) {
         let (mut counts, mut turned_away) = (self.count.subscribe(), self.turned_away.subscribe());
-        let before = *turned_away.borrow_and_update();
+        let (before, released) = (*turned_away.borrow_and_update(), *self.released.borrow());
         tokio::select! {
             found = turned_away.wait_for(|now| *now > before) => drop(found.unwrap()),
-            found = counts.wait_for(|now| *now == self.alerts.len()) => drop(found.unwrap()),
+            found = counts.wait_for(|now| *now >= released) => drop(found.unwrap()),
         }
     }
 
@@ -77,9 +85,12 @@ impl Ledger {
         *self.turned_away.borrow()
     }
 
-    /// The alerts of the next delivery; none when all have been taken.
-    fn take(&self, most: usize) -> &[DemoAlert] {
+    /// The alerts of the next delivery, once they may be pushed; none when all have been taken.
+    async fn take(&self, most: usize) -> &[DemoAlert] {
         let from = self.next.fetch_add(most, Ordering::Relaxed).min(self.alerts.len());
+        let mut released = self.released.subscribe();
+        let is_free = |released: &usize| *released > from || *released == self.alerts.len();
+        drop(released.wait_for(is_free).await.expect("the ledger lives as long as the test"));
         &self.alerts[from..(from + most).min(self.alerts.len())]
     }
 
@@ -115,7 +126,7 @@ pub(super) fn start(ledger: &Arc<Ledger>, around: &Surroundings) -> Pushing {
         let most = number % LARGEST_DELIVERY + 1;
         pushers.spawn(async move {
             loop {
-                let delivery = ledger.take(most);
+                let delivery = ledger.take(most).await;
                 if delivery.is_empty() {
                     return;
                 }

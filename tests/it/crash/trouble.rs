@@ -192,13 +192,15 @@ impl Chaos {
         Self { random, extent, strikes: 0, at_the_broker, story: Vec::new() }
     }
 
-    /// After how many acknowledged alerts it strikes next: at random within an equal share each.
-    pub(super) fn next_threshold(&mut self) -> Option<usize> {
+    /// After how many acknowledged alerts it strikes next, at random within an equal share each, and
+    /// where that share ends.
+    pub(super) fn next_threshold(&mut self) -> Option<(usize, usize)> {
         let Extent { notifications, kills, .. } = self.extent;
         let share = |strike: usize| notifications * strike / kills.max(1);
         let strike = self.strikes;
         self.strikes += 1;
-        (strike < kills).then(|| self.random.usize(share(strike)..share(strike + 1).max(1)))
+        let end = share(strike + 1);
+        (strike < kills).then(|| (self.random.usize(share(strike)..end.max(1)), end))
     }
 
     /// Ends the trouble before, makes other trouble, and pulls the plug.
