@@ -251,7 +251,8 @@ fn outcome(how: How, now: DateTime<Utc>) -> Outcome {
 /// One run: journal, model and what both have in common.
 struct Run<Open> {
     open: Open,
-    journal: Arc<dyn Journal>,
+    /// `None` while no process has it.
+    journal: Option<Arc<dyn Journal>>,
     model: Model,
     now: DateTime<Utc>,
     /// Every claim ever made, with the place of its row.
@@ -262,7 +263,7 @@ struct Run<Open> {
 
 impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
     async fn new(open: Open) -> Self {
-        let journal = open().await;
+        let journal = Some(open().await);
         let now = "2026-05-26T07:40:00Z".parse().unwrap();
         let (claims, ids) = (Vec::new(), BTreeMap::new());
         Self { open, journal, model: Model::default(), now, claims, ids }
@@ -274,7 +275,7 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
             Step::Append { key, version, origin } => {
                 let (key, version) = (KEYS[*key], VERSIONS[*version]);
                 let batch = vec![notification(key, version, *origin, now)];
-                let receipt = self.journal.append(&[batch]).await.unwrap().remove(0);
+                let receipt = self.journal().append(&[batch]).await.unwrap().remove(0);
                 assert_eq!(receipt.accepted == 1, self.model.append(key, version, *origin, now));
             }
             Step::Claim { limit } => self.claim(*limit).await,
@@ -288,13 +289,13 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
             Step::Crash => self.crash().await,
             Step::Retry { row } => {
                 if let Some((place, id)) = self.known(*row) {
-                    let became = self.journal.retry(&[id], now).await.unwrap().remove(0);
+                    let became = self.journal().retry(&[id], now).await.unwrap().remove(0);
                     assert_eq!(became, self.model.retry(place, now));
                 }
             }
             Step::Discard { row } => {
                 if let Some((place, id)) = self.known(*row) {
-                    let dropped = self.journal.discard(&[id], now).await.unwrap();
+                    let dropped = self.journal().discard(&[id], now).await.unwrap();
                     let row = &mut self.model.rows[place];
                     assert_eq!(dropped == 1, row.state == State::Dead);
                     if dropped == 1 {
@@ -303,7 +304,11 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
                 }
             }
         }
-        self.model.assert_counts(self.journal.counts().await.unwrap());
+        self.model.assert_counts(self.journal().counts().await.unwrap());
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        self.journal.as_deref().expect("it is open between the steps")
     }
 
     fn known(&self, row: prop::sample::Index) -> Option<(usize, i64)> {
@@ -312,7 +317,7 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
     }
 
     async fn claim(&mut self, limit: usize) {
-        let events = self.journal.claim(limit, LEASE, self.now).await.unwrap();
+        let events = self.journal().claim(limit, LEASE, self.now).await.unwrap();
         let places = self.model.claim(limit, self.now);
         assert_eq!(events.len(), places.len());
         for (event, place) in events.into_iter().zip(places) {
@@ -327,21 +332,21 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
     }
 
     async fn finish(&mut self, claim: Claim, place: usize, how: How) {
-        self.journal.finish(&[(claim, outcome(how, self.now))], self.now).await.unwrap();
+        self.journal().finish(&[(claim, outcome(how, self.now))], self.now).await.unwrap();
         self.model.finish(place, claim.fence, how, self.now);
     }
 
     async fn crash(&mut self) {
         // A journal that is in use is not opened a second time, so the old one goes first.
-        self.journal = Arc::new(Nothing::journal().await);
-        self.journal = (self.open)().await;
+        self.journal = None;
+        self.journal = Some((self.open)().await);
         self.model.crash();
     }
 
     /// Whatever happened, everything finds its end.
     async fn drain(&mut self) {
         self.crash().await;
-        while !self.journal.is_drained().await.unwrap() {
+        while !self.journal().is_drained().await.unwrap() {
             self.now += TimeDelta::minutes(10);
             let first = self.claims.len();
             self.claim(100).await;
@@ -351,20 +356,15 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
             }
             assert!(self.claims.len() > first, "what waits is due some day");
         }
-        self.model.assert_counts(self.journal.counts().await.unwrap());
-        assert_eq!(self.journal.next_due().await.unwrap(), None);
+        self.model.assert_counts(self.journal().counts().await.unwrap());
+        assert_eq!(self.journal().next_due().await.unwrap(), None);
     }
 }
 
-/// Stands where a journal was that is closed.
-struct Nothing;
-
-impl Nothing {
-    async fn journal() -> SqliteJournal {
-        let folder = TempDir::new().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("nothing.db").display());
-        SqliteJournal::open(&url, "nobody").await.unwrap()
-    }
+/// A folder in memory where the system has one: what a disk adds to each of the many steps is time,
+/// and here no power fails.
+fn folder() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
 }
 
 fn cases() -> u32 {
@@ -378,7 +378,7 @@ proptest! {
     fn sqlite_does_what_the_model_does(steps in prop::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let folder = TempDir::new().unwrap();
+            let folder = folder();
             let url = format!("sqlite:{}", folder.path().join("journal.db").display());
             let open = async || {
                 let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();

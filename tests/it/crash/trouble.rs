@@ -109,7 +109,10 @@ impl Surroundings {
     async fn lock_the_journal(&self, ledger: &Ledger) {
         let url = format!("sqlite:{}", self.stage.home.journal().display());
         let mut other_process = SqliteConnection::connect(&url).await.unwrap();
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut other_process).await.unwrap();
+        // Whoever waits for SQLite's lock gets it by chance, not in turn.
+        while let Err(failure) = sqlx::query("BEGIN IMMEDIATE").execute(&mut other_process).await {
+            assert!(failure.to_string().contains("locked"), "{failure}");
+        }
         ledger.one_more_turned_away().await;
         sqlx::query("ROLLBACK").execute(&mut other_process).await.unwrap();
     }
@@ -210,6 +213,7 @@ impl Chaos {
         let is_at_the_broker = self.at_the_broker.contains(&(self.strikes - 1));
         let trouble = if is_at_the_broker { Trouble::BrokerKilled } else { by_chance };
         self.story.push((ledger.acknowledged(), trouble));
+        eprintln!("strike {} after {}: {trouble:?}", self.strikes, ledger.acknowledged());
         match trouble {
             Trouble::None => {}
             Trouble::WiresCut => around.wires.cut_all(),
