@@ -36,6 +36,7 @@ mod restart;
 mod road;
 mod secrets;
 mod sinks;
+mod soak;
 mod splitter;
 mod sweep;
 mod sweep_backlog;

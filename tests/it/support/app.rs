@@ -36,6 +36,12 @@ pub(crate) fn patience() -> Duration {
 /// The secret of every webhook in these tests.
 pub(crate) const WEBHOOK_SECRET: &str = "a-webhook-secret-of-the-tests";
 
+/// The binary: Cargo's, or another build of it.
+fn binary() -> String {
+    std::env::var("HARFANGLAB_INCIDENTS_TEST_BINARY")
+        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_harfanglab-incidents").to_owned())
+}
+
 /// A folder and an environment in which the binary can be started again and again.
 pub(crate) struct Home {
     folder: TempDir,
@@ -113,12 +119,12 @@ impl Home {
 
     /// Starts the binary with `arguments`.
     pub(crate) fn start(&self, arguments: &[&str]) -> App {
-        self.start_as(Command::new(env!("CARGO_BIN_EXE_harfanglab-incidents")).args(arguments))
+        self.start_as(Command::new(binary()).args(arguments))
     }
 
     /// Starts the service from a shell that has run `prelude`, as under a limit of the system.
     pub(crate) fn serve_after(&self, prelude: &str) -> App {
-        let binary = env!("CARGO_BIN_EXE_harfanglab-incidents");
+        let binary = binary();
         let script = format!("{prelude}; exec '{binary}' serve");
         self.start_as(Command::new("/bin/sh").args(["-c", &script]))
     }
@@ -288,6 +294,14 @@ impl App {
     /// Pulls the plug.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// How much memory it has, in KiB.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let id = self.child.id().expect("it still runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse().unwrap()
     }
 
     /// Asks it to stop, as a service manager does, and waits.

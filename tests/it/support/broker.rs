@@ -1,6 +1,11 @@
 //! The real RabbitMQ that tests publish to and read from, given by
 //! `HARFANGLAB_INCIDENTS_TEST_AMQP_URL`. Tests share it: each uses a connector id of its own.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::StreamExt;
 use lapin::{
@@ -117,6 +122,20 @@ impl Broker {
         let channel = self.channel().await;
         let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
         queue.expect("the queue exists").message_count()
+    }
+
+    /// Takes messages off a queue for ever, as OpenCTI's worker does, and counts them.
+    pub(crate) async fn count_off(self: Arc<Self>, queue: String, count: Arc<AtomicU64>) {
+        let channel = self.channel().await;
+        channel.basic_qos(100, BasicQosOptions::default()).await.unwrap();
+        let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+        let consuming =
+            channel.basic_consume(queue.as_str().into(), "worker".into(), options, none);
+        let mut consumer = consuming.await.unwrap();
+        while let Some(Ok(delivery)) = consumer.next().await {
+            delivery.ack(BasicAckOptions::default()).await.unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Takes everything off a queue that nobody publishes to any more, message by message.

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The soak: the release binary between a simulated console, a strict OpenCTI and a real RabbitMQ of its
+# own with a consumer, for minutes at half of the rate that it can keep up with. Prints how memory and
+# the journal's file went, and fails when they grow or the log has an error.
+#
+#   scripts/soak.sh [--minutes N]
+#
+# Without options: 20 minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export HARFANGLAB_INCIDENTS_TEST_SOAK_MINUTES=20
+
+usage() {
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
+}
+
+while [[ $# -gt 0 ]]; do
+    case $1 in
+        --minutes) HARFANGLAB_INCIDENTS_TEST_SOAK_MINUTES=${2:?} ;;
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        *)
+            usage >&2
+            exit 64
+            ;;
+    esac
+    shift 2
+done
+
+cargo build --locked --release --quiet
+target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+export HARFANGLAB_INCIDENTS_TEST_BINARY=$target/release/harfanglab-incidents
+cargo test --locked --test it -- soak:: --ignored --nocapture
