@@ -1,10 +1,14 @@
-//! What the parts of the service say of themselves: what works, what does not and why. The
-//! management pages show it (`ops`).
+//! What the parts of the service say of themselves: what works, what does not and why, and what went
+//! wrong last. The management pages show it (`ops`).
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
+
+use chrono::{DateTime, Utc};
+
+use crate::clock::Clock;
 
 /// A part that can be degraded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +32,9 @@ impl Part {
     pub const ALL: [Self; 6] =
         [Self::Journal, Self::Room, Self::OpenCti, Self::Delivery, Self::Queue, Self::HarfangLab];
 
+    /// Parts without which nothing can be accepted.
+    pub const VITAL: [Self; 2] = [Self::Journal, Self::Room];
+
     /// Name on the pages.
     pub fn name(self) -> &'static str {
         match self {
@@ -41,26 +48,59 @@ impl Part {
     }
 }
 
+/// What went wrong with a part, now or before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Why, in plain words; the newest reason of this trouble.
+    pub reason: String,
+    /// When it began.
+    pub since: DateTime<Utc>,
+    /// When it was over; `None`: it is not.
+    pub until: Option<DateTime<Utc>>,
+}
+
 /// What the parts say of themselves.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
-    degraded: Mutex<BTreeMap<Part, String>>,
+    clock: Clock,
+    /// The last trouble of each part that ever had one.
+    troubles: Mutex<BTreeMap<Part, Trouble>>,
 }
 
 impl Health {
+    /// Everything is well until somebody says otherwise.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, troubles: Mutex::default() }
+    }
+
     /// `part` works.
     pub fn well(&self, part: Part) {
-        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).remove(&part);
+        if let Some(trouble) = self.lock().get_mut(&part) {
+            trouble.until.get_or_insert_with(|| self.clock.now());
+        }
     }
 
     /// `part` does not work, because of `reason`.
     pub fn degraded(&self, part: Part, reason: String) {
-        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).insert(part, reason);
+        let mut troubles = self.lock();
+        let under_way = troubles.get(&part).filter(|trouble| trouble.until.is_none());
+        let since = under_way.map_or_else(|| self.clock.now(), |trouble| trouble.since);
+        troubles.insert(part, Trouble { reason, since, until: None });
     }
 
     /// What is degraded, and why.
     pub fn reasons(&self) -> BTreeMap<&'static str, String> {
-        let degraded = self.degraded.lock().unwrap_or_else(PoisonError::into_inner);
-        degraded.iter().map(|(part, reason)| (part.name(), reason.clone())).collect()
+        let troubles = self.lock();
+        let current = troubles.iter().filter(|(_part, trouble)| trouble.until.is_none());
+        current.map(|(part, trouble)| (part.name(), trouble.reason.clone())).collect()
+    }
+
+    /// The last trouble of each part that ever had one since the start.
+    pub fn troubles(&self) -> BTreeMap<Part, Trouble> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Part, Trouble>> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

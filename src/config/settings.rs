@@ -31,8 +31,12 @@ pub struct Settings {
     pub pipeline: PipelineSettings,
     /// How long the console is asked for what a notification does not say.
     pub enrichment: EnrichmentSettings,
-    /// `HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN`: health and metrics; loopback by default.
+    /// `HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN`: status page, health and metrics; loopback
+    /// by default.
     pub management_listen: SocketAddr,
+    /// `HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN`: what the status page asks for before it shows texts of
+    /// alerts or changes anything; `None`: it does neither.
+    pub management_token: Option<SecretString>,
 }
 
 /// How the certificate of a remote server is checked.

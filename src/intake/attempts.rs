@@ -20,7 +20,7 @@ const ADDRESSES_MAX: usize = 65_536;
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
 
 /// The failures of each address.
-pub(super) struct FailedAttempts {
+pub(crate) struct FailedAttempts {
     cost: TimeDelta,
     addresses_max: usize,
     empty_at: Mutex<HashMap<IpAddr, DateTime<Utc>>>,
@@ -28,13 +28,13 @@ pub(super) struct FailedAttempts {
 
 impl FailedAttempts {
     /// At most this many failures a minute and address.
-    pub(super) fn new(max_per_minute: u32) -> Self {
+    pub(crate) fn new(max_per_minute: u32) -> Self {
         let cost = MINUTE / i32::try_from(max_per_minute.max(1)).unwrap_or(i32::MAX);
         Self { cost, addresses_max: ADDRESSES_MAX, empty_at: Mutex::new(HashMap::new()) }
     }
 
     /// How many seconds this address has to wait before it may try again; `None`: it may.
-    pub(super) fn wait_seconds(&self, address: IpAddr, now: DateTime<Utc>) -> Option<u64> {
+    pub(crate) fn wait_seconds(&self, address: IpAddr, now: DateTime<Utc>) -> Option<u64> {
         let empty_at = *self.lock().get(&key(address))?;
         // The bucket is full as long as one more failure does not fit.
         let wait = (empty_at - now).min(MINUTE) + self.cost - MINUTE;
@@ -43,7 +43,7 @@ impl FailedAttempts {
     }
 
     /// Notes a failure of this address. Answers whether it has none left.
-    pub(super) fn note(&self, address: IpAddr, now: DateTime<Utc>) -> Exhausted {
+    pub(crate) fn note(&self, address: IpAddr, now: DateTime<Utc>) -> Exhausted {
         let mut empty_at = self.lock();
         if empty_at.len() >= self.addresses_max {
             forget_some(&mut empty_at, now);
@@ -62,7 +62,7 @@ impl FailedAttempts {
 
 /// Whether an address has no attempt left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exhausted {
+pub(crate) enum Exhausted {
     /// It has to wait.
     Yes,
     /// It may try again at once.

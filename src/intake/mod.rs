@@ -7,7 +7,7 @@
 //! Does not live here: storing (`journal` holds the other side of the door), OpenCTI (never
 //! imported here), what happens afterwards (`pipeline`).
 
-mod attempts;
+pub(crate) mod attempts;
 mod body;
 mod complaints;
 pub mod decode;

@@ -46,11 +46,13 @@
 //!
 //! Does not live here: deciding what becomes of an event (`pipeline`), reading a body (`intake`).
 
+mod activity;
 mod event;
 mod lacking;
 mod operations;
 mod sightings;
 mod sqlite;
+mod sqlite_activity;
 mod sqlite_claim;
 mod sqlite_clock;
 mod sqlite_follow_up;
@@ -73,6 +75,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 pub use self::{
+    activity::{Activity, HOURS, Hour},
     event::{
         Adoption, AlertName, CaseObjects, CaseStanding, Claim, Counts, Event, EventId, FollowUp,
         Outcome,

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{EventId, JournalError, story::Story};
+use super::{Activity, EventId, JournalError, story::Story};
 use crate::intake::Origin;
 
 /// Which letters are meant: those for which all of this holds.
@@ -153,6 +153,9 @@ pub trait Operations: Send + Sync {
         rows: usize,
         now: DateTime<Utc>,
     ) -> Result<Pruned, JournalError>;
+
+    /// What came and left in the last hours before `now`.
+    async fn activity(&self, now: DateTime<Utc>) -> Result<Activity, JournalError>;
 
     /// Bytes in use: of the file and what lies beside it, without what is free inside.
     async fn used_bytes(&self) -> Result<u64, JournalError>;

@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{
-    Chapter, EventId, JournalError, Lacking, Letter, LetterFilter, Operations, PruneBefore, Pruned,
-    Retried, SqliteJournal, Story, sqlite::date, sqlite_incidents::microseconds,
+    Activity, Chapter, EventId, JournalError, Lacking, Letter, LetterFilter, Operations,
+    PruneBefore, Pruned, Retried, SqliteJournal, Story, sqlite::date,
+    sqlite_incidents::microseconds,
 };
 use crate::alert::IncidentIdentity;
 
@@ -92,6 +93,10 @@ impl Operations for SqliteJournal {
         transaction.commit().await?;
         pruned.pages = self.give_back().await?;
         Ok(pruned)
+    }
+
+    async fn activity(&self, now: DateTime<Utc>) -> Result<Activity, JournalError> {
+        self.activity_before(now).await
     }
 
     async fn used_bytes(&self) -> Result<u64, JournalError> {

@@ -9,8 +9,6 @@ use serde_json::json;
 use super::Management;
 use crate::{health::Part, journal::Counts};
 
-/// Parts without which nothing can be accepted.
-const VITAL: [Part; 2] = [Part::Journal, Part::Room];
 /// Longest wait for the journal's answer to a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// What a probe writes is remembered under this name.
@@ -23,17 +21,9 @@ pub(super) async fn alive() -> HttpResponse {
 /// 200 while the journal can be written, with what is degraded; 503 when it cannot. Each probe
 /// writes, so that a journal that works again is noticed even while nobody is let in to post.
 pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
-    let probed = tokio::time::timeout(PROBE_TIMEOUT, probe(&management)).await;
-    let probed = probed.unwrap_or_else(|_elapsed| {
-        Err(format!("the journal did not answer within {} seconds", PROBE_TIMEOUT.as_secs()))
-    });
-    match &probed {
-        Ok(_) => management.health.well(Part::Journal),
-        Err(reason) => management.health.degraded(Part::Journal, reason.clone()),
-    }
+    let probed = probe(&management).await;
     let degraded = management.health.reasons();
-    let vital = VITAL.iter().find_map(|part| degraded.get(part.name()).cloned());
-    match probed.and_then(|counts| vital.map_or(Ok(counts), Err)) {
+    match probed {
         Ok(counts) => HttpResponse::Ok().json(json!({
             "status": if degraded.is_empty() { "ready" } else { "degraded" },
             "degraded": degraded,
@@ -52,8 +42,24 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
     }
 }
 
+/// How full the journal is; `Err`: nothing can be accepted, because of that. The health knows of it
+/// then.
+pub(super) async fn probe(management: &Management) -> Result<Counts, String> {
+    let probed = tokio::time::timeout(PROBE_TIMEOUT, use_journal(management)).await;
+    let probed = probed.unwrap_or_else(|_elapsed| {
+        Err(format!("the journal did not answer within {} seconds", PROBE_TIMEOUT.as_secs()))
+    });
+    match &probed {
+        Ok(_) => management.health.well(Part::Journal),
+        Err(reason) => management.health.degraded(Part::Journal, reason.clone()),
+    }
+    let degraded = management.health.reasons();
+    let vital = Part::VITAL.iter().find_map(|part| degraded.get(part.name()).cloned());
+    probed.and_then(|counts| vital.map_or(Ok(counts), Err))
+}
+
 /// Writes to the journal and reads from it.
-async fn probe(management: &Management) -> Result<Counts, String> {
+async fn use_journal(management: &Management) -> Result<Counts, String> {
     let now = management.clock.now().to_rfc3339();
     let written = management.journal.remember(PROBE, &now).await;
     written.map_err(|failure| failure.to_string())?;

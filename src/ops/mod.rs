@@ -1,5 +1,5 @@
-//! What an operator looks at: health, readiness and metrics, and the jobs that commands ask for, on
-//! an address of their own.
+//! What an operator looks at: the status page, health, readiness and metrics, and the jobs that
+//! commands ask for, on an address of their own.
 //!
 //! Does not live here: the numbers themselves, which are counted where things happen.
 
@@ -7,10 +7,16 @@ mod catalogue;
 mod health;
 mod jobs;
 mod metrics_page;
+mod page;
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
 
-use actix_web::{App, HttpServer, Route, dev::Server, guard, web};
+use actix_web::{App, HttpServer, Route, dev::Server, guard, middleware::from_fn, web};
+use secrecy::SecretString;
+use tokio::sync::Notify;
 
 pub use self::{
     catalogue::{CATALOGUE, Kind, Metric},
@@ -30,31 +36,59 @@ pub struct Management {
     pub clock: Clock,
     /// Where jobs are hung up.
     pub jobs: Arc<JobBoard>,
+    /// Told when a dead letter waits for the pipeline again.
+    pub arrived: Arc<Notify>,
+    /// Where these pages are served.
+    pub address: SocketAddr,
+    /// Where deliveries are taken; `None`: nowhere.
+    pub endpoint: Option<String>,
+    /// Where OpenCTI is, if there is one.
+    pub opencti: Option<String>,
+    /// Names of everything that deliveries go to.
+    pub sinks: Vec<&'static str>,
 }
 
-/// Serves `/healthz`, `/readyz`, `/metrics` and `/jobs` on `listener`.
+/// Serves the status page, `/healthz`, `/readyz`, `/metrics` and `/jobs` on `listener`; `token` lets
+/// operators read and change things on the page.
 ///
 /// # Errors
 /// When the listener cannot be used.
-pub fn serve(management: Management, listener: TcpListener) -> std::io::Result<Server> {
+pub fn serve(
+    management: Management,
+    token: Option<&SecretString>,
+    listener: TcpListener,
+) -> std::io::Result<Server> {
     let management = web::Data::new(management);
+    let gate = web::Data::new(page::Gate::new(token));
     Ok(HttpServer::new(move || {
         App::new()
             .app_data(management.clone())
+            .app_data(gate.clone())
             .service(web::resource("/healthz").route(reading().to(health::alive)))
             .service(web::resource("/readyz").route(reading().to(health::ready)))
             .service(web::resource("/metrics").route(reading().to(metrics_page::page)))
-            .service(
-                web::resource("/jobs")
-                    .guard(guard::fn_guard(jobs::is_local_name))
-                    .route(reading().to(jobs::current))
-                    .route(web::post().to(jobs::submit)),
-            )
+            .service(web::scope("").wrap(from_fn(page::guarded)).configure(pages))
     })
     .workers(1)
     .disable_signals()
     .listen(listener)?
     .run())
+}
+
+/// What a browser could be made to ask for.
+fn pages(config: &mut web::ServiceConfig) {
+    let jobs = web::resource("/jobs")
+        .guard(guard::fn_guard(jobs::is_local_name))
+        .route(reading().to(jobs::current))
+        .route(web::post().to(jobs::submit));
+    config
+        .service(jobs)
+        .service(web::resource("/").route(reading().to(page::status)))
+        .service(web::resource("/sign-in").route(reading().to(page::sign_in)))
+        .service(web::resource("/letters/{id}").route(reading().to(page::letter)))
+        .service(web::resource("/letters/{id}/text").route(reading().to(page::text)))
+        .service(web::resource("/letters/{id}/retry").route(web::post().to(page::retry)))
+        .service(web::resource("/letters/{id}/drop").route(web::post().to(page::discard)));
 }
 
 /// GET, and HEAD, which load balancers prefer.

@@ -11,6 +11,7 @@ use actix_web::{
     dev::{Server, ServerHandle},
 };
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
@@ -37,6 +38,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Longest time that open requests get at shutdown.
 const SHUTDOWN_TIMEOUT_SECONDS: u64 = 10;
 
+/// What the management pages show of the service.
+pub(super) struct Shown {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) health: Arc<Health>,
+    pub(super) jobs: Arc<JobBoard>,
+    pub(super) arrived: Arc<Notify>,
+    pub(super) sinks: Vec<&'static str>,
+}
+
 /// Bound and serving.
 #[derive(Default)]
 pub(super) struct Listeners {
@@ -56,9 +66,7 @@ impl Listeners {
         settings: &Settings,
         door: &Door,
         clock: &Clock,
-        journal: Arc<dyn Journal>,
-        health: Arc<Health>,
-        jobs: Arc<JobBoard>,
+        shown: Shown,
     ) -> Result<Self, ServiceError> {
         let metrics = Metrics::install()?;
         let verifier = Verifier::new(&settings.webhook)?.map(ArcSwap::from_pointee).map(Arc::new);
@@ -75,8 +83,21 @@ impl Listeners {
         };
         let address = settings.management_listen;
         let (listener, bound) = bind("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address)?;
-        let management = Management { journal, health, metrics, clock: clock.clone(), jobs };
-        let server = ops::serve(management, listener)
+        let Shown { journal, health, jobs, arrived, sinks } = shown;
+        let path = &settings.webhook.path;
+        let management = Management {
+            journal,
+            health,
+            metrics,
+            clock: clock.clone(),
+            jobs,
+            arrived,
+            address: bound,
+            endpoint: webhook.as_ref().map(|(address, _handle)| format!("{address}{path}")),
+            opencti: settings.opencti.as_ref().map(|opencti| opencti.url.to_string()),
+            sinks,
+        };
+        let server = ops::serve(management, settings.management_token.as_ref(), listener)
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");
         Ok(Self { webhook, management: Some(spawn(server)), _secrets: Some(secrets) })

@@ -6,6 +6,7 @@
 
 mod access;
 mod backpressure;
+mod error;
 mod jobs;
 mod listeners;
 mod manager;
@@ -31,21 +32,25 @@ use tokio_util::{
 };
 use tracing::{info, warn};
 
-pub use self::tls::TlsError;
+pub use self::{error::ServiceError, tls::TlsError};
 use self::{
-    listeners::Listeners, platform::Platform, retention::Retention, room::Room, schedule::Schedule,
+    listeners::{Listeners, Shown},
+    platform::Platform,
+    retention::Retention,
+    room::Room,
+    schedule::Schedule,
+    sinks::Outlets,
 };
 pub(crate) use self::{platform::client, sinks::s3_tls};
 use crate::{
     clock::Clock,
     config::{IncidentNaming, Settings},
     convert::{ConvertSettings, NetworkTraffic},
-    harfanglab::{Console, ConsoleError},
+    harfanglab::Console,
     health::Health,
-    intake::{Door, verification::UnusableSecret},
-    journal::{Journal, JournalError, SqliteJournal, write_what_comes_in},
-    opencti::{Backpressure, ConfirmedObjects, OpenCtiError, Pulse, QueueLoad, Sink},
-    ops::MetricsError,
+    intake::Door,
+    journal::{Journal, SqliteJournal, write_what_comes_in},
+    opencti::{Backpressure, ConfirmedObjects, Pulse, QueueLoad, Sink},
     pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
     sweep::{Job, JobBoard, Pushes, Sweep},
 };
@@ -54,66 +59,6 @@ use crate::{
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 /// Longest time for counting what is left.
 const LAST_LOOK: Duration = Duration::from_secs(2);
-
-/// Why the service could not start, or ended with work undone.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// An address cannot be bound.
-    #[error("{variable}: cannot listen on {address}: {error}")]
-    Listen {
-        /// The variable that sets the address.
-        variable: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        error: std::io::Error,
-    },
-    /// A secret cannot be used.
-    #[error(transparent)]
-    Secret(#[from] UnusableSecret),
-    /// The endpoint's own TLS cannot be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// Signals cannot be waited for.
-    #[error("cannot wait for SIGHUP: {0}")]
-    Signal(std::io::Error),
-    /// The journal cannot be used.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The console's client cannot be built.
-    #[error("the client for HarfangLab cannot be built: {0}")]
-    Console(#[from] ConsoleError),
-    /// OpenCTI's client cannot be built, or OpenCTI refuses us for good.
-    #[error("OpenCTI: {0}")]
-    OpenCti(#[from] OpenCtiError),
-    /// Metrics cannot be recorded.
-    #[error(transparent)]
-    Metrics(#[from] MetricsError),
-    /// There is no sink.
-    #[error(
-        "nothing would be delivered anywhere: set CONNECTOR_SEND_TO_QUEUE=true, \
-         CONNECTOR_SEND_TO_DIRECTORY=true or CONNECTOR_SEND_TO_S3=true"
-    )]
-    NowhereToDeliver,
-    /// The one sweep of a single run failed.
-    #[error("the sweep did not finish: {0}; what it found is in the journal and was delivered")]
-    Sweep(String),
-    /// A part that runs as long as the service has ended by itself.
-    #[error(
-        "the {0} has ended by a defect; what was accepted is in the journal and goes on with the \
-         next start"
-    )]
-    PartEnded(&'static str),
-    /// A single run made no progress.
-    #[error(
-        "{0} notifications wait in the journal and cannot be delivered; the log says why, and the \
-         next run tries again"
-    )]
-    Undelivered(u64),
-    /// A single run left dead letters.
-    #[error("{0} notifications ended as dead letters; the journal keeps them with the reason")]
-    DeadLetters(u64),
-}
 
 /// A service with its parts, ready to run.
 pub struct Service {
@@ -155,23 +100,9 @@ impl Service {
         let folder = folder.unwrap_or(Path::new(".")).to_owned();
         let journal: Arc<dyn Journal> = Arc::new(sqlite);
         let console = Arc::new(Console::new(&settings.harfanglab)?);
-        let platform = settings
-            .opencti
-            .as_ref()
-            .map(|opencti| Platform::new(opencti, &settings))
-            .transpose()?;
-        let confirmed = sinks::confirmed(&settings);
-        let mut sinks =
-            sinks::sinks(&settings, platform.as_ref(), &journal, confirmed.as_ref(), &clock);
-        let pressure = platform
-            .as_ref()
-            .filter(|_| settings.connector.send_to_queue)
-            .map(|platform| Arc::new(Backpressure::new(platform.connector())));
-        sinks.extend(more_sinks);
-        if sinks.is_empty() {
-            return Err(ServiceError::NowhereToDeliver);
-        }
-        let (health, arrived) = (Arc::new(Health::default()), Arc::new(Notify::new()));
+        let Outlets { platform, confirmed, sinks, pressure } =
+            Outlets::open(&settings, &journal, &clock, more_sinks)?;
+        let (health, arrived) = (Arc::new(Health::new(clock.clone())), Arc::new(Notify::new()));
         let (door, entries) = Door::new(settings.journal.queue);
         let parts = TaskTracker::new();
         let mut room = Room::new(
@@ -195,8 +126,14 @@ impl Service {
         let listeners = if settings.connector.runs_once() {
             Listeners::none()
         } else {
-            let (journal, health) = (Arc::clone(&journal), Arc::clone(&health));
-            Listeners::open(&settings, &door, &clock, journal, health, Arc::clone(&board))?
+            let shown = Shown {
+                journal: Arc::clone(&journal),
+                health: Arc::clone(&health),
+                jobs: Arc::clone(&board),
+                arrived: Arc::clone(&arrived),
+                sinks: sinks.iter().map(|sink| sink.name()).collect(),
+            };
+            Listeners::open(&settings, &door, &clock, shown)?
         };
         Ok(Self {
             settings,

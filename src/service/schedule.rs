@@ -14,7 +14,7 @@ use crate::{
     health::{Health, Part},
     journal::Journal,
     opencti::Pulse,
-    sweep::{Found, Job, JobBoard, Sweep, SweepError},
+    sweep::{Found, Job, JobBoard, Sweep, SweepError, SweepRecord},
 };
 
 /// How often a single run looks whether everything has left.
@@ -119,7 +119,8 @@ impl Schedule {
 
     async fn try_job(&self, board: &JobBoard, job: &Job) -> Result<(), SweepError> {
         let began = self.clock.now();
-        self.tell(began, jobs::run(&self.sweep, board, job).await)
+        let swept = jobs::run(&self.sweep, board, job).await;
+        self.tell(began, swept).await
     }
 
     /// Waits until nothing is pending, as long as there is progress.
@@ -146,7 +147,8 @@ impl Schedule {
     /// A scheduled sweep. One that takes longer than the period is told: what it finds comes late.
     async fn sweep_in_time(&self) {
         let began = self.clock.now();
-        let _told = self.tell(began, self.sweep.run_once().await);
+        let swept = self.sweep.run_once().await;
+        let _told = self.tell(began, swept).await;
         let took = (self.clock.now() - began).to_std().unwrap_or_default();
         if took > self.period {
             warn!(
@@ -159,12 +161,14 @@ impl Schedule {
         }
     }
 
-    fn tell(
+    async fn tell(
         &self,
         began: DateTime<Utc>,
         swept: Result<Found, SweepError>,
     ) -> Result<(), SweepError> {
-        count(&swept, began, self.clock.now());
+        let now = self.clock.now();
+        count(&swept, began, now);
+        SweepRecord::of(began, now, &swept).keep(&*self.sweep.journal).await;
         match swept {
             Ok(found) => {
                 // Another part of the console's API may still be denied.

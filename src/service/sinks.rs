@@ -4,21 +4,55 @@
 
 use std::sync::Arc;
 
-use super::platform::Platform;
+use super::{ServiceError, platform::Platform};
 use crate::{
     clock::Clock,
     config::{Approval, OpenCtiSettings, QueueProtocol, Settings, TlsVerification},
     journal::Journal,
     opencti::{
-        ApiSink, ConfirmedObjects, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_MESSAGE_BYTES,
+        ApiSink, Backpressure, ConfirmedObjects, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_MESSAGE_BYTES,
         DirectorySink, QueueSink, S3Sink, Sink, WorkLedger,
     },
     pipeline::JournalLedger,
 };
 
+/// Everything that leads out.
+pub(super) struct Outlets {
+    pub(super) platform: Option<Platform>,
+    /// What need not be sent again.
+    pub(super) confirmed: Option<Arc<ConfirmedObjects>>,
+    pub(super) sinks: Vec<Arc<dyn Sink>>,
+    /// Says when the queue is too long; where nothing goes there, nobody.
+    pub(super) pressure: Option<Arc<Backpressure>>,
+}
+
+impl Outlets {
+    /// As the settings say; `more_sinks` get every bundle, too. Nothing is connected yet.
+    pub(super) fn open(
+        settings: &Settings,
+        journal: &Arc<dyn Journal>,
+        clock: &Clock,
+        more_sinks: Vec<Arc<dyn Sink>>,
+    ) -> Result<Self, ServiceError> {
+        let platform = settings.opencti.as_ref();
+        let platform = platform.map(|opencti| Platform::new(opencti, settings)).transpose()?;
+        let confirmed = confirmed(settings);
+        let mut sinks = sinks(settings, platform.as_ref(), journal, confirmed.as_ref(), clock);
+        sinks.extend(more_sinks);
+        if sinks.is_empty() {
+            return Err(ServiceError::NowhereToDeliver);
+        }
+        let pressure = platform
+            .as_ref()
+            .filter(|_| settings.connector.send_to_queue)
+            .map(|platform| Arc::new(Backpressure::new(platform.connector())));
+        Ok(Self { platform, confirmed, sinks, pressure })
+    }
+}
+
 /// What the queue confirmed and need not be sent again. A draft holds what was sent to it alone, so
 /// each gets everything.
-pub(super) fn confirmed(settings: &Settings) -> Option<Arc<ConfirmedObjects>> {
+fn confirmed(settings: &Settings) -> Option<Arc<ConfirmedObjects>> {
     let resend_after = settings.pipeline.resend_after;
     let is_known_again = settings.connector.sending.approval == Approval::NotNeeded;
     (is_known_again && !resend_after.is_zero())
@@ -26,7 +60,7 @@ pub(super) fn confirmed(settings: &Settings) -> Option<Arc<ConfirmedObjects>> {
 }
 
 /// The sinks of these settings; without a platform the folder alone.
-pub(super) fn sinks(
+fn sinks(
     settings: &Settings,
     platform: Option<&Platform>,
     journal: &Arc<dyn Journal>,

@@ -12,6 +12,7 @@ mod crowded;
 mod cursor;
 mod job;
 mod reading;
+mod record;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub use self::{
     backfill::{Size, size_of},
     cursor::{Cursor, can_take_over, remember_held, start_over, state, take_over, was_cleared},
     job::{Job, JobBoard, JobState, Progress, Range},
+    record::SweepRecord,
 };
 use crate::{
     alert::date,

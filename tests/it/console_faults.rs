@@ -22,7 +22,10 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::stage::{Stage, http, post};
+use crate::support::{
+    health,
+    stage::{Stage, http, post},
+};
 
 const ALERTS: RequestKind = RequestKind::List(Collection::Alerts);
 /// Alerts on the console: two pages.
@@ -100,8 +103,7 @@ impl Scene {
         let journal = Arc::new(self.journal().await);
         let (door, entries) = Door::new(8);
         let arrived = Arc::new(Notify::new());
-        let writer =
-            tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived, Arc::default()));
+        let writer = tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived, health()));
         let console = Arc::new(Console::new(&settings.harfanglab).unwrap());
         let (settings, clock) = (settings.import, clock());
         let pushes = Pushes::NotTaken;

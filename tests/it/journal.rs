@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
+use crate::support::health;
+
 const LEASE: Duration = Duration::from_mins(5);
 
 fn start() -> DateTime<Utc> {
@@ -294,7 +296,7 @@ async fn deliveries_that_wait_together_share_a_commit_and_each_gets_its_own_answ
         .collect();
     let journal = Arc::new(store.journal.clone());
     let writer =
-        tokio::spawn(write_what_comes_in(journal, entries, Arc::clone(&arrived), Arc::default()));
+        tokio::spawn(write_what_comes_in(journal, entries, Arc::clone(&arrived), health()));
     drop(door);
     let mut accepted = 0;
     let mut duplicates = 0;

@@ -21,7 +21,7 @@ use harfanglab_incidents::{
 use tempfile::TempDir;
 
 use crate::{
-    support::{app::is_long, opencti::Personality, stage::Stage},
+    support::{app::is_long, health, opencti::Personality, stage::Stage},
     sweep_world::World,
 };
 
@@ -117,7 +117,7 @@ async fn only_what_a_push_should_have_brought_counts_as_missed() {
     let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
     let (door, entries) = Door::new(8);
     let _writer =
-        tokio::spawn(write_what_comes_in(journal.clone(), entries, Arc::default(), Arc::default()));
+        tokio::spawn(write_what_comes_in(journal.clone(), entries, Arc::default(), health()));
     let start: chrono::DateTime<chrono::Utc> = "2026-05-26T07:40:00Z".parse().unwrap();
     let minutes = Arc::new(AtomicI64::new(0));
     let passed = Arc::clone(&minutes);

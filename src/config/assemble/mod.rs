@@ -18,7 +18,7 @@ use super::{
     options::{
         self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,
         CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
-        HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
+        HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
     },
     parse,
     reader::{Read, Reader},
@@ -54,6 +54,8 @@ pub(super) fn settings(
     let enrichment = ours::enrichment(reader);
     let management_listen =
         reader.required(&HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, parse::listen_address);
+    let management_token =
+        reader.optional(&HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, ours::management_token);
     for option in options::all().filter(|option| option.standing != Standing::Used) {
         reader.hold_to_default(option);
     }
@@ -72,6 +74,7 @@ pub(super) fn settings(
         pipeline: pipeline?,
         enrichment: enrichment?,
         management_listen: management_listen?,
+        management_token: management_token?,
     };
     warn_of_unchecked_certificates(reader, settings.opencti.as_ref(), &settings);
     warn_of_weak_secrets(reader, &settings.webhook);

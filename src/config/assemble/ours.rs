@@ -183,6 +183,15 @@ fn console_token(text: &str) -> Result<SecretString, Refusal> {
     Ok(SecretString::from(bare.to_owned()))
 }
 
+/// Whoever knows it may read alerts and drop them, so that one that can be guessed is refused.
+pub(super) fn management_token(text: &str) -> Result<SecretString, Refusal> {
+    let token = parse::token(text)?;
+    if token.chars().count() < 16 {
+        return Err("can be guessed".to_owned());
+    }
+    Ok(SecretString::from(token))
+}
+
 fn status(item: &str) -> Result<String, Refusal> {
     let statuses = ["new", "investigating", "probable_false_positive", "false_positive", "closed"];
     parse::choice(item, &statuses).map(|position| statuses[position].to_owned())

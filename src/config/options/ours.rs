@@ -99,6 +99,8 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN => plain(OUR_SECTION, "management_listen",
         "an address and port such as 127.0.0.1:9090")
         .default("127.0.0.1:9090");
+    HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN => secret(OUR_SECTION, "management_token",
+        "a token of at least 16 characters, such as `openssl rand -hex 32` makes");
 
     HARFANGLAB_INCIDENTS_INCIDENT_NAME => plain(OUR_SECTION, "incident_name",
         "title or message");

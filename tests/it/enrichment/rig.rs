@@ -33,7 +33,10 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::app::{PATIENCE, WEBHOOK_SECRET};
+use crate::support::{
+    app::{PATIENCE, WEBHOOK_SECRET},
+    health,
+};
 
 /// When every test begins.
 pub(crate) fn start() -> DateTime<Utc> {
@@ -123,7 +126,7 @@ impl Rig {
             clock,
             settings: settings.pipeline.clone(),
             connector_name: "HarfangLab".to_owned(),
-            health: Arc::default(),
+            health: health(),
             negative_sightings: NegativeSightings::ByBundle,
         };
         let stop = CancellationToken::new();

@@ -6,6 +6,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use std::time::Duration;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::StreamExt;
 use lapin::{

@@ -9,3 +9,10 @@ pub(crate) mod relay;
 pub(crate) mod s3;
 pub(crate) mod shared;
 pub(crate) mod stage;
+
+/// Parts of which nothing is wrong.
+pub(crate) fn health() -> std::sync::Arc<harfanglab_incidents::health::Health> {
+    std::sync::Arc::new(harfanglab_incidents::health::Health::new(
+        harfanglab_incidents::clock::Clock::system(),
+    ))
+}

@@ -1,0 +1,59 @@
+//! What came and left in the last day, hour by hour, for people who look at the service.
+//!
+//! Does not live here: how it is drawn (`ops`).
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// Hours that are told.
+pub const HOURS: usize = 24;
+/// Milliseconds of an hour.
+pub(super) const HOUR_MS: i64 = 3_600_000;
+
+/// The last [`HOURS`] hours of the journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Whole hours, oldest first; the last one is under way.
+    pub hours: Vec<Hour>,
+    /// When the last push was received, if one is among the newest events.
+    pub last_push: Option<DateTime<Utc>>,
+    /// When the last event that a sweep found was received, if one is among the newest events.
+    pub last_swept: Option<DateTime<Utc>>,
+}
+
+/// One hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hour {
+    /// When it begins.
+    pub begins: DateTime<Utc>,
+    /// Events that were received in it, by whatever road.
+    pub received: u64,
+    /// Events that were delivered in it, each once: what a follow-up completed later is not
+    /// counted again.
+    pub delivered: u64,
+}
+
+impl Activity {
+    /// The hours up to the one that is under way at `now`, still empty.
+    pub(super) fn before(now: DateTime<Utc>) -> Self {
+        let this_hour = now.timestamp_millis().div_euclid(HOUR_MS);
+        let this_hour = DateTime::from_timestamp_millis(this_hour * HOUR_MS).unwrap_or(now);
+        let hour = |ago: i32| Hour {
+            begins: this_hour - TimeDelta::hours(1) * ago,
+            received: 0,
+            delivered: 0,
+        };
+        let hours = (0..HOURS).rev().filter_map(|ago| i32::try_from(ago).ok()).map(hour).collect();
+        Self { hours, last_push: None, last_swept: None }
+    }
+
+    /// Where the first hour begins, in milliseconds since 1970.
+    pub(super) fn begins_ms(&self) -> i64 {
+        self.hours.first().map_or(0, |hour| hour.begins.timestamp_millis())
+    }
+
+    /// The hour with this number since 1970, if it is told.
+    pub(super) fn hour_mut(&mut self, number: i64) -> Option<&mut Hour> {
+        let first = self.begins_ms().div_euclid(HOUR_MS);
+        self.hours.get_mut(usize::try_from(number - first).ok()?)
+    }
+}

@@ -1,0 +1,176 @@
+//! Markup of dead letters and of what OpenCTI refused. Names and texts of alerts are for operators
+//! only.
+
+use maud::{Markup, html};
+
+use super::{
+    gate::Visitor,
+    snapshot::{LETTERS, Snapshot},
+    view::{Actions, Refresh, Viewer, document},
+    words::{beginning, counted, grouped, moment, size, visible},
+};
+use crate::journal::{Letter, LetterKind, ListedRefusal};
+
+/// Most bytes of a text that are shown; the whole is one click away.
+const SHOWN_BYTES: usize = 64 << 10;
+
+/// The section of dead letters.
+pub(super) fn dead(snapshot: &Snapshot, letters: &[Letter], viewer: Viewer) -> Markup {
+    let shown = letters.get(..LETTERS).unwrap_or(letters);
+    html! {
+        section #dead-letters {
+            h2 { "Dead letters" }
+            @if letters.is_empty() {
+                p.quiet { "None: everything could be delivered." }
+            } @else {
+                p.quiet { "Accepted, but they cannot be delivered as they are. They wait for you." }
+                (how_to_act(viewer))
+            }
+            ul.letters {
+                @for letter in shown { li { (listed(snapshot, letter, viewer)) } }
+            }
+            @if letters.len() > shown.len() && let Some(last) = shown.last() {
+                p { a href=(format!("/?after={}#dead-letters", last.id)) { "later ones" } }
+            }
+        }
+    }
+}
+
+fn how_to_act(viewer: Viewer) -> Markup {
+    html! {
+        @match (viewer.visitor, viewer.actions) {
+            (Visitor::Operator, _) => {},
+            (Visitor::Stranger, Actions::WithToken) => p {
+                a href="/sign-in" { "Sign in" }
+                " to read them, try them again or drop them: any user name, the password is "
+                code { "HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN" } "."
+            },
+            (Visitor::Stranger, Actions::Never) => p {
+                "To read them, try them again or drop them here, set "
+                code { "HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN" } " and restart; or use "
+                code { "harfanglab-incidents dead-letters list" } " on the service's machine."
+            },
+        }
+    }
+}
+
+fn listed(snapshot: &Snapshot, letter: &Letter, viewer: Viewer) -> Markup {
+    html! {
+        p.title {
+            @if viewer.visitor == Visitor::Operator {
+                a href=(format!("/letters/{}", letter.id)) { bdi { (visible(name(letter))) } }
+            } @else {
+                "event " (letter.id)
+            }
+        }
+        p { bdi { (visible(beginning(&letter.reason, 300))) } }
+        p.quiet {
+            "by " (letter.origin) ", " (moment(letter.ended_at, snapshot.now)) ", "
+            (counted(letter.attempts.into(), "try").replace("trys", "tries")) ", "
+            (size(letter.size_bytes))
+        }
+        @if viewer.visitor == Visitor::Operator { (actions(letter)) }
+    }
+}
+
+/// What a person calls it.
+fn name(letter: &Letter) -> &str {
+    let title = letter.title.as_deref().filter(|title| !title.trim().is_empty());
+    beginning(title.unwrap_or(&letter.key), 120)
+}
+
+fn actions(letter: &Letter) -> Markup {
+    html! {
+        div.actions {
+            form method="post" action=(format!("/letters/{}/retry", letter.id)) {
+                button.primary { "Try again" }
+            }
+            form method="post" action=(format!("/letters/{}/drop", letter.id)) {
+                button { "Drop" }
+            }
+        }
+    }
+}
+
+/// A letter in full, for an operator.
+pub(super) fn in_full(letter: &Letter, kind: LetterKind, text: &str) -> Markup {
+    let exact =
+        |time: chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    let shown = beginning(text, SHOWN_BYTES);
+    let body = html! {
+        header { p.brand { a href="/" { "HarfangLab incidents" } } p.quiet { "signed in" } }
+        main {
+            section {
+                h1 { bdi { (visible(name(letter))) } }
+                p { (match kind {
+                    LetterKind::Dead => "A dead letter: ",
+                    LetterKind::Dropped => "It was dropped: ",
+                }) bdi { (visible(&letter.reason)) } }
+                dl.facts {
+                    dt { "event" } dd { (letter.id) }
+                    dt { "alert" } dd { bdi { (visible(&letter.key)) } }
+                    dt { "read as" } dd { (letter.dialect.as_deref().unwrap_or("nothing known")) }
+                    dt { "source" } dd { (letter.origin) }
+                    dt { "received" } dd { (exact(letter.received_at)) }
+                    dt { "ended" } dd { (exact(letter.ended_at)) }
+                    dt { "tries" } dd { (letter.attempts) }
+                    dt { "size" } dd { (size(letter.size_bytes)) }
+                }
+                @match kind {
+                    LetterKind::Dead => (actions(letter)),
+                    LetterKind::Dropped => p.quiet {
+                        "To bring it back: "
+                        code { "harfanglab-incidents dead-letters retry --dropped " (letter.id) }
+                    },
+                }
+            }
+            section {
+                h2 { "Its text, as it was received" }
+                p {
+                    a href=(format!("/letters/{}/text", letter.id)) download { "Download it" }
+                    @if shown.len() < text.len() {
+                        ". Here are the first " (size(shown.len() as u64)) " of "
+                        (grouped(text.len() as u64)) " bytes:"
+                    }
+                }
+                pre dir="ltr" { (visible(shown)) }
+            }
+        }
+    };
+    document("Dead letter", Refresh::Never, &body)
+}
+
+/// The section of what OpenCTI refused.
+pub(super) fn refused(snapshot: &Snapshot, refusals: &[ListedRefusal], viewer: Viewer) -> Markup {
+    html! {
+        section {
+            h2 { "Refused by OpenCTI" }
+            @if refusals.is_empty() {
+                p.quiet { "Nothing that is known of." }
+            } @else {
+                p.quiet { "Delivered, but OpenCTI did not take these objects of it. The newest:" }
+                ul.letters {
+                    @for listed in refusals { li { (refusal(snapshot, listed, viewer)) } }
+                }
+            }
+        }
+    }
+}
+
+fn refusal(snapshot: &Snapshot, listed: &ListedRefusal, viewer: Viewer) -> Markup {
+    let refusal = &listed.refusal;
+    let name = listed.title.as_deref().or(listed.key.as_deref());
+    html! {
+        @if let Some(name) = name.filter(|_| viewer.visitor == Visitor::Operator) {
+            p.title { bdi { (visible(beginning(name, 120))) } }
+        } @else if let Some(event) = refusal.event {
+            p.title { "event " (event) }
+        }
+        p { bdi { (visible(beginning(&refusal.reason, 300))) } }
+        p.quiet {
+            @if !refusal.object.is_empty() { code { (visible(&refusal.object)) } ", " }
+            (moment(refusal.refused_at, snapshot.now)) ", "
+            (counted(listed.times.into(), "time"))
+        }
+    }
+}

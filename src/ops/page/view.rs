@@ -1,0 +1,326 @@
+//! The status page's markup. Every text goes through the template, which escapes it.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{
+    chart::{chart, totals},
+    gate::Visitor,
+    letters,
+    snapshot::{FromJournal, Headline, Light, Snapshot, waited},
+    words::{ago, counted, grouped, long, moment},
+};
+use crate::{
+    health::{Part, Trouble},
+    journal::Counts,
+    ops::Management,
+    sweep::SweepRecord,
+};
+
+/// The style, inside the page. Its digest stands in the content security policy.
+pub(super) const STYLE: &str = include_str!("style.css");
+/// A dot as the page's icon: without one browsers ask for `/favicon.ico`.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
+     viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' fill='%232f6fde'/%3E%3C/svg%3E";
+
+/// How a page behaves once it is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refresh {
+    /// It is loaded again every minute.
+    EveryMinute,
+    /// It stays.
+    Never,
+}
+
+/// Who looks, and whether looking is all that anybody can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Viewer {
+    pub(super) visitor: Visitor,
+    pub(super) actions: Actions,
+}
+
+/// Whether there is a token with which things can be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Actions {
+    /// With the token.
+    WithToken,
+    /// No token is configured.
+    Never,
+}
+
+/// A whole page.
+pub(super) fn document(title: &str, refresh: Refresh, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                @if refresh == Refresh::EveryMinute {
+                    // To the bare address: what was just done is told once.
+                    meta http-equiv="refresh" content="60;url=/";
+                }
+                title { (title) " · HarfangLab incidents" }
+                link rel="icon" href=(ICON);
+                style { (PreEscaped(STYLE)) }
+            }
+            body { (body) }
+        }
+    }
+}
+
+/// The status page.
+pub(super) fn status(
+    snapshot: &Snapshot,
+    management: &Management,
+    viewer: Viewer,
+    told: Option<&str>,
+) -> Markup {
+    let headline = snapshot.headline();
+    let body = html! {
+        header {
+            p.brand { "HarfangLab incidents" span.quiet { " " (crate::VERSION) } }
+            (sign_in(viewer))
+        }
+        main {
+            @if let Some(told) = told { p.told role="status" { (told) } }
+            (first_line(&headline))
+            @match &snapshot.counts {
+                Ok(counts) => (figures(counts, snapshot)),
+                Err(_) => {},
+            }
+            @match &snapshot.journal {
+                Ok(journal) => (from_journal(snapshot, journal, management, viewer)),
+                Err(reason) => {
+                    section { h2 { "Journal" } p { "It cannot be read: " (reason) } }
+                    (connections(snapshot, management))
+                },
+            }
+        }
+        (footer(snapshot))
+    };
+    let title = match headline.light {
+        Light::Green => "Works",
+        Light::Amber => "Look",
+        Light::Red => "Does not work",
+    };
+    document(title, Refresh::EveryMinute, &body)
+}
+
+fn sign_in(viewer: Viewer) -> Markup {
+    html! {
+        @match (viewer.visitor, viewer.actions) {
+            (Visitor::Operator, _) => p.quiet { "signed in" },
+            (Visitor::Stranger, Actions::WithToken) => a.button href="/sign-in" { "Sign in" },
+            (Visitor::Stranger, Actions::Never) => p.quiet { "read-only" },
+        }
+    }
+}
+
+fn first_line(headline: &Headline) -> Markup {
+    let class = match headline.light {
+        Light::Green => "headline green",
+        Light::Amber => "headline amber",
+        Light::Red => "headline red",
+    };
+    html! {
+        section class=(class) {
+            h1 { (headline.words) }
+            @for sentence in &headline.because { p { (sentence) } }
+        }
+    }
+}
+
+fn figures(counts: &Counts, snapshot: &Snapshot) -> Markup {
+    let oldest = waited(counts, snapshot.now);
+    html! {
+        dl.figures {
+            div {
+                dt { "waiting" }
+                dd { (grouped(counts.pending)) }
+                dd.quiet {
+                    @match oldest {
+                        Some(waited) => { "the oldest for " (long(waited)) },
+                        None => "nothing waits",
+                    }
+                }
+            }
+            div {
+                dt { "being completed" }
+                dd { (grouped(counts.following_up)) }
+                dd.quiet { "delivered; more is asked for" }
+            }
+            @if let Ok(journal) = &snapshot.journal {
+                div {
+                    dt { "delivered" }
+                    dd { (grouped(totals(&journal.activity).1)) }
+                    dd.quiet { "in 24 hours; " (grouped(counts.delivered)) " in the journal" }
+                }
+            }
+            div {
+                dt { "dead letters" }
+                dd.alarming[counts.dead > 0] { (grouped(counts.dead)) }
+                dd.quiet { (grouped(counts.dropped)) " dropped" }
+            }
+            div {
+                dt { "set aside" }
+                dd { (grouped(counts.filtered + counts.superseded)) }
+                dd.quiet {
+                    (grouped(counts.filtered)) " filtered, "
+                    (grouped(counts.superseded)) " superseded"
+                }
+            }
+        }
+    }
+}
+
+fn from_journal(
+    snapshot: &Snapshot,
+    journal: &FromJournal,
+    management: &Management,
+    viewer: Viewer,
+) -> Markup {
+    html! {
+        section { h2 { "The last 24 hours" } (chart(&journal.activity)) }
+        div.columns {
+            (intake(snapshot, journal, management))
+            (last_sweep(snapshot, journal.sweep.as_ref()))
+        }
+        (connections(snapshot, management))
+        (letters::dead(snapshot, &journal.letters, viewer))
+        (letters::refused(snapshot, &journal.refusals, viewer))
+    }
+}
+
+fn intake(snapshot: &Snapshot, journal: &FromJournal, management: &Management) -> Markup {
+    let last = |then: Option<_>| {
+        html! {
+            @match then {
+                Some(then) => (moment(then, snapshot.now)),
+                None => span.quiet { "none among the newest events" },
+            }
+        }
+    };
+    html! {
+        section {
+            h2 { "What comes in" }
+            dl.facts {
+                dt { "last push" } dd { (last(journal.activity.last_push)) }
+                dt { "last found by a sweep" } dd { (last(journal.activity.last_swept)) }
+                dt { "endpoint" }
+                dd {
+                    @match &management.endpoint {
+                        Some(endpoint) => code { (endpoint) },
+                        None => "closed: no webhook secret is set, alerts come by the sweep only",
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn last_sweep(snapshot: &Snapshot, sweep: Option<&SweepRecord>) -> Markup {
+    html! {
+        section {
+            h2 { "Last sweep" }
+            @match sweep {
+                None => p.quiet { "None has ended yet." },
+                Some(sweep) => {
+                    p {
+                        (moment(sweep.ended, snapshot.now)) ", in " (long(sweep.ended - sweep.began))
+                        @if let Some(failure) = &sweep.failure {
+                            ". " strong { "It ended early: " } (failure)
+                            ". The next one goes on from there."
+                        } @else {
+                            ". It saw everything."
+                        }
+                    }
+                    @if sweep.failure.is_none() { (repaired(sweep)) }
+                },
+            }
+        }
+    }
+}
+
+/// What a whole sweep found.
+fn repaired(sweep: &SweepRecord) -> Markup {
+    let count = |number: usize| grouped(number as u64);
+    html! {
+        dl.facts {
+            dt { "repaired" }
+            dd.alarming[sweep.missed > 0] {
+                @if sweep.missed == 0 {
+                    "nothing: no push was missing"
+                } @else {
+                    (counted(sweep.missed as u64, "alert")) " that no push had brought"
+                }
+            }
+            dt { "new" } dd { (count(sweep.new)) " new alerts, threats or changes" }
+            dt { "known" } dd { (count(sweep.known)) " were in the journal already" }
+        }
+    }
+}
+
+/// What each part is called, and where it is.
+fn parts(management: &Management) -> [(Part, &'static str, String); 6] {
+    let here = String::new;
+    [
+        (Part::Journal, "Journal", here()),
+        (Part::Room, "Room for the journal", here()),
+        (Part::HarfangLab, "HarfangLab console", management.jobs.console().to_owned()),
+        (Part::OpenCti, "OpenCTI", management.opencti.clone().unwrap_or_default()),
+        (Part::Delivery, "Delivery", management.sinks.join(", ")),
+        (Part::Queue, "OpenCTI's queue", here()),
+    ]
+}
+
+fn connections(snapshot: &Snapshot, management: &Management) -> Markup {
+    html! {
+        section {
+            h2 { "Connections" }
+            ul.parts {
+                @for (part, name, place) in parts(management) {
+                    @let trouble = snapshot.troubles.get(&part);
+                    @let is_well = snapshot.trouble(part).is_none();
+                    li {
+                        span.dot.green[is_well].amber[!is_well] {}
+                        div {
+                            p {
+                                strong { (name) } " "
+                                @if !place.is_empty() { span.quiet { (place) } }
+                            }
+                            p { (standing(trouble, snapshot)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn standing(trouble: Option<&Trouble>, snapshot: &Snapshot) -> Markup {
+    let now = snapshot.now;
+    html! {
+        @match trouble {
+            None => span.quiet { "no trouble since the start" },
+            Some(Trouble { reason, since, until: None }) => {
+                "in trouble for " (long(now - *since)) ": " (reason)
+            },
+            Some(Trouble { reason, until: Some(until), .. }) => {
+                "works again since " (ago(*until, now).trim_end_matches(" ago"))
+                @if now - *until >= chrono::TimeDelta::seconds(5) { " ago" }
+                span.quiet { "; last: " (reason) }
+            },
+        }
+    }
+}
+
+fn footer(snapshot: &Snapshot) -> Markup {
+    let now = snapshot.now.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    html! {
+        footer {
+            p { "As of " (now) "; loaded again every minute." }
+            p { a href="/readyz" { "readiness" } " · " a href="/metrics" { "metrics" } }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Why the service could not start, or ended with work undone, in words for its operator.
+
+use std::net::SocketAddr;
+
+use super::TlsError;
+use crate::{
+    harfanglab::ConsoleError, intake::verification::UnusableSecret, journal::JournalError,
+    opencti::OpenCtiError, ops::MetricsError,
+};
+
+/// Why the service could not start, or ended with work undone.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// An address cannot be bound.
+    #[error("{variable}: cannot listen on {address}: {error}")]
+    Listen {
+        /// The variable that sets the address.
+        variable: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] UnusableSecret),
+    /// The endpoint's own TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for SIGHUP: {0}")]
+    Signal(std::io::Error),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The console's client cannot be built.
+    #[error("the client for HarfangLab cannot be built: {0}")]
+    Console(#[from] ConsoleError),
+    /// OpenCTI's client cannot be built, or OpenCTI refuses us for good.
+    #[error("OpenCTI: {0}")]
+    OpenCti(#[from] OpenCtiError),
+    /// Metrics cannot be recorded.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// There is no sink.
+    #[error(
+        "nothing would be delivered anywhere: set CONNECTOR_SEND_TO_QUEUE=true, \
+         CONNECTOR_SEND_TO_DIRECTORY=true or CONNECTOR_SEND_TO_S3=true"
+    )]
+    NowhereToDeliver,
+    /// The one sweep of a single run failed.
+    #[error("the sweep did not finish: {0}; what it found is in the journal and was delivered")]
+    Sweep(String),
+    /// A part that runs as long as the service has ended by itself.
+    #[error(
+        "the {0} has ended by a defect; what was accepted is in the journal and goes on with the \
+         next start"
+    )]
+    PartEnded(&'static str),
+    /// A single run made no progress.
+    #[error(
+        "{0} notifications wait in the journal and cannot be delivered; the log says why, and the \
+         next run tries again"
+    )]
+    Undelivered(u64),
+    /// A single run left dead letters.
+    #[error("{0} notifications ended as dead letters; the journal keeps them with the reason")]
+    DeadLetters(u64),
+}
