@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use chrono::TimeDelta;
+use futures_util::future::BoxFuture;
 use harfanglab_incidents::journal::{Journal as _, SqliteJournal};
 
 use super::{
@@ -16,18 +17,32 @@ use crate::{
 };
 
 pub(super) fn rows() -> Vec<Row> {
-    let row = |name, done, answered, left, seen| Row {
-        part: "journal",
-        name,
-        done,
-        answered,
-        left,
-        seen,
-    };
-    let disk = |name, done, answered, left, seen| Row {
-        part: "disk",
-        ..row(name, done, answered, left, seen)
-    };
+    let mut rows = journal_rows();
+    rows.extend(disk_rows());
+    rows
+}
+
+fn row(
+    name: &'static str,
+    done: &'static str,
+    answered: &'static str,
+    left: &'static str,
+    seen: BoxFuture<'static, Seen>,
+) -> Row {
+    Row { part: "journal", name, done, answered, left, seen }
+}
+
+fn disk(
+    name: &'static str,
+    done: &'static str,
+    answered: &'static str,
+    left: &'static str,
+    seen: BoxFuture<'static, Seen>,
+) -> Row {
+    Row { part: "disk", name, done, answered, left, seen }
+}
+
+fn journal_rows() -> Vec<Row> {
     vec![
         row(
             "locked by another process",
@@ -64,6 +79,11 @@ pub(super) fn rows() -> Vec<Row> {
             "1 event",
             Box::pin(newer()),
         ),
+    ]
+}
+
+fn disk_rows() -> Vec<Row> {
+    vec![
         disk(
             "too little free",
             "asked for more free space than the disk has, then posted",

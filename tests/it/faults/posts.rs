@@ -5,6 +5,7 @@ use std::io::Write as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use flate2::{Compression, write::GzEncoder};
+use futures_util::future::BoxFuture;
 use harfanglab_incidents::clock::Clock;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::RequestBuilder;
@@ -25,18 +26,32 @@ use crate::{
 };
 
 pub(super) fn rows() -> Vec<Row> {
-    let row = |name, done, answered, left, seen| Row {
-        part: "webhook",
-        name,
-        done,
-        answered,
-        left,
-        seen,
-    };
-    let shutdown = |name, done, answered, left, seen| Row {
-        part: "shutdown",
-        ..row(name, done, answered, left, seen)
-    };
+    let mut rows = webhook_rows();
+    rows.extend(shutdown_rows());
+    rows
+}
+
+fn row(
+    name: &'static str,
+    done: &'static str,
+    answered: &'static str,
+    left: &'static str,
+    seen: BoxFuture<'static, Seen>,
+) -> Row {
+    Row { part: "webhook", name, done, answered, left, seen }
+}
+
+fn shutdown(
+    name: &'static str,
+    done: &'static str,
+    answered: &'static str,
+    left: &'static str,
+    seen: BoxFuture<'static, Seen>,
+) -> Row {
+    Row { part: "shutdown", name, done, answered, left, seen }
+}
+
+fn webhook_rows() -> Vec<Row> {
     vec![
         row("forged secret", "posted an alert with a guess", "401", "nothing", Box::pin(forged())),
         row(
@@ -85,6 +100,11 @@ pub(super) fn rows() -> Vec<Row> {
                 Box::pin(replayed()),
             )
         },
+    ]
+}
+
+fn shutdown_rows() -> Vec<Row> {
+    vec![
         shutdown(
             "SIGTERM in an outage",
             "stored an alert that cannot leave, then SIGTERM",
