@@ -230,7 +230,7 @@ proptest! {
 
     #[test]
     fn no_file_or_variable_makes_the_loader_panic_or_quote_a_secret(
-        file in "(opencti|mq|harfanglab_incidents|connector|x):\n(  (token|url|pass|webhook_secret|alert_types): [\"'\\[{&*]?s3cret[\"'\\]}]?\n){0,3}\\PC{0,10}",
+        file in "(opencti|mq|harfanglab_incidents|connector|x):\n(  (token|pass|webhook_secret): [\"'\\[{&*]?s3cret[\"'\\]}]?\n){0,3}\\PC{0,10}",
         place in 0..PEER.len(),
         value in "\\PC{0,30}",
     ) {
