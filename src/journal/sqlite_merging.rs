@@ -83,6 +83,58 @@ impl SqliteJournal {
         Ok(())
     }
 
+    /// Removes the sighting of an alert, and the objects of a threat's case, of which no event is
+    /// left. Should either come again, it is as one seen for the first time.
+    pub(super) async fn forget_without_events(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        console: &str,
+        key: &str,
+    ) -> Result<(), JournalError> {
+        sqlx::query(
+            "DELETE FROM sightings WHERE console = ?1 AND key = ?2 \
+             AND NOT EXISTS (SELECT 1 FROM events WHERE console = ?1 AND key = ?2)",
+        )
+        .bind(console)
+        .bind(key)
+        .execute(&mut **transaction)
+        .await?;
+        let Some(threat_key) = key.strip_prefix("threat:").filter(|_| console == self.console)
+        else {
+            return Ok(());
+        };
+        sqlx::query(
+            "DELETE FROM case_objects WHERE console = ?1 AND generation = ?2 AND threat_key = ?3 \
+             AND NOT EXISTS (SELECT 1 FROM events WHERE console = ?1 AND key = ?4)",
+        )
+        .bind(console)
+        .bind(self.generation(transaction).await?)
+        .bind(threat_key)
+        .bind(key)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
+    /// Removes some objects of cases of earlier import generations, which nothing asks for any more.
+    pub(super) async fn forget_old_generations(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        rows: usize,
+    ) -> Result<u64, JournalError> {
+        let removed = sqlx::query(
+            "DELETE FROM case_objects WHERE (console, generation, threat_key, object_id) IN (\
+                 SELECT console, generation, threat_key, object_id FROM case_objects \
+                 WHERE console = ?1 AND generation < ?2 LIMIT ?3)",
+        )
+        .bind(&self.console)
+        .bind(self.generation(transaction).await?)
+        .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+        .execute(&mut **transaction)
+        .await?;
+        Ok(removed.rows_affected())
+    }
+
     pub(super) async fn keep_objects_of_cases(
         &self,
         kept: &[CaseObjects],

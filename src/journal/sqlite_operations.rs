@@ -88,7 +88,12 @@ impl Operations for SqliteJournal {
             pruned.letters = empty(&mut transaction, "'dead', 'dropped'", time, rows, now).await?;
         }
         if let Some(time) = before.rows {
-            pruned.rows = remove(&mut transaction, time, rows).await?;
+            let removed = remove(&mut transaction, time, rows).await?;
+            pruned.rows = u64::try_from(removed.len()).unwrap_or(u64::MAX);
+            for (console, key) in &removed {
+                self.forget_without_events(&mut transaction, console, key).await?;
+            }
+            pruned.rows += self.forget_old_generations(&mut transaction, rows).await?;
         }
         transaction.commit().await?;
         pruned.pages = self.give_back().await?;
@@ -180,22 +185,22 @@ async fn empty(
 }
 
 /// Removes rows whose body was removed before `time`; not those of a threat's alerts, which its
-/// case refers to.
+/// case refers to. Answers their consoles and keys.
 async fn remove(
     transaction: &mut Transaction<'static, Sqlite>,
     time: DateTime<Utc>,
     rows: usize,
-) -> Result<u64, JournalError> {
+) -> Result<Vec<(String, String)>, JournalError> {
     let removed = sqlx::query(
         "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE pruned_at < ?1 \
              AND pruned_at IS NOT NULL AND (threat_key IS NULL OR root_id IS NULL) \
-             ORDER BY pruned_at LIMIT ?2)",
+             ORDER BY pruned_at LIMIT ?2) RETURNING console, key",
     )
     .bind(time.timestamp_millis())
     .bind(i64::try_from(rows).unwrap_or(i64::MAX))
-    .execute(&mut **transaction)
+    .fetch_all(&mut **transaction)
     .await?;
-    Ok(removed.rows_affected())
+    removed.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 fn chapter(row: &SqliteRow) -> Result<Chapter, JournalError> {

@@ -8,8 +8,13 @@ use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
 use super::{
-    false_positives::NegativeSightings, finish, prepare::Ready, prepare_threat::Delivered, retry,
-    room::Bytes, tally::Tally,
+    false_positives::{self, NegativeSightings},
+    finish,
+    prepare::Ready,
+    prepare_threat::Delivered,
+    retry,
+    room::Bytes,
+    tally::Tally,
 };
 use crate::{
     clock::Clock,
@@ -64,7 +69,8 @@ impl Deliverer {
         }
     }
 
-    async fn deliver(&self, batch: Vec<Ready>) -> Vec<(Claim, Outcome)> {
+    async fn deliver(&self, mut batch: Vec<Ready>) -> Vec<(Claim, Outcome)> {
+        false_positives::take_back(&mut batch, &*self.journal).await;
         let delivery = self.delivery(&batch).await;
         let mut results: Vec<Result<(), DeliveryError>> = vec![Ok(()); delivery.bundles.len()];
         for sink in &self.sinks {

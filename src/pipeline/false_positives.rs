@@ -1,12 +1,12 @@
-//! Sightings of false positives on platforms before 7, which take the flag from the bundle that
-//! makes the sighting and never change it by bundle afterwards: it is set on the sighting itself
-//! once that can be read back.
+//! Sightings of false positives: the last look at them before they leave; and on platforms before 7,
+//! which take the flag from the bundle that makes the sighting and never change it by bundle
+//! afterwards, setting it on the sighting itself once that can be read back.
 //!
 //! The platform merges sightings, so what counts is the newest delivery for indicator and system, as
 //! it does from 7 on; what that says of all merged alerts together is the conversion's.
 //!
 //! Does not live here: asking OpenCTI (`opencti`), keeping what is to be done (`journal`), when this
-//! runs (`afterwards`).
+//! runs (`deliver`, `afterwards`).
 
 use std::sync::Arc;
 
@@ -14,7 +14,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
+use super::prepare::Ready;
 use crate::{
+    alert::MergedSightings,
     clock::Clock,
     journal::{DueFlag, Journal, JournalError, SightingFlag},
     opencti::{Feature, Negative, OpenCti, OpenCtiError},
@@ -62,10 +64,10 @@ impl NegativeSightings {
 }
 
 fn flag(object: &Map<String, Value>) -> Option<SightingFlag> {
-    let text = |key: &str| object.get(key)?.as_str();
-    if text("type") != Some("sighting") {
+    if !is_sighting(object) {
         return None;
     }
+    let text = |key: &str| object.get(key)?.as_str();
     let sighted_by = object.get("where_sighted_refs")?.get(0)?.as_str()?;
     Some(SightingFlag {
         sighting: text("id")?.to_owned(),
@@ -74,6 +76,33 @@ fn flag(object: &Map<String, Value>) -> Option<SightingFlag> {
         seen_at: text("first_seen")?.parse().ok()?,
         negative: object.get("x_opencti_negative") == Some(&Value::Bool(true)),
     })
+}
+
+/// Looks again, just before a batch leaves, whether its false positives are still alone: an alert
+/// that says otherwise may have been prepared at the same time. One that is prepared later than this
+/// look leaves later, too, because batches leave one after the other.
+pub(super) async fn take_back(batch: &mut [Ready], journal: &dyn Journal) {
+    for ready in batch {
+        let Some((key, sighted)) = &ready.delivered.false_positive else { continue };
+        match journal.note_sighting(key, sighted).await {
+            Ok(MergedSightings::Harmless) => {}
+            Ok(MergedSightings::Real) => {
+                let objects = ready.bundles.iter_mut().flat_map(|bundle| &mut bundle.objects);
+                objects.filter(|object| is_sighting(object)).for_each(|object| {
+                    object.insert("x_opencti_negative".to_owned(), Value::Bool(false));
+                });
+            }
+            Err(failure) => warn!(
+                %failure,
+                "the journal cannot say whether a false positive is one of other alerts, too; its \
+                 sighting leaves as it was prepared"
+            ),
+        }
+    }
+}
+
+fn is_sighting(object: &Map<String, Value>) -> bool {
+    object.get("type").and_then(Value::as_str) == Some("sighting")
 }
 
 /// Sets what is to be set.

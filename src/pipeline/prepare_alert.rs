@@ -78,7 +78,13 @@ impl Preparer {
             object_ids: conversion.case_references().map(str::to_owned).collect(),
             standing: CaseStanding::Waiting,
         });
-        Ok((conversion, follow_up, Delivered { case_objects, remembered: None }))
+        let false_positive = conversion.sighted.clone().filter(|sighted| sighted.is_false_positive);
+        let delivered = Delivered {
+            case_objects,
+            remembered: None,
+            false_positive: false_positive.map(|sighted| (key, sighted)),
+        };
+        Ok((conversion, follow_up, delivered))
     }
 
     async fn seen_on_console(

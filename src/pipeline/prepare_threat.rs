@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{enrich::Found, prepare::Preparer, waiting::Settled};
 use crate::{
-    alert::Threat,
+    alert::{Sighted, Threat},
     convert::{Conversion, Known, MOST_CASE_OBJECTS, convert_threat},
     intake::dialect,
     journal::{CaseObjects, CaseStanding, Event, JournalError, Outcome},
@@ -16,13 +16,15 @@ const WAIT_FOR_ALERTS: std::time::Duration = std::time::Duration::from_secs(2);
 /// Rules of one threat that the console is asked about: it shows the top ones first.
 const MOST_RULES: usize = 50;
 
-/// What is written down once a threat or alert is delivered.
+/// What is looked at again before a threat or alert leaves, and written down once it is delivered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Delivered {
     /// Objects that a case refers to now, or is to refer to.
     pub(super) case_objects: Option<CaseObjects>,
     /// A name and a value to remember: the id of a note.
     pub(super) remembered: Option<(String, String)>,
+    /// Key and sighting of an alert that is a false positive: looked at again just before it leaves.
+    pub(super) false_positive: Option<(String, Sighted)>,
 }
 
 impl Preparer {
@@ -72,6 +74,7 @@ impl Preparer {
                 standing: CaseStanding::Sent,
             }),
             remembered: note_id.map(|id| (note_name, id)),
+            false_positive: None,
         };
         Ok((conversions, delivered))
     }

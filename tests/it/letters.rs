@@ -266,6 +266,46 @@ async fn pruning_takes_texts_then_rows_in_small_steps_and_gives_the_disk_back() 
     assert_eq!((counts.delivered, counts.dropped, counts.pending), (0, 0, 1));
 }
 
+#[tokio::test]
+async fn what_is_kept_of_sightings_and_cases_goes_with_the_last_event_of_its_alert_or_threat() {
+    use harfanglab_incidents::{
+        alert::{MergedSightings, Sighted},
+        journal::{CaseObjects, CaseStanding, PruneBefore},
+    };
+
+    let store = Store::new().await;
+    let sighted = |is_false_positive| Sighted {
+        indicator_id: "indicator--1".to_owned(),
+        place_id: "identity--1".to_owned(),
+        first_seen: start(),
+        last_seen: start(),
+        is_false_positive,
+    };
+    let threat = json!({ "log_type": "threat", "id": "7", "status": "new" });
+    let proof = Proof::answered_by_console(start());
+    let threat =
+        Notification::of_dialect(&proof, Dialect::NativeThreat, &threat, threat.to_string());
+    let real = store.ended(native("real", "new"), delivered()).await;
+    let threat = store.ended(threat, delivered()).await;
+    assert_eq!(threat.key, "threat:7");
+    store.journal.note_sighting(&real.key, &sighted(false)).await.unwrap();
+    let object_ids = vec!["incident--1".to_owned()];
+    let standing = CaseStanding::Waiting;
+    let kept = CaseObjects { threat_key: "7".to_owned(), object_ids, standing };
+    store.journal.keep_case_objects(&[kept]).await.unwrap();
+    let seen = async || {
+        let others = store.journal.note_sighting("other", &sighted(true)).await.unwrap();
+        (others, store.journal.new_case_objects("7").await.unwrap().len())
+    };
+    let day = TimeDelta::days(1);
+    let emptied = PruneBefore { finished: Some(start() + day), ..PruneBefore::default() };
+    store.journal.prune(emptied, 20, start() + day).await.unwrap();
+    assert_eq!(seen().await, (MergedSightings::Real, 1), "known as long as the rows are");
+    let removed = PruneBefore { rows: Some(start() + day * 2), ..PruneBefore::default() };
+    assert_eq!(store.journal.prune(removed, 20, start() + day * 2).await.unwrap().rows, 2);
+    assert_eq!(seen().await, (MergedSightings::Harmless, 0));
+}
+
 struct Ran {
     code: Option<i32>,
     stdout: String,

@@ -1,11 +1,14 @@
 //! What an alert shows beside its envelope: users, files, network, registry, rule matches.
 
-use harfanglab_incidents::alert::{
-    Connection, Direction, DnsResolution, IocMatch, MatchedRule, ParentProcess, RegistryChange,
-    RemoteLogon, UrlRequest, User,
+use harfanglab_incidents::{
+    alert::{
+        Connection, Direction, DnsResolution, IocMatch, MatchedRule, ParentProcess, RegistryChange,
+        RemoteLogon, UrlRequest, User,
+    },
+    intake::dialect::{Dialect, read_alert},
 };
 
-use super::{native, text};
+use super::{fixture, native, text};
 
 #[test]
 fn sessions_name_other_users_and_where_they_came_from() {
@@ -124,6 +127,11 @@ fn drivers_rule_matches_and_ioc_matches_are_read_from_their_blocks() {
         assert_eq!(driver.path, text("C:\\Windows\\System32\\drivers\\almond.sys"));
         assert_eq!((driver.name, driver.size_bytes), (text("almond.sys"), Some(46_640)));
         assert_eq!(alert.process, None, "{name}: the image is the driver's");
+        let mut unspecific = fixture(name);
+        unspecific["alert_subtype"] = serde_json::Value::Null;
+        let unspecific = read_alert(Dialect::NativeAlert, &unspecific);
+        assert_eq!(unspecific.process, None, "{name}: also when no subtype says so");
+        assert_eq!(unspecific.driver.unwrap().path, driver.path);
         let matched = alert.ioc_matches.into_iter().map(|it| it.value).collect::<Vec<_>>();
         let known = if name == "ioc_driver_2x" { vec![] } else { vec![driver.hashes.sha256] };
         assert_eq!(matched, known, "{name}");

@@ -51,6 +51,25 @@ async fn a_false_positive_leaves_the_sighting_real_while_another_alert_of_it_is(
     }
 }
 
+#[tokio::test]
+async fn a_verdict_prepared_beside_a_real_alert_does_not_leave_after_it() {
+    let mut rig = Rig::start(|_| {}).await;
+    for pair in 0..8_u8 {
+        for (number, status) in [(2 * pair, "new"), (2 * pair + 1, "false_positive")] {
+            let item = sigma_alert(number, 100 * i64::from(pair), status);
+            rig.sweep(&with(item, "last_update", Value::Null)).await;
+        }
+    }
+    let bundles = rig.delivered(16).await;
+    let mut last = std::collections::BTreeMap::new();
+    for bundle in &bundles {
+        let sighting = bundle.objects.iter().find(|object| object["type"] == "sighting").unwrap();
+        last.insert(sighting["first_seen"].to_string(), is_negative(bundle));
+    }
+    assert_eq!(last.len(), 8);
+    assert!(last.values().all(|negative| !negative), "{last:?}");
+}
+
 fn references(bundle: &Bundle) -> Vec<String> {
     let case = bundle.objects.iter().find(|object| object["type"] == "case-incident").unwrap();
     let references = case.get("object_refs").and_then(Value::as_array).cloned().unwrap_or_default();

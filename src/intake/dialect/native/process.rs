@@ -13,8 +13,8 @@ use crate::{
     intake::dialect::{binary, dates::Dates, file_name, hashes_at},
 };
 
-/// Subtypes whose top-level `image_name` is the process's image; elsewhere it can be a driver or
-/// the words of an event log.
+/// Subtypes whose top-level `image_name` is the process's image; elsewhere it can be the words of an
+/// event log.
 const PROCESS_SUBTYPES: [&str; 2] = ["process", "network"];
 
 /// The process the alert is about, when anything of it is known.
@@ -76,7 +76,10 @@ fn top_level(element: &Value) -> Option<Process> {
     if !about_process && !identified {
         return None;
     }
-    let image_path = text_at(element, "image_name");
+    // In an alert about a driver it is the driver's, whatever the subtype.
+    let is_about_driver = object_at(element, "driverload").is_some()
+        || word_at(element, "alert_type").as_deref() == Some("driver");
+    let image_path = text_at(element, "image_name").filter(|_| !is_about_driver);
     let process = Process {
         pid: integer_at(element, "pid"),
         name: image_path.as_deref().and_then(file_name),
