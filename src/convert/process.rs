@@ -25,10 +25,10 @@ pub(super) fn add_process(
     };
     let current_directory =
         process.current_directory.as_deref().map(clean::line).filter(|path| !path.is_empty());
-    if let Some(path) = current_directory.as_deref().map(file::directory_path) {
-        if let Some(id) = draft.observable(&Directory { path, contains_refs: Vec::new() }) {
-            draft.describe(&id, "Current directory of the process");
-        }
+    if let Some(path) = current_directory.as_deref().map(file::directory_path)
+        && let Some(id) = draft.observable(&Directory { path, contains_refs: Vec::new() })
+    {
+        draft.describe(&id, "Current directory of the process");
     }
     let user = User { name: process.username.clone(), domain: None, sid: process.user_sid.clone() };
     let account_id = account::add_account(&user, settings.accounts, draft);

@@ -90,7 +90,9 @@ impl Named {
     /// What the tags of a rule name.
     pub(super) fn by_tags(tags: &[String]) -> Self {
         let mut named = Self::default();
-        tags.iter().for_each(|text| named.read(text));
+        for text in tags {
+            named.read(text);
+        }
         named
     }
 
