@@ -1,7 +1,7 @@
 //! Faults of RabbitMQ in the middle of a run, on a broker of the test's own: every object is on the
 //! queue at least once, every work is closed, nothing is left in the journal.
 //!
-//! A run is 300 alerts; 5,000 with `HARFANGLAB_INCIDENTS_TEST_LONG=1`.
+//! A run is 120 alerts; 5,000 with `HARFANGLAB_INCIDENTS_TEST_LONG=1`.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -89,7 +89,7 @@ impl Fault {
 }
 
 fn alerts() -> Vec<DemoAlert> {
-    let count = if is_long() { 5_000 } else { 300 };
+    let count = if is_long() { 5_000 } else { 120 };
     let (mut generator, now) = (Generator::new(11), Clock::system().now());
     (0..count).map(|_| generator.next_alert(now)).collect()
 }

@@ -76,7 +76,8 @@ async fn an_alert_that_was_pushed_and_is_swept_is_delivered_once() {
 async fn the_state_that_the_python_connector_left_is_where_the_import_goes_on() {
     let mut stage = Stage::new(Personality::V7_260817_0).await;
     stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
-    let now = Clock::system().now();
+    // A while ago, so that whatever changes below changes after everything was raised.
+    let now = Clock::system().now() - chrono::TimeDelta::minutes(1);
     stage.console.seed(now);
     // The connector exists on the platform, with the state that its Python predecessor wrote.
     let mut run = stage.home.start(&[]);
