@@ -160,6 +160,9 @@ impl SqliteJournal {
 
 /// Removes the bodies of what ended in one of `states` before `time`. A dead letter without its
 /// text can never be tried again, so it is dropped with it.
+///
+/// SQLite leaves a row that became short where it is, alone on a page that was full of its text. So
+/// each is moved away and back: what is taken out of its page and put in anew closes the gaps.
 async fn empty(
     transaction: &mut Transaction<'static, Sqlite>,
     states: &'static str,
@@ -168,7 +171,7 @@ async fn empty(
     now: DateTime<Utc>,
 ) -> Result<u64, JournalError> {
     let emptied = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "UPDATE events SET body = '', pruned_at = ?1, \
+        "UPDATE events SET id = -id, body = '', pruned_at = ?1, \
          reason = CASE WHEN state = 'dead' THEN COALESCE(reason, '') \
              || ' (dropped unseen at the end of HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD)' \
              ELSE reason END, \
@@ -181,6 +184,7 @@ async fn empty(
     .bind(i64::try_from(rows).unwrap_or(i64::MAX))
     .execute(&mut **transaction)
     .await?;
+    sqlx::query("UPDATE events SET id = -id WHERE id < 0").execute(&mut **transaction).await?;
     Ok(emptied.rows_affected())
 }
 

@@ -13,6 +13,7 @@ use harfanglab_incidents::{
     },
 };
 use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 
@@ -306,6 +307,44 @@ async fn what_is_kept_of_sightings_and_cases_goes_with_the_last_event_of_its_ale
     let removed = PruneBefore { rows: Some(start() + day * 2), ..PruneBefore::default() };
     assert_eq!(store.journal.prune(removed, 20, start() + day * 2).await.unwrap().rows, 2);
     assert_eq!(seen().await, (MergedSightings::Harmless, 0));
+}
+
+/// How many pages the journal's file has, without the log beside it.
+async fn pages(store: &Store) -> i64 {
+    let url = format!("sqlite:{}?mode=ro", store.journal.file().display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn pruned_texts_smaller_than_a_page_give_their_disk_back_too() {
+    let store = Store::new().await;
+    let small = |id: i32| {
+        let mut element = alert(&format!("alert-{id}"), "new");
+        element["padding"] = json!("x".repeat(2_500));
+        let proof = Proof::answered_by_console(start());
+        Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
+    };
+    for batch in 0..10 {
+        let batch = (batch * 40..(batch + 1) * 40).map(small).collect();
+        store.journal.append(&[batch]).await.unwrap();
+        for event in store.claim().await {
+            store.journal.finish(&[(event.claim, delivered())], start()).await.unwrap();
+        }
+    }
+    let before = pages(&store).await;
+    let now = start() + TimeDelta::days(1);
+    let finished = harfanglab_incidents::journal::PruneBefore {
+        finished: Some(now),
+        letters: None,
+        rows: None,
+    };
+    while !store.journal.prune(finished, 50, now).await.unwrap().is_nothing() {}
+    let left = pages(&store).await;
+    assert!(left * 3 < before, "{left} of {before} pages are left of 400 alerts");
+    assert_eq!(store.append(small(7)).await, (0, 1), "they are known all the same");
+    let story = store.journal.story("alert-399").await.unwrap().unwrap();
+    assert_eq!((story.chapters[0].state.as_str(), story.chapters[0].id), ("delivered", 400));
 }
 
 struct Ran {

@@ -133,6 +133,7 @@ impl Soak {
     }
 
     async fn sample(&self) -> Sample {
+        self.stage.opencti.complete_closed_works();
         let journal = self.stage.home.journal();
         let size = |suffix: &str| {
             let file = format!("{}{suffix}", journal.display());

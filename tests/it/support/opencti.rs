@@ -402,6 +402,14 @@ impl FakeOpenCti {
         self.change_work(work_id, |work| work.is_complete = true);
     }
 
+    /// The worker is through with every work that is closed.
+    pub(crate) fn complete_closed_works(&self) {
+        self.shared.state.send_modify(|state| {
+            let closed = state.works.iter_mut().filter(|work| work.closed.is_some());
+            closed.for_each(|work| work.is_complete = true);
+        });
+    }
+
     /// A person deletes a work.
     pub(crate) fn delete_work(&self, work_id: &str) {
         self.change_work(work_id, |work| work.is_deleted = true);
