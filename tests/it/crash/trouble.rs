@@ -76,6 +76,8 @@ impl Surroundings {
             ("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01"),
             ("HARFANGLAB_INCIDENTS_RETRY_MAX", "PT2S"),
             ("HARFANGLAB_INCIDENTS_API_TIMEOUT", "PT2S"),
+            // The simulated console need not be spared.
+            ("HARFANGLAB_INCIDENTS_API_RATE", "1000"),
         ] {
             stage.home.set(name, value);
         }
