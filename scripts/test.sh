@@ -98,7 +98,7 @@ provide_packages() {
     # The readers of what lies in deploy/, for scripts/deploy.sh and the tests; without one its
     # checks are skipped.
     local wished=() name
-    for name in shellcheck caddy promtool:prometheus openssl systemd-analyze:systemd \
+    for name in shellcheck caddy chromium promtool:prometheus openssl systemd-analyze:systemd \
         nginx:nginx-light rsyslogd:rsyslog; do
         PATH=$PATH:/usr/sbin command -v "${name%:*}" >/dev/null || wished+=("${name#*:}")
     done

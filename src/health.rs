@@ -67,6 +67,13 @@ pub struct Health {
     troubles: Mutex<BTreeMap<Part, Trouble>>,
 }
 
+impl Default for Health {
+    /// By the machine's clock.
+    fn default() -> Self {
+        Self::new(Clock::system())
+    }
+}
+
 impl Health {
     /// Everything is well until somebody says otherwise.
     pub fn new(clock: Clock) -> Self {

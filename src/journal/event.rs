@@ -168,4 +168,8 @@ pub struct Counts {
     pub dropped: u64,
     /// When the oldest pending event was received, in milliseconds since 1970.
     pub oldest_pending_ms: Option<i64>,
+    /// When the oldest follow-up was begun.
+    pub oldest_following_up_ms: Option<i64>,
+    /// When the oldest dead letter was received.
+    pub oldest_dead_ms: Option<i64>,
 }

@@ -268,11 +268,17 @@ impl Journal for SqliteJournal {
                     counts.pending = count;
                     counts.oldest_pending_ms = row.try_get(2)?;
                 }
-                "following-up" => counts.following_up = count,
+                "following-up" => {
+                    counts.following_up = count;
+                    counts.oldest_following_up_ms = row.try_get(2)?;
+                }
                 "delivered" => counts.delivered = count,
                 "filtered" => counts.filtered = count,
                 "superseded" => counts.superseded = count,
-                "dead" => counts.dead = count,
+                "dead" => {
+                    counts.dead = count;
+                    counts.oldest_dead_ms = row.try_get(2)?;
+                }
                 "dropped" => counts.dropped = count,
                 other => return Err(JournalError::Corrupt(format!("event in state {other}"))),
             }

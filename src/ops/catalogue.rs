@@ -145,6 +145,12 @@ pub const CATALOGUE: &[Metric] = &[
         Unit::Seconds,
         "How long the oldest event that has not found its end has been in the journal; 0: none has.",
     ),
+    gauge(
+        "journal_oldest_age_seconds",
+        Unit::Seconds,
+        "How long the oldest event of each state that can end has been in the journal; 0: none.",
+    )
+    .by("state", &["pending", "following_up", "dead"]),
     counter("events_finished_total", "Steps by which events ended or were put back, by outcome.")
         .by(
             "outcome",
@@ -234,6 +240,10 @@ pub const CATALOGUE: &[Metric] = &[
     counter(
         "sweep_found_missing_total",
         "Alerts that a push should have brought and a sweep found.",
+    ),
+    counter(
+        "sweep_found_updated_total",
+        "Events that a sweep found in another version than those that the journal had.",
     ),
     gauge(
         "last_sweep_timestamp_seconds",

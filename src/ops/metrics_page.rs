@@ -57,9 +57,20 @@ pub(super) async fn page(management: web::Data<Management>) -> HttpResponse {
             #[expect(clippy::cast_precision_loss, reason = "no journal holds 2^52 events")]
             metrics::gauge!("journal_events", "state" => state).set(count as f64);
         }
-        let oldest = counts.oldest_pending_ms.and_then(DateTime::from_timestamp_millis);
-        let age = oldest.map_or(TimeDelta::zero(), |oldest| management.clock.now() - oldest);
-        metrics::gauge!("journal_oldest_pending_age_seconds").set(age.as_seconds_f64().max(0.0));
+        let now = management.clock.now();
+        let age = |oldest: Option<i64>| {
+            let oldest = oldest.and_then(DateTime::from_timestamp_millis);
+            let age = oldest.map_or(TimeDelta::zero(), |oldest| now - oldest);
+            age.as_seconds_f64().max(0.0)
+        };
+        metrics::gauge!("journal_oldest_pending_age_seconds").set(age(counts.oldest_pending_ms));
+        for (state, oldest) in [
+            ("pending", counts.oldest_pending_ms),
+            ("following_up", counts.oldest_following_up_ms),
+            ("dead", counts.oldest_dead_ms),
+        ] {
+            metrics::gauge!("journal_oldest_age_seconds", "state" => state).set(age(oldest));
+        }
     }
     let degraded = management.health.reasons();
     for part in Part::ALL {

@@ -56,18 +56,17 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// No sockets: for a single run, which takes no deliveries.
-    pub(super) fn none() -> Self {
-        Self::default()
-    }
-
-    /// Binds both, the endpoint only when there is a secret, and serves.
+    /// Binds both, the endpoint only when there is a secret, and serves. A single run takes no
+    /// deliveries and has no sockets.
     pub(super) fn open(
         settings: &Settings,
         door: &Door,
         clock: &Clock,
         shown: Shown,
     ) -> Result<Self, ServiceError> {
+        if settings.connector.runs_once() {
+            return Ok(Self::default());
+        }
         let metrics = Metrics::install()?;
         let verifier = Verifier::new(&settings.webhook)?.map(ArcSwap::from_pointee).map(Arc::new);
         let secrets = secrets::keep_current(&settings.webhook, verifier.clone())

@@ -105,13 +105,7 @@ impl Service {
         let (health, arrived) = (Arc::new(Health::new(clock.clone())), Arc::new(Notify::new()));
         let (door, entries) = Door::new(settings.journal.queue);
         let parts = TaskTracker::new();
-        let mut room = Room::new(
-            Arc::clone(&journal),
-            folder,
-            &settings.journal,
-            door.clone(),
-            Arc::clone(&health),
-        );
+        let mut room = Room::new(&journal, folder, &settings.journal, &door, &health);
         room.look().await;
         let upkeep = CancellationToken::new();
         parts.spawn(room.watch(upkeep.clone()));
@@ -123,18 +117,14 @@ impl Service {
         ));
         let (board, jobs) = JobBoard::new(settings.harfanglab.url.to_string());
         let board = Arc::new(board);
-        let listeners = if settings.connector.runs_once() {
-            Listeners::none()
-        } else {
-            let shown = Shown {
-                journal: Arc::clone(&journal),
-                health: Arc::clone(&health),
-                jobs: Arc::clone(&board),
-                arrived: Arc::clone(&arrived),
-                sinks: sinks.iter().map(|sink| sink.name()).collect(),
-            };
-            Listeners::open(&settings, &door, &clock, shown)?
+        let shown = Shown {
+            journal: Arc::clone(&journal),
+            health: Arc::clone(&health),
+            jobs: Arc::clone(&board),
+            arrived: Arc::clone(&arrived),
+            sinks: sinks.iter().map(|sink| sink.name()).collect(),
         };
+        let listeners = Listeners::open(&settings, &door, &clock, shown)?;
         Ok(Self {
             settings,
             clock,

@@ -45,14 +45,15 @@ struct Measured {
 
 impl Room {
     pub(super) fn new(
-        journal: Arc<dyn Journal>,
+        journal: &Arc<dyn Journal>,
         folder: PathBuf,
         settings: &JournalSettings,
-        door: Door,
-        health: Arc<Health>,
+        door: &Door,
+        health: &Arc<Health>,
     ) -> Self {
         let marks = Marks { max_used: settings.max_size_bytes, min_free: settings.min_free_bytes };
-        Self { journal, folder, marks, door, health, is_short: false }
+        let (journal, health) = (Arc::clone(journal), Arc::clone(health));
+        Self { journal, folder, marks, door: door.clone(), health, is_short: false }
     }
 
     /// Looks every moment until `stop`.

@@ -175,8 +175,8 @@ impl Schedule {
                 if self.sweep.console.denied().borrow().is_none() {
                     self.health.well(Part::HarfangLab);
                 }
-                let Found { new, known, missed } = found;
-                info!(new, known, missed, "the sweep is done");
+                let Found { new, known, missed, updated } = found;
+                info!(new, known, missed, updated, "the sweep is done");
                 Ok(())
             }
             Err(failure) => {

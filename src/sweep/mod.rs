@@ -71,6 +71,8 @@ pub struct Found {
     /// Of the new ones, alerts that a push should have brought: raised more than a minute ago,
     /// since the endpoint was opened, and never heard of before.
     pub missed: usize,
+    /// Of the new ones, versions of what the journal had in another version: what changed.
+    pub updated: usize,
 }
 
 impl Found {
@@ -78,6 +80,7 @@ impl Found {
         self.new += more.new;
         self.known += more.known;
         self.missed += more.missed;
+        self.updated += more.updated;
     }
 }
 
@@ -133,6 +136,7 @@ impl Sweep {
             found.add(self.sweep_all(Listing::Threats).await?);
             found.add(self.sweep_changes(Listing::ChangedThreats, began).await?);
         }
+        metrics::counter!("sweep_found_updated_total").increment(found.updated as u64);
         if found.missed > 0 {
             metrics::counter!("sweep_found_missing_total").increment(found.missed as u64);
             info!(

@@ -133,6 +133,7 @@ impl Sweep {
             found.new += receipt.accepted + receipt.dead_letters;
             found.known += receipt.duplicates;
             found.missed += receipt.first_seen * is_expected;
+            found.updated += receipt.accepted.saturating_sub(receipt.first_seen);
         }
         Ok(found)
     }

@@ -25,6 +25,9 @@ pub struct SweepRecord {
     pub known: usize,
     /// Of the new ones, alerts that a push should have brought.
     pub missed: usize,
+    /// Of the new ones, changes of what the journal had.
+    #[serde(default)]
+    pub updated: usize,
     /// Why it ended early, in plain words.
     pub failure: Option<String>,
 }
@@ -36,9 +39,9 @@ impl SweepRecord {
         ended: DateTime<Utc>,
         swept: &Result<Found, SweepError>,
     ) -> Self {
-        let Found { new, known, missed, .. } = swept.as_ref().copied().unwrap_or_default();
+        let Found { new, known, missed, updated } = swept.as_ref().copied().unwrap_or_default();
         let failure = swept.as_ref().err().map(ToString::to_string);
-        Self { began, ended, new, known, missed, failure }
+        Self { began, ended, new, known, missed, updated, failure }
     }
 
     /// Keeps it in place of the one before. A journal that cannot be written has said so elsewhere.

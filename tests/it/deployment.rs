@@ -1,6 +1,7 @@
 //! What lies in `deploy/`, held to the program: the sample configuration, the schema, the names of
 //! metrics in rules and dashboard, and in files beside this one a real Prometheus and a real nginx.
 
+mod failures;
 mod healthcheck;
 mod metrics;
 pub(crate) mod nginx;

@@ -38,6 +38,7 @@ mod secrets;
 mod sinks;
 mod soak;
 mod splitter;
+mod status_page;
 mod sweep;
 mod sweep_backlog;
 mod sweep_jobs;

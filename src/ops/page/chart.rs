@@ -11,7 +11,7 @@ const STEP: usize = 30;
 /// Width of a bar.
 const BAR: usize = 11;
 /// Height of the bars.
-const HEIGHT: u64 = 120;
+const HEIGHT: u64 = 140;
 /// Room on the left for the scale.
 const LEFT: usize = 44;
 /// Room at the top.

@@ -255,7 +255,8 @@ fn repaired(sweep: &SweepRecord) -> Markup {
                     (counted(sweep.missed as u64, "alert")) " that no push had brought"
                 }
             }
-            dt { "new" } dd { (count(sweep.new)) " new alerts, threats or changes" }
+            dt { "updated" } dd { (count(sweep.updated)) " changed on the console" }
+            dt { "new" } dd { (count(sweep.new.saturating_sub(sweep.updated))) " found for the first time" }
             dt { "known" } dd { (count(sweep.known)) " were in the journal already" }
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod authority;
 pub(crate) mod broker;
+pub(crate) mod chromium;
 pub(crate) mod opencti;
 pub(crate) mod private_broker;
 pub(crate) mod relay;
