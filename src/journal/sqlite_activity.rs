@@ -55,7 +55,7 @@ impl SqliteJournal {
 
     async fn last_received(&self, origin: Origin) -> Result<Option<DateTime<Utc>>, JournalError> {
         let row = sqlx::query(
-            "SELECT received_at FROM events WHERE console = ?1 AND origin = ?2 \
+            "SELECT received_at FROM events NOT INDEXED WHERE console = ?1 AND origin = ?2 \
              AND follows IS NULL AND id > (SELECT MAX(id) FROM events) - ?3 \
              ORDER BY id DESC LIMIT 1",
         )

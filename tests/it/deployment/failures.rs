@@ -95,7 +95,7 @@ async fn holds(row: &Row, app: &mut App, management: &str) {
         assert!(page.contains(words), "{failure}: {words}: {page}");
     }
     for words in &row.log {
-        let is_it = |line: &Value| (line["message"] == **words).then_some(());
+        let is_it = |line: &Value| line["message"].as_str()?.contains(words).then_some(());
         app.wait_for_log(words, is_it).await;
     }
 }
