@@ -172,6 +172,9 @@ async fn ask(
     (status, headers, response.text().await.unwrap())
 }
 
+/// Method, address, headers, and the status of the answer.
+type Case<'a> = (&'a Method, &'a str, Vec<(&'a str, &'a str)>, u16);
+
 #[tokio::test]
 async fn a_stranger_a_foreign_page_and_a_foreign_name_get_and_change_nothing() {
     let stage = stage().await;
@@ -187,7 +190,7 @@ async fn a_stranger_a_foreign_page_and_a_foreign_name_get_and_change_nothing() {
     let (text, retry) = (format!("{letter}/text"), format!("{letter}/retry"));
     let drop = format!("{letter}/drop");
     let (get, put) = (Method::GET, Method::POST);
-    let cases: [(&Method, &str, Vec<(&str, &str)>, u16); 12] = [
+    let cases: [Case; 12] = [
         (&get, &letter, vec![], 401),
         (&get, &text, vec![wrong], 401),
         (&put, &retry, vec![here], 401),

@@ -45,24 +45,27 @@ fn table() -> Vec<Row> {
     .collect()
 }
 
-/// Brings the failure about; `None` where this machine cannot.
-fn bring_about(failure: &str, home: &mut Home) -> Option<Option<SmallDisk>> {
+/// This machine cannot bring the failure about; what lacks was said.
+struct Impossible;
+
+/// Brings the failure about, and answers what has to stay for it.
+fn bring_about(failure: &str, home: &mut Home) -> Result<Option<SmallDisk>, Impossible> {
     // Nobody listens at port 1.
     match failure {
         "the console is away" => home.set("HARFANGLAB_INCIDENTS_URL", "http://127.0.0.1:1"),
         "its token is refused" => home.set("HARFANGLAB_INCIDENTS_TOKEN", "another-token"),
         "OpenCTI is away" => home.set("OPENCTI_URL", "http://127.0.0.1:1"),
         "the disk is full" => {
-            let disk = SmallDisk::mount("16m")?;
+            let disk = SmallDisk::mount("16m").ok_or(Impossible)?;
             std::fs::write(disk.path().join("ballast"), vec![0; 10 << 20]).unwrap();
             let url = format!("sqlite:{}", disk.path().join("journal.db").display());
             home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &url);
             home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "8MiB");
-            return Some(Some(disk));
+            return Ok(Some(disk));
         }
         other => panic!("nobody knows how to bring this about: {other}"),
     }
-    Some(None)
+    Ok(None)
 }
 
 async fn get(url: &str) -> (u16, String) {
@@ -106,7 +109,7 @@ async fn page_readiness_metrics_and_log_say_of_each_failure_what_the_document_sa
     assert_eq!(rows.len(), 4);
     for row in &rows {
         let mut stage = Stage::with_webhook().await;
-        let Some(_disk) = bring_about(&row.failure, &mut stage.home) else { continue };
+        let Ok(_disk) = bring_about(&row.failure, &mut stage.home) else { continue };
         let mut app = stage.home.start(&["serve"]);
         let (management, webhook) = (app.management().await, app.webhook().await);
         let (status, _answer) = post(&webhook, &alert(7)).await;

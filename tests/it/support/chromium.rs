@@ -1,4 +1,4 @@
-//! A real Chromium (Debian's package) without a window, driven by its DevTools protocol over a pipe:
+//! A real Chromium (Debian's package) without a window, driven by its `DevTools` protocol over a pipe:
 //! messages end with a zero byte, commands go in by descriptor 3 and everything else comes out by 4.
 //! A crate for that would bring thousands of generated types; a page of code needs none.
 
