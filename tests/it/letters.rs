@@ -343,8 +343,8 @@ async fn pruned_texts_smaller_than_a_page_give_their_disk_back_too() {
     let left = pages(&store).await;
     assert!(left * 3 < before, "{left} of {before} pages are left of 400 alerts");
     assert_eq!(store.append(small(7)).await, (0, 1), "they are known all the same");
-    let story = store.journal.story("alert-399").await.unwrap().unwrap();
-    assert_eq!((story.chapters[0].state.as_str(), story.chapters[0].id), ("delivered", 400));
+    let told = store.journal.story("alert-399").await.unwrap().unwrap();
+    assert_eq!((told.chapters[0].state.as_str(), told.chapters[0].id), ("delivered", 400));
 }
 
 struct Ran {

@@ -86,7 +86,9 @@ impl Soak {
     fn next_alerts(&mut self, count: usize) -> Vec<DemoAlert> {
         let now = Clock::system().now();
         let alerts: Vec<_> = (0..count).map(|_| self.generator.next_alert(now)).collect();
-        alerts.iter().for_each(|alert| self.stage.console.add_alert(alert.api_item()));
+        for alert in &alerts {
+            self.stage.console.add_alert(alert.api_item());
+        }
         self.pushed += u64::try_from(count).unwrap();
         alerts
     }
@@ -188,11 +190,11 @@ fn judge(samples: &[Sample]) {
     let (third, last) = (&samples[2 * quarter..3 * quarter], &samples[3 * quarter..]);
     let memory = mean(last, |sample| sample.memory_kib) / mean(third, |sample| sample.memory_kib);
     // Between two rounds of pruning the file grows; right after one it shows what is left for good.
-    let least = |samples: &[Sample]| {
+    let smallest = |samples: &[Sample]| {
         let journal = samples.iter().map(|sample| sample.journal_bytes).min();
         Duration::from_secs(journal.expect("a quarter has samples")).as_secs_f64()
     };
-    let grown = least(last) - least(third);
+    let grown = smallest(last) - smallest(third);
     let passed = mean(last, |sample| sample.pushed) - mean(third, |sample| sample.pushed);
     let left = grown / passed;
     println!(
