@@ -35,14 +35,6 @@ pub enum ClientError {
     Tls(reqwest::Error),
 }
 
-/// Makes a client for this machine's own addresses, which no proxy of the environment leads to.
-#[expect(clippy::disallowed_methods, reason = "the other place that may")]
-pub fn local_client(timeout: Duration) -> Result<reqwest::Client, ClientError> {
-    install_crypto_provider();
-    let builder = reqwest::Client::builder().user_agent(USER_AGENT).timeout(timeout).no_proxy();
-    builder.build().map_err(ClientError::Tls)
-}
-
 /// Makes a client whose requests take at most `timeout` each, from connecting to the last byte.
 ///
 /// Proxies come from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. Redirects are not followed: a
@@ -73,7 +65,7 @@ pub fn client(tls: &TlsVerification, timeout: Duration) -> Result<reqwest::Clien
 }
 
 /// Makes a client for this machine itself: plain HTTP, no proxy of the environment in between.
-#[expect(clippy::disallowed_methods, reason = "the one place that may")]
+#[expect(clippy::disallowed_methods, reason = "the other place that may")]
 pub fn direct_client(timeout: Duration) -> Result<reqwest::Client, ClientError> {
     install_crypto_provider();
     // No certificate is ever looked at, so none of the system's is needed.

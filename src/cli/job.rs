@@ -89,7 +89,7 @@ impl Running {
             };
             address.set_ip(loopback);
         }
-        let http = outbound::local_client(ANSWER_MAX)
+        let http = outbound::direct_client(ANSWER_MAX)
             .context("the client for the management address cannot be built")?;
         let service = Self { http, jobs: format!("http://{address}/jobs") };
         let answer = match service.http.get(&service.jobs).send().await {

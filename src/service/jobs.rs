@@ -1,10 +1,11 @@
 //! Takes up the jobs that hang on the board, one after the other, beside the scheduled sweeps.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::sweep::{Found, Job, JobBoard, JobState, Sweep, SweepError};
 
@@ -17,17 +18,28 @@ pub(super) async fn take_up(
 ) {
     while let Some(Some(job)) = stop.run_until_cancelled(jobs.recv()).await {
         info!(?job, "a job was asked for");
-        match stop.run_until_cancelled(run(&sweep, &board, &job)).await {
-            Some(Ok(found)) => info!(?job, new = found.new, known = found.known, "the job is done"),
-            Some(Err(failure)) => {
+        let running = AssertUnwindSafe(run(&sweep, &board, &job)).catch_unwind();
+        match stop.run_until_cancelled(running).await {
+            Some(Ok(Ok(found))) => {
+                info!(?job, new = found.new, known = found.known, "the job is done");
+            }
+            Some(Ok(Err(failure))) => {
                 warn!(?job, %failure, "the job ended early; asked for again, it goes on from there");
             }
-            None => board.tell(|progress| {
-                progress.state = JobState::Failed;
-                "the service stopped meanwhile".clone_into(&mut progress.words);
-            }),
+            Some(Err(_panic)) => {
+                error!(?job, "the job broke off by a defect; please report it");
+                fail(&board, "it broke off by a defect");
+            }
+            None => fail(&board, "the service stopped meanwhile"),
         }
     }
+}
+
+fn fail(board: &JobBoard, why: &str) {
+    board.tell(|progress| {
+        progress.state = JobState::Failed;
+        why.clone_into(&mut progress.words);
+    });
 }
 
 /// Does one job; the board is told how it goes.

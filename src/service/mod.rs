@@ -263,8 +263,8 @@ impl Service {
         }
     }
 
-    /// Closes what was left open, and reads from now on what OpenCTI says of deliveries. Works are
-    /// opened by no sink yet.
+    /// Closes what was left open, and reads from now on what OpenCTI says of deliveries. Before the
+    /// first delivery: the works that are open now are of a process before this one.
     async fn look_after_deliveries(&self, stop: &CancellationToken) {
         let Some(platform) = &self.platform else {
             return;

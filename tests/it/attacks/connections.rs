@@ -103,6 +103,6 @@ async fn jobs_are_taken_under_an_address_only_so_that_no_rebound_name_starts_one
     }
     for bad in ["rebound.example", "127.0.0.1.rebound.example", "localhost.rebound.example", "x@y"]
     {
-        assert_eq!(asked(bad).await, 404, "{bad}");
+        assert_eq!(asked(bad).await, 421, "{bad}");
     }
 }
