@@ -60,4 +60,11 @@ pub trait SightingJournal: Send + Sync {
         flag: &SightingFlag,
         at: Option<DateTime<Utc>>,
     ) -> Result<(), JournalError>;
+
+    /// OpenCTI could not be asked: this flag's turn is again at `at`, and nothing is counted.
+    async fn postpone_flag(
+        &self,
+        flag: &SightingFlag,
+        at: DateTime<Utc>,
+    ) -> Result<(), JournalError>;
 }

@@ -87,6 +87,14 @@ impl SightingJournal for SqliteJournal {
         let statement = "UPDATE sighting_flags SET tries = tries + 1, due_at = ?5";
         self.change_flag(statement, flag, at).await
     }
+
+    async fn postpone_flag(
+        &self,
+        flag: &SightingFlag,
+        at: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        self.change_flag("UPDATE sighting_flags SET due_at = ?5", flag, Some(at)).await
+    }
 }
 
 impl SqliteJournal {

@@ -107,7 +107,7 @@ impl WorkJournal for SqliteJournal {
         now: DateTime<Utc>,
     ) -> Result<Vec<DueWork>, JournalError> {
         let rows = sqlx::query(
-            "SELECT id, closing, looks FROM works WHERE console = ? AND look_at <= ? \
+            "SELECT id, closing, looks, opened_at FROM works WHERE console = ? AND look_at <= ? \
              ORDER BY look_at, id LIMIT ?",
         )
         .bind(&self.console)
@@ -121,6 +121,7 @@ impl WorkJournal for SqliteJournal {
                     id: row.try_get(0)?,
                     closing: row.try_get(1)?,
                     looks: row.try_get(2)?,
+                    opened_at: date(row.try_get(3)?)?,
                 })
             })
             .collect()
@@ -128,6 +129,15 @@ impl WorkJournal for SqliteJournal {
 
     async fn look_again(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
         sqlx::query("UPDATE works SET looks = looks + 1, look_at = ? WHERE id = ?")
+            .bind(at.timestamp_millis())
+            .bind(work)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    async fn postpone_work(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
+        sqlx::query("UPDATE works SET look_at = ? WHERE id = ?")
             .bind(at.timestamp_millis())
             .bind(work)
             .execute(&self.writer)

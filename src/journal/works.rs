@@ -33,6 +33,8 @@ pub struct DueWork {
     pub closing: Option<String>,
     /// How often it was looked at in vain.
     pub looks: u32,
+    /// When it was opened.
+    pub opened_at: DateTime<Utc>,
 }
 
 /// An object of a delivered event that OpenCTI refused.
@@ -112,6 +114,9 @@ pub trait WorkJournal: Send + Sync {
 
     /// A work was looked at in vain and is to be looked at again at `at`.
     async fn look_again(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
+
+    /// OpenCTI could not answer for a work: its turn is again at `at`, and nothing is counted.
+    async fn postpone_work(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
 
     /// What left in a work, in that order.
     async fn parts_of_work(&self, work: &str) -> Result<Vec<WorkPart>, JournalError>;

@@ -118,6 +118,17 @@ impl OpenCtiError {
         }
     }
 
+    /// Whether OpenCTI as a whole answers nothing at the moment, whatever it is asked.
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::RateLimited
+                | Self::NotThePlatform { .. }
+                | Self::BadToken
+        )
+    }
+
     /// Whether the platform refused a field, argument or document that it does not know.
     pub(super) fn names_unknown_field(&self) -> bool {
         matches!(self, Self::Validation { unknown_field: true, .. })

@@ -46,6 +46,13 @@ pub enum WorkOutcome {
     Interrupted,
 }
 
+impl WorkOutcome {
+    /// How a work ended that is closed later, with the message that was meant for it then.
+    pub fn told_by(message: &str) -> Self {
+        if message.contains(CONTINUED) { Self::Interrupted } else { Self::Published }
+    }
+}
+
 #[derive(Deserialize)]
 struct Added {
     #[serde(rename = "workAdd")]

@@ -25,6 +25,8 @@ use crate::{
 
 /// When a delivered sighting is looked for first: a bundle is imported within some ten seconds.
 const FIRST_LOOK: TimeDelta = TimeDelta::seconds(20);
+/// When a sighting is looked for again for which OpenCTI could not be asked.
+const AFTER_AN_OUTAGE: TimeDelta = TimeDelta::seconds(60);
 /// Longest wait between two tries.
 const LONGEST_WAIT: TimeDelta = TimeDelta::hours(6);
 /// Tries: the last one is about two days after the first.
@@ -124,8 +126,12 @@ impl FalsePositives {
             match self.set(&due.flag).await {
                 Ok(true) => self.journal.flag_shown(&due.flag).await?,
                 Ok(false) => self.try_again(&due, "it is not in OpenCTI yet").await?,
-                // An outage is waited for and not counted.
-                Err(error) if error.is_retryable() => return Ok(()),
+                // An outage is waited for and not counted; this one makes room for the others, should
+                // it be the only one that is not answered for.
+                Err(error) if error.is_outage() => {
+                    let at = self.clock.now() + AFTER_AN_OUTAGE;
+                    return self.journal.postpone_flag(&due.flag, at).await;
+                }
                 Err(error) => self.try_again(&due, &error.to_string()).await?,
             }
         }

@@ -2,7 +2,8 @@
 //! are done, and each error is put on the event whose object it is about.
 //!
 //! A work is looked at a few times, further and further apart; after the last look it is let go with
-//! what it says by then. A token that may not read works is told once, then works are let go.
+//! what it says by then. A work for which OpenCTI has no answer makes room for the others, and is let
+//! go by age. A token that may not read works is told once, then works are let go.
 //!
 //! Does not live here: asking OpenCTI (`opencti`), keeping (`journal`), when this runs
 //! (`afterwards`).
@@ -29,8 +30,12 @@ use crate::{
 const LOOKS_AFTER_SECONDS: [i64; 10] = [20, 40, 60, 180, 600, 1_800, 3_600, 10_800, 21_600, 43_200];
 /// Works handled in one round.
 const WORKS_A_ROUND: usize = 20;
-/// When OpenCTI cannot be asked, the work has its turn again after this long.
+/// A work that could not be closed or read has its turn again after a quarter of its age, between
+/// these two.
 const ASK_AGAIN: TimeDelta = TimeDelta::seconds(60);
+const LONGEST_WAIT: TimeDelta = TimeDelta::hours(1);
+/// A work this old that still cannot be closed or read is let go.
+const OLDEST_WORK: TimeDelta = TimeDelta::days(7);
 /// Errors that the platform keeps of a work.
 const MOST_ERRORS_OF_A_WORK: usize = 100;
 
@@ -52,7 +57,7 @@ pub(super) struct Refusals {
 /// Whether the round goes on.
 enum Next {
     Work,
-    /// OpenCTI cannot be asked at the moment.
+    /// OpenCTI as a whole cannot be asked at the moment.
     Round,
 }
 
@@ -62,7 +67,7 @@ impl Refusals {
         let due = self.journal.works_due(WORKS_A_ROUND, self.clock.now()).await?;
         for work in due {
             let next = match &work.closing {
-                Some(message) => self.close(&work.id, message).await?,
+                Some(message) => self.close(&work, message).await?,
                 None => self.look_at(&work).await?,
             };
             if matches!(next, Next::Round) {
@@ -72,25 +77,41 @@ impl Refusals {
         Ok(())
     }
 
-    async fn close(&self, work: &str, message: &str) -> Result<Next, JournalError> {
-        let id = WorkId::remembered(work);
+    async fn close(&self, work: &DueWork, message: &str) -> Result<Next, JournalError> {
+        let id = WorkId::remembered(&*work.id);
         let now = self.clock.now();
-        match self.platform.close_work(&id, message, WorkOutcome::Interrupted).await {
+        match self.platform.close_work(&id, message, WorkOutcome::told_by(message)).await {
             Ok(()) => {
-                info!(work_id = work, "a work that was left open in OpenCTI is closed now");
-                self.journal.work_closed(work, now, first_look(now)).await?;
+                info!(work_id = work.id, "a work that was left open in OpenCTI is closed now");
+                self.journal.work_closed(&work.id, now, first_look(now)).await?;
                 Ok(Next::Work)
             }
             Err(error) if error.is_work_gone() => {
-                self.journal.forget_work(work).await?;
+                self.journal.forget_work(&work.id).await?;
                 Ok(Next::Work)
             }
-            Err(error) => {
-                warn!(work_id = work, %error, "a work in OpenCTI still cannot be closed");
-                self.journal.work_left_open(work, message, now + ASK_AGAIN).await?;
-                Ok(Next::Round)
-            }
+            Err(error) => self.postpone(work, "closed", &error).await,
         }
+    }
+
+    /// Makes room for other works; the round ends only with OpenCTI as a whole.
+    async fn postpone(
+        &self,
+        work: &DueWork,
+        what: &str,
+        error: &OpenCtiError,
+    ) -> Result<Next, JournalError> {
+        let now = self.clock.now();
+        let age = now - work.opened_at;
+        if age > OLDEST_WORK {
+            warn!(work_id = work.id, %error, "a work in OpenCTI cannot be {what} and is let go");
+            self.journal.forget_work(&work.id).await?;
+        } else {
+            warn!(work_id = work.id, %error, "a work in OpenCTI cannot be {what} for now");
+            let wait = (age / 4).clamp(ASK_AGAIN, LONGEST_WAIT);
+            self.journal.postpone_work(&work.id, now + wait).await?;
+        }
+        Ok(if error.is_outage() { Next::Round } else { Next::Work })
     }
 
     async fn look_at(&self, work: &DueWork) -> Result<Next, JournalError> {
@@ -128,19 +149,20 @@ impl Refusals {
                 self.journal.forget_work(&work.id).await?;
                 Ok(Next::Work)
             }
-            // An outage, or a token to be replaced: waited for and not counted.
-            (Err(error), _) if error.is_retryable() => Ok(Next::Round),
-            (Err(OpenCtiError::BadToken), _) => Ok(Next::Round),
+            // An outage, a token to be replaced, or trouble with this one: not counted.
+            (Err(error), _) if error.is_retryable() || error.is_outage() => {
+                self.postpone(work, "read", &error).await
+            }
             (Err(error), Some(wait)) => {
                 let at = self.clock.now() + TimeDelta::seconds(*wait);
                 warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read");
                 self.journal.look_again(&work.id, at).await?;
-                Ok(Next::Round)
+                Ok(Next::Work)
             }
             (Err(error), _) => {
                 warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read and is let go");
                 self.journal.forget_work(&work.id).await?;
-                Ok(Next::Round)
+                Ok(Next::Work)
             }
         }
     }

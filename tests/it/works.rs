@@ -11,7 +11,7 @@ use harfanglab_incidents::{
     clock::Clock,
     demo::{DemoAlert, Generator, Kind},
     journal::{Journal, ListedRefusal, SightingFlag, SightingJournal, SqliteJournal, WorkJournal},
-    opencti::OpenCti,
+    opencti::{CONTINUED, OpenCti},
     pipeline::Afterwards,
 };
 use serde_json::{Value, json};
@@ -209,6 +209,70 @@ async fn commands_tell_of_it(stage: &Stage, incident: &str) {
     for arguments in [["dead-letters", "refused"].as_slice(), &["events", "show", incident]] {
         let text = printed(arguments).await;
         assert!(text.contains(incident) && text.contains("FUNCTIONAL_ERROR: no"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_work_or_flag_that_opencti_cannot_answer_for_stops_no_other_and_is_let_go_by_age() {
+    let (stage, _, messages) = delivered(Personality::V6_9_28, &[Kind::SigmaProcess]).await;
+    let incident = object(&messages, |object| object["type"] == "incident");
+    let healthy = stage.opencti.works()[0].id.clone();
+    stage.opencti.refuse_object(&healthy, incident, "no");
+    stage.opencti.complete_work(&healthy);
+    let after = After::new(&stage).await;
+    let now = after.clock.now();
+    let client = OpenCti::new(&stage.opencti.settings()).unwrap();
+    let stuck = client.open_work(&stage.connector_id, "stuck").await.unwrap();
+    after.journal.work_opened(stuck.as_str(), &[], now).await.unwrap();
+    after.journal.work_closed(stuck.as_str(), now, now - TimeDelta::minutes(1)).await.unwrap();
+    let flag = |number: u32| SightingFlag {
+        sighting: format!("sighting--{number}"),
+        sighting_of: format!("indicator--{number}"),
+        sighted_by: "identity--1".to_owned(),
+        seen_at: now,
+        negative: true,
+    };
+    after.journal.note_sightings(&[flag(1), flag(2)], now).await.unwrap();
+
+    stage.opencti.fail_next("WorkErrors", "DATABASE_ERROR", "this one");
+    stage.opencti.fail_next("Sighting", "DATABASE_ERROR", "this one");
+    after.round_after(TimeDelta::minutes(1)).await;
+    assert_eq!(after.refusals().await.len(), 1, "the work behind it was read");
+    assert_eq!(stage.opencti.requests("Sighting").len(), 2, "the flag behind it had its turn");
+
+    for _hour in 0..8 * 24 {
+        stage.opencti.fail_next("WorkErrors", "DATABASE_ERROR", "this one");
+        after.round_after(TimeDelta::hours(1)).await;
+    }
+    let due = after.clock.now() + TimeDelta::days(1);
+    assert_eq!(after.journal.works_due(9, due).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_work_that_is_closed_late_is_closed_as_what_it_was() {
+    let (stage, _, _) = delivered(Personality::V7_260817_0, &[Kind::SigmaProcess]).await;
+    let after = After::new(&stage).await;
+    let client = OpenCti::new(&stage.opencti.settings()).unwrap();
+    let messages = [
+        "1 HarfangLab alert: 1 new incident".to_owned(),
+        format!("1 of 2 objects were queued, the rest {CONTINUED}: no connection"),
+    ];
+    let mut works = Vec::new();
+    for message in &messages {
+        let work = client.open_work(&stage.connector_id, "alerts").await.unwrap();
+        let now = after.clock.now();
+        after.journal.work_opened(work.as_str(), &[], now).await.unwrap();
+        after.journal.work_left_open(work.as_str(), message, now).await.unwrap();
+        works.push(work);
+    }
+    // One that cannot be closed stops no other, and has its turn again.
+    stage.opencti.fail_next("WorkToProcessed", "FUNCTIONAL_ERROR", "not this one");
+    after.round_after(TimeDelta::zero()).await;
+    after.round_after(TimeDelta::seconds(60)).await;
+    let closed = stage.opencti.works();
+    for ((work, message), in_error) in works.iter().zip(messages).zip([false, true]) {
+        let closed = closed.iter().find(|closed| closed.id == work.as_str()).unwrap();
+        assert_eq!(closed.closed, Some((message, in_error)));
     }
 }
 
