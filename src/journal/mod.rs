@@ -62,6 +62,8 @@ mod sqlite_log;
 mod sqlite_merging;
 mod sqlite_open;
 mod sqlite_operations;
+#[cfg(test)]
+mod sqlite_plans;
 mod sqlite_sightings;
 mod sqlite_versions;
 mod sqlite_works;
@@ -209,6 +211,9 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// Starts another import generation, in which everything is new again, and forgets these
     /// remembered values, all in one commit.
     async fn start_over(&self, forgotten: &[&str]) -> Result<(), JournalError>;
+
+    /// How many events wait, as in [`Counts::pending`]: cheap, whatever else the journal holds.
+    async fn pending(&self) -> Result<u64, JournalError>;
 
     /// How many events are in each state.
     async fn counts(&self) -> Result<Counts, JournalError>;

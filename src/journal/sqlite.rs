@@ -26,6 +26,15 @@ use crate::{
 /// Rows one `INSERT` carries; SQLite takes at most 32,766 bound values.
 const ROWS_PER_INSERT: usize = 1_000;
 
+/// Whether an alert of a threat is still to be delivered.
+pub(super) const UNFINISHED_OF_THREAT: &str = "SELECT EXISTS (SELECT 1 FROM events \
+     WHERE console = ? AND threat_key = ? AND state = 'pending' AND dialect <> 'native-threat' \
+     AND follows IS NULL)";
+
+/// How many events wait.
+pub(super) const PENDING: &str = "SELECT COUNT(*) FROM events WHERE console = ? \
+     AND state = 'pending' AND follows IS NULL";
+
 /// The journal in one SQLite file.
 #[derive(Debug, Clone)]
 pub struct SqliteJournal {
@@ -199,14 +208,11 @@ impl Journal for SqliteJournal {
     }
 
     async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError> {
-        let row = sqlx::query(
-            "SELECT EXISTS (SELECT 1 FROM events WHERE console = ? AND threat_key = ? \
-             AND state = 'pending' AND dialect <> 'native-threat' AND follows IS NULL)",
-        )
-        .bind(&self.console)
-        .bind(threat_key)
-        .fetch_one(&self.readers)
-        .await?;
+        let row = sqlx::query(UNFINISHED_OF_THREAT)
+            .bind(&self.console)
+            .bind(threat_key)
+            .fetch_one(&self.readers)
+            .await?;
         Ok(row.try_get(0)?)
     }
 
@@ -249,6 +255,11 @@ impl Journal for SqliteJournal {
         }
         transaction.commit().await?;
         Ok(())
+    }
+
+    async fn pending(&self) -> Result<u64, JournalError> {
+        let row = sqlx::query(PENDING).bind(&self.console).fetch_one(&self.readers).await?;
+        Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
     }
 
     async fn counts(&self) -> Result<Counts, JournalError> {

@@ -15,6 +15,45 @@ use crate::{
     intake::{Origin, dialect::Dialect},
 };
 
+/// Takes what is due. Only the earliest unfinished version of a key may be taken: versions leave in
+/// order, and an older one that a person asked for again waits while a newer one is just leaving. A
+/// follow-up gives way to every received version, and is waited for only while leased. Lengths are
+/// known without reading the texts: what does not fit is not read at all.
+///
+/// Here and below the plus keeps SQLite from looking for the console, which nearly every row has:
+/// it would read and sort everything that waits. `events_due` and `events_leased` end at the first
+/// row that fits.
+pub(super) const CLAIM: &str = "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes \
+     FROM events e WHERE e.state = 'pending' AND e.due_at <= ?1 AND +e.console = ?2 \
+     AND (e.leased_until IS NULL OR e.leased_until <= ?1) \
+     AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+         AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
+         CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.id < e.id \
+             OR other.leased_until > ?1 \
+         ELSE other.leased_until > ?1 \
+             OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= ?1) END)) \
+     ORDER BY e.due_at, e.id LIMIT ?3), \
+     fitting AS (SELECT id, bytes, SUM(bytes) OVER (ORDER BY due_at, id) AS total FROM due) \
+     SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
+     e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
+     e.due_at, e.deadline_at, e.attempts_before \
+     FROM fitting f JOIN events e ON e.id = f.id \
+     LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
+     WHERE f.total <= ?4 OR f.total = f.bytes ORDER BY e.due_at, e.id";
+
+/// When the next event that nothing holds up is due.
+pub(super) const NEXT_FREE: &str = "SELECT e.due_at FROM events e WHERE e.state = 'pending' AND +e.console = ? \
+     AND e.leased_until IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+         AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' \
+         AND (other.leased_until IS NOT NULL OR (other.follows IS NULL \
+             AND (e.follows IS NOT NULL OR other.id < e.id)))) \
+     ORDER BY e.due_at, e.id LIMIT 1";
+
+/// When the next lease ends.
+pub(super) const NEXT_LEASE_END: &str =
+    "SELECT MIN(leased_until) FROM events WHERE leased_until IS NOT NULL AND +console = ?";
+
 impl SqliteJournal {
     pub(super) async fn claim_due(
         &self,
@@ -26,35 +65,13 @@ impl SqliteJournal {
         let leased_until = now.checked_add_signed(lease).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let mut transaction = self.begin().await?;
         self.follow_clock(&mut transaction, now).await?;
-        // Only the earliest unfinished version of a key may be taken: versions leave in order, and
-        // an older one that a person asked for again waits while a newer one is just leaving. A
-        // follow-up gives way to every received version, and is waited for only while leased.
-        // Lengths are known without reading the texts: what does not fit is not read at all.
-        let rows = sqlx::query(
-            "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes \
-             FROM events e WHERE e.state = 'pending' AND e.due_at <= ?1 AND e.console = ?2 \
-             AND (e.leased_until IS NULL OR e.leased_until <= ?1) \
-             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
-                 AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
-                 CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.id < e.id \
-                     OR other.leased_until > ?1 \
-                 ELSE other.leased_until > ?1 \
-                     OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= ?1) END)) \
-             ORDER BY e.due_at, e.id LIMIT ?3), \
-             fitting AS (SELECT id, bytes, SUM(bytes) OVER (ORDER BY due_at, id) AS total FROM due) \
-             SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
-             e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
-             e.due_at, e.deadline_at, e.attempts_before \
-             FROM fitting f JOIN events e ON e.id = f.id \
-             LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
-             WHERE f.total <= ?4 OR f.total = f.bytes ORDER BY e.due_at, e.id",
-        )
-        .bind(now.timestamp_millis())
-        .bind(&self.console)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
-        .fetch_all(&mut *transaction)
-        .await?;
+        let rows = sqlx::query(CLAIM)
+            .bind(now.timestamp_millis())
+            .bind(&self.console)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
+            .fetch_all(&mut *transaction)
+            .await?;
         let mut events = Vec::with_capacity(rows.len());
         for row in &rows {
             match event(row) {
@@ -100,24 +117,9 @@ impl SqliteJournal {
     /// When the next event that nothing holds up is due; a leased one is due when its lease ends,
     /// and so is what waits for it. Both questions are answered from an index, however many wait.
     pub(super) async fn next_due_head(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
-        let free = sqlx::query(
-            "SELECT e.due_at FROM events e WHERE e.state = 'pending' AND e.console = ? \
-             AND e.leased_until IS NULL \
-             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
-                 AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' \
-                 AND (other.leased_until IS NOT NULL OR (other.follows IS NULL \
-                     AND (e.follows IS NOT NULL OR other.id < e.id)))) \
-             ORDER BY e.due_at, e.id LIMIT 1",
-        )
-        .bind(&self.console)
-        .fetch_optional(&self.readers)
-        .await?;
-        let leased = sqlx::query(
-            "SELECT MIN(leased_until) FROM events WHERE leased_until IS NOT NULL AND console = ?",
-        )
-        .bind(&self.console)
-        .fetch_one(&self.readers)
-        .await?;
+        let free = sqlx::query(NEXT_FREE).bind(&self.console).fetch_optional(&self.readers).await?;
+        let leased =
+            sqlx::query(NEXT_LEASE_END).bind(&self.console).fetch_one(&self.readers).await?;
         let free = free.map(|row| row.try_get::<i64, _>(0)).transpose()?;
         let leased: Option<i64> = leased.try_get(0)?;
         free.into_iter().chain(leased).min().map(date).transpose()

@@ -14,6 +14,20 @@ use crate::alert::IncidentIdentity;
 /// Pages given back to the file system in one step: four megabytes at most.
 const PAGES_PER_STEP: u32 = 1_000;
 
+/// States of what found its end; the index of what is to be emptied lists them in these words.
+pub(super) const FINISHED: &str = "'delivered', 'filtered', 'superseded'";
+/// States of letters, likewise.
+pub(super) const LETTERS: &str = "'dead', 'dropped'";
+
+/// The key that a name stands for: each way to name it asks an index of its own.
+pub(super) const KEY_OF: &str = "SELECT key FROM (\
+         SELECT key FROM events WHERE console = ?1 AND key IN (?2, ?3, 'threat:' || ?3) LIMIT 1) \
+     UNION ALL SELECT key FROM (\
+         SELECT key FROM events WHERE console = ?1 AND received_key IN (?2, ?3) LIMIT 1) \
+     UNION ALL SELECT key FROM events WHERE id = ?4 AND +console = ?1 \
+     UNION ALL SELECT key FROM (\
+         SELECT key FROM events WHERE console = ?1 AND root_id = ?3 LIMIT 1) LIMIT 1";
+
 #[async_trait]
 impl Operations for SqliteJournal {
     async fn letters(
@@ -81,11 +95,10 @@ impl Operations for SqliteJournal {
         let mut pruned = Pruned::default();
         let mut transaction = self.begin().await?;
         if let Some(time) = before.finished {
-            let states = "'delivered', 'filtered', 'superseded'";
-            pruned.bodies = empty(&mut transaction, states, time, rows, now).await?;
+            pruned.bodies = empty(&mut transaction, FINISHED, time, rows, now).await?;
         }
         if let Some(time) = before.letters {
-            pruned.letters = empty(&mut transaction, "'dead', 'dropped'", time, rows, now).await?;
+            pruned.letters = empty(&mut transaction, LETTERS, time, rows, now).await?;
         }
         if let Some(time) = before.rows {
             let removed = remove(&mut transaction, time, rows).await?;
@@ -124,17 +137,13 @@ impl SqliteJournal {
     async fn key_of(&self, name: &str) -> Result<Option<String>, JournalError> {
         let name = name.trim();
         let lower = name.to_lowercase();
-        let row = sqlx::query(
-            "SELECT key FROM events WHERE console = ?1 AND (key IN (?2, ?3, 'threat:' || ?3) \
-                 OR received_key IN (?2, ?3) OR id = ?4) \
-             UNION ALL SELECT key FROM events WHERE console = ?1 AND root_id = ?3 LIMIT 1",
-        )
-        .bind(&self.console)
-        .bind(name)
-        .bind(lower)
-        .bind(name.parse::<EventId>().unwrap_or(-1))
-        .fetch_optional(&self.readers)
-        .await?;
+        let row = sqlx::query(KEY_OF)
+            .bind(&self.console)
+            .bind(name)
+            .bind(lower)
+            .bind(name.parse::<EventId>().unwrap_or(-1))
+            .fetch_optional(&self.readers)
+            .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
@@ -170,22 +179,27 @@ async fn empty(
     rows: usize,
     now: DateTime<Utc>,
 ) -> Result<u64, JournalError> {
-    let emptied = sqlx::query(sqlx::AssertSqlSafe(format!(
+    let emptied = sqlx::query(sqlx::AssertSqlSafe(emptying(states)))
+        .bind(now.timestamp_millis())
+        .bind(time.timestamp_millis())
+        .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+        .execute(&mut **transaction)
+        .await?;
+    sqlx::query("UPDATE events SET id = -id WHERE id < 0").execute(&mut **transaction).await?;
+    Ok(emptied.rows_affected())
+}
+
+/// The statement that empties what ended in one of `states`; an index of its own holds them.
+pub(super) fn emptying(states: &'static str) -> String {
+    format!(
         "UPDATE events SET id = -id, body = '', pruned_at = ?1, \
          reason = CASE WHEN state = 'dead' THEN COALESCE(reason, '') \
              || ' (dropped unseen at the end of HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD)' \
              ELSE reason END, \
          state = CASE WHEN state = 'dead' THEN 'dropped' ELSE state END \
          WHERE id IN (SELECT id FROM events WHERE finished_at < ?2 AND pruned_at IS NULL \
-             AND finished_at IS NOT NULL AND state IN ({states}) ORDER BY finished_at LIMIT ?3)",
-    )))
-    .bind(now.timestamp_millis())
-    .bind(time.timestamp_millis())
-    .bind(i64::try_from(rows).unwrap_or(i64::MAX))
-    .execute(&mut **transaction)
-    .await?;
-    sqlx::query("UPDATE events SET id = -id WHERE id < 0").execute(&mut **transaction).await?;
-    Ok(emptied.rows_affected())
+             AND state IN ({states}) ORDER BY finished_at LIMIT ?3)",
+    )
 }
 
 /// Removes rows whose body was removed before `time`; not those of a threat's alerts, which its

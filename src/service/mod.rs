@@ -355,8 +355,8 @@ impl Service {
 /// Logs how the service ended: what is left comes with the next start.
 async fn tell_the_end(is_done: bool, journal: &dyn Journal) {
     // A journal that cannot be read keeps nobody from stopping.
-    let counted = tokio::time::timeout(LAST_LOOK, journal.counts()).await;
-    let pending = counted.ok().and_then(Result::ok).map(|counts| counts.pending);
+    let counted = tokio::time::timeout(LAST_LOOK, journal.pending()).await;
+    let pending = counted.ok().and_then(Result::ok);
     let outcome = if is_done {
         info!(pending, "stopped; nothing was left under way");
         "stopped; nothing was left under way"

@@ -127,7 +127,7 @@ impl Schedule {
     async fn drain(&self, journal: &dyn Journal) -> Result<(), ServiceError> {
         let (mut least, mut since) = (u64::MAX, self.clock.now());
         while !journal.is_drained().await? {
-            let pending = journal.counts().await?.pending;
+            let pending = journal.pending().await?;
             let now = self.clock.now();
             if pending < least {
                 (least, since) = (pending, now);

@@ -81,10 +81,10 @@ impl Sweep {
 
     pub(super) async fn wait_for_deliveries(&self, board: &JobBoard) {
         // A journal that cannot be read cannot be written: the page after this one says so.
-        while let Ok(counts) = self.journal.counts().await
-            && counts.pending > WAITING_MAX
+        while let Ok(pending) = self.journal.pending().await
+            && pending > WAITING_MAX
         {
-            let words = format!("waits: {} alerts are on their way to OpenCTI", counts.pending);
+            let words = format!("waits: {pending} alerts are on their way to OpenCTI");
             board.tell(|progress| progress.words = words);
             tokio::time::sleep(LOOK_AGAIN).await;
         }

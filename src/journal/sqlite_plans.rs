@@ -1,0 +1,63 @@
+//! Which indexes answer what is asked often: SQLite chooses them by itself, and a new index or
+//! column may change its mind without a word.
+
+use sqlx::Row as _;
+use tempfile::TempDir;
+
+use super::{
+    SqliteJournal,
+    sqlite::{PENDING, UNFINISHED_OF_THREAT},
+    sqlite_claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
+    sqlite_operations::{FINISHED, KEY_OF, LETTERS, emptying},
+};
+
+/// As many events of each state, every tenth of a threat.
+const FILLED: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
+     INSERT INTO events (console, generation, received_key, received_version, key, version, \
+     origin, dialect, body, received_at, happened_at, threat_key, state, due_at, finished_at) \
+     SELECT 'https://console.example', 1, 'k' || i, 'v', 'k' || i, 'v', 'push', 'native-alert', \
+     'body', i, i, CASE WHEN i % 10 = 0 THEN '7' END, \
+     CASE i % 3 WHEN 0 THEN 'pending' WHEN 1 THEN 'delivered' ELSE 'dead' END, i, \
+     CASE WHEN i % 3 > 0 THEN i END FROM n";
+
+async fn plan(journal: &SqliteJournal, query: &str) -> String {
+    let query = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
+    let rows = sqlx::query(query).fetch_all(&journal.writer).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_however_much_there_is() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    sqlx::query(FILLED).execute(&journal.writer).await.unwrap();
+    let (finished, letters) = (emptying(FINISHED), emptying(LETTERS));
+    for (query, indexes) in [
+        (CLAIM, &["events_due (due_at<?)", "events_unfinished (console=? AND key=?)"][..]),
+        (NEXT_FREE, &["events_due", "events_unfinished (console=? AND key=?)"]),
+        (NEXT_LEASE_END, &["events_leased"]),
+        (UNFINISHED_OF_THREAT, &["events_unfinished_of_threat (console=? AND threat_key=?"]),
+        (PENDING, &["COVERING INDEX events_by_state (console=? AND state=? AND follows=?)"]),
+        (finished.as_str(), &["events_to_prune (finished_at<?)"]),
+        (letters.as_str(), &["events_letters_to_prune (finished_at<?)"]),
+        (
+            KEY_OF,
+            &[
+                "events_as_identified (console=? AND key=?)",
+                "events_as_received (console=? AND received_key=?)",
+                "INTEGER PRIMARY KEY (rowid=?)",
+                "events_by_root (console=? AND root_id=?)",
+            ],
+        ),
+    ] {
+        let plan = plan(&journal, query).await;
+        for index in indexes {
+            assert!(plan.contains(index), "{index} for {query}:\n{plan}");
+        }
+        // What fits into one claim may be sorted; what waits may not.
+        let sorts = plan.lines().any(|step| step == "USE TEMP B-TREE FOR ORDER BY");
+        assert!(!sorts || query == CLAIM, "{query}:\n{plan}");
+        assert!(!plan.contains("SCAN events"), "{query}:\n{plan}");
+    }
+}
