@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{
     DueWork, EventId, JournalError, ListedRefusal, MOST_REFUSALS, Refusal, SqliteJournal,
@@ -75,13 +75,7 @@ impl WorkJournal for SqliteJournal {
     }
 
     async fn forget_work(&self, work: &str) -> Result<(), JournalError> {
-        let mut transaction = self.begin().await?;
-        for statement in ["DELETE FROM works WHERE id = ?", "DELETE FROM work_parts WHERE work = ?"]
-        {
-            sqlx::query(statement).bind(work).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await?;
-        Ok(())
+        self.work_read(work, &[]).await
     }
 
     async fn close_orphaned_works(
@@ -161,31 +155,15 @@ impl WorkJournal for SqliteJournal {
             .collect()
     }
 
-    async fn refuse(&self, refusals: &[Refusal]) -> Result<(), JournalError> {
+    async fn work_read(&self, work: &str, refusals: &[Refusal]) -> Result<(), JournalError> {
         let mut transaction = self.begin().await?;
-        for refusal in refusals {
-            sqlx::query(
-                "INSERT INTO refusals (console, event, object, reason, work, refused_at) \
-                 VALUES (?, ?, ?, ?, ?, ?) \
-                 ON CONFLICT (console, event, object, reason) DO UPDATE SET times = times + 1, \
-                 work = excluded.work, refused_at = excluded.refused_at",
-            )
-            .bind(&self.console)
-            .bind(refusal.event.unwrap_or_default())
-            .bind(&refusal.object)
-            .bind(&refusal.reason)
-            .bind(&refusal.work)
-            .bind(refusal.refused_at.timestamp_millis())
-            .execute(&mut *transaction)
-            .await?;
+        if !refusals.is_empty() {
+            self.refuse(&mut transaction, refusals).await?;
         }
-        sqlx::query(
-            "DELETE FROM refusals WHERE id <= (SELECT MAX(id) FROM refusals) - ? AND console = ?",
-        )
-        .bind(MOST_REFUSALS)
-        .bind(&self.console)
-        .execute(&mut *transaction)
-        .await?;
+        for statement in ["DELETE FROM works WHERE id = ?", "DELETE FROM work_parts WHERE work = ?"]
+        {
+            sqlx::query(statement).bind(work).execute(&mut *transaction).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }
@@ -217,6 +195,39 @@ impl WorkJournal for SqliteJournal {
 }
 
 impl SqliteJournal {
+    async fn refuse(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        refusals: &[Refusal],
+    ) -> Result<(), JournalError> {
+        for refusal in refusals {
+            sqlx::query(
+                "INSERT INTO refusals (console, event, object, reason, work, refused_at) \
+                 VALUES (?, ?, ?, ?, ?, ?) \
+                 ON CONFLICT (console, event, object, reason) DO UPDATE SET times = times + 1, \
+                 work = excluded.work, refused_at = excluded.refused_at",
+            )
+            .bind(&self.console)
+            .bind(refusal.event.unwrap_or_default())
+            .bind(&refusal.object)
+            .bind(&refusal.reason)
+            .bind(&refusal.work)
+            .bind(refusal.refused_at.timestamp_millis())
+            .execute(&mut **transaction)
+            .await?;
+        }
+        // By date, not by id: one that comes again and again keeps its first id.
+        sqlx::query(
+            "DELETE FROM refusals WHERE id IN (SELECT id FROM refusals WHERE console = ? \
+             ORDER BY refused_at DESC, id DESC LIMIT -1 OFFSET ?)",
+        )
+        .bind(&self.console)
+        .bind(MOST_REFUSALS)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
     /// What OpenCTI refused of the events of a key, oldest first.
     pub(super) async fn refusals_of(&self, key: &str) -> Result<Vec<ListedRefusal>, JournalError> {
         let rows = sqlx::query(

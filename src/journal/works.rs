@@ -121,8 +121,9 @@ pub trait WorkJournal: Send + Sync {
     /// What left in a work, in that order.
     async fn parts_of_work(&self, work: &str) -> Result<Vec<WorkPart>, JournalError>;
 
-    /// Keeps refusals, the newest [`MOST_REFUSALS`] of them; the same again is counted.
-    async fn refuse(&self, refusals: &[Refusal]) -> Result<(), JournalError>;
+    /// A work was read and needs nothing more: keeps what was refused in it, in the same commit. Of
+    /// all refusals the newest [`MOST_REFUSALS`] are kept; the same again is counted.
+    async fn work_read(&self, work: &str, refusals: &[Refusal]) -> Result<(), JournalError>;
 
     /// What OpenCTI refused, newest first.
     async fn refusals(&self, limit: usize) -> Result<Vec<ListedRefusal>, JournalError>;

@@ -7,7 +7,8 @@
 //! - author and marking always go along, because an object whose marking is missing loses it in
 //!   silence; so do incidents, cases, sightings, notes and observables;
 //! - everything counts as unknown after a new registration, which follows a lost queue, a deleted
-//!   connector and a failed broker, and when somebody says so (a reset, a missing reference).
+//!   connector and a failed broker, and when somebody says so (a reset, a missing reference);
+//! - what OpenCTI refused counts as unknown from then on.
 //!
 //! Does not live here: cutting bundles up (`splitter`), saying when to forget (`service`, `pipeline`).
 
@@ -64,6 +65,13 @@ impl ConfirmedObjects {
     pub fn forget(&self) {
         self.era.fetch_add(1, Ordering::SeqCst);
         self.objects.invalidate_all();
+    }
+
+    /// These are sent again from now on: OpenCTI refused them, whatever the broker confirmed.
+    pub fn forget_objects<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
+        for id in ids {
+            self.objects.invalidate(id);
+        }
     }
 
     /// The present era, for [`ConfirmedObjects::remember`]. What was confirmed under another

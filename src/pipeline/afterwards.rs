@@ -1,8 +1,7 @@
 //! What is done after a delivery, in its own time: works are closed and read (`refusals`), sightings
 //! of false positives are flagged (`false_positives`).
 //!
-//! All that is to be done is in the journal, so it goes on after a restart. One request at a time,
-//! a bounded number of them a round.
+//! All that is to be done is in the journal, so it goes on after a restart. One request at a time.
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -13,7 +12,10 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{false_positives::FalsePositives, refusals::Refusals};
+use super::{
+    false_positives::FalsePositives,
+    refusals::{Refusals, Rest},
+};
 use crate::{
     clock::Clock,
     journal::{Journal, JournalError},
@@ -63,11 +65,19 @@ impl Afterwards {
         Ok(())
     }
 
-    /// Does everything that is due now.
+    /// Does everything that is due now, round after round as long as they are full: each delivery
+    /// has a work of its own, so that many are due after a busy minute.
     pub async fn round(&self) {
-        for done in [self.refusals.round().await, self.false_positives.round().await] {
-            if let Err(failure) = done {
-                warn!(%failure, "the journal fails; what is to be done after deliveries waits");
+        loop {
+            let works = self.refusals.round().await;
+            let rest = works.as_ref().map_or(Rest::None, |rest| *rest);
+            for done in [works.map(drop), self.false_positives.round().await] {
+                if let Err(failure) = done {
+                    warn!(%failure, "the journal fails; what is to be done after deliveries waits");
+                }
+            }
+            if rest == Rest::None {
+                return;
             }
         }
     }

@@ -54,6 +54,15 @@ pub(super) struct Refusals {
     pub(super) may_not_read: AtomicBool,
 }
 
+/// What a round leaves behind that could be done at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing.
+    None,
+    /// The round was full.
+    MaybeMore,
+}
+
 /// Whether the round goes on.
 enum Next {
     Work,
@@ -63,18 +72,19 @@ enum Next {
 
 impl Refusals {
     /// Handles the works that are due.
-    pub(super) async fn round(&self) -> Result<(), JournalError> {
+    pub(super) async fn round(&self) -> Result<Rest, JournalError> {
         let due = self.journal.works_due(WORKS_A_ROUND, self.clock.now()).await?;
+        let rest = if due.len() < WORKS_A_ROUND { Rest::None } else { Rest::MaybeMore };
         for work in due {
             let next = match &work.closing {
                 Some(message) => self.close(&work, message).await?,
                 None => self.look_at(&work).await?,
             };
             if matches!(next, Next::Round) {
-                break;
+                return Ok(Rest::None);
             }
         }
-        Ok(())
+        Ok(rest)
     }
 
     async fn close(&self, work: &DueWork, message: &str) -> Result<Next, JournalError> {
@@ -135,7 +145,6 @@ impl Refusals {
             }
             (Ok(Some(report)), _) => {
                 self.keep(&work.id, report.errors).await?;
-                self.journal.forget_work(&work.id).await?;
                 Ok(Next::Work)
             }
             (Err(OpenCtiError::Forbidden { .. }), _) => {
@@ -167,16 +176,19 @@ impl Refusals {
         }
     }
 
-    /// Puts the errors of a work on their events.
+    /// Puts the errors of a work on their events, and lets the work go.
     async fn keep(&self, work: &str, errors: Vec<WorkError>) -> Result<(), JournalError> {
         if errors.iter().any(WorkError::is_missing_reference) {
             self.send_everything_again();
+        }
+        if let Some(confirmed) = &self.confirmed {
+            confirmed.forget_objects(errors.iter().filter_map(|error| error.object.as_deref()));
         }
         let is_cut_off = errors.len() >= MOST_ERRORS_OF_A_WORK;
         let refusals =
             matched(work, errors, self.journal.parts_of_work(work).await?, self.clock.now());
         let Some(first) = refusals.first() else {
-            return Ok(());
+            return self.journal.forget_work(work).await;
         };
         let events: HashSet<_> = refusals.iter().filter_map(|refusal| refusal.event).collect();
         metrics::counter!("objects_refused_by_opencti_total").increment(refusals.len() as u64);
@@ -189,7 +201,7 @@ impl Refusals {
             reason = first.reason,
             "OpenCTI refused objects of delivered events; the journal keeps which and why"
         );
-        self.journal.refuse(&refusals).await
+        self.journal.work_read(work, &refusals).await
     }
 
     fn send_everything_again(&self) {

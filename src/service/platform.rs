@@ -128,10 +128,12 @@ impl Platform {
         }
     }
 
-    /// How it learns that a sighting is one of a false positive, by the same version.
+    /// How it learns that a sighting is one of a false positive, by the same version. What somebody
+    /// has to approve first is edited by nobody before.
     pub(super) fn negative_sightings(&self) -> NegativeSightings {
         let settings = self.connector.settings();
-        if settings.send_to_queue && !self.connector.platform().has(Feature::NegativeByBundle) {
+        let is_imported_at_once = settings.send_to_queue && !settings.sending.approval.is_needed();
+        if is_imported_at_once && !self.connector.platform().has(Feature::NegativeByBundle) {
             NegativeSightings::ByEdit
         } else {
             NegativeSightings::ByBundle

@@ -121,7 +121,8 @@ async fn a_lost_queue_and_a_deleted_connector_make_everything_unknown() {
 }
 
 #[tokio::test]
-async fn a_missing_reference_and_a_deleted_work_make_everything_unknown() {
+async fn a_refused_object_is_sent_again_and_after_a_missing_reference_or_a_deleted_work_everything()
+{
     let road = Road::new().await;
     let folder = tempfile::TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
@@ -141,8 +142,15 @@ async fn a_missing_reference_and_a_deleted_work_make_everything_unknown() {
     afterwards.round().await;
     assert!(!is_all(&road.send(vec![bundle(2, "a")]).await), "another error says nothing of it");
 
+    road.platform.refuse_object(&newest(), &json!({"id": "indicator--1"}), "LOCK_ERROR");
+    road.platform.complete_work(&newest());
+    afterwards.round().await;
+    let again = road.send(vec![bundle(9, "a")]).await;
+    let expected = ["indicator--1", "incident--9", "relationship--9-pc"];
+    assert_eq!(again, [&ALWAYS[..], &expected].concat(), "what was refused itself");
+
     let missing = "{'name': 'MISSING_REFERENCE_ERROR', 'message': 'Element(s) not found'}";
-    road.platform.refuse_object(&newest(), &json!({"id": "relationship--2-pc"}), missing);
+    road.platform.refuse_object(&newest(), &json!({"id": "relationship--9-pc"}), missing);
     road.platform.complete_work(&newest());
     afterwards.round().await;
     assert!(is_all(&road.send(vec![bundle(3, "a")]).await));

@@ -10,7 +10,10 @@ use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
     demo::{DemoAlert, Generator, Kind},
-    journal::{Journal, ListedRefusal, SightingFlag, SightingJournal, SqliteJournal, WorkJournal},
+    journal::{
+        Journal, ListedRefusal, MOST_REFUSALS, Refusal, SightingFlag, SightingJournal,
+        SqliteJournal, WorkJournal,
+    },
     opencti::{CONTINUED, OpenCti},
     pipeline::Afterwards,
 };
@@ -273,6 +276,60 @@ async fn a_work_that_is_closed_late_is_closed_as_what_it_was() {
     for ((work, message), in_error) in works.iter().zip(messages).zip([false, true]) {
         let closed = closed.iter().find(|closed| closed.id == work.as_str()).unwrap();
         assert_eq!(closed.closed, Some((message, in_error)));
+    }
+}
+
+#[tokio::test]
+async fn of_more_refusals_than_are_kept_the_ones_that_come_again_stay() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    let start = Clock::system().now();
+    let refusal = |object: &str, second: i64| Refusal {
+        event: None,
+        object: object.to_owned(),
+        reason: "no".to_owned(),
+        work: "work_1".to_owned(),
+        refused_at: start + TimeDelta::seconds(second),
+    };
+    let mut refusals = vec![refusal("each minute", 0)];
+    refusals.extend((1..MOST_REFUSALS).map(|number| refusal(&number.to_string(), number)));
+    refusals.push(refusal("each minute", MOST_REFUSALS));
+    refusals.push(refusal("the newest", MOST_REFUSALS + 1));
+    journal.work_read("work_1", &refusals).await.unwrap();
+    let kept = journal.refusals(usize::MAX).await.unwrap();
+    let newest: Vec<_> = kept.iter().take(2).map(|it| (&*it.refusal.object, it.times)).collect();
+    assert_eq!(newest, [("the newest", 1), ("each minute", 2)]);
+    assert_eq!(i64::try_from(kept.len()).unwrap(), MOST_REFUSALS);
+    assert_eq!(kept.last().unwrap().refusal.object, "2");
+}
+
+#[tokio::test]
+async fn one_turn_handles_all_works_that_are_due() {
+    let (stage, _, _) = delivered(Personality::V7_260817_0, &[Kind::SigmaProcess]).await;
+    let after = After::new(&stage).await;
+    let now = after.clock.now();
+    for number in 0..50 {
+        let work = format!("deleted_{number}");
+        after.journal.work_opened(&work, &[], now).await.unwrap();
+        after.journal.work_closed(&work, now, now).await.unwrap();
+    }
+    after.round_after(TimeDelta::zero()).await;
+    assert_eq!(after.journal.works_due(9, now).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_verdict_that_waits_for_approval_in_a_draft_edits_no_sighting() {
+    for (needs_approval, edits) in [("true", 0), ("false", 1)] {
+        let (mut stage, alerts, _) = delivered(Personality::V6_9_28, &[Kind::SigmaProcess]).await;
+        stage.home.set("CONNECTOR_VALIDATE_BEFORE_IMPORT", needs_approval);
+        let updated = Clock::system().now().to_rfc3339();
+        let change = json!({"status": "false_positive", "last_update": updated});
+        stage.console.update_alert(alerts[0].unique_id(), &change).unwrap();
+        run(&stage).await;
+        let after = After::new(&stage).await;
+        let later = after.clock.now() + TimeDelta::hours(1);
+        assert_eq!(after.journal.flags_due(9, later).await.unwrap().len(), edits);
     }
 }
 
