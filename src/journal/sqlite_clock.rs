@@ -13,6 +13,12 @@ use super::{JournalError, SqliteJournal};
 /// work of the machine.
 const TOLERANCE_MS: i64 = 2_000;
 
+/// What waits beside the events: looks at works, and flags of sightings.
+const WAITING_BESIDE: [&str; 2] = [
+    "UPDATE works SET look_at = look_at - ?1 WHERE look_at IS NOT NULL AND console = ?2",
+    "UPDATE sighting_flags SET due_at = due_at - ?1 WHERE due_at IS NOT NULL AND console = ?2",
+];
+
 impl SqliteJournal {
     /// Notices that `now` is before the time of the last claim, or, at the first claim, before the
     /// arrival of what waits.
@@ -39,6 +45,13 @@ impl SqliteJournal {
         .execute(&mut **transaction)
         .await?;
         let events = moved.rows_affected();
+        for statement in WAITING_BESIDE {
+            sqlx::query(statement)
+                .bind(back)
+                .bind(&self.console)
+                .execute(&mut **transaction)
+                .await?;
+        }
         warn!(
             seconds = back / 1_000,
             events, "the clock was set back; what waits in the journal does not wait the longer"
