@@ -18,12 +18,40 @@ impl SqliteJournal {
         key: &str,
         sighted: &Sighted,
     ) -> Result<MergedSightings, JournalError> {
-        let mut transaction = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO sightings (console, key, indicator_id, place_id, first_seen_at, \
-             last_seen_at, is_false_positive) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-             ON CONFLICT (console, key) DO UPDATE SET indicator_id = ?3, place_id = ?4, \
-             first_seen_at = ?5, last_seen_at = ?6, is_false_positive = ?7",
+        // Most alerts say the same again: reading costs no commit.
+        if !self.is_noted(key, sighted).await? {
+            sqlx::query(
+                "INSERT INTO sightings (console, key, indicator_id, place_id, first_seen_at, \
+                 last_seen_at, is_false_positive) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                 ON CONFLICT (console, key) DO UPDATE SET indicator_id = ?3, place_id = ?4, \
+                 first_seen_at = ?5, last_seen_at = ?6, is_false_positive = ?7",
+            )
+            .bind(&self.console)
+            .bind(key)
+            .bind(&sighted.indicator_id)
+            .bind(&sighted.place_id)
+            .bind(sighted.first_seen.timestamp_millis())
+            .bind(sighted.last_seen.timestamp_millis())
+            .bind(sighted.is_false_positive)
+            .execute(&self.writer)
+            .await?;
+        }
+        // Only a false positive asks what the others say, after it is noted itself: of two that ask
+        // at once, the later knows of the earlier.
+        let others = if sighted.is_false_positive {
+            self.other_sightings(key, sighted).await?
+        } else {
+            Vec::new()
+        };
+        Ok(MergedSightings::of(sighted, others))
+    }
+
+    /// Whether the sighting of `key` is there just so.
+    async fn is_noted(&self, key: &str, sighted: &Sighted) -> Result<bool, JournalError> {
+        let row = sqlx::query(
+            "SELECT EXISTS (SELECT 1 FROM sightings WHERE console = ? AND key = ? \
+             AND indicator_id = ? AND place_id = ? AND first_seen_at = ? AND last_seen_at = ? \
+             AND is_false_positive = ?)",
         )
         .bind(&self.console)
         .bind(key)
@@ -32,21 +60,13 @@ impl SqliteJournal {
         .bind(sighted.first_seen.timestamp_millis())
         .bind(sighted.last_seen.timestamp_millis())
         .bind(sighted.is_false_positive)
-        .execute(&mut *transaction)
+        .fetch_one(&self.readers)
         .await?;
-        // Only a false positive asks what the others say.
-        let others = if sighted.is_false_positive {
-            self.other_sightings(&mut transaction, key, sighted).await?
-        } else {
-            Vec::new()
-        };
-        transaction.commit().await?;
-        Ok(MergedSightings::of(sighted, others))
+        Ok(row.try_get(0)?)
     }
 
     async fn other_sightings(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
         key: &str,
         sighted: &Sighted,
     ) -> Result<Vec<Sighted>, JournalError> {
@@ -58,7 +78,7 @@ impl SqliteJournal {
         .bind(&sighted.indicator_id)
         .bind(&sighted.place_id)
         .bind(key)
-        .fetch_all(&mut **transaction)
+        .fetch_all(&self.readers)
         .await?;
         let moment =
             |milliseconds: i64| -> Result<DateTime<Utc>, JournalError> { date(milliseconds) };
