@@ -4,9 +4,13 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::{QueryBuilder, Row, Sqlite, Transaction, sqlite::SqliteRow};
 
-use super::{EventId, JournalError, Letter, LetterFilter, Retried, SqliteJournal, sqlite::date};
+use super::{
+    EventId, JournalError, Letter, LetterFilter, Retried, SqliteJournal,
+    sqlite::date,
+    sqlite_versions::{Standing, updated_at},
+};
 use crate::intake::{
-    Notification,
+    Notification, Origin,
     decode::{Element, decode},
     dialect::{Dialect, Recognised, recognise},
     verification::Proof,
@@ -81,7 +85,7 @@ impl SqliteJournal {
         now: DateTime<Utc>,
     ) -> Result<Retried, JournalError> {
         let row = sqlx::query(
-            "SELECT dialect, body, received_at FROM events WHERE id = ? AND console = ? \
+            "SELECT dialect, body, received_at, origin FROM events WHERE id = ? AND console = ? \
              AND state IN ('dead', 'dropped') AND pruned_at IS NULL",
         )
         .bind(id)
@@ -95,8 +99,10 @@ impl SqliteJournal {
             let Some((dialect, read)) = read_again(row.try_get(1)?, date(row.try_get(2)?)?) else {
                 return Ok(Retried::StillUnreadable);
             };
-            if !self.name(transaction, id, dialect, &read).await? {
-                self.supersede(transaction, id, KNOWN, now).await?;
+            // Its road decides what a text without a date undoes, as when it came.
+            let origin = Origin::from_name(row.try_get(3)?).unwrap_or(Origin::Push);
+            if let Some(reason) = self.name(transaction, id, dialect, &read, origin).await? {
+                self.supersede(transaction, id, reason, now).await?;
                 return Ok(Retried::Superseded);
             }
         }
@@ -136,18 +142,29 @@ impl SqliteJournal {
         Ok(row.try_get(0)?)
     }
 
-    /// Gives a letter that could not be read the name that it has by now; `false` when that version
-    /// is there already.
+    /// Gives a letter that could not be read the name that it has by now, and its standing like any
+    /// arrival; else answers why it is not to leave.
     async fn name(
         &self,
         transaction: &mut Transaction<'static, Sqlite>,
         id: EventId,
         dialect: Dialect,
         read: &Notification,
-    ) -> Result<bool, JournalError> {
+        origin: Origin,
+    ) -> Result<Option<&'static str>, JournalError> {
+        let generation = self.generation(transaction).await?;
+        let keys = std::iter::once(read.key());
+        let others = self.versions_of(transaction, keys, generation).await?.without(id);
+        let standing = others.standing(read.key(), read.version(), updated_at(read), origin);
+        let (recurrence, updated_at) = match standing {
+            Standing::Latest { recurrence, updated_at, .. } => (recurrence, updated_at),
+            Standing::Overtaken { .. } => return Ok(Some(OVERTAKEN)),
+            Standing::Repetition { .. } => return Ok(Some(KNOWN)),
+        };
         let named = sqlx::query(
             "UPDATE OR IGNORE events SET dialect = ?1, key = ?2, version = ?3, happened_at = ?4, \
-             agent_id = ?5, title = ?6, threat_key = ?7 WHERE id = ?8",
+             agent_id = ?5, title = ?6, threat_key = ?7, recurrence = ?9, updated_at = ?10 \
+             WHERE id = ?8",
         )
         .bind(dialect.as_str())
         .bind(read.key())
@@ -157,9 +174,11 @@ impl SqliteJournal {
         .bind(read.title())
         .bind(read.threat_key())
         .bind(id)
+        .bind(recurrence)
+        .bind(updated_at)
         .execute(&mut **transaction)
         .await?;
-        Ok(named.rows_affected() > 0)
+        Ok((named.rows_affected() == 0).then_some(KNOWN))
     }
 
     async fn supersede(

@@ -170,6 +170,6 @@ impl Versions {
 }
 
 /// The notification's own date, as it is stored.
-fn updated_at(notification: &Notification) -> Option<i64> {
+pub(super) fn updated_at(notification: &Notification) -> Option<i64> {
     notification.updated_at().map(|date| date.timestamp_micros())
 }
