@@ -214,6 +214,9 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// Remembers a value.
     async fn remember(&self, name: &str, value: &str) -> Result<(), JournalError>;
 
+    /// Forgets a value: it was never remembered.
+    async fn forget(&self, name: &str) -> Result<(), JournalError>;
+
     /// Starts another import generation, in which everything is new again, and forgets these
     /// remembered values, all in one commit.
     async fn start_over(&self, forgotten: &[&str]) -> Result<(), JournalError>;

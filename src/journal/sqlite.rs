@@ -240,6 +240,14 @@ impl Journal for SqliteJournal {
         Ok(())
     }
 
+    async fn forget(&self, name: &str) -> Result<(), JournalError> {
+        sqlx::query("DELETE FROM remembered WHERE name = ?")
+            .bind(self.remembered_name(name))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
     async fn start_over(&self, forgotten: &[&str]) -> Result<(), JournalError> {
         let mut transaction = self.begin().await?;
         let next = self.generation(&mut transaction).await? + 1;

@@ -1,5 +1,7 @@
 //! The operator's side of the SQLite journal: the story of an alert, pruning, size.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
@@ -103,8 +105,16 @@ impl Operations for SqliteJournal {
         if let Some(time) = before.rows {
             let removed = remove(&mut transaction, time, rows).await?;
             pruned.rows = u64::try_from(removed.len()).unwrap_or(u64::MAX);
-            for (console, key) in &removed {
+            for Removed { console, key, .. } in &removed {
                 self.forget_without_events(&mut transaction, console, key).await?;
+            }
+            let cases: BTreeSet<_> = removed
+                .iter()
+                .filter_map(|row| Some((row.console.as_str(), row.threat_key.as_deref()?)))
+                .collect();
+            let generation = self.generation(&mut transaction).await?;
+            for (console, threat_key) in cases {
+                forget_case(&mut transaction, console, threat_key, generation).await?;
             }
             pruned.rows += self.forget_old_generations(&mut transaction, rows).await?;
         }
@@ -202,23 +212,59 @@ pub(super) fn emptying(states: &'static str) -> String {
     )
 }
 
-/// Removes rows whose body was removed before `time`; not those of a threat's alerts, which its
-/// case refers to. Answers their consoles and keys.
+/// Removes rows whose body was removed before `time`. Those of a threat's alerts go when all of the
+/// threat is as old: until then its case refers to them.
+pub(super) const REMOVING: &str = "DELETE FROM events WHERE id IN (SELECT e.id FROM events e \
+     WHERE e.pruned_at < ?1 AND e.pruned_at IS NOT NULL AND (e.threat_key IS NULL \
+         OR e.root_id IS NULL OR e.root_id NOT LIKE 'incident--%' \
+         OR (NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.threat_key = e.threat_key AND other.pruned_at IS NULL) \
+             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.threat_key = e.threat_key AND other.pruned_at >= ?1))) \
+     ORDER BY e.pruned_at LIMIT ?2) RETURNING console, key, threat_key";
+
+/// A row that was removed.
+struct Removed {
+    console: String,
+    key: String,
+    threat_key: Option<String>,
+}
+
 async fn remove(
     transaction: &mut Transaction<'static, Sqlite>,
     time: DateTime<Utc>,
     rows: usize,
-) -> Result<Vec<(String, String)>, JournalError> {
-    let removed = sqlx::query(
-        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE pruned_at < ?1 \
-             AND pruned_at IS NOT NULL AND (threat_key IS NULL OR root_id IS NULL) \
-             ORDER BY pruned_at LIMIT ?2) RETURNING console, key",
+) -> Result<Vec<Removed>, JournalError> {
+    let removed = sqlx::query(REMOVING)
+        .bind(time.timestamp_millis())
+        .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+        .fetch_all(&mut **transaction)
+        .await?;
+    let removed = removed.iter().map(|row| {
+        Ok(Removed { console: row.try_get(0)?, key: row.try_get(1)?, threat_key: row.try_get(2)? })
+    });
+    removed.collect()
+}
+
+/// Removes the objects of the case of a threat of which no event is left, whether or not the threat
+/// itself ever came.
+async fn forget_case(
+    transaction: &mut Transaction<'static, Sqlite>,
+    console: &str,
+    threat_key: &str,
+    generation: i64,
+) -> Result<(), JournalError> {
+    sqlx::query(
+        "DELETE FROM case_objects WHERE console = ?1 AND threat_key = ?2 \
+         AND generation = ?3 \
+         AND NOT EXISTS (SELECT 1 FROM events WHERE console = ?1 AND threat_key = ?2)",
     )
-    .bind(time.timestamp_millis())
-    .bind(i64::try_from(rows).unwrap_or(i64::MAX))
-    .fetch_all(&mut **transaction)
+    .bind(console)
+    .bind(threat_key)
+    .bind(generation)
+    .execute(&mut **transaction)
     .await?;
-    removed.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    Ok(())
 }
 
 fn chapter(row: &SqliteRow) -> Result<Chapter, JournalError> {

@@ -8,7 +8,7 @@ use super::{
     SqliteJournal,
     sqlite::{PENDING, UNFINISHED_OF_THREAT},
     sqlite_claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
-    sqlite_operations::{FINISHED, KEY_OF, LETTERS, emptying},
+    sqlite_operations::{FINISHED, KEY_OF, LETTERS, REMOVING, emptying},
 };
 
 /// As many events of each state, every tenth of a threat.
@@ -41,6 +41,14 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
         (PENDING, &["COVERING INDEX events_by_state (console=? AND state=? AND follows=?)"]),
         (finished.as_str(), &["events_to_prune (finished_at<?)"]),
         (letters.as_str(), &["events_letters_to_prune (finished_at<?)"]),
+        (
+            REMOVING,
+            &[
+                "events_pruned (pruned_at>? AND pruned_at<?)",
+                "events_of_threat (console=? AND threat_key=? AND pruned_at=?)",
+                "events_of_threat (console=? AND threat_key=? AND pruned_at>?)",
+            ],
+        ),
         (
             KEY_OF,
             &[

@@ -2,7 +2,8 @@
 //!
 //! Bodies go first, when the operator's time is over. The rows stay as long as a sweep, a push or a
 //! backfill may bring the same version again, so that it is not imported once more; then they go,
-//! too, but for those of alerts of a threat, which its case refers to.
+//! too, with what is kept of their sightings and cases. Alerts of a threat stay until all of the
+//! threat is as old, because its case refers to them.
 
 use std::{sync::Arc, time::Duration};
 

@@ -61,7 +61,7 @@ impl Sweep {
         for stretch in &stretches {
             stretch.mark.forget().await?;
         }
-        self.journal.remember(&name, "").await?;
+        self.journal.forget(&name).await?;
         Ok(all)
     }
 

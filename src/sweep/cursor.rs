@@ -46,7 +46,7 @@ impl<'a> Cursor<'a> {
 
     /// It never moved.
     pub(super) async fn forget(&self) -> Result<(), JournalError> {
-        self.journal.remember(&self.name, "").await
+        self.journal.forget(&self.name).await
     }
 
     /// Where it stands, if it ever moved.

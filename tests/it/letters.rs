@@ -189,6 +189,36 @@ async fn a_text_that_could_not_be_read_stays_a_letter_until_a_version_can_read_i
 }
 
 #[tokio::test]
+async fn a_letter_that_can_be_read_by_now_undoes_nothing_that_is_newer_by_its_own_date() {
+    let store = Store::new().await;
+    let proof = Proof::answered_by_console(start());
+    let shown = |status: &str, minute: u8| {
+        let mut element = alert("a", status);
+        element["last_update"] = json!(format!("2026-05-26T07:{minute}:00Z"));
+        element
+    };
+    let native = |element: &Value| {
+        Notification::of_dialect(&proof, Dialect::NativeAlert, element, element.to_string())
+    };
+    let letter =
+        |element: &Value| Notification::dead_letter(&proof, element.to_string(), "odd".to_owned());
+    for (status, minute) in [("new", 40), ("closed", 50)] {
+        store.ended(native(&shown(status, minute)), delivered()).await;
+    }
+    // The letters came later than both; only the last one is newer, and it goes back to "new".
+    for (status, minute) in [("investigating", 45), ("closed", 50), ("new", 55)] {
+        store.append(letter(&shown(status, minute))).await;
+    }
+    let ids = store.ids(&LetterFilter::default()).await;
+    let became = store.journal.retry(&ids, start()).await.unwrap();
+    assert_eq!(became, [Retried::Superseded, Retried::Superseded, Retried::Pending]);
+    store.append(native(&shown("new", 55))).await;
+    let claimed = store.claim().await;
+    assert_eq!(claimed.len(), 1, "the same version by another road is a repetition of it");
+    assert_eq!(claimed[0].claim.event, ids[2]);
+}
+
+#[tokio::test]
 async fn the_story_tells_what_waits_for_what() {
     let store = Store::new().await;
     store.ended(native("a", "new"), delivered()).await;
@@ -287,7 +317,6 @@ async fn what_is_kept_of_sightings_and_cases_goes_with_the_last_event_of_its_ale
     let threat =
         Notification::of_dialect(&proof, Dialect::NativeThreat, &threat, threat.to_string());
     let real = store.ended(native("real", "new"), delivered()).await;
-    // The rows of a delivered threat and of its alerts stay: its case refers to them.
     let filtered = Outcome::Filtered { reason: "the level is not imported".to_owned() };
     let threat = store.ended(threat, filtered).await;
     assert_eq!(threat.key, "threat:7");
@@ -345,6 +374,40 @@ async fn pruned_texts_smaller_than_a_page_give_their_disk_back_too() {
     assert_eq!(store.append(small(7)).await, (0, 1), "they are known all the same");
     let told = store.journal.story("alert-399").await.unwrap().unwrap();
     assert_eq!((told.chapters[0].state.as_str(), told.chapters[0].id), ("delivered", 400));
+}
+
+#[tokio::test]
+async fn the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old() {
+    use harfanglab_incidents::journal::{CaseObjects, CaseStanding, PruneBefore};
+
+    let store = Store::new().await;
+    let day = TimeDelta::days(1);
+    let of_threat = |unique_id: &str| {
+        let mut element = alert(unique_id, "new");
+        element["threat_key"] = json!("7");
+        let proof = Proof::answered_by_console(start());
+        Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
+    };
+    assert_eq!(of_threat("a").threat_key(), Some("7"));
+    store.ended(of_threat("a"), delivered()).await;
+    let object_ids = vec!["indicator--1".to_owned()];
+    let kept =
+        CaseObjects { threat_key: "7".to_owned(), object_ids, standing: CaseStanding::Waiting };
+    store.journal.keep_case_objects(&[kept]).await.unwrap();
+    let prune = async |days: i32| {
+        let now = start() + day * days;
+        let before = PruneBefore { finished: Some(now), letters: None, rows: Some(now - day) };
+        store.journal.prune(before, 20, now).await.unwrap().rows
+    };
+    assert_eq!(prune(1).await, 0, "its text goes first");
+    store.append(of_threat("b")).await;
+    assert_eq!(prune(9).await, 0, "another alert of the threat is under way");
+    assert_eq!(store.journal.new_case_objects("7").await.unwrap().len(), 2);
+    let event = store.claim().await.remove(0);
+    store.journal.finish(&[(event.claim, delivered())], start()).await.unwrap();
+    assert_eq!(prune(9).await, 0, "the other's text goes first, too");
+    assert_eq!(prune(19).await, 2);
+    assert!(store.journal.new_case_objects("7").await.unwrap().is_empty());
 }
 
 struct Ran {

@@ -13,3 +13,8 @@ CREATE INDEX events_letters_to_prune ON events (finished_at)
 
 -- Incident or case by its id.
 CREATE INDEX events_by_root ON events (console, root_id) WHERE root_id IS NOT NULL;
+
+-- Whether anything of a threat is young is told without its rows.
+DROP INDEX events_of_threat;
+CREATE INDEX events_of_threat ON events (console, threat_key, pruned_at)
+    WHERE threat_key IS NOT NULL;
