@@ -30,6 +30,10 @@ const AT_ONCE: usize = 8;
 /// Time between two looks for old objects.
 const CLEAN_EVERY: TimeDelta = TimeDelta::hours(1);
 
+/// Time between two registrations that are asked for because S3 refuses: the platform may tell other
+/// keys by now, but each registration anew costs the queue what it knew.
+const ASK_EVERY: TimeDelta = TimeDelta::hours(1);
+
 /// Puts bundles into S3.
 pub struct S3Sink {
     connector: Arc<Connector>,
@@ -38,6 +42,7 @@ pub struct S3Sink {
     clock: Clock,
     names: FileNames,
     cleaned: Mutex<Option<DateTime<Utc>>>,
+    asked: Mutex<Option<DateTime<Utc>>>,
     current: Mutex<Option<(Arc<Registration>, Arc<S3Bucket>)>>,
 }
 
@@ -50,8 +55,8 @@ impl S3Sink {
         clock: Clock,
     ) -> Self {
         let names = FileNames::new(&connector.settings().name, clock.clone());
-        let (cleaned, current) = (Mutex::default(), Mutex::default());
-        Self { connector, settings, tls, clock, names, cleaned, current }
+        let (cleaned, asked, current) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { connector, settings, tls, clock, names, cleaned, asked, current }
     }
 
     /// The bucket of the registration in force.
@@ -105,6 +110,16 @@ impl S3Sink {
         }
     }
 
+    /// Lets the platform tell again where S3 is and who we are there, now and then.
+    fn ask_again(&self, registration: &Arc<Registration>) {
+        let now = self.clock.now();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.is_none_or(|last| now - last >= ASK_EVERY) {
+            *asked = Some(now);
+            self.connector.forget(registration);
+        }
+    }
+
     async fn remove_older(&self, bucket: &S3Bucket, limit: DateTime<Utc>) -> Result<(), S3Error> {
         let folder = self.key("");
         for object in bucket.list(&self.key(self.names.prefix())).await? {
@@ -140,9 +155,9 @@ impl Sink for S3Sink {
             })
             .collect();
         let results: Vec<_> = stream::iter(puts).buffered(AT_ONCE).collect().await;
-        if results.iter().any(|result| matches!(result, Err(S3Error::Answer { .. }))) {
-            // The platform may tell other keys by now.
-            self.connector.forget(&registration);
+        let is_told = |result: &Result<(), S3Error>| matches!(result, Err(S3Error::Answer { status, .. }) if status.is_client_error());
+        if registration.s3.is_some() && results.iter().any(is_told) {
+            self.ask_again(&registration);
         }
         results
             .into_iter()

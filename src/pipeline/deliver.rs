@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
 use super::{
+    confirmations::{self, Confirmations},
     false_positives::{self, NegativeSightings},
     finish,
     prepare::Ready,
@@ -34,6 +35,7 @@ pub(super) struct Deliverer {
     pub(super) arrived: Arc<Notify>,
     pub(super) health: Arc<Health>,
     pub(super) negative_sightings: NegativeSightings,
+    pub(super) confirmations: Confirmations,
 }
 
 /// How long what is ready waits for the others of its claim that are not ready yet.
@@ -71,37 +73,23 @@ impl Deliverer {
 
     async fn deliver(&self, mut batch: Vec<Ready>) -> Vec<(Claim, Outcome)> {
         false_positives::take_back(&mut batch, &*self.journal).await;
-        let delivery = self.delivery(&batch).await;
-        let mut results: Vec<Result<(), DeliveryError>> = vec![Ok(()); delivery.bundles.len()];
-        for sink in &self.sinks {
-            let delivering = AssertUnwindSafe(sink.deliver(&delivery)).catch_unwind();
-            let answers = delivering.await.unwrap_or_else(|_panic| {
-                let reason = format!("the {} broke off by a defect", sink.name());
-                vec![Err(DeliveryError::Unavailable(reason)); delivery.bundles.len()]
-            });
-            debug_assert_eq!(answers.len(), results.len(), "one answer a bundle");
-            for (result, answer) in results.iter_mut().zip(answers) {
-                *result = worse(std::mem::replace(result, Ok(())), answer);
-            }
-        }
-        self.tell(&results);
-        let confirmed = delivery.bundles.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        let mut of_events = self.hand_over(&batch).await;
+        self.tell(&of_events);
+        let confirmed = batch.iter().zip(&of_events).filter(|(_, result)| result.is_ok());
         self.negative_sightings
-            .note(confirmed.map(|(bundle, _)| bundle), &*self.journal, self.clock.now())
+            .note(confirmed.flat_map(|(ready, _)| &ready.bundles), &*self.journal, self.clock.now())
             .await;
-        let mut results = results.into_iter();
-        let mut written_down = Vec::new();
+        self.write_down(&batch, &mut of_events).await;
         let outcomes: Vec<_> = batch
             .into_iter()
-            .map(|mut ready| {
-                let of_event = results.by_ref().take(ready.bundles.len()).fold(Ok(()), worse);
-                if of_event.is_ok() {
-                    written_down.push(std::mem::take(&mut ready.delivered));
-                }
-                (ready.claim, self.outcome(ready, of_event))
-            })
+            .zip(of_events)
+            .map(|(ready, of_event)| (ready.claim, self.outcome(ready, of_event)))
             .collect();
-        self.write_down(written_down).await;
+        for (claim, outcome) in &outcomes {
+            if !matches!(outcome, Outcome::Later { .. }) {
+                self.confirmations.forget(claim.event);
+            }
+        }
         let is_delivered = |outcome: &Outcome| {
             matches!(outcome, Outcome::Delivered { .. } | Outcome::DeliveredInPart { .. })
         };
@@ -112,21 +100,65 @@ impl Deliverer {
         outcomes
     }
 
+    /// Hands every sink what it has not confirmed yet, and answers one result an event.
+    async fn hand_over(&self, batch: &[Ready]) -> Vec<Result<(), DeliveryError>> {
+        let contents: Vec<u64> =
+            batch.iter().map(|ready| confirmations::content(&ready.bundles)).collect();
+        let mut results = vec![Ok(()); batch.len()];
+        for (position, sink) in self.sinks.iter().enumerate() {
+            let has = |index: usize| {
+                self.confirmations.has(position, batch[index].claim.event, contents[index])
+            };
+            let missing: Vec<usize> = (0..batch.len()).filter(|index| !has(*index)).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let part: Vec<&Ready> = missing.iter().map(|index| &batch[*index]).collect();
+            let delivery = self.delivery(&part).await;
+            let delivering = AssertUnwindSafe(sink.deliver(&delivery)).catch_unwind();
+            let answers = delivering.await.unwrap_or_else(|_panic| {
+                let reason = format!("the {} broke off by a defect", sink.name());
+                vec![Err(DeliveryError::Unavailable(reason)); delivery.bundles.len()]
+            });
+            debug_assert_eq!(answers.len(), delivery.bundles.len(), "one answer a bundle");
+            let mut answers = answers.into_iter();
+            for index in missing {
+                let ready = &batch[index];
+                let answer = answers.by_ref().take(ready.bundles.len()).fold(Ok(()), worse);
+                if answer.is_ok() {
+                    self.confirmations.add(position, ready.claim.event, contents[index]);
+                }
+                results[index] = worse(std::mem::replace(&mut results[index], Ok(())), answer);
+            }
+        }
+        results
+    }
+
     /// Writes down what was delivered for those that come later, before the events end: after a
-    /// crash in between they are delivered again, which changes nothing.
-    async fn write_down(&self, delivered: Vec<Delivered>) {
-        let (kept, remembered): (Vec<_>, Vec<_>) =
-            delivered.into_iter().map(|it| (it.case_objects, it.remembered)).unzip();
-        let kept: Vec<CaseObjects> = kept.into_iter().flatten().collect();
-        let mut failed = Ok(());
+    /// crash in between they are delivered again, which changes nothing. What could not be written
+    /// down is not delivered: a case would lack it for good.
+    async fn write_down(&self, batch: &[Ready], results: &mut [Result<(), DeliveryError>]) {
+        let delivered: Vec<&Delivered> = batch
+            .iter()
+            .zip(&*results)
+            .filter(|(_ready, result)| result.is_ok())
+            .map(|(ready, _result)| &ready.delivered)
+            .collect();
+        let kept: Vec<CaseObjects> =
+            delivered.iter().filter_map(|it| it.case_objects.clone()).collect();
+        let mut written = Ok(());
         if !kept.is_empty() {
-            failed = self.journal.keep_case_objects(&kept).await;
+            written = self.journal.keep_case_objects(&kept).await;
         }
-        for (name, value) in remembered.into_iter().flatten() {
-            failed = failed.and(self.journal.remember(&name, &value).await);
+        for (name, value) in delivered.iter().filter_map(|it| it.remembered.as_ref()) {
+            written = written.and(self.journal.remember(name, value).await);
         }
-        if let Err(failure) = failed {
-            error!(%failure, "the journal does not know what cases refer to; they may lack objects");
+        let Err(failure) = written else { return };
+        error!(%failure, "the journal cannot keep what cases refer to; their events are tried again");
+        for (ready, result) in batch.iter().zip(results) {
+            if result.is_ok() && ready.delivered.is_anything() {
+                *result = Err(DeliveryError::Unavailable(failure.to_string()));
+            }
         }
     }
 
@@ -181,7 +213,7 @@ impl Deliverer {
         }
     }
 
-    async fn delivery(&self, batch: &[Ready]) -> Delivery {
+    async fn delivery(&self, batch: &[&Ready]) -> Delivery {
         let at = self.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true);
         let events: Vec<_> = batch.iter().map(|ready| ready.claim.event).collect();
         let known = self.journal.delivered_before(&events).await.unwrap_or_else(|failure| {

@@ -12,6 +12,7 @@
 //! (`convert`), storing (`journal`).
 
 mod afterwards;
+mod confirmations;
 mod deliver;
 mod enrich;
 mod false_positives;
@@ -96,6 +97,7 @@ impl Pipeline {
                 arrived: Arc::clone(&pipeline.arrived),
                 health: Arc::clone(&pipeline.health),
                 negative_sightings: pipeline.negative_sightings,
+                confirmations: confirmations::Confirmations::default(),
             }
             .run(waiting),
         );

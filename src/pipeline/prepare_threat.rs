@@ -29,6 +29,12 @@ pub(super) struct Delivered {
     pub(super) false_positive: Option<(String, Sighted)>,
 }
 
+impl Delivered {
+    pub(super) fn is_anything(&self) -> bool {
+        self.case_objects.is_some() || self.remembered.is_some()
+    }
+}
+
 impl Preparer {
     /// The messages of a threat's case, and what to write down once they are delivered.
     pub(super) async fn prepare_threat(

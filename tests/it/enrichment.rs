@@ -199,3 +199,18 @@ async fn with_confirmation_only_what_the_console_shows_is_imported() {
     rig.until("it is not imported", |counts| counts.dead == 1).await;
     rig.delivered(1).await;
 }
+
+#[tokio::test]
+async fn what_one_sink_lacks_is_not_sent_again_to_the_other() {
+    let mut rig = Rig::start(|_| {}).await;
+    rig.second_sink_fails.store(2, std::sync::atomic::Ordering::SeqCst);
+    rig.sweep(&alert().api_item()).await;
+    rig.delivered(1).await;
+    rig.rest().await;
+    assert_eq!(rig.until("it waits", |counts| counts.pending == 1).await.delivered, 0);
+    for _try in 0..2 {
+        rig.pass(SECOND * 10).await;
+    }
+    rig.until("both have it", |counts| counts.delivered == 1).await;
+    rig.delivered(1).await;
+}

@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use harfanglab_incidents::{
-    demo::{Collection, Fault, Generator, Kind, RequestKind},
+    demo::{Collection, Generator, Kind},
     intake::dialect::Dialect,
     stix::Bundle,
 };
@@ -119,8 +119,7 @@ async fn a_case_refers_to_what_its_alerts_show_once_and_knows_the_techniques_of_
 
     rig.sweep(&with(of_threat(2), "alert_time", json!("2026-05-27T00:00:00Z"))).await;
     let grown = rig.delivered(3).await.remove(2);
-    rig.pass(TimeDelta::seconds(10)).await;
-    let second = references(&rig.delivered(4).await[3]);
+    let second = references(&rig.passed_until(4).await[3]);
     assert!(ids(&grown, "incident").all(|id| second.contains(&id)), "what is new");
     assert!(ids(&alert, "incident").all(|id| !second.contains(&id)), "what is there is not sent");
 
@@ -150,35 +149,10 @@ async fn a_case_that_left_before_its_alerts_leaves_once_more_for_all_of_them() {
         rig.sweep(&with(sigma_alert(number, 0, "new"), "threat_key", json!("8123"))).await;
     }
     let bundles = rig.delivered(3).await;
-    rig.pass(TimeDelta::seconds(10)).await;
-    let references = references(&rig.delivered(4).await[3]);
+    let references = references(&rig.passed_until(4).await[3]);
     for alert in &bundles[1..] {
         assert!(ids(alert, "incident").all(|id| references.contains(&id)), "{references:?}");
     }
     let counts = rig.until("all left", |counts| counts.delivered == 3).await;
     assert_eq!(counts.pending, 0, "a case that knows all its alerts is left alone");
-}
-
-#[tokio::test]
-async fn a_threat_that_waited_for_its_alerts_still_waits_for_a_console_that_fails() {
-    let change = |settings: &mut harfanglab_incidents::config::Settings| {
-        settings.import.threats = true;
-        settings.enrichment.first_wait = std::time::Duration::from_secs(9);
-    };
-    let mut rig = Rig::start(change).await;
-    let alert = with(sigma_alert(1, 0, "new"), "threat_key", json!("8123"));
-    rig.push(Dialect::NativeAlert, &with(alert, "id", Value::Null)).await;
-    rig.push(Dialect::NativeThreat, &bare_threat()).await;
-    for _look in 0..5 {
-        rig.pass(TimeDelta::seconds(2)).await;
-    }
-    rig.delivered(1).await;
-    rig.rest().await;
-    // One try of four quick ones.
-    rig.console.fail_next(RequestKind::One(Collection::Threats), 4, Fault::Status(503));
-    rig.pass(TimeDelta::seconds(2)).await;
-    rig.rest().await;
-    rig.delivered(1).await;
-    rig.pass(TimeDelta::seconds(2)).await;
-    assert!(!references(&rig.delivered(2).await[1]).is_empty(), "with what its alert shows");
 }

@@ -61,10 +61,28 @@ impl Sink for Recorder {
     }
 }
 
+/// A sink that is unavailable as often as it is told to be, and keeps nothing.
+struct Failing(Arc<AtomicI64>);
+
+#[async_trait]
+impl Sink for Failing {
+    fn name(&self) -> &'static str {
+        "failing"
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
+        let is_down = self.0.fetch_sub(1, Ordering::SeqCst) > 0;
+        let down = || Err(DeliveryError::Unavailable("down for a while".to_owned()));
+        vec![if is_down { down() } else { Ok(()) }; delivery.bundles.len()]
+    }
+}
+
 /// A running pipeline.
 pub(crate) struct Rig {
     pub(crate) journal: Arc<SqliteJournal>,
     pub(crate) console: DemoConsole,
+    /// How often the second sink is still unavailable.
+    pub(crate) second_sink_fails: Arc<AtomicI64>,
     passed_ms: Arc<AtomicI64>,
     arrived: Arc<Notify>,
     delivered: watch::Receiver<Vec<Bundle>>,
@@ -99,6 +117,7 @@ impl Rig {
         });
         let arrived = Arc::new(Notify::new());
         let (recorder, delivered) = watch::channel(Vec::new());
+        let second_sink_fails = Arc::new(AtomicI64::new(0));
         let pipeline = Pipeline {
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
             preparer: Arc::new(Preparer {
@@ -120,7 +139,10 @@ impl Rig {
                 },
                 clock: clock.clone(),
             }),
-            sinks: vec![Arc::new(Recorder(recorder))],
+            sinks: vec![
+                Arc::new(Recorder(recorder)),
+                Arc::new(Failing(Arc::clone(&second_sink_fails))),
+            ],
             pressure: None,
             arrived: Arc::clone(&arrived),
             clock,
@@ -131,7 +153,17 @@ impl Rig {
         };
         let stop = CancellationToken::new();
         tokio::spawn(pipeline.run(stop.clone()));
-        Self { journal, console, passed_ms, arrived, delivered, stop, verifier, _folder: folder }
+        Self {
+            journal,
+            console,
+            second_sink_fails,
+            passed_ms,
+            arrived,
+            delivered,
+            stop,
+            verifier,
+            _folder: folder,
+        }
     }
 
     /// Stores what is posted; answers how many the journal did not have.
@@ -163,6 +195,19 @@ impl Rig {
         self.rest().await;
         self.passed_ms.fetch_add(time.num_milliseconds(), Ordering::SeqCst);
         self.arrived.notify_one();
+    }
+
+    /// Lets time pass until `count` bundles were delivered; answers them all. For what is put back
+    /// at the end of a delivery while follow-ups wait, too.
+    pub(crate) async fn passed_until(&mut self, count: usize) -> Vec<Bundle> {
+        let passing = async {
+            while self.delivered.borrow().len() < count {
+                self.pass(TimeDelta::seconds(10)).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, passing).await.unwrap();
+        self.delivered(count).await
     }
 
     /// Waits until nothing is due or under way. What is under way is due when its lease ends, which
