@@ -107,6 +107,7 @@ async fn run(broker: &PrivateBroker, alerts: &[DemoAlert], fault: Fault) -> BTre
     let mut stage = Stage::on(shared, Personality::V7_260817_0);
     stage.home = stage.home.with_webhook();
     stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    stage.home.set("HARFANGLAB_INCIDENTS_API_RATE", "10000");
     stage.console.seed(Clock::system().now());
     for alert in alerts {
         stage.console.add_alert(alert.api_item());

@@ -13,7 +13,6 @@ use harfanglab_incidents::{
     },
 };
 use serde_json::{Value, json};
-use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 
@@ -24,11 +23,11 @@ use crate::support::{
 
 const LEASE: Duration = Duration::from_mins(5);
 
-fn start() -> DateTime<Utc> {
+pub(crate) fn start() -> DateTime<Utc> {
     "2026-05-26T07:40:00Z".parse().unwrap()
 }
 
-fn alert(unique_id: &str, status: &str) -> Value {
+pub(crate) fn alert(unique_id: &str, status: &str) -> Value {
     json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": unique_id,
         "status": status, "level": "high", "rule_name": "Suspicious Thing",
@@ -37,57 +36,57 @@ fn alert(unique_id: &str, status: &str) -> Value {
     })
 }
 
-fn native(unique_id: &str, status: &str) -> Notification {
+pub(crate) fn native(unique_id: &str, status: &str) -> Notification {
     let element = alert(unique_id, status);
     let proof = Proof::answered_by_console(start());
     Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
 }
 
-struct Store {
+pub(crate) struct Store {
     _folder: TempDir,
-    journal: SqliteJournal,
+    pub(crate) journal: SqliteJournal,
 }
 
 impl Store {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let url = format!("sqlite:{}", folder.path().join("journal.db").display());
         let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
         Self { _folder: folder, journal }
     }
 
-    async fn append(&self, notification: Notification) -> (usize, usize) {
+    pub(crate) async fn append(&self, notification: Notification) -> (usize, usize) {
         let receipts = self.journal.append(&[vec![notification]]).await.unwrap();
         (receipts[0].accepted, receipts[0].duplicates)
     }
 
-    async fn claim(&self) -> Vec<Event> {
+    pub(crate) async fn claim(&self) -> Vec<Event> {
         self.journal.claim(100, LEASE, start()).await.unwrap()
     }
 
     /// Stores a version and ends it.
-    async fn ended(&self, notification: Notification, outcome: Outcome) -> Event {
+    pub(crate) async fn ended(&self, notification: Notification, outcome: Outcome) -> Event {
         self.append(notification).await;
         let event = self.claim().await.remove(0);
         self.journal.finish(&[(event.claim, outcome)], start()).await.unwrap();
         event
     }
 
-    async fn dead(&self, unique_id: &str, status: &str, reason: &str) -> Event {
+    pub(crate) async fn dead(&self, unique_id: &str, status: &str, reason: &str) -> Event {
         self.ended(native(unique_id, status), Outcome::Dead { reason: reason.to_owned() }).await
     }
 
-    async fn ids(&self, filter: &LetterFilter) -> Vec<i64> {
+    pub(crate) async fn ids(&self, filter: &LetterFilter) -> Vec<i64> {
         let letters = self.journal.letters(filter, 0, 100).await.unwrap();
         letters.into_iter().map(|letter| letter.id).collect()
     }
 
-    async fn retry(&self, event: &Event) -> Retried {
+    pub(crate) async fn retry(&self, event: &Event) -> Retried {
         self.journal.retry(&[event.claim.event], start()).await.unwrap().remove(0)
     }
 }
 
-fn delivered() -> Outcome {
+pub(crate) fn delivered() -> Outcome {
     Outcome::Delivered { root_id: "incident--00000000-0000-5000-8000-000000000001".to_owned() }
 }
 
@@ -241,173 +240,6 @@ async fn the_story_tells_what_waits_for_what() {
     let root_id = told.chapters[0].root_id.clone().unwrap();
     assert_eq!(store.journal.story(&root_id).await.unwrap(), Some(told));
     assert_eq!(store.journal.story("nobody").await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn pruning_takes_texts_then_rows_in_small_steps_and_gives_the_disk_back() {
-    use harfanglab_incidents::journal::PruneBefore;
-
-    let store = Store::new().await;
-    let day = TimeDelta::days(1);
-    let big = |id: i32| {
-        let mut element = alert(&format!("alert-{id}"), "new");
-        element["padding"] = json!("x".repeat(20_000));
-        let proof = Proof::answered_by_console(start());
-        Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
-    };
-    store.journal.append(&[(0..50).map(big).collect()]).await.unwrap();
-    for event in store.claim().await {
-        store.journal.finish(&[(event.claim, delivered())], start()).await.unwrap();
-    }
-    store.dead("dead", "new", "a defect").await;
-    store.append(native("waiting", "new")).await;
-    let before = store.journal.used_bytes().await.unwrap();
-    let prune = async |finished, letters, rows, now| {
-        let before = PruneBefore { finished, letters, rows };
-        let mut steps = Vec::new();
-        loop {
-            let step = store.journal.prune(before, 20, now).await.unwrap();
-            if step.is_nothing() {
-                break steps;
-            }
-            steps.push(step);
-        }
-    };
-    let steps = prune(Some(start()), Some(start()), Some(start()), start()).await;
-    assert!(steps.iter().all(|step| step.bodies + step.letters + step.rows == 0), "{steps:?}");
-    let now = start() + day;
-    let steps = prune(Some(now), None, None, now).await;
-    assert_eq!(steps.iter().map(|step| step.bodies).collect::<Vec<_>>()[..3], [20, 20, 10]);
-    assert!(steps.iter().map(|step| step.pages).sum::<u64>() > 200, "{steps:?}");
-    let size = std::fs::metadata(store.journal.file()).unwrap().len();
-    let used = store.journal.used_bytes().await.unwrap();
-    assert!(used < before, "{used} of {before}; the file has {size}");
-    assert_eq!(store.append(big(7)).await, (0, 1), "it is known all the same");
-    assert_eq!(store.journal.counts().await.unwrap().delivered, 50);
-
-    let steps = prune(None, Some(now), None, now).await;
-    assert_eq!(steps[0].letters, 1);
-    let counts = store.journal.counts().await.unwrap();
-    assert_eq!((counts.dead, counts.dropped, counts.pending), (0, 1, 1));
-    let letter = store.journal.story("dead").await.unwrap().unwrap().chapters.remove(0);
-    assert!(letter.reason.unwrap().contains("dropped unseen"));
-
-    prune(None, None, Some(now + day), now).await;
-    let counts = store.journal.counts().await.unwrap();
-    assert_eq!((counts.delivered, counts.dropped, counts.pending), (0, 0, 1));
-}
-
-#[tokio::test]
-async fn what_is_kept_of_sightings_and_cases_goes_with_the_last_event_of_its_alert_or_threat() {
-    use harfanglab_incidents::{
-        alert::{MergedSightings, Sighted},
-        journal::{CaseObjects, CaseStanding, PruneBefore},
-    };
-
-    let store = Store::new().await;
-    let sighted = |is_false_positive| Sighted {
-        indicator_id: "indicator--1".to_owned(),
-        place_id: "identity--1".to_owned(),
-        first_seen: start(),
-        last_seen: start(),
-        is_false_positive,
-    };
-    let threat = json!({ "log_type": "threat", "id": "7", "status": "new" });
-    let proof = Proof::answered_by_console(start());
-    let threat =
-        Notification::of_dialect(&proof, Dialect::NativeThreat, &threat, threat.to_string());
-    let real = store.ended(native("real", "new"), delivered()).await;
-    let filtered = Outcome::Filtered { reason: "the level is not imported".to_owned() };
-    let threat = store.ended(threat, filtered).await;
-    assert_eq!(threat.key, "threat:7");
-    store.journal.note_sighting(&real.key, &sighted(false)).await.unwrap();
-    let object_ids = vec!["incident--1".to_owned()];
-    let standing = CaseStanding::Waiting;
-    let kept = CaseObjects { threat_key: "7".to_owned(), object_ids, standing };
-    store.journal.keep_case_objects(&[kept]).await.unwrap();
-    let seen = async || {
-        let others = store.journal.note_sighting("other", &sighted(true)).await.unwrap();
-        (others, store.journal.new_case_objects("7").await.unwrap().len())
-    };
-    let day = TimeDelta::days(1);
-    let emptied = PruneBefore { finished: Some(start() + day), ..PruneBefore::default() };
-    store.journal.prune(emptied, 20, start() + day).await.unwrap();
-    assert_eq!(seen().await, (MergedSightings::Real, 1), "known as long as the rows are");
-    let removed = PruneBefore { rows: Some(start() + day * 2), ..PruneBefore::default() };
-    assert_eq!(store.journal.prune(removed, 20, start() + day * 2).await.unwrap().rows, 2);
-    assert_eq!(seen().await, (MergedSightings::Harmless, 0));
-}
-
-/// How many pages the journal's file has, without the log beside it.
-async fn pages(store: &Store) -> i64 {
-    let url = format!("sqlite:{}?mode=ro", store.journal.file().display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut connection).await.unwrap()
-}
-
-#[tokio::test]
-async fn pruned_texts_smaller_than_a_page_give_their_disk_back_too() {
-    let store = Store::new().await;
-    let small = |id: i32| {
-        let mut element = alert(&format!("alert-{id}"), "new");
-        element["padding"] = json!("x".repeat(2_500));
-        let proof = Proof::answered_by_console(start());
-        Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
-    };
-    for batch in 0..10 {
-        let batch = (batch * 40..(batch + 1) * 40).map(small).collect();
-        store.journal.append(&[batch]).await.unwrap();
-        for event in store.claim().await {
-            store.journal.finish(&[(event.claim, delivered())], start()).await.unwrap();
-        }
-    }
-    let before = pages(&store).await;
-    let now = start() + TimeDelta::days(1);
-    let finished = harfanglab_incidents::journal::PruneBefore {
-        finished: Some(now),
-        letters: None,
-        rows: None,
-    };
-    while !store.journal.prune(finished, 50, now).await.unwrap().is_nothing() {}
-    let left = pages(&store).await;
-    assert!(left * 3 < before, "{left} of {before} pages are left of 400 alerts");
-    assert_eq!(store.append(small(7)).await, (0, 1), "they are known all the same");
-    let told = store.journal.story("alert-399").await.unwrap().unwrap();
-    assert_eq!((told.chapters[0].state.as_str(), told.chapters[0].id), ("delivered", 400));
-}
-
-#[tokio::test]
-async fn the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old() {
-    use harfanglab_incidents::journal::{CaseObjects, CaseStanding, PruneBefore};
-
-    let store = Store::new().await;
-    let day = TimeDelta::days(1);
-    let of_threat = |unique_id: &str| {
-        let mut element = alert(unique_id, "new");
-        element["threat_key"] = json!("7");
-        let proof = Proof::answered_by_console(start());
-        Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
-    };
-    assert_eq!(of_threat("a").threat_key(), Some("7"));
-    store.ended(of_threat("a"), delivered()).await;
-    let object_ids = vec!["indicator--1".to_owned()];
-    let kept =
-        CaseObjects { threat_key: "7".to_owned(), object_ids, standing: CaseStanding::Waiting };
-    store.journal.keep_case_objects(&[kept]).await.unwrap();
-    let prune = async |days: i32| {
-        let now = start() + day * days;
-        let before = PruneBefore { finished: Some(now), letters: None, rows: Some(now - day) };
-        store.journal.prune(before, 20, now).await.unwrap().rows
-    };
-    assert_eq!(prune(1).await, 0, "its text goes first");
-    store.append(of_threat("b")).await;
-    assert_eq!(prune(9).await, 0, "another alert of the threat is under way");
-    assert_eq!(store.journal.new_case_objects("7").await.unwrap().len(), 2);
-    let event = store.claim().await.remove(0);
-    store.journal.finish(&[(event.claim, delivered())], start()).await.unwrap();
-    assert_eq!(prune(9).await, 0, "the other's text goes first, too");
-    assert_eq!(prune(19).await, 2);
-    assert!(store.journal.new_case_objects("7").await.unwrap().is_empty());
 }
 
 struct Ran {

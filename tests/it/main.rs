@@ -32,6 +32,7 @@ mod letters;
 mod life;
 mod limits;
 mod platform;
+mod pruning;
 mod restart;
 mod road;
 mod secrets;

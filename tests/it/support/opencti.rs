@@ -2,11 +2,7 @@
 //! version refuses, with the same codes. It keeps connectors, their states and works, and makes
 //! the connectors' queues in the real RabbitMQ.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use harfanglab_incidents::config::{
@@ -26,8 +22,13 @@ mod graphql;
 mod pushes;
 mod resolvers;
 mod sightings;
+mod state;
 
-pub(crate) use self::sightings::FakeSighting;
+use self::state::{FakeWorkError, Fault};
+pub(crate) use self::{
+    sightings::FakeSighting,
+    state::{FakeConnector, FakeDraft, FakePush, FakeRequest, FakeUser, FakeWork, Outage, State},
+};
 
 /// Which platform the fake is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,155 +57,6 @@ impl Personality {
             Self::V7_260817_0 => include_str!("../../fixtures/opencti-7.260817.0.graphql"),
         }
     }
-}
-
-/// What the fake knows at one moment.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct State {
-    pub(crate) connectors: BTreeMap<String, FakeConnector>,
-    /// In the order in which they were opened; deleted ones stay, marked.
-    pub(crate) works: Vec<FakeWork>,
-    /// Every request that the schema allows, whatever became of it.
-    pub(crate) requests: Vec<FakeRequest>,
-    /// How many requests the schema does not allow.
-    pub(crate) refused: usize,
-    /// How many requests met an outage.
-    pub(crate) turned_away: usize,
-    /// The version that `about` answers, where it differs from the personality's.
-    pub(crate) claimed_version: Option<String>,
-    /// As the platform's worker imported them.
-    pub(crate) sightings: Vec<FakeSighting>,
-    /// The token's user has no right to read works.
-    may_not_read_works: bool,
-    /// The workflow of incidents: id and name of each status, in their order.
-    pub(crate) incident_statuses: Vec<(String, String)>,
-    outage: Option<Outage>,
-    /// Bundles given to the API.
-    pub(crate) pushes: Vec<FakePush>,
-    pub(crate) drafts: Vec<FakeDraft>,
-    pub(crate) users: Vec<FakeUser>,
-    tokens_made: usize,
-    /// The S3 server that registration tells of.
-    s3: Value,
-    max_body_bytes: Option<usize>,
-    token: String,
-    faults: Vec<Fault>,
-    /// Connector ids that were registered with `enrichment_resolution`.
-    resolving: BTreeSet<String>,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(crate) struct FakeConnector {
-    pub(crate) name: String,
-    /// The newest registration's input.
-    pub(crate) input: Value,
-    pub(crate) registrations: usize,
-    pub(crate) state: Option<String>,
-    pub(crate) pings: usize,
-    /// The newest ping's `connectorInfo`.
-    pub(crate) info: Value,
-    is_reset: bool,
-    queue_bytes: f64,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct FakeWork {
-    pub(crate) id: String,
-    pub(crate) connector_id: String,
-    pub(crate) name: String,
-    pub(crate) is_multi_part: bool,
-    pub(crate) expected: i64,
-    /// Message and `inError` of `toProcessed`.
-    pub(crate) closed: Option<(String, bool)>,
-    pub(crate) is_deleted: bool,
-    errors: Vec<FakeWorkError>,
-    is_complete: bool,
-    /// The draft that its objects go to.
-    pub(crate) draft: Option<String>,
-}
-
-impl FakeWork {
-    fn new(id: &str, connector_id: &str, name: String) -> Self {
-        Self {
-            id: id.to_owned(),
-            connector_id: connector_id.to_owned(),
-            name,
-            is_multi_part: false,
-            expected: 0,
-            closed: None,
-            is_deleted: false,
-            errors: Vec::new(),
-            is_complete: false,
-            draft: None,
-        }
-    }
-}
-
-/// What the worker reported of an object.
-#[derive(Debug, Clone)]
-struct FakeWorkError {
-    message: String,
-    source: String,
-}
-
-/// A bundle that was given to the API.
-#[derive(Debug, Clone)]
-pub(crate) struct FakePush {
-    pub(crate) bundle: Value,
-    pub(crate) work_id: String,
-}
-
-/// A user whom an administrator made.
-#[derive(Debug, Clone)]
-pub(crate) struct FakeUser {
-    pub(crate) id: String,
-    pub(crate) email: String,
-    /// What he was made with.
-    pub(crate) input: Value,
-    /// Id, name and text of each token.
-    pub(crate) tokens: Vec<(String, String, String)>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct FakeDraft {
-    pub(crate) id: String,
-    pub(crate) name: String,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct FakeRequest {
-    pub(crate) operation: String,
-    pub(crate) variables: Value,
-    pub(crate) user_agent: String,
-    pub(crate) method: String,
-    pub(crate) path: String,
-    /// By their names in lower case.
-    pub(crate) headers: BTreeMap<String, String>,
-}
-
-/// An operation that is to fail.
-#[derive(Debug, Clone)]
-struct Fault {
-    operation: String,
-    code: String,
-    message: String,
-}
-
-/// What answers in place of the platform.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Outage {
-    pub(crate) status: u16,
-    pub(crate) content_type: &'static str,
-    pub(crate) body: &'static str,
-}
-
-impl Outage {
-    /// What a proxy shows during an upgrade.
-    pub(crate) const MAINTENANCE: Self = Self {
-        status: 503,
-        content_type: "text/html",
-        body: "<html><body>Maintenance</body></html>",
-    };
 }
 
 struct Shared {
