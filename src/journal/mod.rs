@@ -27,6 +27,8 @@
 //!   never leaves after a newer one. A newer version, once delivered, ends it as superseded;
 //! - what was delivered incomplete is completed once: a follow-up that gave up is taken up again by
 //!   the sweep's item of the same version, one that was delivered is not;
+//! - a case refers to every delivered alert of its threat: when one is delivered after it, its newest
+//!   delivered version is pending once more, some seconds later, in the commit that says so;
 //! - a claim is fenced: who lost the lease cannot finish the event;
 //! - a letter that is asked for again leaves before newer versions that still wait, waits for one
 //!   that is just leaving, and ends as superseded when a newer one was delivered first;
@@ -198,6 +200,10 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// incidents of its alerts and the objects that were kept for it, without those that were sent
     /// since the last reset.
     async fn new_case_objects(&self, threat_key: &str) -> Result<Vec<String>, JournalError>;
+
+    /// Makes the try that is under way count as none: waiting for another event uses up no tries.
+    /// The claim stays as it is, and is finished as any other. A lost one is left alone.
+    async fn uncounted(&self, claim: Claim) -> Result<(), JournalError>;
 
     /// Whether alerts of a threat are still on their way.
     async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError>;

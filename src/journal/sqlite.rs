@@ -207,6 +207,10 @@ impl Journal for SqliteJournal {
         self.new_objects_of_case(threat_key).await
     }
 
+    async fn uncounted(&self, claim: Claim) -> Result<(), JournalError> {
+        self.take_back_try(claim).await
+    }
+
     async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError> {
         let row = sqlx::query(UNFINISHED_OF_THREAT)
             .bind(&self.console)

@@ -36,7 +36,7 @@ impl SqliteJournal {
     }
 
     /// Ends what is older than the version that has just been delivered and still waits: follow-ups,
-    /// and letters that a person asked for again.
+    /// and letters that a person asked for again. What its case lacks now makes the case leave again.
     pub(super) async fn supersede_older(
         &self,
         transaction: &mut Transaction<'static, Sqlite>,
@@ -55,7 +55,7 @@ impl SqliteJournal {
         .bind(delivered.event)
         .execute(&mut **transaction)
         .await?;
-        Ok(())
+        self.complete_case(transaction, delivered, now).await
     }
 
     /// Lets an item of the sweep complete the alert that was delivered in the same version, which is

@@ -1,11 +1,16 @@
 //! What OpenCTI merges, in the SQLite journal: sightings of one indicator in one place, and the
-//! objects that the case of a threat refers to.
+//! objects that the case of a threat refers to. A case that left before one of its alerts leaves once
+//! more for what it does not refer to yet.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::{CaseObjects, CaseStanding, JournalError, SqliteJournal, sqlite::date};
+use super::{CaseObjects, CaseStanding, Claim, JournalError, SqliteJournal, sqlite::date};
 use crate::alert::{MergedSightings, Sighted};
+
+/// How long a case that is to leave once more waits, so that it does so once for all the alerts of
+/// some seconds.
+const GATHER_FOR_CASE: TimeDelta = TimeDelta::seconds(10);
 
 impl SqliteJournal {
     pub(super) async fn note_sighting_of(
@@ -205,5 +210,53 @@ impl SqliteJournal {
         .await?;
         transaction.commit().await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Puts the case of a threat back when the delivery of an alert, or of the case itself, leaves
+    /// objects that it does not refer to: its newest delivered version leaves once more. One that
+    /// is on its way takes them along, or comes here itself when it is delivered.
+    pub(super) async fn complete_case(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        delivered: Claim,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let generation = self.generation(transaction).await?;
+        sqlx::query(
+            "UPDATE events SET state = 'pending', attempts_before = attempts, due_at = ?1, \
+             finished_at = NULL, leased_until = NULL, \
+             reason = 'leaves once more: alerts of the threat were delivered after it' \
+             WHERE id = (SELECT MAX(version.id) FROM events of_threat JOIN events version \
+                 ON version.console = of_threat.console \
+                 AND version.key = 'threat:' || of_threat.threat_key \
+                 WHERE of_threat.id = ?2 AND version.state = 'delivered' \
+                 AND version.dialect = 'native-threat' AND version.generation = ?3 \
+                 AND version.pruned_at IS NULL \
+                 AND EXISTS (SELECT 1 FROM case_objects waiting \
+                     WHERE waiting.console = of_threat.console AND waiting.generation = ?3 \
+                     AND waiting.threat_key = of_threat.threat_key AND waiting.is_sent = 0) \
+                 AND NOT EXISTS (SELECT 1 FROM events other \
+                     WHERE other.console = version.console AND other.key = version.key \
+                     AND other.state = 'pending'))",
+        )
+        .bind((now + GATHER_FOR_CASE).timestamp_millis())
+        .bind(delivered.event)
+        .bind(generation)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
+    /// Makes the try that is under way count as none.
+    pub(super) async fn take_back_try(&self, claim: Claim) -> Result<(), JournalError> {
+        sqlx::query(
+            "UPDATE events SET attempts_before = attempts_before + 1 \
+             WHERE id = ? AND attempts = ? AND state = 'pending'",
+        )
+        .bind(claim.event)
+        .bind(claim.fence)
+        .execute(&self.writer)
+        .await?;
+        Ok(())
     }
 }

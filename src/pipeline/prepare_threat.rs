@@ -1,5 +1,6 @@
 //! Turns one claimed threat into the messages of its case.
 
+use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::{enrich::Found, prepare::Preparer, waiting::Settled};
@@ -10,8 +11,9 @@ use crate::{
     journal::{CaseObjects, CaseStanding, Event, JournalError, Outcome},
 };
 
-/// Tries for which a threat waits for its alerts, and the wait between two.
-const TRIES_BEFORE_ALERTS: u32 = 30;
+/// For how long after its arrival a threat waits for its alerts, and the wait between two looks.
+/// What is delivered later makes its case leave once more: the journal sees to that.
+const ALERTS_IN_TIME: TimeDelta = TimeDelta::minutes(1);
 const WAIT_FOR_ALERTS: std::time::Duration = std::time::Duration::from_secs(2);
 /// Rules of one threat that the console is asked about: it shows the top ones first.
 const MOST_RULES: usize = 50;
@@ -42,9 +44,11 @@ impl Preparer {
     ) -> Result<(Vec<Conversion>, Delivered), Outcome> {
         let pushed = dialect::read_threat(element);
         let failed = |failure: JournalError| self.journal_failed(event, &failure);
-        if event.claim.attempt < TRIES_BEFORE_ALERTS
+        if self.clock.now() - event.received_at < ALERTS_IN_TIME
             && self.journal.has_unfinished_alerts(&pushed.id).await.map_err(failed)?
         {
+            // The tries are for a console that fails.
+            self.journal.uncounted(event.claim).await.map_err(failed)?;
             let reason = "waits for the alerts of the threat, which its case refers to";
             return Err(self.later(WAIT_FOR_ALERTS, reason.to_owned()));
         }

@@ -121,13 +121,40 @@ async fn a_case_refers_to_what_its_alerts_show_once_and_knows_the_techniques_of_
 
     rig.sweep(&with(of_threat(2), "alert_time", json!("2026-05-27T00:00:00Z"))).await;
     let grown = rig.delivered(3).await.remove(2);
-    rig.rest().await;
+    let second = references(&rig.passed_until(4).await[3]);
+    assert!(ids(&grown, "incident").all(|id| second.contains(&id)), "what is new");
+    assert!(ids(&alert, "incident").all(|id| !second.contains(&id)), "what is there is not sent");
+
     let item = threat("investigating", "Other words.");
     keep(&rig, &item);
     rig.push(Dialect::NativeThreat, &item).await;
-    let update = rig.delivered(4).await.remove(3);
-    let second = references(&update);
-    assert!(ids(&grown, "incident").all(|id| second.contains(&id)), "what is new");
-    assert!(ids(&alert, "incident").all(|id| !second.contains(&id)), "what is there is not sent");
+    let update = rig.delivered(5).await.remove(4);
+    assert!(ids(&grown, "incident").all(|id| !references(&update).contains(&id)), "known by now");
     assert!(ids(&update, "note").eq(ids(&case, "note")), "the same note, with other words");
+}
+
+/// A threat that says nothing but what it must.
+fn bare_threat() -> Value {
+    json!({
+        "id": "8123", "slug": "brave-otter", "status": "new", "level": "high",
+        "creation_date": start().to_rfc3339(), "last_update": start().to_rfc3339(),
+        "top_agents": [], "top_impacted_users": [], "top_rules": [],
+    })
+}
+
+#[tokio::test]
+async fn a_case_that_left_before_its_alerts_leaves_once_more_for_all_of_them() {
+    let mut rig = Rig::start(|settings| settings.import.threats = true).await;
+    rig.push(Dialect::NativeThreat, &bare_threat()).await;
+    assert!(references(&rig.delivered(1).await[0]).is_empty());
+    for number in 1..=2 {
+        rig.sweep(&with(sigma_alert(number, 0, "new"), "threat_key", json!("8123"))).await;
+    }
+    let bundles = rig.delivered(3).await;
+    let references = references(&rig.passed_until(4).await[3]);
+    for alert in &bundles[1..] {
+        assert!(ids(alert, "incident").all(|id| references.contains(&id)), "{references:?}");
+    }
+    let counts = rig.until("all left", |counts| counts.delivered == 3).await;
+    assert_eq!(counts.pending, 0, "a case that knows all its alerts is left alone");
 }

@@ -197,6 +197,19 @@ impl Rig {
         self.arrived.notify_one();
     }
 
+    /// Lets time pass until `count` bundles were delivered; answers them all. For what is put back
+    /// at the end of a delivery while follow-ups wait, too.
+    pub(crate) async fn passed_until(&mut self, count: usize) -> Vec<Bundle> {
+        let passing = async {
+            while self.delivered.borrow().len() < count {
+                self.pass(TimeDelta::seconds(10)).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, passing).await.unwrap();
+        self.delivered(count).await
+    }
+
     /// Waits until nothing is due or under way. What is under way is due when its lease ends, which
     /// is later than anything waits.
     pub(crate) async fn rest(&self) {
