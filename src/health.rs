@@ -10,6 +10,28 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
 
+/// What a replica is among those that share its journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// There can be no other one.
+    Alone,
+    /// It sweeps and beats; the others do not.
+    Leads,
+    /// Another one leads, or soon will.
+    Follows,
+}
+
+impl Role {
+    /// Name on the pages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Leads => "leads",
+            Self::Follows => "follows",
+        }
+    }
+}
+
 /// A part that can be degraded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -65,6 +87,7 @@ pub struct Health {
     clock: Clock,
     /// The last trouble of each part that ever had one.
     troubles: Mutex<BTreeMap<Part, Trouble>>,
+    role: Mutex<Role>,
 }
 
 impl Default for Health {
@@ -77,7 +100,18 @@ impl Default for Health {
 impl Health {
     /// Everything is well until somebody says otherwise.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, troubles: Mutex::default() }
+        Self { clock, troubles: Mutex::default(), role: Mutex::new(Role::Alone) }
+    }
+
+    /// What this replica is from now on.
+    pub fn is_now(&self, role: Role) {
+        *self.role.lock().unwrap_or_else(PoisonError::into_inner) = role;
+        metrics::gauge!("leads").set(if role == Role::Follows { 0.0 } else { 1.0 });
+    }
+
+    /// What this replica is.
+    pub fn role(&self) -> Role {
+        *self.role.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `part` works.

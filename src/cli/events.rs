@@ -11,7 +11,7 @@ use super::{
     journal::Desk,
     output::{self, line_of, moment},
 };
-use crate::journal::{Chapter, ListedRefusal, Operations as _, Story, WaitsFor};
+use crate::journal::{Chapter, ListedRefusal, Story, WaitsFor};
 
 pub(super) const AFTER: &str = "\
 Examples:

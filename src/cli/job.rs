@@ -115,6 +115,14 @@ impl Running {
         {
             bail!("the service has another job under way; try again when it is done");
         }
+        if let Ok(answer) = &answer
+            && answer.status() == reqwest::StatusCode::MISDIRECTED_REQUEST
+        {
+            bail!(
+                "another replica leads and does the sweeps; run this where the one runs whose \
+                 /readyz says \"role\": \"leads\""
+            );
+        }
         let mut progress = self.read(answer).await?.progress;
         let number = progress.number;
         let mut display = Display::new();

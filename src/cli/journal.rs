@@ -1,6 +1,6 @@
 //! What the commands on the journal share: the journal, opened beside a running service.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -9,12 +9,12 @@ use tokio::runtime::Runtime;
 use super::{failure::Failure, setup};
 use crate::{
     clock::Clock,
-    journal::{JournalError, SqliteJournal},
+    journal::{Journal, JournalError, open_beside},
 };
 
 /// The journal on the operator's desk.
 pub(super) struct Desk {
-    pub(super) journal: SqliteJournal,
+    pub(super) journal: Arc<dyn Journal>,
     runtime: Runtime,
     clock: Clock,
 }
@@ -28,7 +28,7 @@ impl Desk {
             .build()
             .context("cannot start the asynchronous runtime")?;
         let console = settings.harfanglab.url.as_str();
-        let opened = runtime.block_on(SqliteJournal::open_beside(&settings.journal.url, console));
+        let opened = runtime.block_on(open_beside(&settings.journal, console));
         let journal = opened.map_err(anyhow::Error::from)?;
         Ok(Self { journal, runtime, clock: Clock::system() })
     }

@@ -331,8 +331,12 @@ pub enum HmacEncoding {
 /// The durable store.
 #[derive(Debug, Clone)]
 pub struct JournalSettings {
-    /// `…_JOURNAL_URL`: `sqlite:<path>`.
+    /// `…_JOURNAL_URL`: `sqlite:<path>`, or `postgres://…` without its password.
     pub url: String,
+    /// `…_JOURNAL_PASSWORD`, or that of the URL.
+    pub password: Option<SecretString>,
+    /// `…_JOURNAL_CONNECTIONS`: connections to PostgreSQL at most.
+    pub connections: u32,
     /// `…_JOURNAL_QUEUE`: deliveries that may wait for a commit at once; above it 503.
     pub queue: usize,
     /// `…_JOURNAL_RETENTION`: how long texts of finished events are kept; zero: for ever.

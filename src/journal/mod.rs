@@ -40,35 +40,26 @@
 //! - name and creation date of an incident are fixed in `incidents` before it is first sent;
 //! - a work is known before anything leaves in it, until what OpenCTI says of it is read (`works`).
 //!
-//! Who uses the file: one service, which holds the lock beside it, since it takes every lease that it
+//! Who uses SQLite's file: one service, which holds the lock beside it, since it takes every lease that it
 //! finds at its start for that of a dead process. Commands (`dead-letters`, `events`) open it beside
 //! the service, without that lock: each change of theirs is one short transaction that touches no
 //! lease, and SQLite parts the processes from each other. The service sees what they changed at its
 //! next look, within half a minute.
+//!
+//! Who uses PostgreSQL: any number of replicas, and commands beside them. Nobody takes a lease from
+//! another one before it runs out, and what must be alone is alone (`sql::Order`).
 //!
 //! Does not live here: deciding what becomes of an event (`pipeline`), reading a body (`intake`).
 
 mod activity;
 mod event;
 mod lacking;
+mod open;
 mod operations;
+mod postgres;
 mod sightings;
+mod sql;
 mod sqlite;
-mod sqlite_activity;
-mod sqlite_claim;
-mod sqlite_clock;
-mod sqlite_follow_up;
-mod sqlite_incidents;
-mod sqlite_letters;
-mod sqlite_log;
-mod sqlite_merging;
-mod sqlite_open;
-mod sqlite_operations;
-#[cfg(test)]
-mod sqlite_plans;
-mod sqlite_sightings;
-mod sqlite_versions;
-mod sqlite_works;
 mod story;
 mod works;
 mod writer;
@@ -85,7 +76,9 @@ pub use self::{
         Outcome,
     },
     lacking::Lacking,
+    open::{Opened, Place, open, open_beside},
     operations::{Letter, LetterFilter, LetterKind, Operations, PruneBefore, Pruned, Retried},
+    postgres::{LeaderLock, Leadership, PostgresJournal},
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
     story::{Chapter, Story, WaitsFor},
@@ -108,7 +101,7 @@ pub enum JournalError {
     Database(#[from] sqlx::Error),
     /// The database's schema could not be brought up to date.
     #[error(
-        "the journal's schema could not be brought up to date: {0}; a file written by a newer \
+        "the journal's schema could not be brought up to date: {0}; one written by a newer \
          version needs that version"
     )]
     Migration(#[from] sqlx::migrate::MigrateError),

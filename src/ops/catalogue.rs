@@ -250,6 +250,11 @@ pub const CATALOGUE: &[Metric] = &[
         Unit::Seconds,
         "When the last sweep was done that saw everything, in seconds since 1970; 0: none yet.",
     ),
+    gauge(
+        "leads",
+        Unit::Count,
+        "1 while this replica leads: it sweeps and beats. Over all replicas on a journal it is 1.",
+    ),
     gauge("part_degraded", Unit::Count, "1 while a part does not work, as /readyz tells in words.")
         .by("part", &["journal", "room", "opencti", "delivery", "opencti_queue", "harfanglab"]),
     gauge(

@@ -27,6 +27,7 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
         Ok(counts) => HttpResponse::Ok().json(json!({
             "status": if degraded.is_empty() { "ready" } else { "degraded" },
             "degraded": degraded,
+            "role": management.health.role().name(),
             "journal": {
                 "pending": counts.pending,
                 "following_up": counts.following_up,
@@ -37,8 +38,12 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
                 "dropped": counts.dropped,
             },
         })),
-        Err(reason) => HttpResponse::ServiceUnavailable()
-            .json(json!({ "status": "unready", "reason": reason, "degraded": degraded })),
+        Err(reason) => HttpResponse::ServiceUnavailable().json(json!({
+            "status": "unready",
+            "reason": reason,
+            "role": management.health.role().name(),
+            "degraded": degraded,
+        })),
     }
 }
 

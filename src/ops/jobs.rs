@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, guard::GuardContext, http::header, web};
 use serde_json::json;
 
 use super::Management;
+use crate::health::Role;
 use crate::sweep::{Job, Progress};
 
 /// Whether a request names this host by its address, or as `localhost`.
@@ -24,8 +25,12 @@ pub(super) async fn current(management: web::Data<Management>) -> HttpResponse {
     HttpResponse::Ok().json(shown(&management, &management.jobs.current()))
 }
 
-/// 202 with the job; 409 with the one that is under way already.
+/// 202 with the job; 409 with the one that is under way already; 421 where another replica leads,
+/// which alone asks the console.
 pub(super) async fn submit(management: web::Data<Management>, job: web::Json<Job>) -> HttpResponse {
+    if management.health.role() == Role::Follows {
+        return HttpResponse::MisdirectedRequest().finish();
+    }
     match management.jobs.submit(job.into_inner()) {
         Ok(progress) => HttpResponse::Accepted().json(shown(&management, &progress)),
         Err(progress) => HttpResponse::Conflict().json(shown(&management, &progress)),

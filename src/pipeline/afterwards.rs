@@ -92,4 +92,19 @@ impl Afterwards {
         };
         stop.run_until_cancelled(rounds).await;
     }
+
+    /// Goes round until `stop`, and closes what other replicas leave open when they die.
+    pub async fn run_among_others(self, stop: CancellationToken) {
+        let rounds = async {
+            loop {
+                let (journal, clock) = (&*self.refusals.journal, &self.refusals.clock);
+                if let Err(failure) = Self::take_over(journal, clock.now()).await {
+                    warn!(%failure, "the journal fails; works that were left open wait");
+                }
+                self.round().await;
+                tokio::time::sleep(BETWEEN_ROUNDS).await;
+            }
+        };
+        stop.run_until_cancelled(rounds).await;
+    }
 }

@@ -55,6 +55,8 @@ use crate::{
 const IDLE: std::time::Duration = std::time::Duration::from_secs(30);
 /// Tries of an event whose preparation panics.
 const TRIES_OF_A_DEFECT: u32 = 3;
+/// How often it is tried to write an outcome down: within the time that a shutdown leaves.
+const TRIES_TO_FINISH: u32 = 10;
 /// How long it waits when the journal fails.
 const JOURNAL_FAILED: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -205,13 +207,23 @@ impl Pipeline {
     }
 }
 
-/// Writes outcomes down. If that fails the leases run out and the events are tried again: ids are
-/// deterministic, so a second delivery changes nothing.
+/// Writes outcomes down, also in a journal that is away for a moment. If that fails for good the
+/// leases run out and the events are tried again: ids are deterministic, so a second delivery changes
+/// nothing.
 async fn finish(journal: &dyn Journal, outcomes: &[(Claim, Outcome)], now: DateTime<Utc>) {
     count(outcomes);
-    let written: Result<(), JournalError> = journal.finish(outcomes, now).await;
-    if let Err(failure) = written {
-        error!(%failure, events = outcomes.len(), "outcomes could not be written to the journal");
+    for tries_left in (0..TRIES_TO_FINISH).rev() {
+        let written: Result<(), JournalError> = journal.finish(outcomes, now).await;
+        let Err(failure) = written else { return };
+        error!(
+            %failure,
+            events = outcomes.len(),
+            tries_left,
+            "outcomes could not be written to the journal"
+        );
+        if tries_left > 0 {
+            tokio::time::sleep(JOURNAL_FAILED).await;
+        }
     }
 }
 

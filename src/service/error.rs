@@ -42,6 +42,12 @@ pub enum ServiceError {
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// Another replica sweeps.
+    #[error(
+        "another replica on this journal leads and does the sweeps; a single run is for a journal \
+         that no service uses at the time"
+    )]
+    AnotherLeads,
     /// There is no sink.
     #[error(
         "nothing would be delivered anywhere: set CONNECTOR_SEND_TO_QUEUE=true, \

@@ -3,19 +3,20 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::sweep::{Found, Job, JobBoard, JobState, Sweep, SweepError};
 
-/// Works until `stop`.
+/// Works until `stop`, the end of a term; in the next one it goes on with what hangs there then.
 pub(super) async fn take_up(
     sweep: Arc<Sweep>,
     board: Arc<JobBoard>,
-    mut jobs: mpsc::Receiver<Job>,
+    jobs: &Mutex<mpsc::Receiver<Job>>,
     stop: CancellationToken,
 ) {
+    let mut jobs = jobs.lock().await;
     while let Some(Some(job)) = stop.run_until_cancelled(jobs.recv()).await {
         info!(?job, "a job was asked for");
         let running = AssertUnwindSafe(run(&sweep, &board, &job)).catch_unwind();

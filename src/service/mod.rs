@@ -8,6 +8,7 @@ mod access;
 mod backpressure;
 mod error;
 mod jobs;
+mod leader;
 mod listeners;
 mod manager;
 mod platform;
@@ -20,7 +21,7 @@ mod sinks;
 mod tls;
 mod token;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Mutex, Notify, mpsc, watch},
@@ -34,6 +35,7 @@ use tracing::{info, warn};
 
 pub use self::{error::ServiceError, tls::TlsError};
 use self::{
+    leader::Leader,
     listeners::{Listeners, Shown},
     platform::Platform,
     retention::Retention,
@@ -49,7 +51,7 @@ use crate::{
     harfanglab::Console,
     health::Health,
     intake::Door,
-    journal::{Journal, SqliteJournal, write_what_comes_in},
+    journal::{self, Journal, Opened, write_what_comes_in},
     opencti::{Backpressure, ConfirmedObjects, Pulse, QueueLoad, Sink},
     pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
     sweep::{Job, JobBoard, Pushes, Sweep},
@@ -80,7 +82,8 @@ pub struct Service {
     upkeep: CancellationToken,
     writer: Mutex<JoinHandle<()>>,
     board: Arc<JobBoard>,
-    jobs: Mutex<Option<mpsc::Receiver<Job>>>,
+    jobs: Mutex<mpsc::Receiver<Job>>,
+    leader: Arc<Leader>,
 }
 
 impl Service {
@@ -94,21 +97,23 @@ impl Service {
         clock: Clock,
         more_sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Self, ServiceError> {
-        let sqlite =
-            SqliteJournal::open(&settings.journal.url, settings.harfanglab.url.as_str()).await?;
-        let folder = sqlite.file().parent().filter(|folder| *folder != Path::new(""));
-        let folder = folder.unwrap_or(Path::new(".")).to_owned();
-        let journal: Arc<dyn Journal> = Arc::new(sqlite);
+        let Opened { journal, place } =
+            journal::open(&settings.journal, settings.harfanglab.url.as_str()).await?;
         let console = Arc::new(Console::new(&settings.harfanglab)?);
         let Outlets { platform, confirmed, sinks, pressure } =
             Outlets::open(&settings, &journal, &clock, more_sinks)?;
         let (health, arrived) = (Arc::new(Health::new(clock.clone())), Arc::new(Notify::new()));
         let (door, entries) = Door::new(settings.journal.queue);
         let parts = TaskTracker::new();
-        let mut room = Room::new(&journal, folder, &settings.journal, &door, &health);
-        room.look().await;
         let upkeep = CancellationToken::new();
-        parts.spawn(room.watch(upkeep.clone()));
+        let leader = Arc::new(Leader::new(place, &health));
+        // PostgreSQL's room is the business of its own administrator.
+        if let Some(folder) = leader.folder() {
+            let mut room =
+                Room::new(&journal, folder.to_owned(), &settings.journal, &door, &health);
+            room.look().await;
+            parts.spawn(room.watch(upkeep.clone()));
+        }
         let writer = parts.spawn(write_what_comes_in(
             Arc::clone(&journal),
             entries,
@@ -142,7 +147,8 @@ impl Service {
             upkeep,
             writer: Mutex::new(writer),
             board,
-            jobs: Mutex::new(Some(jobs)),
+            jobs: Mutex::new(jobs),
+            leader,
         })
     }
 
@@ -170,12 +176,12 @@ impl Service {
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
         let stop_pipeline = CancellationToken::new();
         let _dog = AbortOnDropHandle::new(tokio::spawn(manager::watch_dog()));
-        let journal = Arc::clone(&self.journal);
-        let retention = Retention::new(journal, &self.settings.journal, self.clock.clone());
-        self.parts.spawn(retention.run(self.upkeep.clone()));
+        let lead = stop.child_token();
+        self.upkeep(&lead);
         manager::ready(&self.status());
         let result = self.work(&stop, &stop_pipeline).await;
         manager::stopping("stopping: what is under way may leave, the rest stays in the journal");
+        lead.cancel();
         self.upkeep.cancel();
         stop_pipeline.cancel();
         self.listeners.close().await;
@@ -184,6 +190,25 @@ impl Service {
         let is_done = tokio::time::timeout(DRAIN_DEADLINE, self.parts.wait()).await.is_ok();
         tell_the_end(is_done, &*self.journal).await;
         result
+    }
+
+    /// Contends for the lead, and prunes while it has it.
+    fn upkeep(&self, stop: &CancellationToken) {
+        let (leader, token) = (Arc::clone(&self.leader), stop.clone());
+        self.parts.spawn(async move { leader.contend(&token).await });
+        let journal = Arc::clone(&self.journal);
+        let retention = Retention::new(journal, &self.settings.journal, self.clock.clone());
+        let (leader, token) = (Arc::clone(&self.leader), stop.clone());
+        self.parts.spawn(async move {
+            while let Some(term) = leader.next_term(&token).await {
+                retention.run(term).await;
+            }
+        });
+        if let Some(confirmed) = self.confirmed.clone() {
+            let (leader, journal) = (Arc::clone(&self.leader), Arc::clone(&self.journal));
+            let token = stop.clone();
+            self.parts.spawn(async move { leader.follow_resets(journal, confirmed, token).await });
+        }
     }
 
     /// What the service does now, for the service manager.
@@ -208,7 +233,7 @@ impl Service {
             self.parts.spawn(current.map_err(ServiceError::Signal)?);
         }
         if let Some(platform) = &self.platform {
-            let met = platform.meet(&*self.journal, &self.health, once);
+            let met = platform.meet(&*self.journal, &self.health, once, self.leader.is_alone());
             match stop.run_until_cancelled(met).await {
                 Some(met) => met?,
                 None => return Ok(()),
@@ -217,7 +242,12 @@ impl Service {
         if let Some(pressure) = &self.pressure {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
         }
-        self.look_after_deliveries(stop_pipeline).await;
+        if once {
+            self.lead_a_single_run().await?;
+        }
+        if self.leader.is_alone() || once {
+            self.look_after_deliveries(stop_pipeline).await;
+        }
         let workflow = match &self.platform {
             Some(platform) => platform.workflow(&self.settings.import.workflow).await,
             None => BTreeMap::new(),
@@ -227,40 +257,63 @@ impl Service {
             self.parts.spawn(self.pipeline(naming, workflow).run(stop_pipeline.clone()));
         let mut writer = self.writer.lock().await;
         let schedule = self.schedule();
-        let mut jobs = self.jobs.lock().await.take();
-        if once {
-            let job = jobs.as_mut().and_then(|jobs| jobs.try_recv().ok()).unwrap_or(Job::Sweep);
-            let done = schedule.run_once(&*self.journal, &self.board, &job);
-            let result = tokio::select! {
-                result = stop.run_until_cancelled(done) => result.unwrap_or(Ok(())),
-                _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
-                _ended = &mut *writer => Err(ServiceError::PartEnded("journal's writer")),
-            };
+        let working = async {
+            if once {
+                let job = self.jobs.lock().await.try_recv().unwrap_or(Job::Sweep);
+                let done = schedule.run_once(&*self.journal, &self.board, &job);
+                return stop.run_until_cancelled(done).await.unwrap_or(Ok(()));
+            }
+            while let Some(term) = self.leader.next_term(stop).await {
+                self.lead(&schedule, term).await;
+            }
+            Ok(())
+        };
+        let result = tokio::select! {
+            result = working => result,
+            _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
+            _ended = &mut *writer => Err(ServiceError::PartEnded("journal's writer")),
+        };
+        if once && let Some(platform) = &self.platform {
             let pulse = Pulse { queue: *self.load().borrow(), ..schedule.pulse() };
-            if let Some(platform) = &self.platform
-                && let Err(failure) = platform.beat_once(&*self.journal, pulse).await
-            {
+            if let Err(failure) = platform.beat_once(&*self.journal, pulse).await {
                 warn!(%failure, "OpenCTI was not told where this run ended");
             }
-            return result;
         }
+        result
+    }
+
+    /// A single run sweeps, so it must lead.
+    async fn lead_a_single_run(&self) -> Result<(), ServiceError> {
+        if !self.leader.leads_soon().await {
+            return Err(ServiceError::AnotherLeads);
+        }
+        if let Some(platform) = self.platform.as_ref().filter(|_| !self.leader.is_alone()) {
+            platform.heed_clearing(&*self.journal).await;
+        }
+        Ok(())
+    }
+
+    /// What only the leader does, until its term ends.
+    async fn lead(&self, schedule: &Schedule, term: CancellationToken) {
         if let Some(platform) = &self.platform {
+            if !self.leader.is_alone() {
+                let journal = &*self.journal;
+                let heeded = platform.heed_clearing(journal);
+                if term.run_until_cancelled(heeded).await.is_none() {
+                    return;
+                }
+                self.parts.spawn(self.afterwards(platform).run_among_others(term.clone()));
+            }
             let pulses = schedule.pulses();
             let journal = Arc::clone(&self.journal);
             let (reset, confirmed) = (schedule.reset(), self.confirmed.clone());
             let beating =
-                platform.beat(journal, pulses, self.load(), reset, confirmed, stop.clone());
+                platform.beat(journal, pulses, self.load(), reset, confirmed, term.clone());
             self.parts.spawn(beating);
         }
-        if let Some(jobs) = jobs {
-            let board = Arc::clone(&self.board);
-            self.parts.spawn(jobs::take_up(schedule.sweep(), board, jobs, stop.clone()));
-        }
-        tokio::select! {
-            () = schedule.run(stop) => Ok(()),
-            _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
-            _ended = &mut *writer => Err(ServiceError::PartEnded("journal's writer")),
-        }
+        let board = Arc::clone(&self.board);
+        let jobs = jobs::take_up(schedule.sweep(), board, &self.jobs, term.clone());
+        tokio::join!(jobs, schedule.run(&term));
     }
 
     /// Closes what was left open, and reads from now on what OpenCTI says of deliveries. Before the
@@ -271,13 +324,16 @@ impl Service {
         };
         let journal = &self.journal;
         platform::insist(|| Afterwards::take_over(&**journal, self.clock.now())).await;
-        let afterwards = Afterwards::new(
-            Arc::clone(journal),
+        self.parts.spawn(self.afterwards(platform).run(stop.clone()));
+    }
+
+    fn afterwards(&self, platform: &Platform) -> Afterwards {
+        Afterwards::new(
+            Arc::clone(&self.journal),
             platform.connector().platform().clone(),
             self.confirmed.clone(),
             self.clock.clone(),
-        );
-        self.parts.spawn(afterwards.run(stop.clone()));
+        )
     }
 
     fn pipeline(&self, naming: IncidentNaming, workflow: BTreeMap<String, String>) -> Pipeline {

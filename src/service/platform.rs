@@ -57,6 +57,7 @@ impl Platform {
         journal: &dyn Journal,
         health: &Health,
         once: bool,
+        is_alone: bool,
     ) -> Result<(), ServiceError> {
         let mut waits = ExponentialBuilder::default()
             .with_min_delay(Duration::from_secs(1))
@@ -83,10 +84,27 @@ impl Platform {
         health.well(Part::OpenCti);
         if let Some(state) = &registration.state {
             insist(|| take_over(journal, state)).await;
-        } else if insist(|| sweep::was_cleared(journal, None)).await {
+        } else if is_alone && insist(|| sweep::was_cleared(journal, None)).await {
             self.start_over(journal).await;
         }
         Ok(())
+    }
+
+    /// Starts over when OpenCTI was made to forget this connector's state while no replica beat: the
+    /// first thing in a term. What OpenCTI said when this replica started may be long past.
+    pub(super) async fn heed_clearing(&self, journal: &dyn Journal) {
+        let asked = self.connector.platform().register(self.connector.settings()).await;
+        match asked {
+            Ok(registration) if registration.state.is_none() => {
+                if insist(|| sweep::was_cleared(journal, None)).await {
+                    self.start_over(journal).await;
+                }
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                warn!(%failure, "OpenCTI cannot be asked for the connector's state; the heartbeat will");
+            }
+        }
     }
 
     /// The connector was reset or deleted in OpenCTI while nobody listened.

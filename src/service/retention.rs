@@ -44,7 +44,7 @@ impl Retention {
     }
 
     /// Prunes until `stop`.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(&self, stop: CancellationToken) {
         loop {
             match stop.run_until_cancelled(self.prune()).await {
                 None => return,

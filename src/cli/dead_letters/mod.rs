@@ -19,9 +19,7 @@ use self::arguments::{
     ShowArguments,
 };
 use super::{failure::Failure, journal::Desk, output};
-use crate::journal::{
-    EventId, Letter, LetterFilter, LetterKind, Operations as _, Retried, WorkJournal as _,
-};
+use crate::journal::{EventId, Letter, LetterFilter, LetterKind, Retried};
 
 /// Letters read, and changed in one commit, at a time.
 const PAGE: usize = 200;

@@ -79,8 +79,13 @@ options! { OURS:
         "the path of a PEM file with the authorities that issue client certificates");
 
     HARFANGLAB_INCIDENTS_JOURNAL_URL => plain(OUR_SECTION, "journal_url",
-        "sqlite: followed by the path of a file")
+        "sqlite: followed by the path of a file, or the postgres:// URL of a database")
         .default("sqlite:harfanglab-incidents.db");
+    HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD => secret(OUR_SECTION, "journal_password",
+        "the password of the user in HARFANGLAB_INCIDENTS_JOURNAL_URL");
+    HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS => plain(OUR_SECTION, "journal_connections",
+        "a whole number from 2 to 100")
+        .default("8");
     HARFANGLAB_INCIDENTS_JOURNAL_QUEUE => plain(OUR_SECTION, "journal_queue",
         "a whole number from 1 to 1000000")
         .default("4096");

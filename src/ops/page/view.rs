@@ -10,7 +10,7 @@ use super::{
     words::{ago, counted, grouped, long, moment},
 };
 use crate::{
-    health::{Part, Trouble},
+    health::{Part, Role, Trouble},
     journal::Counts,
     ops::Management,
     sweep::SweepRecord,
@@ -85,6 +85,7 @@ pub(super) fn status(
         main {
             @if let Some(told) = told { p.told role="status" { (told) } }
             (first_line(&headline))
+            (role(management.health.role()))
             @match &snapshot.counts {
                 Ok(counts) => (figures(counts, snapshot)),
                 Err(_) => {},
@@ -127,6 +128,21 @@ fn first_line(headline: &Headline) -> Markup {
         section class=(class) {
             h1 { (headline.words) }
             @for sentence in &headline.because { p { (sentence) } }
+        }
+    }
+}
+
+/// What this replica does of what only one does.
+fn role(role: Role) -> Markup {
+    html! {
+        @match role {
+            Role::Alone => {},
+            Role::Leads => p.quiet {
+                "This replica leads: it sweeps and tells OpenCTI that the connector is alive."
+            },
+            Role::Follows => p.quiet {
+                "This replica accepts and delivers; another one leads and sweeps."
+            },
         }
     }
 }

@@ -1,118 +1,52 @@
-//! The embedded journal: SQLite in WAL mode with `synchronous=FULL`, so that a commit is on disk
-//! when it is answered. One connection writes, others read.
-//!
-//! Does not live here: opening the file (`sqlite_open`).
+//! The road of every event, on either database.
 
-use std::{
-    fs::File,
-    path::Path,
-    sync::{Arc, atomic::AtomicI64},
-    time::Duration,
-};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, Transaction};
 
 use super::{
-    Adoption, AlertName, CaseObjects, Claim, Counts, Event, Journal, JournalError, Outcome,
-    sqlite_versions::Standing,
+    SqlJournal,
+    statement::{Columns as _, query},
+    store::{Change as _, Order, Store, Words},
+    versions::Standing,
 };
 use crate::{
     alert::{IncidentIdentity, MergedSightings, Sighted},
     intake::{Notification, Place, Receipt},
+    journal::{
+        Adoption, AlertName, CaseObjects, Claim, Counts, Event, Journal, JournalError, Outcome,
+    },
 };
 
-/// Rows one `INSERT` carries; SQLite takes at most 32,766 bound values.
+/// Rows one `INSERT` carries; SQLite takes at most 32,766 values in one statement.
 const ROWS_PER_INSERT: usize = 1_000;
 
 /// Whether an alert of a threat is still to be delivered.
-pub(super) const UNFINISHED_OF_THREAT: &str = "SELECT EXISTS (SELECT 1 FROM events \
-     WHERE console = ? AND threat_key = ? AND state = 'pending' AND dialect <> 'native-threat' \
+pub(in crate::journal) const UNFINISHED_OF_THREAT: &str = "SELECT EXISTS (SELECT 1 FROM events \
+     WHERE console = $1 AND threat_key = $2 AND state = 'pending' AND dialect <> 'native-threat' \
      AND follows IS NULL)";
 
 /// How many events wait.
-pub(super) const PENDING: &str = "SELECT COUNT(*) FROM events WHERE console = ? \
+pub(in crate::journal) const PENDING: &str = "SELECT COUNT(*) FROM events WHERE console = $1 \
      AND state = 'pending' AND follows IS NULL";
 
-/// The journal in one SQLite file.
-#[derive(Debug, Clone)]
-pub struct SqliteJournal {
-    /// One connection, so that writers queue here and not inside SQLite.
-    pub(super) writer: SqlitePool,
-    pub(super) readers: SqlitePool,
-    /// Which console the rows belong to.
-    pub(super) console: String,
-    pub(super) file: Arc<Path>,
-    /// The latest time that a claim was made at, in milliseconds since 1970; 0 before the first.
-    pub(super) latest: Arc<AtomicI64>,
-    /// Held as long as the service has the journal open; commands beside it hold nothing.
-    pub(super) _only_user: Option<Arc<File>>,
+macro_rules! remember {
+    ($name:literal) => {
+        concat!(
+            "INSERT INTO remembered (name, value) VALUES ($1, $2) ON CONFLICT (",
+            $name,
+            ") DO UPDATE SET value = excluded.value"
+        )
+    };
 }
 
-impl SqliteJournal {
-    /// A transaction that holds the write lock from its start.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
-    }
-
-    async fn insert(
-        &self,
-        transaction: &mut Transaction<'static, Sqlite>,
-        rows: &[(&Notification, Standing)],
-        generation: i64,
-    ) -> Result<(), JournalError> {
-        let mut insert = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO events (console, generation, received_key, received_version, key, \
-             version, origin, dialect, body, received_at, happened_at, agent_id, title, \
-             threat_key, state, due_at, reason, finished_at, updated_at, recurrence) ",
-        );
-        insert.push_values(rows, |mut row, (notification, standing)| {
-            let (state, dialect, reason) = match notification.place() {
-                Place::Pending(dialect) => ("pending", Some(dialect.as_str()), None),
-                Place::DeadLetter(reason) => ("dead", None, Some(reason.as_str())),
-            };
-            let (state, reason, updated_at, recurrence) = match standing {
-                Standing::Overtaken { updated_at } => {
-                    ("superseded", Some("a newer version was there first"), *updated_at, 0)
-                }
-                Standing::Latest { updated_at, recurrence, .. } => {
-                    (state, reason, *updated_at, *recurrence)
-                }
-                Standing::Repetition { .. } => (state, reason, None, 0),
-            };
-            let received_at = notification.received_at().timestamp_millis();
-            row.push_bind(&self.console)
-                .push_bind(generation)
-                .push_bind(notification.key())
-                .push_bind(notification.version())
-                .push_bind(notification.key())
-                .push_bind(notification.version())
-                .push_bind(notification.origin().as_str())
-                .push_bind(dialect)
-                .push_bind(notification.body())
-                .push_bind(received_at)
-                .push_bind(notification.happened_at().timestamp_millis())
-                .push_bind(notification.agent_id())
-                .push_bind(notification.title())
-                .push_bind(notification.threat_key())
-                .push_bind(state)
-                .push_bind(received_at)
-                .push_bind(reason)
-                .push_bind(reason.is_some().then_some(received_at))
-                .push_bind(updated_at)
-                .push_bind(recurrence);
-        });
-        insert.push(" ON CONFLICT DO NOTHING");
-        insert.build().execute(&mut **transaction).await?;
-        Ok(())
-    }
-}
+const REMEMBER: Words = Words { sqlite: remember!("name"), postgres: remember!("md5(name)") };
 
 #[async_trait]
-impl Journal for SqliteJournal {
+impl<S: Store> Journal for SqlJournal<S> {
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin(Order::Arrivals).await?;
         let generation = self.generation(&mut transaction).await?;
         let keys = batches.iter().flatten().map(Notification::key);
         let mut versions = self.versions_of(&mut transaction, keys, generation).await?;
@@ -136,6 +70,9 @@ impl Journal for SqliteJournal {
         }
         for rows in entered.chunks(ROWS_PER_INSERT) {
             self.insert(&mut transaction, rows, generation).await?;
+        }
+        if !seen_again.is_empty() {
+            transaction.also(&self.console, Order::Departures).await?;
         }
         for (event, later, notification) in seen_again {
             if let Some(updated_at) = later {
@@ -212,57 +149,51 @@ impl Journal for SqliteJournal {
     }
 
     async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError> {
-        let row = sqlx::query(UNFINISHED_OF_THREAT)
+        let row = query(UNFINISHED_OF_THREAT)
             .bind(&self.console)
             .bind(threat_key)
-            .fetch_one(&self.readers)
+            .fetch_one(&mut self.store.readers())
             .await?;
         Ok(row.try_get(0)?)
     }
 
     async fn remembered(&self, name: &str) -> Result<Option<String>, JournalError> {
-        let row = sqlx::query("SELECT value FROM remembered WHERE name = ?")
+        let row = query("SELECT value FROM remembered WHERE name = $1")
             .bind(self.remembered_name(name))
-            .fetch_optional(&self.readers)
+            .fetch_optional(&mut self.store.readers())
             .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
     async fn remember(&self, name: &str, value: &str) -> Result<(), JournalError> {
-        sqlx::query(
-            "INSERT INTO remembered (name, value) VALUES (?, ?) \
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        )
-        .bind(self.remembered_name(name))
-        .bind(value)
-        .execute(&self.writer)
-        .await?;
+        query(S::say(REMEMBER))
+            .bind(self.remembered_name(name))
+            .bind(value)
+            .execute(&mut self.store.writer())
+            .await?;
         Ok(())
     }
 
     async fn forget(&self, name: &str) -> Result<(), JournalError> {
-        sqlx::query("DELETE FROM remembered WHERE name = ?")
+        query("DELETE FROM remembered WHERE name = $1")
             .bind(self.remembered_name(name))
-            .execute(&self.writer)
+            .execute(&mut self.store.writer())
             .await?;
         Ok(())
     }
 
     async fn start_over(&self, forgotten: &[&str]) -> Result<(), JournalError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin(Order::Both).await?;
         let next = self.generation(&mut transaction).await? + 1;
-        sqlx::query(
-            "INSERT INTO remembered (name, value) VALUES (?, ?) \
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        )
-        .bind(self.remembered_name("generation"))
-        .bind(next.to_string())
-        .execute(&mut *transaction)
-        .await?;
+        query(S::say(REMEMBER))
+            .bind(self.remembered_name("generation"))
+            .bind(next.to_string())
+            .execute(&mut transaction)
+            .await?;
         for name in forgotten {
-            sqlx::query("DELETE FROM remembered WHERE name = ?")
+            query("DELETE FROM remembered WHERE name = $1")
                 .bind(self.remembered_name(name))
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
         }
         transaction.commit().await?;
@@ -270,23 +201,23 @@ impl Journal for SqliteJournal {
     }
 
     async fn pending(&self) -> Result<u64, JournalError> {
-        let row = sqlx::query(PENDING).bind(&self.console).fetch_one(&self.readers).await?;
-        Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
+        let row = query(PENDING).bind(&self.console).fetch_one(&mut self.store.readers()).await?;
+        row.count(0)
     }
 
     async fn counts(&self) -> Result<Counts, JournalError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL THEN 'following-up' \
                  ELSE state END AS standing, COUNT(*), MIN(received_at) \
-                 FROM events WHERE console = ? GROUP BY standing",
+                 FROM events WHERE console = $1 GROUP BY standing",
         )
         .bind(&self.console)
-        .fetch_all(&self.readers)
+        .fetch_all(&mut self.store.readers())
         .await?;
         let mut counts = Counts::default();
         for row in rows {
-            let count = u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default();
-            match row.try_get::<&str, _>(0)? {
+            let count = row.count(1)?;
+            match row.try_get::<&str>(0)? {
                 "pending" => {
                     counts.pending = count;
                     counts.oldest_pending_ms = row.try_get(2)?;
@@ -310,7 +241,61 @@ impl Journal for SqliteJournal {
     }
 }
 
-impl SqliteJournal {
+impl<S: Store> SqlJournal<S> {
+    async fn insert(
+        &self,
+        transaction: &mut S::Change,
+        rows: &[(&Notification, Standing)],
+        generation: i64,
+    ) -> Result<(), JournalError> {
+        let mut insert = query(
+            "INSERT INTO events (console, generation, received_key, received_version, key, \
+             version, origin, dialect, body, received_at, happened_at, agent_id, title, \
+             threat_key, state, due_at, reason, finished_at, updated_at, recurrence) VALUES ",
+        );
+        for (place, (notification, standing)) in rows.iter().enumerate() {
+            let (state, dialect, reason) = match notification.place() {
+                Place::Pending(dialect) => ("pending", Some(dialect.as_str()), None),
+                Place::DeadLetter(reason) => ("dead", None, Some(reason.as_str())),
+            };
+            let (state, reason, updated_at, recurrence) = match standing {
+                Standing::Overtaken { updated_at } => {
+                    ("superseded", Some("a newer version was there first"), *updated_at, 0)
+                }
+                Standing::Latest { updated_at, recurrence, .. } => {
+                    (state, reason, *updated_at, *recurrence)
+                }
+                Standing::Repetition { .. } => (state, reason, None, 0),
+            };
+            let received_at = notification.received_at().timestamp_millis();
+            insert
+                .push(if place == 0 { "(" } else { "), (" })
+                .push_bind(&self.console)
+                .and_bind(generation)
+                .and_bind(notification.key())
+                .and_bind(notification.version())
+                .and_bind(notification.key())
+                .and_bind(notification.version())
+                .and_bind(notification.origin().as_str())
+                .and_bind(dialect)
+                .and_bind(notification.body())
+                .and_bind(received_at)
+                .and_bind(notification.happened_at().timestamp_millis())
+                .and_bind(notification.agent_id())
+                .and_bind(notification.title())
+                .and_bind(notification.threat_key())
+                .and_bind(state)
+                .and_bind(received_at)
+                .and_bind(reason)
+                .and_bind(reason.is_some().then_some(received_at))
+                .and_bind(updated_at)
+                .and_bind(recurrence);
+        }
+        insert.push(") ON CONFLICT DO NOTHING");
+        insert.execute(transaction).await?;
+        Ok(())
+    }
+
     /// Remembered values belong to a console.
     fn remembered_name(&self, name: &str) -> String {
         format!("{}#{name}", self.console)
@@ -319,20 +304,14 @@ impl SqliteJournal {
     /// The import generation: 1 until a reset starts another.
     pub(super) async fn generation(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut S::Change,
     ) -> Result<i64, JournalError> {
-        let row = sqlx::query("SELECT CAST(value AS INTEGER) FROM remembered WHERE name = ?")
+        let row = query("SELECT CAST(value AS BIGINT) FROM remembered WHERE name = $1")
             .bind(self.remembered_name("generation"))
-            .fetch_optional(&mut **transaction)
+            .fetch_optional(transaction)
             .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(1))
     }
-}
-
-/// A stored millisecond count as a date.
-pub(super) fn date(milliseconds: i64) -> Result<DateTime<Utc>, JournalError> {
-    DateTime::from_timestamp_millis(milliseconds)
-        .ok_or_else(|| JournalError::Corrupt(format!("date {milliseconds}")))
 }
 
 /// Adds to a batch's receipt what became of one of its notifications.

@@ -4,11 +4,10 @@
 use sqlx::Row as _;
 use tempfile::TempDir;
 
-use super::{
-    SqliteJournal,
-    sqlite::{PENDING, UNFINISHED_OF_THREAT},
-    sqlite_claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
-    sqlite_operations::{FINISHED, KEY_OF, LETTERS, REMOVING, emptying},
+use super::SqliteJournal;
+use crate::journal::sql::{
+    CLAIM, EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, NEXT_FREE, NEXT_LEASE_END, PENDING, REMOVING,
+    UNFINISHED_OF_THREAT,
 };
 
 /// As many events of each state, every tenth of a threat.
@@ -22,7 +21,7 @@ const FILLED: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FR
 
 async fn plan(journal: &SqliteJournal, query: &str) -> String {
     let query = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
-    let rows = sqlx::query(query).fetch_all(&journal.writer).await.unwrap();
+    let rows = sqlx::query(query).fetch_all(&journal.store.writer).await.unwrap();
     rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>().join("\n")
 }
 
@@ -31,16 +30,15 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
     let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
-    sqlx::query(FILLED).execute(&journal.writer).await.unwrap();
-    let (finished, letters) = (emptying(FINISHED), emptying(LETTERS));
+    sqlx::query(FILLED).execute(&journal.store.writer).await.unwrap();
     for (query, indexes) in [
-        (CLAIM, &["events_due (due_at<?)", "events_unfinished (console=? AND key=?)"][..]),
-        (NEXT_FREE, &["events_due", "events_unfinished (console=? AND key=?)"]),
-        (NEXT_LEASE_END, &["events_leased"]),
+        (CLAIM.sqlite, &["events_due (due_at<?)", "events_unfinished (console=? AND key=?)"][..]),
+        (NEXT_FREE.sqlite, &["events_due", "events_unfinished (console=? AND key=?)"]),
+        (NEXT_LEASE_END.sqlite, &["events_leased"]),
         (UNFINISHED_OF_THREAT, &["events_unfinished_of_threat (console=? AND threat_key=?"]),
         (PENDING, &["COVERING INDEX events_by_state (console=? AND state=? AND follows=?)"]),
-        (finished.as_str(), &["events_to_prune (finished_at<?)"]),
-        (letters.as_str(), &["events_letters_to_prune (finished_at<?)"]),
+        (EMPTY_FINISHED.sqlite, &["events_to_prune (finished_at<?)"]),
+        (EMPTY_LETTERS.sqlite, &["events_letters_to_prune (finished_at<?)"]),
         (
             REMOVING,
             &[
@@ -50,7 +48,7 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
             ],
         ),
         (
-            KEY_OF,
+            KEY_OF.sqlite,
             &[
                 "events_as_identified (console=? AND key=?)",
                 "events_as_received (console=? AND received_key=?)",
@@ -65,7 +63,7 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
         }
         // What fits into one claim may be sorted; what waits may not.
         let sorts = plan.lines().any(|step| step == "USE TEMP B-TREE FOR ORDER BY");
-        assert!(!sorts || query == CLAIM, "{query}:\n{plan}");
+        assert!(!sorts || query == CLAIM.sqlite, "{query}:\n{plan}");
         assert!(!plan.contains("SCAN events"), "{query}:\n{plan}");
     }
 }

@@ -1,19 +1,47 @@
-//! Claims of the SQLite journal: who works on what, until when, and how it ended.
+//! Claims: who works on what, until when, and how it ended.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 use tracing::error;
 
 use super::{
-    CLAIM_BYTES, Claim, Event, FollowUp, JournalError, Lacking, Outcome, SqliteJournal,
-    sqlite::date, sqlite_incidents::microseconds,
+    SqlJournal, date, microseconds,
+    statement::{Columns, query},
+    store::{Change as _, Order, Session, Store, Words},
 };
 use crate::{
     alert::IncidentIdentity,
     intake::{Origin, dialect::Dialect},
+    journal::{CLAIM_BYTES, Claim, Event, FollowUp, JournalError, Lacking, Outcome},
 };
+
+macro_rules! claim {
+    ($console:literal, $alone:literal) => {
+        concat!(
+            "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes \
+             FROM events e WHERE e.state = 'pending' AND e.due_at <= $1 AND ",
+            $console,
+            " = $2 AND (e.leased_until IS NULL OR e.leased_until <= $1) \
+             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
+                 CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.id < e.id \
+                     OR other.leased_until > $1 \
+                 ELSE other.leased_until > $1 \
+                     OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= $1) END)) \
+             ORDER BY e.due_at, e.id LIMIT $3",
+            $alone,
+            "), fitting AS (\
+                 SELECT id, bytes, SUM(bytes) OVER (ORDER BY due_at, id) AS total FROM due) \
+             SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
+             e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
+             e.due_at, e.deadline_at, e.attempts_before \
+             FROM fitting f JOIN events e ON e.id = f.id \
+             LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
+             WHERE f.total <= $4 OR f.total = f.bytes ORDER BY e.due_at, e.id"
+        )
+    };
+}
 
 /// Takes what is due. Only the earliest unfinished version of a key may be taken: versions leave in
 /// order, and an older one that a person asked for again waits while a newer one is just leaving. A
@@ -22,39 +50,55 @@ use crate::{
 ///
 /// Here and below the plus keeps SQLite from looking for the console, which nearly every row has:
 /// it would read and sort everything that waits. `events_due` and `events_leased` end at the first
-/// row that fits.
-pub(super) const CLAIM: &str = "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes \
-     FROM events e WHERE e.state = 'pending' AND e.due_at <= ?1 AND +e.console = ?2 \
-     AND (e.leased_until IS NULL OR e.leased_until <= ?1) \
-     AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
-         AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
-         CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.id < e.id \
-             OR other.leased_until > ?1 \
-         ELSE other.leased_until > ?1 \
-             OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= ?1) END)) \
-     ORDER BY e.due_at, e.id LIMIT ?3), \
-     fitting AS (SELECT id, bytes, SUM(bytes) OVER (ORDER BY due_at, id) AS total FROM due) \
-     SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
-     e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
-     e.due_at, e.deadline_at, e.attempts_before \
-     FROM fitting f JOIN events e ON e.id = f.id \
-     LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
-     WHERE f.total <= ?4 OR f.total = f.bytes ORDER BY e.due_at, e.id";
+/// row that fits. PostgreSQL passes over what somebody else holds at the moment: another replica, or
+/// a person who looks into the table.
+pub(in crate::journal) const CLAIM: Words = Words {
+    sqlite: claim!("+e.console", ""),
+    postgres: claim!("e.console", " FOR UPDATE OF e SKIP LOCKED"),
+};
+
+macro_rules! lease {
+    ($events:literal) => {
+        concat!(
+            "UPDATE events SET attempts = attempts + 1, leased_until = $1 WHERE id IN ",
+            $events
+        )
+    };
+}
+
+const LEASE: Words = Words {
+    sqlite: lease!("(SELECT value FROM json_each($2))"),
+    postgres: lease!("(SELECT value::bigint FROM json_array_elements_text($2::json))"),
+};
+
+macro_rules! next_free {
+    ($console:literal) => {
+        concat!(
+            "SELECT e.due_at FROM events e WHERE e.state = 'pending' AND ",
+            $console,
+            " = $1 AND e.leased_until IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' \
+                 AND (other.leased_until IS NOT NULL OR (other.follows IS NULL \
+                     AND (e.follows IS NOT NULL OR other.id < e.id)))) \
+             ORDER BY e.due_at, e.id LIMIT 1"
+        )
+    };
+}
 
 /// When the next event that nothing holds up is due.
-pub(super) const NEXT_FREE: &str = "SELECT e.due_at FROM events e WHERE e.state = 'pending' AND +e.console = ? \
-     AND e.leased_until IS NULL \
-     AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
-         AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' \
-         AND (other.leased_until IS NOT NULL OR (other.follows IS NULL \
-             AND (e.follows IS NOT NULL OR other.id < e.id)))) \
-     ORDER BY e.due_at, e.id LIMIT 1";
+pub(in crate::journal) const NEXT_FREE: Words =
+    Words { sqlite: next_free!("+e.console"), postgres: next_free!("e.console") };
 
 /// When the next lease ends.
-pub(super) const NEXT_LEASE_END: &str =
-    "SELECT MIN(leased_until) FROM events WHERE leased_until IS NOT NULL AND +console = ?";
+pub(in crate::journal) const NEXT_LEASE_END: Words = Words {
+    sqlite: "SELECT MIN(leased_until) FROM events \
+         WHERE leased_until IS NOT NULL AND +console = $1",
+    postgres: "SELECT MIN(leased_until) FROM events \
+         WHERE leased_until IS NOT NULL AND console = $1",
+};
 
-impl SqliteJournal {
+impl<S: Store> SqlJournal<S> {
     pub(super) async fn claim_due(
         &self,
         limit: usize,
@@ -63,14 +107,14 @@ impl SqliteJournal {
     ) -> Result<Vec<Event>, JournalError> {
         let lease = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
         let leased_until = now.checked_add_signed(lease).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin(Order::Departures).await?;
         self.follow_clock(&mut transaction, now).await?;
-        let rows = sqlx::query(CLAIM)
+        let rows = query(S::say(CLAIM))
             .bind(now.timestamp_millis())
             .bind(&self.console)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
-            .fetch_all(&mut *transaction)
+            .fetch_all(&mut transaction)
             .await?;
         let mut events = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -81,14 +125,11 @@ impl SqliteJournal {
             }
         }
         let ids: Vec<i64> = events.iter().map(|event| event.claim.event).collect();
-        sqlx::query(
-            "UPDATE events SET attempts = attempts + 1, leased_until = ? \
-             WHERE id IN (SELECT value FROM json_each(?))",
-        )
-        .bind(leased_until.timestamp_millis())
-        .bind(serde_json::json!(ids).to_string())
-        .execute(&mut *transaction)
-        .await?;
+        query(S::say(LEASE))
+            .bind(leased_until.timestamp_millis())
+            .bind(serde_json::json!(ids).to_string())
+            .execute(&mut transaction)
+            .await?;
         transaction.commit().await?;
         Ok(events)
     }
@@ -98,7 +139,7 @@ impl SqliteJournal {
         outcomes: &[(Claim, Outcome)],
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin(Order::Departures).await?;
         for (claim, outcome) in outcomes {
             if !finish_one(&mut transaction, *claim, outcome, now).await? {
                 continue;
@@ -117,10 +158,15 @@ impl SqliteJournal {
     /// When the next event that nothing holds up is due; a leased one is due when its lease ends,
     /// and so is what waits for it. Both questions are answered from an index, however many wait.
     pub(super) async fn next_due_head(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
-        let free = sqlx::query(NEXT_FREE).bind(&self.console).fetch_optional(&self.readers).await?;
-        let leased =
-            sqlx::query(NEXT_LEASE_END).bind(&self.console).fetch_one(&self.readers).await?;
-        let free = free.map(|row| row.try_get::<i64, _>(0)).transpose()?;
+        let free = query(S::say(NEXT_FREE))
+            .bind(&self.console)
+            .fetch_optional(&mut self.store.readers())
+            .await?;
+        let leased = query(S::say(NEXT_LEASE_END))
+            .bind(&self.console)
+            .fetch_one(&mut self.store.readers())
+            .await?;
+        let free = free.map(|row| row.try_get::<i64>(0)).transpose()?;
         let leased: Option<i64> = leased.try_get(0)?;
         free.into_iter().chain(leased).min().map(date).transpose()
     }
@@ -128,17 +174,17 @@ impl SqliteJournal {
 
 /// Makes an event that cannot be read a dead letter.
 async fn bury(
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut impl Session,
     id: i64,
     failure: &JournalError,
     now: DateTime<Utc>,
 ) -> Result<(), JournalError> {
     error!(event = id, %failure, "an event of the journal cannot be read and is a dead letter now");
-    sqlx::query("UPDATE events SET state = 'dead', reason = ?, finished_at = ? WHERE id = ?")
+    query("UPDATE events SET state = 'dead', reason = $1, finished_at = $2 WHERE id = $3")
         .bind(failure.to_string())
         .bind(now.timestamp_millis())
         .bind(id)
-        .execute(&mut **transaction)
+        .execute(transaction)
         .await?;
     Ok(())
 }
@@ -146,7 +192,7 @@ async fn bury(
 /// Writes one outcome down; `false` when the lease was lost meanwhile. What was delivered is
 /// delivered, whoever holds the lease now.
 async fn finish_one(
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut impl Session,
     claim: Claim,
     outcome: &Outcome,
     now: DateTime<Utc>,
@@ -164,11 +210,11 @@ async fn finish_one(
             ("pending", None, Some(reason), Some(at.timestamp_millis()), None)
         }
     };
-    let finished = sqlx::query(
-        "UPDATE events SET state = ?1, root_id = COALESCE(?2, root_id), reason = ?3, \
-         due_at = COALESCE(?4, due_at), leased_until = NULL, gave_up_at = ?8, \
-         finished_at = CASE WHEN ?4 IS NULL THEN ?5 END \
-         WHERE id = ?6 AND state = 'pending' AND (attempts = ?7 OR ?1 = 'delivered')",
+    let finished = query(
+        "UPDATE events SET state = $1, root_id = COALESCE($2, root_id), reason = $3, \
+         due_at = COALESCE($4, due_at), leased_until = NULL, gave_up_at = $8, \
+         finished_at = CASE WHEN $4 IS NULL THEN $5 END \
+         WHERE id = $6 AND state = 'pending' AND (attempts = $7 OR $1 = 'delivered')",
     )
     .bind(state)
     .bind(root_id)
@@ -178,19 +224,19 @@ async fn finish_one(
     .bind(claim.event)
     .bind(claim.fence)
     .bind(gave_up_at)
-    .execute(&mut **transaction)
+    .execute(transaction)
     .await?;
-    Ok(finished.rows_affected() > 0)
+    Ok(finished > 0)
 }
 
-fn claim(row: &SqliteRow) -> Result<Claim, JournalError> {
-    let (fence, before): (u32, u32) = (row.try_get(1)?, row.try_get(16)?);
+fn claim(row: &impl Columns) -> Result<Claim, JournalError> {
+    let (fence, before) = (row.tries(1)?, row.tries(16)?);
     Ok(Claim { event: row.try_get(0)?, attempt: fence.saturating_sub(before), fence })
 }
 
-fn event(row: &SqliteRow) -> Result<Event, JournalError> {
+fn event(row: &impl Columns) -> Result<Event, JournalError> {
     let dialect: Option<String> = row.try_get(4)?;
-    let identity = match (row.try_get(10)?, row.try_get::<Option<i64>, _>(11)?) {
+    let identity = match (row.try_get(10)?, row.try_get::<Option<i64>>(11)?) {
         (Some(name), Some(created_at_us)) => {
             Some(IncidentIdentity { name, created: microseconds(created_at_us)? })
         }
@@ -198,7 +244,7 @@ fn event(row: &SqliteRow) -> Result<Event, JournalError> {
     };
     let origin: String = row.try_get(12)?;
     let lacking: Option<String> = row.try_get(13)?;
-    let follow_up = match (lacking, row.try_get::<Option<i64>, _>(15)?) {
+    let follow_up = match (lacking, row.try_get::<Option<i64>>(15)?) {
         (Some(lacking), Some(deadline)) => Some(FollowUp {
             lacking: Lacking::from_text(&lacking),
             due_at: date(row.try_get(14)?)?,

@@ -1,12 +1,17 @@
 //! Which version of a key is the latest, and what a new arrival is beside it: the rules at the head
-//! of this room, on what the SQLite journal holds.
+//! of `journal`.
 
 use std::collections::HashMap;
 
-use sqlx::{Row, Sqlite, Transaction};
-
-use super::{EventId, JournalError, SqliteJournal};
-use crate::intake::{Notification, Origin};
+use super::{
+    SqlJournal,
+    statement::{Columns as _, query},
+    store::{Store, Words},
+};
+use crate::{
+    intake::{Notification, Origin},
+    journal::{EventId, JournalError},
+};
 
 /// What an arrival is beside the versions that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,33 +53,46 @@ struct Version {
 #[derive(Debug, Default)]
 pub(super) struct Versions(HashMap<String, Vec<Version>>);
 
-impl SqliteJournal {
+macro_rules! versions {
+    ($keys:literal) => {
+        concat!(
+            "SELECT k.value, e.id AS id, e.version, e.recurrence, e.updated_at FROM ",
+            $keys,
+            " e ON e.console = $2 AND e.key = k.value \
+             WHERE e.generation = $3 AND e.is_version = 1 \
+             UNION ALL \
+             SELECT k.value, e.id AS id, e.received_version, e.recurrence, e.updated_at FROM ",
+            $keys,
+            " e ON e.console = $2 AND e.received_key = k.value \
+             WHERE e.generation = $3 AND e.key <> e.received_key AND e.follows IS NULL \
+             ORDER BY id"
+        )
+    };
+}
+
+/// The versions of some keys. The second half knows an event without an id again after it was
+/// matched with its alert. SQLite keeps the order of a cross join: the keys first, then the index.
+const VERSIONS: Words = Words {
+    sqlite: versions!("json_each($1) k CROSS JOIN events"),
+    postgres: versions!("json_array_elements_text($1::json) AS k(value) JOIN events"),
+};
+
+impl<S: Store> SqlJournal<S> {
     /// The versions that are there of these keys.
     pub(super) async fn versions_of<'a>(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut S::Change,
         keys: impl Iterator<Item = &'a str>,
         generation: i64,
     ) -> Result<Versions, JournalError> {
         let mut versions = Versions(keys.map(|key| (key.to_owned(), Vec::new())).collect());
         let keys: Vec<&String> = versions.0.keys().collect();
-        // The second half knows an event without an id again after it was matched with its alert.
-        let rows = sqlx::query(
-            "SELECT k.value, e.id AS id, e.version, e.recurrence, e.updated_at \
-             FROM json_each(?1) k CROSS JOIN events e ON e.console = ?2 AND e.key = k.value \
-             WHERE e.generation = ?3 AND e.is_version = 1 \
-             UNION ALL \
-             SELECT k.value, e.id AS id, e.received_version, e.recurrence, e.updated_at \
-             FROM json_each(?1) k CROSS JOIN events e \
-                 ON e.console = ?2 AND e.received_key = k.value \
-             WHERE e.generation = ?3 AND e.key <> e.received_key AND e.follows IS NULL \
-             ORDER BY id",
-        )
-        .bind(serde_json::json!(keys).to_string())
-        .bind(&self.console)
-        .bind(generation)
-        .fetch_all(&mut **transaction)
-        .await?;
+        let rows = query(S::say(VERSIONS))
+            .bind(serde_json::json!(keys).to_string())
+            .bind(&self.console)
+            .bind(generation)
+            .fetch_all(transaction)
+            .await?;
         for row in rows {
             let key: String = row.try_get(0)?;
             versions.0.entry(key).or_default().push(Version {
@@ -90,17 +108,17 @@ impl SqliteJournal {
     /// The latest version was seen again: it was still so at `updated_at`.
     pub(super) async fn seen_again(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut S::Change,
         event: EventId,
         updated_at: i64,
     ) -> Result<(), JournalError> {
-        sqlx::query(
-            "UPDATE events SET updated_at = ?1 WHERE id = ?2 \
-             AND (updated_at IS NULL OR updated_at < ?1)",
+        query(
+            "UPDATE events SET updated_at = $1 WHERE id = $2 \
+             AND (updated_at IS NULL OR updated_at < $1)",
         )
         .bind(updated_at)
         .bind(event)
-        .execute(&mut **transaction)
+        .execute(transaction)
         .await?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use sqlx::{
-    Row,
+    Row as _, SqlitePool,
     migrate::Migrator,
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
@@ -19,7 +19,8 @@ use sqlx::{
 };
 use tracing::warn;
 
-use super::{JournalError, SqliteJournal, sqlite_log};
+use super::{SqliteJournal, SqliteStore, log};
+use crate::journal::JournalError;
 
 /// How long a connection waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,14 +43,14 @@ impl SqliteJournal {
         let file = options.get_filename().to_owned();
         let only_user = lock(&file)?;
         keep_private(&file).map_err(|error| unusable(&file, &error))?;
-        if sqlite_log::is_gone(&file) {
+        if log::is_gone(&file) {
             warn!(
                 "the journal's write-ahead log is gone, though the service did not end in order: \
                  what was stored last may be missing. Was only a part of the journal's files \
                  copied? The sweep finds again what the console still has"
             );
         }
-        if let Some(torn) = sqlite_log::torn_end(&file) {
+        if let Some(torn) = log::torn_end(&file) {
             warn!(
                 bytes = torn.bytes,
                 "the journal's write-ahead log ends in a commit that was not written to its end and \
@@ -59,13 +60,22 @@ impl SqliteJournal {
             );
         }
         let journal = Self::connect(options, console, Some(only_user)).await?;
-        SCHEMA.run(&journal.writer).await.map_err(|error| schema_failed(&file, error))?;
+        SCHEMA.run(&journal.store.writer).await.map_err(|error| schema_failed(&file, error))?;
         // Whoever held these leases is gone: this process is the file's only user.
         sqlx::query("UPDATE events SET leased_until = NULL WHERE leased_until IS NOT NULL")
-            .execute(&journal.writer)
+            .execute(&journal.store.writer)
             .await
             .map_err(|error| opening_failed(&file, &error))?;
         Ok(journal)
+    }
+
+    /// As [`Self::open`], but makes no file where there is none.
+    ///
+    /// # Errors
+    /// As those of [`Self::open`], and [`JournalError::Address`] when there is no file.
+    pub async fn open_existing(url: &str, console: &str) -> Result<Self, JournalError> {
+        there_is_one(options(url)?.get_filename())?;
+        Self::open(url, console).await
     }
 
     /// Opens `url` beside the service that may be using it: makes nothing, changes no schema, takes
@@ -76,13 +86,7 @@ impl SqliteJournal {
     pub async fn open_beside(url: &str, console: &str) -> Result<Self, JournalError> {
         let options = options(url)?;
         let file = options.get_filename().to_owned();
-        if !file.exists() {
-            return Err(JournalError::Address(format!(
-                "there is no journal at {}; run this where the service runs, with its \
-                 configuration, or name the file by its full path",
-                file.display()
-            )));
-        }
+        there_is_one(&file)?;
         let journal = Self::connect(options, console, None).await?;
         let version = journal.schema_version().await?;
         let ours = SCHEMA.iter().map(|step| step.version).max();
@@ -96,9 +100,14 @@ impl SqliteJournal {
         Ok(journal)
     }
 
+    /// Its connections, to read all of it.
+    pub(in crate::journal) fn connections(&self) -> &SqlitePool {
+        &self.store.readers
+    }
+
     /// The journal's file.
     pub fn file(&self) -> &Path {
-        &self.file
+        &self.store.file
     }
 
     async fn connect(
@@ -116,23 +125,29 @@ impl SqliteJournal {
         let reading =
             SqliteConnectOptions::new().filename(&file).read_only(true).busy_timeout(BUSY_TIMEOUT);
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
-        Ok(Self {
-            writer,
-            readers,
-            console: console.to_owned(),
-            file: Arc::from(file),
-            latest: Arc::default(),
-            _only_user: only_user.map(Arc::new),
-        })
+        let _only_user = only_user.map(Arc::new);
+        let store = SqliteStore { writer, readers, file: Arc::from(file), _only_user };
+        Ok(Self::new(store, console))
     }
 
     async fn schema_version(&self) -> Result<Option<i64>, JournalError> {
         let row = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&self.writer)
+            .fetch_one(&self.store.writer)
             .await
-            .map_err(|error| opening_failed(&self.file, &error))?;
+            .map_err(|error| opening_failed(self.file(), &error))?;
         Ok(row.try_get(0)?)
     }
+}
+
+fn there_is_one(file: &Path) -> Result<(), JournalError> {
+    if file.exists() {
+        return Ok(());
+    }
+    Err(JournalError::Address(format!(
+        "there is no journal at {}; run this where the service runs, with its configuration, or name \
+         the file by its full path",
+        file.display()
+    )))
 }
 
 fn options(url: &str) -> Result<SqliteConnectOptions, JournalError> {

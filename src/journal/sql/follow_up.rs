@@ -1,36 +1,42 @@
-//! Follow-ups of the SQLite journal: rows that complete what was delivered without all that the
+//! Follow-ups: rows that complete what was delivered without all that the
 //! console may know of it. How they fit in between versions stands in the header of `journal`.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Row, Sqlite, Transaction};
 
-use super::{Claim, EventId, FollowUp, JournalError, SqliteJournal};
-use crate::intake::{Notification, Origin, Place, dialect::Dialect};
+use super::{
+    SqlJournal,
+    statement::{Columns as _, query},
+    store::Store,
+};
+use crate::{
+    intake::{Notification, Origin, Place, dialect::Dialect},
+    journal::{Claim, EventId, FollowUp, JournalError},
+};
 
-impl SqliteJournal {
+impl<S: Store> SqlJournal<S> {
     /// Stores the follow-up of a version that has just been delivered. Its version says what is
     /// lacking, so each state of the enrichment is there once.
     pub(super) async fn enqueue_follow_up(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut S::Change,
         delivered: Claim,
         follow_up: &FollowUp,
     ) -> Result<(), JournalError> {
-        sqlx::query(
+        query(
             "INSERT INTO events (console, generation, received_key, received_version, key, \
              version, origin, dialect, body, received_at, happened_at, agent_id, title, \
              threat_key, state, due_at, follows, lacking, deadline_at, recurrence, is_version) \
-             SELECT console, generation, received_key, received_version || '|lacks ' || ?1, key, \
-             version || '|lacks ' || ?1, ?2, dialect, body, received_at, happened_at, agent_id, \
-             title, threat_key, 'pending', ?3, COALESCE(follows, id), ?1, ?4, \
-             recurrence, 0 FROM events WHERE id = ?5 ON CONFLICT DO NOTHING",
+             SELECT console, generation, received_key, received_version || '|lacks ' || $1, key, \
+             version || '|lacks ' || $1, $2, dialect, body, received_at, happened_at, agent_id, \
+             title, threat_key, 'pending', $3, COALESCE(follows, id), $1, $4, \
+             recurrence, 0 FROM events WHERE id = $5 ON CONFLICT DO NOTHING",
         )
         .bind(follow_up.lacking.to_text())
         .bind(Origin::FollowUp.as_str())
         .bind(follow_up.due_at.timestamp_millis())
         .bind(follow_up.deadline.timestamp_millis())
         .bind(delivered.event)
-        .execute(&mut **transaction)
+        .execute(transaction)
         .await?;
         Ok(())
     }
@@ -39,21 +45,21 @@ impl SqliteJournal {
     /// and letters that a person asked for again. What its case lacks now makes the case leave again.
     pub(super) async fn supersede_older(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut S::Change,
         delivered: Claim,
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
-        sqlx::query(
-            "UPDATE events SET state = 'superseded', finished_at = ?1, leased_until = NULL, \
+        query(
+            "UPDATE events SET state = 'superseded', finished_at = $1, leased_until = NULL, \
              reason = 'a newer version of the alert was delivered' \
              FROM (SELECT console AS its_console, key AS its_key, \
-                 COALESCE(follows, id) AS its_version FROM events WHERE id = ?2) \
+                 COALESCE(follows, id) AS its_version FROM events WHERE id = $2) AS newer \
              WHERE console = its_console AND key = its_key AND state = 'pending' \
              AND COALESCE(follows, id) < its_version",
         )
         .bind(now.timestamp_millis())
         .bind(delivered.event)
-        .execute(&mut **transaction)
+        .execute(transaction)
         .await?;
         self.complete_case(transaction, delivered, now).await
     }
@@ -63,35 +69,35 @@ impl SqliteJournal {
     /// delivered or superseded stays as it is.
     pub(super) async fn complete_by(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut S::Change,
         item: &Notification,
         event: EventId,
     ) -> Result<(), JournalError> {
         if item.origin() != Origin::Sweep || *item.place() != Place::Pending(Dialect::NativeAlert) {
             return Ok(());
         }
-        sqlx::query(
-            "UPDATE events SET state = 'pending', body = ?1, dialect = ?2, due_at = ?3, \
+        query(
+            "UPDATE events SET state = 'pending', body = $1, dialect = $2, due_at = $3, \
              gave_up_at = NULL, finished_at = NULL, pruned_at = NULL \
-             WHERE follows = (SELECT COALESCE(follows, id) FROM events WHERE id = ?4) \
+             WHERE follows = (SELECT COALESCE(follows, id) FROM events WHERE id = $4) \
              AND (gave_up_at IS NOT NULL OR (state = 'pending' AND leased_until IS NULL))",
         )
         .bind(item.body())
         .bind(Dialect::NativeAlert.as_str())
         .bind(item.received_at().timestamp_millis())
         .bind(event)
-        .execute(&mut **transaction)
+        .execute(transaction)
         .await?;
         Ok(())
     }
 
     pub(super) async fn has_nothing_under_way(&self) -> Result<bool, JournalError> {
-        let row = sqlx::query(
-            "SELECT NOT EXISTS (SELECT 1 FROM events WHERE console = ? AND state = 'pending' \
+        let row = query(
+            "SELECT NOT EXISTS (SELECT 1 FROM events WHERE console = $1 AND state = 'pending' \
              AND (follows IS NULL OR leased_until IS NOT NULL))",
         )
         .bind(&self.console)
-        .fetch_one(&self.readers)
+        .fetch_one(&mut self.store.readers())
         .await?;
         Ok(row.try_get(0)?)
     }
