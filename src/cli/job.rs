@@ -1,6 +1,10 @@
 //! Has a job done: by the service that runs, which alone may use its journal, else in this process.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io::{self, BufRead as _, IsTerminal as _},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
@@ -75,6 +79,20 @@ async fn here(
     Ok(progress)
 }
 
+/// Asks whoever sits at the terminal; where there is none, nothing is cancelled.
+async fn is_to_be_cancelled() -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    eprint!("The service goes on with it. Cancel it? Type yes, or Ctrl-C again to leave it: ");
+    let read = || {
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).map(|_bytes| answer)
+    };
+    let answer = tokio::task::spawn_blocking(read).await.context("nobody could be asked")?;
+    Ok(answer.context("cannot read the answer")?.trim().eq_ignore_ascii_case("yes"))
+}
+
 impl Running {
     /// The service at the management address of `settings`, if one answers there.
     async fn find(settings: &Settings) -> anyhow::Result<Option<Self>> {
@@ -107,7 +125,8 @@ impl Running {
         Ok(Some(service))
     }
 
-    /// Asks for the job and follows it to its end; `stop` ends the following only.
+    /// Asks for the job and follows it to its end; `stop` ends the following, and the job itself only
+    /// if whoever stops says so.
     async fn follow(&self, job: &Job, stop: &CancellationToken) -> anyhow::Result<Progress> {
         let answer = self.http.post(&self.jobs).json(job).send().await;
         if let Ok(answer) = &answer
@@ -130,7 +149,7 @@ impl Running {
             display.show(&progress);
             if stop.run_until_cancelled(tokio::time::sleep(ASK_AGAIN)).await.is_none() {
                 display.clear();
-                bail!("no longer watching; the service goes on with it");
+                bail!(self.leave(number).await?);
             }
             progress = self.read(self.http.get(&self.jobs).send().await).await?.progress;
             if progress.number != number {
@@ -143,10 +162,30 @@ impl Running {
         if progress.state == JobState::Done {
             return Ok(progress);
         }
+        if progress.state == JobState::Interrupted {
+            bail!("{}", progress.words);
+        }
         Err(anyhow!(
             "it ended early: {}; the same command again goes on from there",
             progress.words
         ))
+    }
+
+    /// Nobody watches job `number` any more: asks, where somebody can be asked, whether it is to end.
+    /// Answers what holds then.
+    async fn leave(&self, number: u64) -> anyhow::Result<String> {
+        let job = format!("{}/{number}", self.jobs);
+        if !is_to_be_cancelled().await? {
+            return Ok(format!(
+                "no longer watching; the service goes on with it. To cancel it: curl -X DELETE {job}"
+            ));
+        }
+        let answer = self.http.delete(&job).send().await;
+        if answer.as_ref().is_ok_and(|answer| answer.status() == reqwest::StatusCode::NOT_FOUND) {
+            return Ok("it had ended already".to_owned());
+        }
+        self.read(answer).await?;
+        Ok("cancelled: it ends at its next page, and what it has read is imported".to_owned())
     }
 
     async fn read(&self, answer: reqwest::Result<reqwest::Response>) -> anyhow::Result<Answer> {

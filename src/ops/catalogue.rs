@@ -82,6 +82,8 @@ const fn seconds(name: &'static str, help: &'static str) -> Metric {
 
 /// Roads into the journal.
 const ORIGINS: &[&str] = &["push", "sweep"];
+/// What makes a sweep or a backfill begin.
+const TRIGGERS: &[&str] = &["schedule", "command", "backfill"];
 /// How a request to a remote service may end.
 const CONSOLE_OUTCOMES: &[&str] = &[
     "ok",
@@ -234,9 +236,11 @@ pub const CATALOGUE: &[Metric] = &[
         Unit::Bytes,
         "Bytes in the connector's queue, as OpenCTI told last.",
     ),
-    counter("sweeps_total", "Sweeps of the console, by how they ended.")
-        .by("outcome", &["done", "failed"]),
-    seconds("sweep_seconds", "How long sweeps took."),
+    counter("sweeps_total", "Sweeps and backfills, by what made them begin and by how they ended.")
+        .by("trigger", TRIGGERS)
+        .and("outcome", &["done", "failed", "interrupted"]),
+    seconds("sweep_seconds", "How long sweeps and backfills took, by what made them begin.")
+        .by("trigger", TRIGGERS),
     counter(
         "sweep_found_missing_total",
         "Alerts that a push should have brought and a sweep found.",

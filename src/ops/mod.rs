@@ -81,8 +81,12 @@ fn pages(config: &mut web::ServiceConfig) {
         .guard(guard::fn_guard(jobs::is_local_name))
         .route(reading().to(jobs::current))
         .route(web::post().to(jobs::submit));
+    let job = web::resource("/jobs/{number}")
+        .guard(guard::fn_guard(jobs::is_local_name))
+        .route(web::delete().to(jobs::cancel));
     config
         .service(jobs)
+        .service(job)
         .service(web::resource("/").route(reading().to(page::status)))
         .service(web::resource("/sign-in").route(reading().to(page::sign_in)))
         .service(web::resource("/letters/{id}").route(reading().to(page::letter)))

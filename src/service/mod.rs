@@ -5,6 +5,7 @@
 //! accepting, let what is under way leave within a deadline, leave the rest in the journal.
 
 mod access;
+mod account;
 mod backpressure;
 mod error;
 mod jobs;
@@ -33,8 +34,8 @@ use tokio_util::{
 };
 use tracing::{info, warn};
 
-pub use self::{error::ServiceError, tls::TlsError};
 use self::{
+    account::Account,
     leader::Leader,
     listeners::{Listeners, Shown},
     platform::Platform,
@@ -43,6 +44,7 @@ use self::{
     schedule::Schedule,
     sinks::Outlets,
 };
+pub use self::{error::ServiceError, tls::TlsError};
 pub(crate) use self::{platform::client, sinks::s3_tls};
 use crate::{
     clock::Clock,
@@ -120,7 +122,7 @@ impl Service {
             Arc::clone(&arrived),
             Arc::clone(&health),
         ));
-        let (board, jobs) = JobBoard::new(settings.harfanglab.url.to_string());
+        let (board, jobs) = JobBoard::new(settings.harfanglab.url.to_string(), clock.clone());
         let board = Arc::new(board);
         let shown = Shown {
             journal: Arc::clone(&journal),
@@ -259,8 +261,8 @@ impl Service {
         let schedule = self.schedule();
         let working = async {
             if once {
-                let job = self.jobs.lock().await.try_recv().unwrap_or(Job::Sweep);
-                let done = schedule.run_once(&*self.journal, &self.board, &job);
+                let job = self.jobs.lock().await.try_recv().ok();
+                let done = schedule.run_once(&*self.journal, job.as_ref());
                 return stop.run_until_cancelled(done).await.unwrap_or(Ok(()));
             }
             while let Some(term) = self.leader.next_term(stop).await {
@@ -312,7 +314,8 @@ impl Service {
             self.parts.spawn(beating);
         }
         let board = Arc::clone(&self.board);
-        let jobs = jobs::take_up(schedule.sweep(), board, &self.jobs, term.clone());
+        let (sweep, account) = (schedule.sweep(), schedule.account());
+        let jobs = jobs::take_up(sweep, account, board, &self.jobs, term.clone());
         tokio::join!(jobs, schedule.run(&term));
     }
 
@@ -392,19 +395,18 @@ impl Service {
         } else {
             Pushes::NotTaken
         };
-        Schedule::new(
-            Arc::new(Sweep::new(
-                Arc::clone(&self.console),
-                self.door.clone(),
-                Arc::clone(&self.journal),
-                self.settings.import.clone(),
-                self.clock.clone(),
-                pushes,
-            )),
-            self.settings.connector.duration_period,
-            Arc::clone(&self.health),
+        let sweep = Arc::new(Sweep::new(
+            Arc::clone(&self.console),
+            self.door.clone(),
+            Arc::clone(&self.journal),
+            self.settings.import.clone(),
             self.clock.clone(),
-        )
+            pushes,
+        ));
+        let clock = self.clock.clone();
+        let account = Account::new(Arc::clone(&sweep), Arc::clone(&self.health), clock.clone());
+        let period = self.settings.connector.duration_period;
+        Schedule::new(sweep, account, Arc::clone(&self.board), period, clock)
     }
 }
 

@@ -3,18 +3,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{ServiceError, jobs, platform};
+use super::{
+    ServiceError,
+    account::{Account, Trigger},
+    jobs, platform,
+};
 use crate::{
     clock::Clock,
-    health::{Health, Part},
     journal::Journal,
     opencti::Pulse,
-    sweep::{Found, Job, JobBoard, Sweep, SweepError, SweepRecord},
+    sweep::{Found, Job, JobBoard, Pace, Sweep, SweepError},
 };
 
 /// How often a single run looks whether everything has left.
@@ -26,8 +29,9 @@ const TRIES_OF_SINGLE_RUN: u32 = 3;
 
 pub(super) struct Schedule {
     sweep: Arc<Sweep>,
+    account: Account,
+    board: Arc<JobBoard>,
     period: Duration,
-    health: Arc<Health>,
     clock: Clock,
     pulse: watch::Sender<Pulse>,
     reset: Arc<Notify>,
@@ -36,17 +40,23 @@ pub(super) struct Schedule {
 impl Schedule {
     pub(super) fn new(
         sweep: Arc<Sweep>,
+        account: Account,
+        board: Arc<JobBoard>,
         period: Duration,
-        health: Arc<Health>,
         clock: Clock,
     ) -> Self {
         let pulse = watch::Sender::new(Pulse::default());
-        Self { sweep, period, health, clock, pulse, reset: Arc::default() }
+        Self { sweep, account, board, period, clock, pulse, reset: Arc::default() }
     }
 
     /// What sweeps.
     pub(super) fn sweep(&self) -> Arc<Sweep> {
         Arc::clone(&self.sweep)
+    }
+
+    /// What keeps account of it.
+    pub(super) fn account(&self) -> Account {
+        self.account.clone()
     }
 
     /// When the sweep last ran and next runs, for the heartbeat.
@@ -59,7 +69,7 @@ impl Schedule {
         Arc::clone(&self.reset)
     }
 
-    /// Sweeps until `stop`, and from the start date again at each reset.
+    /// Sweeps until `stop`, and from the start date again at each reset, which ends a job, too.
     pub(super) async fn run(&self, stop: &CancellationToken) {
         loop {
             // A sweep that is cut off leaves its cursor where the journal has everything before it.
@@ -86,25 +96,24 @@ impl Schedule {
     }
 
     async fn start_over(&self) {
-        platform::insist(|| self.sweep.start_over()).await;
+        platform::insist(|| self.sweep.start_over(&self.board)).await;
         // The heartbeat must not go on telling the cursors of before.
         self.pulse.send_modify(|pulse| pulse.next_run = None);
     }
 
-    /// One job, then everything delivered.
+    /// One job, else a sweep, then everything delivered.
     pub(super) async fn run_once(
         &self,
         journal: &dyn Journal,
-        board: &JobBoard,
-        job: &Job,
+        job: Option<&Job>,
     ) -> Result<(), ServiceError> {
         let dead_before = journal.counts().await?.dead;
-        let mut swept = self.try_job(board, job).await;
+        let mut swept = self.try_job(job).await;
         for _another in 1..TRIES_OF_SINGLE_RUN {
-            if swept.is_ok() {
+            if matches!(swept, Ok(()) | Err(SweepError::CalledOff(_))) {
                 break;
             }
-            swept = self.try_job(board, job).await;
+            swept = self.try_job(job).await;
         }
         self.drain(journal).await?;
         swept.map_err(|failure| ServiceError::Sweep(failure.to_string()))?;
@@ -117,10 +126,16 @@ impl Schedule {
         }
     }
 
-    async fn try_job(&self, board: &JobBoard, job: &Job) -> Result<(), SweepError> {
-        let began = self.clock.now();
-        let swept = jobs::run(&self.sweep, board, job).await;
-        self.tell(began, swept).await
+    async fn try_job(&self, job: Option<&Job>) -> Result<(), SweepError> {
+        let swept = match job {
+            Some(job) => jobs::run(&self.sweep, &self.account, &self.board, job).await,
+            None => self.sweep_once().await,
+        };
+        tell(swept)
+    }
+
+    async fn sweep_once(&self) -> Result<Found, SweepError> {
+        self.account.of(Trigger::Schedule, self.sweep.run_once(Pace::Schedule)).await
     }
 
     /// Waits until nothing is pending, as long as there is progress.
@@ -147,8 +162,7 @@ impl Schedule {
     /// A scheduled sweep. One that takes longer than the period is told: what it finds comes late.
     async fn sweep_in_time(&self) {
         let began = self.clock.now();
-        let swept = self.sweep.run_once().await;
-        let _told = self.tell(began, swept).await;
+        let _told = tell(self.sweep_once().await);
         let took = (self.clock.now() - began).to_std().unwrap_or_default();
         if took > self.period {
             warn!(
@@ -160,47 +174,28 @@ impl Schedule {
             );
         }
     }
-
-    async fn tell(
-        &self,
-        began: DateTime<Utc>,
-        swept: Result<Found, SweepError>,
-    ) -> Result<(), SweepError> {
-        let now = self.clock.now();
-        count(&swept, began, now);
-        SweepRecord::of(began, now, &swept).keep(&*self.sweep.journal).await;
-        match swept {
-            Ok(found) => {
-                // Another part of the console's API may still be denied.
-                if self.sweep.console.denied().borrow().is_none() {
-                    self.health.well(Part::HarfangLab);
-                }
-                let Found { new, known, missed, updated } = found;
-                info!(new, known, missed, updated, "the sweep is done");
-                Ok(())
-            }
-            Err(failure) => {
-                // What the console denies is told where it is noticed, for pushes too.
-                let is_told = matches!(&failure, SweepError::Console(error) if error.is_denied());
-                if let SweepError::Door(_) | SweepError::Journal(_) = &failure {
-                    warn!(%failure, "the sweep pauses; the next one goes on from its cursor");
-                } else if !is_told {
-                    self.health.degraded(Part::HarfangLab, failure.to_string());
-                    warn!(%failure, "the sweep ended early; the next one goes on from its cursor");
-                }
-                Err(failure)
-            }
-        }
-    }
 }
 
-/// Counts how a sweep ended and how long it took.
-fn count(swept: &Result<Found, SweepError>, began: DateTime<Utc>, now: DateTime<Utc>) {
-    let outcome = if swept.is_ok() { "done" } else { "failed" };
-    metrics::counter!("sweeps_total", "outcome" => outcome).increment(1);
-    metrics::histogram!("sweep_seconds").record((now - began).as_seconds_f64().max(0.0));
-    if swept.is_ok() {
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay below 2^52")]
-        metrics::gauge!("last_sweep_timestamp_seconds").set(now.timestamp() as f64);
+/// Logs how a sweep ended.
+fn tell(swept: Result<Found, SweepError>) -> Result<(), SweepError> {
+    match swept {
+        Ok(Found { new, known, missed, updated }) => {
+            info!(new, known, missed, updated, "the sweep is done");
+            Ok(())
+        }
+        Err(failure) => {
+            match &failure {
+                SweepError::Door(_) | SweepError::Journal(_) => {
+                    warn!(%failure, "the sweep pauses; the next one goes on from its cursor");
+                }
+                // What the console denies is told where it is noticed, for pushes too.
+                SweepError::Console(error) if error.is_denied() => {}
+                SweepError::CalledOff(_) => info!("the job was called off"),
+                SweepError::Console(_) | SweepError::WindowFull(_) => {
+                    warn!(%failure, "the sweep ended early; the next one goes on from its cursor");
+                }
+            }
+            Err(failure)
+        }
     }
 }

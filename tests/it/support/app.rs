@@ -311,6 +311,11 @@ impl App {
         self.exit().await
     }
 
+    /// Presses Ctrl-C, and goes on.
+    pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
     /// Asks it to stop, and goes on.
     pub(crate) fn ask_to_stop(&self) {
         self.signal("-TERM");
