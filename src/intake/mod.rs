@@ -22,6 +22,6 @@ pub mod webhook;
 
 pub use self::{
     door::{Door, DoorError, Entry, Receipt},
-    notification::{Notification, Origin, Place},
+    notification::{Notification, Origin, Place, is_believed},
     sorting::{Sorted, sort},
 };

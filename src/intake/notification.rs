@@ -11,6 +11,12 @@ use super::{
 /// How far ahead of ours a console's clock may be for its dates to be believed.
 const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::days(1);
 
+/// Whether a console can mean this date, shown at `now`: one that lies far ahead would make everything
+/// that follows look old.
+pub fn is_believed(date: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    date <= now + CLOCK_SKEW_MAX
+}
+
 /// Which road a notification came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -104,9 +110,8 @@ impl Notification {
                 notification.threat_key = alert.threat_key;
             }
         }
-        // A date that lies ahead would make everything that follows look old.
-        let latest = received_at + CLOCK_SKEW_MAX;
-        notification.updated_at = notification.updated_at.filter(|date| *date <= latest);
+        notification.updated_at =
+            notification.updated_at.filter(|date| is_believed(*date, received_at));
         notification
     }
 

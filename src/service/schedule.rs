@@ -179,7 +179,7 @@ impl Schedule {
 /// Logs how a sweep ended.
 fn tell(swept: Result<Found, SweepError>) -> Result<(), SweepError> {
     match swept {
-        Ok(Found { new, known, missed, updated }) => {
+        Ok(Found { new, known, missed, updated, .. }) => {
             info!(new, known, missed, updated, "the sweep is done");
             Ok(())
         }

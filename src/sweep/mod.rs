@@ -78,6 +78,8 @@ pub struct Found {
     pub missed: usize,
     /// Of the new ones, versions of what the journal had in another version: what changed.
     pub updated: usize,
+    /// The latest change among all, by the console's clock.
+    pub last_change: Option<DateTime<Utc>>,
 }
 
 impl Found {
@@ -86,6 +88,7 @@ impl Found {
         self.known += more.known;
         self.missed += more.missed;
         self.updated += more.updated;
+        self.last_change = self.last_change.max(more.last_change);
     }
 }
 
@@ -140,10 +143,11 @@ impl Sweep {
         let _reading = pace.unless_called_off(self.reading.read()).await?;
         let began = self.clock.now();
         let mut found = self.sweep_all(Listing::Alerts, pace).await?;
-        found.add(self.sweep_changes(Listing::ChangedAlerts, began, pace).await?);
+        found.add(self.sweep_changes(Listing::ChangedAlerts, began, found, pace).await?);
         if self.settings.threats {
-            found.add(self.sweep_all(Listing::Threats, pace).await?);
-            found.add(self.sweep_changes(Listing::ChangedThreats, began, pace).await?);
+            let threats = self.sweep_all(Listing::Threats, pace).await?;
+            found.add(threats);
+            found.add(self.sweep_changes(Listing::ChangedThreats, began, threats, pace).await?);
         }
         metrics::counter!("sweep_found_updated_total").increment(found.updated as u64);
         if found.missed > 0 {
@@ -167,17 +171,21 @@ impl Sweep {
         cursor::start_over(&*self.journal).await
     }
 
-    /// What changed since the last sweep. The first one has just seen everything as it is, so only
-    /// what changes after it `began` is of interest.
+    /// What changed since the last sweep. The first one has just `seen` everything as it is, so only
+    /// what changes after it `began` is of interest. The console may tell another time than we do, but
+    /// it was no earlier there at the end than the latest change that was seen.
     async fn sweep_changes(
         &self,
         of: Listing,
         began: DateTime<Utc>,
+        seen: Found,
         pace: Pace<'_>,
     ) -> Result<Found, SweepError> {
         let cursor = Cursor::new(&*self.journal, of);
         if cursor.position().await?.is_none() {
-            cursor.advance(began).await?;
+            if let Some(last_change) = seen.last_change {
+                cursor.advance(began.min(last_change - (self.clock.now() - began))).await?;
+            }
             return Ok(Found::default());
         }
         self.sweep_all(of, pace).await

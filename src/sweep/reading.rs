@@ -129,7 +129,9 @@ impl Sweep {
             })
         };
         let (pushed, others): (Vec<_>, Vec<_>) = items.iter().partition(|it| should_be_here(it));
-        let mut found = Found::default();
+        let changed =
+            items.iter().filter_map(|item| time_of(of.changes(), item).or(time_of(of, item)));
+        let mut found = Found { last_change: changed.max(), ..Found::default() };
         for (items, is_expected) in [(others, 0), (pushed, 1)] {
             let notifications: Vec<_> =
                 items.into_iter().map(|item| notification(&proof, dialect, item)).collect();

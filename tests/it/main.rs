@@ -46,6 +46,7 @@ mod splitter;
 mod status_page;
 mod sweep;
 mod sweep_backlog;
+mod sweep_clocks;
 mod sweep_jobs;
 mod sweep_judge;
 mod sweep_threats;

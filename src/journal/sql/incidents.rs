@@ -6,7 +6,7 @@ use super::{
     SqlJournal, microseconds,
     statement::{Columns as _, query},
     store::{Change as _, Order, Session, Store},
-    versions::Standing,
+    versions::{Dated, Standing},
 };
 use crate::{
     alert::IncidentIdentity,
@@ -51,7 +51,8 @@ impl<S: Store> SqlJournal<S> {
         let others =
             self.versions_of(&mut transaction, keys, generation).await?.without(claim.event);
         let updated_at = alert.updated_at.map(|date| date.timestamp_micros());
-        let standing = others.standing(&alert.key, &alert.version, updated_at, Origin::Sweep);
+        let dated = Dated { updated_at, received_at: None };
+        let standing = others.standing(&alert.key, &alert.version, dated, Origin::Sweep);
         let Standing::Latest { recurrence, updated_at, .. } = standing else {
             return Ok(Adoption::AlreadyThere);
         };

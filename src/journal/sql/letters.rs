@@ -7,7 +7,7 @@ use super::{
     SqlJournal, date,
     statement::{Columns, query},
     store::{Change as _, Order, Store, Words},
-    versions::{Standing, updated_at},
+    versions::{Standing, dated},
 };
 use crate::{
     intake::{
@@ -176,7 +176,7 @@ impl<S: Store> SqlJournal<S> {
         let generation = self.generation(transaction).await?;
         let keys = std::iter::once(read.key());
         let others = self.versions_of(transaction, keys, generation).await?.without(id);
-        let standing = others.standing(read.key(), read.version(), updated_at(read), origin);
+        let standing = others.standing(read.key(), read.version(), dated(read), origin);
         let (recurrence, updated_at) = match standing {
             Standing::Latest { recurrence, updated_at, .. } => (recurrence, updated_at),
             Standing::Overtaken { .. } => return Ok(Some(OVERTAKEN)),

@@ -13,6 +13,10 @@ use crate::{
     journal::{EventId, JournalError},
 };
 
+/// By how much, in microseconds, a date may lie ahead of this machine's clock before its own clock is
+/// taken to have been wrong: a minute, more than clocks that are looked after ever differ by.
+const AHEAD_MAX_US: i64 = 60_000_000;
+
 /// What an arrival is beside the versions that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -47,6 +51,16 @@ struct Version {
     text: String,
     recurrence: i64,
     updated_at: Option<i64>,
+    /// By this machine's clock, in microseconds; `None`: just now.
+    received_at: Option<i64>,
+}
+
+/// When an arrival changed, by the console's clock, and when it came, by ours; in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dated {
+    pub(super) updated_at: Option<i64>,
+    /// `None`: it is no arrival.
+    pub(super) received_at: Option<i64>,
 }
 
 /// The versions of each of some keys, in the order in which they came.
@@ -56,12 +70,12 @@ pub(super) struct Versions(HashMap<String, Vec<Version>>);
 macro_rules! versions {
     ($keys:literal) => {
         concat!(
-            "SELECT k.value, e.id AS id, e.version, e.recurrence, e.updated_at FROM ",
+            "SELECT k.value, e.id AS id, e.version, e.recurrence, e.updated_at, e.received_at FROM ",
             $keys,
             " e ON e.console = $2 AND e.key = k.value \
              WHERE e.generation = $3 AND e.is_version = 1 \
              UNION ALL \
-             SELECT k.value, e.id AS id, e.received_version, e.recurrence, e.updated_at FROM ",
+             SELECT k.value, e.id AS id, e.received_version, e.recurrence, e.updated_at, e.received_at FROM ",
             $keys,
             " e ON e.console = $2 AND e.received_key = k.value \
              WHERE e.generation = $3 AND e.key <> e.received_key AND e.follows IS NULL \
@@ -100,6 +114,7 @@ impl<S: Store> SqlJournal<S> {
                 text: row.try_get(2)?,
                 recurrence: row.try_get(3)?,
                 updated_at: row.try_get(4)?,
+                received_at: Some(row.try_get::<i64, _>(5)? * 1_000),
             });
         }
         Ok(versions)
@@ -133,29 +148,25 @@ impl Versions {
 
     /// What `notification` is, which counts for the next one of the same commit.
     pub(super) fn place(&mut self, notification: &Notification) -> Standing {
-        let date = updated_at(notification);
         let (key, text) = (notification.key(), notification.version());
-        let standing = self.standing(key, text, date, notification.origin());
+        let standing = self.standing(key, text, dated(notification), notification.origin());
         let entered = match standing {
             Standing::Latest { recurrence, updated_at, .. } => Some((recurrence, updated_at)),
             Standing::Overtaken { updated_at } => Some((0, updated_at)),
             Standing::Repetition { .. } => None,
         };
         if let Some((recurrence, updated_at)) = entered {
-            let version = Version { id: None, text: text.to_owned(), recurrence, updated_at };
+            let (text, received_at) = (text.to_owned(), None);
+            let version = Version { id: None, text, recurrence, updated_at, received_at };
             self.0.entry(key.to_owned()).or_default().push(version);
         }
         standing
     }
 
-    /// What a version of `key` with this text and date is.
-    pub(super) fn standing(
-        &self,
-        key: &str,
-        text: &str,
-        updated_at: Option<i64>,
-        origin: Origin,
-    ) -> Standing {
+    /// What a version of `key` with this text and date is. Dates are those of the console, whatever its
+    /// clock says; only a date that is still to come tells nothing of one that is not (`Version::date`).
+    pub(super) fn standing(&self, key: &str, text: &str, dated: Dated, origin: Origin) -> Standing {
+        let updated_at = dated.updated_at;
         let known = self.0.get(key).map(Vec::as_slice).unwrap_or_default();
         // Of equal dates the one that came later; a date is later than none.
         let Some(latest) = known.iter().max_by_key(|version| version.updated_at) else {
@@ -167,9 +178,11 @@ impl Versions {
         }
         let of_this_text = || known.iter().filter(|version| version.text == text);
         let was_there = of_this_text().next().is_some();
+        let date_of_latest = latest.date(dated);
         let is_older = match (updated_at, latest.updated_at) {
             (Some(date), Some(latest)) => {
-                date < latest || of_this_text().any(|version| version.updated_at >= Some(date))
+                date < date_of_latest.unwrap_or(latest)
+                    || of_this_text().any(|version| version.date(dated) >= Some(date))
             }
             (Some(_), None) => false,
             // What the console shows without a date is how it is now; what was posted may be late.
@@ -180,14 +193,30 @@ impl Versions {
             (true, false) => Standing::Overtaken { updated_at },
             (false, _) => Standing::Latest {
                 recurrence: of_this_text().map(|version| version.recurrence + 1).max().unwrap_or(0),
-                updated_at: updated_at.or(latest.updated_at),
+                updated_at: updated_at.max(latest.updated_at),
                 is_first: false,
             },
         }
     }
 }
 
-/// The notification's own date, as it is stored.
-pub(super) fn updated_at(notification: &Notification) -> Option<i64> {
-    notification.updated_at().map(|date| date.timestamp_micros())
+impl Version {
+    /// The date of this version beside an arrival. One that lies ahead was given by a console whose
+    /// clock was ahead; if that of the arrival lies behind us, the clock was set right since, and all
+    /// that is sure of this version is when it came.
+    fn date(&self, arrival: Dated) -> Option<i64> {
+        let date = self.updated_at?;
+        let is_wrong = arrival.updated_at.zip(arrival.received_at).is_some_and(|(changed, now)| {
+            date > now.saturating_add(AHEAD_MAX_US) && changed <= now
+        });
+        Some(if is_wrong { self.received_at.unwrap_or(date).min(date) } else { date })
+    }
+}
+
+/// The notification's own date and that of its arrival.
+pub(super) fn dated(notification: &Notification) -> Dated {
+    Dated {
+        updated_at: notification.updated_at().map(|date| date.timestamp_micros()),
+        received_at: Some(notification.received_at().timestamp_micros()),
+    }
 }
