@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
@@ -88,6 +88,9 @@ pub struct Health {
     /// The last trouble of each part that ever had one.
     troubles: Mutex<BTreeMap<Part, Trouble>>,
     role: Mutex<Role>,
+    /// The last trouble of each sink that ever had one, by its name: together they are
+    /// [`Part::Delivery`].
+    sinks: Mutex<BTreeMap<&'static str, Trouble>>,
 }
 
 impl Default for Health {
@@ -100,7 +103,7 @@ impl Default for Health {
 impl Health {
     /// Everything is well until somebody says otherwise.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, troubles: Mutex::default(), role: Mutex::new(Role::Alone) }
+        Self { clock, troubles: Mutex::default(), sinks: Mutex::default(), role: Mutex::new(Role::Alone) }
     }
 
     /// What this replica is from now on.
@@ -116,32 +119,56 @@ impl Health {
 
     /// `part` works.
     pub fn well(&self, part: Part) {
-        if let Some(trouble) = self.lock().get_mut(&part) {
-            trouble.until.get_or_insert_with(|| self.clock.now());
-        }
+        end(&mut lock(&self.troubles), part, self.clock.now());
     }
 
     /// `part` does not work, because of `reason`.
     pub fn degraded(&self, part: Part, reason: String) {
-        let mut troubles = self.lock();
-        let under_way = troubles.get(&part).filter(|trouble| trouble.until.is_none());
-        let since = under_way.map_or_else(|| self.clock.now(), |trouble| trouble.since);
-        troubles.insert(part, Trouble { reason, since, until: None });
+        begin(&mut lock(&self.troubles), part, reason, self.clock.now());
+    }
+
+    /// The sink of this name takes what is delivered.
+    pub fn sink_well(&self, name: &'static str) {
+        end(&mut lock(&self.sinks), name, self.clock.now());
+    }
+
+    /// The sink of this name does not take what is delivered, because of `reason`.
+    pub fn sink_degraded(&self, name: &'static str, reason: String) {
+        begin(&mut lock(&self.sinks), name, reason, self.clock.now());
+    }
+
+    /// The last trouble of each sink that ever had one since the start.
+    pub fn sink_troubles(&self) -> BTreeMap<&'static str, Trouble> {
+        lock(&self.sinks).clone()
     }
 
     /// What is degraded, and why.
     pub fn reasons(&self) -> BTreeMap<&'static str, String> {
-        let troubles = self.lock();
+        let troubles = lock(&self.troubles);
         let current = troubles.iter().filter(|(_part, trouble)| trouble.until.is_none());
         current.map(|(part, trouble)| (part.name(), trouble.reason.clone())).collect()
     }
 
     /// The last trouble of each part that ever had one since the start.
     pub fn troubles(&self) -> BTreeMap<Part, Trouble> {
-        self.lock().clone()
+        lock(&self.troubles).clone()
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Part, Trouble>> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+/// It is in trouble from `now` on, unless it already is.
+fn begin<K: Ord>(troubles: &mut BTreeMap<K, Trouble>, of: K, reason: String, now: DateTime<Utc>) {
+    let under_way = troubles.get(&of).filter(|trouble| trouble.until.is_none());
+    let since = under_way.map_or(now, |trouble| trouble.since);
+    troubles.insert(of, Trouble { reason, since, until: None });
+}
+
+/// Its trouble, if it has one, is over.
+fn end<K: Ord>(troubles: &mut BTreeMap<K, Trouble>, of: K, now: DateTime<Utc>) {
+    if let Some(trouble) = troubles.get_mut(&of) {
+        trouble.until.get_or_insert(now);
     }
+}
+
+fn lock<K>(troubles: &Mutex<BTreeMap<K, Trouble>>) -> MutexGuard<'_, BTreeMap<K, Trouble>> {
+    troubles.lock().unwrap_or_else(PoisonError::into_inner)
 }

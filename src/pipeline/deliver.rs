@@ -121,6 +121,7 @@ impl Deliverer {
                 vec![Err(DeliveryError::Unavailable(reason)); delivery.bundles.len()]
             });
             debug_assert_eq!(answers.len(), delivery.bundles.len(), "one answer a bundle");
+            self.tell_of_sink(sink.name(), &answers);
             let mut answers = answers.into_iter();
             for index in missing {
                 let ready = &batch[index];
@@ -159,6 +160,18 @@ impl Deliverer {
             if result.is_ok() && ready.delivered.is_anything() {
                 *result = Err(DeliveryError::Unavailable(failure.to_string()));
             }
+        }
+    }
+
+    /// Tells the health how one sink is. A refusal is the bundle's trouble, not the sink's.
+    fn tell_of_sink(&self, name: &'static str, answers: &[Result<(), DeliveryError>]) {
+        let unavailable = answers.iter().find_map(|answer| match answer {
+            Err(DeliveryError::Unavailable(reason)) => Some(reason),
+            _ => None,
+        });
+        match unavailable {
+            Some(reason) => self.health.sink_degraded(name, reason.clone()),
+            None => self.health.sink_well(name),
         }
     }
 

@@ -18,7 +18,7 @@ mod record;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use tokio::sync::{Mutex, RwLock};
 use tracing::info;
 
@@ -37,6 +37,9 @@ use crate::{
     intake::{Door, DoorError},
     journal::{Journal, JournalError},
 };
+
+/// How far behind ours a console's clock may be for its changes to be found from the first one on.
+const BEHIND_MAX: TimeDelta = TimeDelta::days(1);
 
 /// Under this name the journal keeps since when pushes are taken.
 const PUSHES_TAKEN_SINCE: &str = "pushes_taken_since";
@@ -183,9 +186,9 @@ impl Sweep {
     ) -> Result<Found, SweepError> {
         let cursor = Cursor::new(&*self.journal, of);
         if cursor.position().await?.is_none() {
-            if let Some(last_change) = seen.last_change {
-                cursor.advance(began.min(last_change - (self.clock.now() - began))).await?;
-            }
+            let took = self.clock.now() - began;
+            let first = seen.last_change.map_or(began, |last_change| last_change - took);
+            cursor.advance(first.clamp(began - BEHIND_MAX, began)).await?;
             return Ok(Found::default());
         }
         self.sweep_all(of, pace).await

@@ -184,7 +184,44 @@ async fn the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old(store: St
     assert!(store.journal.new_case_objects("7").await.unwrap().is_empty());
 }
 
+async fn the_name_of_an_incident_outlives_its_rows_by_two_years_and_a_case_takes_its_note_along(
+    store: Store,
+) {
+    use harfanglab_incidents::{alert::IncidentIdentity, journal::PruneBefore};
+
+    let identity = |name: &str, created| IncidentIdentity { name: name.to_owned(), created };
+    store.ended(native("old", "new"), delivered()).await;
+    let fixed = [
+        ("old".to_owned(), identity("as it was named", start())),
+        ("threat:7".to_owned(), identity("a case", start())),
+    ];
+    store.journal.fix_identities(&fixed).await.unwrap();
+    store.journal.remember("note:7", "sent").await.unwrap();
+    let named = async |key: &str| {
+        let wanted = [(key.to_owned(), identity("another", start()))];
+        store.journal.fix_identities(&wanted).await.unwrap().remove(0).name
+    };
+    let day = TimeDelta::days(1);
+    let prune = async |days: i32| {
+        let now = start() + day * days;
+        let before = PruneBefore { finished: Some(now), letters: None, rows: Some(now - day) };
+        while !store.journal.prune(before, 20, now).await.unwrap().is_nothing() {}
+    };
+    prune(1).await;
+    prune(3).await;
+    assert_eq!(store.journal.counts().await.unwrap().delivered, 0, "its row is gone");
+    assert_eq!(named("old").await, "as it was named");
+    assert_eq!(named("threat:7").await, "a case");
+    // Something of it that is still here keeps it.
+    store.append(native("old", "closed")).await;
+    prune(740).await;
+    assert_eq!(named("old").await, "as it was named");
+    assert_eq!(store.journal.remembered("note:7").await.unwrap(), None);
+    assert_eq!(named("threat:7").await, "another", "forgotten");
+}
+
 on_both_databases! {
     what_is_kept_of_sightings_and_cases_goes_with_the_last_event_of_its_alert_or_threat,
     the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old,
+    the_name_of_an_incident_outlives_its_rows_by_two_years_and_a_case_takes_its_note_along,
 }

@@ -41,6 +41,25 @@ macro_rules! remember {
     };
 }
 
+/// How many events stand where, and since when those that can wait do. In SQLite triggers keep the
+/// numbers up; in PostgreSQL such rows would make the replicas wait for each other, and an index alone
+/// answers.
+pub(in crate::journal) const COUNTS: Words = Words {
+    sqlite: "SELECT standing, events, CASE standing \
+     WHEN 'pending' THEN (SELECT MIN(received_at) FROM events \
+         WHERE console = $1 AND state = 'pending' AND follows IS NULL) \
+     WHEN 'following-up' THEN (SELECT MIN(received_at) FROM events \
+         WHERE console = $1 AND state = 'pending' AND follows > 0) \
+     WHEN 'dead' THEN (SELECT MIN(oldest) FROM (SELECT MIN(received_at) AS oldest FROM events \
+             WHERE console = $1 AND state = 'dead' AND follows IS NULL \
+         UNION ALL SELECT MIN(received_at) FROM events \
+             WHERE console = $1 AND state = 'dead' AND follows > 0)) \
+     END FROM event_counts WHERE console = $1",
+    postgres: "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL THEN 'following-up' \
+             ELSE state END AS standing, COUNT(*), MIN(received_at) \
+         FROM events WHERE console = $1 GROUP BY standing",
+};
+
 const REMEMBER: Words = Words { sqlite: remember!("name"), postgres: remember!("md5(name)") };
 
 #[async_trait]
@@ -206,14 +225,10 @@ impl<S: Store> Journal for SqlJournal<S> {
     }
 
     async fn counts(&self) -> Result<Counts, JournalError> {
-        let rows = query(
-            "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL THEN 'following-up' \
-                 ELSE state END AS standing, COUNT(*), MIN(received_at) \
-                 FROM events WHERE console = $1 GROUP BY standing",
-        )
-        .bind(&self.console)
-        .fetch_all(&mut self.store.readers())
-        .await?;
+        let rows = query(S::say(COUNTS))
+            .bind(&self.console)
+            .fetch_all(&mut self.store.readers())
+            .await?;
         let mut counts = Counts::default();
         for row in rows {
             let count = row.count(1)?;
@@ -297,7 +312,7 @@ impl<S: Store> SqlJournal<S> {
     }
 
     /// Remembered values belong to a console.
-    fn remembered_name(&self, name: &str) -> String {
+    pub(super) fn remembered_name(&self, name: &str) -> String {
         format!("{}#{name}", self.console)
     }
 

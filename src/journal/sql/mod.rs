@@ -38,8 +38,8 @@ use chrono::{DateTime, Utc};
 #[cfg(test)]
 pub(super) use self::{
     claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
-    journal::{PENDING, UNFINISHED_OF_THREAT},
-    operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, REMOVING},
+    journal::{COUNTS, PENDING, UNFINISHED_OF_THREAT},
+    operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, OLD_IDENTITIES, REMOVING},
 };
 pub(super) use self::{
     statement::{Column, Columns, Statement, Value, query},

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     SqlJournal, date, microseconds,
@@ -157,6 +157,7 @@ impl<S: Store> Operations for SqlJournal<S> {
                 forget_case(&mut transaction, console, threat_key, generation).await?;
             }
             pruned.rows += self.forget_old_generations(&mut transaction, rows).await?;
+            pruned.rows += self.forget_identities(&mut transaction, time, rows).await?;
         }
         transaction.commit().await?;
         pruned.pages = self.store.give_back().await?;
@@ -187,6 +188,35 @@ impl<S: Store> SqlJournal<S> {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
+    /// Forgets names of incidents long after the rows of their events, which went before `rows_before`;
+    /// with that of a case goes which note of it was sent.
+    async fn forget_identities(
+        &self,
+        transaction: &mut S::Change,
+        rows_before: DateTime<Utc>,
+        rows: usize,
+    ) -> Result<u64, JournalError> {
+        let Some(time) = rows_before.checked_sub_signed(IDENTITIES_OUTLIVE) else {
+            return Ok(0);
+        };
+        let forgotten = query(OLD_IDENTITIES)
+            .bind(&self.console)
+            .bind(time.timestamp_micros())
+            .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+            .fetch_all(&mut *transaction)
+            .await?;
+        for row in &forgotten {
+            let key: String = row.try_get(0)?;
+            if let Some(threat_id) = key.strip_prefix("threat:") {
+                query("DELETE FROM remembered WHERE name = $1")
+                    .bind(self.remembered_name(&format!("note:{threat_id}")))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+        }
+        Ok(u64::try_from(forgotten.len()).unwrap_or(u64::MAX))
+    }
+
     /// Removes the bodies of what ended before `time`, as `states` says. A dead letter without its
     /// text can never be tried again, so it is dropped with it.
     ///
@@ -211,6 +241,16 @@ impl<S: Store> SqlJournal<S> {
         Ok(emptied)
     }
 }
+
+/// How much longer ago than rows are kept an incident has to have been raised for its name to go: what
+/// the console still shows until then keeps the incident that it has.
+const IDENTITIES_OUTLIVE: TimeDelta = TimeDelta::days(730);
+
+/// Incidents, and cases, raised before a time of which no event is left.
+pub(in crate::journal) const OLD_IDENTITIES: &str = "DELETE FROM incidents WHERE (console, key) IN (\
+     SELECT i.console, i.key FROM incidents i WHERE i.console = $1 AND i.created_at_us < $2 \
+     AND NOT EXISTS (SELECT 1 FROM events e WHERE e.console = $1 AND e.key = i.key) LIMIT $3) \
+     RETURNING key";
 
 /// Removes rows whose body was removed before `time`. Those of a threat's alerts go when all of the
 /// threat is as old: until then its case refers to them.

@@ -6,7 +6,8 @@ use tempfile::TempDir;
 
 use super::SqliteJournal;
 use crate::journal::sql::{
-    CLAIM, EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, NEXT_FREE, NEXT_LEASE_END, PENDING, REMOVING,
+    CLAIM, COUNTS, EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, NEXT_FREE, NEXT_LEASE_END, OLD_IDENTITIES,
+    PENDING, REMOVING,
     UNFINISHED_OF_THREAT,
 };
 
@@ -37,6 +38,20 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
         (NEXT_LEASE_END.sqlite, &["events_leased"]),
         (UNFINISHED_OF_THREAT, &["events_unfinished_of_threat (console=? AND threat_key=?"]),
         (PENDING, &["COVERING INDEX events_by_state (console=? AND state=? AND follows=?)"]),
+        (
+            COUNTS.sqlite,
+            &[
+                "event_counts USING PRIMARY KEY (console=?)",
+                "COVERING INDEX events_by_state (console=? AND state=? AND follows=?)",
+            ],
+        ),
+        (
+            OLD_IDENTITIES,
+            &[
+                "incidents_by_age (console=? AND created_at_us<?)",
+                "events_as_identified (console=? AND key=?)",
+            ],
+        ),
         (EMPTY_FINISHED.sqlite, &["events_to_prune (finished_at<?)"]),
         (EMPTY_LETTERS.sqlite, &["events_letters_to_prune (finished_at<?)"]),
         (
@@ -65,5 +80,32 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
         let sorts = plan.lines().any(|step| step == "USE TEMP B-TREE FOR ORDER BY");
         assert!(!sorts || query == CLAIM.sqlite, "{query}:\n{plan}");
         assert!(!plan.contains("SCAN events"), "{query}:\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn the_counts_that_are_kept_up_are_those_of_the_events_whatever_becomes_of_them() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    for change in [
+        FILLED,
+        "UPDATE events SET state = 'delivered', finished_at = 1 WHERE id % 7 = 0",
+        "UPDATE events SET follows = id - 1 WHERE id % 5 = 0",
+        "UPDATE events SET follows = NULL WHERE id % 15 = 0",
+        "UPDATE events SET state = 'dropped' WHERE state = 'dead' AND id % 2 = 0",
+        "UPDATE OR IGNORE events SET state = 'pending', key = 'k1' WHERE id % 11 = 0",
+        "DELETE FROM events WHERE id % 3 = 1",
+    ] {
+        sqlx::query(change).execute(&journal.writer).await.unwrap();
+        let counted = "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL \
+             THEN 'following-up' ELSE state END AS standing, COUNT(*) AS events FROM events \
+             GROUP BY standing ORDER BY standing";
+        let kept = "SELECT standing, events FROM event_counts WHERE events > 0 ORDER BY standing";
+        let read = async |query: &'static str| -> Vec<(String, i64)> {
+            let rows = sqlx::query(query).fetch_all(&journal.writer).await.unwrap();
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+        };
+        assert_eq!(read(kept).await, read(counted).await, "{change}");
     }
 }

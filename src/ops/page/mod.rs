@@ -8,7 +8,9 @@
 //! Does not live here: health and metrics for machines (`ops::health`, `ops::metrics_page`).
 
 mod chart;
+mod connections;
 mod gate;
+mod job;
 mod letters;
 mod snapshot;
 mod view;
@@ -163,15 +165,9 @@ pub(super) async fn letter(
     gate: web::Data<Gate>,
     id: web::Path<EventId>,
 ) -> HttpResponse {
-    if let Err(denied) = gate.operator(&request, management.clock.now()) {
-        return refuse(denied);
-    }
-    match found(&management, *id).await {
-        Ok(Some((kind, letter, text))) => {
-            page(StatusCode::OK, letters::in_full(&letter, kind, &text))
-        }
-        Ok(None) => not_there(),
-        Err(failure) => unusable(&failure),
+    match opened(&request, &management, &gate, *id).await {
+        Ok((kind, letter, text)) => page(StatusCode::OK, letters::in_full(&letter, kind, &text)),
+        Err(refusal) => refusal,
     }
 }
 
@@ -182,19 +178,15 @@ pub(super) async fn text(
     gate: web::Data<Gate>,
     id: web::Path<EventId>,
 ) -> HttpResponse {
-    if let Err(denied) = gate.operator(&request, management.clock.now()) {
-        return refuse(denied);
-    }
-    match found(&management, *id).await {
-        Ok(Some((_kind, letter, text))) => HttpResponse::Ok()
+    match opened(&request, &management, &gate, *id).await {
+        Ok((_kind, letter, text)) => HttpResponse::Ok()
             .content_type("text/plain; charset=utf-8")
             .insert_header((
                 header::CONTENT_DISPOSITION,
                 format!("attachment; filename=\"dead-letter-{}.txt\"", letter.id),
             ))
             .body(text),
-        Ok(None) => not_there(),
-        Err(failure) => unusable(&failure),
+        Err(refusal) => refusal,
     }
 }
 
@@ -244,6 +236,18 @@ pub(super) async fn discard(
         }
     };
     see(&format!("/?done={}", done.words().0))
+}
+
+/// The letter with its text, for operators alone; `Err`: the answer that says why not.
+async fn opened(
+    request: &HttpRequest,
+    management: &Management,
+    gate: &Gate,
+    id: EventId,
+) -> Result<(LetterKind, Letter, String), HttpResponse> {
+    gate.operator(request, management.clock.now()).map_err(refuse)?;
+    let found = found(management, id).await.map_err(|failure| unusable(&failure))?;
+    found.ok_or_else(not_there)
 }
 
 /// The letter with its text, if it is one.

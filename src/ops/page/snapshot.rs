@@ -27,6 +27,8 @@ pub(super) struct Snapshot {
     /// How full the journal is; `Err`: nothing is accepted, because of that.
     pub(super) counts: Result<Counts, String>,
     pub(super) troubles: BTreeMap<Part, Trouble>,
+    /// Of each way out.
+    pub(super) sinks: BTreeMap<&'static str, Trouble>,
     /// What needs the journal; `Err`: why it cannot be read.
     pub(super) journal: Result<FromJournal, String>,
 }
@@ -64,7 +66,8 @@ impl Snapshot {
         let now = management.clock.now();
         let counts = health::probe(management).await;
         let journal = read(management, now, after).await.map_err(|failure| failure.to_string());
-        Self { now, counts, troubles: management.health.troubles(), journal }
+        let (troubles, sinks) = (management.health.troubles(), management.health.sink_troubles());
+        Self { now, counts, troubles, sinks, journal }
     }
 
     /// The trouble that `part` has now.

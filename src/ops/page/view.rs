@@ -4,17 +4,13 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
     chart::{chart, totals},
+    connections::connections,
     gate::Visitor,
-    letters,
+    job, letters,
     snapshot::{FromJournal, Headline, Light, Snapshot, waited},
-    words::{ago, counted, grouped, long, moment},
+    words::{counted, grouped, long, moment},
 };
-use crate::{
-    health::{Part, Role, Trouble},
-    journal::Counts,
-    ops::Management,
-    sweep::SweepRecord,
-};
+use crate::{health::Role, journal::Counts, ops::Management, sweep::SweepRecord};
 
 /// The style, inside the page. Its digest stands in the content security policy.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -201,6 +197,7 @@ fn from_journal(
         div.columns {
             (intake(snapshot, journal, management))
             (last_sweep(snapshot, journal.sweep.as_ref()))
+            (job::newest(snapshot, &management.jobs.current()))
         }
         (connections(snapshot, management))
         (letters::dead(snapshot, &journal.letters, viewer))
@@ -274,60 +271,6 @@ fn repaired(sweep: &SweepRecord) -> Markup {
             dt { "updated" } dd { (count(sweep.updated)) " changed on the console" }
             dt { "new" } dd { (count(sweep.new.saturating_sub(sweep.updated))) " found for the first time" }
             dt { "known" } dd { (count(sweep.known)) " were in the journal already" }
-        }
-    }
-}
-
-/// What each part is called, and where it is.
-fn parts(management: &Management) -> [(Part, &'static str, String); 6] {
-    let here = String::new;
-    [
-        (Part::Journal, "Journal", here()),
-        (Part::Room, "Room for the journal", here()),
-        (Part::HarfangLab, "HarfangLab console", management.jobs.console().to_owned()),
-        (Part::OpenCti, "OpenCTI", management.opencti.clone().unwrap_or_default()),
-        (Part::Delivery, "Delivery", management.sinks.join(", ")),
-        (Part::Queue, "OpenCTI's queue", here()),
-    ]
-}
-
-fn connections(snapshot: &Snapshot, management: &Management) -> Markup {
-    html! {
-        section {
-            h2 { "Connections" }
-            ul.parts {
-                @for (part, name, place) in parts(management) {
-                    @let trouble = snapshot.troubles.get(&part);
-                    @let is_well = snapshot.trouble(part).is_none();
-                    li {
-                        span.dot.green[is_well].amber[!is_well] {}
-                        div {
-                            p {
-                                strong { (name) } " "
-                                @if !place.is_empty() { span.quiet { (place) } }
-                            }
-                            p { (standing(trouble, snapshot)) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn standing(trouble: Option<&Trouble>, snapshot: &Snapshot) -> Markup {
-    let now = snapshot.now;
-    html! {
-        @match trouble {
-            None => span.quiet { "no trouble since the start" },
-            Some(Trouble { reason, since, until: None }) => {
-                "in trouble for " (long(now - *since)) ": " (reason)
-            },
-            Some(Trouble { reason, until: Some(until), .. }) => {
-                "works again since " (ago(*until, now).trim_end_matches(" ago"))
-                @if now - *until >= chrono::TimeDelta::seconds(5) { " ago" }
-                span.quiet { "; last: " (reason) }
-            },
         }
     }
 }

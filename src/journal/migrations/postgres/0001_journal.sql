@@ -92,6 +92,8 @@ CREATE TABLE incidents (
 );
 CREATE UNIQUE INDEX incidents_once ON incidents (console, md5(key));
 CREATE INDEX incidents_by_key ON incidents USING hash (key);
+-- Which names of incidents are old enough to be forgotten.
+CREATE INDEX incidents_by_age ON incidents (console, created_at_us);
 
 -- Cursors, the import generation, the choice of names.
 CREATE TABLE remembered (

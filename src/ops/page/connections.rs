@@ -1,0 +1,97 @@
+//! The list of what the service depends on: each part, and each way out on its own, with its trouble of
+//! now or its last one and when that was.
+//!
+//! Does not live here: what a trouble means for the whole (`snapshot`).
+
+use chrono::TimeDelta;
+use maud::{Markup, html};
+
+use super::{
+    snapshot::Snapshot,
+    words::{ago, long},
+};
+use crate::{
+    health::{Part, Trouble},
+    ops::Management,
+};
+
+/// What is told of one connection.
+struct Row<'a> {
+    name: &'static str,
+    place: String,
+    trouble: Option<&'a Trouble>,
+}
+
+/// The section.
+pub(super) fn connections(snapshot: &Snapshot, management: &Management) -> Markup {
+    html! {
+        section {
+            h2 { "Connections" }
+            ul.parts {
+                @for row in rows(snapshot, management) {
+                    @let is_well = row.trouble.is_none_or(|trouble| trouble.until.is_some());
+                    li {
+                        span.dot.green[is_well].amber[!is_well] {}
+                        div {
+                            p {
+                                strong { (row.name) } " "
+                                @if !row.place.is_empty() { span.quiet { (row.place) } }
+                            }
+                            p { (standing(row.trouble, snapshot)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn rows<'a>(snapshot: &'a Snapshot, management: &Management) -> Vec<Row<'a>> {
+    let part = |part: Part, name, place: &str| {
+        let trouble = snapshot.troubles.get(&part);
+        Row { name, place: place.to_owned(), trouble }
+    };
+    let mut rows = vec![
+        part(Part::Journal, "Journal", ""),
+        part(Part::Room, "Room for the journal", ""),
+        part(Part::HarfangLab, "HarfangLab console", management.jobs.console()),
+        part(Part::OpenCti, "OpenCTI", management.opencti.as_deref().unwrap_or_default()),
+    ];
+    rows.extend(management.sinks.iter().map(|sink| Row {
+        name: delivery_to(sink),
+        place: (*sink).to_owned(),
+        trouble: snapshot.sinks.get(sink),
+    }));
+    if management.sinks.iter().any(|sink| matches!(*sink, "queue" | "api")) {
+        rows.push(part(Part::Queue, "Room in OpenCTI's queue", ""));
+    }
+    rows
+}
+
+/// What a sink is, for whoever did not configure it.
+fn delivery_to(sink: &str) -> &'static str {
+    match sink {
+        "queue" => "Delivery to RabbitMQ",
+        "api" => "Delivery to OpenCTI's API",
+        "directory" => "Delivery to the directory",
+        "s3" => "Delivery to S3",
+        _ => "Delivery",
+    }
+}
+
+fn standing(trouble: Option<&Trouble>, snapshot: &Snapshot) -> Markup {
+    let now = snapshot.now;
+    html! {
+        @match trouble {
+            None => span.quiet { "no trouble since the start" },
+            Some(Trouble { reason, since, until: None }) => {
+                "in trouble for " (long(now - *since)) ": " (reason)
+            },
+            Some(Trouble { reason, until: Some(until), .. }) => {
+                "works again since " (ago(*until, now).trim_end_matches(" ago"))
+                @if now - *until >= TimeDelta::seconds(5) { " ago" }
+                span.quiet { "; last: " (reason) }
+            },
+        }
+    }
+}
