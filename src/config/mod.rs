@@ -33,10 +33,10 @@ pub use self::{
     sending::{Approval, QueueProtocol, S3Settings, SendingSettings},
     settings::{
         ALERT_LEVELS, AccessSettings, AccountIdentity, AlertFilter, BrokerVerification,
-        ConnectorSettings, DirectorySettings, EndpointTls, EnrichmentSettings, HarfangLabSettings,
-        HmacEncoding, ImportSettings, IncidentNaming, JournalSettings, Marking, MqOverrides,
-        OpenCtiSettings, PipelineSettings, RawAttachment, Settings, TlsVerification, WebhookScheme,
-        WebhookSettings,
+        ConnectorMetricsSettings, ConnectorSettings, DirectorySettings, EndpointTls,
+        EnrichmentSettings, HarfangLabSettings, HmacEncoding, ImportSettings, IncidentNaming,
+        JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings, RawAttachment,
+        Settings, TlsVerification, WebhookScheme, WebhookSettings,
     },
 };
 

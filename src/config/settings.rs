@@ -37,6 +37,18 @@ pub struct Settings {
     /// `HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN`: what the status page asks for before it shows texts of
     /// alerts or changes anything; `None`: it does neither.
     pub management_token: Option<SecretString>,
+    /// `CONNECTOR_EXPOSE_METRICS`: metrics under the names of Python connectors; `None`: off.
+    pub connector_metrics: Option<ConnectorMetricsSettings>,
+}
+
+/// `CONNECTOR_METRICS_…`: where Python connectors serve their metrics, and what they call them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorMetricsSettings {
+    /// `CONNECTOR_METRICS_PORT`, on every address; 0: one that is free.
+    pub port: u16,
+    /// What every name begins with: `CONNECTOR_METRICS_NAMESPACE` and `…_SUBSYSTEM`, each that is
+    /// set with an underscore behind it.
+    pub prefix: String,
 }
 
 /// How the certificate of a remote server is checked.

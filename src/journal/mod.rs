@@ -29,6 +29,8 @@
 //!   the sweep's item of the same version, one that was delivered is not;
 //! - a case refers to every delivered alert of its threat: when one is delivered after it, its newest
 //!   delivered version is pending once more, some seconds later, in the commit that says so;
+//! - a version that OpenCTI refused in part after its delivery, for a reason that passes, is pending
+//!   once more, a bounded number of times, unless a newer one is on its way;
 //! - a claim is fenced: who lost the lease cannot finish the event;
 //! - a letter that is asked for again leaves before newer versions that still wait, waits for one
 //!   that is just leaving, and ends as superseded when a newer one was delivered first;
@@ -85,7 +87,7 @@ pub use self::{
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
     story::{Chapter, Story, WaitsFor},
-    works::{DueWork, ListedRefusal, MOST_REFUSALS, Refusal, WorkJournal, WorkPart},
+    works::{DueWork, ListedRefusal, MOST_REFUSALS, Refusal, SentAgain, WorkJournal, WorkPart},
     writer::write_what_comes_in,
 };
 use crate::{
@@ -147,6 +149,14 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
         lease: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<Event>, JournalError>;
+
+    /// Lets claims last for `lease` from `now` on. Those that were lost or have ended are left alone.
+    async fn renew(
+        &self,
+        claims: &[Claim],
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError>;
 
     /// Ends claims, or puts them back for later. Claims whose lease was lost are left alone.
     async fn finish(

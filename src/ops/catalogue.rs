@@ -216,12 +216,22 @@ pub const CATALOGUE: &[Metric] = &[
     counter("bundle_violations_total", "Objects in bundles that OpenCTI would refuse: defects."),
     counter("published_messages_total", "Messages handed to RabbitMQ."),
     counter("confirmed_messages_total", "Messages that RabbitMQ confirmed."),
+    counter("api_bundles_total", "Bundles that OpenCTI's API took, where they go there."),
+    counter("api_objects_total", "Objects in the bundles that OpenCTI's API took."),
+    counter("heartbeats_total", "Heartbeats to OpenCTI, by outcome.")
+        .by("outcome", &["ok", "failed"]),
     counter("works_total", "Works in OpenCTI, by what was done with them.")
         .by("action", &["opened", "closed", "interrupted", "deleted"]),
     counter(
         "objects_refused_by_opencti_total",
         "Objects of delivered events that OpenCTI's workers could not import, as works tell.",
     ),
+    counter(
+        "events_sent_again_total",
+        "Events that leave once more because OpenCTI refused something of them for now, and those \
+         that left so often that they do no more.",
+    )
+    .by("outcome", &["sent_again", "gave_up"]),
     counter(
         "sightings_flagged_total",
         "Sightings whose verdict was set in OpenCTI afterwards; before version 7 only.",
@@ -241,6 +251,7 @@ pub const CATALOGUE: &[Metric] = &[
         .and("outcome", &["done", "failed", "interrupted"]),
     seconds("sweep_seconds", "How long sweeps and backfills took, by what made them begin.")
         .by("trigger", TRIGGERS),
+    gauge("sweep_under_way", Unit::Count, "1 while a sweep of the console is under way."),
     counter(
         "sweep_found_missing_total",
         "Alerts that a push should have brought and a sweep found.",

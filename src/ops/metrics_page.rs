@@ -41,6 +41,12 @@ impl Metrics {
             .map(Self)
             .map_err(MetricsError)
     }
+
+    /// Everything counted by now, in Prometheus' text format.
+    pub(super) fn rendered(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
 }
 
 pub(super) async fn page(management: web::Data<Management>) -> HttpResponse {
@@ -77,8 +83,7 @@ pub(super) async fn page(management: web::Data<Management>) -> HttpResponse {
         let value = if degraded.contains_key(part.name()) { 1.0 } else { 0.0 };
         metrics::gauge!("part_degraded", "part" => part.name()).set(value);
     }
-    management.metrics.0.run_upkeep();
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(management.metrics.0.render())
+        .body(management.metrics.rendered())
 }

@@ -4,6 +4,7 @@
 //! Does not live here: the numbers themselves, which are counted where things happen.
 
 mod catalogue;
+mod connector_metrics;
 mod health;
 mod jobs;
 mod metrics_page;
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 
 pub use self::{
     catalogue::{CATALOGUE, Kind, Metric},
+    connector_metrics::serve_connector_metrics,
     metrics_page::{Metrics, MetricsError},
 };
 use crate::{clock::Clock, health::Health, journal::Journal, sweep::JobBoard};

@@ -32,11 +32,11 @@ pub struct Afterwards {
 }
 
 impl Afterwards {
-    /// With what the journal notes and this platform answers; `confirmed` is told what is to be
-    /// sent again.
+    /// With what the journal notes and this platform answers of this connector; `confirmed` is told
+    /// what is to be sent again.
     pub fn new(
         journal: Arc<dyn Journal>,
-        platform: OpenCti,
+        (platform, connector_id): (OpenCti, String),
         confirmed: Option<Arc<ConfirmedObjects>>,
         clock: Clock,
     ) -> Self {
@@ -46,7 +46,7 @@ impl Afterwards {
             clock: clock.clone(),
         };
         let may_not_read = AtomicBool::new(false);
-        let refusals = Refusals { journal, platform, confirmed, clock, may_not_read };
+        let refusals = Refusals { journal, platform, connector_id, confirmed, clock, may_not_read };
         Self { refusals, false_positives }
     }
 

@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use super::{
     enrich::{Found, filled},
-    prepare::{MATCH_TOLERANCE, Preparer},
-    prepare_threat::Delivered,
+    prepare::{Delivered, MATCH_TOLERANCE, Preparer},
     waiting::Settled,
 };
 use crate::{

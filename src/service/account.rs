@@ -62,7 +62,10 @@ impl Account {
         work: impl Future<Output = Result<Found, SweepError>>,
     ) -> Result<Found, SweepError> {
         let began = self.clock.now();
-        let swept = work.await;
+        let swept = {
+            let _under_way = UnderWay::begins();
+            work.await
+        };
         let now = self.clock.now();
         count(trigger, &swept, began, now);
         // A stretch of time says nothing of how complete the rest is.
@@ -87,6 +90,22 @@ impl Account {
             }
             Ok(_) | Err(_) => {}
         }
+    }
+}
+
+/// Tells the metrics that a sweep is under way, until it is dropped: also one that is cut off ends.
+struct UnderWay;
+
+impl UnderWay {
+    fn begins() -> Self {
+        metrics::gauge!("sweep_under_way").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        metrics::gauge!("sweep_under_way").decrement(1.0);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::TlsError;
+use super::{ServicePart, TlsError};
 use crate::{
     harfanglab::ConsoleError, intake::verification::UnusableSecret, journal::JournalError,
     opencti::OpenCtiError, ops::MetricsError,
@@ -59,10 +59,10 @@ pub enum ServiceError {
     Sweep(String),
     /// A part that runs as long as the service has ended by itself.
     #[error(
-        "the {0} has ended by a defect; what was accepted is in the journal and goes on with the \
+        "the {0} has ended by a defect, and the service with it; what was accepted is in the journal and goes on with the \
          next start"
     )]
-    PartEnded(&'static str),
+    PartEnded(ServicePart),
     /// A single run made no progress.
     #[error(
         "{0} notifications wait in the journal and cannot be delivered; the log says why, and the \

@@ -1,7 +1,8 @@
-//! The sockets: the endpoint that HarfangLab posts to, and the management pages.
+//! The sockets: the endpoint that HarfangLab posts to, the management pages, and the metrics under
+//! the names of Python connectors.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
 };
@@ -19,7 +20,7 @@ use tracing_actix_web::TracingLogger;
 use super::{ServiceError, request_span::RequestSpan, secrets, tls};
 use crate::{
     clock::Clock,
-    config::{Settings, WebhookSettings},
+    config::{ConnectorMetricsSettings, Settings, WebhookSettings},
     health::Health,
     intake::{
         Door,
@@ -52,20 +53,23 @@ pub(super) struct Shown {
 pub(super) struct Listeners {
     webhook: Option<(SocketAddr, ServerHandle)>,
     management: Option<ServerHandle>,
+    connector_metrics: Option<ServerHandle>,
     _secrets: Option<AbortOnDropHandle<()>>,
 }
 
 impl Listeners {
     /// Binds both, the endpoint only when there is a secret, and serves. A single run takes no
-    /// deliveries and has no sockets.
+    /// deliveries and has none of the two.
     pub(super) fn open(
         settings: &Settings,
         door: &Door,
         clock: &Clock,
         shown: Shown,
     ) -> Result<Self, ServiceError> {
+        let connector_metrics =
+            settings.connector_metrics.as_ref().map(open_connector_metrics).transpose()?;
         if settings.connector.runs_once() {
-            return Ok(Self::default());
+            return Ok(Self { connector_metrics, ..Self::default() });
         }
         let metrics = Metrics::install()?;
         let verifier = Verifier::new(&settings.webhook)?.map(ArcSwap::from_pointee).map(Arc::new);
@@ -99,7 +103,8 @@ impl Listeners {
         let server = ops::serve(management, settings.management_token.as_ref(), listener)
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");
-        Ok(Self { webhook, management: Some(spawn(server)), _secrets: Some(secrets) })
+        let management = Some(spawn(server));
+        Ok(Self { webhook, management, connector_metrics, _secrets: Some(secrets) })
     }
 
     pub(super) fn webhook_address(&self) -> Option<SocketAddr> {
@@ -112,10 +117,24 @@ impl Listeners {
             handle.stop(true).await;
             info!("no longer accepting deliveries");
         }
-        if let Some(handle) = &self.management {
+        for handle in self.management.iter().chain(&self.connector_metrics) {
             handle.stop(false).await;
         }
     }
+}
+
+/// Where Python connectors serve them: on every address, without a password.
+fn open_connector_metrics(
+    settings: &ConnectorMetricsSettings,
+) -> Result<ServerHandle, ServiceError> {
+    let variable = "CONNECTOR_METRICS_PORT";
+    let metrics = Metrics::install()?;
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.port));
+    let (listener, bound) = bind(variable, address)?;
+    let server = ops::serve_connector_metrics(metrics, settings.prefix.clone(), listener)
+        .map_err(not_listening(variable, address))?;
+    info!(address = %bound, "listening for metrics under the names of Python connectors");
+    Ok(spawn(server))
 }
 
 fn open_webhook(

@@ -12,6 +12,7 @@ mod jobs;
 mod leader;
 mod listeners;
 mod manager;
+mod parts;
 mod platform;
 mod request_span;
 mod retention;
@@ -28,24 +29,22 @@ use tokio::{
     sync::{Mutex, Notify, mpsc, watch},
     task::JoinHandle,
 };
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
 
 use self::{
     account::Account,
     leader::Leader,
     listeners::{Listeners, Shown},
+    parts::Parts,
     platform::Platform,
     retention::Retention,
     room::Room,
     schedule::Schedule,
     sinks::Outlets,
 };
-pub use self::{error::ServiceError, tls::TlsError};
-pub(crate) use self::{platform::client, sinks::s3_tls};
+pub use self::{error::ServiceError, parts::ServicePart, tls::TlsError};
+pub(crate) use self::{platform::service_account, sinks::s3_tls};
 use crate::{
     clock::Clock,
     config::{IncidentNaming, Settings},
@@ -78,7 +77,7 @@ pub struct Service {
     pressure: Option<Arc<Backpressure>>,
     health: Arc<Health>,
     arrived: Arc<Notify>,
-    parts: TaskTracker,
+    parts: Parts,
     door: Door,
     /// Ends what looks after the journal.
     upkeep: CancellationToken,
@@ -106,7 +105,7 @@ impl Service {
             Outlets::open(&settings, &journal, &clock, more_sinks)?;
         let (health, arrived) = (Arc::new(Health::new(clock.clone())), Arc::new(Notify::new()));
         let (door, entries) = Door::new(settings.journal.queue);
-        let parts = TaskTracker::new();
+        let parts = Parts::new();
         let upkeep = CancellationToken::new();
         let leader = Arc::new(Leader::new(place, &health));
         // PostgreSQL's room is the business of its own administrator.
@@ -114,14 +113,15 @@ impl Service {
             let mut room =
                 Room::new(&journal, folder.to_owned(), &settings.journal, &door, &health);
             room.look().await;
-            parts.spawn(room.watch(upkeep.clone()));
+            parts.spawn(ServicePart::Room, room.watch(upkeep.clone()));
         }
-        let writer = parts.spawn(write_what_comes_in(
+        let writing = write_what_comes_in(
             Arc::clone(&journal),
             entries,
             Arc::clone(&arrived),
             Arc::clone(&health),
-        ));
+        );
+        let writer = parts.spawn(ServicePart::JournalWriter, writing);
         let (board, jobs) = JobBoard::new(settings.harfanglab.url.to_string(), clock.clone());
         let board = Arc::new(board);
         let shown = Shown {
@@ -181,15 +181,17 @@ impl Service {
         let lead = stop.child_token();
         self.upkeep(&lead);
         manager::ready(&self.status());
-        let result = self.work(&stop, &stop_pipeline).await;
+        let result = tokio::select! {
+            result = self.work(&stop, &stop_pipeline) => result,
+            part = self.parts.broken() => Err(ServiceError::PartEnded(part)),
+        };
         manager::stopping("stopping: what is under way may leave, the rest stays in the journal");
         lead.cancel();
         self.upkeep.cancel();
         stop_pipeline.cancel();
         self.listeners.close().await;
         drop(self.door);
-        self.parts.close();
-        let is_done = tokio::time::timeout(DRAIN_DEADLINE, self.parts.wait()).await.is_ok();
+        let is_done = tokio::time::timeout(DRAIN_DEADLINE, self.parts.ended()).await.is_ok();
         tell_the_end(is_done, &*self.journal).await;
         result
     }
@@ -228,11 +230,12 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let once = self.settings.connector.runs_once();
         let health = Arc::clone(&self.health);
-        self.parts.spawn(access::tell(self.console.denied(), health, stop_pipeline.clone()));
+        let telling = access::tell(self.console.denied(), health, stop_pipeline.clone());
+        self.parts.spawn(ServicePart::ConsoleAccess, telling);
         if let (Some(platform), Some(opencti)) = (&self.platform, self.settings.opencti.clone()) {
             let client = platform.connector().platform().clone();
             let current = token::keep_current(client, opencti, stop_pipeline.clone());
-            self.parts.spawn(current.map_err(ServiceError::Signal)?);
+            self.parts.spawn(ServicePart::Token, current.map_err(ServiceError::Signal)?);
         }
         if let Some(platform) = &self.platform {
             let met = platform.meet(&*self.journal, &self.health, once, self.leader.is_alone());
@@ -255,8 +258,8 @@ impl Service {
             None => BTreeMap::new(),
         };
         let naming = platform::naming(self.settings.import.naming, &*self.journal).await;
-        let mut pipeline =
-            self.parts.spawn(self.pipeline(naming, workflow).run(stop_pipeline.clone()));
+        let running = self.pipeline(naming, workflow).run(stop_pipeline.clone());
+        let mut pipeline = self.parts.spawn(ServicePart::Pipeline, running);
         let mut writer = self.writer.lock().await;
         let schedule = self.schedule();
         let working = async {
@@ -272,8 +275,8 @@ impl Service {
         };
         let result = tokio::select! {
             result = working => result,
-            _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
-            _ended = &mut *writer => Err(ServiceError::PartEnded("journal's writer")),
+            _ended = &mut pipeline => Err(ServiceError::PartEnded(ServicePart::Pipeline)),
+            _ended = &mut *writer => Err(ServiceError::PartEnded(ServicePart::JournalWriter)),
         };
         if once && let Some(platform) = &self.platform {
             let pulse = Pulse { queue: *self.load().borrow(), ..schedule.pulse() };
@@ -304,14 +307,15 @@ impl Service {
                 if term.run_until_cancelled(heeded).await.is_none() {
                     return;
                 }
-                self.parts.spawn(self.afterwards(platform).run_among_others(term.clone()));
+                let running = self.afterwards(platform).run_among_others(term.clone());
+                self.parts.spawn(ServicePart::Afterwards, running);
             }
             let pulses = schedule.pulses();
             let journal = Arc::clone(&self.journal);
             let (reset, confirmed) = (schedule.reset(), self.confirmed.clone());
             let beating =
                 platform.beat(journal, pulses, self.load(), reset, confirmed, term.clone());
-            self.parts.spawn(beating);
+            self.parts.spawn(ServicePart::Heartbeat, beating);
         }
         let board = Arc::clone(&self.board);
         let (sweep, account) = (schedule.sweep(), schedule.account());
@@ -327,13 +331,14 @@ impl Service {
         };
         let journal = &self.journal;
         platform::insist(|| Afterwards::take_over(&**journal, self.clock.now())).await;
-        self.parts.spawn(self.afterwards(platform).run(stop.clone()));
+        let running = self.afterwards(platform).run(stop.clone());
+        self.parts.spawn(ServicePart::Afterwards, running);
     }
 
     fn afterwards(&self, platform: &Platform) -> Afterwards {
         Afterwards::new(
             Arc::clone(&self.journal),
-            platform.connector().platform().clone(),
+            (platform.connector().platform().clone(), self.settings.connector.id.clone()),
             self.confirmed.clone(),
             self.clock.clone(),
         )

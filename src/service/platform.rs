@@ -239,15 +239,20 @@ impl Platform {
 }
 
 /// A client that speaks for the user of the token, or for a service account that it makes.
-pub(crate) fn client(
+fn client(
     opencti: &OpenCtiSettings,
     connector: &ConnectorSettings,
 ) -> Result<OpenCti, OpenCtiError> {
-    let Some(max_confidence) = connector.sending.service_account_confidence else {
-        return OpenCti::new(opencti);
-    };
-    let connector_name = connector.name.clone();
-    OpenCti::with_service_account(opencti, ServiceAccount { connector_name, max_confidence })
+    match service_account(connector) {
+        Some(account) => OpenCti::with_service_account(opencti, account),
+        None => OpenCti::new(opencti),
+    }
+}
+
+/// The account that is to be made, if one is.
+pub(crate) fn service_account(connector: &ConnectorSettings) -> Option<ServiceAccount> {
+    let max_confidence = connector.sending.service_account_confidence?;
+    Some(ServiceAccount { connector_name: connector.name.clone(), max_confidence })
 }
 
 /// The pulse with the cursors as the connector's state.

@@ -151,14 +151,18 @@ fn options_that_would_send_data_elsewhere_are_refused_and_idle_ones_accepted() {
         ("CONNECTOR_QUEUE_PROTOCOL", "AMQP"),
         ("CONNECTOR_SEND_TO_S3", "no"),
         ("CONNECTOR_EXPOSE_METRICS", "true"),
+        ("CONNECTOR_METRICS_NAMESPACE", "soc"),
+        ("CONNECTOR_METRICS_SUBSYSTEM", "edr"),
         ("CONNECTOR_LISTEN_PROTOCOL", "API"),
         ("CONNECTOR_LIVE_STREAM_ID", "live"),
         ("S3_SECRET_KEY", "s3-secret"),
         ("CONNECTOR_CONFIDENCE_LEVEL", "80"),
     ])
     .unwrap();
-    let metrics = loaded.warnings.iter().filter(|warning| warning.contains("MANAGEMENT_LISTEN"));
-    assert_eq!(metrics.count(), 1, "{:?}", loaded.warnings);
+    let metrics = loaded.settings.connector_metrics.unwrap();
+    assert_eq!((metrics.port, &*metrics.prefix), (9095, "soc_edr_"));
+    let dashes = load_with(&[("CONNECTOR_METRICS_NAMESPACE", "my-soc")]).unwrap_err();
+    assert!(dashes.to_string().contains("underscores"), "{dashes}");
     assert!(
         load_with(&[("CONNECTOR_SEND_TO_QUEUE", "false"), ("CONNECTOR_SEND_TO_DIRECTORY", "off")])
             .unwrap_err()

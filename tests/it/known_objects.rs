@@ -133,7 +133,8 @@ async fn a_refused_object_is_sent_again_and_after_a_missing_reference_or_a_delet
     let (confirmed, client) =
         (Arc::clone(&road.confirmed), OpenCti::new(&road.platform.settings()).unwrap());
     let later = Clock::from_fn(|| Clock::system().now() + chrono::TimeDelta::hours(1));
-    let afterwards = Afterwards::new(journal, client, Some(confirmed), later);
+    let afterwards =
+        Afterwards::new(journal, (client, road.connector_id.clone()), Some(confirmed), later);
     let newest = || road.platform.works().last().unwrap().id.clone();
 
     assert!(is_all(&road.send(vec![bundle(1, "a")]).await));

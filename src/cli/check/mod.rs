@@ -1,5 +1,6 @@
 //! `check`: reads the configuration and reaches everybody it names. It registers the connector, as
-//! starting the service does, and changes nothing else.
+//! starting the service does, and changes nothing else: a service account that is to be made is
+//! looked for only.
 //!
 //! Lives here: what is said. How each party is reached is in `parties`.
 
@@ -10,7 +11,10 @@ use std::{fmt::Write as _, path::Path};
 use anyhow::Context as _;
 
 use super::{failure::Failure, output, setup};
-use crate::config::{Loaded, QueueProtocol, Settings, WebhookSettings};
+use crate::{
+    config::{Loaded, QueueProtocol, Settings, WebhookSettings},
+    opencti::Registration,
+};
 
 /// What was found at one party.
 struct Finding {
@@ -29,8 +33,12 @@ enum Verdict {
     Wrong,
 }
 
-/// What the platform said of itself.
-type Reached = Result<(String, crate::opencti::Registration), String>;
+/// What the platform said of itself, and of us where it could be asked without making anything.
+type Reached = Result<(String, Option<Registration>), String>;
+
+/// What only the registration of a service account tells.
+const NOT_TRIED: &str = "not tried: OpenCTI tells where it is once the service account is there, and \
+    nothing is made for a check";
 
 /// Checks, prints a line per party, and fails when something must be done.
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
@@ -66,11 +74,6 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
     let (console, platform) = futures_util::join!(console, platform);
     let connector = &settings.connector;
     let uses_broker = connector.send_to_queue && connector.sending.protocol == QueueProtocol::Amqp;
-    let broker = match &platform {
-        _ if !uses_broker => Ok(String::new()),
-        Ok((_words, registration)) => parties::broker(settings, registration).await,
-        Err(_) => Err("not tried: OpenCTI tells where it is, so put that right first".to_owned()),
-    };
     let workflow = workflow(settings, &platform).await;
     let mut findings = vec![
         finding("HarfangLab", console),
@@ -78,18 +81,32 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
     ];
     findings.extend(workflow);
     if uses_broker {
-        findings.push(finding("RabbitMQ", broker));
+        let asked = |registration| parties::broker(settings, registration);
+        findings.push(told_by(&platform, "RabbitMQ", asked).await);
     }
     if let Some(s3) = &settings.connector.sending.s3 {
-        let found = match &platform {
-            Ok((_words, registration)) => parties::s3(s3, settings, registration).await,
-            Err(_) => {
-                Err("not tried: OpenCTI may tell where it is, so put that right first".to_owned())
-            }
-        };
-        findings.push(finding("S3", found));
+        let asked = |registration| parties::s3(s3, settings, registration);
+        findings.push(told_by(&platform, "S3", asked).await);
     }
     findings
+}
+
+/// What is found at a party that a registration tells of.
+async fn told_by<'a, F: Future<Output = Result<String, String>>>(
+    platform: &'a Reached,
+    party: &'static str,
+    ask: impl FnOnce(&'a Registration) -> F,
+) -> Finding {
+    match platform {
+        Ok((_words, Some(registration))) => finding(party, ask(registration).await),
+        Ok((_words, None)) => {
+            Finding { party, verdict: Verdict::Note, words: NOT_TRIED.to_owned() }
+        }
+        Err(_) => {
+            let words = "not tried: OpenCTI tells where it is, so put that right first";
+            finding(party, Err(words.to_owned()))
+        }
+    }
 }
 
 /// What is said of the operator's map of statuses, when there is one. What OpenCTI does not know of

@@ -16,7 +16,8 @@ its text and the reason until somebody retries or drops it. Works beside the run
 takes up what is retried within half a minute.
 
 `refused` lists what OpenCTI's workers could not import of alerts that were delivered: those are no
-dead letters, the next version of the alert brings the object again.
+dead letters. What was refused because something was missing or busy leaves once more, up to three
+times; else the next version of the alert brings the object again.
 
 Examples:
   harfanglab-incidents dead-letters list --older-than P1D

@@ -56,6 +56,7 @@ pub(super) fn settings(
         reader.required(&HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, parse::listen_address);
     let management_token =
         reader.optional(&HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, ours::management_token);
+    let connector_metrics = platform::connector_metrics(reader);
     for option in options::all().filter(|option| option.standing != Standing::Used) {
         reader.hold_to_default(option);
     }
@@ -75,6 +76,7 @@ pub(super) fn settings(
         enrichment: enrichment?,
         management_listen: management_listen?,
         management_token: management_token?,
+        connector_metrics: connector_metrics?,
     };
     warn_of_unchecked_certificates(reader, settings.opencti.as_ref(), &settings);
     warn_of_weak_secrets(reader, &settings.webhook);

@@ -105,8 +105,7 @@ impl<S: Store> SqlJournal<S> {
         lease: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<Event>, JournalError> {
-        let lease = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
-        let leased_until = now.checked_add_signed(lease).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let leased_until = end_of(lease, now);
         let mut transaction = self.begin(Order::Departures).await?;
         self.follow_clock(&mut transaction, now).await?;
         let rows = query(S::say(CLAIM))
@@ -132,6 +131,29 @@ impl<S: Store> SqlJournal<S> {
             .await?;
         transaction.commit().await?;
         Ok(events)
+    }
+
+    pub(super) async fn renew_claims(
+        &self,
+        claims: &[Claim],
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let leased_until = end_of(lease, now);
+        let mut transaction = self.begin(Order::None).await?;
+        for claim in claims {
+            query(
+                "UPDATE events SET leased_until = $1 WHERE id = $2 AND attempts = $3 \
+                 AND state = 'pending' AND leased_until IS NOT NULL",
+            )
+            .bind(leased_until.timestamp_millis())
+            .bind(claim.event)
+            .bind(claim.fence)
+            .execute(&mut transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     pub(super) async fn finish_claims(
@@ -170,6 +192,12 @@ impl<S: Store> SqlJournal<S> {
         let leased: Option<i64> = leased.try_get(0)?;
         free.into_iter().chain(leased).min().map(date).transpose()
     }
+}
+
+/// When a lease ends that begins now.
+fn end_of(lease: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
+    let lease = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
+    now.checked_add_signed(lease).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// Makes an event that cannot be read a dead letter.

@@ -60,7 +60,7 @@ pub(in crate::journal) const COUNTS: Words = Words {
          FROM events WHERE console = $1 GROUP BY standing",
 };
 
-const REMEMBER: Words = Words { sqlite: remember!("name"), postgres: remember!("md5(name)") };
+pub(super) const REMEMBER: Words = Words { sqlite: remember!("name"), postgres: remember!("md5(name)") };
 
 #[async_trait]
 impl<S: Store> Journal for SqlJournal<S> {
@@ -110,6 +110,15 @@ impl<S: Store> Journal for SqlJournal<S> {
         now: DateTime<Utc>,
     ) -> Result<Vec<Event>, JournalError> {
         self.claim_due(limit, lease, now).await
+    }
+
+    async fn renew(
+        &self,
+        claims: &[Claim],
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        self.renew_claims(claims, lease, now).await
     }
 
     async fn finish(

@@ -25,6 +25,7 @@ mod journal;
 mod letters;
 mod merging;
 mod operations;
+mod sent_again;
 mod sightings;
 mod statement;
 mod store;

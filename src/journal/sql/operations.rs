@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     SqlJournal, date, microseconds,
+    sent_again::{forget_sent_again, sent_again_prefix},
     statement::{Columns, query},
     store::{Change as _, Dialect, Order, Session, Store, Words},
 };
@@ -104,11 +105,13 @@ impl<S: Store> Operations for SqlJournal<S> {
         let rows = query(
             "SELECT id, generation, version, received_key, key, origin, dialect, state, \
              attempts - attempts_before, reason, received_at, due_at, leased_until, finished_at, \
-             pruned_at, root_id, follows, lacking, deadline_at \
+             pruned_at, root_id, follows, lacking, deadline_at, \
+             (SELECT CAST(value AS BIGINT) FROM remembered WHERE name = $3 || events.id) \
              FROM events WHERE console = $1 AND key = $2 ORDER BY id",
         )
         .bind(&self.console)
         .bind(&key)
+        .bind(sent_again_prefix(&self.console))
         .fetch_all(&mut self.store.readers())
         .await?;
         let incident =
@@ -145,7 +148,8 @@ impl<S: Store> Operations for SqlJournal<S> {
         if let Some(time) = before.rows {
             let removed = remove(&mut transaction, time, rows).await?;
             pruned.rows = u64::try_from(removed.len()).unwrap_or(u64::MAX);
-            for Removed { console, key, .. } in &removed {
+            for Removed { event, console, key, .. } in &removed {
+                forget_sent_again(&mut transaction, console, *event).await?;
                 self.forget_without_events(&mut transaction, console, key).await?;
             }
             let cases: BTreeSet<_> = removed
@@ -261,10 +265,11 @@ pub(in crate::journal) const REMOVING: &str = "DELETE FROM events WHERE id IN (S
                  AND other.threat_key = e.threat_key AND other.pruned_at IS NULL) \
              AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
                  AND other.threat_key = e.threat_key AND other.pruned_at >= $1))) \
-     ORDER BY e.pruned_at LIMIT $2) RETURNING console, key, threat_key";
+     ORDER BY e.pruned_at LIMIT $2) RETURNING console, key, threat_key, id";
 
 /// A row that was removed.
 struct Removed {
+    event: EventId,
     console: String,
     key: String,
     threat_key: Option<String>,
@@ -281,7 +286,8 @@ async fn remove(
         .fetch_all(transaction)
         .await?;
     let removed = removed.iter().map(|row| {
-        Ok(Removed { console: row.try_get(0)?, key: row.try_get(1)?, threat_key: row.try_get(2)? })
+        let (console, key) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(Removed { event: row.try_get(3)?, console, key, threat_key: row.try_get(2)? })
     });
     removed.collect()
 }
@@ -331,5 +337,7 @@ fn chapter(row: &impl Columns) -> Result<Chapter, JournalError> {
         follows: row.try_get(16)?,
         lacking: row.try_get::<Option<String>>(17)?.as_deref().map(Lacking::from_text),
         deadline_at: time(18)?,
+        sent_again: u32::try_from(row.try_get::<Option<i64>>(19)?.unwrap_or_default())
+            .unwrap_or(u32::MAX),
     })
 }

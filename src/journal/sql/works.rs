@@ -11,7 +11,8 @@ use super::{
     store::{Change as _, Order, Store, Words},
 };
 use crate::journal::{
-    DueWork, EventId, JournalError, ListedRefusal, MOST_REFUSALS, Refusal, WorkJournal, WorkPart,
+    DueWork, EventId, JournalError, ListedRefusal, MOST_REFUSALS, Refusal, SentAgain, WorkJournal,
+    WorkPart,
 };
 
 /// For how long a work may be another replica's, under way; far longer than a lease.
@@ -210,6 +211,20 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         }
         transaction.commit().await?;
         Ok(())
+    }
+
+    async fn send_again(
+        &self,
+        event: EventId,
+        reason: &str,
+        waits: &[TimeDelta],
+        now: DateTime<Utc>,
+    ) -> Result<SentAgain, JournalError> {
+        self.let_leave_again(event, reason, waits, now).await
+    }
+
+    async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError> {
+        self.those_sent_again(events).await
     }
 
     async fn refusals(&self, limit: usize) -> Result<Vec<ListedRefusal>, JournalError> {

@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// A stage with one alert on the console, for a single run.
-async fn stage_with_an_alert(personality: Personality) -> Stage {
+pub(super) async fn stage_with_an_alert(personality: Personality) -> Stage {
     let mut stage = Stage::new(personality).await;
     stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
     let now = Clock::system().now();
@@ -23,7 +23,7 @@ async fn stage_with_an_alert(personality: Personality) -> Stage {
     stage
 }
 
-fn with_s3(stage: &mut Stage, server: &S3Server) {
+pub(super) fn with_s3(stage: &mut Stage, server: &S3Server) {
     stage.opencti.tell_s3(server.told());
     stage.home.set("CONNECTOR_SEND_TO_S3", "true");
     stage.home.set("CONNECTOR_SEND_TO_S3_FOLDER", &server.folder);
