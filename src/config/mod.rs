@@ -24,7 +24,7 @@ mod sending;
 mod settings;
 
 pub use self::{
-    assemble::{opencti_token, webhook_secrets},
+    assemble::{opencti_token, syslog_tokens, webhook_secrets},
     effective::{Effective, EffectiveValue, Source},
     fault::{Fault, Faults},
     loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},
@@ -36,7 +36,7 @@ pub use self::{
         ConnectorMetricsSettings, ConnectorSettings, DirectorySettings, EndpointTls,
         EnrichmentSettings, HarfangLabSettings, HmacEncoding, ImportSettings, IncidentNaming,
         JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings, RawAttachment,
-        Settings, TlsVerification, WebhookScheme, WebhookSettings,
+        Settings, SyslogSettings, TlsVerification, WebhookScheme, WebhookSettings,
     },
 };
 

@@ -25,6 +25,8 @@ pub struct Settings {
     pub import: ImportSettings,
     /// The endpoint that HarfangLab posts to.
     pub webhook: WebhookSettings,
+    /// `…_SYSLOG_…`; `None`: nothing is listened to.
+    pub syslog: Option<SyslogSettings>,
     /// The durable store.
     pub journal: JournalSettings,
     /// Concurrency and retries between journal and OpenCTI.
@@ -308,14 +310,40 @@ pub struct AccessSettings {
     pub max_failures_per_minute: u32,
 }
 
-/// The endpoint's own TLS. Paths of PEM files.
+/// Where HarfangLab's syslog connector speaks to us.
+#[derive(Debug, Clone)]
+pub struct SyslogSettings {
+    /// `…_SYSLOG_LISTEN`.
+    pub listen: SocketAddr,
+    /// `…_SYSLOG_TOKEN`: what the structured data has to hold, several are valid at once; none: it
+    /// is not looked at.
+    pub tokens: Vec<SecretString>,
+    /// `…_SYSLOG_TOKEN_FILE`: where `tokens` were read from, and are read again when it changes.
+    pub token_file: Option<PathBuf>,
+    /// `…_SYSLOG_TOKEN_ID`: the element of the structured data that holds the token.
+    pub token_id: String,
+    /// `…_SYSLOG_TOKEN_NAME`: the parameter in it.
+    pub token_name: String,
+    /// `…_SYSLOG_ALLOWED_NETWORKS`: where messages may come from; empty: from anywhere.
+    pub allowed_networks: Vec<IpNet>,
+    /// `…_SYSLOG_TLS_…`; `None`: plain TCP.
+    pub tls: Option<EndpointTls>,
+    /// `…_SYSLOG_MAX_FRAME`: bytes of one message with its header.
+    pub max_frame_bytes: usize,
+    /// `…_SYSLOG_MAX_CONNECTIONS`: connections at once.
+    pub max_connections: usize,
+    /// `…_SYSLOG_IDLE_TIMEOUT`: how long a connection may be silent.
+    pub idle_timeout: Duration,
+}
+
+/// A listener's own TLS. Paths of PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointTls {
-    /// `…_WEBHOOK_TLS_CERT`: the certificate and what it was issued by.
+    /// `…_TLS_CERT`: the certificate and what it was issued by.
     pub certificate: PathBuf,
-    /// `…_WEBHOOK_TLS_KEY`: its key, unencrypted.
+    /// `…_TLS_KEY`: its key, unencrypted.
     pub key: PathBuf,
-    /// `…_WEBHOOK_TLS_CLIENT_CA`: authorities one of which must have issued the client's
+    /// `…_TLS_CLIENT_CA`: authorities one of which must have issued the client's
     /// certificate; `None`: clients need none.
     pub client_authorities: Option<PathBuf>,
 }

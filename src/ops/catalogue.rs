@@ -6,7 +6,7 @@
 
 use metrics::Unit;
 
-use crate::intake::webhook::TELEMETRY_KINDS;
+use crate::intake::{syslog, webhook::TELEMETRY_KINDS};
 
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +131,22 @@ pub const CATALOGUE: &[Metric] = &[
         "Bytes of bodies that were read whole, as they were sent.",
     ),
     counter("webhook_ignored_total", "Telemetry that was acknowledged and not kept, by its kind.")
+        .by("kind", TELEMETRY_KINDS),
+    gauge("syslog_connections", Unit::Count, "Connections of syslog that are open."),
+    counter("syslog_messages_total", "Messages that came whole by syslog."),
+    counter("syslog_verified_total", "Messages of syslog whose token and origin were right."),
+    counter(
+        "syslog_refused_total",
+        "Connections and messages of syslog that were not taken, by the reason.",
+    )
+    .by("reason", syslog::REASONS),
+    Metric::new(
+        Kind::Counter,
+        "syslog_bytes_total",
+        Unit::Bytes,
+        "Bytes that were read from connections of syslog.",
+    ),
+    counter("syslog_ignored_total", "Telemetry that came by syslog and was not kept, by its kind.")
         .by("kind", TELEMETRY_KINDS),
     counter(
         "events_received_total",

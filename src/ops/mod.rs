@@ -24,7 +24,9 @@ pub use self::{
     connector_metrics::serve_connector_metrics,
     metrics_page::{Metrics, MetricsError},
 };
-use crate::{clock::Clock, health::Health, journal::Journal, sweep::JobBoard};
+use crate::{
+    clock::Clock, health::Health, intake::syslog::SyslogStanding, journal::Journal, sweep::JobBoard,
+};
 
 /// What the management pages show.
 pub struct Management {
@@ -44,6 +46,8 @@ pub struct Management {
     pub address: SocketAddr,
     /// Where deliveries are taken; `None`: nowhere.
     pub endpoint: Option<String>,
+    /// How the listener for syslog stands; `None`: there is none.
+    pub syslog: Option<Arc<SyslogStanding>>,
     /// Where OpenCTI is, if there is one.
     pub opencti: Option<String>,
     /// Names of everything that deliveries go to.

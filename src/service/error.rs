@@ -24,6 +24,12 @@ pub enum ServiceError {
     /// A secret cannot be used.
     #[error(transparent)]
     Secret(#[from] UnusableSecret),
+    /// There is nothing that could prove a message of syslog.
+    #[error(
+        "HARFANGLAB_INCIDENTS_SYSLOG_LISTEN would let anybody in: set \
+         HARFANGLAB_INCIDENTS_SYSLOG_TOKEN, …_SYSLOG_TLS_CLIENT_CA or …_SYSLOG_ALLOWED_NETWORKS"
+    )]
+    SyslogForAnybody,
     /// The endpoint's own TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -1,5 +1,5 @@
-//! The sockets: the endpoint that HarfangLab posts to, the management pages, and the metrics under
-//! the names of Python connectors.
+//! The sockets: the endpoint that HarfangLab posts to, the listener for its syslog (`syslog`), the
+//! management pages, and the metrics under the names of Python connectors.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -17,7 +17,13 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
-use super::{ServiceError, request_span::RequestSpan, secrets, tls};
+use super::{
+    ServiceError,
+    request_span::RequestSpan,
+    secrets,
+    syslog::{self, Syslog},
+    tls,
+};
 use crate::{
     clock::Clock,
     config::{ConnectorMetricsSettings, Settings, WebhookSettings},
@@ -52,6 +58,7 @@ pub(super) struct Shown {
 #[derive(Default)]
 pub(super) struct Listeners {
     webhook: Option<(SocketAddr, ServerHandle)>,
+    syslog: Option<Syslog>,
     management: Option<ServerHandle>,
     connector_metrics: Option<ServerHandle>,
     _secrets: Option<AbortOnDropHandle<()>>,
@@ -79,11 +86,13 @@ impl Listeners {
             Some(open_webhook(&settings.webhook, verifier, door.clone(), clock.clone())?)
         } else {
             warn!(
-                "no webhook secret is set: the endpoint stays closed and alerts come by the sweep \
-                 only; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
+                "no webhook secret is set: the endpoint stays closed and alerts come by {} only; \
+                 set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it",
+                if settings.syslog.is_some() { "syslog and the sweep" } else { "the sweep" }
             );
             None
         };
+        let syslog = syslog::open(settings.syslog.as_ref(), door, clock)?;
         let address = settings.management_listen;
         let (listener, bound) = bind("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address)?;
         let Shown { journal, health, jobs, arrived, sinks } = shown;
@@ -97,6 +106,7 @@ impl Listeners {
             arrived,
             address: bound,
             endpoint: webhook.as_ref().map(|(address, _handle)| format!("{address}{path}")),
+            syslog: syslog.as_ref().map(Syslog::standing),
             opencti: settings.opencti.as_ref().map(|opencti| opencti.url.to_string()),
             sinks,
         };
@@ -104,15 +114,23 @@ impl Listeners {
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");
         let management = Some(spawn(server));
-        Ok(Self { webhook, management, connector_metrics, _secrets: Some(secrets) })
+        Ok(Self { webhook, syslog, management, connector_metrics, _secrets: Some(secrets) })
     }
 
     pub(super) fn webhook_address(&self) -> Option<SocketAddr> {
         self.webhook.as_ref().map(|(address, _handle)| *address)
     }
 
+    /// Whether the console can push to us, by whatever road.
+    pub(super) fn take_pushes(&self) -> bool {
+        self.webhook.is_some() || self.syslog.is_some()
+    }
+
     /// Stops accepting and lets open requests finish.
     pub(super) async fn close(&self) {
+        if let Some(syslog) = &self.syslog {
+            syslog.close().await;
+        }
         if let Some((_address, handle)) = &self.webhook {
             handle.stop(true).await;
             info!("no longer accepting deliveries");
@@ -143,7 +161,8 @@ fn open_webhook(
     door: Door,
     clock: Clock,
 ) -> Result<(SocketAddr, ServerHandle), ServiceError> {
-    let tls = settings.tls.as_ref().map(tls::server_config).transpose()?;
+    let tls = settings.tls.as_ref();
+    let tls = tls.map(|tls| tls::server_config(tls, tls::WEBHOOK)).transpose()?;
     let (listener, address) = bind("HARFANGLAB_INCIDENTS_LISTEN", settings.listen)?;
     let webhook = Webhook::new(verifier, door, clock, settings);
     let path = settings.path.clone();
@@ -173,7 +192,7 @@ fn open_webhook(
     Ok((address, spawn(server)))
 }
 
-fn bind(
+pub(super) fn bind(
     variable: &'static str,
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), ServiceError> {
@@ -182,7 +201,7 @@ fn bind(
     Ok((listener, bound))
 }
 
-fn not_listening(
+pub(super) fn not_listening(
     variable: &'static str,
     address: SocketAddr,
 ) -> impl FnOnce(std::io::Error) -> ServiceError {

@@ -20,6 +20,7 @@ mod room;
 mod schedule;
 mod secrets;
 mod sinks;
+mod syslog;
 mod tls;
 mod token;
 
@@ -395,7 +396,7 @@ impl Service {
     }
 
     fn schedule(&self) -> Schedule {
-        let pushes = if self.listeners.webhook_address().is_some() {
+        let pushes = if self.listeners.take_pushes() {
             Pushes::Taken
         } else {
             Pushes::NotTaken

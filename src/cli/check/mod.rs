@@ -12,7 +12,7 @@ use anyhow::Context as _;
 
 use super::{failure::Failure, output, setup};
 use crate::{
-    config::{Loaded, QueueProtocol, Settings, WebhookSettings},
+    config::{Loaded, QueueProtocol, Settings, SyslogSettings, WebhookSettings},
     opencti::Registration,
 };
 
@@ -54,7 +54,7 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
         .context("cannot start the asynchronous runtime")?;
     let reached = runtime.block_on(reach(&settings));
     let findings: Vec<Finding> =
-        warnings.chain(reached).chain([endpoint(&settings.webhook)]).collect();
+        warnings.chain(reached).chain([endpoint(&settings)]).chain(syslog(&settings)).collect();
     output::print(&report(&findings))?;
     if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) {
         return Err(Failure::AlreadyTold);
@@ -130,8 +130,12 @@ fn finding(party: &'static str, outcome: Result<String, String>) -> Finding {
     }
 }
 
-fn endpoint(webhook: &WebhookSettings) -> Finding {
-    let words = if webhook.secrets.is_empty() {
+fn endpoint(settings: &Settings) -> Finding {
+    let webhook = &settings.webhook;
+    let words = if webhook.secrets.is_empty() && settings.syslog.is_some() {
+        "closed, alerts come by syslog; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
+            .to_owned()
+    } else if webhook.secrets.is_empty() {
         "closed, alerts are only swept; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
             .to_owned()
     } else {
@@ -139,6 +143,23 @@ fn endpoint(webhook: &WebhookSettings) -> Finding {
         format!("will take POST {} at {}{with_tls}", webhook.path, webhook.listen)
     };
     Finding { party: "endpoint", verdict: Verdict::Note, words }
+}
+
+/// What will be listened to for syslog, and by what a message must prove itself.
+fn syslog(settings: &Settings) -> Option<Finding> {
+    let syslog = settings.syslog.as_ref()?;
+    let authorities = syslog.tls.as_ref().and_then(|tls| tls.client_authorities.as_ref());
+    let SyslogSettings { listen, token_id, token_name, .. } = syslog;
+    let transport = if syslog.tls.is_some() { "TLS (TCP-SSL)" } else { "TCP" };
+    let proofs = [
+        (!syslog.tokens.is_empty())
+            .then(|| format!("with [{token_id} {token_name}=\"…\"] as structured data")),
+        authorities.map(|_file| "with a client certificate".to_owned()),
+        (!syslog.allowed_networks.is_empty()).then(|| "from the allowed networks".to_owned()),
+    ];
+    let proofs: Vec<String> = proofs.into_iter().flatten().collect();
+    let words = format!("will take messages by {transport} at {listen}, {}", proofs.join(", "));
+    Some(Finding { party: "syslog", verdict: Verdict::Note, words })
 }
 
 fn report(findings: &[Finding]) -> String {

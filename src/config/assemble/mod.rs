@@ -7,22 +7,24 @@ mod certificates;
 mod ours;
 mod platform;
 mod sending;
+mod syslog;
 mod webhook;
 
 use chrono::{DateTime, Utc};
 use url::Url;
 
 pub(super) use self::ours::import;
-pub use self::{platform::opencti_token, webhook::webhook_secrets};
+pub use self::{platform::opencti_token, syslog::syslog_tokens, webhook::webhook_secrets};
 use super::{
     options::{
         self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,
         CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
-        HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
+        HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
+        HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
     },
     parse,
     reader::{Read, Reader},
-    settings::{ImportSettings, OpenCtiSettings, Settings, TlsVerification, WebhookSettings},
+    settings::{ImportSettings, OpenCtiSettings, Settings, TlsVerification},
 };
 
 /// Whether there is a platform to deliver to.
@@ -49,6 +51,7 @@ pub(super) fn settings(
     let harfanglab = ours::harfanglab(reader);
     let import = ours::import(reader, now);
     let webhook = webhook::webhook(reader);
+    let syslog = syslog::syslog(reader);
     let journal = ours::journal(reader);
     let pipeline = ours::pipeline(reader);
     let enrichment = ours::enrichment(reader);
@@ -71,6 +74,7 @@ pub(super) fn settings(
         harfanglab: harfanglab?,
         import: import?,
         webhook: webhook?,
+        syslog: syslog?,
         journal: journal?,
         pipeline: pipeline?,
         enrichment: enrichment?,
@@ -79,7 +83,15 @@ pub(super) fn settings(
         connector_metrics: connector_metrics?,
     };
     warn_of_unchecked_certificates(reader, settings.opencti.as_ref(), &settings);
-    warn_of_weak_secrets(reader, &settings.webhook);
+    warn_of_weak_secrets(
+        reader,
+        &options::HARFANGLAB_INCIDENTS_WEBHOOK_SECRET,
+        &settings.webhook.secrets,
+    );
+    if let Some(syslog) = &settings.syslog {
+        let option = &options::HARFANGLAB_INCIDENTS_SYSLOG_TOKEN;
+        warn_of_weak_secrets(reader, option, &syslog.tokens);
+    }
     warn_of_the_future(reader, &settings.import, now);
     Ok(settings)
 }
@@ -119,17 +131,23 @@ fn check_addresses(reader: &mut Reader<'_>) {
         let value = reader.effective.get(option.variable).and_then(|value| value.value.as_deref());
         value.and_then(|text| parse::listen_address(text).ok())
     };
-    let webhook = address(&HARFANGLAB_INCIDENTS_LISTEN);
-    let management = address(&HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN);
+    let listeners = [
+        &HARFANGLAB_INCIDENTS_LISTEN,
+        &HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
+        &HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
+    ];
     // Port 0 asks the system for a free port each.
-    if let Some(shared) = webhook.filter(|address| address.port() != 0)
-        && management == Some(shared)
-    {
-        reader.fault(
-            &HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
-            format!("is {shared}, as is {}", HARFANGLAB_INCIDENTS_LISTEN.variable),
-            "give the two different ports",
-        );
+    let addresses =
+        listeners.map(|option| address(option).filter(|address| address.port() != 0));
+    for (at, option) in listeners.iter().enumerate().skip(1) {
+        let Some(shared) = addresses[at] else { continue };
+        if let Some(first) = addresses[..at].iter().position(|other| *other == Some(shared)) {
+            reader.fault(
+                option,
+                format!("is {shared}, as is {}", listeners[first].variable),
+                "give the two different ports",
+            );
+        }
     }
 }
 
@@ -154,16 +172,20 @@ fn warn_of_unchecked_certificates(
     warn(&options::HARFANGLAB_INCIDENTS_SSL_VERIFY, tls, "the HarfangLab console");
 }
 
-fn warn_of_weak_secrets(reader: &mut Reader<'_>, webhook: &WebhookSettings) {
+fn warn_of_weak_secrets(
+    reader: &mut Reader<'_>,
+    option: &OptionSpec,
+    secrets: &[secrecy::SecretString],
+) {
     use secrecy::ExposeSecret as _;
 
     let is_short = |secret: &secrecy::SecretString| secret.expose_secret().len() < 16;
-    let short = webhook.secrets.iter().filter(|secret| is_short(secret)).count();
+    let short = secrets.iter().filter(|secret| is_short(secret)).count();
     if short > 0 {
         reader.warnings.push(format!(
             "{} has {short} secret(s) shorter than 16 bytes, which can be guessed; `openssl rand \
              -hex 32` makes a good one",
-            options::HARFANGLAB_INCIDENTS_WEBHOOK_SECRET.variable
+            option.variable
         ));
     }
 }

@@ -8,6 +8,7 @@
 mod hmac_header;
 mod standard_webhooks;
 mod static_header;
+mod syslog;
 
 use actix_web::http::header::HeaderMap;
 use chrono::{DateTime, Utc};
@@ -15,6 +16,7 @@ use chrono::{DateTime, Utc};
 use self::{
     hmac_header::HmacHeader, standard_webhooks::StandardWebhooks, static_header::StaticHeader,
 };
+pub use self::syslog::{ClientCertificate, NotProven, Sender, SyslogVerifier};
 use super::Origin;
 use crate::config::{WebhookScheme, WebhookSettings};
 

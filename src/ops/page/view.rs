@@ -8,9 +8,11 @@ use super::{
     gate::Visitor,
     job, letters,
     snapshot::{FromJournal, Headline, Light, Snapshot, waited},
-    words::{counted, grouped, long, moment},
+    words::{ago, counted, grouped, long, moment},
 };
-use crate::{health::Role, journal::Counts, ops::Management, sweep::SweepRecord};
+use crate::{
+    health::Role, intake::syslog::SyslogStanding, journal::Counts, ops::Management, sweep::SweepRecord,
+};
 
 /// The style, inside the page. Its digest stands in the content security policy.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -224,9 +226,44 @@ fn intake(snapshot: &Snapshot, journal: &FromJournal, management: &Management) -
                 dd {
                     @match &management.endpoint {
                         Some(endpoint) => code { (endpoint) },
+                        None if management.syslog.is_some() => "closed: no webhook secret is set",
                         None => "closed: no webhook secret is set, alerts come by the sweep only",
                     }
                 }
+                @if let Some(syslog) = &management.syslog {
+                    (by_syslog(snapshot, syslog))
+                }
+            }
+        }
+    }
+}
+
+/// How the listener for syslog stands, since the start.
+fn by_syslog(snapshot: &Snapshot, syslog: &SyslogStanding) -> Markup {
+    let standing = syslog.now();
+    let refused: u64 = standing.refused.values().sum();
+    html! {
+        dt { "syslog" }
+        dd { code { (syslog.place()) } ", " (counted(standing.connections as u64, "connection")) }
+        dt { "last by syslog" }
+        dd {
+            @match (standing.last_message, standing.last_stored) {
+                (None, _) => span.quiet { "nothing since the start" },
+                (Some(message), None) => {
+                    "a message " (moment(message, snapshot.now)) "; no alert since the start"
+                },
+                (Some(message), Some(stored)) => {
+                    "an alert " (moment(stored, snapshot.now))
+                    ", a message " (moment(message, snapshot.now))
+                },
+            }
+        }
+        dt { "refused by syslog" }
+        dd.alarming[refused > 0] {
+            @if refused == 0 { "nothing since the start" }
+            @for (position, (reason, count)) in standing.refused.iter().enumerate() {
+                @if position > 0 { ", " }
+                (grouped(*count)) " " (reason.replace('_', " "))
             }
         }
     }
