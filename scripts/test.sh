@@ -102,9 +102,11 @@ provide_packages() {
     # checks are skipped.
     local wished=() name
     for name in shellcheck caddy chromium promtool:prometheus openssl systemd-analyze:systemd \
-        nginx:nginx-light rsyslogd:rsyslog; do
+        nginx:nginx-light rsyslogd:rsyslog logger:bsdutils; do
         PATH=$PATH:/usr/sbin command -v "${name%:*}" >/dev/null || wished+=("${name#*:}")
     done
+    # rsyslog's TLS is a library of its own.
+    compgen -G '/usr/lib*/*/rsyslog/lmnsd_gtls.so' >/dev/null || wished+=(rsyslog-gnutls)
     if [[ ${#missing[@]} -eq 0 && ${#wished[@]} -eq 0 ]]; then
         echo "nothing is missing"
         return 0

@@ -27,6 +27,8 @@ pub struct Settings {
     pub webhook: WebhookSettings,
     /// `…_SYSLOG_…`; `None`: nothing is listened to.
     pub syslog: Option<SyslogSettings>,
+    /// `…_ELASTIC_PULL`: whether the queue of the console's Elastic connector is read.
+    pub elastic_pull: bool,
     /// The durable store.
     pub journal: JournalSettings,
     /// Concurrency and retries between journal and OpenCTI.

@@ -1,4 +1,5 @@
-//! What comes in: the webhook and syslog, their verification, decoding, dialects, and the door to the journal.
+//! What comes in: the webhook and syslog, their verification, decoding, dialects, and the door to the
+//! journal.
 //!
 //! A delivery is admitted by where it comes from, read whole, verified on its raw bytes,
 //! decompressed, decoded into elements, recognised, and handed through the [`Door`] as

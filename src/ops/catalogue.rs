@@ -81,7 +81,7 @@ const fn seconds(name: &'static str, help: &'static str) -> Metric {
 }
 
 /// Roads into the journal.
-const ORIGINS: &[&str] = &["push", "sweep"];
+const ORIGINS: &[&str] = &["push", "pull", "sweep"];
 /// What makes a sweep or a backfill begin.
 const TRIGGERS: &[&str] = &["schedule", "command", "backfill"];
 /// How a request to a remote service may end.
@@ -147,6 +147,13 @@ pub const CATALOGUE: &[Metric] = &[
         "Bytes that were read from connections of syslog.",
     ),
     counter("syslog_ignored_total", "Telemetry that came by syslog and was not kept, by its kind.")
+        .by("kind", TELEMETRY_KINDS),
+    counter(
+        "elastic_pulls_total",
+        "Questions for the queue of the console's Elastic connector, by what came of them.",
+    )
+    .by("outcome", &["chunk", "empty", "failed"]),
+    counter("elastic_pull_ignored_total", "Telemetry of that queue that was not kept, by its kind.")
         .by("kind", TELEMETRY_KINDS),
     counter(
         "events_received_total",

@@ -22,7 +22,6 @@ use crate::{
     clock::Clock,
     config::PipelineSettings,
     health::{Health, Part},
-    intake::Origin,
     journal::{CaseObjects, Claim, EventId, Journal, Outcome},
     opencti::{CONTINUED, Delivery, DeliveryError, Sink},
 };
@@ -235,7 +234,7 @@ impl Deliverer {
                 let since = |then: DateTime<Utc>| (now - then).as_seconds_f64().max(0.0);
                 metrics::histogram!("accepted_to_delivered_seconds")
                     .record(since(ready.received_at));
-                if ready.origin == Origin::Push {
+                if ready.origin.is_told_by_console() {
                     metrics::histogram!("event_to_delivered_seconds")
                         .record(since(ready.happened_at));
                 }

@@ -56,7 +56,7 @@ use crate::{
     journal::{self, Journal, Opened, write_what_comes_in},
     opencti::{Backpressure, ConfirmedObjects, Pulse, QueueLoad, Sink},
     pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
-    sweep::{Job, JobBoard, Pushes, Sweep},
+    sweep::{ElasticQueue, Job, JobBoard, Pushes, Sweep},
 };
 
 /// Longest time that what is under way gets to leave at shutdown.
@@ -181,6 +181,11 @@ impl Service {
         let _dog = AbortOnDropHandle::new(tokio::spawn(manager::watch_dog()));
         let lead = stop.child_token();
         self.upkeep(&lead);
+        if self.reads_queue() {
+            let (console, door) = (Arc::clone(&self.console), self.door.clone());
+            let queue = ElasticQueue::new(console, door, self.clock.clone());
+            self.parts.spawn(ServicePart::ElasticQueue, queue.run(self.upkeep.clone()));
+        }
         manager::ready(&self.status());
         let result = tokio::select! {
             result = self.work(&stop, &stop_pipeline) => result,
@@ -220,6 +225,7 @@ impl Service {
     fn status(&self) -> String {
         match self.listeners.webhook_address() {
             Some(address) => format!("accepting deliveries at {address}"),
+            None if self.listeners.take_pushes() => "accepting messages by syslog".to_owned(),
             None => "sweeping; the endpoint is closed".to_owned(),
         }
     }
@@ -395,8 +401,13 @@ impl Service {
         self.platform.as_ref().map_or(NetworkTraffic::Sent, Platform::network_traffic)
     }
 
+    /// Whether the queue of the console's Elastic connector is read; a single run does not.
+    fn reads_queue(&self) -> bool {
+        self.settings.elastic_pull && !self.settings.connector.runs_once()
+    }
+
     fn schedule(&self) -> Schedule {
-        let pushes = if self.listeners.take_pushes() {
+        let pushes = if self.listeners.take_pushes() || self.reads_queue() {
             Pushes::Taken
         } else {
             Pushes::NotTaken

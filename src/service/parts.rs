@@ -33,6 +33,8 @@ pub enum ServicePart {
     Heartbeat,
     /// Takes up sweeps and backfills that are asked for.
     Jobs,
+    /// Reads the queue of the console's Elastic connector.
+    ElasticQueue,
 }
 
 impl fmt::Display for ServicePart {
@@ -48,6 +50,7 @@ impl fmt::Display for ServicePart {
             Self::Afterwards => "reader of OpenCTI's works",
             Self::Heartbeat => "heartbeat",
             Self::Jobs => "taker of jobs",
+            Self::ElasticQueue => "reader of the Elastic connector's queue",
         })
     }
 }

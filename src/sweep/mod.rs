@@ -13,6 +13,7 @@ mod crowded;
 mod cursor;
 mod job;
 mod marks;
+mod queue;
 mod reading;
 mod record;
 
@@ -27,6 +28,7 @@ pub use self::{
     backfill::{Size, size_of},
     cursor::{Cursor, can_take_over, remember_held, start_over, state, take_over, was_cleared},
     job::{CalledOff, Job, JobBoard, JobState, Pace, Progress, Range},
+    queue::ElasticQueue,
     record::SweepRecord,
 };
 use crate::{

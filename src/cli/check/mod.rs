@@ -54,7 +54,7 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
         .context("cannot start the asynchronous runtime")?;
     let reached = runtime.block_on(reach(&settings));
     let findings: Vec<Finding> =
-        warnings.chain(reached).chain([endpoint(&settings)]).chain(syslog(&settings)).collect();
+        warnings.chain(reached).chain([endpoint(&settings)]).chain(syslog(&settings)).chain(queue(&settings)).collect();
     output::print(&report(&findings))?;
     if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) {
         return Err(Failure::AlreadyTold);
@@ -143,6 +143,13 @@ fn endpoint(settings: &Settings) -> Finding {
         format!("will take POST {} at {}{with_tls}", webhook.path, webhook.listen)
     };
     Finding { party: "endpoint", verdict: Verdict::Note, words }
+}
+
+/// Said and not tried: to ask would take events out of the queue.
+fn queue(settings: &Settings) -> Option<Finding> {
+    let words = "the Elastic connector's queue will be read; not tried, since reading takes events away";
+    let verdict = Verdict::Note;
+    settings.elastic_pull.then(|| Finding { party: "pull queue", verdict, words: words.to_owned() })
 }
 
 /// What will be listened to for syslog, and by what a message must prove itself.

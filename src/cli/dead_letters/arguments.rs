@@ -56,7 +56,7 @@ pub(in crate::cli) struct Selection {
     /// Only those that died longer ago than this: PT2H, P7D.
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     older_than: Option<Duration>,
-    /// Only those that came by this road: push, sweep or follow-up.
+    /// Only those that came by this road: push, pull, sweep or follow-up.
     #[arg(long, value_name = "ROAD", value_parser = origin)]
     source: Option<Origin>,
 }
@@ -203,5 +203,5 @@ fn kind(dropped: bool) -> LetterKind {
 }
 
 fn origin(text: &str) -> Result<Origin, String> {
-    Origin::from_name(text).ok_or_else(|| "give push, sweep or follow-up".to_owned())
+    Origin::from_name(text).ok_or_else(|| "give push, pull, sweep or follow-up".to_owned())
 }

@@ -18,7 +18,8 @@ pub use self::{platform::opencti_token, syslog::syslog_tokens, webhook::webhook_
 use super::{
     options::{
         self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,
-        CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
+        CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_ELASTIC_PULL, HARFANGLAB_INCIDENTS_LISTEN,
+        HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
         HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
         HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
     },
@@ -52,6 +53,7 @@ pub(super) fn settings(
     let import = ours::import(reader, now);
     let webhook = webhook::webhook(reader);
     let syslog = syslog::syslog(reader);
+    let elastic_pull = reader.required(&HARFANGLAB_INCIDENTS_ELASTIC_PULL, parse::boolean);
     let journal = ours::journal(reader);
     let pipeline = ours::pipeline(reader);
     let enrichment = ours::enrichment(reader);
@@ -75,6 +77,7 @@ pub(super) fn settings(
         import: import?,
         webhook: webhook?,
         syslog: syslog?,
+        elastic_pull: elastic_pull?,
         journal: journal?,
         pipeline: pipeline?,
         enrichment: enrichment?,

@@ -107,6 +107,9 @@ options! { OURS:
         "an ISO-8601 duration from PT1S to P30D")
         .default("P1D");
 
+    HARFANGLAB_INCIDENTS_ELASTIC_PULL => plain(OUR_SECTION, "elastic_pull", "true or false")
+        .default("false");
+
     HARFANGLAB_INCIDENTS_JOURNAL_URL => plain(OUR_SECTION, "journal_url",
         "sqlite: followed by the path of a file, or the postgres:// URL of a database")
         .default("sqlite:harfanglab-incidents.db");

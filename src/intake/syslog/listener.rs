@@ -59,9 +59,11 @@ pub struct Parts {
 /// A listener that runs.
 pub struct Listener {
     standing: Arc<SyslogStanding>,
-    shared: Arc<Shared>,
     connections: TaskTracker,
     stop: CancellationToken,
+    /// No more time to store what was read. The door itself is with the connections alone, so that it
+    /// is closed when the last of them has ended.
+    give_up: CancellationToken,
 }
 
 impl Listener {
@@ -99,7 +101,7 @@ impl Listener {
         let (connections, stop) = (accepting.connections.clone(), accepting.stop.clone());
         connections.spawn(accepting.run());
         info!(%address, transport, "listening for syslog");
-        Ok(Self { standing, shared, connections, stop })
+        Ok(Self { standing, connections, stop, give_up: shared.give_up.clone() })
     }
 
     /// How it stands.
@@ -113,8 +115,8 @@ impl Listener {
         self.connections.close();
         let stored = tokio::time::timeout(STORE_DEADLINE, self.connections.wait()).await;
         if stored.is_err() {
-            self.shared.give_up.cancel();
-            self.connections.wait().await;
+            self.give_up.cancel();
+            let _ended = tokio::time::timeout(STORE_DEADLINE, self.connections.wait()).await;
         }
         info!("no longer listening for syslog");
     }

@@ -1,7 +1,7 @@
 //! What frames say: each verified, read as a posted body is, and all that they held committed
 //! together. Nothing that was read is dropped: what cannot be stored now is tried again.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::web::Bytes;
 use arc_swap::ArcSwap;
@@ -26,8 +26,6 @@ use crate::{
 const ELEMENTS_MAX: usize = 1_000;
 /// Wrong tokens a minute and address, after which its connections are closed.
 const FAILURES_MAX: u32 = 30;
-/// From one try to store to the next.
-const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// What every connection shares.
 pub(super) struct Shared {
@@ -148,17 +146,7 @@ impl Shared {
             return Ok(());
         }
         let mut has_waited = false;
-        loop {
-            let stored = self.door.append_in_turn(notifications.clone());
-            let stored = self.give_up.run_until_cancelled(stored).await;
-            let reason = match stored.unwrap_or(Err(DoorError::Closed)) {
-                Ok(receipt) => {
-                    self.is_stored(&receipt, has_waited);
-                    return Ok(());
-                }
-                Err(DoorError::Closed) => return Err(DoorError::Closed),
-                Err(reason) => reason,
-            };
+        let tell = |reason: &DoorError| {
             has_waited = true;
             if let Some(left_out) = self.waiting.due(self.clock.now()) {
                 warn!(
@@ -167,11 +155,10 @@ impl Shared {
                     "what came by syslog cannot be stored yet: nothing more is read until it can"
                 );
             }
-            let pause = tokio::time::sleep(RETRY_EVERY);
-            if self.give_up.run_until_cancelled(pause).await.is_none() {
-                return Err(DoorError::Closed);
-            }
-        }
+        };
+        let receipt = self.door.append_patiently(notifications, &self.give_up, tell).await?;
+        self.is_stored(&receipt, has_waited);
+        Ok(())
     }
 
     fn is_stored(&self, receipt: &Receipt, has_waited: bool) {

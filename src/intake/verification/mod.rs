@@ -34,6 +34,12 @@ impl Proof {
         Self { origin: Origin::Sweep, received_at }
     }
 
+    /// For an event that our own client took from the queue of the console's Elastic connector, over
+    /// the same connection.
+    pub fn taken_from_queue(received_at: DateTime<Utc>) -> Self {
+        Self { origin: Origin::Pull, received_at }
+    }
+
     pub(super) fn origin(&self) -> Origin {
         self.origin
     }

@@ -186,7 +186,7 @@ impl Versions {
             }
             (Some(_), None) => false,
             // What the console shows without a date is how it is now; what was posted may be late.
-            (None, latest) => origin == Origin::Push && (latest.is_some() || was_there),
+            (None, latest) => origin.is_told_by_console() && (latest.is_some() || was_there),
         };
         match (is_older, was_there) {
             (true, true) => Standing::Repetition { of: None, later: None },
