@@ -153,8 +153,11 @@ pub const CATALOGUE: &[Metric] = &[
         "Questions for the queue of the console's Elastic connector, by what came of them.",
     )
     .by("outcome", &["chunk", "empty", "failed"]),
-    counter("elastic_pull_ignored_total", "Telemetry of that queue that was not kept, by its kind.")
-        .by("kind", TELEMETRY_KINDS),
+    counter(
+        "elastic_pull_ignored_total",
+        "Telemetry of that queue that was not kept, by its kind.",
+    )
+    .by("kind", TELEMETRY_KINDS),
     counter(
         "events_received_total",
         "Alerts and threats that came in, by the road and by what became of them in the journal.",

@@ -60,7 +60,8 @@ async fn alerts_of_the_queue_become_incidents_each_once_and_telemetry_is_counted
     stage.console.queue_chunk(vec![telemetry.clone()]);
     stage.console.queue_chunk(vec![alerts[0].native()]);
     let mut app = stage.home.start(&["serve"]);
-    until("the queue is drained", async || (stage.console.queued_chunks() == 0).then_some(())).await;
+    until("the queue is drained", async || (stage.console.queued_chunks() == 0).then_some(()))
+        .await;
     let works = {
         stage
             .opencti
@@ -86,7 +87,8 @@ async fn alerts_of_the_queue_become_incidents_each_once_and_telemetry_is_counted
     let kinds = app.management().await;
     let page = http().get(format!("{kinds}/metrics")).send().await.unwrap().text().await.unwrap();
     let ignored = page.lines().filter(|line| line.starts_with("elastic_pull_ignored_total{"));
-    let ignored: u64 = ignored.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
+    let ignored: u64 =
+        ignored.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
     assert_eq!(ignored, 4);
     assert!(app.terminate().await.success(), "{}", app.log());
 }

@@ -12,7 +12,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
 };
 
@@ -21,6 +21,7 @@ use crate::{
     deployment::prometheus::until,
     hostile_posts::events_in_the_journal,
     journal_damage::lonely_home,
+    limits::counts,
     support::{
         app::{App, Home},
         stage::http,
@@ -103,7 +104,10 @@ async fn refused(app: &mut App, reason: &str) -> u64 {
 /// Waits until the journal holds `count` events, and no more.
 async fn until_stored(app: &mut App, count: u64) {
     until(&format!("{count} events are stored"), async || {
-        (events_in_the_journal(app).await >= count).then_some(())
+        // While nothing can be stored there are no counts.
+        let counts = counts(app).await;
+        let counts = counts["journal"].as_object()?.values().filter_map(Value::as_u64);
+        (counts.sum::<u64>() >= count).then_some(())
     })
     .await;
     assert_eq!(events_in_the_journal(app).await, count);
@@ -162,6 +166,22 @@ async fn new_tokens_are_taken_from_their_file_without_a_restart() {
     until_stored(&mut app, 2).await;
     assert_eq!(refused(&mut app, "mismatch").await, 2);
     assert!(!app.log().contains("the-next-token"), "a token is in the log");
+}
+
+#[tokio::test]
+async fn check_says_what_will_be_listened_to_and_read_and_no_token() {
+    let mut home = listening(lonely_home());
+    home.set("HARFANGLAB_INCIDENTS_SYSLOG_ALLOWED_NETWORKS", "192.0.2.0/24");
+    home.set("HARFANGLAB_INCIDENTS_ELASTIC_PULL", "true");
+    let mut app = home.start(&["check"]);
+    let mut said = String::new();
+    app.stdout().read_to_string(&mut said).await.unwrap();
+    let syslog = "note   syslog         will take messages by TCP at 127.0.0.1:0, with \
+                  [harfanglab@32473 token=\"…\"] as structured data, from the allowed networks";
+    for row in [syslog, "note   pull queue     the Elastic connector's queue will be read"] {
+        assert!(said.contains(row), "{row}: {said}");
+    }
+    assert!(!said.contains(TOKEN), "{said}");
 }
 
 #[test]

@@ -53,8 +53,12 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
         .build()
         .context("cannot start the asynchronous runtime")?;
     let reached = runtime.block_on(reach(&settings));
-    let findings: Vec<Finding> =
-        warnings.chain(reached).chain([endpoint(&settings)]).chain(syslog(&settings)).chain(queue(&settings)).collect();
+    let findings: Vec<Finding> = warnings
+        .chain(reached)
+        .chain([endpoint(&settings)])
+        .chain(syslog(&settings))
+        .chain(queue(&settings))
+        .collect();
     output::print(&report(&findings))?;
     if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) {
         return Err(Failure::AlreadyTold);
@@ -147,7 +151,8 @@ fn endpoint(settings: &Settings) -> Finding {
 
 /// Said and not tried: to ask would take events out of the queue.
 fn queue(settings: &Settings) -> Option<Finding> {
-    let words = "the Elastic connector's queue will be read; not tried, since reading takes events away";
+    let words =
+        "the Elastic connector's queue will be read; not tried, since reading takes events away";
     let verdict = Verdict::Note;
     settings.elastic_pull.then(|| Finding { party: "pull queue", verdict, words: words.to_owned() })
 }

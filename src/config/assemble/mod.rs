@@ -19,9 +19,8 @@ use super::{
     options::{
         self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,
         CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_ELASTIC_PULL, HARFANGLAB_INCIDENTS_LISTEN,
-        HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
-        HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
-        HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
+        HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN,
+        HARFANGLAB_INCIDENTS_SYSLOG_LISTEN, HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
     },
     parse,
     reader::{Read, Reader},
@@ -140,8 +139,7 @@ fn check_addresses(reader: &mut Reader<'_>) {
         &HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
     ];
     // Port 0 asks the system for a free port each.
-    let addresses =
-        listeners.map(|option| address(option).filter(|address| address.port() != 0));
+    let addresses = listeners.map(|option| address(option).filter(|address| address.port() != 0));
     for (at, option) in listeners.iter().enumerate().skip(1) {
         let Some(shared) = addresses[at] else { continue };
         if let Some(first) = addresses[..at].iter().position(|other| *other == Some(shared)) {

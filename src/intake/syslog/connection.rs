@@ -77,6 +77,10 @@ impl Connection {
             if self.take(&frames).await == GoOn::No {
                 return;
             }
+            if !frames.is_empty() && pending.begun.is_some() {
+                // Our waiting for the journal is not this sender's slowness.
+                pending.begun = Some(Instant::now());
+            }
             if let Some(refusal) = broken {
                 return self.shared.refuse(self.sender.address, &refusal);
             }
@@ -108,7 +112,8 @@ impl Connection {
             }
         }
         let is_within = !pending.buffer.is_empty() || pending.framer.is_within_a_frame();
-        pending.begun = if is_within { pending.begun.or_else(|| Some(Instant::now())) } else { None };
+        pending.begun =
+            if is_within { pending.begun.or_else(|| Some(Instant::now())) } else { None };
         if pending.buffer.len() < CHUNK_BYTES && pending.long_frame.take().is_some() {
             // A long frame's memory goes with its place.
             pending.buffer = BytesMut::from(&pending.buffer[..]);

@@ -79,11 +79,11 @@ impl Listener {
         let shared =
             Arc::new(Shared::new(parts.verifier, parts.door, parts.clock, Arc::clone(&standing)));
         let long_frames = (LONG_FRAMES_BYTES / settings.max_frame_bytes).max(LONG_FRAMES_AT_LEAST);
-        let certificate = match settings.tls.as_ref().and_then(|tls| tls.client_authorities.as_ref())
-        {
-            Some(_) => ClientCertificate::Checked,
-            None => ClientCertificate::None,
-        };
+        let certificate =
+            match settings.tls.as_ref().and_then(|tls| tls.client_authorities.as_ref()) {
+                Some(_) => ClientCertificate::Checked,
+                None => ClientCertificate::None,
+            };
         let accepting = Accepting {
             listener,
             seats: Seats::new(settings.max_connections),

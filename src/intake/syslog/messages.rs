@@ -103,12 +103,7 @@ impl Shared {
         }
     }
 
-    fn understand(
-        &self,
-        sender: Sender,
-        frame: &Bytes,
-        read: &mut Read,
-    ) -> Result<(), Refusal> {
+    fn understand(&self, sender: Sender, frame: &Bytes, read: &mut Read) -> Result<(), Refusal> {
         let now = self.clock.now();
         let message = Message::parse(frame)?;
         let proof = self.verifier.load().verify(sender, &message, now)?;

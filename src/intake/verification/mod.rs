@@ -13,10 +13,10 @@ mod syslog;
 use actix_web::http::header::HeaderMap;
 use chrono::{DateTime, Utc};
 
+pub use self::syslog::{ClientCertificate, NotProven, Sender, SyslogVerifier};
 use self::{
     hmac_header::HmacHeader, standard_webhooks::StandardWebhooks, static_header::StaticHeader,
 };
-pub use self::syslog::{ClientCertificate, NotProven, Sender, SyslogVerifier};
 use super::Origin;
 use crate::config::{WebhookScheme, WebhookSettings};
 

@@ -124,7 +124,8 @@ impl SyslogVerifier {
         now: DateTime<Utc>,
     ) -> Result<Proof, NotProven> {
         self.admit(sender.address)?;
-        if self.certificate == ClientCertificate::Checked && sender.certificate != self.certificate {
+        if self.certificate == ClientCertificate::Checked && sender.certificate != self.certificate
+        {
             return Err(NotProven::NoCertificate);
         }
         if let Some(token) = &self.token {
@@ -143,9 +144,7 @@ impl Token {
             presented = Some(value);
         });
         match presented {
-            None => {
-                Err(NotProven::Missing { id: self.id.clone(), name: self.name.clone() })
-            }
+            None => Err(NotProven::Missing { id: self.id.clone(), name: self.name.clone() }),
             Some(_) if count > 1 => Err(NotProven::Several),
             Some(token) if is_one_of(&self.secrets, &token) => Ok(()),
             Some(_) => Err(NotProven::Mismatch),

@@ -6,6 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chrono::{DateTime, Utc};
+use harfanglab_incidents::{
+    clock::Clock,
+    demo::{DemoConsole, DemoConsoleConfig},
+};
 use serde_json::Value;
 
 use super::{address, listening, message_with, send};
@@ -38,8 +43,9 @@ fn bodies() -> Vec<(String, Value)> {
 }
 
 /// The service with a folder for its bundles, at once and with what a push alone says.
-async fn with_folder() -> (Stage, App, PathBuf) {
+async fn with_folder(console: &Console) -> (Stage, App, PathBuf) {
     let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_URL", console.0.url().as_str());
     stage.home = listening(stage.home);
     let folder = stage.home.path().join("bundles");
     fs::create_dir(&folder).unwrap();
@@ -77,14 +83,24 @@ async fn ended(app: &mut App, events: u64) -> Value {
     .await
 }
 
-/// Every object of every bundle, by id, without the dates of an alert that has none of its own.
-fn objects(folder: &Path) -> BTreeMap<String, BTreeSet<String>> {
+/// The one console of both roads: its address stands in the bundles.
+struct Console(DemoConsole);
+
+/// Every object of every bundle, by id. What has no date of its own has that of its arrival, and an
+/// id made of it: such objects are told apart by the rest.
+fn objects(folder: &Path, began: DateTime<Utc>) -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
         let file: Value = serde_json::from_str(&text).unwrap();
-        for object in find_objects(&file) {
-            let id = object["id"].as_str().unwrap().to_owned();
+        for mut object in find_objects(&file) {
+            let mut id = object["id"].as_str().unwrap().to_owned();
+            let created = object["created"].as_str().and_then(|date| date.parse().ok());
+            if created.is_some_and(|created: DateTime<Utc>| created >= began) {
+                "undated".clone_into(&mut id);
+                let fields = object.as_object_mut().unwrap();
+                ["id", "created", "modified"].iter().for_each(|name| drop(fields.remove(*name)));
+            }
             found.entry(id).or_default().insert(object.to_string());
         }
     }
@@ -102,41 +118,92 @@ fn find_objects(file: &Value) -> Vec<Value> {
     }
 }
 
+/// What became of the bodies by one road, as the journal and the bundles tell.
+struct Outcome {
+    journal: Value,
+    objects: BTreeMap<String, BTreeSet<String>>,
+    telemetry: u64,
+}
+
+/// Threats last, each when everything before it has left: a case names what has been imported.
+fn waves(bodies: Vec<(String, Value)>) -> Vec<Vec<(String, Value)>> {
+    let (threats, alerts): (Vec<_>, Vec<_>) =
+        bodies.into_iter().partition(|(name, _body)| name.contains("threat"));
+    std::iter::once(alerts).chain(threats.into_iter().map(|threat| vec![threat])).collect()
+}
+
+/// Posts everything; answers also how many events there were after each wave.
+async fn by_post(console: &Console, waves: &[Vec<(String, Value)>]) -> (Outcome, Vec<u64>) {
+    let began = Clock::system().now();
+    let (_stage, mut app, folder) = with_folder(console).await;
+    let url = app.webhook().await;
+    let (mut events, mut telemetry, mut after_each) = (0, 0, Vec::new());
+    let mut journal = Value::Null;
+    for wave in waves {
+        for (name, body) in wave {
+            let (status, answer) = post(&url, body).await;
+            let count = |field: &str| answer[field].as_u64().unwrap_or(0);
+            assert!(status.is_success(), "{name}: {status} {answer}");
+            events += count("accepted") + count("dead_letters");
+            telemetry += count("ignored");
+        }
+        journal = ended(&mut app, events).await;
+        after_each.push(events);
+    }
+    (Outcome { journal, objects: objects(&folder, began), telemetry }, after_each)
+}
+
+async fn by_syslog(
+    console: &Console,
+    waves: &[Vec<(String, Value)>],
+    after_each: &[u64],
+) -> Outcome {
+    let began = Clock::system().now();
+    let (_stage, mut app, folder) = with_folder(console).await;
+    let at = address(&mut app).await;
+    let mut journal = Value::Null;
+    for (wave, events) in waves.iter().zip(after_each) {
+        let frames = wave.iter().flat_map(|(_name, body)| {
+            let message = message_with(super::TOKEN, &body.to_string());
+            format!("{} {message}", message.len()).into_bytes()
+        });
+        send("127.0.0.1", at, &frames.collect::<Vec<u8>>()).await;
+        journal = ended(&mut app, *events).await;
+    }
+    let page = http().get(format!("{}/metrics", app.management().await)).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    let ignored = page.lines().filter(|line| line.starts_with("syslog_ignored_total{"));
+    let telemetry = ignored.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
+    Outcome { journal, objects: objects(&folder, began), telemetry }
+}
+
 #[tokio::test]
 async fn every_body_by_syslog_gives_the_same_bundle_as_by_post() {
     let bodies = bodies();
     assert!(bodies.len() >= 40, "the fixtures are there");
-    let (_posting, mut by_post, posted) = with_folder().await;
-    let url = by_post.webhook().await;
-    let (mut events, mut telemetry) = (0, 0);
-    for (name, body) in &bodies {
-        let (status, answer) = post(&url, body).await;
-        let count = |field: &str| answer[field].as_u64().unwrap_or(0);
-        assert!(status.is_success(), "{name}: {status} {answer}");
-        events += count("accepted") + count("dead_letters");
-        telemetry += count("ignored");
+    let waves = waves(bodies);
+    let console = Console(DemoConsole::start(DemoConsoleConfig::default()).unwrap());
+    let (posted, after_each) = by_post(&console, &waves).await;
+    let sent = by_syslog(&console, &waves, &after_each).await;
+    assert_eq!(posted.journal, sent.journal);
+    assert_eq!(posted.telemetry, sent.telemetry, "telemetry is counted alike");
+    assert!(posted.objects.len() > 200, "{}", posted.objects.len());
+    let nothing = BTreeSet::new();
+    let ids: BTreeSet<&String> = posted.objects.keys().chain(sent.objects.keys()).collect();
+    let mut different = Vec::new();
+    for id in ids {
+        let one = posted.objects.get(id).unwrap_or(&nothing);
+        let other = sent.objects.get(id).unwrap_or(&nothing);
+        if one != other {
+            let only = |these: &BTreeSet<String>, those: &BTreeSet<String>| {
+                these.difference(those).cloned().collect::<Vec<_>>().join("\n    ")
+            };
+            different.push(format!(
+                "{id}\n  by POST alone:\n    {}\n  by syslog alone:\n    {}",
+                only(one, other),
+                only(other, one)
+            ));
+        }
     }
-    let (_sending, mut by_syslog, sent) = with_folder().await;
-    let at = address(&mut by_syslog).await;
-    let stream: Vec<u8> = bodies
-        .iter()
-        .flat_map(|(_name, body)| {
-            let message = message_with(super::TOKEN, &body.to_string());
-            format!("{} {message}", message.len()).into_bytes()
-        })
-        .collect();
-    send("127.0.0.1", at, &stream).await;
-    let (one, other) = (ended(&mut by_post, events).await, ended(&mut by_syslog, events).await);
-    assert_eq!(one, other);
-    let (one, other) = (objects(&posted), objects(&sent));
-    assert!(one.len() > 200, "{}", one.len());
-    for (id, texts) in &one {
-        assert_eq!(Some(texts), other.get(id), "{id}");
-    }
-    assert_eq!(one.len(), other.len());
-    let page = http().get(format!("{}/metrics", by_syslog.management().await)).send().await;
-    let page = page.unwrap().text().await.unwrap();
-    let ignored = page.lines().filter(|line| line.starts_with("syslog_ignored_total{"));
-    let ignored: u64 = ignored.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
-    assert_eq!(ignored, telemetry, "telemetry is counted alike");
+    assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
 }

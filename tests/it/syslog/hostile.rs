@@ -8,9 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{
-    TOKEN, alert, connect, message, message_with, refused, send, started, until_stored,
-};
+use super::{TOKEN, alert, connect, message, message_with, refused, send, started, until_stored};
 use crate::{deployment::prometheus::until, support::app::App};
 
 const MAX_FRAME: (&str, &str) = ("SYSLOG_MAX_FRAME", "64KiB");
