@@ -103,7 +103,12 @@ impl Default for Health {
 impl Health {
     /// Everything is well until somebody says otherwise.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, troubles: Mutex::default(), sinks: Mutex::default(), role: Mutex::new(Role::Alone) }
+        Self {
+            clock,
+            troubles: Mutex::default(),
+            sinks: Mutex::default(),
+            role: Mutex::new(Role::Alone),
+        }
     }
 
     /// What this replica is from now on.

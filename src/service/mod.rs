@@ -205,11 +205,11 @@ impl Service {
     /// Contends for the lead, and prunes while it has it.
     fn upkeep(&self, stop: &CancellationToken) {
         let (leader, token) = (Arc::clone(&self.leader), stop.clone());
-        self.parts.spawn(async move { leader.contend(&token).await });
+        self.parts.spawn(ServicePart::Leader, async move { leader.contend(&token).await });
         let journal = Arc::clone(&self.journal);
         let retention = Retention::new(journal, &self.settings.journal, self.clock.clone());
         let (leader, token) = (Arc::clone(&self.leader), stop.clone());
-        self.parts.spawn(async move {
+        self.parts.spawn(ServicePart::Retention, async move {
             while let Some(term) = leader.next_term(&token).await {
                 retention.run(term).await;
             }
@@ -217,7 +217,8 @@ impl Service {
         if let Some(confirmed) = self.confirmed.clone() {
             let (leader, journal) = (Arc::clone(&self.leader), Arc::clone(&self.journal));
             let token = stop.clone();
-            self.parts.spawn(async move { leader.follow_resets(journal, confirmed, token).await });
+            let following = async move { leader.follow_resets(journal, confirmed, token).await };
+            self.parts.spawn(ServicePart::Leader, following);
         }
     }
 

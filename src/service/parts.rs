@@ -13,6 +13,8 @@ use tracing::error;
 /// A part of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServicePart {
+    /// Sees to it that one replica leads, and heeds what the leader tells.
+    Leader,
     /// Moves events from the journal to the sinks.
     Pipeline,
     /// Writes what comes in to the journal.
@@ -40,6 +42,7 @@ pub enum ServicePart {
 impl fmt::Display for ServicePart {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Leader => "choice of the replica that leads",
             Self::Pipeline => "pipeline",
             Self::JournalWriter => "journal's writer",
             Self::Room => "watch over the journal's disk",

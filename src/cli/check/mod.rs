@@ -12,7 +12,7 @@ use anyhow::Context as _;
 
 use super::{failure::Failure, output, setup};
 use crate::{
-    config::{Loaded, QueueProtocol, Settings, SyslogSettings, WebhookSettings},
+    config::{Loaded, QueueProtocol, Settings, SyslogSettings},
     opencti::Registration,
 };
 

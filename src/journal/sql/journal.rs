@@ -60,7 +60,8 @@ pub(in crate::journal) const COUNTS: Words = Words {
          FROM events WHERE console = $1 GROUP BY standing",
 };
 
-pub(super) const REMEMBER: Words = Words { sqlite: remember!("name"), postgres: remember!("md5(name)") };
+pub(super) const REMEMBER: Words =
+    Words { sqlite: remember!("name"), postgres: remember!("md5(name)") };
 
 #[async_trait]
 impl<S: Store> Journal for SqlJournal<S> {
@@ -234,10 +235,8 @@ impl<S: Store> Journal for SqlJournal<S> {
     }
 
     async fn counts(&self) -> Result<Counts, JournalError> {
-        let rows = query(S::say(COUNTS))
-            .bind(&self.console)
-            .fetch_all(&mut self.store.readers())
-            .await?;
+        let rows =
+            query(S::say(COUNTS)).bind(&self.console).fetch_all(&mut self.store.readers()).await?;
         let mut counts = Counts::default();
         for row in rows {
             let count = row.count(1)?;

@@ -82,10 +82,10 @@ impl<S: Store> SqlJournal<S> {
         .execute(&mut transaction)
         .await?;
         query(S::say(REMEMBER))
-        .bind(sent_again_name(&self.console, id))
-        .bind((times + 1).to_string())
-        .execute(&mut transaction)
-        .await?;
+            .bind(sent_again_name(&self.console, id))
+            .bind((times + 1).to_string())
+            .execute(&mut transaction)
+            .await?;
         self.let_case_refer_again(&mut transaction, &key, generation).await?;
         transaction.commit().await?;
         Ok(SentAgain::Pending)
@@ -134,10 +134,10 @@ impl<S: Store> SqlJournal<S> {
             return Ok(HashSet::new());
         }
         let rows = query(S::say(SENT_AGAIN))
-        .bind(serde_json::json!(events).to_string())
-        .bind(sent_again_prefix(&self.console))
-        .fetch_all(&mut self.store.readers())
-        .await?;
+            .bind(serde_json::json!(events).to_string())
+            .bind(sent_again_prefix(&self.console))
+            .fetch_all(&mut self.store.readers())
+            .await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 }

@@ -114,7 +114,7 @@ impl<S: Store> SqlJournal<S> {
                 text: row.try_get(2)?,
                 recurrence: row.try_get(3)?,
                 updated_at: row.try_get(4)?,
-                received_at: Some(row.try_get::<i64, _>(5)? * 1_000),
+                received_at: Some(row.try_get::<i64>(5)? * 1_000),
             });
         }
         Ok(versions)

@@ -6,9 +6,8 @@ use tempfile::TempDir;
 
 use super::SqliteJournal;
 use crate::journal::sql::{
-    CLAIM, COUNTS, EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, NEXT_FREE, NEXT_LEASE_END, OLD_IDENTITIES,
-    PENDING, REMOVING,
-    UNFINISHED_OF_THREAT,
+    CLAIM, COUNTS, EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, NEXT_FREE, NEXT_LEASE_END,
+    OLD_IDENTITIES, PENDING, REMOVING, UNFINISHED_OF_THREAT,
 };
 
 /// As many events of each state, every tenth of a threat.
@@ -97,13 +96,13 @@ async fn the_counts_that_are_kept_up_are_those_of_the_events_whatever_becomes_of
         "UPDATE OR IGNORE events SET state = 'pending', key = 'k1' WHERE id % 11 = 0",
         "DELETE FROM events WHERE id % 3 = 1",
     ] {
-        sqlx::query(change).execute(&journal.writer).await.unwrap();
+        sqlx::query(change).execute(&journal.store.writer).await.unwrap();
         let counted = "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL \
              THEN 'following-up' ELSE state END AS standing, COUNT(*) AS events FROM events \
              GROUP BY standing ORDER BY standing";
         let kept = "SELECT standing, events FROM event_counts WHERE events > 0 ORDER BY standing";
         let read = async |query: &'static str| -> Vec<(String, i64)> {
-            let rows = sqlx::query(query).fetch_all(&journal.writer).await.unwrap();
+            let rows = sqlx::query(query).fetch_all(&journal.store.writer).await.unwrap();
             rows.iter().map(|row| (row.get(0), row.get(1))).collect()
         };
         assert_eq!(read(kept).await, read(counted).await, "{change}");

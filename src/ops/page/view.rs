@@ -8,10 +8,11 @@ use super::{
     gate::Visitor,
     job, letters,
     snapshot::{FromJournal, Headline, Light, Snapshot, waited},
-    words::{ago, counted, grouped, long, moment},
+    words::{counted, grouped, long, moment},
 };
 use crate::{
-    health::Role, intake::syslog::SyslogStanding, journal::Counts, ops::Management, sweep::SweepRecord,
+    health::Role, intake::syslog::SyslogStanding, journal::Counts, ops::Management,
+    sweep::SweepRecord,
 };
 
 /// The style, inside the page. Its digest stands in the content security policy.
