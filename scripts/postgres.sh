@@ -7,7 +7,7 @@
 #   scripts/postgres.sh start FOLDER    starts it, waits until it takes connections, prints its URL;
 #                                       in a folder where it ran before, as it was and where it was
 #   scripts/postgres.sh stop FOLDER     stops it; what was committed stays
-#   scripts/postgres.sh kill FOLDER     ends all of it at once, as a power failure does
+#   scripts/postgres.sh kill FOLDER     ends all of its processes at once, as a crash does
 #
 # The URL names a superuser, so that a test can make a database of its own.
 set -euo pipefail
@@ -77,7 +77,8 @@ as_server() {
     fi
 }
 
-# Everything that the server is told. Commits are synchronous as in production: the tests kill it.
+# Everything that the server is told. Tests kill its processes, which loses nothing that they wrote;
+# no power fails here, so that no commit need wait for the disk.
 write_configuration() {
     local folder=$1
     cat >>"$folder/data/postgresql.conf" <<END
@@ -86,6 +87,8 @@ port = $(free_port)
 unix_socket_directories = ''
 max_connections = 300
 shared_buffers = 64MB
+fsync = off
+full_page_writes = off
 END
 }
 

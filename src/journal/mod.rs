@@ -134,8 +134,7 @@ pub enum JournalError {
     Corrupt(String),
 }
 
-/// The durable store. Two implementations are meant: SQLite, embedded, and PostgreSQL, for
-/// several replicas.
+/// The durable store: SQLite, embedded, or PostgreSQL, for several replicas.
 #[async_trait]
 pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// Stores every batch in one commit, and says what became of each.

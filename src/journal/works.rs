@@ -111,9 +111,10 @@ pub trait WorkJournal: Send + Sync {
     /// A work needs nothing more.
     async fn forget_work(&self, work: &str) -> Result<(), JournalError>;
 
-    /// Every work that a process before this one, or a delivery that broke off, left open is to be closed with this message;
-    /// answers how many there are. Only while no delivery is under way: before the first one of this
-    /// process, or after one that broke off.
+    /// Every work that a process before this one, or a delivery that broke off, left open is to be
+    /// closed with this message; answers how many there are. Only while no delivery is under way:
+    /// before the first one of this process, or after one that broke off. Among several replicas at
+    /// any time, since a work that may be under way elsewhere is left alone until it is old.
     async fn close_orphaned_works(
         &self,
         message: &str,

@@ -33,8 +33,13 @@ async fn fill(journal: &SqliteJournal) {
     };
     let in_part = Outcome::DeliveredInPart { root_id: "incident--1".to_owned(), follow_up };
     let dead = Outcome::Dead { reason: "odd: ' \" \\ \u{1f9ea}".to_owned() };
-    let outcomes =
-        [(events[0].claim, in_part), (events[1].claim, dead), (events[2].claim, delivered())];
+    let later = Outcome::Later { at: start(), reason: "the broker is away".to_owned() };
+    let outcomes = [
+        (events[0].claim, in_part),
+        (events[1].claim, dead),
+        (events[2].claim, delivered()),
+        (events[3].claim, later),
+    ];
     journal.finish(&outcomes, start()).await.unwrap();
     journal.append(&[vec![native("a", "closed")]]).await.unwrap();
     journal.remember("cursor", "2026-05-26").await.unwrap();

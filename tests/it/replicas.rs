@@ -51,6 +51,15 @@ const STRIKES: [Strike; 7] = [
     Strike::Leader,
 ];
 
+/// How many alerts are pushed beside those: as the environment says, or as many as are usual.
+fn notifications() -> usize {
+    match std::env::var("HARFANGLAB_INCIDENTS_TEST_REPLICAS_NOTIFICATIONS") {
+        Ok(text) => text.parse().expect("it is a number"),
+        Err(_) if is_long() => 20_000,
+        Err(_) => 2_000,
+    }
+}
+
 fn ordered(number: usize, level: &str) -> Value {
     json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("ordered-{number}"),
@@ -106,7 +115,7 @@ async fn strike(world: &mut World, strike: Strike) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_of_three_replicas_and_their_database_is_killed_all_arrives_in_order_and_one_leads()
  {
-    let notifications = if is_long() { 20_000 } else { 2_000 };
+    let notifications = notifications();
     let Some(mut world) = World::new().await else { return };
     let ledger = Arc::new(Ledger::new(9, notifications));
     let pushing = producer::start(&ledger, &world.endpoint(), &world.stage.console);

@@ -22,7 +22,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// A lock that one replica holds at a time.
 pub struct LeaderLock {
-    options: PgConnectOptions,
+    options: Box<PgConnectOptions>,
     name: String,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Debug for LeaderLock {
 impl LeaderLock {
     /// The lock of those who share `console` there.
     pub(super) fn new(options: PgConnectOptions, console: &str) -> Self {
-        Self { options, name: format!(" harfanglab-incidents leader {console}") }
+        Self { options: Box::new(options), name: format!(" harfanglab-incidents leader {console}") }
     }
 
     /// Takes the lock; `None` when another replica holds it.
@@ -61,7 +61,7 @@ impl LeaderLock {
     }
 
     async fn try_to_take(&self) -> Result<(Leadership, bool), sqlx::Error> {
-        let pool = pool_options(1).connect_lazy_with(self.options.clone());
+        let pool = pool_options(1).connect_lazy_with(PgConnectOptions::clone(&self.options));
         let mut listener = PgListener::connect_with(&pool).await?;
         // Another connection would not hold the lock.
         listener.eager_reconnect(false);

@@ -161,12 +161,17 @@ impl<S: Store> SqlJournal<S> {
         outcomes: &[(Claim, Outcome)],
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
-        let mut transaction = self.begin(Order::Departures).await?;
+        // A single event that does not leave touches its own row only, which its claim fences.
+        let order = match outcomes {
+            [(_claim, outcome)] if !outcome.is_delivery() => Order::None,
+            _ => Order::Departures,
+        };
+        let mut transaction = self.begin(order).await?;
         for (claim, outcome) in outcomes {
             if !finish_one(&mut transaction, *claim, outcome, now).await? {
                 continue;
             }
-            if let Outcome::Delivered { .. } | Outcome::DeliveredInPart { .. } = outcome {
+            if outcome.is_delivery() {
                 self.supersede_older(&mut transaction, *claim, now).await?;
             }
             if let Outcome::DeliveredInPart { follow_up, .. } = outcome {

@@ -77,6 +77,6 @@ impl<S: Store> SqlJournal<S> {
         .bind(&self.console)
         .fetch_one(transaction)
         .await?;
-        Ok(row.try_get(0)?)
+        row.try_get(0)
     }
 }

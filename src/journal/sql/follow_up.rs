@@ -99,6 +99,6 @@ impl<S: Store> SqlJournal<S> {
         .bind(&self.console)
         .fetch_one(&mut self.store.readers())
         .await?;
-        Ok(row.try_get(0)?)
+        row.try_get(0)
     }
 }

@@ -206,5 +206,5 @@ async fn is_under_way(
     .bind(claim.event)
     .fetch_one(transaction)
     .await?;
-    Ok(row.try_get(0)?)
+    row.try_get(0)
 }

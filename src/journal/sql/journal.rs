@@ -183,7 +183,7 @@ impl<S: Store> Journal for SqlJournal<S> {
             .bind(threat_key)
             .fetch_one(&mut self.store.readers())
             .await?;
-        Ok(row.try_get(0)?)
+        row.try_get(0)
     }
 
     async fn remembered(&self, name: &str) -> Result<Option<String>, JournalError> {
@@ -191,7 +191,7 @@ impl<S: Store> Journal for SqlJournal<S> {
             .bind(self.remembered_name(name))
             .fetch_optional(&mut self.store.readers())
             .await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
+        row.map(|row| row.try_get(0)).transpose()
     }
 
     async fn remember(&self, name: &str, value: &str) -> Result<(), JournalError> {

@@ -82,7 +82,7 @@ impl<S: Store> SqlJournal<S> {
                 .bind(&self.console)
                 .fetch_optional(&mut self.store.readers())
                 .await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
+        row.map(|row| row.try_get(0)).transpose()
     }
 
     pub(super) async fn retry_letters(
@@ -160,7 +160,7 @@ impl<S: Store> SqlJournal<S> {
         .bind(id)
         .fetch_one(transaction)
         .await?;
-        Ok(row.try_get(0)?)
+        row.try_get(0)
     }
 
     /// Gives a letter that could not be read the name that it has by now, and its standing like any

@@ -91,7 +91,7 @@ impl<S: Store> SqlJournal<S> {
         .bind(sighted.is_false_positive)
         .fetch_one(&mut self.store.readers())
         .await?;
-        Ok(row.try_get(0)?)
+        row.try_get(0)
     }
 
     async fn other_sightings(
@@ -234,7 +234,7 @@ impl<S: Store> SqlJournal<S> {
         .fetch_all(&mut transaction)
         .await?;
         transaction.commit().await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 
     /// Puts the case of a threat back when the delivery of an alert, or of the case itself, leaves

@@ -189,7 +189,7 @@ impl<S: Store> SqlJournal<S> {
             .bind(name.parse::<EventId>().unwrap_or(-1))
             .fetch_optional(&mut self.store.readers())
             .await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
+        row.map(|row| row.try_get(0)).transpose()
     }
 
     /// Forgets names of incidents long after the rows of their events, which went before `rows_before`;

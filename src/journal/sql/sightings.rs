@@ -17,7 +17,8 @@ impl<S: Store> SightingJournal for SqlJournal<S> {
         flags: &[SightingFlag],
         due_at: DateTime<Utc>,
     ) -> Result<(), JournalError> {
-        let mut transaction = self.begin(Order::None).await?;
+        // One delivery after the other: two that note the same in another order would wait in a circle.
+        let mut transaction = self.begin(Order::Departures).await?;
         for flag in flags {
             // What OpenCTI shows already and says the same again is not asked for again.
             query(

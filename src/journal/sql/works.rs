@@ -245,7 +245,7 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
             .bind(serde_json::json!(events).to_string())
             .fetch_all(&mut self.store.readers())
             .await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 }
 

@@ -125,8 +125,8 @@ impl SqliteJournal {
         let reading =
             SqliteConnectOptions::new().filename(&file).read_only(true).busy_timeout(BUSY_TIMEOUT);
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
-        let _only_user = only_user.map(Arc::new);
-        let store = SqliteStore { writer, readers, file: Arc::from(file), _only_user };
+        let file = Arc::from(file);
+        let store = SqliteStore { writer, readers, file, _only_user: only_user.map(Arc::new) };
         Ok(Self::new(store, console))
     }
 

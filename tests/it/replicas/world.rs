@@ -142,7 +142,7 @@ impl World {
         let watching = tokio::spawn(async move {
             let mut seen = Leaders { looks: 0, most_at_once: 0, changes: 0 };
             let mut last = None;
-            let mut turns = tokio::time::interval(Duration::from_millis(100));
+            let mut turns = tokio::time::interval(Duration::from_millis(500));
             while !*stopped.borrow_and_update() {
                 turns.tick().await;
                 let roles = roles(&ports).await;

@@ -25,7 +25,7 @@ impl PrivatePostgres {
         &self.url
     }
 
-    /// Ends all of its processes without a word, as a power failure does.
+    /// Ends all of its processes without a word, as a crash does.
     pub(crate) fn crash(&self) {
         self.script("kill");
     }
