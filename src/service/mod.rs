@@ -100,7 +100,7 @@ impl Service {
         more_sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Self, ServiceError> {
         let Opened { journal, place } =
-            journal::open(&settings.journal, settings.harfanglab.url.as_str()).await?;
+            Box::pin(journal::open(&settings.journal, settings.harfanglab.url.as_str())).await?;
         let console = Arc::new(Console::new(&settings.harfanglab)?);
         let Outlets { platform, confirmed, sinks, pressure } =
             Outlets::open(&settings, &journal, &clock, more_sinks)?;
@@ -277,7 +277,7 @@ impl Service {
                 return stop.run_until_cancelled(done).await.unwrap_or(Ok(()));
             }
             while let Some(term) = self.leader.next_term(stop).await {
-                self.lead(&schedule, term).await;
+                Box::pin(self.lead(&schedule, term)).await;
             }
             Ok(())
         };

@@ -97,15 +97,15 @@ async fn a_journal_moves_as_a_whole_and_neither_from_one_in_use_nor_over_another
     assert!(code == Some(1) && log.contains("there is a journal in this database"), "{log}");
 }
 
-async fn everything(journal: &dyn Journal) -> String {
-    let mut told = String::new();
+async fn everything(journal: &dyn Journal) -> Vec<String> {
+    let mut told = Vec::new();
     for key in ["a", "b", "c", "d"] {
-        told += &format!("{:?}\n", journal.story(key).await.unwrap());
+        told.push(format!("{:?}", journal.story(key).await.unwrap()));
     }
-    told += &format!("{:?}\n", journal.counts().await.unwrap());
-    told += &format!("{:?}\n", journal.remembered("cursor").await.unwrap());
-    told += &format!("{:?}\n", journal.parts_of_work("work_1").await.unwrap());
-    told += &format!("{:?}\n", journal.refusals(9).await.unwrap());
-    told += &format!("{:?}\n", journal.text(1).await.unwrap());
+    told.push(format!("{:?}", journal.counts().await.unwrap()));
+    told.push(format!("{:?}", journal.remembered("cursor").await.unwrap()));
+    told.push(format!("{:?}", journal.parts_of_work("work_1").await.unwrap()));
+    told.push(format!("{:?}", journal.refusals(9).await.unwrap()));
+    told.push(format!("{:?}", journal.text(1).await.unwrap()));
     told
 }

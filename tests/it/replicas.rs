@@ -21,8 +21,8 @@ use crate::{
     support::{app::is_long, stage::http},
 };
 
-/// Name of the alerts whose versions are watched.
-const ORDERED: &str = "Ordered";
+/// Name of the incidents whose versions are watched.
+const ORDERED: &str = "Ordered on pc-01";
 /// How many of them there are.
 const ORDERED_ALERTS: usize = 12;
 /// Their versions, and the severity of each.
@@ -63,8 +63,9 @@ fn notifications() -> usize {
 fn ordered(number: usize, level: &str) -> Value {
     json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("ordered-{number}"),
-        "status": "new", "level": level, "rule_name": ORDERED,
-        "alert_time": "2026-05-26T07:39:58.447687Z",
+        "status": "new", "level": level, "rule_name": "Ordered",
+        // Name and date are what an incident is known by.
+        "alert_time": format!("2026-05-26T07:39:{number:02}.447687Z"),
         "agent": { "agentid": "00000000-0000-4000-8000-0000000000a1", "hostname": "pc-01" },
     })
 }
@@ -156,6 +157,7 @@ async fn whatever_of_three_replicas_and_their_database_is_killed_all_arrives_in_
     println!("{}; {audit:?}; {leaders:?}; {REPLICAS} replicas", verdict.summary());
     verdict.assert_just();
     assert_eq!(leaders.most_at_once, 1, "{leaders:?}");
+    assert!(audit.claims > 0, "{audit:?}");
     assert_eq!(audit.too_early, 0, "{audit:?}");
     assert_eq!(audit.out_of_order, 0, "{audit:?}");
     assert_eq!(versions.len(), ORDERED_ALERTS);
