@@ -124,7 +124,7 @@ impl Health {
 
     /// `part` works.
     pub fn well(&self, part: Part) {
-        end(&mut lock(&self.troubles), part, self.clock.now());
+        end(&mut lock(&self.troubles), &part, self.clock.now());
     }
 
     /// `part` does not work, because of `reason`.
@@ -134,7 +134,7 @@ impl Health {
 
     /// The sink of this name takes what is delivered.
     pub fn sink_well(&self, name: &'static str) {
-        end(&mut lock(&self.sinks), name, self.clock.now());
+        end(&mut lock(&self.sinks), &name, self.clock.now());
     }
 
     /// The sink of this name does not take what is delivered, because of `reason`.
@@ -168,8 +168,8 @@ fn begin<K: Ord>(troubles: &mut BTreeMap<K, Trouble>, of: K, reason: String, now
 }
 
 /// Its trouble, if it has one, is over.
-fn end<K: Ord>(troubles: &mut BTreeMap<K, Trouble>, of: K, now: DateTime<Utc>) {
-    if let Some(trouble) = troubles.get_mut(&of) {
+fn end<K: Ord>(troubles: &mut BTreeMap<K, Trouble>, of: &K, now: DateTime<Utc>) {
+    if let Some(trouble) = troubles.get_mut(of) {
         trouble.until.get_or_insert(now);
     }
 }

@@ -62,6 +62,7 @@ pub enum Listing {
 
 impl Listing {
     /// The same, by what has changed.
+    #[must_use]
     pub fn changes(self) -> Self {
         match self {
             Self::Alerts | Self::ChangedAlerts => Self::ChangedAlerts,

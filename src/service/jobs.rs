@@ -59,7 +59,7 @@ pub(super) async fn run(
     });
     let work = async {
         match job {
-            Job::Sweep => sweep.run_once(Pace::Job(board)).await,
+            Job::Sweep => Box::pin(sweep.run_once(Pace::Job(board))).await,
             Job::Backfill(range) => Box::pin(sweep.backfill(range, board)).await,
         }
     };

@@ -135,7 +135,8 @@ impl Schedule {
     }
 
     async fn sweep_once(&self) -> Result<Found, SweepError> {
-        self.account.of(Trigger::Schedule, self.sweep.run_once(Pace::Schedule)).await
+        let swept = Box::pin(self.sweep.run_once(Pace::Schedule));
+        self.account.of(Trigger::Schedule, swept).await
     }
 
     /// Waits until nothing is pending, as long as there is progress.

@@ -107,7 +107,7 @@ pub struct Progress {
     pub state: JobState,
     /// What was asked for.
     #[serde(default)]
-    pub job: Option<Job>,
+    pub job: Option<Box<Job>>,
     /// When it was asked for.
     #[serde(default)]
     pub asked_at: Option<DateTime<Utc>>,
@@ -155,7 +155,7 @@ impl JobBoard {
                 return false;
             }
             let (number, state) = (progress.number + 1, JobState::Running);
-            let (asked, asked_at) = (Some(job.clone()), Some(self.clock.now()));
+            let (asked, asked_at) = (Some(Box::new(job.clone())), Some(self.clock.now()));
             // Before it can be taken up.
             self.called_off.send_replace(None);
             let is_free = self.inbox.try_send(job).is_ok();

@@ -122,7 +122,7 @@ async fn a_browser_shows_a_hostile_letter_harmlessly_and_tries_it_again_with_the
 
     browser.open(&format!("{management}/")).await;
     let seen = browser.text().await;
-    assert!(seen.contains("A backfill of <b>yara from 2026-01-01 00:00 until then"), "{seen}");
+    assert!(seen.contains("A backfill of <b>yara from 2026-01-01 00:00 UTC on"), "{seen}");
     assert!(seen.contains("3 dead letters need a decision"), "{seen}");
     assert!(seen.contains("too large for the broker \"><script>"), "{seen}");
     assert!(!seen.contains("gpj.exe"), "names of alerts are for operators: {seen}");

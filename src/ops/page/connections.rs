@@ -57,10 +57,9 @@ fn rows<'a>(snapshot: &'a Snapshot, management: &Management) -> Vec<Row<'a>> {
         part(Part::HarfangLab, "HarfangLab console", management.jobs.console()),
         part(Part::OpenCti, "OpenCTI", management.opencti.as_deref().unwrap_or_default()),
     ];
-    rows.extend(management.sinks.iter().map(|sink| Row {
-        name: delivery_to(sink),
-        place: (*sink).to_owned(),
-        trouble: snapshot.sinks.get(sink),
+    rows.extend(management.sinks.iter().map(|sink| {
+        let (name, place) = delivery_to(sink);
+        Row { name, place: place.to_owned(), trouble: snapshot.sinks.get(sink) }
     }));
     if management.sinks.iter().any(|sink| matches!(*sink, "queue" | "api")) {
         rows.push(part(Part::Queue, "Room in OpenCTI's queue", ""));
@@ -68,14 +67,14 @@ fn rows<'a>(snapshot: &'a Snapshot, management: &Management) -> Vec<Row<'a>> {
     rows
 }
 
-/// What a sink is, for whoever did not configure it.
-fn delivery_to(sink: &str) -> &'static str {
+/// What a sink is, for whoever did not configure it, and its own name where that says more.
+fn delivery_to(sink: &str) -> (&'static str, &str) {
     match sink {
-        "queue" => "Delivery to RabbitMQ",
-        "api" => "Delivery to OpenCTI's API",
-        "directory" => "Delivery to the directory",
-        "s3" => "Delivery to S3",
-        _ => "Delivery",
+        "queue" => ("Delivery to RabbitMQ", ""),
+        "api" => ("Delivery to OpenCTI's API", ""),
+        "directory" => ("Delivery to the directory", ""),
+        "s3" => ("Delivery to S3", ""),
+        other => ("Delivery", other),
     }
 }
 

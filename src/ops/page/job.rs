@@ -12,7 +12,7 @@ use crate::sweep::{Job, JobState, Progress, Range};
 
 /// The section; nothing where no job was asked for since the start.
 pub(super) fn newest(snapshot: &Snapshot, progress: &Progress) -> Markup {
-    let Some(job) = progress.job.as_ref().filter(|_| progress.state != JobState::None) else {
+    let Some(job) = progress.job.as_deref().filter(|_| progress.state != JobState::None) else {
         return html! {};
     };
     html! {
@@ -58,7 +58,9 @@ fn words(job: &Job) -> String {
         return "A sweep".to_owned();
     };
     let day = |moment: &chrono::DateTime<chrono::Utc>| moment.format("%Y-%m-%d %H:%M").to_string();
-    let until = until.as_ref().map_or_else(|| "then".to_owned(), day);
     let types = if types.is_empty() { String::new() } else { format!(" of {}", types.join(", ")) };
-    format!("A backfill{types} from {} until {until} (UTC)", day(since))
+    match until {
+        Some(until) => format!("A backfill{types} from {} to {} UTC", day(since), day(until)),
+        None => format!("A backfill{types} from {} UTC on", day(since)),
+    }
 }

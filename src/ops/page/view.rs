@@ -200,8 +200,8 @@ fn from_journal(
         div.columns {
             (intake(snapshot, journal, management))
             (last_sweep(snapshot, journal.sweep.as_ref()))
-            (job::newest(snapshot, &management.jobs.current()))
         }
+        (job::newest(snapshot, &management.jobs.current()))
         (connections(snapshot, management))
         (letters::dead(snapshot, &journal.letters, viewer))
         (letters::refused(snapshot, &journal.refusals, viewer))
