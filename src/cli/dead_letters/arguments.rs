@@ -39,7 +39,7 @@ pub(in crate::cli) enum DeadLettersCommand {
     /// when it comes again, is a duplicate.
     Drop(DropArguments),
     /// What OpenCTI refused of alerts after they were delivered, the newest first.
-    Refused(RefusedArguments),
+    Refused(Listing),
     /// Write letters with their text as received, a JSON object a line.
     Export(ExportArguments),
 }
@@ -61,13 +61,29 @@ pub(in crate::cli) struct Selection {
     source: Option<Origin>,
 }
 
+/// Which letters are meant, by a command that changes them: it must be said.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct ListArguments {
+#[command(group = ArgGroup::new("which").required(true).multiple(true)
+    .args(["ids", "reason", "older_than", "source", "all"]))]
+pub(in crate::cli) struct Choice {
     #[command(flatten)]
     pub(super) selection: Selection,
+    /// All of them.
+    #[arg(long)]
+    all: bool,
+}
+
+/// Dead letters or dropped ones.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Pile {
     /// Those that a person dropped instead.
     #[arg(long)]
     dropped: bool,
+}
+
+/// How much is shown, and how.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Listing {
     /// At most this many.
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(super) limit: usize,
@@ -77,13 +93,13 @@ pub(in crate::cli) struct ListArguments {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct RefusedArguments {
-    /// At most this many.
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-    pub(super) limit: usize,
-    /// A JSON object a line.
-    #[arg(long)]
-    pub(super) json: bool,
+pub(in crate::cli) struct ListArguments {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
+    pub(super) pile: Pile,
+    #[command(flatten)]
+    pub(super) listing: Listing,
 }
 
 #[derive(Debug, Args)]
@@ -100,18 +116,11 @@ pub(in crate::cli) struct ShowArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true).multiple(true)
-    .args(["ids", "reason", "older_than", "source", "all"]))]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(in crate::cli) struct RetryArguments {
     #[command(flatten)]
-    pub(super) selection: Selection,
-    /// All of them.
-    #[arg(long)]
-    all: bool,
-    /// Those that a person dropped instead.
-    #[arg(long)]
-    dropped: bool,
+    pub(super) choice: Choice,
+    #[command(flatten)]
+    pub(super) pile: Pile,
     /// Say what would be retried, and change nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -121,15 +130,9 @@ pub(in crate::cli) struct RetryArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true).multiple(true)
-    .args(["ids", "reason", "older_than", "source", "all"]))]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(in crate::cli) struct DropArguments {
     #[command(flatten)]
-    pub(super) selection: Selection,
-    /// All of them.
-    #[arg(long)]
-    all: bool,
+    pub(super) choice: Choice,
     /// Say what would be dropped, and change nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -145,12 +148,17 @@ pub(in crate::cli) struct DropArguments {
 pub(in crate::cli) struct ExportArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
-    /// Those that a person dropped instead.
-    #[arg(long)]
-    dropped: bool,
+    #[command(flatten)]
+    pub(super) pile: Pile,
     /// Write to this file, which must not exist, instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+}
+
+impl Pile {
+    pub(super) fn kind(&self) -> LetterKind {
+        if self.dropped { LetterKind::Dropped } else { LetterKind::Dead }
+    }
 }
 
 impl Selection {
@@ -178,28 +186,6 @@ impl Selection {
     pub(super) fn named(&self) -> &[EventId] {
         &self.ids
     }
-}
-
-impl ListArguments {
-    pub(super) fn kind(&self) -> LetterKind {
-        kind(self.dropped)
-    }
-}
-
-impl RetryArguments {
-    pub(super) fn kind(&self) -> LetterKind {
-        kind(self.dropped)
-    }
-}
-
-impl ExportArguments {
-    pub(super) fn kind(&self) -> LetterKind {
-        kind(self.dropped)
-    }
-}
-
-fn kind(dropped: bool) -> LetterKind {
-    if dropped { LetterKind::Dropped } else { LetterKind::Dead }
 }
 
 fn origin(text: &str) -> Result<Origin, String> {

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 
 pub(super) use self::arguments::{AFTER, DeadLettersCommand};
 use self::arguments::{
-    DropArguments, ExportArguments, ListArguments, RefusedArguments, RetryArguments, Selection,
+    DropArguments, ExportArguments, ListArguments, Listing, RetryArguments, Selection,
     ShowArguments,
 };
 use super::{failure::Failure, journal::Desk, output};
@@ -37,12 +37,13 @@ pub(super) fn run(config: Option<&Path>, command: &DeadLettersCommand) -> Result
 }
 
 fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
-    let filter = arguments.selection.filter(arguments.kind(), desk.now());
+    let Listing { limit, json } = arguments.listing;
+    let filter = arguments.selection.filter(arguments.pile.kind(), desk.now());
     let mut listed = 0;
     let mut text = String::new();
     for_each_page(desk, &filter, |page| {
-        for letter in page.iter().take(arguments.limit.saturating_sub(listed)) {
-            if arguments.json {
+        for letter in page.iter().take(limit.saturating_sub(listed)) {
+            if json {
                 text.push_str(&show::as_json(letter, None).to_string());
                 text.push('\n');
             } else {
@@ -50,32 +51,28 @@ fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
             }
         }
         listed += page.len();
-        Ok(listed <= arguments.limit)
+        Ok(listed <= limit)
     })?;
-    if listed == 0 && !arguments.json {
-        return output::print(&format!("no {} letters\n", arguments.kind().state()));
+    if listed == 0 && !json {
+        return output::print(&format!("no {} letters\n", arguments.pile.kind().state()));
     }
-    if !arguments.json {
+    if !json {
         text.insert_str(0, &show::heading());
-        if listed > arguments.limit {
+        if listed > limit {
             text.push_str("… and more; see them with a larger --limit\n");
         }
     }
     output::print(&text)
 }
 
-fn refused(desk: &Desk, arguments: &RefusedArguments) -> Result<(), Failure> {
-    let refusals = desk.wait(desk.journal.refusals(arguments.limit))?;
-    if refusals.is_empty() && !arguments.json {
+fn refused(desk: &Desk, &Listing { limit, json }: &Listing) -> Result<(), Failure> {
+    let refusals = desk.wait(desk.journal.refusals(limit))?;
+    if refusals.is_empty() && !json {
         return output::print("OpenCTI refused nothing that is known\n");
     }
     let lines: Vec<String> = refusals
         .iter()
-        .map(
-            |listed| {
-                if arguments.json { show::refusal_as_json(listed) } else { show::refusal(listed) }
-            },
-        )
+        .map(|listed| if json { show::refusal_as_json(listed) } else { show::refusal(listed) })
         .collect();
     output::print(&lines.concat())
 }
@@ -105,8 +102,8 @@ fn show(desk: &Desk, arguments: &ShowArguments) -> Result<(), Failure> {
 }
 
 fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
-    let filter = arguments.selection.filter(arguments.kind(), desk.now());
-    let letters = chosen(desk, &arguments.selection, &filter)?;
+    let filter = arguments.choice.selection.filter(arguments.pile.kind(), desk.now());
+    let letters = chosen(desk, &arguments.choice.selection, &filter)?;
     let mut text = String::new();
     let (mut again, mut unreadable) = (0, 0);
     for page in letters.chunks(PAGE) {
@@ -138,8 +135,8 @@ fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
 }
 
 fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
-    let filter = arguments.selection.filter(LetterKind::Dead, desk.now());
-    let letters = chosen(desk, &arguments.selection, &filter)?;
+    let filter = arguments.choice.selection.filter(LetterKind::Dead, desk.now());
+    let letters = chosen(desk, &arguments.choice.selection, &filter)?;
     let mut text = String::new();
     for id in &letters {
         text.push_str(&show::of_drop(*id, arguments.dry_run, arguments.json));
@@ -169,7 +166,7 @@ fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
 }
 
 fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {
-    let filter = arguments.selection.filter(arguments.kind(), desk.now());
+    let filter = arguments.selection.filter(arguments.pile.kind(), desk.now());
     let mut target: Box<dyn Write> = match &arguments.output {
         Some(path) => {
             use std::os::unix::fs::OpenOptionsExt as _;
