@@ -1,7 +1,7 @@
 //! Works: what an analyst sees of a delivery in OpenCTI, with how many objects were expected and
 //! how many are imported.
 //!
-//! Does not live here: when a work is opened and closed (`queue`).
+//! Does not live here: when a work is opened and closed (`works`, and the sinks).
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;

@@ -215,8 +215,8 @@ impl Deliverer {
         match waiting.clone().next() {
             Some(reason) => {
                 let bundles = waiting.count();
-                warn!(bundles, %reason, "bundles could not be delivered and are tried again");
                 self.health.degraded(Part::Delivery, reason.clone());
+                warn!(bundles, %reason, "bundles could not be delivered and are tried again");
             }
             None => self.health.well(Part::Delivery),
         }
@@ -263,9 +263,10 @@ impl Deliverer {
             warn!(%failure, "the journal cannot say what was delivered before; all counts as new");
             HashSet::new()
         });
-        let tally = Tally::of(
-            batch.iter().map(|ready| (&*ready.root_id, known.contains(&ready.claim.event))),
-        );
+        let whole = self.to_leave_whole(batch).await;
+        let is_known = |event| known.contains(event) || whole.contains(event);
+        let tally =
+            Tally::of(batch.iter().map(|ready| (&*ready.root_id, is_known(&ready.claim.event))));
         let subject = match batch {
             [only] => only.title.clone(),
             _ => tally.subject(),
@@ -276,7 +277,7 @@ impl Deliverer {
         Delivery {
             title: format!("{}: {subject} ({at})", self.connector_name),
             summary: tally.summary(),
-            whole: self.to_leave_whole(batch).await,
+            whole,
             bundles: batch.iter().flat_map(|ready| ready.bundles.clone()).collect(),
             senders: senders.collect(),
         }

@@ -30,7 +30,7 @@ fn behind_tls(server: &S3Server, authority: &Authority) -> u16 {
     let told = server.told();
     let target = format!("http://{}:{}", told["endpoint"].as_str().unwrap(), told["port"]);
     let target = web::Data::new(target);
-    let served = HttpServer::new(move || {
+    let listening = HttpServer::new(move || {
         App::new()
             .app_data(target.clone())
             .app_data(web::PayloadConfig::new(BODY_MAX))
@@ -40,8 +40,8 @@ fn behind_tls(server: &S3Server, authority: &Authority) -> u16 {
     .disable_signals()
     .bind_rustls_0_23(("127.0.0.1", 0), tls)
     .unwrap();
-    let port = served.addrs()[0].port();
-    tokio::spawn(served.run());
+    let port = listening.addrs()[0].port();
+    tokio::spawn(listening.run());
     port
 }
 

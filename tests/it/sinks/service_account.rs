@@ -68,12 +68,12 @@ async fn the_binary_imports_as_the_account_and_administrates_with_the_configured
         let messages = stage.messages_of(&works).await;
         assert!(messages.iter().all(|message| message.body["applicant_id"] == "user-1"));
 
-        let state = stage.opencti.state();
-        let made = &state.users[0];
+        let known = stage.opencti.state();
+        let made = &known.users[0];
         assert_eq!(made.input["user_confidence_level"]["max_confidence"], 60);
         let own = &made.tokens[0].2;
         let administrates = |operation: &str| ADMINISTRATION.iter().any(|it| it.name == operation);
-        let (of_administrator, of_account): (Vec<_>, Vec<_>) = state
+        let (of_administrator, of_account): (Vec<_>, Vec<_>) = known
             .requests
             .iter()
             .filter(|request| request.operation != "HealthCheck")
