@@ -7,7 +7,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info};
@@ -125,8 +125,8 @@ fn replace(
     settings: &mut SyslogSettings,
     verifier: &ArcSwap<SyslogVerifier>,
 ) {
-    let known = settings.tokens.iter().map(|token| token.expose_secret());
-    if tokens.iter().map(|token| token.expose_secret()).eq(known) {
+    let known = settings.tokens.iter().map(ExposeSecret::expose_secret);
+    if tokens.iter().map(ExposeSecret::expose_secret).eq(known) {
         return;
     }
     settings.tokens = tokens;

@@ -62,16 +62,13 @@ async fn alerts_of_the_queue_become_incidents_each_once_and_telemetry_is_counted
     let mut app = stage.home.start(&["serve"]);
     until("the queue is drained", async || (stage.console.queued_chunks() == 0).then_some(()))
         .await;
-    let works = {
-        stage
-            .opencti
-            .wait_for("three alerts were delivered", |state| {
-                crate::support::stage::alerts_in(&state.works) >= 3
-            })
-            .await
-            .works
-    };
-    let works: Vec<_> = works.into_iter().filter(|work| work.closed.is_some()).collect();
+    let found = stage
+        .opencti
+        .wait_for("three alerts were delivered", |state| {
+            crate::support::stage::alerts_in(&state.works) >= 3
+        })
+        .await;
+    let works: Vec<_> = found.works.into_iter().filter(|work| work.closed.is_some()).collect();
     let names = incident_names(&stage.messages_of(&works).await);
     for alert in &alerts {
         let end = format!(" on {}", alert.host());

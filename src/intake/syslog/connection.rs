@@ -96,11 +96,11 @@ impl Connection {
         let mut frames = Vec::new();
         loop {
             let was_within = pending.framer.is_within_a_frame();
-            let framed = pending.framer.next(&mut pending.buffer);
+            let next = pending.framer.next(&mut pending.buffer);
             if was_within && !pending.framer.is_within_a_frame() {
                 pending.begun = None;
             }
-            match framed {
+            match next {
                 Ok(Framed::Whole(frame)) => {
                     frames.push(frame);
                     pending.begun = None;

@@ -92,7 +92,7 @@ impl Framer {
     pub(super) fn last(&self, buffer: &mut BytesMut) -> Option<Bytes> {
         let is_line = !self.is_within_a_frame() && !matches!(buffer.first(), Some(b'1'..=b'9'));
         let rest = buffer.split();
-        is_line.then(|| without_separators(rest.freeze())).filter(|rest| !rest.is_empty())
+        is_line.then(|| without_separators(&rest.freeze())).filter(|rest| !rest.is_empty())
     }
 
     /// Answers whether the next frame begins at the front of `buffer` now.
@@ -107,13 +107,13 @@ impl Framer {
                     return false;
                 }
             }
-            Rest::UntilLineEnd => match line_end(buffer) {
-                Some(end) => drop(buffer.split_to(end)),
-                None => {
+            Rest::UntilLineEnd => {
+                let Some(end) = line_end(buffer) else {
                     buffer.clear();
                     return false;
-                }
-            },
+                };
+                drop(buffer.split_to(end));
+            }
         }
         self.passing_over = Rest::Nothing;
         true
@@ -144,13 +144,13 @@ impl Framer {
             return Ok(Framed::NeedsMore);
         }
         drop(buffer.split_to(begin));
-        Ok(Framed::Whole(without_separators(buffer.split_to(count).freeze())))
+        Ok(Framed::Whole(without_separators(&buffer.split_to(count).freeze())))
     }
 
     fn line(&mut self, buffer: &mut BytesMut) -> Framed {
         match line_end(buffer) {
             Some(end) if end <= self.max_bytes => {
-                Framed::Whole(without_separators(buffer.split_to(end).freeze()))
+                Framed::Whole(without_separators(&buffer.split_to(end).freeze()))
             }
             None if buffer.len() < self.max_bytes => Framed::NeedsMore,
             _ => {
@@ -171,7 +171,7 @@ fn is_separator(byte: u8) -> bool {
 }
 
 /// The frame without the line ends that some senders count into it.
-fn without_separators(frame: Bytes) -> Bytes {
+fn without_separators(frame: &Bytes) -> Bytes {
     let end = frame.iter().rposition(|byte| !is_separator(*byte)).map_or(0, |last| last + 1);
     let begin = frame[..end].iter().take_while(|byte| is_separator(**byte)).count();
     frame.slice(begin..end)
@@ -202,7 +202,7 @@ mod tests {
                         found.push(Err(error));
                         return found;
                     }
-                    framed => found.push(framed),
+                    next => found.push(next),
                 }
             }
             assert!(buffer.len() <= MAX_BYTES + COUNT_DIGITS_MAX + 1, "{}", buffer.len());
@@ -211,6 +211,7 @@ mod tests {
         found
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands among errors")]
     fn whole(text: &str) -> Result<Framed, FramingError> {
         Ok(Framed::Whole(Bytes::copy_from_slice(text.as_bytes())))
     }

@@ -56,12 +56,11 @@ impl<'a> Message<'a> {
             let end = rest.iter().position(|byte| *byte == b' ').filter(|end| *end > 0);
             rest = &rest[end.ok_or(HeaderError::Fields)? + 1..];
         }
-        let (structured_data, rest) = match rest.strip_prefix(b"-") {
-            Some(rest) => (&rest[..0], rest),
-            None => {
-                let end = walk(rest, |_id, _name, _value| {})?;
-                rest.split_at(end)
-            }
+        let (structured_data, rest) = if let Some(rest) = rest.strip_prefix(b"-") {
+            (&rest[..0], rest)
+        } else {
+            let end = walk(rest, |_id, _name, _value| {})?;
+            rest.split_at(end)
         };
         let body = match rest.split_first() {
             None => rest,

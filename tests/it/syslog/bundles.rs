@@ -99,7 +99,9 @@ fn objects(folder: &Path, began: DateTime<Utc>) -> BTreeMap<String, BTreeSet<Str
             if created.is_some_and(|created: DateTime<Utc>| created >= began) {
                 "undated".clone_into(&mut id);
                 let fields = object.as_object_mut().unwrap();
-                ["id", "created", "modified"].iter().for_each(|name| drop(fields.remove(*name)));
+                for name in ["id", "created", "modified"] {
+                    fields.remove(name);
+                }
             }
             found.entry(id).or_default().insert(object.to_string());
         }
