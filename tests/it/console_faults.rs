@@ -102,7 +102,7 @@ impl Scene {
         if let Some(job) = job {
             service.jobs().submit(job).expect("it is the first one");
         }
-        service.run(CancellationToken::new()).await
+        Box::pin(service.run(CancellationToken::new())).await
     }
 
     /// One sweep into the journal, without what comes after it.

@@ -199,8 +199,9 @@ async fn roles(ports: &[(u16, u16)]) -> Vec<Option<String>> {
 async fn nginx(stage: &Stage, ports: &[(u16, u16)]) -> Option<(Server, String)> {
     let folder = stage.home.path();
     let port = free_port();
-    let servers: String =
+    let servers: Vec<String> =
         ports.iter().map(|(port, _)| format!("server 127.0.0.1:{port};\n")).collect();
+    let servers = servers.concat();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {}/{kind};\n", folder.display()))
         .concat();
