@@ -1,6 +1,6 @@
 //! Three real binaries on a PostgreSQL of the test's own, nginx in front, and who of them leads.
 
-use std::{process::Command, time::Duration};
+use std::{net::TcpListener, process::Command, time::Duration};
 
 use harfanglab_incidents::journal::{Journal as _, PostgresJournal};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use tokio::{
 use super::audit;
 use crate::{
     configuration::write,
-    deployment::prometheus::{Server, free_port, until},
+    deployment::prometheus::{Server, until},
     support::{
         app::App,
         private_postgres::PrivatePostgres,
@@ -58,7 +58,7 @@ impl World {
         let console = stage.home.get("HARFANGLAB_INCIDENTS_URL");
         PostgresJournal::open(&journal_url, None, CONNECTIONS, &console).await.unwrap();
         audit::begin(&journal_url).await;
-        let ports: Vec<_> = (0..REPLICAS).map(|_| (free_port(), free_port())).collect();
+        let ports: Vec<_> = (0..REPLICAS).map(|_| (lasting_port(), lasting_port())).collect();
         let (nginx, url) = nginx(&stage, &ports).await?;
         let endpoint = watch::Sender::new(Some(url.clone()));
         let mut world = Self {
@@ -195,10 +195,17 @@ async fn roles(ports: &[(u16, u16)]) -> Vec<Option<String>> {
     futures_util::future::join_all(asked).await
 }
 
+/// A free port below those that outgoing connections take, so that it is free again whenever its
+/// replica is started anew.
+fn lasting_port() -> u16 {
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(15_000..31_000)).find(is_free).unwrap()
+}
+
 /// nginx in front of all replicas, by the lines that `deploy/` gives for that.
 async fn nginx(stage: &Stage, ports: &[(u16, u16)]) -> Option<(Server, String)> {
     let folder = stage.home.path();
-    let port = free_port();
+    let port = lasting_port();
     let servers: Vec<String> =
         ports.iter().map(|(port, _)| format!("server 127.0.0.1:{port};\n")).collect();
     let servers = servers.concat();
