@@ -1,14 +1,15 @@
 //! What the parts of the service say of themselves: what works, what does not and why, and what went
-//! wrong last. The management pages show it (`ops`).
+//! wrong last. Of several consoles each says for itself what is its own: its API, and how what it brings
+//! is delivered. The management pages show it (`ops`).
 
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
 
-use crate::clock::Clock;
+use crate::{clock::Clock, label::ConsoleLabel};
 
 /// A part that can be degraded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +49,31 @@ impl Part {
     }
 }
 
+/// A part, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The part.
+    pub part: Part,
+    /// The console; none where the part is one for all, or there is one console.
+    pub console: ConsoleLabel,
+}
+
+impl Place {
+    /// The part, as it concerns this console.
+    pub fn of(part: Part, console: &ConsoleLabel) -> Self {
+        let is_own = matches!(part, Part::Delivery | Part::HarfangLab);
+        Self { part, console: if is_own { console.clone() } else { ConsoleLabel::default() } }
+    }
+
+    /// Name on the pages, such as `harfanglab` or `harfanglab (paris)`.
+    pub fn name(&self) -> String {
+        match self.console.name() {
+            Some(console) => format!("{} ({console})", self.part.name()),
+            None => self.part.name().to_owned(),
+        }
+    }
+}
+
 /// What went wrong with a part, now or before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -63,8 +89,10 @@ pub struct Trouble {
 #[derive(Debug)]
 pub struct Health {
     clock: Clock,
-    /// The last trouble of each part that ever had one.
-    troubles: Mutex<BTreeMap<Part, Trouble>>,
+    /// Whose parts are told of.
+    console: ConsoleLabel,
+    /// The last trouble of each part that ever had one, of all consoles.
+    troubles: Arc<Mutex<BTreeMap<Place, Trouble>>>,
 }
 
 impl Default for Health {
@@ -77,12 +105,17 @@ impl Default for Health {
 impl Health {
     /// Everything is well until somebody says otherwise.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, troubles: Mutex::default() }
+        Self { clock, console: ConsoleLabel::default(), troubles: Arc::default() }
+    }
+
+    /// The same, told of by what works for this console.
+    pub fn of_console(&self, console: ConsoleLabel) -> Self {
+        Self { clock: self.clock.clone(), console, troubles: Arc::clone(&self.troubles) }
     }
 
     /// `part` works.
     pub fn well(&self, part: Part) {
-        if let Some(trouble) = self.lock().get_mut(&part) {
+        if let Some(trouble) = self.lock().get_mut(&Place::of(part, &self.console)) {
             trouble.until.get_or_insert_with(|| self.clock.now());
         }
     }
@@ -90,24 +123,32 @@ impl Health {
     /// `part` does not work, because of `reason`.
     pub fn degraded(&self, part: Part, reason: String) {
         let mut troubles = self.lock();
-        let under_way = troubles.get(&part).filter(|trouble| trouble.until.is_none());
+        let place = Place::of(part, &self.console);
+        let under_way = troubles.get(&place).filter(|trouble| trouble.until.is_none());
         let since = under_way.map_or_else(|| self.clock.now(), |trouble| trouble.since);
-        troubles.insert(part, Trouble { reason, since, until: None });
+        troubles.insert(place, Trouble { reason, since, until: None });
     }
 
     /// What is degraded, and why.
-    pub fn reasons(&self) -> BTreeMap<&'static str, String> {
+    pub fn reasons(&self) -> BTreeMap<String, String> {
         let troubles = self.lock();
-        let current = troubles.iter().filter(|(_part, trouble)| trouble.until.is_none());
-        current.map(|(part, trouble)| (part.name(), trouble.reason.clone())).collect()
+        let current = troubles.iter().filter(|(_place, trouble)| trouble.until.is_none());
+        current.map(|(place, trouble)| (place.name(), trouble.reason.clone())).collect()
+    }
+
+    /// What is degraded.
+    pub fn degraded_places(&self) -> BTreeSet<Place> {
+        let troubles = self.lock();
+        let current = troubles.iter().filter(|(_place, trouble)| trouble.until.is_none());
+        current.map(|(place, _trouble)| place.clone()).collect()
     }
 
     /// The last trouble of each part that ever had one since the start.
-    pub fn troubles(&self) -> BTreeMap<Part, Trouble> {
+    pub fn troubles(&self) -> BTreeMap<Place, Trouble> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Part, Trouble>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Place, Trouble>> {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

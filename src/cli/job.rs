@@ -1,15 +1,16 @@
 //! Has a job done: by the service that runs, which alone may use its journal, else in this process.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{cell::RefCell, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
+use futures_util::future::join_all;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{failure::Failure, logging, progress::Display, runtime};
 use crate::{
     clock::Clock,
-    config::Settings,
+    config::{ConsoleSettings, Settings},
     outbound,
     service::Service,
     sweep::{Job, JobState, Progress},
@@ -33,51 +34,67 @@ struct Running {
     jobs: String,
 }
 
-/// Has `job` done and answers how it ended; an early end is a failure.
-pub(super) fn run(mut settings: Settings, job: Job) -> Result<Progress, Failure> {
+/// Has `job` done for each of `consoles` and answers how it ended, by their names; an early end is a
+/// failure.
+pub(super) fn run(
+    mut settings: Settings,
+    consoles: &[ConsoleSettings],
+    job: Job,
+) -> Result<Vec<(String, Progress)>, Failure> {
     "warn".clone_into(&mut settings.connector.log_level);
     logging::start(&settings.connector)?;
-    let done: anyhow::Result<Progress> =
-        runtime::run(async |stop| match Running::find(&settings).await? {
-            Some(service) => service.follow(&job, &stop).await,
-            None => Box::pin(here(settings, job, stop)).await,
-        })?;
+    let done: anyhow::Result<_> = runtime::run(async |stop| {
+        let mut done = Vec::with_capacity(consoles.len());
+        for console in consoles {
+            let Some(service) = Running::find(&settings, console).await? else {
+                return Box::pin(here(settings, consoles, job, stop)).await;
+            };
+            done.push((console.name.clone(), service.follow(&job, &stop).await?));
+        }
+        Ok(done)
+    })?;
     Ok(done?)
 }
 
 /// Does it in this process, as a single run does its sweep.
 async fn here(
     mut settings: Settings,
+    consoles: &[ConsoleSettings],
     job: Job,
     stop: CancellationToken,
-) -> anyhow::Result<Progress> {
+) -> anyhow::Result<Vec<(String, Progress)>> {
     settings.connector.run_and_terminate = true;
     let service = Service::start(settings, Clock::system(), Vec::new()).await?;
-    let board = service.jobs();
-    board.submit(job).map_err(|_busy| anyhow!("another job is under way"))?;
-    let mut display = Display::new();
-    let mut steps = board.watch();
-    let showing = async {
+    let mut boards = Vec::with_capacity(consoles.len());
+    for console in consoles {
+        let board = service.jobs_of(&console.name).context("the service lacks a console")?;
+        board.submit(job.clone()).map_err(|_busy| anyhow!("another job is under way"))?;
+        boards.push((console.name.clone(), board));
+    }
+    let display = RefCell::new(Display::new());
+    let showing = join_all(boards.iter().map(async |(_name, board)| {
+        let mut steps = board.watch();
         while steps.changed().await.is_ok() {
-            display.show(&steps.borrow_and_update());
+            display.borrow_mut().show(&steps.borrow_and_update());
         }
-    };
+    }));
     let ended = tokio::select! {
         ended = service.run(stop.clone()) => ended,
-        () = showing => Ok(()),
+        _shown = showing => Ok(()),
     };
-    display.clear();
+    display.borrow_mut().clear();
     ended?;
-    let progress = board.current();
-    if stop.is_cancelled() && progress.state != JobState::Done {
+    let done = boards.into_iter().map(|(name, board)| (name, board.current()));
+    let done: Vec<(String, Progress)> = done.collect();
+    if stop.is_cancelled() && done.iter().any(|(_name, it)| it.state != JobState::Done) {
         bail!("interrupted; the same command again goes on from here");
     }
-    Ok(progress)
+    Ok(done)
 }
 
 impl Running {
-    /// The service at the management address of `settings`, if one answers there.
-    async fn find(settings: &Settings) -> anyhow::Result<Option<Self>> {
+    /// The service at the management address of `settings`, if one answers there, for this console.
+    async fn find(settings: &Settings, console: &ConsoleSettings) -> anyhow::Result<Option<Self>> {
         let mut address: SocketAddr = settings.management_listen;
         if address.port() == 0 {
             return Ok(None);
@@ -91,17 +108,28 @@ impl Running {
         }
         let http = outbound::direct_client(ANSWER_MAX)
             .context("the client for the management address cannot be built")?;
-        let service = Self { http, jobs: format!("http://{address}/jobs") };
+        let mut jobs = format!("http://{address}/jobs");
+        if settings.has_several_consoles() {
+            jobs.push_str("?console=");
+            jobs.push_str(&console.name);
+        }
+        let service = Self { http, jobs };
         let answer = match service.http.get(&service.jobs).send().await {
             Err(error) if error.is_connect() => return Ok(None),
+            Ok(answer) if answer.status() == reqwest::StatusCode::NOT_FOUND => bail!(
+                "the service at {} knows no console {}; restart it with this configuration",
+                service.jobs,
+                console.name
+            ),
             answer => service.read(answer).await?,
         };
-        if answer.console != settings.harfanglab.url.as_str() {
+        if answer.console != console.harfanglab.url.as_str() {
             bail!(
-                "the service at {} is for the console {}, not for HARFANGLAB_INCIDENTS_URL; set \
-                 HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN to the address of the one that is meant",
+                "the service at {} is for the console {}, not for {} (HARFANGLAB_INCIDENTS_URL); \
+                 set HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN to the address of the one that is meant",
                 service.jobs,
-                answer.console
+                answer.console,
+                console.harfanglab.url
             );
         }
         Ok(Some(service))

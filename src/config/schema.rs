@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    options::{self, OptionSpec, Standing},
+    options::{self, OptionSpec, Reach, Standing},
     reference::{self, Entry},
 };
 
@@ -30,6 +30,34 @@ pub fn schema() -> Value {
         "properties": properties,
         "required": required,
         "additionalProperties": true,
+        "$defs": { "console": console(&entries) },
+    })
+}
+
+/// One of several consoles, as an entry of `consoles:` in `config.yml`: no variable can say it. There
+/// the options of the environment that it names are not required.
+fn console(entries: &BTreeMap<String, Entry>) -> Value {
+    let mut properties = Map::new();
+    for option in options::of_console() {
+        let mut property = property(option, entries);
+        if option.reach == Reach::Own {
+            if let Some(property) = property.as_object_mut() {
+                property.remove("default");
+            }
+        }
+        properties.insert(option.key.to_owned(), property);
+        if option.kind.is_secret() {
+            let words = format!("a file that holds the value of {}", option.key);
+            let file = json!({"type": "string", "description": words});
+            properties.insert(format!("{}_file", option.key), file);
+        }
+    }
+    json!({
+        "description": "an entry of the list consoles in config.yml",
+        "type": "object",
+        "properties": properties,
+        "required": [options::CONSOLE_NAME.key, options::HARFANGLAB_INCIDENTS_URL.key],
+        "additionalProperties": false,
     })
 }
 

@@ -11,6 +11,7 @@ use std::sync::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Notification, Origin};
+use crate::label::ConsoleLabel;
 
 /// Notifications on their way to a commit, with the way back for the answer.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub enum DoorError {
 pub struct Door {
     sender: mpsc::Sender<Entry>,
     has_no_room: Arc<AtomicBool>,
+    console: ConsoleLabel,
 }
 
 impl Door {
@@ -63,7 +65,19 @@ impl Door {
     /// holds.
     pub fn new(queue: usize) -> (Self, mpsc::Receiver<Entry>) {
         let (sender, receiver) = mpsc::channel(queue.max(1));
-        (Self { sender, has_no_room: Arc::default() }, receiver)
+        let (has_no_room, console) = (Arc::default(), ConsoleLabel::default());
+        (Self { sender, has_no_room, console }, receiver)
+    }
+
+    /// Through which only what is of this console goes.
+    #[must_use]
+    pub fn of_console(self, console: ConsoleLabel) -> Self {
+        Self { console, ..self }
+    }
+
+    /// Whose notifications go through it.
+    pub fn console(&self) -> &ConsoleLabel {
+        &self.console
     }
 
     /// Refuses everything from now on, until [`Door::has_room`].

@@ -20,11 +20,12 @@ use crate::{
 /// follow-up gives way to every received version, and is waited for only while leased. Lengths are
 /// known without reading the texts: what does not fit is not read at all.
 ///
-/// Here and below the plus keeps SQLite from looking for the console, which nearly every row has:
-/// it would read and sort everything that waits. `events_due` and `events_leased` end at the first
-/// row that fits.
+/// Here and below SQLite is told the index: by itself it may choose one that holds all that waits, and
+/// read and sort it. `events_due` ends at the first row that fits, and holds each console apart, so that
+/// what waits of one is not in the way of another; of leases, all consoles together have few.
 pub(super) const CLAIM: &str = "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes \
-     FROM events e WHERE e.state = 'pending' AND e.due_at <= ?1 AND +e.console = ?2 \
+     FROM events e INDEXED BY events_due \
+     WHERE e.state = 'pending' AND e.due_at <= ?1 AND e.console = ?2 \
      AND (e.leased_until IS NULL OR e.leased_until <= ?1) \
      AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
          AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
@@ -42,7 +43,8 @@ pub(super) const CLAIM: &str = "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCT
      WHERE f.total <= ?4 OR f.total = f.bytes ORDER BY e.due_at, e.id";
 
 /// When the next event that nothing holds up is due.
-pub(super) const NEXT_FREE: &str = "SELECT e.due_at FROM events e WHERE e.state = 'pending' AND +e.console = ? \
+pub(super) const NEXT_FREE: &str = "SELECT e.due_at FROM events e INDEXED BY events_due \
+     WHERE e.state = 'pending' AND e.console = ? \
      AND e.leased_until IS NULL \
      AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
          AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' \

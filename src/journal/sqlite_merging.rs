@@ -113,26 +113,24 @@ impl SqliteJournal {
     pub(super) async fn forget_without_events(
         &self,
         transaction: &mut Transaction<'static, Sqlite>,
-        console: &str,
         key: &str,
     ) -> Result<(), JournalError> {
         sqlx::query(
             "DELETE FROM sightings WHERE console = ?1 AND key = ?2 \
              AND NOT EXISTS (SELECT 1 FROM events WHERE console = ?1 AND key = ?2)",
         )
-        .bind(console)
+        .bind(&self.console)
         .bind(key)
         .execute(&mut **transaction)
         .await?;
-        let Some(threat_key) = key.strip_prefix("threat:").filter(|_| console == self.console)
-        else {
+        let Some(threat_key) = key.strip_prefix("threat:") else {
             return Ok(());
         };
         sqlx::query(
             "DELETE FROM case_objects WHERE console = ?1 AND generation = ?2 AND threat_key = ?3 \
              AND NOT EXISTS (SELECT 1 FROM events WHERE console = ?1 AND key = ?4)",
         )
-        .bind(console)
+        .bind(&self.console)
         .bind(self.generation(transaction).await?)
         .bind(threat_key)
         .bind(key)

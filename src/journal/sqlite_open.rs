@@ -96,6 +96,13 @@ impl SqliteJournal {
         Ok(journal)
     }
 
+    /// The same journal, with the rows of another console: pools and lock are shared.
+    #[must_use]
+    pub fn for_console(&self, console: &str) -> Self {
+        // Each console follows the clock by itself: what waits of it is its own.
+        Self { console: console.to_owned(), latest: Arc::default(), ..self.clone() }
+    }
+
     /// The journal's file.
     pub fn file(&self) -> &Path {
         &self.file

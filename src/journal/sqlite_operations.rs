@@ -106,14 +106,14 @@ impl Operations for SqliteJournal {
             let removed = remove(&mut transaction, time, rows).await?;
             pruned.rows = u64::try_from(removed.len()).unwrap_or(u64::MAX);
             for Removed { console, key, .. } in &removed {
-                self.forget_without_events(&mut transaction, console, key).await?;
+                self.for_console(console).forget_without_events(&mut transaction, key).await?;
             }
             let cases: BTreeSet<_> = removed
                 .iter()
                 .filter_map(|row| Some((row.console.as_str(), row.threat_key.as_deref()?)))
                 .collect();
-            let generation = self.generation(&mut transaction).await?;
             for (console, threat_key) in cases {
+                let generation = self.for_console(console).generation(&mut transaction).await?;
                 forget_case(&mut transaction, console, threat_key, generation).await?;
             }
             pruned.rows += self.forget_old_generations(&mut transaction, rows).await?;

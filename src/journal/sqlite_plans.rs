@@ -34,8 +34,11 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
     sqlx::query(FILLED).execute(&journal.writer).await.unwrap();
     let (finished, letters) = (emptying(FINISHED), emptying(LETTERS));
     for (query, indexes) in [
-        (CLAIM, &["events_due (due_at<?)", "events_unfinished (console=? AND key=?)"][..]),
-        (NEXT_FREE, &["events_due", "events_unfinished (console=? AND key=?)"]),
+        (
+            CLAIM,
+            &["events_due (console=? AND due_at<?)", "events_unfinished (console=? AND key=?)"][..],
+        ),
+        (NEXT_FREE, &["events_due (console=?)", "events_unfinished (console=? AND key=?)"]),
         (NEXT_LEASE_END, &["events_leased"]),
         (UNFINISHED_OF_THREAT, &["events_unfinished_of_threat (console=? AND threat_key=?"]),
         (PENDING, &["COVERING INDEX events_by_state (console=? AND state=? AND follows=?)"]),

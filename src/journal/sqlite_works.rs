@@ -21,9 +21,12 @@ impl WorkJournal for SqliteJournal {
     ) -> Result<(), JournalError> {
         let mut transaction = self.begin().await?;
         sqlx::query(
-            "INSERT INTO works (id, console, opened_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            // The sinks are shared: whose events leave tells whose work it is.
+            "INSERT INTO works (id, console, opened_at) VALUES \
+             (?, COALESCE((SELECT console FROM events WHERE id = ?), ?), ?) ON CONFLICT DO NOTHING",
         )
         .bind(work)
+        .bind(parts.first().map(|part| part.event))
         .bind(&self.console)
         .bind(now.timestamp_millis())
         .execute(&mut *transaction)

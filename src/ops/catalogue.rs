@@ -6,7 +6,7 @@
 
 use metrics::Unit;
 
-use crate::intake::webhook::TELEMETRY_KINDS;
+use crate::{intake::webhook::TELEMETRY_KINDS, label::ConsoleLabel};
 
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +34,15 @@ pub struct Metric {
     pub label: Option<(&'static str, &'static [&'static str])>,
     /// Its second label, if it has two.
     pub second: Option<(&'static str, &'static [&'static str])>,
+    /// Whether it is counted for each of several consoles, under the label `console`.
+    pub of_console: bool,
 }
 
 type Label = (&'static str, &'static [&'static str]);
 
 impl Metric {
     const fn new(kind: Kind, name: &'static str, unit: Unit, help: &'static str) -> Self {
-        Self { name, kind, unit, help, label: None, second: None }
+        Self { name, kind, unit, help, label: None, second: None, of_console: true }
     }
 
     const fn by(mut self, name: &'static str, values: &'static [&'static str]) -> Self {
@@ -50,6 +52,12 @@ impl Metric {
 
     const fn and(mut self, name: &'static str, values: &'static [&'static str]) -> Self {
         self.second = Some((name, values));
+        self
+    }
+
+    /// It is one for the whole service.
+    const fn shared(mut self) -> Self {
+        self.of_console = false;
         self
     }
 
@@ -187,8 +195,9 @@ pub const CATALOGUE: &[Metric] = &[
         .by("outcome", CONSOLE_OUTCOMES),
     seconds("console_request_seconds", "How long requests to HarfangLab's API took."),
     counter("opencti_requests_total", "Requests to OpenCTI's API, by outcome.")
-        .by("outcome", OPENCTI_OUTCOMES),
-    seconds("opencti_request_seconds", "How long requests to OpenCTI's API took."),
+        .by("outcome", OPENCTI_OUTCOMES)
+        .shared(),
+    seconds("opencti_request_seconds", "How long requests to OpenCTI's API took.").shared(),
     counter(
         "values_left_out_total",
         "Values of alerts that did not fit into STIX, by what they were.",
@@ -212,10 +221,11 @@ pub const CATALOGUE: &[Metric] = &[
         ],
     ),
     counter("bundle_violations_total", "Objects in bundles that OpenCTI would refuse: defects."),
-    counter("published_messages_total", "Messages handed to RabbitMQ."),
-    counter("confirmed_messages_total", "Messages that RabbitMQ confirmed."),
+    counter("published_messages_total", "Messages handed to RabbitMQ.").shared(),
+    counter("confirmed_messages_total", "Messages that RabbitMQ confirmed.").shared(),
     counter("works_total", "Works in OpenCTI, by what was done with them.")
-        .by("action", &["opened", "closed", "interrupted", "deleted"]),
+        .by("action", &["opened", "closed", "interrupted", "deleted"])
+        .shared(),
     counter(
         "objects_refused_by_opencti_total",
         "Objects of delivered events that OpenCTI's workers could not import, as works tell.",
@@ -228,12 +238,14 @@ pub const CATALOGUE: &[Metric] = &[
         "opencti_queue_buffering",
         Unit::Count,
         "1 while deliveries wait because OpenCTI's queue holds CONNECTOR_QUEUE_THRESHOLD or more.",
-    ),
+    )
+    .shared(),
     gauge(
         "opencti_queue_bytes",
         Unit::Bytes,
         "Bytes in the connector's queue, as OpenCTI told last.",
-    ),
+    )
+    .shared(),
     counter("sweeps_total", "Sweeps of the console, by how they ended.")
         .by("outcome", &["done", "failed"]),
     seconds("sweep_seconds", "How long sweeps took."),
@@ -256,28 +268,36 @@ pub const CATALOGUE: &[Metric] = &[
         "build_info",
         Unit::Count,
         "Always 1; the version and commit of this binary are its labels.",
-    ),
+    )
+    .shared(),
 ];
 
 /// Describes every metric to the recorder of this process and starts every series whose labels are
-/// known.
-pub(super) fn start() {
+/// known, for each of these consoles.
+pub(super) fn start(consoles: &[ConsoleLabel]) {
     for metric in CATALOGUE {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
             Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
         }
-        if metric.name == "build_info" {
+        // Their labels are known when they are shown.
+        if ["build_info", "part_degraded"].contains(&metric.name) {
             continue;
         }
-        for labels in metric.series() {
-            match metric.kind {
-                Kind::Counter => metrics::counter!(metric.name, &labels).increment(0),
-                Kind::Gauge => metrics::gauge!(metric.name, &labels).increment(0.0),
-                Kind::Histogram => drop(metrics::histogram!(metric.name, &labels)),
-            }
+        for console in consoles {
+            console.now(|| start_series(metric));
         }
     }
     metrics::gauge!("build_info", "version" => crate::VERSION, "commit" => crate::COMMIT).set(1.0);
+}
+
+fn start_series(metric: &Metric) {
+    for labels in metric.series() {
+        match metric.kind {
+            Kind::Counter => metrics::counter!(metric.name, &labels).increment(0),
+            Kind::Gauge => metrics::gauge!(metric.name, &labels).increment(0.0),
+            Kind::Histogram => drop(metrics::histogram!(metric.name, &labels)),
+        }
+    }
 }

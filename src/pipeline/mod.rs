@@ -48,6 +48,7 @@ use crate::{
     config::PipelineSettings,
     health::Health,
     journal::{Claim, Event, Journal, JournalError, Outcome},
+    label::ConsoleLabel,
     opencti::{Backpressure, Sink},
 };
 
@@ -74,7 +75,8 @@ pub struct Pipeline {
     pub clock: Clock,
     /// Bounds.
     pub settings: PipelineSettings,
-    /// Name of the connector, for the titles of works.
+    /// Name of the connector, with that of the console where there are several, for the titles of
+    /// works.
     pub connector_name: String,
     /// Told whether deliveries succeed.
     pub health: Arc<Health>,
@@ -87,8 +89,9 @@ impl Pipeline {
     pub async fn run(self, stop: CancellationToken) {
         let pipeline = Arc::new(self);
         let (ready, waiting) = mpsc::channel(pipeline.settings.batch.max(1));
+        let console = ConsoleLabel::current();
         let delivering = tokio::spawn(
-            Deliverer {
+            console.on(Deliverer {
                 journal: Arc::clone(&pipeline.journal),
                 sinks: pipeline.sinks.clone(),
                 clock: pipeline.clock.clone(),
@@ -99,7 +102,7 @@ impl Pipeline {
                 negative_sightings: pipeline.negative_sightings,
                 confirmations: confirmations::Confirmations::default(),
             }
-            .run(waiting),
+            .run(waiting)),
         );
         pipeline.claim_until(&stop, ready).await;
         if let Err(failure) = delivering.await {
@@ -115,6 +118,7 @@ impl Pipeline {
     ) {
         let room = Room::new(self.settings.concurrency);
         let preparing = TaskTracker::new();
+        let console = ConsoleLabel::current();
         while !stop.is_cancelled() {
             if let Some(pressure) = &self.pressure {
                 pressure.relieved(stop).await;
@@ -139,9 +143,9 @@ impl Pipeline {
             for (event, together) in events.into_iter().zip(together) {
                 let place = room.place(&mut claim, event.body.len()).await;
                 let (pipeline, ready) = (Arc::clone(self), ready.clone());
-                preparing.spawn(async move {
+                preparing.spawn(console.on(async move {
                     pipeline.prepare_one(event, together, place, ready).await;
-                });
+                }));
             }
             drop(claim);
             if found_nothing {

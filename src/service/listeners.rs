@@ -11,24 +11,21 @@ use actix_web::{
     dev::{Server, ServerHandle},
 };
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
-use super::{ServiceError, request_span::RequestSpan, secrets, tls};
+use super::{ServiceError, console::ConsoleService, request_span::RequestSpan, secrets, tls};
 use crate::{
     clock::Clock,
-    config::{Settings, WebhookSettings},
+    config::{ConsoleSettings, Settings, WebhookSettings},
     health::Health,
     intake::{
-        Door,
         verification::Verifier,
         webhook::{Webhook, routes},
     },
-    journal::Journal,
-    ops::{self, Management, Metrics},
-    sweep::JobBoard,
+    ops::{self, ManagedConsole, Management, Metrics},
+    sweep::Pushes,
 };
 
 /// Longest time a client may take to send its request's head.
@@ -38,12 +35,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Longest time that open requests get at shutdown.
 const SHUTDOWN_TIMEOUT_SECONDS: u64 = 10;
 
-/// What the management pages show of the service.
-pub(super) struct Shown {
-    pub(super) journal: Arc<dyn Journal>,
+/// What listens and is shown.
+pub(super) struct Shown<'a> {
+    pub(super) consoles: &'a [ConsoleService],
     pub(super) health: Arc<Health>,
-    pub(super) jobs: Arc<JobBoard>,
-    pub(super) arrived: Arc<Notify>,
     pub(super) sinks: Vec<&'static str>,
 }
 
@@ -52,7 +47,14 @@ pub(super) struct Shown {
 pub(super) struct Listeners {
     webhook: Option<(SocketAddr, ServerHandle)>,
     management: Option<ServerHandle>,
-    _secrets: Option<AbortOnDropHandle<()>>,
+    _secrets: Vec<AbortOnDropHandle<()>>,
+}
+
+/// One console's endpoint.
+#[derive(Clone)]
+struct Endpoint {
+    path: String,
+    webhook: Arc<Webhook>,
 }
 
 impl Listeners {
@@ -60,46 +62,51 @@ impl Listeners {
     /// deliveries and has no sockets.
     pub(super) fn open(
         settings: &Settings,
-        door: &Door,
         clock: &Clock,
-        shown: Shown,
+        shown: Shown<'_>,
     ) -> Result<Self, ServiceError> {
         if settings.connector.runs_once() {
             return Ok(Self::default());
         }
-        let metrics = Metrics::install()?;
-        let verifier = Verifier::new(&settings.webhook)?.map(ArcSwap::from_pointee).map(Arc::new);
-        let secrets = secrets::keep_current(&settings.webhook, verifier.clone())
-            .map_err(ServiceError::Signal)?;
-        let webhook = if let Some(verifier) = verifier {
-            Some(open_webhook(&settings.webhook, verifier, door.clone(), clock.clone())?)
-        } else {
-            warn!(
-                "no webhook secret is set: the endpoint stays closed and alerts come by the sweep \
-                 only; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
-            );
+        let labels: Vec<_> = shown.consoles.iter().map(|console| console.label.clone()).collect();
+        let metrics = Metrics::install(&labels)?;
+        let (mut endpoints, mut secrets) = (Vec::new(), Vec::new());
+        for console in shown.consoles {
+            let (endpoint, current) = console.label.now(|| endpoint(console, clock))?;
+            secrets.push(current);
+            endpoints.extend(endpoint);
+        }
+        let webhook = if endpoints.is_empty() {
             None
+        } else {
+            Some(open_webhook(&settings.webhook, endpoints)?)
         };
+        let bound_webhook = webhook.as_ref().map(|(address, _handle)| *address);
         let address = settings.management_listen;
         let (listener, bound) = bind("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address)?;
-        let Shown { journal, health, jobs, arrived, sinks } = shown;
-        let path = &settings.webhook.path;
+        let consoles = shown.consoles.iter().map(|console| managed(console, bound_webhook));
         let management = Management {
-            journal,
-            health,
+            consoles: consoles.collect(),
+            health: shown.health,
             metrics,
             clock: clock.clone(),
-            jobs,
-            arrived,
             address: bound,
-            endpoint: webhook.as_ref().map(|(address, _handle)| format!("{address}{path}")),
             opencti: settings.opencti.as_ref().map(|opencti| opencti.url.to_string()),
-            sinks,
+            sinks: shown.sinks,
         };
         let server = ops::serve(management, settings.management_token.as_ref(), listener)
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");
-        Ok(Self { webhook, management: Some(spawn(server)), _secrets: Some(secrets) })
+        Ok(Self { webhook, management: Some(spawn(server)), _secrets: secrets })
+    }
+
+    /// Whether this console can push.
+    pub(super) fn pushes(&self, console: &ConsoleSettings) -> Pushes {
+        if self.webhook.is_some() && !console.webhook.secrets.is_empty() {
+            Pushes::Taken
+        } else {
+            Pushes::NotTaken
+        }
     }
 
     pub(super) fn webhook_address(&self) -> Option<SocketAddr> {
@@ -118,23 +125,63 @@ impl Listeners {
     }
 }
 
+/// A console's endpoint, if it has a secret, and what keeps that current.
+fn endpoint(
+    console: &ConsoleService,
+    clock: &Clock,
+) -> Result<(Option<Endpoint>, AbortOnDropHandle<()>), ServiceError> {
+    let settings = &console.settings.webhook;
+    let verifier = Verifier::new(settings)?.map(ArcSwap::from_pointee).map(Arc::new);
+    let current =
+        secrets::keep_current(settings, verifier.clone()).map_err(ServiceError::Signal)?;
+    let Some(verifier) = verifier else {
+        match console.label.name() {
+            None => warn!(
+                "no webhook secret is set: the endpoint stays closed and alerts come by the sweep \
+                 only; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
+            ),
+            Some(console) => warn!(
+                console,
+                "the console has no webhook_secret: its endpoint stays closed and its alerts come \
+                 by the sweep only"
+            ),
+        }
+        return Ok((None, current));
+    };
+    let webhook = Webhook::new(verifier, console.door.clone(), clock.clone(), settings);
+    Ok((Some(Endpoint { path: settings.path.clone(), webhook }), current))
+}
+
+/// What the management pages show of a console.
+fn managed(console: &ConsoleService, webhook: Option<SocketAddr>) -> ManagedConsole {
+    let ConsoleService { settings, label, journal, arrived, board, .. } = console;
+    let webhook = webhook.filter(|_address| !settings.webhook.secrets.is_empty());
+    ManagedConsole {
+        name: settings.name.clone(),
+        label: label.clone(),
+        journal: Arc::clone(journal),
+        jobs: Arc::clone(board),
+        arrived: Arc::clone(arrived),
+        endpoint: webhook.map(|address| format!("{address}{}", settings.webhook.path)),
+    }
+}
+
 fn open_webhook(
     settings: &WebhookSettings,
-    verifier: Arc<ArcSwap<Verifier>>,
-    door: Door,
-    clock: Clock,
+    endpoints: Vec<Endpoint>,
 ) -> Result<(SocketAddr, ServerHandle), ServiceError> {
     let tls = settings.tls.as_ref().map(tls::server_config).transpose()?;
     let (listener, address) = bind("HARFANGLAB_INCIDENTS_LISTEN", settings.listen)?;
-    let webhook = Webhook::new(verifier, door, clock, settings);
-    let path = settings.path.clone();
+    let paths = endpoints.iter().map(|endpoint| endpoint.path.as_str()).collect::<Vec<_>>();
+    let paths = paths.join(", ");
     // The bound is each worker's own: together they stay within the configured one.
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = workers.min(settings.max_connections);
     let server = HttpServer::new(move || {
-        App::new()
-            .wrap(TracingLogger::<RequestSpan>::new())
-            .configure(routes(Arc::clone(&webhook), &path))
+        let app = App::new().wrap(TracingLogger::<RequestSpan>::new());
+        endpoints.iter().fold(app, |app, Endpoint { path, webhook }| {
+            app.configure(routes(Arc::clone(webhook), path))
+        })
     })
     .client_request_timeout(HEAD_TIMEOUT)
     .tls_handshake_timeout(HEAD_TIMEOUT)
@@ -150,7 +197,7 @@ fn open_webhook(
     };
     let server =
         server.map_err(not_listening("HARFANGLAB_INCIDENTS_LISTEN", settings.listen))?.run();
-    info!(%address, scheme, path = %settings.path, "listening for deliveries");
+    info!(%address, scheme, path = %paths, "listening for deliveries");
     Ok((address, spawn(server)))
 }
 

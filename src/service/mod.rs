@@ -6,12 +6,14 @@
 
 mod access;
 mod backpressure;
+mod console;
 mod error;
 mod jobs;
 mod listeners;
 mod manager;
 mod platform;
 mod request_span;
+mod reset;
 mod retention;
 mod room;
 mod schedule;
@@ -20,10 +22,11 @@ mod sinks;
 mod tls;
 mod token;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use futures_util::future::{join_all, select_all};
 use tokio::{
-    sync::{Mutex, Notify, mpsc, watch},
+    sync::{Mutex, watch},
     task::JoinHandle,
 };
 use tokio_util::{
@@ -32,27 +35,25 @@ use tokio_util::{
 };
 use tracing::{info, warn};
 
-pub use self::{error::ServiceError, tls::TlsError};
 use self::{
+    console::{Common, ConsoleService, Moving},
     listeners::{Listeners, Shown},
-    platform::Platform,
+    reset::Reset,
     retention::Retention,
     room::Room,
-    schedule::Schedule,
+    schedule::Pulses,
     sinks::Outlets,
 };
+pub use self::{error::ServiceError, tls::TlsError};
 pub(crate) use self::{platform::client, sinks::s3_tls};
 use crate::{
     clock::Clock,
-    config::{IncidentNaming, Settings},
-    convert::{ConvertSettings, NetworkTraffic},
-    harfanglab::Console,
+    config::Settings,
     health::Health,
     intake::Door,
-    journal::{Journal, SqliteJournal, write_what_comes_in},
-    opencti::{Backpressure, ConfirmedObjects, Pulse, QueueLoad, Sink},
-    pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
-    sweep::{Job, JobBoard, Pushes, Sweep},
+    journal::{Journal, SqliteJournal},
+    opencti::{Pulse, QueueLoad, Sink},
+    sweep::{ConnectorState, Job, JobBoard},
 };
 
 /// Longest time that what is under way gets to leave at shutdown.
@@ -65,22 +66,14 @@ pub struct Service {
     settings: Settings,
     clock: Clock,
     listeners: Listeners,
-    journal: Arc<dyn Journal>,
-    console: Arc<Console>,
-    platform: Option<Platform>,
-    /// What need not be sent again.
-    confirmed: Option<Arc<ConfirmedObjects>>,
-    sinks: Vec<Arc<dyn Sink>>,
-    pressure: Option<Arc<Backpressure>>,
+    /// In the order of the configuration; at least one.
+    consoles: Vec<ConsoleService>,
+    outlets: Outlets,
     health: Arc<Health>,
-    arrived: Arc<Notify>,
     parts: TaskTracker,
-    door: Door,
     /// Ends what looks after the journal.
     upkeep: CancellationToken,
-    writer: Mutex<JoinHandle<()>>,
-    board: Arc<JobBoard>,
-    jobs: Mutex<Option<mpsc::Receiver<Job>>>,
+    writers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Service {
@@ -94,56 +87,33 @@ impl Service {
         clock: Clock,
         more_sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Self, ServiceError> {
-        let sqlite =
-            SqliteJournal::open(&settings.journal.url, settings.harfanglab.url.as_str()).await?;
+        let first = settings.harfanglab.url.as_str();
+        let sqlite = SqliteJournal::open(&settings.journal.url, first).await?;
         let folder = sqlite.file().parent().filter(|folder| *folder != Path::new(""));
         let folder = folder.unwrap_or(Path::new(".")).to_owned();
-        let journal: Arc<dyn Journal> = Arc::new(sqlite);
-        let console = Arc::new(Console::new(&settings.harfanglab)?);
-        let Outlets { platform, confirmed, sinks, pressure } =
-            Outlets::open(&settings, &journal, &clock, more_sinks)?;
-        let (health, arrived) = (Arc::new(Health::new(clock.clone())), Arc::new(Notify::new()));
-        let (door, entries) = Door::new(settings.journal.queue);
+        let shared: Arc<dyn Journal> = Arc::new(sqlite.clone());
+        let outlets = Outlets::open(&settings, &shared, &clock, more_sinks)?;
+        let health = Arc::new(Health::new(clock.clone()));
+        let consoles = settings.each_console().into_iter().map(|console| {
+            let journal = Arc::new(sqlite.for_console(console.harfanglab.url.as_str()));
+            ConsoleService::new(console, &settings, journal, &health)
+        });
+        let consoles: Vec<ConsoleService> = consoles.collect::<Result<_, _>>()?;
         let parts = TaskTracker::new();
-        let mut room = Room::new(&journal, folder, &settings.journal, &door, &health);
+        let doors: Vec<Door> = consoles.iter().map(|console| console.door.clone()).collect();
+        let mut room = Room::new(&shared, folder, &settings.journal, doors, &health);
         room.look().await;
         let upkeep = CancellationToken::new();
         parts.spawn(room.watch(upkeep.clone()));
-        let writer = parts.spawn(write_what_comes_in(
-            Arc::clone(&journal),
-            entries,
-            Arc::clone(&arrived),
-            Arc::clone(&health),
-        ));
-        let (board, jobs) = JobBoard::new(settings.harfanglab.url.to_string());
-        let board = Arc::new(board);
+        let writers = join_all(consoles.iter().map(|console| console.write(&parts))).await;
         let shown = Shown {
-            journal: Arc::clone(&journal),
+            consoles: &consoles,
             health: Arc::clone(&health),
-            jobs: Arc::clone(&board),
-            arrived: Arc::clone(&arrived),
-            sinks: sinks.iter().map(|sink| sink.name()).collect(),
+            sinks: outlets.sinks.iter().map(|sink| sink.name()).collect(),
         };
-        let listeners = Listeners::open(&settings, &door, &clock, shown)?;
-        Ok(Self {
-            settings,
-            clock,
-            listeners,
-            journal,
-            console,
-            platform,
-            confirmed,
-            sinks,
-            pressure,
-            health,
-            arrived,
-            parts,
-            door,
-            upkeep,
-            writer: Mutex::new(writer),
-            board,
-            jobs: Mutex::new(Some(jobs)),
-        })
+        let listeners = Listeners::open(&settings, &clock, shown)?;
+        let writers = Mutex::new(writers.into_iter().flatten().collect());
+        Ok(Self { settings, clock, listeners, consoles, outlets, health, parts, upkeep, writers })
     }
 
     /// Where deliveries are taken; `None` when the endpoint is closed.
@@ -151,15 +121,36 @@ impl Service {
         self.listeners.webhook_address()
     }
 
-    /// The journal, to look at.
+    /// The journal, to look at; of several consoles, the rows of the first.
     pub fn journal(&self) -> Arc<dyn Journal> {
-        Arc::clone(&self.journal)
+        let first = self.consoles.first().expect("each_console answers at least one");
+        Arc::clone(&first.journal)
     }
 
-    /// Where jobs are hung up. One that hangs there when a single run begins is done in place of its
-    /// sweep.
+    /// The journal with the rows of the console of this name.
+    pub fn journal_of(&self, console: &str) -> Option<Arc<dyn Journal>> {
+        self.console(console).map(|console| Arc::clone(&console.journal))
+    }
+
+    /// Where jobs are hung up; of several consoles, for the first. One that hangs there when a single
+    /// run begins is done in place of its sweep.
     pub fn jobs(&self) -> Arc<JobBoard> {
-        Arc::clone(&self.board)
+        let first = self.consoles.first().expect("each_console answers at least one");
+        Arc::clone(&first.board)
+    }
+
+    /// Where jobs for the console of this name are hung up. When a single run begins and one hangs
+    /// anywhere, consoles without one do not sweep.
+    pub fn jobs_of(&self, console: &str) -> Option<Arc<JobBoard>> {
+        self.console(console).map(|console| Arc::clone(&console.board))
+    }
+
+    fn console(&self, name: &str) -> Option<&ConsoleService> {
+        self.consoles.iter().find(|console| console.settings.name == name)
+    }
+
+    fn journals(&self) -> Vec<Arc<dyn Journal>> {
+        self.consoles.iter().map(|console| Arc::clone(&console.journal)).collect()
     }
 
     /// Runs until `stop`, or, for a single run, until everything found is delivered.
@@ -170,8 +161,8 @@ impl Service {
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
         let stop_pipeline = CancellationToken::new();
         let _dog = AbortOnDropHandle::new(tokio::spawn(manager::watch_dog()));
-        let journal = Arc::clone(&self.journal);
-        let retention = Retention::new(journal, &self.settings.journal, self.clock.clone());
+        let journals = self.journals();
+        let retention = Retention::new(journals, &self.settings.journal, self.clock.clone());
         self.parts.spawn(retention.run(self.upkeep.clone()));
         manager::ready(&self.status());
         let result = self.work(&stop, &stop_pipeline).await;
@@ -179,10 +170,12 @@ impl Service {
         self.upkeep.cancel();
         stop_pipeline.cancel();
         self.listeners.close().await;
-        drop(self.door);
+        let journals = self.journals();
+        // With them the doors: nobody writes any more.
+        drop(self.consoles);
         self.parts.close();
         let is_done = tokio::time::timeout(DRAIN_DEADLINE, self.parts.wait()).await.is_ok();
-        tell_the_end(is_done, &*self.journal).await;
+        tell_the_end(is_done, &journals).await;
         result
     }
 
@@ -200,163 +193,136 @@ impl Service {
         stop_pipeline: &CancellationToken,
     ) -> Result<(), ServiceError> {
         let once = self.settings.connector.runs_once();
-        let health = Arc::clone(&self.health);
-        self.parts.spawn(access::tell(self.console.denied(), health, stop_pipeline.clone()));
-        if let (Some(platform), Some(opencti)) = (&self.platform, self.settings.opencti.clone()) {
+        for console in &self.consoles {
+            console.watch_access(&self.parts, stop_pipeline);
+        }
+        let platform = self.outlets.platform.as_ref();
+        if let (Some(platform), Some(opencti)) = (platform, self.settings.opencti.clone()) {
             let client = platform.connector().platform().clone();
             let current = token::keep_current(client, opencti, stop_pipeline.clone());
             self.parts.spawn(current.map_err(ServiceError::Signal)?);
         }
-        if let Some(platform) = &self.platform {
-            let met = platform.meet(&*self.journal, &self.health, once);
+        let state = ConnectorState::new(self.consoles.iter().map(ConsoleService::kept).collect());
+        if let Some(platform) = platform {
+            let met = platform.meet(&state, &self.health, once);
             match stop.run_until_cancelled(met).await {
                 Some(met) => met?,
                 None => return Ok(()),
             }
         }
-        if let Some(pressure) = &self.pressure {
+        if let Some(pressure) = &self.outlets.pressure {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
         }
-        self.look_after_deliveries(stop_pipeline).await;
-        let workflow = match &self.platform {
-            Some(platform) => platform.workflow(&self.settings.import.workflow).await,
-            None => BTreeMap::new(),
+        let (pulses, reset) = (Pulses::default(), Reset::new(state.clone(), self.consoles.len()));
+        let moving = self.begin(&pulses, &reset, stop_pipeline).await;
+        let (schedules, pipelines): (Vec<_>, Vec<_>) =
+            moving.into_iter().map(|moving| (moving.schedule, moving.pipeline)).unzip();
+        let mut writers = self.writers.lock().await;
+        let a_part_ended = async {
+            tokio::select! {
+                _ended = select_all(pipelines) => ServiceError::PartEnded("pipeline"),
+                _ended = select_all(writers.iter_mut()) => {
+                    ServiceError::PartEnded("journal's writer")
+                }
+            }
         };
-        let naming = platform::naming(self.settings.import.naming, &*self.journal).await;
-        let mut pipeline =
-            self.parts.spawn(self.pipeline(naming, workflow).run(stop_pipeline.clone()));
-        let mut writer = self.writer.lock().await;
-        let schedule = self.schedule();
-        let mut jobs = self.jobs.lock().await.take();
-        if once {
-            let job = jobs.as_mut().and_then(|jobs| jobs.try_recv().ok()).unwrap_or(Job::Sweep);
-            let done = schedule.run_once(&*self.journal, &self.board, &job);
-            let result = tokio::select! {
-                result = stop.run_until_cancelled(done) => result.unwrap_or(Ok(())),
-                _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
-                _ended = &mut *writer => Err(ServiceError::PartEnded("journal's writer")),
-            };
-            let pulse = Pulse { queue: *self.load().borrow(), ..schedule.pulse() };
-            if let Some(platform) = &self.platform
-                && let Err(failure) = platform.beat_once(&*self.journal, pulse).await
-            {
+        let swept = async {
+            if once {
+                let done = self.run_once(&schedules);
+                stop.run_until_cancelled(done).await.unwrap_or(Ok(()))
+            } else {
+                self.keep_running(&schedules, (&state, &pulses, &reset), stop).await;
+                Ok(())
+            }
+        };
+        let result = tokio::select! {
+            result = swept => result,
+            ended = a_part_ended => Err(ended),
+        };
+        if once && let Some(platform) = platform {
+            let pulse = pulses.borrow().clone();
+            let queue = *self.load().borrow();
+            let pulse = Pulse { queue, last_run: Some(self.clock.now()), ..pulse };
+            if let Err(failure) = platform.beat_once(&state, pulse).await {
                 warn!(%failure, "OpenCTI was not told where this run ended");
             }
-            return result;
         }
-        if let Some(platform) = &self.platform {
-            let pulses = schedule.pulses();
-            let journal = Arc::clone(&self.journal);
-            let (reset, confirmed) = (schedule.reset(), self.confirmed.clone());
+        result
+    }
+
+    /// Every console begins to deliver.
+    async fn begin(
+        &self,
+        pulses: &Pulses,
+        reset: &Arc<Reset>,
+        stop: &CancellationToken,
+    ) -> Vec<Moving> {
+        let common = Common {
+            settings: &self.settings,
+            outlets: &self.outlets,
+            clock: &self.clock,
+            parts: &self.parts,
+            stop,
+        };
+        join_all(self.consoles.iter().enumerate().map(|(position, console)| {
+            let pushes = self.listeners.pushes(&console.settings);
+            console.label.on(console.begin(common, pulses.clone(), reset.of(position), pushes))
+        }))
+        .await
+    }
+
+    /// One job of each console, or of those of which one was asked for; then everything delivered.
+    async fn run_once(&self, schedules: &[schedule::Schedule]) -> Result<(), ServiceError> {
+        let asked = join_all(self.consoles.iter().map(ConsoleService::first_job)).await;
+        let is_any_asked = asked.iter().any(Option::is_some);
+        let done =
+            self.consoles.iter().zip(schedules).zip(asked).map(|((console, schedule), asked)| {
+                let job = asked.or((!is_any_asked).then_some(Job::Sweep));
+                console.label.on(async move {
+                    schedule.run_once(&*console.journal, &console.board, job.as_ref()).await
+                })
+            });
+        join_all(done).await.into_iter().collect()
+    }
+
+    /// Beats, does jobs and sweeps until `stop`.
+    async fn keep_running(
+        &self,
+        schedules: &[schedule::Schedule],
+        (state, pulses, reset): (&ConnectorState, &Pulses, &Arc<Reset>),
+        stop: &CancellationToken,
+    ) {
+        if let Some(platform) = &self.outlets.platform {
+            let confirmed = self.outlets.confirmed.clone();
+            let (pulses, reset) = (pulses.subscribe(), Arc::clone(reset));
+            let load = self.load();
             let beating =
-                platform.beat(journal, pulses, self.load(), reset, confirmed, stop.clone());
+                platform.beat(state.clone(), pulses, load, reset, confirmed, stop.clone());
             self.parts.spawn(beating);
         }
-        if let Some(jobs) = jobs {
-            let board = Arc::clone(&self.board);
-            self.parts.spawn(jobs::take_up(schedule.sweep(), board, jobs, stop.clone()));
+        for (console, schedule) in self.consoles.iter().zip(schedules) {
+            console.take_up_jobs(schedule, &self.parts, stop).await;
         }
-        tokio::select! {
-            () = schedule.run(stop) => Ok(()),
-            _ended = &mut pipeline => Err(ServiceError::PartEnded("pipeline")),
-            _ended = &mut *writer => Err(ServiceError::PartEnded("journal's writer")),
-        }
-    }
-
-    /// Closes what was left open, and reads from now on what OpenCTI says of deliveries. Before the
-    /// first delivery: the works that are open now are of a process before this one.
-    async fn look_after_deliveries(&self, stop: &CancellationToken) {
-        let Some(platform) = &self.platform else {
-            return;
-        };
-        let journal = &self.journal;
-        platform::insist(|| Afterwards::take_over(&**journal, self.clock.now())).await;
-        let afterwards = Afterwards::new(
-            Arc::clone(journal),
-            platform.connector().platform().clone(),
-            self.confirmed.clone(),
-            self.clock.clone(),
-        );
-        self.parts.spawn(afterwards.run(stop.clone()));
-    }
-
-    fn pipeline(&self, naming: IncidentNaming, workflow: BTreeMap<String, String>) -> Pipeline {
-        let import = &self.settings.import;
-        Pipeline {
-            journal: Arc::clone(&self.journal),
-            preparer: Arc::new(Preparer {
-                journal: Arc::clone(&self.journal),
-                enricher: Enricher::new(Arc::clone(&self.console)),
-                enrichment: self.settings.enrichment.clone(),
-                filter: import.filter.clone(),
-                threats: import.threats,
-                convert: ConvertSettings {
-                    author: self.settings.connector.name.clone(),
-                    marking: import.marking,
-                    score: import.score,
-                    naming,
-                    accounts: import.accounts,
-                    raw: import.raw,
-                    network_traffic: self.network_traffic(),
-                    workflow,
-                    console_url: self.settings.harfanglab.url.clone(),
-                },
-                clock: self.clock.clone(),
-            }),
-            sinks: self.sinks.clone(),
-            pressure: self.pressure.clone(),
-            arrived: Arc::clone(&self.arrived),
-            clock: self.clock.clone(),
-            settings: self.settings.pipeline.clone(),
-            connector_name: self.settings.connector.name.clone(),
-            health: Arc::clone(&self.health),
-            negative_sightings: self
-                .platform
-                .as_ref()
-                .map_or(NegativeSightings::ByBundle, Platform::negative_sightings),
-        }
+        let running = self.consoles.iter().zip(schedules);
+        join_all(running.map(|(console, schedule)| console.label.on(schedule.run(stop)))).await;
     }
 
     /// How full the queue is; empty for ever where nothing goes there.
     fn load(&self) -> watch::Receiver<QueueLoad> {
-        match &self.pressure {
+        match &self.outlets.pressure {
             Some(pressure) => pressure.load(),
             None => watch::Sender::default().subscribe(),
         }
     }
-
-    /// As OpenCTI's version allows; without OpenCTI as the newest does.
-    fn network_traffic(&self) -> NetworkTraffic {
-        self.platform.as_ref().map_or(NetworkTraffic::Sent, Platform::network_traffic)
-    }
-
-    fn schedule(&self) -> Schedule {
-        let pushes = if self.listeners.webhook_address().is_some() {
-            Pushes::Taken
-        } else {
-            Pushes::NotTaken
-        };
-        Schedule::new(
-            Arc::new(Sweep::new(
-                Arc::clone(&self.console),
-                self.door.clone(),
-                Arc::clone(&self.journal),
-                self.settings.import.clone(),
-                self.clock.clone(),
-                pushes,
-            )),
-            self.settings.connector.duration_period,
-            Arc::clone(&self.health),
-            self.clock.clone(),
-        )
-    }
 }
 
 /// Logs how the service ended: what is left comes with the next start.
-async fn tell_the_end(is_done: bool, journal: &dyn Journal) {
+async fn tell_the_end(is_done: bool, journals: &[Arc<dyn Journal>]) {
     // A journal that cannot be read keeps nobody from stopping.
-    let counted = tokio::time::timeout(LAST_LOOK, journal.pending()).await;
-    let pending = counted.ok().and_then(Result::ok);
+    let counting = join_all(journals.iter().map(|journal| journal.pending()));
+    let counted = tokio::time::timeout(LAST_LOOK, counting).await;
+    let counted = counted.ok().map(|counts| counts.into_iter().sum::<Result<u64, _>>());
+    let pending = counted.and_then(Result::ok);
     let outcome = if is_done {
         info!(pending, "stopped; nothing was left under way");
         "stopped; nothing was left under way"

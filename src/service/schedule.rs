@@ -4,11 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{ServiceError, jobs, platform};
+use super::{ServiceError, jobs, platform, reset::ResetOfConsole};
 use crate::{
     clock::Clock,
     health::{Health, Part},
@@ -24,13 +24,16 @@ const NO_PROGRESS_MAX: TimeDelta = TimeDelta::minutes(10);
 /// Tries of the sweep of a single run.
 const TRIES_OF_SINGLE_RUN: u32 = 3;
 
+/// When a sweep last ran and next runs, of all consoles the one that ended last.
+pub(super) type Pulses = watch::Sender<Pulse>;
+
 pub(super) struct Schedule {
     sweep: Arc<Sweep>,
     period: Duration,
     health: Arc<Health>,
     clock: Clock,
-    pulse: watch::Sender<Pulse>,
-    reset: Arc<Notify>,
+    pulse: Pulses,
+    reset: ResetOfConsole,
 }
 
 impl Schedule {
@@ -39,24 +42,15 @@ impl Schedule {
         period: Duration,
         health: Arc<Health>,
         clock: Clock,
+        pulse: Pulses,
+        reset: ResetOfConsole,
     ) -> Self {
-        let pulse = watch::Sender::new(Pulse::default());
-        Self { sweep, period, health, clock, pulse, reset: Arc::default() }
+        Self { sweep, period, health, clock, pulse, reset }
     }
 
     /// What sweeps.
     pub(super) fn sweep(&self) -> Arc<Sweep> {
         Arc::clone(&self.sweep)
-    }
-
-    /// When the sweep last ran and next runs, for the heartbeat.
-    pub(super) fn pulses(&self) -> watch::Receiver<Pulse> {
-        self.pulse.subscribe()
-    }
-
-    /// Told when everything is to be imported again.
-    pub(super) fn reset(&self) -> Arc<Notify> {
-        Arc::clone(&self.reset)
     }
 
     /// Sweeps until `stop`, and from the start date again at each reset.
@@ -65,7 +59,7 @@ impl Schedule {
             // A sweep that is cut off leaves its cursor where the journal has everything before it.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.reset.notified() => {
+                () = self.reset.asked() => {
                     self.start_over().await;
                     continue;
                 }
@@ -79,7 +73,7 @@ impl Schedule {
             });
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.reset.notified() => self.start_over().await,
+                () = self.reset.asked() => self.start_over().await,
                 () = tokio::time::sleep(self.period) => {}
             }
         }
@@ -87,24 +81,28 @@ impl Schedule {
 
     async fn start_over(&self) {
         platform::insist(|| self.sweep.start_over()).await;
+        self.reset.heeded().await;
         // The heartbeat must not go on telling the cursors of before.
         self.pulse.send_modify(|pulse| pulse.next_run = None);
     }
 
-    /// One job, then everything delivered.
+    /// One job, if there is one, then everything delivered.
     pub(super) async fn run_once(
         &self,
         journal: &dyn Journal,
         board: &JobBoard,
-        job: &Job,
+        job: Option<&Job>,
     ) -> Result<(), ServiceError> {
         let dead_before = journal.counts().await?.dead;
-        let mut swept = self.try_job(board, job).await;
-        for _another in 1..TRIES_OF_SINGLE_RUN {
-            if swept.is_ok() {
-                break;
-            }
+        let mut swept = Ok(());
+        if let Some(job) = job {
             swept = self.try_job(board, job).await;
+            for _another in 1..TRIES_OF_SINGLE_RUN {
+                if swept.is_ok() {
+                    break;
+                }
+                swept = self.try_job(board, job).await;
+            }
         }
         self.drain(journal).await?;
         swept.map_err(|failure| ServiceError::Sweep(failure.to_string()))?;
@@ -137,11 +135,6 @@ impl Schedule {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
         Ok(())
-    }
-
-    /// The pulse of this moment.
-    pub(super) fn pulse(&self) -> Pulse {
-        Pulse { last_run: Some(self.clock.now()), ..self.pulse.borrow().clone() }
     }
 
     /// A scheduled sweep. One that takes longer than the period is told: what it finds comes late.

@@ -13,6 +13,7 @@ mod cursor;
 mod job;
 mod reading;
 mod record;
+mod state;
 
 use std::sync::Arc;
 
@@ -23,9 +24,10 @@ use tracing::info;
 use self::reading::Stretch;
 pub use self::{
     backfill::{Size, size_of},
-    cursor::{Cursor, can_take_over, remember_held, start_over, state, take_over, was_cleared},
+    cursor::{Cursor, take_over},
     job::{Job, JobBoard, JobState, Progress, Range},
     record::SweepRecord,
+    state::{ConnectorState, Kept},
 };
 use crate::{
     alert::date,

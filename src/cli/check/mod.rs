@@ -8,13 +8,14 @@ mod parties;
 use std::{fmt::Write as _, path::Path};
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 
 use super::{failure::Failure, output, setup};
-use crate::config::{Loaded, QueueProtocol, Settings, WebhookSettings};
+use crate::config::{ConsoleSettings, Loaded, QueueProtocol, Settings};
 
 /// What was found at one party.
 struct Finding {
-    party: &'static str,
+    party: String,
     verdict: Verdict,
     words: String,
 }
@@ -36,7 +37,7 @@ type Reached = Result<(String, crate::opencti::Registration), String>;
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     let Loaded { settings, warnings, .. } = setup::load(config)?;
     let warnings = warnings.into_iter().map(|words| Finding {
-        party: "configuration",
+        party: "configuration".to_owned(),
         verdict: Verdict::Note,
         words,
     });
@@ -45,8 +46,9 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
         .build()
         .context("cannot start the asynchronous runtime")?;
     let reached = runtime.block_on(reach(&settings));
-    let findings: Vec<Finding> =
-        warnings.chain(reached).chain([endpoint(&settings.webhook)]).collect();
+    let consoles = settings.each_console();
+    let endpoints = consoles.iter().map(|console| endpoint(&settings, console));
+    let findings: Vec<Finding> = warnings.chain(reached).chain(endpoints).collect();
     output::print(&report(&findings))?;
     if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) {
         return Err(Failure::AlreadyTold);
@@ -56,14 +58,15 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
 
 /// Asks everybody: each has its own time limit.
 async fn reach(settings: &Settings) -> Vec<Finding> {
-    let console = parties::console(&settings.harfanglab);
+    let consoles = settings.each_console();
+    let asked = join_all(consoles.iter().map(|console| parties::console(&console.harfanglab)));
     let platform = async {
         match &settings.opencti {
             Some(opencti) => parties::platform(opencti, settings).await,
             None => Err("no platform is configured: set OPENCTI_URL and OPENCTI_TOKEN".to_owned()),
         }
     };
-    let (console, platform) = futures_util::join!(console, platform);
+    let (reached, platform) = futures_util::join!(asked, platform);
     let connector = &settings.connector;
     let uses_broker = connector.send_to_queue && connector.sending.protocol == QueueProtocol::Amqp;
     let broker = match &platform {
@@ -71,12 +74,15 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
         Ok((_words, registration)) => parties::broker(settings, registration).await,
         Err(_) => Err("not tried: OpenCTI tells where it is, so put that right first".to_owned()),
     };
-    let workflow = workflow(settings, &platform).await;
-    let mut findings = vec![
-        finding("HarfangLab", console),
-        finding("OpenCTI", platform.as_ref().map(|(words, _)| words.clone()).map_err(Clone::clone)),
-    ];
-    findings.extend(workflow);
+    let of_console = consoles.iter().zip(reached);
+    let mut findings: Vec<Finding> = of_console
+        .map(|(console, reached)| finding(&named("HarfangLab", settings, console), reached))
+        .collect();
+    let of_platform = platform.as_ref().map(|(words, _)| words.clone()).map_err(Clone::clone);
+    findings.push(finding("OpenCTI", of_platform));
+    for console in &consoles {
+        findings.extend(workflow(settings, console, &platform).await);
+    }
     if uses_broker {
         findings.push(finding("RabbitMQ", broker));
     }
@@ -94,34 +100,54 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
 
 /// What is said of the operator's map of statuses, when there is one. What OpenCTI does not know of
 /// it is not sent, and nothing else suffers: a note.
-async fn workflow(settings: &Settings, platform: &Reached) -> Option<Finding> {
-    let (wanted, opencti) = (&settings.import.workflow, settings.opencti.as_ref()?);
+async fn workflow(
+    settings: &Settings,
+    console: &ConsoleSettings,
+    platform: &Reached,
+) -> Option<Finding> {
+    let (wanted, opencti) = (&console.import.workflow, settings.opencti.as_ref()?);
     if wanted.is_empty() || platform.is_err() {
         return None;
     }
-    let finding = finding("workflow", parties::workflow(opencti, wanted).await);
+    let party = named("workflow", settings, console);
+    let finding = finding(&party, parties::workflow(opencti, wanted).await);
     Some(match finding.verdict {
         Verdict::Wrong => Finding { verdict: Verdict::Note, ..finding },
         _ => finding,
     })
 }
 
-fn finding(party: &'static str, outcome: Result<String, String>) -> Finding {
+/// A party, with the console that it is of, where there are several.
+fn named(party: &str, settings: &Settings, console: &ConsoleSettings) -> String {
+    if settings.has_several_consoles() {
+        format!("{party} ({})", console.name)
+    } else {
+        party.to_owned()
+    }
+}
+
+fn finding(party: &str, outcome: Result<String, String>) -> Finding {
+    let party = party.to_owned();
     match outcome {
         Ok(words) => Finding { party, verdict: Verdict::Right, words },
         Err(words) => Finding { party, verdict: Verdict::Wrong, words },
     }
 }
 
-fn endpoint(webhook: &WebhookSettings) -> Finding {
+fn endpoint(settings: &Settings, console: &ConsoleSettings) -> Finding {
+    let webhook = &console.webhook;
     let words = if webhook.secrets.is_empty() {
-        "closed, alerts are only swept; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
-            .to_owned()
+        let option = if settings.has_several_consoles() {
+            "its webhook_secret"
+        } else {
+            "HARFANGLAB_INCIDENTS_WEBHOOK_SECRET"
+        };
+        format!("closed, alerts are only swept; set {option} to open it")
     } else {
         let with_tls = if webhook.tls.is_some() { " with TLS" } else { "" };
         format!("will take POST {} at {}{with_tls}", webhook.path, webhook.listen)
     };
-    Finding { party: "endpoint", verdict: Verdict::Note, words }
+    Finding { party: named("endpoint", settings, console), verdict: Verdict::Note, words }
 }
 
 fn report(findings: &[Finding]) -> String {

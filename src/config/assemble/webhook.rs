@@ -11,7 +11,7 @@ use super::{
 };
 use crate::config::{
     effective::Source,
-    fault::Fault,
+    fault::{self, Fault},
     given,
     options::{
         HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS,
@@ -31,7 +31,10 @@ use crate::config::{
 
 pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
     let listen = reader.required(&HARFANGLAB_INCIDENTS_LISTEN, parse::listen_address);
-    let path = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_PATH, path);
+    let path = match reader.console_name().map(|name| format!("/webhooks/{name}")) {
+        Some(default) => reader.or_default(&HARFANGLAB_INCIDENTS_WEBHOOK_PATH, &default, path),
+        None => reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_PATH, path),
+    };
     let schemes = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, scheme);
     let secrets = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, secret);
     let header = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HEADER, parse::header_name);
@@ -73,7 +76,7 @@ pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
 /// The fault that the same file would have been at the start.
 pub fn webhook_secrets(path: &Path) -> Result<Vec<SecretString>, Fault> {
     let option = &HARFANGLAB_INCIDENTS_WEBHOOK_SECRET;
-    let given = given::secret_file(option, path.to_owned())?;
+    let given = given::secret_file(option, &fault::subject(option), path.to_owned())?;
     let understood: Result<Vec<SecretString>, Refusal> =
         given.items.iter().map(|item| secret(item)).collect();
     match understood {
@@ -97,7 +100,7 @@ fn secret(item: &str) -> Result<SecretString, Refusal> {
 
 /// The file that the secrets came from.
 fn secret_file(reader: &Reader<'_>) -> Option<PathBuf> {
-    match &reader.effective.get(HARFANGLAB_INCIDENTS_WEBHOOK_SECRET.variable)?.source {
+    match reader.source(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET)? {
         Source::SecretFile(path) => Some(path.clone()),
         _ => None,
     }

@@ -167,7 +167,7 @@ pub(super) async fn letter(
         return refuse(denied);
     }
     match found(&management, *id).await {
-        Ok(Some((kind, letter, text))) => {
+        Ok(Some(Found { kind, letter, text })) => {
             page(StatusCode::OK, letters::in_full(&letter, kind, &text))
         }
         Ok(None) => not_there(),
@@ -186,7 +186,7 @@ pub(super) async fn text(
         return refuse(denied);
     }
     match found(&management, *id).await {
-        Ok(Some((_kind, letter, text))) => HttpResponse::Ok()
+        Ok(Some(Found { letter, text, .. })) => HttpResponse::Ok()
             .content_type("text/plain; charset=utf-8")
             .insert_header((
                 header::CONTENT_DISPOSITION,
@@ -209,18 +209,21 @@ pub(super) async fn retry(
     if let Err(denied) = gate.change(&request, now) {
         return refuse(denied);
     }
-    let done = match management.journal.retry(&[*id], now).await {
-        Err(failure) => return unusable(&failure),
-        Ok(became) => match became.first() {
-            Some(Retried::Pending) => Done::Pending,
-            Some(Retried::Superseded) => Done::Superseded,
-            Some(Retried::StillUnreadable) => Done::StillUnreadable,
-            Some(Retried::NotThere) | None => Done::NotThere,
-        },
-    };
+    let mut done = Done::NotThere;
+    for console in &management.consoles {
+        done = match console.journal.retry(&[*id], now).await {
+            Err(failure) => return unusable(&failure),
+            Ok(became) => match became.first() {
+                Some(Retried::Pending) => Done::Pending,
+                Some(Retried::Superseded) => Done::Superseded,
+                Some(Retried::StillUnreadable) => Done::StillUnreadable,
+                Some(Retried::NotThere) | None => continue,
+            },
+        };
+        console.arrived.notify_one();
+    }
     let became = done.words().0;
     info!(event = *id, became, "a dead letter was asked for again on the status page");
-    management.arrived.notify_one();
     see(&format!("/?done={became}"))
 }
 
@@ -235,27 +238,37 @@ pub(super) async fn discard(
     if let Err(denied) = gate.change(&request, now) {
         return refuse(denied);
     }
-    let done = match management.journal.discard(&[*id], now).await {
-        Err(failure) => return unusable(&failure),
-        Ok(0) => Done::NotThere,
-        Ok(_one) => {
-            info!(event = *id, "a dead letter was dropped on the status page");
-            Done::Dropped
+    let mut done = Done::NotThere;
+    for console in &management.consoles {
+        match console.journal.discard(&[*id], now).await {
+            Err(failure) => return unusable(&failure),
+            Ok(0) => {}
+            Ok(_one) => {
+                info!(event = *id, "a dead letter was dropped on the status page");
+                done = Done::Dropped;
+            }
         }
-    };
+    }
     see(&format!("/?done={}", done.words().0))
 }
 
-/// The letter with its text, if it is one.
-async fn found(
-    management: &Management,
-    id: EventId,
-) -> Result<Option<(LetterKind, Letter, String)>, JournalError> {
-    for kind in [LetterKind::Dead, LetterKind::Dropped] {
-        let filter = LetterFilter { kind, ids: vec![id], ..LetterFilter::default() };
-        let Some(letter) = management.journal.letters(&filter, 0, 1).await?.pop() else { continue };
-        let text = management.journal.text(id).await?.unwrap_or_default();
-        return Ok(Some((kind, letter, text)));
+/// A letter with its text.
+struct Found {
+    kind: LetterKind,
+    letter: Letter,
+    text: String,
+}
+
+/// The letter, if it is one; ids are those of the file, so that one console at most has it.
+async fn found(management: &Management, id: EventId) -> Result<Option<Found>, JournalError> {
+    for console in &management.consoles {
+        for kind in [LetterKind::Dead, LetterKind::Dropped] {
+            let filter = LetterFilter { kind, ids: vec![id], ..LetterFilter::default() };
+            let mut letters = console.journal.letters(&filter, 0, 1).await?;
+            let Some(letter) = letters.pop() else { continue };
+            let text = console.journal.text(id).await?.unwrap_or_default();
+            return Ok(Some(Found { kind, letter, text }));
+        }
     }
     Ok(None)
 }

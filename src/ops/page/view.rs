@@ -6,12 +6,13 @@ use super::{
     chart::{chart, totals},
     gate::Visitor,
     letters,
-    snapshot::{FromJournal, Headline, Light, Snapshot, waited},
+    snapshot::{FromJournal, Headline, Light, Of, Snapshot, waited},
     words::{ago, counted, grouped, long, moment},
 };
 use crate::{
-    health::{Part, Trouble},
+    health::{Part, Place, Trouble},
     journal::Counts,
+    label::ConsoleLabel,
     ops::Management,
     sweep::SweepRecord,
 };
@@ -184,7 +185,7 @@ fn from_journal(
         section { h2 { "The last 24 hours" } (chart(&journal.activity)) }
         div.columns {
             (intake(snapshot, journal, management))
-            (last_sweep(snapshot, journal.sweep.as_ref()))
+            @for sweep in &journal.sweeps { (last_sweep(snapshot, sweep)) }
         }
         (connections(snapshot, management))
         (letters::dead(snapshot, &journal.letters, viewer))
@@ -207,11 +208,15 @@ fn intake(snapshot: &Snapshot, journal: &FromJournal, management: &Management) -
             dl.facts {
                 dt { "last push" } dd { (last(journal.activity.last_push)) }
                 dt { "last found by a sweep" } dd { (last(journal.activity.last_swept)) }
-                dt { "endpoint" }
-                dd {
-                    @match &management.endpoint {
-                        Some(endpoint) => code { (endpoint) },
-                        None => "closed: no webhook secret is set, alerts come by the sweep only",
+                @for console in &management.consoles {
+                    dt { "endpoint" (of(&console.label)) }
+                    dd {
+                        @match &console.endpoint {
+                            Some(endpoint) => code { (endpoint) },
+                            None => {
+                                "closed: no webhook secret is set, alerts come by the sweep only"
+                            },
+                        }
                     }
                 }
             }
@@ -219,11 +224,16 @@ fn intake(snapshot: &Snapshot, journal: &FromJournal, management: &Management) -
     }
 }
 
-fn last_sweep(snapshot: &Snapshot, sweep: Option<&SweepRecord>) -> Markup {
+/// Which console is meant, where there are several.
+pub(super) fn of(console: &ConsoleLabel) -> String {
+    console.name().map(|name| format!(" of {name}")).unwrap_or_default()
+}
+
+fn last_sweep(snapshot: &Snapshot, sweep: &Of<Option<SweepRecord>>) -> Markup {
     html! {
         section {
-            h2 { "Last sweep" }
-            @match sweep {
+            h2 { "Last sweep" (of(&sweep.console)) }
+            @match &sweep.it {
                 None => p.quiet { "None has ended yet." },
                 Some(sweep) => {
                     p {
@@ -263,16 +273,31 @@ fn repaired(sweep: &SweepRecord) -> Markup {
 }
 
 /// What each part is called, and where it is.
-fn parts(management: &Management) -> [(Part, &'static str, String); 6] {
+fn parts(management: &Management) -> Vec<(Place, String, String)> {
+    let shared = |part, name: &str, place: String| {
+        (Place::of(part, &ConsoleLabel::default()), name.to_owned(), place)
+    };
     let here = String::new;
-    [
-        (Part::Journal, "Journal", here()),
-        (Part::Room, "Room for the journal", here()),
-        (Part::HarfangLab, "HarfangLab console", management.jobs.console().to_owned()),
-        (Part::OpenCti, "OpenCTI", management.opencti.clone().unwrap_or_default()),
-        (Part::Delivery, "Delivery", management.sinks.join(", ")),
-        (Part::Queue, "OpenCTI's queue", here()),
-    ]
+    let opencti = management.opencti.clone().unwrap_or_default();
+    let mut parts = vec![
+        shared(Part::Journal, "Journal", here()),
+        shared(Part::Room, "Room for the journal", here()),
+    ];
+    for (part, name) in [(Part::HarfangLab, "HarfangLab console"), (Part::Delivery, "Delivery")] {
+        if part == Part::Delivery {
+            parts.push(shared(Part::OpenCti, "OpenCTI", opencti.clone()));
+        }
+        for console in &management.consoles {
+            let place = match part {
+                Part::HarfangLab => console.jobs.console().to_owned(),
+                _ => management.sinks.join(", "),
+            };
+            let name = format!("{name}{}", of(&console.label));
+            parts.push((Place::of(part, &console.label), name, place));
+        }
+    }
+    parts.push(shared(Part::Queue, "OpenCTI's queue", here()));
+    parts
 }
 
 fn connections(snapshot: &Snapshot, management: &Management) -> Markup {
@@ -282,7 +307,7 @@ fn connections(snapshot: &Snapshot, management: &Management) -> Markup {
             ul.parts {
                 @for (part, name, place) in parts(management) {
                     @let trouble = snapshot.troubles.get(&part);
-                    @let is_well = snapshot.trouble(part).is_none();
+                    @let is_well = snapshot.trouble(&part).is_none();
                     li {
                         span.dot.green[is_well].amber[!is_well] {}
                         div {

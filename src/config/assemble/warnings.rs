@@ -1,0 +1,87 @@
+//! What deserves attention in settings that are right: certificates that are not checked, secrets that
+//! are weak or shared, a start date in the future.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret as _;
+
+use crate::config::{
+    console::ConsoleSettings,
+    options::{
+        CONSOLES, HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_SSL_VERIFY,
+        HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, OPENCTI_SSL_VERIFY, OptionSpec,
+    },
+    reader::Reader,
+    settings::{Settings, TlsVerification},
+};
+
+/// Secrets that are shorter, in bytes, can be guessed.
+const SECRET_MIN: usize = 16;
+
+/// Warns of everything.
+pub(super) fn of(reader: &mut Reader<'_>, settings: &Settings, now: DateTime<Utc>) {
+    if settings.opencti.as_ref().is_some_and(|opencti| opencti.tls == TlsVerification::Off) {
+        reader.warnings.push(unchecked(OPENCTI_SSL_VERIFY.variable, "OpenCTI"));
+    }
+    for console in settings.each_console() {
+        let named = |option: &OptionSpec| match settings.has_several_consoles() {
+            true => format!("{CONSOLES}.{}.{}", console.name, option.key),
+            false => option.variable.to_owned(),
+        };
+        warn_of_console(reader, &console, named, now);
+    }
+    warn_of_shared_secrets(reader, &settings.consoles);
+}
+
+fn unchecked(name: &str, whose: &str) -> String {
+    format!(
+        "{name} is off: the certificate of {whose} is not checked; better give the path of its \
+         certificate authority"
+    )
+}
+
+fn warn_of_console(
+    reader: &mut Reader<'_>,
+    console: &ConsoleSettings,
+    named: impl Fn(&OptionSpec) -> String,
+    now: DateTime<Utc>,
+) {
+    if console.harfanglab.tls == TlsVerification::Off {
+        let name = named(&HARFANGLAB_INCIDENTS_SSL_VERIFY);
+        reader.warnings.push(unchecked(&name, "the HarfangLab console"));
+    }
+    let secrets = console.webhook.secrets.iter();
+    let short = secrets.filter(|secret| secret.expose_secret().len() < SECRET_MIN).count();
+    if short > 0 {
+        reader.warnings.push(format!(
+            "{} has {short} secret(s) shorter than 16 bytes, which can be guessed; `openssl rand \
+             -hex 32` makes a good one",
+            named(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET)
+        ));
+    }
+    if console.import.start > now {
+        reader.warnings.push(format!(
+            "{} is in the future ({}): until then the sweep finds nothing",
+            named(&HARFANGLAB_INCIDENTS_IMPORT_START_DATE),
+            console.import.start.to_rfc3339()
+        ));
+    }
+}
+
+/// A secret says which console a delivery is from only if no other has it.
+fn warn_of_shared_secrets(reader: &mut Reader<'_>, consoles: &[ConsoleSettings]) {
+    let mut seen: HashSet<&str> = HashSet::new();
+    for console in consoles {
+        let own: HashSet<&str> =
+            console.webhook.secrets.iter().map(|secret| secret.expose_secret()).collect();
+        if own.iter().any(|secret| seen.contains(secret)) {
+            reader.warnings.push(format!(
+                "{CONSOLES}.{}.webhook_secret is another console's, too: whoever may post for one \
+                 of them may post for both",
+                console.name
+            ));
+        }
+        seen.extend(own);
+    }
+}
