@@ -109,6 +109,7 @@ impl Health {
     }
 
     /// The same, told of by what works for this console.
+    #[must_use]
     pub fn of_console(&self, console: ConsoleLabel) -> Self {
         Self { clock: self.clock.clone(), console, troubles: Arc::clone(&self.troubles) }
     }

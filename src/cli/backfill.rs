@@ -22,8 +22,8 @@ pub(super) fn run(config: Option<&Path>, arguments: &BackfillArguments) -> Resul
     let mut text = String::new();
     if arguments.dry_run {
         for console in &chosen {
-            text.push_str(&consoles::prefix(&settings, &console.name));
-            text.push_str(&estimate(console, &range)?);
+            let prefix = consoles::prefix(&settings, &console.name);
+            text.extend([prefix, estimate(console, &range)?]);
         }
         text.push_str("nothing was imported\n");
         return output::print(&text);
@@ -31,7 +31,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &BackfillArguments) -> Resul
     for (console, done) in job::run(settings.clone(), &chosen, Job::Backfill(range))? {
         let (new, known) = (done.new, done.known);
         let prefix = consoles::prefix(&settings, &console);
-        text.push_str(&format!("{prefix}backfilled: {new} new, {known} known already\n"));
+        text.extend([prefix, format!("backfilled: {new} new, {known} known already\n")]);
     }
     output::print(&text)
 }

@@ -13,7 +13,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &SweepArguments) -> Result<(
     for (console, done) in job::run(settings.clone(), &chosen, Job::Sweep)? {
         let (new, known) = (done.new, done.known);
         let prefix = consoles::prefix(&settings, &console);
-        text.push_str(&format!("{prefix}swept: {new} new, {known} known already\n"));
+        text.extend([prefix, format!("swept: {new} new, {known} known already\n")]);
     }
     output::print(&text)
 }

@@ -111,13 +111,12 @@ impl<'a> Reader<'a> {
         default: &str,
         parse: impl Fn(&str) -> Result<T, parse::Refusal>,
     ) -> Read<T> {
-        match self.optional(option, &parse)? {
-            Some(value) => Ok(value),
-            None => {
-                self.note(option, Some(default.to_owned()), Source::Default);
-                parse(default).map_err(|_refusal| FaultNoted)
-            }
+        if let Some(value) = self.optional(option, &parse)? {
+            return Ok(value);
         }
+        self.note(option, Some(default.to_owned()), Source::Default);
+        // It is made of another option, whose fault it shares.
+        parse(default).map_err(|_refusal| FaultNoted)
     }
 
     /// An option that must have a value (given, or by default).

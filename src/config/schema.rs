@@ -40,10 +40,10 @@ fn console(entries: &BTreeMap<String, Entry>) -> Value {
     let mut properties = Map::new();
     for option in options::of_console() {
         let mut property = property(option, entries);
-        if option.reach == Reach::Own {
-            if let Some(property) = property.as_object_mut() {
-                property.remove("default");
-            }
+        if option.reach == Reach::Own
+            && let Some(property) = property.as_object_mut()
+        {
+            property.remove("default");
         }
         properties.insert(option.key.to_owned(), property);
         if option.kind.is_secret() {
@@ -149,6 +149,13 @@ mod tests {
         assert_eq!(level["enum"], json!(["trace", "debug", "info", "warning", "error"]));
         let meaning = level["description"].as_str().unwrap();
         assert!(meaning.starts_with("trace, debug, info, warning or error. "), "{meaning}");
+        let console = schema["$defs"]["console"]["properties"].as_object().unwrap();
+        for key in ["name", "author", "url", "token", "token_file", "webhook_path", "api_rate"] {
+            assert!(console.contains_key(key), "{key}");
+        }
+        assert!(
+            !console.contains_key("listen") && console["webhook_path"].get("default").is_none()
+        );
         for (name, property) in schema["properties"].as_object().unwrap() {
             let words = property["description"].as_str().unwrap();
             assert!(words.len() > 3 && !words.contains("HARFANGLAB_INCIDENTS_TOKEN (or"), "{name}");

@@ -178,6 +178,7 @@ async fn two_consoles_import_into_one_queue_each_by_its_own_road_and_a_restart_g
     two.delivered(5).await;
     assert!(app.terminate().await.success());
 
+    // What the consoles have is known, by the cursors of each.
     let mut app = two.stage.home.start(&["serve"]);
     both_swept(&mut app).await;
     let (new, known) = app
@@ -190,6 +191,43 @@ async fn two_consoles_import_into_one_queue_each_by_its_own_road_and_a_restart_g
     assert!(new == Some(0) && known > Some(0), "{new:?} {known:?}");
     assert!(app.terminate().await.success());
     assert_eq!(alerts_in(&two.stage.opencti.works()), 5, "nothing was sent again");
+}
+
+#[tokio::test]
+async fn a_dead_letter_and_a_new_secret_are_of_the_console_that_they_came_for() {
+    let mut two = Two::new().await;
+    let mut app = two.stage.home.start(&["serve"]);
+    both_swept(&mut app).await;
+    let paris = app.webhook().await.replace("/harfanglab", "/paris");
+    let odd = serde_json::json!({ "something": "new" });
+    let request = http().post(&paris).header("Authorization", PARIS_SECRET).json(&odd);
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["dead_letters"], 1, "{answer}");
+    let (_, said, log) = two.command(&["dead-letters", "list", "--json"]).await;
+    let letter: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{log}"));
+    assert_eq!(letter["console"], "paris");
+    let id = letter["id"].to_string();
+    let (_, said, _) = two.command(&["dead-letters", "--console", "lyon", "list"]).await;
+    assert!(said.contains("no dead letters"), "{said}");
+    let (code, said, _) = two.command(&["dead-letters", "drop", &id, "--yes"]).await;
+    assert!(code == Some(0) && said.contains("is dropped"), "{said}");
+    let (code, _, log) =
+        two.command(&["dead-letters", "retry", "--dropped", "--console", "lyon", &id]).await;
+    assert!(code == Some(1) && log.contains("no dropped letter"), "{log}");
+
+    fs::write(two.stage.home.path().join("paris-secret"), "the-next-secret-of-paris").unwrap();
+    app.hang_up();
+    app.wait_for_log("paris has another secret", |line| {
+        let is_it = line["message"] == "the webhook's secrets were replaced";
+        (is_it && line["attributes"]["console"] == "paris").then_some(())
+    })
+    .await;
+    let alert = two.alert("paris");
+    assert_eq!(post(&paris, PARIS_SECRET, &alert).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(post(&paris, "the-next-secret-of-paris", &alert).await, StatusCode::ACCEPTED);
+    let lyon = paris.replace("/paris", "/lyon");
+    assert_eq!(post(&lyon, WEBHOOK_SECRET, &alert).await, StatusCode::ACCEPTED, "as before");
+    assert!(app.terminate().await.success());
 }
 
 #[tokio::test]

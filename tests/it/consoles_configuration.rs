@@ -17,7 +17,7 @@ fn load_file(directory: &Path, text: &str, changes: &[(&str, &str)]) -> Result<L
 }
 
 fn secrets(console: &ConsoleSettings) -> Vec<&str> {
-    console.webhook.secrets.iter().map(|secret| secret.expose_secret()).collect()
+    console.webhook.secrets.iter().map(ExposeSecret::expose_secret).collect()
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod console_faults;
 mod consoles;
 mod consoles_apart;
 mod consoles_configuration;
+mod consoles_state;
 mod consumer;
 mod conversion;
 mod crash;

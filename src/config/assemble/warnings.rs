@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 
 use crate::config::{
     console::ConsoleSettings,
@@ -25,9 +25,12 @@ pub(super) fn of(reader: &mut Reader<'_>, settings: &Settings, now: DateTime<Utc
         reader.warnings.push(unchecked(OPENCTI_SSL_VERIFY.variable, "OpenCTI"));
     }
     for console in settings.each_console() {
-        let named = |option: &OptionSpec| match settings.has_several_consoles() {
-            true => format!("{CONSOLES}.{}.{}", console.name, option.key),
-            false => option.variable.to_owned(),
+        let named = |option: &OptionSpec| {
+            if settings.has_several_consoles() {
+                format!("{CONSOLES}.{}.{}", console.name, option.key)
+            } else {
+                option.variable.to_owned()
+            }
         };
         warn_of_console(reader, &console, named, now);
     }
@@ -74,7 +77,7 @@ fn warn_of_shared_secrets(reader: &mut Reader<'_>, consoles: &[ConsoleSettings])
     let mut seen: HashSet<&str> = HashSet::new();
     for console in consoles {
         let own: HashSet<&str> =
-            console.webhook.secrets.iter().map(|secret| secret.expose_secret()).collect();
+            console.webhook.secrets.iter().map(ExposeSecret::expose_secret).collect();
         if own.iter().any(|secret| seen.contains(secret)) {
             reader.warnings.push(format!(
                 "{CONSOLES}.{}.webhook_secret is another console's, too: whoever may post for one \
