@@ -117,9 +117,9 @@ async fn what_waits_leaves_works_and_is_pruned_belongs_to_its_console_alone() {
     }
     two.lyon.append(&[vec![native("of-lyon", "new")]]).await.unwrap();
     let due = now + TimeDelta::minutes(1);
-    let claimed = two.lyon.claim(10, Duration::from_secs(60), due).await.unwrap();
+    let claimed = two.lyon.claim(10, Duration::from_mins(1), due).await.unwrap();
     assert_eq!(claimed.len(), 1, "not behind the fifty of the other");
-    assert_eq!(two.paris.claim(100, Duration::from_secs(60), due).await.unwrap().len(), 50);
+    assert_eq!(two.paris.claim(100, Duration::from_mins(1), due).await.unwrap().len(), 50);
 
     // Sinks are shared, and note works in the journal of whichever console came first.
     let part = WorkPart { event: claimed[0].claim.event, objects: vec!["incident--1".to_owned()] };
