@@ -193,7 +193,7 @@ if python_tools >"$work/install.log" 2>&1; then
     check "Dockerfile" "$work/venv/bin/hadolint" deploy/Dockerfile
     check "configuration schema is a schema" "$work/venv/bin/check-jsonschema" \
         --check-metaschema deploy/opencti/connector_config_schema.json
-    for resource in service statefulset network-policy secret.example; do
+    for resource in service statefulset deployment network-policy secret.example; do
         check "Kubernetes: $resource" "$work/venv/bin/kubernetes-validate" --strict --quiet \
             "$KUBERNETES/$resource.yaml"
     done

@@ -6,15 +6,16 @@
 #   scripts/test.sh           at most 25 minutes from cold on 2 cores
 #   scripts/test.sh --long    also the large sizes
 #
-# HARFANGLAB_INCIDENTS_TEST_AMQP_URL and HARFANGLAB_INCIDENTS_TEST_S3_URL, when set, name a broker and
-# an S3 bucket to use instead of private ones.
+# HARFANGLAB_INCIDENTS_TEST_AMQP_URL, HARFANGLAB_INCIDENTS_TEST_S3_URL and
+# HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL, when set, name a broker, an S3 bucket and a PostgreSQL
+# database to use instead of private ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly CARGO_DENY_VERSION=0.20.2
 
 usage() {
-    sed -n '2,10s/^# \{0,1\}//p' "$0"
+    sed -n '2,12s/^# \{0,1\}//p' "$0"
 }
 
 for argument in "$@"; do
@@ -34,10 +35,12 @@ done
 work=$(mktemp -d)
 broker=$work/rabbitmq
 s3=$work/s3
+postgres=$work/postgres
 
 clean_up() {
     scripts/rabbitmq.sh stop "$broker" || true
     scripts/s3.sh stop "$s3" || true
+    scripts/postgres.sh stop "$postgres" || true
     rm -rf "$work"
 }
 trap clean_up EXIT
@@ -99,9 +102,11 @@ provide_packages() {
     # checks are skipped.
     local wished=() name
     for name in shellcheck caddy chromium promtool:prometheus openssl systemd-analyze:systemd \
-        nginx:nginx-light rsyslogd:rsyslog; do
+        nginx:nginx-light rsyslogd:rsyslog logger:bsdutils; do
         PATH=$PATH:/usr/sbin command -v "${name%:*}" >/dev/null || wished+=("${name#*:}")
     done
+    # rsyslog's TLS is a library of its own.
+    compgen -G '/usr/lib*/*/rsyslog/lmnsd_gtls.so' >/dev/null || wished+=(rsyslog-gnutls)
     if [[ ${#missing[@]} -eq 0 && ${#wished[@]} -eq 0 ]]; then
         echo "nothing is missing"
         return 0
@@ -163,6 +168,18 @@ start_s3() {
     echo "private S3 server at ${HARFANGLAB_INCIDENTS_TEST_S3_URL##*@}"
 }
 
+start_postgres() {
+    if [[ -n ${HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL:-} ]]; then
+        echo "using the database of HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL"
+        return 0
+    fi
+    # The server does not run as root: whoever it runs as has to get there.
+    chmod 755 "$work"
+    HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL=$(scripts/postgres.sh start "$postgres") || return 1
+    export HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL
+    echo "private PostgreSQL at ${HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL##*@}"
+}
+
 # The tests come last and by themselves, so that the runner has the last word.
 run_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
@@ -186,6 +203,7 @@ step "deployment" scripts/deploy.sh
 step "broker" start_broker
 step "public consumer" scripts/consume.sh
 step "S3 server" start_s3
+step "PostgreSQL" start_postgres
 step "documented examples" cargo test --locked --doc --quiet
 printf '\n== tests (all before took %d s)\n' "$SECONDS"
 run_tests

@@ -4,12 +4,34 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
 
 use crate::{clock::Clock, label::ConsoleLabel};
+
+/// What a replica is among those that share its journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// There can be no other one.
+    Alone,
+    /// It sweeps and beats; the others do not.
+    Leads,
+    /// Another one leads, or soon will.
+    Follows,
+}
+
+impl Role {
+    /// Name on the pages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Leads => "leads",
+            Self::Follows => "follows",
+        }
+    }
+}
 
 /// A part that can be degraded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +96,9 @@ impl Place {
     }
 }
 
+/// A sink by its name, and whose deliveries it takes.
+pub type SinkPlace = (&'static str, ConsoleLabel);
+
 /// What went wrong with a part, now or before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -93,6 +118,10 @@ pub struct Health {
     console: ConsoleLabel,
     /// The last trouble of each part that ever had one, of all consoles.
     troubles: Arc<Mutex<BTreeMap<Place, Trouble>>>,
+    role: Arc<Mutex<Role>>,
+    /// The last trouble of each sink that ever had one, by its name and by whose deliveries it took:
+    /// together they are [`Part::Delivery`].
+    sinks: Arc<Mutex<BTreeMap<SinkPlace, Trouble>>>,
 }
 
 impl Default for Health {
@@ -105,51 +134,99 @@ impl Default for Health {
 impl Health {
     /// Everything is well until somebody says otherwise.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, console: ConsoleLabel::default(), troubles: Arc::default() }
+        Self {
+            clock,
+            console: ConsoleLabel::default(),
+            troubles: Arc::default(),
+            sinks: Arc::default(),
+            role: Arc::new(Mutex::new(Role::Alone)),
+        }
     }
 
     /// The same, told of by what works for this console.
     #[must_use]
     pub fn of_console(&self, console: ConsoleLabel) -> Self {
-        Self { clock: self.clock.clone(), console, troubles: Arc::clone(&self.troubles) }
+        Self {
+            clock: self.clock.clone(),
+            console,
+            troubles: Arc::clone(&self.troubles),
+            sinks: Arc::clone(&self.sinks),
+            role: Arc::clone(&self.role),
+        }
+    }
+
+    /// What this replica is from now on.
+    pub fn is_now(&self, role: Role) {
+        *self.role.lock().unwrap_or_else(PoisonError::into_inner) = role;
+        metrics::gauge!("leads").set(if role == Role::Follows { 0.0 } else { 1.0 });
+    }
+
+    /// What this replica is.
+    pub fn role(&self) -> Role {
+        *self.role.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `part` works.
     pub fn well(&self, part: Part) {
-        if let Some(trouble) = self.lock().get_mut(&Place::of(part, &self.console)) {
-            trouble.until.get_or_insert_with(|| self.clock.now());
-        }
+        end(&mut lock(&self.troubles), &Place::of(part, &self.console), self.clock.now());
     }
 
     /// `part` does not work, because of `reason`.
     pub fn degraded(&self, part: Part, reason: String) {
-        let mut troubles = self.lock();
         let place = Place::of(part, &self.console);
-        let under_way = troubles.get(&place).filter(|trouble| trouble.until.is_none());
-        let since = under_way.map_or_else(|| self.clock.now(), |trouble| trouble.since);
-        troubles.insert(place, Trouble { reason, since, until: None });
+        begin(&mut lock(&self.troubles), place, reason, self.clock.now());
+    }
+
+    /// The sink of this name takes what is delivered.
+    pub fn sink_well(&self, name: &'static str) {
+        end(&mut lock(&self.sinks), &(name, self.console.clone()), self.clock.now());
+    }
+
+    /// The sink of this name does not take what is delivered, because of `reason`.
+    pub fn sink_degraded(&self, name: &'static str, reason: String) {
+        let place = (name, self.console.clone());
+        begin(&mut lock(&self.sinks), place, reason, self.clock.now());
+    }
+
+    /// The last trouble of each sink that ever had one since the start.
+    pub fn sink_troubles(&self) -> BTreeMap<SinkPlace, Trouble> {
+        lock(&self.sinks).clone()
     }
 
     /// What is degraded, and why.
     pub fn reasons(&self) -> BTreeMap<String, String> {
-        let troubles = self.lock();
+        let troubles = lock(&self.troubles);
         let current = troubles.iter().filter(|(_place, trouble)| trouble.until.is_none());
         current.map(|(place, trouble)| (place.name(), trouble.reason.clone())).collect()
     }
 
     /// What is degraded.
     pub fn degraded_places(&self) -> BTreeSet<Place> {
-        let troubles = self.lock();
+        let troubles = lock(&self.troubles);
         let current = troubles.iter().filter(|(_place, trouble)| trouble.until.is_none());
         current.map(|(place, _trouble)| place.clone()).collect()
     }
 
     /// The last trouble of each part that ever had one since the start.
     pub fn troubles(&self) -> BTreeMap<Place, Trouble> {
-        self.lock().clone()
+        lock(&self.troubles).clone()
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Place, Trouble>> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+/// It is in trouble from `now` on, unless it already is.
+fn begin<K: Ord>(troubles: &mut BTreeMap<K, Trouble>, of: K, reason: String, now: DateTime<Utc>) {
+    let under_way = troubles.get(&of).filter(|trouble| trouble.until.is_none());
+    let since = under_way.map_or(now, |trouble| trouble.since);
+    troubles.insert(of, Trouble { reason, since, until: None });
+}
+
+/// Its trouble, if it has one, is over.
+fn end<K: Ord>(troubles: &mut BTreeMap<K, Trouble>, of: &K, now: DateTime<Utc>) {
+    if let Some(trouble) = troubles.get_mut(of) {
+        trouble.until.get_or_insert(now);
     }
+}
+
+fn lock<K>(troubles: &Mutex<BTreeMap<K, Trouble>>) -> MutexGuard<'_, BTreeMap<K, Trouble>> {
+    troubles.lock().unwrap_or_else(PoisonError::into_inner)
 }

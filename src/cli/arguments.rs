@@ -82,6 +82,15 @@ Asks /readyz at HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN of the same configuration
 Exits 0 when the service accepts, also while OpenCTI or the console is away (degraded), 1 when it does
 not or nobody answers, 64 when the configuration itself is faulty.";
 
+const AFTER_MIGRATE: &str = "\
+Takes the journal that HARFANGLAB_INCIDENTS_JOURNAL_URL names, and the password for the new one from
+HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD (or …_FILE). Stop the service first: the command refuses a
+journal that is in use, and a database that holds one already. All of it moves in one transaction, or
+nothing does; the SQLite file stays as it is.
+
+Afterwards set HARFANGLAB_INCIDENTS_JOURNAL_URL to the new URL and start the service, on as many
+machines as you like.";
+
 const AFTER_CONFIG: &str = "\
 Prints the configuration in effect as a config.yml: each value with where it came from, secrets
 masked. `config reference` prints every option with its meaning and default instead, `config
@@ -135,6 +144,11 @@ pub(super) enum Command {
     Events {
         #[command(subcommand)]
         command: EventsCommand,
+    },
+    /// The journal itself: move it into PostgreSQL.
+    Journal {
+        #[command(subcommand)]
+        command: JournalCommand,
     },
     /// Print the configuration in effect, or the reference of all options.
     #[command(after_help = AFTER_CONFIG)]
@@ -211,6 +225,17 @@ impl DemoArguments {
 pub(super) struct ConfigArguments {
     #[command(subcommand)]
     pub(super) command: Option<ConfigCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JournalCommand {
+    /// Move everything that the configured SQLite journal holds into an empty PostgreSQL.
+    #[command(after_help = AFTER_MIGRATE)]
+    Migrate {
+        /// The database, such as `postgres://user@host/database?sslmode=verify-full`.
+        #[arg(long, value_name = "URL")]
+        to: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,7 @@ use super::{
     journal::{Desk, OfConsole},
     output::{self, line_of, moment},
 };
-use crate::journal::{Chapter, ListedRefusal, Operations as _, Story, WaitsFor};
+use crate::journal::{Chapter, ListedRefusal, Story, WaitsFor};
 
 pub(super) const AFTER: &str = "\
 Examples:
@@ -115,6 +115,12 @@ fn in_words(story: &Story, console: Option<&str>, now: DateTime<Utc>) -> String 
                 line_of(&refusal.reason)
             ));
         }
+        if chapter.sent_again > 0 {
+            line(format!(
+                "    left once more because of what OpenCTI refused: {} times",
+                chapter.sent_again
+            ));
+        }
         if let Some(pruned_at) = chapter.pruned_at {
             line(format!("    its text was removed {}", moment(pruned_at)));
         }
@@ -148,7 +154,10 @@ fn tries(count: u32) -> String {
 fn waiting(waits_for: WaitsFor) -> String {
     match waits_for {
         WaitsFor::Worker(until) => {
-            format!("a worker that has it now, until {} at most", moment(until))
+            format!(
+                "a worker that has it now; should that one have ended, from {} on",
+                moment(until)
+            )
         }
         WaitsFor::Event(event) => format!("event {event}, which leaves first"),
         WaitsFor::Time(time) => format!("its next try at {}", moment(time)),
@@ -179,6 +188,7 @@ fn as_json(story: &Story, console: Option<&str>, now: DateTime<Utc>) -> Value {
                 "root_id": chapter.root_id,
                 "follows": chapter.follows,
                 "asks_until": chapter.deadline_at.map(moment),
+                "sent_again": chapter.sent_again,
                 "waits_for": story.waits_for(chapter, now).map(waiting_as_json),
                 "refused_by_opencti": refusals_of(story, chapter)
                     .map(|listed| {

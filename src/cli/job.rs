@@ -1,6 +1,11 @@
 //! Has a job done: by the service that runs, which alone may use its journal, else in this process.
 
-use std::{cell::RefCell, net::SocketAddr, time::Duration};
+use std::{
+    cell::RefCell,
+    io::{self, BufRead as _, IsTerminal as _},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use futures_util::future::join_all;
@@ -31,7 +36,10 @@ struct Answer {
 /// A service that runs, by its management address.
 struct Running {
     http: reqwest::Client,
-    jobs: String,
+    /// Where its jobs hang.
+    address: String,
+    /// Which console is meant, as a query; empty where there is one.
+    which: String,
 }
 
 /// Has `job` done for each of `consoles` and answers how it ended, by their names; an early end is a
@@ -92,6 +100,20 @@ async fn here(
     Ok(done)
 }
 
+/// Asks whoever sits at the terminal; where there is none, nothing is cancelled.
+async fn is_to_be_cancelled() -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    eprint!("The service goes on with it. Cancel it? Type yes, or Ctrl-C again to leave it: ");
+    let read = || {
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).map(|_bytes| answer)
+    };
+    let answer = tokio::task::spawn_blocking(read).await.context("nobody could be asked")?;
+    Ok(answer.context("cannot read the answer")?.trim().eq_ignore_ascii_case("yes"))
+}
+
 impl Running {
     /// The service at the management address of `settings`, if one answers there, for this console.
     async fn find(settings: &Settings, console: &ConsoleSettings) -> anyhow::Result<Option<Self>> {
@@ -108,17 +130,17 @@ impl Running {
         }
         let http = outbound::direct_client(ANSWER_MAX)
             .context("the client for the management address cannot be built")?;
-        let mut jobs = format!("http://{address}/jobs");
-        if settings.has_several_consoles() {
-            jobs.push_str("?console=");
-            jobs.push_str(&console.name);
-        }
-        let service = Self { http, jobs };
-        let answer = match service.http.get(&service.jobs).send().await {
+        let which = if settings.has_several_consoles() {
+            format!("?console={}", console.name)
+        } else {
+            String::new()
+        };
+        let service = Self { http, address: format!("http://{address}/jobs"), which };
+        let answer = match service.http.get(service.jobs()).send().await {
             Err(error) if error.is_connect() => return Ok(None),
             Ok(answer) if answer.status() == reqwest::StatusCode::NOT_FOUND => bail!(
                 "the service at {} knows no console {}; restart it with this configuration",
-                service.jobs,
+                service.address,
                 console.name
             ),
             answer => service.read(answer).await?,
@@ -127,7 +149,7 @@ impl Running {
             bail!(
                 "the service at {} is for the console {}, not for {} (HARFANGLAB_INCIDENTS_URL); \
                  set HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN to the address of the one that is meant",
-                service.jobs,
+                service.address,
                 answer.console,
                 console.harfanglab.url
             );
@@ -135,13 +157,26 @@ impl Running {
         Ok(Some(service))
     }
 
-    /// Asks for the job and follows it to its end; `stop` ends the following only.
+    fn jobs(&self) -> String {
+        format!("{}{}", self.address, self.which)
+    }
+
+    /// Asks for the job and follows it to its end; `stop` ends the following, and the job itself only
+    /// if whoever stops says so.
     async fn follow(&self, job: &Job, stop: &CancellationToken) -> anyhow::Result<Progress> {
-        let answer = self.http.post(&self.jobs).json(job).send().await;
+        let answer = self.http.post(self.jobs()).json(job).send().await;
         if let Ok(answer) = &answer
             && answer.status() == reqwest::StatusCode::CONFLICT
         {
             bail!("the service has another job under way; try again when it is done");
+        }
+        if let Ok(answer) = &answer
+            && answer.status() == reqwest::StatusCode::MISDIRECTED_REQUEST
+        {
+            bail!(
+                "another replica leads and does the sweeps; run this where the one runs whose \
+                 /readyz says \"role\": \"leads\""
+            );
         }
         let mut progress = self.read(answer).await?.progress;
         let number = progress.number;
@@ -150,9 +185,9 @@ impl Running {
             display.show(&progress);
             if stop.run_until_cancelled(tokio::time::sleep(ASK_AGAIN)).await.is_none() {
                 display.clear();
-                bail!("no longer watching; the service goes on with it");
+                bail!(self.leave(number).await?);
             }
-            progress = self.read(self.http.get(&self.jobs).send().await).await?.progress;
+            progress = self.read(self.http.get(self.jobs()).send().await).await?.progress;
             if progress.number != number {
                 bail!(
                     "the service has taken up another job meanwhile; its log says how this ended"
@@ -163,10 +198,30 @@ impl Running {
         if progress.state == JobState::Done {
             return Ok(progress);
         }
+        if progress.state == JobState::Interrupted {
+            bail!("{}", progress.words);
+        }
         Err(anyhow!(
             "it ended early: {}; the same command again goes on from there",
             progress.words
         ))
+    }
+
+    /// Nobody watches job `number` any more: asks, where somebody can be asked, whether it is to end.
+    /// Answers what holds then.
+    async fn leave(&self, number: u64) -> anyhow::Result<String> {
+        let job = format!("{}/{number}{}", self.address, self.which);
+        if !is_to_be_cancelled().await? {
+            return Ok(format!(
+                "no longer watching; the service goes on with it. To cancel it: curl -X DELETE '{job}'"
+            ));
+        }
+        let answer = self.http.delete(&job).send().await;
+        if answer.as_ref().is_ok_and(|answer| answer.status() == reqwest::StatusCode::NOT_FOUND) {
+            return Ok("it had ended already".to_owned());
+        }
+        self.read(answer).await?;
+        Ok("cancelled: it ends at its next page, and what it has read is imported".to_owned())
     }
 
     async fn read(&self, answer: reqwest::Result<reqwest::Response>) -> anyhow::Result<Answer> {
@@ -174,7 +229,7 @@ impl Running {
             format!(
                 "{} did not answer as the service does; what else listens at \
                  HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN?",
-                self.jobs
+                self.address
             )
         };
         let answer = answer.and_then(reqwest::Response::error_for_status).with_context(not_ours)?;

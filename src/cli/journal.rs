@@ -1,6 +1,6 @@
 //! What the commands on the journal share: the journal, opened beside a running service.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -10,7 +10,7 @@ use super::{consoles, failure::Failure, setup};
 use crate::{
     clock::Clock,
     config::ConsoleSettings,
-    journal::{JournalError, SqliteJournal},
+    journal::{Journal, JournalError, open_beside},
 };
 
 /// The journal on the operator's desk.
@@ -25,7 +25,7 @@ pub(super) struct Desk {
 pub(super) struct OfConsole {
     /// Its name, where there are several.
     pub(super) name: Option<String>,
-    pub(super) journal: SqliteJournal,
+    pub(super) journal: Arc<dyn Journal>,
 }
 
 impl Desk {
@@ -39,11 +39,11 @@ impl Desk {
             .build()
             .context("cannot start the asynchronous runtime")?;
         let first = settings.harfanglab.url.as_str();
-        let opened = runtime.block_on(SqliteJournal::open_beside(&settings.journal.url, first));
+        let opened = runtime.block_on(open_beside(&settings.journal, first));
         let journal = opened.map_err(anyhow::Error::from)?;
         let of_console = |console: &ConsoleSettings| OfConsole {
             name: settings.has_several_consoles().then(|| console.name.clone()),
-            journal: journal.for_console(console.harfanglab.url.as_str()),
+            journal: journal.of_console(console.harfanglab.url.as_str()),
         };
         let consoles = chosen.iter().map(of_console).collect();
         Ok(Self { consoles, runtime, clock: Clock::system() })

@@ -18,6 +18,7 @@ mod healthcheck;
 mod job;
 mod journal;
 mod logging;
+mod migrate;
 mod output;
 mod progress;
 mod runtime;
@@ -30,7 +31,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
 
-use self::arguments::{Arguments, Command, ConfigCommand};
+use self::arguments::{Arguments, Command, ConfigCommand, JournalCommand};
 
 /// Runs the command that `arguments` (with the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -51,6 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             dead_letters::run(path, console.as_deref(), &command)
         }
         Command::Events { command } => events::run(path, &command),
+        Command::Journal { command: JournalCommand::Migrate { to } } => migrate::run(path, &to),
         Command::Config(arguments) => match arguments.command {
             None => config::run(path),
             Some(ConfigCommand::Reference) => config::reference(),

@@ -23,6 +23,8 @@ pub struct ConsoleSettings {
     pub import: ImportSettings,
     /// Where and how it posts. Address, connections and TLS are the same for all consoles.
     pub webhook: WebhookSettings,
+    /// Whether the queue of its Elastic connector is read.
+    pub elastic_pull: bool,
     /// How long it is asked for what a notification does not say.
     pub enrichment: EnrichmentSettings,
 }
@@ -39,6 +41,7 @@ impl Settings {
             harfanglab: self.harfanglab.clone(),
             import: self.import.clone(),
             webhook: self.webhook.clone(),
+            elastic_pull: self.elastic_pull,
             enrichment: self.enrichment.clone(),
         }]
     }

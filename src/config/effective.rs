@@ -55,7 +55,7 @@ impl EffectiveValue {
         let value = value.map(|text| match text {
             _ if option.kind.is_secret() => MASK.to_owned(),
             text if text.starts_with(PEM_START) => "PEM text".to_owned(),
-            text => text,
+            text => without_password(&text),
         });
         Self { variable: option.variable, section: option.section, key: option.key, value, source }
     }
@@ -173,6 +173,17 @@ fn write_option(
         }
         _ => writeln!(lines, "  # {} is not set", option.key),
     }
+}
+
+/// The password of a URL, masked.
+fn without_password(text: &str) -> String {
+    let masked = text.split_once("://").and_then(|(scheme, rest)| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let (user, _host) = authority.rsplit_once('@')?;
+        let (name, _password) = user.split_once(':')?;
+        Some(format!("{scheme}://{name}:{MASK}{}", &rest[user.len()..]))
+    });
+    masked.unwrap_or_else(|| text.to_owned())
 }
 
 /// A YAML scalar: bare where that is safe, else in double quotes.

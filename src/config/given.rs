@@ -186,6 +186,11 @@ pub(super) fn shown(option: &OptionSpec, text: &str) -> String {
         },
         None => text.to_owned(),
     };
+    // Drivers of databases take passwords among the parameters, too.
+    let without_user = match without_user.split_once("password=") {
+        Some((before, _password)) => format!("{before}password=…"),
+        None => without_user,
+    };
     let mut start: String = without_user.chars().take(SHOWN_MAX).collect();
     if start.len() < without_user.len() {
         start.push('…');

@@ -25,7 +25,7 @@ mod sending;
 mod settings;
 
 pub use self::{
-    assemble::{opencti_token, webhook_secrets},
+    assemble::{opencti_token, syslog_tokens, webhook_secrets},
     console::{ConsoleSettings, ONLY_CONSOLE},
     effective::{Effective, EffectiveConsole, EffectiveValue, Source},
     fault::{Fault, Faults},
@@ -35,10 +35,10 @@ pub use self::{
     sending::{Approval, QueueProtocol, S3Settings, SendingSettings},
     settings::{
         ALERT_LEVELS, AccessSettings, AccountIdentity, AlertFilter, BrokerVerification,
-        ConnectorSettings, DirectorySettings, EndpointTls, EnrichmentSettings, HarfangLabSettings,
-        HmacEncoding, ImportSettings, IncidentNaming, JournalSettings, Marking, MqOverrides,
-        OpenCtiSettings, PipelineSettings, RawAttachment, Settings, TlsVerification, WebhookScheme,
-        WebhookSettings,
+        ConnectorMetricsSettings, ConnectorSettings, DirectorySettings, EndpointTls,
+        EnrichmentSettings, HarfangLabSettings, HmacEncoding, ImportSettings, IncidentNaming,
+        JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings, RawAttachment,
+        Settings, SyslogSettings, TlsVerification, WebhookScheme, WebhookSettings,
     },
 };
 

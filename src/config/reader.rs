@@ -166,8 +166,7 @@ impl<'a> Reader<'a> {
 
     /// Holds an option that this version does not honour to its default.
     pub(super) fn hold_to_default(&mut self, option: &OptionSpec) {
-        let (Standing::OnlyDefault(remedy) | Standing::Discouraged(remedy)) = option.standing
-        else {
+        let Standing::OnlyDefault(remedy) = option.standing else {
             return;
         };
         let Ok(Some(given)) = self.take(option) else {
@@ -181,11 +180,7 @@ impl<'a> Reader<'a> {
             return;
         }
         let problem = format!("is {}, which is not supported", shown(option, &given.text));
-        if matches!(option.standing, Standing::OnlyDefault(_)) {
-            self.fault(option, problem, remedy);
-        } else {
-            self.warnings.push(format!("{} has no effect: {remedy}", option.variable));
-        }
+        self.fault(option, problem, remedy);
     }
 
     /// Notes a fault of an option.

@@ -63,7 +63,7 @@ fn console(entries: &BTreeMap<String, Entry>) -> Value {
 
 /// What only other kinds of connector know, and what is refused, is no choice.
 fn is_shown(option: &OptionSpec) -> bool {
-    matches!(option.standing, Standing::Used | Standing::Discouraged(_))
+    option.standing == Standing::Used
 }
 
 fn property(option: &OptionSpec, entries: &BTreeMap<String, Entry>) -> Value {

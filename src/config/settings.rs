@@ -19,8 +19,8 @@ pub struct Settings {
     pub connector: ConnectorSettings,
     /// `mq:`: overrides of the broker connection that registration answers.
     pub mq: MqOverrides,
-    /// `consoles:`; empty where one console is configured by the four fields below, which with
-    /// several are those of the first.
+    /// `consoles:`; empty where one console is configured by the fields below, which with several
+    /// are those of the first.
     pub consoles: Vec<ConsoleSettings>,
     /// The console's REST API.
     pub harfanglab: HarfangLabSettings,
@@ -28,6 +28,10 @@ pub struct Settings {
     pub import: ImportSettings,
     /// The endpoint that HarfangLab posts to.
     pub webhook: WebhookSettings,
+    /// `…_SYSLOG_…`; `None`: nothing is listened to.
+    pub syslog: Option<SyslogSettings>,
+    /// `…_ELASTIC_PULL`: whether the queue of the console's Elastic connector is read.
+    pub elastic_pull: bool,
     /// The durable store.
     pub journal: JournalSettings,
     /// Concurrency and retries between journal and OpenCTI.
@@ -40,6 +44,18 @@ pub struct Settings {
     /// `HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN`: what the status page asks for before it shows texts of
     /// alerts or changes anything; `None`: it does neither.
     pub management_token: Option<SecretString>,
+    /// `CONNECTOR_EXPOSE_METRICS`: metrics under the names of Python connectors; `None`: off.
+    pub connector_metrics: Option<ConnectorMetricsSettings>,
+}
+
+/// `CONNECTOR_METRICS_…`: where Python connectors serve their metrics, and what they call them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorMetricsSettings {
+    /// `CONNECTOR_METRICS_PORT`, on every address; 0: one that is free.
+    pub port: u16,
+    /// What every name begins with: `CONNECTOR_METRICS_NAMESPACE` and `…_SUBSYSTEM`, each that is
+    /// set with an underscore behind it.
+    pub prefix: String,
 }
 
 /// How the certificate of a remote server is checked.
@@ -299,14 +315,40 @@ pub struct AccessSettings {
     pub max_failures_per_minute: u32,
 }
 
-/// The endpoint's own TLS. Paths of PEM files.
+/// Where HarfangLab's syslog connector speaks to us.
+#[derive(Debug, Clone)]
+pub struct SyslogSettings {
+    /// `…_SYSLOG_LISTEN`.
+    pub listen: SocketAddr,
+    /// `…_SYSLOG_TOKEN`: what the structured data has to hold, several are valid at once; none: it
+    /// is not looked at.
+    pub tokens: Vec<SecretString>,
+    /// `…_SYSLOG_TOKEN_FILE`: where `tokens` were read from, and are read again when it changes.
+    pub token_file: Option<PathBuf>,
+    /// `…_SYSLOG_TOKEN_ID`: the element of the structured data that holds the token.
+    pub token_id: String,
+    /// `…_SYSLOG_TOKEN_NAME`: the parameter in it.
+    pub token_name: String,
+    /// `…_SYSLOG_ALLOWED_NETWORKS`: where messages may come from; empty: from anywhere.
+    pub allowed_networks: Vec<IpNet>,
+    /// `…_SYSLOG_TLS_…`; `None`: plain TCP.
+    pub tls: Option<EndpointTls>,
+    /// `…_SYSLOG_MAX_FRAME`: bytes of one message with its header.
+    pub max_frame_bytes: usize,
+    /// `…_SYSLOG_MAX_CONNECTIONS`: connections at once.
+    pub max_connections: usize,
+    /// `…_SYSLOG_IDLE_TIMEOUT`: how long a connection may be silent.
+    pub idle_timeout: Duration,
+}
+
+/// A listener's own TLS. Paths of PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointTls {
-    /// `…_WEBHOOK_TLS_CERT`: the certificate and what it was issued by.
+    /// `…_TLS_CERT`: the certificate and what it was issued by.
     pub certificate: PathBuf,
-    /// `…_WEBHOOK_TLS_KEY`: its key, unencrypted.
+    /// `…_TLS_KEY`: its key, unencrypted.
     pub key: PathBuf,
-    /// `…_WEBHOOK_TLS_CLIENT_CA`: authorities one of which must have issued the client's
+    /// `…_TLS_CLIENT_CA`: authorities one of which must have issued the client's
     /// certificate; `None`: clients need none.
     pub client_authorities: Option<PathBuf>,
 }
@@ -334,8 +376,12 @@ pub enum HmacEncoding {
 /// The durable store.
 #[derive(Debug, Clone)]
 pub struct JournalSettings {
-    /// `…_JOURNAL_URL`: `sqlite:<path>`.
+    /// `…_JOURNAL_URL`: `sqlite:<path>`, or `postgres://…` without its password.
     pub url: String,
+    /// `…_JOURNAL_PASSWORD`, or that of the URL.
+    pub password: Option<SecretString>,
+    /// `…_JOURNAL_CONNECTIONS`: connections to PostgreSQL at most.
+    pub connections: u32,
     /// `…_JOURNAL_QUEUE`: deliveries that may wait for a commit at once; above it 503.
     pub queue: usize,
     /// `…_JOURNAL_RETENTION`: how long texts of finished events are kept; zero: for ever.

@@ -140,6 +140,16 @@ impl DemoConsole {
         self.shared.lock().notes.insert(threat_id.to_owned(), note);
     }
 
+    /// Puts a chunk of ECS events at the end of the Elastic connector's queue.
+    pub fn queue_chunk(&self, events: Vec<Value>) {
+        self.shared.lock().queue.push_back(events);
+    }
+
+    /// How many chunks nobody has taken yet.
+    pub fn queued_chunks(&self) -> usize {
+        self.shared.lock().queue.len()
+    }
+
     /// Changes the token: the old one is refused from now on.
     pub fn set_token(&self, token: SecretString) {
         self.shared.lock().token = token;
@@ -210,6 +220,8 @@ pub(super) struct State {
     pub(super) unique_id_filter: UniqueIdFilter,
     collections: BTreeMap<Collection, Records>,
     pub(super) notes: BTreeMap<String, Value>,
+    /// Chunks of the Elastic connector in pull mode, oldest first.
+    pub(super) queue: VecDeque<Vec<Value>>,
     faults: BTreeMap<RequestKind, VecDeque<Fault>>,
     page_faults: Vec<PageFault>,
     /// What `next` begins with.
@@ -225,6 +237,7 @@ impl State {
             unique_id_filter: config.unique_id_filter,
             collections: Collection::ALL.map(|each| (each, Records::new(each))).into(),
             notes: BTreeMap::new(),
+            queue: VecDeque::new(),
             faults: BTreeMap::new(),
             page_faults: Vec::new(),
             next_base: String::new(),

@@ -17,6 +17,8 @@ pub enum RequestKind {
     One(Collection),
     /// `Threat/{id}/note/`.
     Note,
+    /// The oldest chunk of the Elastic connector's queue.
+    ElasticPull,
     /// Anything else.
     Unknown,
 }
@@ -29,6 +31,7 @@ impl RequestKind {
         match segments[..] {
             ["api", "version"] => (Self::Version, None),
             ["api", "auth", "users", "me"] => (Self::WhoAmI, None),
+            ["api", "data", "connectors", "elastic", "pull"] => (Self::ElasticPull, None),
             ["api", "data", "alert", "alert", "Alert", id, "details"] => {
                 (Self::One(Collection::Alerts), Some(id))
             }

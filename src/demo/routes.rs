@@ -52,11 +52,11 @@ pub(super) async fn handle(request: HttpRequest, shared: web::Data<Shared>) -> H
     let authorization = authorization.and_then(|value| value.to_str().ok()).unwrap_or_default();
     match fault {
         Some(fault) => fault.answer(authorization).await,
-        None => answer(&shared.lock(), &request, authorization),
+        None => answer(&mut shared.lock(), &request, authorization),
     }
 }
 
-fn answer(state: &State, request: &HttpRequest, authorization: &str) -> HttpResponse {
+fn answer(state: &mut State, request: &HttpRequest, authorization: &str) -> HttpResponse {
     if authorization.is_empty() {
         return detail(401, "Authentication credentials were not provided.");
     }
@@ -75,6 +75,10 @@ fn answer(state: &State, request: &HttpRequest, authorization: &str) -> HttpResp
         (RequestKind::List(collection), _) => list(state, collection, path, request.query_string()),
         (RequestKind::One(collection), Some(id)) => one(state, collection, id),
         (RequestKind::Note, Some(id)) => note(state, id),
+        // Handed out once: whoever loses it has lost it.
+        (RequestKind::ElasticPull, _) => {
+            HttpResponse::Ok().json(state.queue.pop_front().unwrap_or_default())
+        }
         // Not JSON: the web server answers here, the API is never reached.
         _ => HttpResponse::NotFound().content_type("text/html").body("<h1>Not Found</h1>"),
     }

@@ -102,6 +102,27 @@ impl Console {
         .await
     }
 
+    /// As [`Console::get`], but with one try: for what must not be asked for twice by itself.
+    pub(super) async fn get_once<T>(
+        &self,
+        segments: &[&str],
+        read: impl Fn(Request<'_>, Option<Value>) -> Result<T, ConsoleError>,
+    ) -> Result<T, ConsoleError> {
+        let url = self.url(segments, &[])?;
+        let request = Request {
+            path: url.path(),
+            timeout: self.0.timeout,
+            token: self.0.token.expose_secret(),
+        };
+        let access = &self.0.access;
+        if let Some(denied) = access.denied_lately(request.path) {
+            return Err(denied);
+        }
+        let answer = self.send(url.clone(), request).await;
+        access.learn(request.path, &answer);
+        read(request, answer?)
+    }
+
     /// What the console denies us (401, 403), in an operator's words; `None` while it answers. What
     /// it denied is not asked for again for some seconds: the same error stands for an answer.
     pub fn denied(&self) -> watch::Receiver<Option<String>> {

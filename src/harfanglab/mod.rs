@@ -18,6 +18,7 @@ mod error;
 mod lookup;
 mod pages;
 mod probe;
+mod queue;
 mod retry;
 mod rules;
 

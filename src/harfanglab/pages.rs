@@ -60,6 +60,17 @@ pub enum Listing {
     ChangedThreats,
 }
 
+impl Listing {
+    /// The same, by what has changed.
+    #[must_use]
+    pub fn changes(self) -> Self {
+        match self {
+            Self::Alerts | Self::ChangedAlerts => Self::ChangedAlerts,
+            Self::Threats | Self::ChangedThreats => Self::ChangedThreats,
+        }
+    }
+}
+
 impl Console {
     /// A page of what the listing has with `since` ≤ its date < `until`, by that date. The console
     /// compares whole seconds, so `since` is rounded down and `until` up. `limit` is at most

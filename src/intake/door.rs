@@ -3,15 +3,22 @@
 //! A bounded channel whose other end is the journal's writer, which commits all that is waiting at
 //! once. `append` answers only when the notifications are committed.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{Notification, Origin};
 use crate::label::ConsoleLabel;
+
+/// From one try of a patient sender to the next.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// Notifications on their way to a commit, with the way back for the answer.
 #[derive(Debug)]
@@ -125,6 +132,31 @@ impl Door {
             .await
             .map_err(|_closed| DoorError::Closed)?;
         count(origin, answer.await.unwrap_or(Err(DoorError::Closed)))
+    }
+}
+
+impl Door {
+    /// As [`Door::append_in_turn`], but tries again until `give_up` is cancelled, once at least: for those
+    /// whose sender cannot be asked to send it again. `tell` hears why it has to wait, each time.
+    ///
+    /// # Errors
+    /// [`DoorError::Closed`]: it could not be stored before the end.
+    pub async fn append_patiently(
+        &self,
+        notifications: Vec<Notification>,
+        give_up: &CancellationToken,
+        mut tell: impl FnMut(&DoorError),
+    ) -> Result<Receipt, DoorError> {
+        loop {
+            match self.append_in_turn(notifications.clone()).await {
+                Err(reason) if reason != DoorError::Closed => tell(&reason),
+                ended => return ended,
+            }
+            let pause = tokio::time::sleep(RETRY_EVERY);
+            if give_up.run_until_cancelled(pause).await.is_none() {
+                return Err(DoorError::Closed);
+            }
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! What comes in: the webhook, its verification, decoding, dialects, and the door to the journal.
+//! What comes in: the webhook and syslog, their verification, decoding, dialects, and the door to the
+//! journal.
 //!
 //! A delivery is admitted by where it comes from, read whole, verified on its raw bytes,
 //! decompressed, decoded into elements, recognised, and handed through the [`Door`] as
@@ -17,11 +18,12 @@ mod notification;
 mod refusal;
 mod sorting;
 mod source;
+pub mod syslog;
 pub mod verification;
 pub mod webhook;
 
 pub use self::{
     door::{Door, DoorError, Entry, Receipt},
-    notification::{Notification, Origin, Place},
+    notification::{Notification, Origin, Place, is_believed},
     sorting::{Sorted, sort},
 };

@@ -11,11 +11,19 @@ use super::{
 /// How far ahead of ours a console's clock may be for its dates to be believed.
 const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::days(1);
 
+/// Whether a console can mean this date, shown at `now`: one that lies far ahead would make everything
+/// that follows look old.
+pub fn is_believed(date: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    date <= now + CLOCK_SKEW_MAX
+}
+
 /// Which road a notification came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Posted to the endpoint.
+    /// Posted to the endpoint, or sent by syslog.
     Push,
+    /// Read from the queue of the console's Elastic connector.
+    Pull,
     /// Found by the sweep.
     Sweep,
     /// Made by the journal itself: completes what left before the console had shown all of it.
@@ -23,17 +31,24 @@ pub enum Origin {
 }
 
 impl Origin {
-    const ALL: [Self; 3] = [Self::Push, Self::Sweep, Self::FollowUp];
+    const ALL: [Self; 4] = [Self::Push, Self::Pull, Self::Sweep, Self::FollowUp];
 
     /// The origin that the journal calls `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|origin| origin.as_str() == name)
     }
 
+    /// Whether it tells what happened when it happened, and may come late; what a sweep finds is how
+    /// it is now.
+    pub fn is_told_by_console(self) -> bool {
+        matches!(self, Self::Push | Self::Pull)
+    }
+
     /// Name in the journal and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Push => "push",
+            Self::Pull => "pull",
             Self::Sweep => "sweep",
             Self::FollowUp => "follow-up",
         }
@@ -104,9 +119,8 @@ impl Notification {
                 notification.threat_key = alert.threat_key;
             }
         }
-        // A date that lies ahead would make everything that follows look old.
-        let latest = received_at + CLOCK_SKEW_MAX;
-        notification.updated_at = notification.updated_at.filter(|date| *date <= latest);
+        notification.updated_at =
+            notification.updated_at.filter(|date| is_believed(*date, received_at));
         notification
     }
 

@@ -294,6 +294,6 @@ async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusa
 }
 
 /// A kind of telemetry as the label of a metric: whoever posts must not be able to make new ones.
-fn counted_as(kind: &str) -> &'static str {
+pub fn counted_as(kind: &str) -> &'static str {
     TELEMETRY_KINDS.iter().find(|known| **known == kind).copied().unwrap_or("other")
 }

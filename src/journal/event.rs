@@ -105,6 +105,13 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Whether every sink has it.
+    pub fn is_delivery(&self) -> bool {
+        matches!(self, Self::Delivered { .. } | Self::DeliveredInPart { .. })
+    }
+}
+
 /// Which alert an event turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertName {

@@ -29,51 +29,47 @@
 //!   the sweep's item of the same version, one that was delivered is not;
 //! - a case refers to every delivered alert of its threat: when one is delivered after it, its newest
 //!   delivered version is pending once more, some seconds later, in the commit that says so;
+//! - a version that OpenCTI refused in part after its delivery, for a reason that passes, is pending
+//!   once more, a bounded number of times, unless a newer one is on its way;
 //! - a claim is fenced: who lost the lease cannot finish the event;
 //! - a letter that is asked for again leaves before newer versions that still wait, waits for one
 //!   that is just leaving, and ends as superseded when a newer one was delivered first;
 //! - nothing but a person brings back what a person dropped: the same version, when push or sweep
 //!   bring it again, is a duplicate of it;
 //! - what ended long ago loses its body first and its row much later, so that a version is known
-//!   again for as long as anything could bring it;
+//!   again for as long as anything could bring it. The name of an incident goes when no row of it is
+//!   left and it was raised two years before such rows, that of a case with the note that was sent of
+//!   it. The flag of a sighting that is a false positive stays as long as it is one: there are never
+//!   more than indicators times hosts, and it is what takes the flag back;
 //! - a clock that is set back moves what waits along with it;
 //! - name and creation date of an incident are fixed in `incidents` before it is first sent;
 //! - a work is known before anything leaves in it, until what OpenCTI says of it is read (`works`).
 //!
-//! Who uses the file: one service, which holds the lock beside it, since it takes every lease that it
+//! Who uses SQLite's file: one service, which holds the lock beside it, since it takes every lease that it
 //! finds at its start for that of a dead process. Commands (`dead-letters`, `events`) open it beside
 //! the service, without that lock: each change of theirs is one short transaction that touches no
 //! lease, and SQLite parts the processes from each other. The service sees what they changed at its
 //! next look, within half a minute.
+//!
+//! Who uses PostgreSQL: any number of replicas, and commands beside them. Nobody takes a lease from
+//! another one before it runs out, and what must be alone is alone (`sql::Order`).
 //!
 //! Does not live here: deciding what becomes of an event (`pipeline`), reading a body (`intake`).
 
 mod activity;
 mod event;
 mod lacking;
+mod open;
 mod operations;
+mod postgres;
 mod sightings;
+mod sql;
 mod sqlite;
-mod sqlite_activity;
-mod sqlite_claim;
-mod sqlite_clock;
-mod sqlite_follow_up;
-mod sqlite_incidents;
-mod sqlite_letters;
-mod sqlite_log;
-mod sqlite_merging;
-mod sqlite_open;
-mod sqlite_operations;
-#[cfg(test)]
-mod sqlite_plans;
-mod sqlite_sightings;
-mod sqlite_versions;
-mod sqlite_works;
 mod story;
 mod works;
 mod writer;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -85,11 +81,13 @@ pub use self::{
         Outcome,
     },
     lacking::Lacking,
+    open::{Opened, Place, open, open_beside},
     operations::{Letter, LetterFilter, LetterKind, Operations, PruneBefore, Pruned, Retried},
+    postgres::{LeaderLock, Leadership, PostgresJournal},
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
     story::{Chapter, Story, WaitsFor},
-    works::{DueWork, ListedRefusal, MOST_REFUSALS, Refusal, WorkJournal, WorkPart},
+    works::{DueWork, ListedRefusal, MOST_REFUSALS, Refusal, SentAgain, WorkJournal, WorkPart},
     writer::write_what_comes_in,
 };
 use crate::{
@@ -108,7 +106,7 @@ pub enum JournalError {
     Database(#[from] sqlx::Error),
     /// The database's schema could not be brought up to date.
     #[error(
-        "the journal's schema could not be brought up to date: {0}; a file written by a newer \
+        "the journal's schema could not be brought up to date: {0}; one written by a newer \
          version needs that version"
     )]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -136,10 +134,12 @@ pub enum JournalError {
     Corrupt(String),
 }
 
-/// The durable store. Two implementations are meant: SQLite, embedded, and PostgreSQL, for
-/// several replicas.
+/// The durable store: SQLite, embedded, or PostgreSQL, for several replicas.
 #[async_trait]
 pub trait Journal: Operations + WorkJournal + SightingJournal {
+    /// The same journal, with the rows of another console.
+    fn of_console(&self, console: &str) -> Arc<dyn Journal>;
+
     /// Stores every batch in one commit, and says what became of each.
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;
 
@@ -151,6 +151,14 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
         lease: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<Event>, JournalError>;
+
+    /// Lets claims last for `lease` from `now` on. Those that were lost or have ended are left alone.
+    async fn renew(
+        &self,
+        claims: &[Claim],
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError>;
 
     /// Ends claims, or puts them back for later. Claims whose lease was lost are left alone.
     async fn finish(

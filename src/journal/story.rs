@@ -58,6 +58,8 @@ pub struct Chapter {
     pub lacking: Option<Lacking>,
     /// For a follow-up: until when it asks.
     pub deadline_at: Option<DateTime<Utc>>,
+    /// How often it was to leave once more because of what OpenCTI refused.
+    pub sent_again: u32,
 }
 
 /// What a pending event waits for.

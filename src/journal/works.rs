@@ -2,7 +2,8 @@
 //! refused of it.
 //!
 //! ```text
-//! opened ──▶ closed ──▶ looked at, again and again ──▶ read: refusals kept, work forgotten
+//! opened ──▶ closed ──▶ looked at, again and again ──▶ read: refusals kept, work forgotten, and
+//!    │                                                 what was refused for now leaves once more
 //!    └──▶ left open (a failure, a crash) ──▶ closed
 //! ```
 //!
@@ -11,7 +12,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{EventId, JournalError};
 
@@ -67,6 +68,19 @@ pub struct ListedRefusal {
     pub root_id: Option<String>,
 }
 
+/// What became of the wish to send an event once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentAgain {
+    /// The newest version of its alert or threat leaves once more.
+    Pending,
+    /// A version of it is on its way already.
+    OnItsWay,
+    /// It has left once more as often as it may.
+    GaveUp,
+    /// No delivered version of it has its text any more, or everything was imported again since.
+    NotThere,
+}
+
 /// The part of the journal that knows works.
 #[async_trait]
 pub trait WorkJournal: Send + Sync {
@@ -97,8 +111,10 @@ pub trait WorkJournal: Send + Sync {
     /// A work needs nothing more.
     async fn forget_work(&self, work: &str) -> Result<(), JournalError>;
 
-    /// Every work that a process before this one left open is to be closed with this message;
-    /// answers how many there are. Only before the first delivery of this process.
+    /// Every work that a process before this one, or a delivery that broke off, left open is to be
+    /// closed with this message; answers how many there are. Only while no delivery is under way:
+    /// before the first one of this process, or after one that broke off. Among several replicas at
+    /// any time, since a work that may be under way elsewhere is left alone until it is old.
     async fn close_orphaned_works(
         &self,
         message: &str,
@@ -124,6 +140,20 @@ pub trait WorkJournal: Send + Sync {
     /// A work was read and needs nothing more: keeps what was refused in it, in the same commit. Of
     /// all refusals the newest [`MOST_REFUSALS`] are kept; the same again is counted.
     async fn work_read(&self, work: &str, refusals: &[Refusal]) -> Result<(), JournalError>;
+
+    /// Lets the newest delivered version of the alert or threat of `event` leave once more, whole,
+    /// because of `reason`: after the first of `waits` the first time, after the next one the next
+    /// time, and no more after the last.
+    async fn send_again(
+        &self,
+        event: EventId,
+        reason: &str,
+        waits: &[TimeDelta],
+        now: DateTime<Utc>,
+    ) -> Result<SentAgain, JournalError>;
+
+    /// Which of these events [`WorkJournal::send_again`] let leave once more.
+    async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError>;
 
     /// What OpenCTI refused, newest first.
     async fn refusals(&self, limit: usize) -> Result<Vec<ListedRefusal>, JournalError>;

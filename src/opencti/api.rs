@@ -163,6 +163,8 @@ impl ApiSink {
             let error = match pushed {
                 Ok(()) => {
                     progress.may_have_arrived += 1;
+                    metrics::counter!("api_bundles_total").increment(1);
+                    metrics::counter!("api_objects_total").increment(load.objects() as u64);
                     return Ok(());
                 }
                 Err(error) => error,

@@ -35,6 +35,11 @@ impl Load {
     pub(super) fn text(&self) -> String {
         serde_json::to_string(&self.bundle).expect("a bundle holds JSON and nothing else")
     }
+
+    /// How many objects it brings.
+    pub(super) fn objects(&self) -> usize {
+        self.bundle.objects.len()
+    }
 }
 
 /// A delivery as it will be given to the API.

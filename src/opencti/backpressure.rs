@@ -20,12 +20,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    client::OpenCti, error::OpenCtiError, heartbeat::HEARTBEAT_INTERVAL,
-    operations::CONNECTOR_QUEUE, registration::Connector,
+    client::OpenCti, error::OpenCtiError, operations::CONNECTOR_QUEUE, registration::Connector,
 };
 
 /// Shortest time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Longest time between two: the size goes along with every heartbeat.
+const LOOK_AT_LATEST: Duration = Duration::from_secs(40);
 
 /// Bytes in the megabyte that the threshold counts in.
 const MEGABYTE: f64 = 1e6;
@@ -138,11 +140,9 @@ impl Backpressure {
                 sleep(LOOK_AGAIN).await;
                 if !self.load.borrow().buffering {
                     // Woken or not, it is looked at next.
-                    let _ = timeout(
-                        HEARTBEAT_INTERVAL.saturating_sub(LOOK_AGAIN),
-                        self.busy.notified(),
-                    )
-                    .await;
+                    let _ =
+                        timeout(LOOK_AT_LATEST.saturating_sub(LOOK_AGAIN), self.busy.notified())
+                            .await;
                 }
             }
         };

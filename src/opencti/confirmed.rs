@@ -8,6 +8,7 @@
 //!   silence; so do incidents, cases, sightings, notes and observables;
 //! - everything counts as unknown after a new registration, which follows a lost queue, a deleted
 //!   connector and a failed broker, and when somebody says so (a reset, a missing reference);
+//! - the bundles of who is named in `Delivery::whole` leave whole;
 //! - what OpenCTI refused counts as unknown from then on.
 //!
 //! Does not live here: cutting bundles up (`splitter`), saying when to forget (`service`, `pipeline`).

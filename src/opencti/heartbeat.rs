@@ -80,6 +80,13 @@ impl Heartbeat {
 
     /// Sends one heartbeat now, registering first where needed; answers what is new.
     pub async fn beat(&self, pulse: &Pulse) -> Result<Option<HeartbeatEvent>, OpenCtiError> {
+        let learnt = self.ping(pulse).await;
+        let outcome = if learnt.is_ok() { "ok" } else { "failed" };
+        metrics::counter!("heartbeats_total", "outcome" => outcome).increment(1);
+        learnt
+    }
+
+    async fn ping(&self, pulse: &Pulse) -> Result<Option<HeartbeatEvent>, OpenCtiError> {
         let registration = self.connector.registration().await?;
         let mut held = self.held.lock().await;
         let was_recreated = registration.state.is_none()

@@ -3,7 +3,10 @@
 //!
 //! Does not live here: what may be left out at all (`confirmed`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     confirmed::ConfirmedObjects, ledger::Cargo, message::Parcel, registration::Registration,
@@ -22,18 +25,24 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// For a queue of this registration. `senders` are those of the parcels, or none.
+    /// For a queue of this registration. `senders` are those of the parcels, or none; of those in
+    /// `whole` nothing is left out.
     pub(super) fn new(
         confirmed: Option<&ConfirmedObjects>,
         registration: &Arc<Registration>,
         parcels: &[&Parcel],
         senders: &[i64],
+        whole: &HashSet<i64>,
     ) -> Self {
         let era = confirmed.map_or(0, |confirmed| confirmed.era(registration));
         let mut earlier = HashMap::new();
         let parcels: Vec<Parcel> = parcels
             .iter()
-            .map(|parcel| match confirmed {
+            .enumerate()
+            .map(|(position, parcel)| match confirmed {
+                _ if senders.get(position).is_some_and(|sender| whole.contains(sender)) => {
+                    (*parcel).clone()
+                }
                 Some(confirmed) => parcel.only(&confirmed.wanted(&parcel.marks, &mut earlier, era)),
                 None => (*parcel).clone(),
             })

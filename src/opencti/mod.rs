@@ -17,6 +17,7 @@ mod directory;
 mod draft;
 mod error;
 mod heartbeat;
+mod hidden;
 mod ledger;
 mod load;
 mod message;
@@ -56,11 +57,11 @@ pub use self::{
     registration::{BrokerConnection, Connector, Registration, S3Connection},
     s3::S3Sink,
     s3_bucket::{S3Bucket, S3Error},
-    service_account::ServiceAccount,
+    service_account::{AccountStanding, ServiceAccount},
     sighting::{Negative, ShownSighting},
     sink::{Delivery, DeliveryError, Sink},
     splitter::{Dangling, Piece, Split, SplitError, split},
     work::{CONTINUED, WorkId, WorkOutcome},
-    work_errors::{WorkError, WorkReport},
+    work_errors::{WorkError, WorkReport, may_be_taken_later},
     workflow::{ResolvedWorkflow, WorkflowStatus, resolve_workflow},
 };

@@ -57,6 +57,8 @@ pub(super) const STIX_BUNDLE_PUSH_WORK: Operation =
     operation!("StixBundlePushWork", "stix_bundle_push_work", Some(Feature::BundlePushWork));
 pub(super) const DRAFT_WORKSPACE_ADD: Operation =
     operation!("DraftWorkspaceAdd", "draft_workspace_add", None);
+pub(super) const DRAFT_WORKSPACE_DELETE: Operation =
+    operation!("DraftWorkspaceDelete", "draft_workspace_delete", Some(Feature::DraftDelete));
 pub(super) const WORK_ADD_DRAFT_CONTEXT: Operation =
     operation!("WorkAddDraftContext", "work_add_draft_context", Some(Feature::DraftContext));
 pub(super) const FIND_GROUP: Operation = operation!("FindGroup", "find_group", None);
@@ -95,5 +97,6 @@ pub const OPERATIONS: &[Operation] = &[
     STIX_BUNDLE_PUSH,
     STIX_BUNDLE_PUSH_WORK,
     DRAFT_WORKSPACE_ADD,
+    DRAFT_WORKSPACE_DELETE,
     WORK_ADD_DRAFT_CONTEXT,
 ];

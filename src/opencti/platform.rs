@@ -70,6 +70,8 @@ pub enum Feature {
     MultiPartWork,
     /// A work that names the draft its objects go to.
     DraftContext,
+    /// A draft that is deleted again. Seen on 7; older ones are not known to do it.
+    DraftDelete,
     /// A bundle given to the API together with the work it belongs to.
     BundlePushWork,
     /// The platform's own S3 server in its answer to a registration.
@@ -92,7 +94,9 @@ impl Feature {
             Self::BundlePushWork => Version::new(6, 5, 7),
             Self::S3Connection => Version::new(6, 9, 10),
             Self::ManyTokens => Version::new(7, 260_224, 0),
-            Self::NetworkTraffic | Self::NegativeByBundle => Version::new(7, 0, 0),
+            Self::DraftDelete | Self::NetworkTraffic | Self::NegativeByBundle => {
+                Version::new(7, 0, 0)
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 //! connector's queue, and each message is confirmed by the broker before the answer is `Ok`.
 //!
 //! The order is fixed: register if need be, leave out what the broker confirmed recently, connect if
-//! need be, open the work and note it in the ledger, announce how many objects will come, publish
-//! all, wait for all confirms, close the work. A failure on the way makes the bundles that are not fully
+//! need be, open the work and note it in the ledger, announce how many objects will come, make the
+//! draft if there is to be one, publish all, wait for all confirms, close the work. A failure on the way makes the bundles that are not fully
 //! confirmed `Unavailable`; they come again in another work, which is harmless because ids are
 //! deterministic. After a failure on the broker's side the connector registers again first: that
 //! brings back a deleted queue and tells where the broker is now.
@@ -79,7 +79,7 @@ impl QueueSink {
         parcels: &[&Parcel],
         senders: &[i64],
     ) -> Vec<Result<(), DeliveryError>> {
-        let (opened, load) = match self.open(&delivery.title, parcels, senders).await {
+        let (opened, load) = match self.open(delivery, parcels, senders).await {
             Ok(opened) => opened,
             Err(reason) => return vec![Err(DeliveryError::Unavailable(reason)); parcels.len()],
         };
@@ -88,7 +88,7 @@ impl QueueSink {
             None => String::new(),
             Some(trouble) => self.recover(trouble, &opened).await,
         };
-        self.close(&opened.work, delivery, &published, load.total, &reason).await;
+        self.close(&opened, delivery, &published, load.total, &reason).await;
         if published.trouble.is_none() {
             load.is_confirmed(self.confirmed.as_deref());
             opened.broker.give_back(opened.channel);
@@ -115,15 +115,16 @@ impl QueueSink {
     /// again at once, and gets everything: nothing of before is known any more.
     async fn open(
         &self,
-        title: &str,
+        delivery: &Delivery,
         parcels: &[&Parcel],
         senders: &[i64],
     ) -> Result<(Opened, Load), String> {
         let mut registered_again = false;
         loop {
             let registration = self.connector.registration().await.map_err(|e| e.to_string())?;
-            let load = Load::new(self.confirmed.as_deref(), &registration, parcels, senders);
-            match self.open_work(&registration, title, &load).await {
+            let confirmed = self.confirmed.as_deref();
+            let load = Load::new(confirmed, &registration, parcels, senders, &delivery.whole);
+            match self.open_work(&registration, &delivery.title, &load).await {
                 Ok(opened) => return Ok((opened, load)),
                 Err(NotOpened::ConnectorUnknown) if !registered_again => {
                     registered_again = true;
@@ -156,7 +157,7 @@ impl QueueSink {
         }
     }
 
-    /// Makes the draft, if objects go to one, and tells how many will come.
+    /// Tells how many objects will come, and makes the draft, if they go to one.
     async fn announce(
         &self,
         work: &WorkId,
@@ -164,12 +165,11 @@ impl QueueSink {
         total: usize,
     ) -> Result<Option<DraftId>, OpenCtiError> {
         let platform = self.connector.platform();
-        let draft = match self.connector.settings().sending.approval {
+        platform.expect_objects(work, total).await?;
+        Ok(match self.connector.settings().sending.approval {
             Approval::NotNeeded => None,
             Approval::ByDraft => Some(platform.open_draft(title, work).await?),
-        };
-        platform.expect_objects(work, total).await?;
-        Ok(draft)
+        })
     }
 
     /// A channel on the open connection, or on a new one.
@@ -240,25 +240,31 @@ impl QueueSink {
         of_broker.min(self.max_message_bytes)
     }
 
-    /// Closes the work, or deletes it when nothing of it can have reached the queue. A failure
-    /// here does not undo what was confirmed.
+    /// Closes the work, or deletes it, and its draft, when nothing of it can have reached the queue.
+    /// A failure here does not undo what was confirmed.
     async fn close(
         &self,
-        work: &WorkId,
+        opened: &Opened,
         delivery: &Delivery,
         published: &Published,
         total: usize,
         reason: &str,
     ) {
+        let work = &opened.work;
         match &published.trouble {
             None => self.works.close(work, &delivery.summary, WorkOutcome::Published).await,
-            Some(_) if published.may_have_arrived == 0 => self.works.delete(work).await,
+            Some(_) if published.may_have_arrived == 0 => {
+                self.works.delete(work).await;
+                if let Some(draft) = &opened.draft {
+                    self.connector.platform().discard_draft(draft).await;
+                }
+            }
             Some(_) => {
                 let confirmed: usize = published.confirmed.iter().sum();
                 let message = format!(
                     "{confirmed} of {total} objects were queued, the rest {CONTINUED}: {reason}"
                 );
-                self.works.close(work, &message, WorkOutcome::Interrupted).await;
+                self.works.close_short(work, &message, total - confirmed).await;
             }
         }
     }

@@ -10,13 +10,14 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 
 use super::{
     client::OpenCti,
     error::OpenCtiError,
+    hidden::secret,
     operations::{REGISTER_CONNECTOR, REGISTER_CONNECTOR_S3},
     platform::Feature,
 };
@@ -77,11 +78,6 @@ pub struct BrokerConnection {
     /// Password.
     #[serde(deserialize_with = "secret")]
     pub pass: SecretString,
-}
-
-/// Reads a text that must not be shown.
-pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
-    String::deserialize(deserializer).map(SecretString::from)
 }
 
 impl BrokerConnection {

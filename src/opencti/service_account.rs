@@ -4,7 +4,8 @@
 //! that was in our place before shares the account with us.
 //!
 //! From 7.260224.0 on a token can be read only when it is made, so each start makes a new one and
-//! revokes the one before. When the token is refused later, it is made again.
+//! revokes the one before. When the token is refused later, it is made again. Who only wants to know
+//! looks, and makes nothing.
 //!
 //! Does not live here: whose token a request carries (`client`).
 
@@ -15,11 +16,11 @@ use serde_json::{Value, json};
 use super::{
     client::OpenCti,
     error::OpenCtiError,
+    hidden::secret,
     operations::{
         FIND_GROUP, FIND_USER, FIND_USER_ONE_TOKEN, USER_ADD, USER_TOKEN_ADD, USER_TOKEN_REVOKE,
     },
     platform::Feature,
-    registration::secret,
 };
 
 /// The group whose rights a connector needs; OpenCTI has it from the start.
@@ -38,6 +39,11 @@ pub struct ServiceAccount {
 }
 
 impl ServiceAccount {
+    /// What the account is called.
+    pub fn user_name(&self) -> String {
+        format!("[C] {}", self.connector_name)
+    }
+
     /// The address that identifies the account. Nobody reads what is sent there.
     fn email(&self) -> String {
         let plain = |character: char| {
@@ -48,6 +54,17 @@ impl ServiceAccount {
         let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
         format!("{}@connector.octi.filigran.io", words.join("-"))
     }
+}
+
+/// What is there of an account before anything is made.
+#[derive(Debug)]
+pub enum AccountStanding {
+    /// It is there, with a token that can be read; older platforms.
+    Readable(SecretString),
+    /// It is there; its next use makes it a token and revokes the one before.
+    There,
+    /// It is made when it is first used.
+    Missing,
 }
 
 #[derive(Deserialize)]
@@ -111,18 +128,46 @@ struct NewToken {
     plaintext_token: SecretString,
 }
 
+impl OpenCti {
+    /// Looks what is there of an account, with the configured (the administrator's) token, and changes
+    /// nothing. The platform's version must be known.
+    ///
+    /// # Errors
+    /// Also when the account is missing and could not be made.
+    pub async fn look_for_account(
+        &self,
+        account: &ServiceAccount,
+    ) -> Result<AccountStanding, OpenCtiError> {
+        let looking = async {
+            Ok(match find_user(self, account).await? {
+                Some(User { api_token: Some(token), .. }) => AccountStanding::Readable(token),
+                Some(_) => AccountStanding::There,
+                None => {
+                    group(self).await?;
+                    AccountStanding::Missing
+                }
+            })
+        };
+        looking.await.map_err(in_words)
+    }
+}
+
 /// Finds or makes the account, with the configured (the administrator's) token; answers a token of
 /// the account.
 pub(super) async fn token(
     platform: &OpenCti,
     account: &ServiceAccount,
 ) -> Result<SecretString, OpenCtiError> {
-    obtain(platform, account).await.map_err(|error| match error {
+    obtain(platform, account).await.map_err(in_words)
+}
+
+fn in_words(error: OpenCtiError) -> OpenCtiError {
+    match error {
         OpenCtiError::Forbidden { message, .. } => cannot(&format!(
             "OPENCTI_TOKEN is not that of an administrator ({message}): it must be for this"
         )),
         error => error,
-    })
+    }
 }
 
 async fn obtain(
@@ -168,7 +213,7 @@ async fn find_user(
 async fn add_user(platform: &OpenCti, account: &ServiceAccount) -> Result<(), OpenCtiError> {
     let group = group(platform).await?;
     let input = json!({
-        "name": format!("[C] {}", account.connector_name),
+        "name": account.user_name(),
         "user_email": account.email(),
         "password": password(),
         "groups": [group],

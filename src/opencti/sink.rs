@@ -1,5 +1,7 @@
 //! Where bundles go. OpenCTI's queue, OpenCTI's API, a directory and S3.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 
 use crate::stix::Bundle;
@@ -16,6 +18,9 @@ pub struct Delivery {
     /// Whose each bundle is, in the same order: a number that means something to the caller only,
     /// for what is said of the objects later. Empty: nothing is to be remembered of them.
     pub senders: Vec<i64>,
+    /// Senders whose bundles leave whole, whatever was confirmed recently: OpenCTI refused something
+    /// of them.
+    pub whole: HashSet<i64>,
 }
 
 /// Why a bundle was not delivered.

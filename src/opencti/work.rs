@@ -1,7 +1,7 @@
 //! Works: what an analyst sees of a delivery in OpenCTI, with how many objects were expected and
 //! how many are imported.
 //!
-//! Does not live here: when a work is opened and closed (`queue`).
+//! Does not live here: when a work is opened and closed (`works`, and the sinks).
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -88,6 +88,22 @@ impl OpenCti {
     /// Tells how many more objects the work will bring. To be called before they are published:
     /// the worker may be faster.
     pub async fn expect_objects(&self, work: &WorkId, objects: usize) -> Result<(), OpenCtiError> {
+        let objects = i64::try_from(objects).unwrap_or(i64::MAX);
+        self.expect(work, objects).await
+    }
+
+    /// Takes back the announcement of so many objects, which never come: the platform adds to what it
+    /// expects whatever it is told. A work completes at its closing if nothing more is expected then.
+    pub async fn expect_fewer_objects(
+        &self,
+        work: &WorkId,
+        objects: usize,
+    ) -> Result<(), OpenCtiError> {
+        let objects = i64::try_from(objects).unwrap_or(i64::MAX);
+        self.expect(work, -objects).await
+    }
+
+    async fn expect(&self, work: &WorkId, objects: i64) -> Result<(), OpenCtiError> {
         let variables = json!({"id": work.as_str(), "expectations": objects});
         self.call::<IgnoredAny>(&WORK_ADD_EXPECTATIONS, variables).await.map(drop)
     }

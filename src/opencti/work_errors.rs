@@ -9,7 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    client::OpenCti, error::OpenCtiError, operations::WORK_ERRORS, platform::Feature, work::WorkId,
+    client::OpenCti,
+    error::OpenCtiError,
+    operations::WORK_ERRORS,
+    platform::Feature,
+    work::{CONTINUED, WorkId},
 };
 
 /// Longest reason that is kept, in characters.
@@ -20,8 +24,17 @@ const MAX_REASON_CHARS: usize = 1_000;
 pub struct WorkReport {
     /// Whether everything announced was imported or refused.
     pub is_complete: bool,
+    /// Objects that were announced and neither imported nor refused yet.
+    pub outstanding: usize,
     /// What was refused; what is known to be no loss is left out.
     pub errors: Vec<WorkError>,
+}
+
+impl WorkReport {
+    /// Whether we ourselves closed it before everything that was announced had left.
+    pub fn was_interrupted(&self) -> bool {
+        self.errors.iter().any(WorkError::is_our_note)
+    }
 }
 
 /// An object that was refused.
@@ -36,10 +49,32 @@ pub struct WorkError {
 impl WorkError {
     /// Whether something that the object refers to is not on the platform.
     pub fn is_missing_reference(&self) -> bool {
-        ["MISSING_REFERENCE_ERROR", "Element(s) not found"]
-            .iter()
-            .any(|words| self.reason.contains(words))
+        is_missing_reference(&self.reason)
     }
+
+    /// Whether it is no error of the platform but what we said when we closed the work.
+    pub fn is_our_note(&self) -> bool {
+        self.object.is_none() && self.reason.contains(CONTINUED)
+    }
+}
+
+/// What the platform says when something that an object refers to is not there. It says the first
+/// also to who may not use an object's marking, which nobody but an administrator changes.
+const MISSING: [&str; 3] = ["MISSING_REFERENCE_ERROR", "MISSING_ELEMENTS", "Element(s) not found"];
+const MISSING_RIGHT: &str = "missing markings";
+/// What it says when it was too busy: another import held a lock, or something behind it did not
+/// answer, after the worker had tried a hundred times.
+const BUSY: [&str; 3] = ["LOCK_ERROR", "Bad Gateway", "Request timed out"];
+
+fn is_missing_reference(reason: &str) -> bool {
+    MISSING.iter().any(|words| reason.contains(words)) && !reason.contains(MISSING_RIGHT)
+}
+
+/// Whether the same object may be taken when it comes again, by the words with which it was refused.
+/// What the platform finds wrong with the object itself (a pattern, a score, a relationship that its
+/// schema does not allow) stays wrong.
+pub fn may_be_taken_later(reason: &str) -> bool {
+    is_missing_reference(reason) || BUSY.iter().any(|words| reason.contains(words))
 }
 
 #[derive(Deserialize)]
@@ -50,7 +85,22 @@ struct Data {
 #[derive(Deserialize)]
 struct Work {
     status: String,
+    tracking: Option<Tracking>,
     errors: Option<Vec<Option<Message>>>,
+}
+
+#[derive(Deserialize)]
+struct Tracking {
+    import_expected_number: Option<i64>,
+    import_processed_number: Option<i64>,
+}
+
+impl Tracking {
+    fn outstanding(&self) -> usize {
+        let expected = self.import_expected_number.unwrap_or_default();
+        let processed = self.import_processed_number.unwrap_or_default();
+        usize::try_from(expected - processed).unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize)]
@@ -72,6 +122,7 @@ impl OpenCti {
         let has_traffic = self.has(Feature::NetworkTraffic);
         Ok(data.work.map(|work| WorkReport {
             is_complete: work.status == "complete",
+            outstanding: work.tracking.as_ref().map_or(0, Tracking::outstanding),
             errors: work
                 .errors
                 .into_iter()
@@ -129,6 +180,27 @@ mod tests {
         assert_eq!(read(plain).object.as_deref(), Some("hostname--1"));
         assert_eq!(read(bundled).object.as_deref(), Some("hostname--1"));
         assert_eq!(read(large).object, None);
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_stays_wrong() {
+        for reason in [
+            "{'name': 'MISSING_REFERENCE_ERROR', 'message': 'Element(s) not found'}",
+            "FUNCTIONAL_ERROR: MISSING_ELEMENTS",
+            "LOCK_ERROR: Execution timeout, too many concurrent call on the same entities",
+            "502 Bad Gateway",
+        ] {
+            assert!(may_be_taken_later(reason), "{reason}");
+        }
+        for reason in [
+            "MISSING_REFERENCE_ERROR: User trying to create the data has missing markings",
+            "FUNCTIONAL_ERROR: The relationship type based-on is not allowed between",
+            "DATABASE_ERROR: You cant create a relation with last_seen less than first_seen",
+            "DRAFT_LOCKED",
+            "BAD_USER_INPUT: score",
+        ] {
+            assert!(!may_be_taken_later(reason), "{reason}");
+        }
     }
 
     #[test]

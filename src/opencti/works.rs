@@ -79,6 +79,20 @@ impl Works {
         }
     }
 
+    /// Closes a work in which `missing` of the announced objects did not leave: it would wait for them
+    /// for ever. Those that the broker took without saying so may come all the same, which a work
+    /// bears. A platform that is not told now is told when the work is looked at (`pipeline`).
+    pub(super) async fn close_short(&self, work: &WorkId, message: &str, missing: usize) {
+        if let Err(error) = self.connector.platform().expect_fewer_objects(work, missing).await {
+            tracing::warn!(
+                work_id = work.as_str(),
+                %error,
+                "OpenCTI was not told how many objects of a work never come"
+            );
+        }
+        self.close(work, message, WorkOutcome::Interrupted).await;
+    }
+
     /// Deletes a work in which nothing left.
     pub(super) async fn delete(&self, work: &WorkId) {
         match self.connector.platform().delete_work(work).await {

@@ -6,7 +6,10 @@
 
 use metrics::Unit;
 
-use crate::{intake::webhook::TELEMETRY_KINDS, label::ConsoleLabel};
+use crate::{
+    intake::{syslog, webhook::TELEMETRY_KINDS},
+    label::ConsoleLabel,
+};
 
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +92,9 @@ const fn seconds(name: &'static str, help: &'static str) -> Metric {
 }
 
 /// Roads into the journal.
-const ORIGINS: &[&str] = &["push", "sweep"];
+const ORIGINS: &[&str] = &["push", "pull", "sweep"];
+/// What makes a sweep or a backfill begin.
+const TRIGGERS: &[&str] = &["schedule", "command", "backfill"];
 /// How a request to a remote service may end.
 const CONSOLE_OUTCOMES: &[&str] = &[
     "ok",
@@ -138,6 +143,36 @@ pub const CATALOGUE: &[Metric] = &[
     ),
     counter("webhook_ignored_total", "Telemetry that was acknowledged and not kept, by its kind.")
         .by("kind", TELEMETRY_KINDS),
+    gauge("syslog_connections", Unit::Count, "Connections of syslog that are open.").shared(),
+    counter("syslog_messages_total", "Messages that came whole by syslog.").shared(),
+    counter("syslog_verified_total", "Messages of syslog whose token and origin were right.")
+        .shared(),
+    counter(
+        "syslog_refused_total",
+        "Connections and messages of syslog that were not taken, by the reason.",
+    )
+    .by("reason", syslog::REASONS)
+    .shared(),
+    Metric::new(
+        Kind::Counter,
+        "syslog_bytes_total",
+        Unit::Bytes,
+        "Bytes that were read from connections of syslog.",
+    )
+    .shared(),
+    counter("syslog_ignored_total", "Telemetry that came by syslog and was not kept, by its kind.")
+        .by("kind", TELEMETRY_KINDS)
+        .shared(),
+    counter(
+        "elastic_pulls_total",
+        "Questions for the queue of the console's Elastic connector, by what came of them.",
+    )
+    .by("outcome", &["chunk", "empty", "failed"]),
+    counter(
+        "elastic_pull_ignored_total",
+        "Telemetry of that queue that was not kept, by its kind.",
+    )
+    .by("kind", TELEMETRY_KINDS),
     counter(
         "events_received_total",
         "Alerts and threats that came in, by the road and by what became of them in the journal.",
@@ -223,6 +258,11 @@ pub const CATALOGUE: &[Metric] = &[
     counter("bundle_violations_total", "Objects in bundles that OpenCTI would refuse: defects."),
     counter("published_messages_total", "Messages handed to RabbitMQ.").shared(),
     counter("confirmed_messages_total", "Messages that RabbitMQ confirmed.").shared(),
+    counter("api_bundles_total", "Bundles that OpenCTI's API took, where they go there.").shared(),
+    counter("api_objects_total", "Objects in the bundles that OpenCTI's API took.").shared(),
+    counter("heartbeats_total", "Heartbeats to OpenCTI, by outcome.")
+        .by("outcome", &["ok", "failed"])
+        .shared(),
     counter("works_total", "Works in OpenCTI, by what was done with them.")
         .by("action", &["opened", "closed", "interrupted", "deleted"])
         .shared(),
@@ -230,6 +270,12 @@ pub const CATALOGUE: &[Metric] = &[
         "objects_refused_by_opencti_total",
         "Objects of delivered events that OpenCTI's workers could not import, as works tell.",
     ),
+    counter(
+        "events_sent_again_total",
+        "Events that leave once more because OpenCTI refused something of them for now, and those \
+         that left so often that they do no more.",
+    )
+    .by("outcome", &["sent_again", "gave_up"]),
     counter(
         "sightings_flagged_total",
         "Sightings whose verdict was set in OpenCTI afterwards; before version 7 only.",
@@ -246,9 +292,12 @@ pub const CATALOGUE: &[Metric] = &[
         "Bytes in the connector's queue, as OpenCTI told last.",
     )
     .shared(),
-    counter("sweeps_total", "Sweeps of the console, by how they ended.")
-        .by("outcome", &["done", "failed"]),
-    seconds("sweep_seconds", "How long sweeps took."),
+    counter("sweeps_total", "Sweeps and backfills, by what made them begin and by how they ended.")
+        .by("trigger", TRIGGERS)
+        .and("outcome", &["done", "failed", "interrupted"]),
+    seconds("sweep_seconds", "How long sweeps and backfills took, by what made them begin.")
+        .by("trigger", TRIGGERS),
+    gauge("sweep_under_way", Unit::Count, "1 while a sweep of the console is under way."),
     counter(
         "sweep_found_missing_total",
         "Alerts that a push should have brought and a sweep found.",
@@ -262,6 +311,12 @@ pub const CATALOGUE: &[Metric] = &[
         Unit::Seconds,
         "When the last sweep was done that saw everything, in seconds since 1970; 0: none yet.",
     ),
+    gauge(
+        "leads",
+        Unit::Count,
+        "1 while this replica leads: it sweeps and beats. Over all replicas on a journal it is 1.",
+    )
+    .shared(),
     gauge("part_degraded", Unit::Count, "1 while a part does not work, as /readyz tells in words.")
         .by("part", &["journal", "room", "opencti", "delivery", "opencti_queue", "harfanglab"]),
     gauge(

@@ -28,6 +28,7 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
             let mut answer = json!({
                 "status": if degraded.is_empty() { "ready" } else { "degraded" },
                 "degraded": degraded,
+                "role": management.health.role().name(),
                 "journal": shown(&probed.all()),
             });
             let each = management.consoles.iter().zip(&probed.0);
@@ -41,8 +42,12 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
             }
             HttpResponse::Ok().json(answer)
         }
-        Err(reason) => HttpResponse::ServiceUnavailable()
-            .json(json!({ "status": "unready", "reason": reason, "degraded": degraded })),
+        Err(reason) => HttpResponse::ServiceUnavailable().json(json!({
+            "status": "unready",
+            "reason": reason,
+            "role": management.health.role().name(),
+            "degraded": degraded,
+        })),
     }
 }
 

@@ -1,13 +1,18 @@
 //! Jobs over the management address, for the commands `sweep` and `backfill` beside a running
-//! service. Only a JSON body is taken, which no other site's page can make a browser send, and only under an
-//! address or `localhost`: a page whose name is made to point here (DNS rebinding) is another site.
+//! service. A JSON body and DELETE are what no other site's page can make a browser send, and an
+//! answer is only given under an address or `localhost`: a page whose name is made to point here (DNS
+//! rebinding) is another site.
 
 use actix_web::{HttpResponse, guard::GuardContext, http::header, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tracing::info;
 
 use super::{ManagedConsole, Management};
-use crate::sweep::{Job, Progress};
+use crate::{
+    health::Role,
+    sweep::{Job, JobState, Progress},
+};
 
 /// Whether a request names this host by its address, or as `localhost`.
 pub(super) fn is_local_name(request: &GuardContext<'_>) -> bool {
@@ -44,18 +49,48 @@ pub(super) async fn current(
 }
 
 /// 202 with the job; 409 with the one that is under way already; 404 when no console of that name is
-/// there, or none was named where there are several.
+/// there, or none was named where there are several; 421 where another replica leads, which alone asks
+/// the consoles.
 pub(super) async fn submit(
     management: web::Data<Management>,
     which: web::Query<Which>,
     job: web::Json<Job>,
 ) -> HttpResponse {
+    if management.health.role() == Role::Follows {
+        return HttpResponse::MisdirectedRequest().finish();
+    }
     let Some(console) = management.console(which.console.as_deref()) else {
         return unknown(&management);
     };
     match console.jobs.submit(job.into_inner()) {
         Ok(progress) => HttpResponse::Accepted().json(shown(console, &progress)),
         Err(progress) => HttpResponse::Conflict().json(shown(console, &progress)),
+    }
+}
+
+/// 202: the job ends at its next page. 409: another one is under way; 404: none is, or no console of
+/// that name is there, or none was named where there are several.
+pub(super) async fn cancel(
+    management: web::Data<Management>,
+    which: web::Query<Which>,
+    number: web::Path<u64>,
+) -> HttpResponse {
+    let Some(console) = management.console(which.console.as_deref()) else {
+        return unknown(&management);
+    };
+    match console.jobs.cancel(*number) {
+        Ok(progress) => {
+            info!(
+                console = console.name,
+                number = *number,
+                "the job is cancelled; it ends at its next page"
+            );
+            HttpResponse::Accepted().json(shown(console, &progress))
+        }
+        Err(progress) if progress.state == JobState::Running => {
+            HttpResponse::Conflict().json(shown(console, &progress))
+        }
+        Err(progress) => HttpResponse::NotFound().json(shown(console, &progress)),
     }
 }
 

@@ -45,6 +45,12 @@ impl Metrics {
         catalogue::start(consoles);
         Ok(Self(handle))
     }
+
+    /// Everything counted by now, in Prometheus' text format.
+    pub(super) fn rendered(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
 }
 
 pub(super) async fn page(management: web::Data<Management>) -> HttpResponse {
@@ -61,10 +67,9 @@ pub(super) async fn page(management: web::Data<Management>) -> HttpResponse {
             });
         }
     }
-    management.metrics.0.run_upkeep();
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(management.metrics.0.render())
+        .body(management.metrics.rendered())
 }
 
 /// How full the journal is with what is of one console.

@@ -4,6 +4,7 @@
 //! Does not live here: the numbers themselves, which are counted where things happen.
 
 mod catalogue;
+mod connector_metrics;
 mod health;
 mod jobs;
 mod metrics_page;
@@ -21,9 +22,13 @@ use tokio::sync::Notify;
 
 pub use self::{
     catalogue::{CATALOGUE, Kind, Metric},
+    connector_metrics::serve_connector_metrics,
     metrics_page::{Metrics, MetricsError},
 };
-use crate::{clock::Clock, health::Health, journal::Journal, label::ConsoleLabel, sweep::JobBoard};
+use crate::{
+    clock::Clock, health::Health, intake::syslog::SyslogStanding, journal::Journal,
+    label::ConsoleLabel, sweep::JobBoard,
+};
 
 /// What the management pages show of a console.
 pub struct ManagedConsole {
@@ -53,6 +58,8 @@ pub struct Management {
     pub clock: Clock,
     /// Where these pages are served.
     pub address: SocketAddr,
+    /// How the listener for syslog stands; `None`: there is none.
+    pub syslog: Option<Arc<SyslogStanding>>,
     /// Where OpenCTI is, if there is one.
     pub opencti: Option<String>,
     /// Names of everything that deliveries go to.
@@ -103,8 +110,12 @@ fn pages(config: &mut web::ServiceConfig) {
         .guard(guard::fn_guard(jobs::is_local_name))
         .route(reading().to(jobs::current))
         .route(web::post().to(jobs::submit));
+    let job = web::resource("/jobs/{number}")
+        .guard(guard::fn_guard(jobs::is_local_name))
+        .route(web::delete().to(jobs::cancel));
     config
         .service(jobs)
+        .service(job)
         .service(web::resource("/").route(reading().to(page::status)))
         .service(web::resource("/sign-in").route(reading().to(page::sign_in)))
         .service(web::resource("/letters/{id}").route(reading().to(page::letter)))

@@ -32,11 +32,11 @@ pub struct Afterwards {
 }
 
 impl Afterwards {
-    /// With what the journal notes and this platform answers; `confirmed` is told what is to be
-    /// sent again.
+    /// With what the journal notes and this platform answers of this connector; `confirmed` is told
+    /// what is to be sent again.
     pub fn new(
         journal: Arc<dyn Journal>,
-        platform: OpenCti,
+        (platform, connector_id): (OpenCti, String),
         confirmed: Option<Arc<ConfirmedObjects>>,
         clock: Clock,
     ) -> Self {
@@ -46,7 +46,7 @@ impl Afterwards {
             clock: clock.clone(),
         };
         let may_not_read = AtomicBool::new(false);
-        let refusals = Refusals { journal, platform, confirmed, clock, may_not_read };
+        let refusals = Refusals { journal, platform, connector_id, confirmed, clock, may_not_read };
         Self { refusals, false_positives }
     }
 
@@ -86,6 +86,21 @@ impl Afterwards {
     pub async fn run(self, stop: CancellationToken) {
         let rounds = async {
             loop {
+                self.round().await;
+                tokio::time::sleep(BETWEEN_ROUNDS).await;
+            }
+        };
+        stop.run_until_cancelled(rounds).await;
+    }
+
+    /// Goes round until `stop`, and closes what other replicas leave open when they die.
+    pub async fn run_among_others(self, stop: CancellationToken) {
+        let rounds = async {
+            loop {
+                let (journal, clock) = (&*self.refusals.journal, &self.refusals.clock);
+                if let Err(failure) = Self::take_over(journal, clock.now()).await {
+                    warn!(%failure, "the journal fails; works that were left open wait");
+                }
                 self.round().await;
                 tokio::time::sleep(BETWEEN_ROUNDS).await;
             }

@@ -9,10 +9,11 @@ use tracing::{error, info, warn};
 
 use super::{
     confirmations::{self, Confirmations},
+    defect::{self, Step},
     false_positives::{self, NegativeSightings},
     finish,
-    prepare::Ready,
-    prepare_threat::Delivered,
+    leases::Lease,
+    prepare::{Delivered, Ready},
     retry,
     room::Bytes,
     tally::Tally,
@@ -21,9 +22,8 @@ use crate::{
     clock::Clock,
     config::PipelineSettings,
     health::{Health, Part},
-    intake::Origin,
-    journal::{CaseObjects, Claim, Journal, Outcome},
-    opencti::{Delivery, DeliveryError, Sink},
+    journal::{CaseObjects, Claim, EventId, Journal, Outcome},
+    opencti::{CONTINUED, Delivery, DeliveryError, Sink},
 };
 
 pub(super) struct Deliverer {
@@ -46,8 +46,8 @@ pub(super) struct Prepared {
     pub(super) ready: Ready,
     /// Shared by the events of one claim, and dropped by those that do not get ready.
     pub(super) together: Arc<()>,
-    /// The memory that it takes, given back once it was delivered.
-    pub(super) bytes: Bytes,
+    /// The memory that it takes and its lease, given back once it was delivered.
+    pub(super) held: (Bytes, Lease),
 }
 
 impl Deliverer {
@@ -60,10 +60,10 @@ impl Deliverer {
             // leaves.
             let gathering = gather(&mut waiting, &mut batch, limit);
             let _window_over = tokio::time::timeout(WINDOW, gathering).await;
-            let (ready, held): (Vec<_>, Vec<Bytes>) =
-                batch.drain(..).map(|prepared| (prepared.ready, prepared.bytes)).unzip();
+            let (ready, held): (Vec<_>, Vec<_>) =
+                batch.drain(..).map(|prepared| (prepared.ready, prepared.held)).unzip();
             for part in parts(ready) {
-                let outcomes = self.deliver(part).await;
+                let outcomes = self.deliver_whatever_happens(part).await;
                 finish(&*self.journal, &outcomes, self.clock.now()).await;
             }
             drop(held);
@@ -71,17 +71,52 @@ impl Deliverer {
         }
     }
 
-    async fn deliver(&self, mut batch: Vec<Ready>) -> Vec<(Claim, Outcome)> {
-        false_positives::take_back(&mut batch, &*self.journal).await;
-        let mut of_events = self.hand_over(&batch).await;
+    /// Delivers a batch; when that panics, each event of it alone, so that the one whose fault it is
+    /// holds up no other.
+    async fn deliver_whatever_happens(&self, mut batch: Vec<Ready>) -> Vec<(Claim, Outcome)> {
+        if let Some(outcomes) = self.try_to_deliver(&mut batch).await {
+            return outcomes;
+        }
+        let is_alone = batch.len() == 1;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for ready in &mut batch {
+            let alone = std::slice::from_mut(ready);
+            let delivered = if is_alone { None } else { self.try_to_deliver(alone).await };
+            outcomes.extend(delivered.unwrap_or_else(|| vec![self.broke_off(ready.claim)]));
+        }
+        outcomes
+    }
+
+    fn broke_off(&self, claim: Claim) -> (Claim, Outcome) {
+        let (longest, now) = (self.settings.retry_max, self.clock.now());
+        (claim, defect::outcome(Step::Delivering, claim, longest, now))
+    }
+
+    /// `None` when it panicked. No work that it opened stays open then.
+    async fn try_to_deliver(&self, batch: &mut [Ready]) -> Option<Vec<(Claim, Outcome)>> {
+        let delivered = AssertUnwindSafe(self.deliver(batch)).catch_unwind().await;
+        if delivered.is_err() {
+            error!(events = batch.len(), "a delivery broke off by a defect");
+            let message = format!("the delivery broke off; what is missing {CONTINUED}");
+            let closed = self.journal.close_orphaned_works(&message, self.clock.now()).await;
+            if let Err(failure) = closed {
+                error!(%failure, "works stay open in OpenCTI until the next start");
+            }
+        }
+        delivered.ok()
+    }
+
+    async fn deliver(&self, batch: &mut [Ready]) -> Vec<(Claim, Outcome)> {
+        false_positives::take_back(batch, &*self.journal).await;
+        let mut of_events = self.hand_over(batch).await;
         self.tell(&of_events);
         let confirmed = batch.iter().zip(&of_events).filter(|(_, result)| result.is_ok());
         self.negative_sightings
             .note(confirmed.flat_map(|(ready, _)| &ready.bundles), &*self.journal, self.clock.now())
             .await;
-        self.write_down(&batch, &mut of_events).await;
+        self.write_down(batch, &mut of_events).await;
         let outcomes: Vec<_> = batch
-            .into_iter()
+            .iter()
             .zip(of_events)
             .map(|(ready, of_event)| (ready.claim, self.outcome(ready, of_event)))
             .collect();
@@ -115,12 +150,9 @@ impl Deliverer {
             }
             let part: Vec<&Ready> = missing.iter().map(|index| &batch[*index]).collect();
             let delivery = self.delivery(&part).await;
-            let delivering = AssertUnwindSafe(sink.deliver(&delivery)).catch_unwind();
-            let answers = delivering.await.unwrap_or_else(|_panic| {
-                let reason = format!("the {} broke off by a defect", sink.name());
-                vec![Err(DeliveryError::Unavailable(reason)); delivery.bundles.len()]
-            });
+            let answers = sink.deliver(&delivery).await;
             debug_assert_eq!(answers.len(), delivery.bundles.len(), "one answer a bundle");
+            self.tell_of_sink(sink.name(), &answers);
             let mut answers = answers.into_iter();
             for index in missing {
                 let ready = &batch[index];
@@ -162,6 +194,18 @@ impl Deliverer {
         }
     }
 
+    /// Tells the health how one sink is. A refusal is the bundle's trouble, not the sink's.
+    fn tell_of_sink(&self, name: &'static str, answers: &[Result<(), DeliveryError>]) {
+        let unavailable = answers.iter().find_map(|answer| match answer {
+            Err(DeliveryError::Unavailable(reason)) => Some(reason),
+            _ => None,
+        });
+        match unavailable {
+            Some(reason) => self.health.sink_degraded(name, reason.clone()),
+            None => self.health.sink_well(name),
+        }
+    }
+
     /// Tells the health and, once a delivery, the log.
     fn tell(&self, results: &[Result<(), DeliveryError>]) {
         let waiting = results.iter().filter_map(|result| match result {
@@ -171,8 +215,8 @@ impl Deliverer {
         match waiting.clone().next() {
             Some(reason) => {
                 let bundles = waiting.count();
-                warn!(bundles, %reason, "bundles could not be delivered and are tried again");
                 self.health.degraded(Part::Delivery, reason.clone());
+                warn!(bundles, %reason, "bundles could not be delivered and are tried again");
             }
             None => self.health.well(Part::Delivery),
         }
@@ -183,22 +227,21 @@ impl Deliverer {
         }
     }
 
-    fn outcome(&self, ready: Ready, result: Result<(), DeliveryError>) -> Outcome {
+    fn outcome(&self, ready: &Ready, result: Result<(), DeliveryError>) -> Outcome {
         match result {
             Ok(()) => {
                 let now = self.clock.now();
                 let since = |then: DateTime<Utc>| (now - then).as_seconds_f64().max(0.0);
                 metrics::histogram!("accepted_to_delivered_seconds")
                     .record(since(ready.received_at));
-                if ready.origin == Origin::Push {
+                if ready.origin.is_told_by_console() {
                     metrics::histogram!("event_to_delivered_seconds")
                         .record(since(ready.happened_at));
                 }
+                let root_id = ready.root_id.clone();
                 match ready.follow_up {
-                    Some(follow_up) => {
-                        Outcome::DeliveredInPart { root_id: ready.root_id, follow_up }
-                    }
-                    None => Outcome::Delivered { root_id: ready.root_id },
+                    Some(follow_up) => Outcome::DeliveredInPart { root_id, follow_up },
+                    None => Outcome::Delivered { root_id },
                 }
             }
             Err(DeliveryError::Refused(reason)) => {
@@ -220,9 +263,10 @@ impl Deliverer {
             warn!(%failure, "the journal cannot say what was delivered before; all counts as new");
             HashSet::new()
         });
-        let tally = Tally::of(
-            batch.iter().map(|ready| (&*ready.root_id, known.contains(&ready.claim.event))),
-        );
+        let whole = self.to_leave_whole(batch).await;
+        let is_known = |event| known.contains(event) || whole.contains(event);
+        let tally =
+            Tally::of(batch.iter().map(|ready| (&*ready.root_id, is_known(&ready.claim.event))));
         let subject = match batch {
             [only] => only.title.clone(),
             _ => tally.subject(),
@@ -233,9 +277,19 @@ impl Deliverer {
         Delivery {
             title: format!("{}: {subject} ({at})", self.connector_name),
             summary: tally.summary(),
+            whole,
             bundles: batch.iter().flat_map(|ready| ready.bundles.clone()).collect(),
             senders: senders.collect(),
         }
+    }
+
+    /// What of it leaves once more. Only what was tried before the present tries can be.
+    async fn to_leave_whole(&self, batch: &[&Ready]) -> HashSet<EventId> {
+        let claims = batch.iter().map(|ready| ready.claim);
+        let earlier = claims.filter(|claim| claim.fence > claim.attempt);
+        let events: Vec<_> = earlier.map(|claim| claim.event).collect();
+        // What cannot be told is sent whole: that costs messages only.
+        self.journal.sent_again(&events).await.unwrap_or_else(|_| events.into_iter().collect())
     }
 }
 

@@ -13,10 +13,12 @@
 
 mod afterwards;
 mod confirmations;
+mod defect;
 mod deliver;
 mod enrich;
 mod false_positives;
 mod filter;
+mod leases;
 mod ledger;
 mod prepare;
 mod prepare_alert;
@@ -24,6 +26,7 @@ mod prepare_threat;
 mod refusals;
 mod retry;
 mod room;
+mod sent_again;
 mod tally;
 mod waiting;
 
@@ -32,7 +35,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, mpsc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tracing::{error, info};
 
 pub use self::{
@@ -40,7 +46,9 @@ pub use self::{
     ledger::JournalLedger, prepare::Preparer,
 };
 use self::{
+    defect::Step,
     deliver::{Deliverer, Prepared},
+    leases::{Lease, Leases},
     room::{Place, Room},
 };
 use crate::{
@@ -54,8 +62,8 @@ use crate::{
 
 /// How long the pipeline waits when nothing says that there is something to do.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(30);
-/// Tries of an event whose preparation panics.
-const TRIES_OF_A_DEFECT: u32 = 3;
+/// How often it is tried to write an outcome down: within the time that a shutdown leaves.
+const TRIES_TO_FINISH: u32 = 10;
 /// How long it waits when the journal fails.
 const JOURNAL_FAILED: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -84,37 +92,57 @@ pub struct Pipeline {
     pub negative_sightings: NegativeSightings,
 }
 
+/// What an event has as long as it is under way.
+struct Share {
+    /// Shared by the events of one claim.
+    together: Arc<()>,
+    place: Place,
+    lease: Lease,
+}
+
 impl Pipeline {
-    /// Moves events until `stop`; then finishes what was claimed and returns.
+    /// Moves events until `stop`; then finishes what was claimed and returns. Returns before that only
+    /// by a defect.
     pub async fn run(self, stop: CancellationToken) {
         let pipeline = Arc::new(self);
         let (ready, waiting) = mpsc::channel(pipeline.settings.batch.max(1));
+        let leases = Leases::new(pipeline.settings.lease);
+        let journal = Arc::clone(&pipeline.journal);
         let console = ConsoleLabel::current();
-        let delivering = tokio::spawn(
-            console.on(Deliverer {
-                journal: Arc::clone(&pipeline.journal),
-                sinks: pipeline.sinks.clone(),
-                clock: pipeline.clock.clone(),
-                settings: pipeline.settings.clone(),
-                connector_name: pipeline.connector_name.clone(),
-                arrived: Arc::clone(&pipeline.arrived),
-                health: Arc::clone(&pipeline.health),
-                negative_sightings: pipeline.negative_sightings,
-                confirmations: confirmations::Confirmations::default(),
+        let renewing = Arc::clone(&leases).renew_in_time(journal, pipeline.clock.clone());
+        let _renewing = AbortOnDropHandle::new(tokio::spawn(console.on(renewing)));
+        let mut delivering = tokio::spawn(console.on(pipeline.deliverer().run(waiting)));
+        let delivered = tokio::select! {
+            () = pipeline.claim_until(&stop, ready, &leases) => delivering.await,
+            ended = &mut delivering => ended,
+        };
+        match delivered {
+            Ok(()) => info!("the pipeline has stopped"),
+            Err(failure) => {
+                error!(%failure, "delivery ended by a defect; what was under way is tried again");
             }
-            .run(waiting)),
-        );
-        pipeline.claim_until(&stop, ready).await;
-        if let Err(failure) = delivering.await {
-            error!(%failure, "delivery ended by a defect; what was under way is tried again");
         }
-        info!("the pipeline has stopped");
+    }
+
+    fn deliverer(&self) -> Deliverer {
+        Deliverer {
+            journal: Arc::clone(&self.journal),
+            sinks: self.sinks.clone(),
+            clock: self.clock.clone(),
+            settings: self.settings.clone(),
+            connector_name: self.connector_name.clone(),
+            arrived: Arc::clone(&self.arrived),
+            health: Arc::clone(&self.health),
+            negative_sightings: self.negative_sightings,
+            confirmations: confirmations::Confirmations::default(),
+        }
     }
 
     async fn claim_until(
         self: &Arc<Self>,
         stop: &CancellationToken,
         ready: mpsc::Sender<Prepared>,
+        leases: &Arc<Leases>,
     ) {
         let room = Room::new(self.settings.concurrency);
         let preparing = TaskTracker::new();
@@ -126,7 +154,7 @@ impl Pipeline {
             let mut claim = room.for_a_claim().await;
             let free = room.free_places().min(self.settings.batch).max(1);
             let now = self.clock.now();
-            let events = match self.journal.claim(free, self.settings.lease, now).await {
+            let events = match self.claim(free, leases, now).await {
                 Ok(events) => events,
                 Err(failure) => {
                     error!(%failure, "the journal cannot be read; trying again");
@@ -138,13 +166,16 @@ impl Pipeline {
             if let Some(pressure) = self.pressure.as_ref().filter(|_| !found_nothing) {
                 pressure.busy();
             }
+            // At once: none may wait for its place with a lease that nobody keeps.
+            let kept: Vec<_> = events.iter().map(|event| leases.keep(event.claim, now)).collect();
             // The last one takes it along: whoever asks who shares it finds nobody else.
             let together = std::iter::repeat_n(Arc::new(()), events.len());
-            for (event, together) in events.into_iter().zip(together) {
+            for ((event, together), lease) in events.into_iter().zip(together).zip(kept) {
                 let place = room.place(&mut claim, event.body.len()).await;
                 let (pipeline, ready) = (Arc::clone(self), ready.clone());
+                let share = Share { together, place, lease };
                 preparing.spawn(console.on(async move {
-                    pipeline.prepare_one(event, together, place, ready).await;
+                    pipeline.prepare_one(event, share, ready).await;
                 }));
             }
             drop(claim);
@@ -156,42 +187,46 @@ impl Pipeline {
         preparing.wait().await;
     }
 
-    async fn prepare_one(
+    /// Claims what is due, but never what is under way here.
+    async fn claim(
         &self,
-        event: Event,
-        together: Arc<()>,
-        place: Place,
-        ready: mpsc::Sender<Prepared>,
-    ) {
+        limit: usize,
+        leases: &Leases,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Event>, JournalError> {
+        leases.renew(&*self.journal, now).await?;
+        self.journal.claim(limit, self.settings.lease, now).await
+    }
+
+    async fn prepare_one(&self, event: Event, share: Share, ready: mpsc::Sender<Prepared>) {
         let claim = event.claim;
         // Boxed: its look-ups make it large, and many are under way at once.
         let preparing = AssertUnwindSafe(Box::pin(self.preparer.prepare(event)));
         let prepared = preparing.catch_unwind().await;
-        match prepared.unwrap_or_else(|_panic| Err(self.defect(claim))) {
-            Ok(prepared) => {
+        let broke_off = |_panic| {
+            let (longest, now) = (self.settings.retry_max, self.clock.now());
+            defect::outcome(Step::Converting, claim, longest, now)
+        };
+        match prepared.map_err(broke_off) {
+            Ok(Ok(prepared)) => {
+                let Share { together, place, lease } = share;
+                let held = (place.bytes, lease);
                 // The receiver lives as long as any sender does.
-                let _gone =
-                    ready.send(Prepared { ready: prepared, together, bytes: place.bytes }).await;
+                let _gone = ready.send(Prepared { ready: prepared, together, held }).await;
             }
-            Err(outcome) => {
+            Ok(Err(outcome)) => {
                 if matches!(outcome, Outcome::Dead { .. }) {
                     metrics::counter!("dead_letters_total", "step" => "converting").increment(1);
                 }
-                finish(&*self.journal, &[(claim, outcome)], self.clock.now()).await;
-                self.arrived.notify_one();
+                self.end(claim, outcome).await;
             }
+            Err(outcome) => self.end(claim, outcome).await,
         }
     }
 
-    /// How an event ends whose preparation panicked: one bad alert never holds up another.
-    fn defect(&self, claim: Claim) -> Outcome {
-        let reason = "the conversion broke off by a defect; please report it with the alert";
-        error!(event = claim.event, attempt = claim.attempt, "{reason}");
-        if claim.attempt >= TRIES_OF_A_DEFECT {
-            return Outcome::Dead { reason: reason.to_owned() };
-        }
-        let wait = retry::wait(claim.attempt, claim.event, self.settings.retry_max);
-        Outcome::Later { at: self.clock.now() + wait, reason: reason.to_owned() }
+    async fn end(&self, claim: Claim, outcome: Outcome) {
+        finish(&*self.journal, &[(claim, outcome)], self.clock.now()).await;
+        self.arrived.notify_one();
     }
 
     /// Waits until something arrives or falls due.
@@ -209,13 +244,23 @@ impl Pipeline {
     }
 }
 
-/// Writes outcomes down. If that fails the leases run out and the events are tried again: ids are
-/// deterministic, so a second delivery changes nothing.
+/// Writes outcomes down, also in a journal that is away for a moment. If that fails for good the
+/// leases run out and the events are tried again: ids are deterministic, so a second delivery changes
+/// nothing.
 async fn finish(journal: &dyn Journal, outcomes: &[(Claim, Outcome)], now: DateTime<Utc>) {
     count(outcomes);
-    let written: Result<(), JournalError> = journal.finish(outcomes, now).await;
-    if let Err(failure) = written {
-        error!(%failure, events = outcomes.len(), "outcomes could not be written to the journal");
+    for tries_left in (0..TRIES_TO_FINISH).rev() {
+        let written: Result<(), JournalError> = journal.finish(outcomes, now).await;
+        let Err(failure) = written else { return };
+        error!(
+            %failure,
+            events = outcomes.len(),
+            tries_left,
+            "outcomes could not be written to the journal"
+        );
+        if tries_left > 0 {
+            tokio::time::sleep(JOURNAL_FAILED).await;
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tracing::{debug, warn};
 
-use super::{enrich::Enricher, filter, prepare_threat::Delivered, retry};
+use super::{enrich::Enricher, filter, retry};
 use crate::{
-    alert::{Alert, IncidentIdentity},
+    alert::{Alert, IncidentIdentity, Sighted},
     clock::Clock,
     config::{AlertFilter, EnrichmentSettings},
     convert::{Conversion, ConvertSettings, Known, gate},
@@ -16,7 +16,7 @@ use crate::{
         Origin,
         dialect::{self, Dialect},
     },
-    journal::{Claim, Event, FollowUp, Journal, JournalError, Outcome},
+    journal::{CaseObjects, Claim, Event, FollowUp, Journal, JournalError, Outcome},
     stix::Bundle,
 };
 
@@ -40,6 +40,23 @@ pub(super) struct Ready {
     pub(super) follow_up: Option<FollowUp>,
     /// What is written down once it is delivered.
     pub(super) delivered: Delivered,
+}
+
+/// What is looked at again before a threat or alert leaves, and written down once it is delivered.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Delivered {
+    /// Objects that a case refers to now, or is to refer to.
+    pub(super) case_objects: Option<CaseObjects>,
+    /// A name and a value to remember: the id of a note.
+    pub(super) remembered: Option<(String, String)>,
+    /// Key and sighting of an alert that is a false positive: looked at again just before it leaves.
+    pub(super) false_positive: Option<(String, Sighted)>,
+}
+
+impl Delivered {
+    pub(super) fn is_anything(&self) -> bool {
+        self.case_objects.is_some() || self.remembered.is_some()
+    }
 }
 
 /// Enriches and converts.

@@ -6,14 +6,16 @@ use serde_json::Value;
 
 use super::{
     enrich::{Found, filled},
-    prepare::{MATCH_TOLERANCE, Preparer},
-    prepare_threat::Delivered,
+    prepare::{Delivered, MATCH_TOLERANCE, Preparer},
     waiting::Settled,
 };
 use crate::{
     alert::{Alert, IncidentIdentity, MergedSightings, intelligence::Intelligence},
     convert::{Conversion, Known, attach_raw, convert_alert},
-    intake::dialect::{self, Dialect},
+    intake::{
+        dialect::{self, Dialect},
+        is_believed,
+    },
     journal::{Adoption, AlertName, CaseObjects, CaseStanding, Event, FollowUp, Lacking, Outcome},
 };
 
@@ -147,7 +149,8 @@ impl Preparer {
             key: key.to_owned(),
             version: dialect::version(shown),
             threat_key: shown.threat_key.clone(),
-            updated_at: dialect::updated_at(shown),
+            updated_at: dialect::updated_at(shown)
+                .filter(|date| is_believed(*date, self.clock.now())),
         };
         match self.journal.identify(event.claim, &name).await {
             Ok(Adoption::Identified(identity)) => Ok(identity),

@@ -3,9 +3,13 @@
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use super::{enrich::Found, prepare::Preparer, waiting::Settled};
+use super::{
+    enrich::Found,
+    prepare::{Delivered, Preparer},
+    waiting::Settled,
+};
 use crate::{
-    alert::{Sighted, Threat},
+    alert::Threat,
     convert::{Conversion, Known, MOST_CASE_OBJECTS, convert_threat},
     intake::dialect,
     journal::{CaseObjects, CaseStanding, Event, JournalError, Outcome},
@@ -17,23 +21,6 @@ const ALERTS_IN_TIME: TimeDelta = TimeDelta::minutes(1);
 const WAIT_FOR_ALERTS: std::time::Duration = std::time::Duration::from_secs(2);
 /// Rules of one threat that the console is asked about: it shows the top ones first.
 const MOST_RULES: usize = 50;
-
-/// What is looked at again before a threat or alert leaves, and written down once it is delivered.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Delivered {
-    /// Objects that a case refers to now, or is to refer to.
-    pub(super) case_objects: Option<CaseObjects>,
-    /// A name and a value to remember: the id of a note.
-    pub(super) remembered: Option<(String, String)>,
-    /// Key and sighting of an alert that is a false positive: looked at again just before it leaves.
-    pub(super) false_positive: Option<(String, Sighted)>,
-}
-
-impl Delivered {
-    pub(super) fn is_anything(&self) -> bool {
-        self.case_objects.is_some() || self.remembered.is_some()
-    }
-}
 
 impl Preparer {
     /// The messages of a threat's case, and what to write down once they are delivered.

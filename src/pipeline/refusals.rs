@@ -1,5 +1,6 @@
 //! What OpenCTI refused comes back: works are closed where that failed before, looked at until they
-//! are done, and each error is put on the event whose object it is about.
+//! are done, and each error is put on the event whose object it is about. An event of which something
+//! was refused for a reason that passes leaves once more (`sent_again`).
 //!
 //! A work is looked at a few times, further and further apart; after the last look it is let go with
 //! what it says by then. A work for which OpenCTI has no answer makes room for the others, and is let
@@ -19,10 +20,14 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
+use super::sent_again;
 use crate::{
     clock::Clock,
     journal::{DueWork, EventId, Journal, JournalError, Refusal, WorkPart},
-    opencti::{CONTINUED, ConfirmedObjects, OpenCti, OpenCtiError, WorkError, WorkId, WorkOutcome},
+    opencti::{
+        CONTINUED, ConfirmedObjects, OpenCti, OpenCtiError, WorkError, WorkId, WorkOutcome,
+        WorkReport,
+    },
 };
 
 /// Seconds from one look at a work to the next; the first counts from its closing. The last look is
@@ -48,6 +53,8 @@ pub(super) fn first_look(now: DateTime<Utc>) -> DateTime<Utc> {
 pub(super) struct Refusals {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) platform: OpenCti,
+    /// Whose queue its works are about.
+    pub(super) connector_id: String,
     pub(super) confirmed: Option<Arc<ConfirmedObjects>>,
     pub(super) clock: Clock,
     /// Set when the token may not read works.
@@ -131,47 +138,86 @@ impl Refusals {
         }
         let next_look = usize::try_from(work.looks + 1).ok();
         let next_look = next_look.and_then(|look| LOOKS_AFTER_SECONDS.get(look));
-        match (self.platform.read_work(&WorkId::remembered(&*work.id)).await, next_look) {
-            (Ok(None), _) => {
+        let next_look = next_look.map(|wait| self.clock.now() + TimeDelta::seconds(*wait));
+        match self.platform.read_work(&WorkId::remembered(&*work.id)).await {
+            Ok(Some(report)) => self.heed(work, report, next_look).await?,
+            Ok(None) => {
                 // Deleted in OpenCTI, with what of it was still queued.
                 self.send_everything_again();
                 self.journal.forget_work(&work.id).await?;
-                Ok(Next::Work)
             }
-            (Ok(Some(report)), Some(wait)) if !report.is_complete => {
-                let at = self.clock.now() + TimeDelta::seconds(*wait);
-                self.journal.look_again(&work.id, at).await?;
-                Ok(Next::Work)
+            Err(error) => return self.cannot_be_read(work, error, next_look).await,
+        }
+        Ok(Next::Work)
+    }
+
+    /// Waits on for a work that is not done, unless this was the last look; else keeps what it says.
+    async fn heed(
+        &self,
+        work: &DueWork,
+        report: WorkReport,
+        next_look: Option<DateTime<Utc>>,
+    ) -> Result<(), JournalError> {
+        let waits = !report.is_complete && report.was_interrupted() && report.outstanding > 0;
+        if waits && (next_look.is_none() || self.nothing_is_queued().await) {
+            self.settle(work, report.outstanding).await;
+        }
+        match next_look.filter(|_| !report.is_complete) {
+            Some(at) => self.journal.look_again(&work.id, at).await,
+            None => self.keep(&work.id, report.errors).await,
+        }
+    }
+
+    async fn cannot_be_read(
+        &self,
+        work: &DueWork,
+        error: OpenCtiError,
+        next_look: Option<DateTime<Utc>>,
+    ) -> Result<Next, JournalError> {
+        if matches!(error, OpenCtiError::Forbidden { .. }) {
+            if !self.may_not_read.swap(true, Ordering::Relaxed) {
+                warn!(
+                    "the user of OPENCTI_TOKEN may not read works: what OpenCTI refuses does not \
+                     come back; give its role the right to read connectors (MODULES), then restart"
+                );
             }
-            (Ok(Some(report)), _) => {
-                self.keep(&work.id, report.errors).await?;
-                Ok(Next::Work)
-            }
-            (Err(OpenCtiError::Forbidden { .. }), _) => {
-                if !self.may_not_read.swap(true, Ordering::Relaxed) {
-                    warn!(
-                        "the user of OPENCTI_TOKEN may not read works: what OpenCTI refuses does \
-                         not come back; give its role the right to read connectors (MODULES), then \
-                         restart"
-                    );
-                }
-                self.journal.forget_work(&work.id).await?;
-                Ok(Next::Work)
-            }
+            self.journal.forget_work(&work.id).await?;
+        } else if error.is_retryable() || error.is_outage() {
             // An outage, a token to be replaced, or trouble with this one: not counted.
-            (Err(error), _) if error.is_retryable() || error.is_outage() => {
-                self.postpone(work, "read", &error).await
+            return self.postpone(work, "read", &error).await;
+        } else if let Some(at) = next_look {
+            warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read");
+            self.journal.look_again(&work.id, at).await?;
+        } else {
+            warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read and is let go");
+            self.journal.forget_work(&work.id).await?;
+        }
+        Ok(Next::Work)
+    }
+
+    /// Whether nothing can come any more in a work that was interrupted.
+    async fn nothing_is_queued(&self) -> bool {
+        // Empty, or not known: then it is settled at a later look.
+        matches!(self.platform.queue_bytes(&self.connector_id).await, Ok(bytes) if bytes <= 0.0)
+    }
+
+    /// Completes a work of which something that was announced never comes, as after a crash: else
+    /// OpenCTI shows it as in progress for ever.
+    async fn settle(&self, work: &DueWork, outstanding: usize) {
+        let id = WorkId::remembered(&*work.id);
+        let message = format!(
+            "{outstanding} announced objects never came in this work; what is missing {CONTINUED}"
+        );
+        let settling = async {
+            self.platform.expect_fewer_objects(&id, outstanding).await?;
+            self.platform.close_work(&id, &message, WorkOutcome::Interrupted).await
+        };
+        match settling.await {
+            Ok(()) => {
+                info!(work_id = work.id, outstanding, "an interrupted work is settled in OpenCTI");
             }
-            (Err(error), Some(wait)) => {
-                let at = self.clock.now() + TimeDelta::seconds(*wait);
-                warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read");
-                self.journal.look_again(&work.id, at).await?;
-                Ok(Next::Work)
-            }
-            (Err(error), _) => {
-                warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read and is let go");
-                self.journal.forget_work(&work.id).await?;
-                Ok(Next::Work)
+            Err(error) => {
+                warn!(work_id = work.id, %error, "an interrupted work stays open in OpenCTI");
             }
         }
     }
@@ -185,8 +231,9 @@ impl Refusals {
             confirmed.forget_objects(errors.iter().filter_map(|error| error.object.as_deref()));
         }
         let is_cut_off = errors.len() >= MOST_ERRORS_OF_A_WORK;
-        let refusals =
-            matched(work, errors, self.journal.parts_of_work(work).await?, self.clock.now());
+        let parts = self.journal.parts_of_work(work).await?;
+        let all: HashSet<_> = parts.iter().map(|part| part.event).collect();
+        let refusals = matched(work, errors, parts, self.clock.now());
         let Some(first) = refusals.first() else {
             return self.journal.forget_work(work).await;
         };
@@ -201,6 +248,8 @@ impl Refusals {
             reason = first.reason,
             "OpenCTI refused objects of delivered events; the journal keeps which and why"
         );
+        let unnamed = if is_cut_off { all } else { HashSet::new() };
+        sent_again::send_again(&*self.journal, self.clock.now(), &refusals, &unnamed).await?;
         self.journal.work_read(work, &refusals).await
     }
 
@@ -230,7 +279,7 @@ fn matched(
     }
     errors
         .into_iter()
-        .filter(|error| error.object.is_some() || !error.reason.contains(CONTINUED))
+        .filter(|error| !error.is_our_note())
         .map(|error| {
             let object = error.object.unwrap_or_default();
             let event = match senders.get_mut(&object) {

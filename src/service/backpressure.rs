@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::{ServicePart, parts::Parts};
 use crate::{
     health::{Health, Part},
     opencti::{Backpressure, QueueLoad},
@@ -19,16 +20,16 @@ use crate::{
 pub(super) async fn watch(
     pressure: &Arc<Backpressure>,
     health: &Arc<Health>,
-    parts: &TaskTracker,
+    parts: &Parts,
     stop: &CancellationToken,
 ) {
     let looked = Arc::new(Notify::new());
     let (watching, told) = (Arc::clone(pressure), Arc::clone(&looked));
     let (load, threshold_mb) = (pressure.load(), pressure.threshold_mb());
     let stopped = stop.clone();
-    parts.spawn(async move { watching.run(told, stopped).await });
+    parts.spawn(ServicePart::QueueWatch, async move { watching.run(told, stopped).await });
     let (health, stopped) = (Arc::clone(health), stop.clone());
-    parts.spawn(async move {
+    parts.spawn(ServicePart::QueueWatch, async move {
         stopped.run_until_cancelled(tell(load, threshold_mb, &health)).await;
     });
     stop.run_until_cancelled(looked.notified()).await;

@@ -10,10 +10,13 @@ use tokio::{
     sync::{Mutex, Notify, mpsc},
     task::JoinHandle,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    ServiceError, access, jobs,
+    ServiceError, ServicePart, access,
+    account::Account,
+    jobs,
+    parts::Parts,
     platform::{self, Platform},
     reset::ResetOfConsole,
     schedule::{Pulses, Schedule},
@@ -29,7 +32,7 @@ use crate::{
     journal::{Journal, write_what_comes_in},
     label::ConsoleLabel,
     pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
-    sweep::{Job, JobBoard, Kept, Pushes, Sweep},
+    sweep::{ElasticQueue, Job, JobBoard, Kept, Pushes, Sweep},
 };
 
 /// One console's part of the service.
@@ -43,7 +46,7 @@ pub(super) struct ConsoleService {
     pub(super) health: Arc<Health>,
     client: Arc<Console>,
     entries: Mutex<Option<mpsc::Receiver<Entry>>>,
-    jobs: Mutex<Option<mpsc::Receiver<Job>>>,
+    jobs: Mutex<mpsc::Receiver<Job>>,
 }
 
 /// What all consoles have in common.
@@ -52,7 +55,7 @@ pub(super) struct Common<'a> {
     pub(super) settings: &'a Settings,
     pub(super) outlets: &'a Outlets,
     pub(super) clock: &'a Clock,
-    pub(super) parts: &'a TaskTracker,
+    pub(super) parts: &'a Parts,
     /// Ends everything that begins.
     pub(super) stop: &'a CancellationToken,
 }
@@ -69,7 +72,7 @@ impl ConsoleService {
         settings: ConsoleSettings,
         service: &Settings,
         journal: Arc<dyn Journal>,
-        health: &Health,
+        (health, clock): (&Health, &Clock),
     ) -> Result<Self, ServiceError> {
         let label = if service.has_several_consoles() {
             ConsoleLabel::of(&settings.name)
@@ -77,7 +80,7 @@ impl ConsoleService {
             ConsoleLabel::default()
         };
         let (door, entries) = Door::new(service.journal.queue);
-        let (board, jobs) = JobBoard::new(settings.harfanglab.url.to_string());
+        let (board, jobs) = JobBoard::new(settings.harfanglab.url.to_string(), clock.clone());
         Ok(Self {
             client: Arc::new(Console::new(&settings.harfanglab)?),
             health: Arc::new(health.of_console(label.clone())),
@@ -85,7 +88,7 @@ impl ConsoleService {
             arrived: Arc::default(),
             board: Arc::new(board),
             entries: Mutex::new(Some(entries)),
-            jobs: Mutex::new(Some(jobs)),
+            jobs: Mutex::new(jobs),
             settings,
             label,
             journal,
@@ -98,32 +101,32 @@ impl ConsoleService {
     }
 
     /// Writes to the journal what comes through the door, from now on until the door is gone.
-    pub(super) async fn write(&self, parts: &TaskTracker) -> Option<JoinHandle<()>> {
+    pub(super) async fn write(&self, parts: &Parts) -> Option<JoinHandle<()>> {
         let entries = self.entries.lock().await.take()?;
-        Some(parts.spawn(self.label.on(write_what_comes_in(
+        let writing = self.label.on(write_what_comes_in(
             Arc::clone(&self.journal),
             entries,
             Arc::clone(&self.arrived),
             Arc::clone(&self.health),
-        ))))
+        ));
+        Some(parts.spawn(ServicePart::JournalWriter, writing))
+    }
+
+    /// Reads the queue of its Elastic connector until `stop`.
+    pub(super) fn read_queue(&self, clock: &Clock, parts: &Parts, stop: &CancellationToken) {
+        let queue = ElasticQueue::new(Arc::clone(&self.client), self.door.clone(), clock.clone());
+        parts.spawn(ServicePart::ElasticQueue, self.label.on(queue.run(stop.clone())));
     }
 
     /// Tells of what the console denies, until `stop`.
-    pub(super) fn watch_access(&self, parts: &TaskTracker, stop: &CancellationToken) {
+    pub(super) fn watch_access(&self, parts: &Parts, stop: &CancellationToken) {
         let telling = access::tell(self.client.denied(), Arc::clone(&self.health), stop.clone());
-        parts.spawn(self.label.on(telling));
+        parts.spawn(ServicePart::ConsoleAccess, self.label.on(telling));
     }
 
-    /// Looks after what was delivered, and begins to deliver.
-    pub(super) async fn begin(
-        &self,
-        common: Common<'_>,
-        pulses: Pulses,
-        reset: ResetOfConsole,
-        pushes: Pushes,
-    ) -> Moving {
+    /// Begins to deliver.
+    pub(super) async fn begin(&self, common: Common<'_>, pulses: Pulses, pushes: Pushes) -> Moving {
         let Common { settings, outlets, clock, parts, stop } = common;
-        self.look_after_deliveries(common).await;
         let workflow = match &outlets.platform {
             Some(platform) => platform.workflow(&self.settings.import.workflow).await,
             None => BTreeMap::new(),
@@ -143,27 +146,46 @@ impl ConsoleService {
             console_url: self.settings.harfanglab.url.clone(),
         };
         let pipeline = self.pipeline(common, convert);
-        let pipeline = parts.spawn(self.label.on(pipeline.run(stop.clone())));
+        let pipeline = self.label.on(pipeline.run(stop.clone()));
+        let pipeline = parts.spawn(ServicePart::Pipeline, pipeline);
         let sweep = Arc::new(self.sweep(clock, pushes));
+        let account = Account::new(Arc::clone(&sweep), Arc::clone(&self.health), clock.clone());
         let period = settings.connector.duration_period;
-        let health = Arc::clone(&self.health);
-        let schedule = Schedule::new(sweep, period, health, clock.clone(), pulses, reset);
+        let board = Arc::clone(&self.board);
+        let schedule = Schedule::new(sweep, account, board, period, clock.clone(), pulses);
         Moving { schedule, pipeline }
     }
 
     /// Closes what was left open, and reads from now on what OpenCTI says of deliveries. Before the
     /// first delivery: the works that are open now are of a process before this one.
-    async fn look_after_deliveries(&self, common: Common<'_>) {
-        let Common { outlets, clock, parts, stop, .. } = common;
-        let Some(platform) = &outlets.platform else {
+    pub(super) async fn look_after_deliveries(&self, common: Common<'_>) {
+        let Common { clock, parts, stop, .. } = common;
+        let Some(afterwards) = self.afterwards(common) else {
             return;
         };
         let journal = &self.journal;
         platform::insist(|| Afterwards::take_over(&**journal, clock.now())).await;
-        let client = platform.connector().platform().clone();
-        let confirmed = outlets.confirmed.clone();
-        let afterwards = Afterwards::new(Arc::clone(journal), client, confirmed, clock.clone());
-        parts.spawn(self.label.on(afterwards.run(stop.clone())));
+        parts.spawn(ServicePart::Afterwards, self.label.on(afterwards.run(stop.clone())));
+    }
+
+    /// The same for what any replica delivers, in a term of the one that leads.
+    pub(super) fn look_after_deliveries_of_all(&self, common: Common<'_>) {
+        let Common { parts, stop, .. } = common;
+        if let Some(afterwards) = self.afterwards(common) {
+            let running = self.label.on(afterwards.run_among_others(stop.clone()));
+            parts.spawn(ServicePart::Afterwards, running);
+        }
+    }
+
+    fn afterwards(&self, common: Common<'_>) -> Option<Afterwards> {
+        let Common { settings, outlets, clock, .. } = common;
+        let client = outlets.platform.as_ref()?.connector().platform().clone();
+        Some(Afterwards::new(
+            Arc::clone(&self.journal),
+            (client, settings.connector.id.clone()),
+            outlets.confirmed.clone(),
+            clock.clone(),
+        ))
     }
 
     fn pipeline(&self, common: Common<'_>, convert: ConvertSettings) -> Pipeline {
@@ -211,20 +233,20 @@ impl ConsoleService {
 
     /// The job that was asked for before a single run began, if any.
     pub(super) async fn first_job(&self) -> Option<Job> {
-        self.jobs.lock().await.as_mut()?.try_recv().ok()
+        self.jobs.lock().await.try_recv().ok()
     }
 
-    /// Does the jobs that are asked for, until `stop`.
-    pub(super) async fn take_up_jobs(
+    /// Sweeps and does the jobs that are asked for, until the end of `term`.
+    pub(super) async fn lead(
         &self,
         schedule: &Schedule,
-        parts: &TaskTracker,
-        stop: &CancellationToken,
+        reset: &ResetOfConsole,
+        term: &CancellationToken,
     ) {
-        if let Some(jobs) = self.jobs.lock().await.take() {
-            let board = Arc::clone(&self.board);
-            let doing = jobs::take_up(schedule.sweep(), board, jobs, stop.clone());
-            parts.spawn(self.label.on(doing));
-        }
+        let (sweep, account) = (schedule.sweep(), schedule.account());
+        let board = Arc::clone(&self.board);
+        let jobs = jobs::take_up(sweep, account, board, &self.jobs, term.clone());
+        let leading = async { tokio::join!(jobs, schedule.run(reset, term)) };
+        self.label.on(leading).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::TlsError;
+use super::{ServicePart, TlsError};
 use crate::{
     harfanglab::ConsoleError, intake::verification::UnusableSecret, journal::JournalError,
     opencti::OpenCtiError, ops::MetricsError,
@@ -24,6 +24,18 @@ pub enum ServiceError {
     /// A secret cannot be used.
     #[error(transparent)]
     Secret(#[from] UnusableSecret),
+    /// There is nothing that could prove a message of syslog.
+    #[error(
+        "HARFANGLAB_INCIDENTS_SYSLOG_LISTEN would let anybody in: set \
+         HARFANGLAB_INCIDENTS_SYSLOG_TOKEN, …_SYSLOG_TLS_CLIENT_CA or …_SYSLOG_ALLOWED_NETWORKS"
+    )]
+    SyslogForAnybody,
+    /// Nobody could tell whose a message of syslog is.
+    #[error(
+        "HARFANGLAB_INCIDENTS_SYSLOG_LISTEN is for one console: with several no message says whose it \
+         is; leave it out, or give the console that speaks syslog a service of its own"
+    )]
+    SyslogOfSeveral,
     /// The endpoint's own TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -42,6 +54,12 @@ pub enum ServiceError {
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// Another replica sweeps.
+    #[error(
+        "another replica on this journal leads and does the sweeps; a single run is for a journal \
+         that no service uses at the time"
+    )]
+    AnotherLeads,
     /// There is no sink.
     #[error(
         "nothing would be delivered anywhere: set CONNECTOR_SEND_TO_QUEUE=true, \
@@ -53,10 +71,10 @@ pub enum ServiceError {
     Sweep(String),
     /// A part that runs as long as the service has ended by itself.
     #[error(
-        "the {0} has ended by a defect; what was accepted is in the journal and goes on with the \
+        "the {0} has ended by a defect, and the service with it; what was accepted is in the journal and goes on with the \
          next start"
     )]
-    PartEnded(&'static str),
+    PartEnded(ServicePart),
     /// A single run made no progress.
     #[error(
         "{0} notifications wait in the journal and cannot be delivered; the log says why, and the \

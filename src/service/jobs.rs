@@ -3,26 +3,30 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::sweep::{Found, Job, JobBoard, JobState, Sweep, SweepError};
+use super::account::{Account, Trigger};
+use crate::sweep::{Found, Job, JobBoard, JobState, Pace, Sweep, SweepError};
 
-/// Works until `stop`.
+/// Works until `stop`, the end of a term; in the next one it goes on with what hangs there then.
 pub(super) async fn take_up(
     sweep: Arc<Sweep>,
+    account: Account,
     board: Arc<JobBoard>,
-    mut jobs: mpsc::Receiver<Job>,
+    jobs: &Mutex<mpsc::Receiver<Job>>,
     stop: CancellationToken,
 ) {
+    let mut jobs = jobs.lock().await;
     while let Some(Some(job)) = stop.run_until_cancelled(jobs.recv()).await {
         info!(?job, "a job was asked for");
-        let running = AssertUnwindSafe(run(&sweep, &board, &job)).catch_unwind();
+        let running = AssertUnwindSafe(run(&sweep, &account, &board, &job)).catch_unwind();
         match stop.run_until_cancelled(running).await {
             Some(Ok(Ok(found))) => {
                 info!(?job, new = found.new, known = found.known, "the job is done");
             }
+            Some(Ok(Err(SweepError::CalledOff(why)))) => info!(?job, %why, "the job is over"),
             Some(Ok(Err(failure))) => {
                 warn!(?job, %failure, "the job ended early; asked for again, it goes on from there");
             }
@@ -43,15 +47,23 @@ fn fail(board: &JobBoard, why: &str) {
 }
 
 /// Does one job; the board is told how it goes.
-pub(super) async fn run(sweep: &Sweep, board: &JobBoard, job: &Job) -> Result<Found, SweepError> {
+pub(super) async fn run(
+    sweep: &Sweep,
+    account: &Account,
+    board: &JobBoard,
+    job: &Job,
+) -> Result<Found, SweepError> {
     board.tell(|progress| {
         progress.state = JobState::Running;
         (progress.expected, progress.new, progress.known) = (0, 0, 0);
     });
-    let result = match job {
-        Job::Sweep => sweep.run_once().await,
-        Job::Backfill(range) => Box::pin(sweep.backfill(range, board)).await,
+    let work = async {
+        match job {
+            Job::Sweep => Box::pin(sweep.run_once(Pace::Job(board))).await,
+            Job::Backfill(range) => Box::pin(sweep.backfill(range, board)).await,
+        }
     };
+    let result = account.of(Trigger::of(job), work).await;
     board.tell(|progress| match &result {
         Ok(found) => {
             progress.state = JobState::Done;
@@ -59,7 +71,10 @@ pub(super) async fn run(sweep: &Sweep, board: &JobBoard, job: &Job) -> Result<Fo
             progress.known = found.known as u64;
         }
         Err(failure) => {
-            progress.state = JobState::Failed;
+            progress.state = match failure {
+                SweepError::CalledOff(_) => JobState::Interrupted,
+                _ => JobState::Failed,
+            };
             progress.words = failure.to_string();
         }
     });

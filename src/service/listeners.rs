@@ -1,7 +1,8 @@
-//! The sockets: the endpoint that HarfangLab posts to, and the management pages.
+//! The sockets: the endpoint that HarfangLab posts to, the listener for its syslog (`syslog`), the
+//! management pages, and the metrics under the names of Python connectors.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
 };
@@ -15,15 +16,23 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
-use super::{ServiceError, console::ConsoleService, request_span::RequestSpan, secrets, tls};
+use super::{
+    ServiceError,
+    console::ConsoleService,
+    request_span::RequestSpan,
+    secrets,
+    syslog::{self, Syslog},
+    tls,
+};
 use crate::{
     clock::Clock,
-    config::{ConsoleSettings, Settings, WebhookSettings},
+    config::{ConnectorMetricsSettings, ConsoleSettings, Settings, WebhookSettings},
     health::Health,
     intake::{
         verification::Verifier,
         webhook::{Webhook, routes},
     },
+    label::ConsoleLabel,
     ops::{self, ManagedConsole, Management, Metrics},
     sweep::Pushes,
 };
@@ -46,7 +55,9 @@ pub(super) struct Shown<'a> {
 #[derive(Default)]
 pub(super) struct Listeners {
     webhook: Option<(SocketAddr, ServerHandle)>,
+    syslog: Option<Syslog>,
     management: Option<ServerHandle>,
+    connector_metrics: Option<ServerHandle>,
     _secrets: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -59,20 +70,26 @@ struct Endpoint {
 
 impl Listeners {
     /// Binds both, the endpoint only when there is a secret, and serves. A single run takes no
-    /// deliveries and has no sockets.
+    /// deliveries and has none of the two.
     pub(super) fn open(
         settings: &Settings,
         clock: &Clock,
         shown: Shown<'_>,
     ) -> Result<Self, ServiceError> {
-        if settings.connector.runs_once() {
-            return Ok(Self::default());
-        }
         let labels: Vec<_> = shown.consoles.iter().map(|console| console.label.clone()).collect();
+        let connector_metrics = settings.connector_metrics.as_ref();
+        let connector_metrics = connector_metrics
+            .map(|metrics| open_connector_metrics(metrics, &labels))
+            .transpose()?;
+        if settings.connector.runs_once() {
+            return Ok(Self { connector_metrics, ..Self::default() });
+        }
         let metrics = Metrics::install(&labels)?;
+        let syslog = open_syslog(settings, clock, shown.consoles)?;
         let (mut endpoints, mut secrets) = (Vec::new(), Vec::new());
         for console in shown.consoles {
-            let (endpoint, current) = console.label.now(|| endpoint(console, clock))?;
+            let roads = roads(settings, console);
+            let (endpoint, current) = console.label.now(|| endpoint(console, roads, clock))?;
             secrets.push(current);
             endpoints.extend(endpoint);
         }
@@ -91,43 +108,73 @@ impl Listeners {
             metrics,
             clock: clock.clone(),
             address: bound,
+            syslog: syslog.as_ref().map(Syslog::standing),
             opencti: settings.opencti.as_ref().map(|opencti| opencti.url.to_string()),
             sinks: shown.sinks,
         };
         let server = ops::serve(management, settings.management_token.as_ref(), listener)
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");
-        Ok(Self { webhook, management: Some(spawn(server)), _secrets: secrets })
+        let management = Some(spawn(server));
+        Ok(Self { webhook, syslog, management, connector_metrics, _secrets: secrets })
     }
 
-    /// Whether this console can push.
+    /// Whether this console can push to us, by whatever road.
     pub(super) fn pushes(&self, console: &ConsoleSettings) -> Pushes {
-        if self.webhook.is_some() && !console.webhook.secrets.is_empty() {
-            Pushes::Taken
-        } else {
-            Pushes::NotTaken
-        }
+        let posts = self.webhook.is_some() && !console.webhook.secrets.is_empty();
+        if posts || self.takes_syslog() { Pushes::Taken } else { Pushes::NotTaken }
     }
 
     pub(super) fn webhook_address(&self) -> Option<SocketAddr> {
         self.webhook.as_ref().map(|(address, _handle)| *address)
     }
 
+    /// Whether there is a listener for syslog.
+    pub(super) fn takes_syslog(&self) -> bool {
+        self.syslog.is_some()
+    }
+
     /// Stops accepting and lets open requests finish.
     pub(super) async fn close(&self) {
+        if let Some(syslog) = &self.syslog {
+            syslog.close().await;
+        }
         if let Some((_address, handle)) = &self.webhook {
             handle.stop(true).await;
             info!("no longer accepting deliveries");
         }
-        if let Some(handle) = &self.management {
+        for handle in self.management.iter().chain(&self.connector_metrics) {
             handle.stop(false).await;
         }
+    }
+}
+
+/// The listener for syslog: no message says which console it is from, so that there is but one.
+fn open_syslog(
+    settings: &Settings,
+    clock: &Clock,
+    consoles: &[ConsoleService],
+) -> Result<Option<Syslog>, ServiceError> {
+    match consoles {
+        [only] => syslog::open(settings.syslog.as_ref(), &only.door, clock),
+        _ if settings.syslog.is_some() => Err(ServiceError::SyslogOfSeveral),
+        _ => Ok(None),
+    }
+}
+
+/// How alerts come where the endpoint is closed.
+fn roads(settings: &Settings, console: &ConsoleService) -> &'static str {
+    match (settings.syslog.is_some(), console.settings.elastic_pull) {
+        (true, _) => "syslog and the sweep",
+        (false, true) => "the Elastic connector's queue and the sweep",
+        (false, false) => "the sweep",
     }
 }
 
 /// A console's endpoint, if it has a secret, and what keeps that current.
 fn endpoint(
     console: &ConsoleService,
+    roads: &'static str,
     clock: &Clock,
 ) -> Result<(Option<Endpoint>, AbortOnDropHandle<()>), ServiceError> {
     let settings = &console.settings.webhook;
@@ -137,13 +184,13 @@ fn endpoint(
     let Some(verifier) = verifier else {
         match console.label.name() {
             None => warn!(
-                "no webhook secret is set: the endpoint stays closed and alerts come by the sweep \
+                "no webhook secret is set: the endpoint stays closed and alerts come by {roads} \
                  only; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
             ),
             Some(console) => warn!(
                 console,
                 "the console has no webhook_secret: its endpoint stays closed and its alerts come \
-                 by the sweep only"
+                 by {roads} only"
             ),
         }
         return Ok((None, current));
@@ -166,11 +213,27 @@ fn managed(console: &ConsoleService, webhook: Option<SocketAddr>) -> ManagedCons
     }
 }
 
+/// Where Python connectors serve them: on every address, without a password.
+fn open_connector_metrics(
+    settings: &ConnectorMetricsSettings,
+    labels: &[ConsoleLabel],
+) -> Result<ServerHandle, ServiceError> {
+    let variable = "CONNECTOR_METRICS_PORT";
+    let metrics = Metrics::install(labels)?;
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.port));
+    let (listener, bound) = bind(variable, address)?;
+    let server = ops::serve_connector_metrics(metrics, settings.prefix.clone(), listener)
+        .map_err(not_listening(variable, address))?;
+    info!(address = %bound, "listening for metrics under the names of Python connectors");
+    Ok(spawn(server))
+}
+
 fn open_webhook(
     settings: &WebhookSettings,
     endpoints: Vec<Endpoint>,
 ) -> Result<(SocketAddr, ServerHandle), ServiceError> {
-    let tls = settings.tls.as_ref().map(tls::server_config).transpose()?;
+    let tls = settings.tls.as_ref();
+    let tls = tls.map(|tls| tls::server_config(tls, tls::WEBHOOK)).transpose()?;
     let (listener, address) = bind("HARFANGLAB_INCIDENTS_LISTEN", settings.listen)?;
     let paths = endpoints.iter().map(|endpoint| endpoint.path.as_str()).collect::<Vec<_>>();
     let paths = paths.join(", ");
@@ -201,7 +264,7 @@ fn open_webhook(
     Ok((address, spawn(server)))
 }
 
-fn bind(
+pub(super) fn bind(
     variable: &'static str,
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), ServiceError> {
@@ -210,7 +273,7 @@ fn bind(
     Ok((listener, bound))
 }
 
-fn not_listening(
+pub(super) fn not_listening(
     variable: &'static str,
     address: SocketAddr,
 ) -> impl FnOnce(std::io::Error) -> ServiceError {

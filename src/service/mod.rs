@@ -5,12 +5,15 @@
 //! accepting, let what is under way leave within a deadline, leave the rest in the journal.
 
 mod access;
+mod account;
 mod backpressure;
 mod console;
 mod error;
 mod jobs;
+mod leader;
 mod listeners;
 mod manager;
+mod parts;
 mod platform;
 mod request_span;
 mod reset;
@@ -19,41 +22,41 @@ mod room;
 mod schedule;
 mod secrets;
 mod sinks;
+mod syslog;
 mod tls;
 mod token;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::{join_all, select_all};
 use tokio::{
     sync::{Mutex, watch},
     task::JoinHandle,
 };
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
 
 use self::{
     console::{Common, ConsoleService, Moving},
+    leader::Leader,
     listeners::{Listeners, Shown},
+    parts::Parts,
     reset::Reset,
     retention::Retention,
     room::Room,
-    schedule::Pulses,
+    schedule::{Errand, Pulses, Schedule},
     sinks::Outlets,
 };
-pub use self::{error::ServiceError, tls::TlsError};
-pub(crate) use self::{platform::client, sinks::s3_tls};
+pub use self::{error::ServiceError, parts::ServicePart, tls::TlsError};
+pub(crate) use self::{platform::service_account, sinks::s3_tls};
 use crate::{
     clock::Clock,
     config::Settings,
     health::Health,
     intake::Door,
-    journal::{Journal, SqliteJournal},
+    journal::{self, Journal, Opened},
     opencti::{Pulse, QueueLoad, Sink},
-    sweep::{ConnectorState, Job, JobBoard},
+    sweep::{ConnectorState, JobBoard, Pushes},
 };
 
 /// Longest time that what is under way gets to leave at shutdown.
@@ -70,10 +73,18 @@ pub struct Service {
     consoles: Vec<ConsoleService>,
     outlets: Outlets,
     health: Arc<Health>,
-    parts: TaskTracker,
+    parts: Parts,
     /// Ends what looks after the journal.
     upkeep: CancellationToken,
     writers: Mutex<Vec<JoinHandle<()>>>,
+    leader: Arc<Leader>,
+}
+
+/// What the consoles tell together, for as long as the service runs.
+struct Told {
+    /// The connector's state in OpenCTI.
+    state: ConnectorState,
+    pulses: Pulses,
 }
 
 impl Service {
@@ -87,24 +98,28 @@ impl Service {
         clock: Clock,
         more_sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Self, ServiceError> {
-        let first = settings.harfanglab.url.as_str();
-        let sqlite = SqliteJournal::open(&settings.journal.url, first).await?;
-        let folder = sqlite.file().parent().filter(|folder| *folder != Path::new(""));
-        let folder = folder.unwrap_or(Path::new(".")).to_owned();
-        let shared: Arc<dyn Journal> = Arc::new(sqlite.clone());
+        let each = settings.each_console();
+        let urls: Vec<&str> = each.iter().map(|console| console.harfanglab.url.as_str()).collect();
+        let Opened { journal: shared, place } =
+            Box::pin(journal::open(&settings.journal, &urls)).await?;
         let outlets = Outlets::open(&settings, &shared, &clock, more_sinks)?;
         let health = Arc::new(Health::new(clock.clone()));
-        let consoles = settings.each_console().into_iter().map(|console| {
-            let journal = Arc::new(sqlite.for_console(console.harfanglab.url.as_str()));
-            ConsoleService::new(console, &settings, journal, &health)
+        let consoles = each.into_iter().map(|console| {
+            let journal = shared.of_console(console.harfanglab.url.as_str());
+            ConsoleService::new(console, &settings, journal, (&health, &clock))
         });
         let consoles: Vec<ConsoleService> = consoles.collect::<Result<_, _>>()?;
-        let parts = TaskTracker::new();
-        let doors: Vec<Door> = consoles.iter().map(|console| console.door.clone()).collect();
-        let mut room = Room::new(&shared, folder, &settings.journal, doors, &health);
-        room.look().await;
+        let parts = Parts::new();
         let upkeep = CancellationToken::new();
-        parts.spawn(room.watch(upkeep.clone()));
+        let leader = Arc::new(Leader::new(place, &health));
+        // PostgreSQL's room is the business of its own administrator.
+        if let Some(folder) = leader.folder() {
+            let doors: Vec<Door> = consoles.iter().map(|console| console.door.clone()).collect();
+            let folder = folder.to_owned();
+            let mut room = Room::new(&shared, folder, &settings.journal, doors, &health);
+            room.look().await;
+            parts.spawn(ServicePart::Room, room.watch(upkeep.clone()));
+        }
         let writers = join_all(consoles.iter().map(|console| console.write(&parts))).await;
         let shown = Shown {
             consoles: &consoles,
@@ -113,7 +128,18 @@ impl Service {
         };
         let listeners = Listeners::open(&settings, &clock, shown)?;
         let writers = Mutex::new(writers.into_iter().flatten().collect());
-        Ok(Self { settings, clock, listeners, consoles, outlets, health, parts, upkeep, writers })
+        Ok(Self {
+            settings,
+            clock,
+            listeners,
+            consoles,
+            outlets,
+            health,
+            parts,
+            upkeep,
+            writers,
+            leader,
+        })
     }
 
     /// Where deliveries are taken; `None` when the endpoint is closed.
@@ -161,28 +187,59 @@ impl Service {
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
         let stop_pipeline = CancellationToken::new();
         let _dog = AbortOnDropHandle::new(tokio::spawn(manager::watch_dog()));
-        let journals = self.journals();
-        let retention = Retention::new(journals, &self.settings.journal, self.clock.clone());
-        self.parts.spawn(retention.run(self.upkeep.clone()));
+        let lead = stop.child_token();
+        self.upkeep(&lead);
+        for console in self.consoles.iter().filter(|console| self.reads_queue(console)) {
+            console.read_queue(&self.clock, &self.parts, &self.upkeep);
+        }
         manager::ready(&self.status());
-        let result = self.work(&stop, &stop_pipeline).await;
+        let result = tokio::select! {
+            result = self.work(&stop, &stop_pipeline) => result,
+            part = self.parts.broken() => Err(ServiceError::PartEnded(part)),
+        };
         manager::stopping("stopping: what is under way may leave, the rest stays in the journal");
+        lead.cancel();
         self.upkeep.cancel();
         stop_pipeline.cancel();
         self.listeners.close().await;
         let journals = self.journals();
         // With them the doors: nobody writes any more.
         drop(self.consoles);
-        self.parts.close();
-        let is_done = tokio::time::timeout(DRAIN_DEADLINE, self.parts.wait()).await.is_ok();
+        let is_done = tokio::time::timeout(DRAIN_DEADLINE, self.parts.ended()).await.is_ok();
         tell_the_end(is_done, &journals).await;
         result
+    }
+
+    /// Contends for the lead, and prunes while it has it.
+    fn upkeep(&self, stop: &CancellationToken) {
+        let (leader, token) = (Arc::clone(&self.leader), stop.clone());
+        self.parts.spawn(ServicePart::Leader, async move { leader.contend(&token).await });
+        let journals = self.journals();
+        let retention = Retention::new(journals, &self.settings.journal, self.clock.clone());
+        let (leader, token) = (Arc::clone(&self.leader), stop.clone());
+        self.parts.spawn(ServicePart::Retention, async move {
+            while let Some(term) = leader.next_term(&token).await {
+                retention.run(term).await;
+            }
+        });
+        if let Some(confirmed) = self.outlets.confirmed.clone() {
+            let (leader, journals) = (Arc::clone(&self.leader), self.journals());
+            let token = stop.clone();
+            let following = async move { leader.follow_resets(journals, confirmed, token).await };
+            self.parts.spawn(ServicePart::Leader, following);
+        }
+    }
+
+    /// Whether the queue of the console's Elastic connector is read; a single run does not.
+    fn reads_queue(&self, console: &ConsoleService) -> bool {
+        console.settings.elastic_pull && !self.settings.connector.runs_once()
     }
 
     /// What the service does now, for the service manager.
     fn status(&self) -> String {
         match self.listeners.webhook_address() {
             Some(address) => format!("accepting deliveries at {address}"),
+            None if self.listeners.takes_syslog() => "accepting messages by syslog".to_owned(),
             None => "sweeping; the endpoint is closed".to_owned(),
         }
     }
@@ -200,11 +257,11 @@ impl Service {
         if let (Some(platform), Some(opencti)) = (platform, self.settings.opencti.clone()) {
             let client = platform.connector().platform().clone();
             let current = token::keep_current(client, opencti, stop_pipeline.clone());
-            self.parts.spawn(current.map_err(ServiceError::Signal)?);
+            self.parts.spawn(ServicePart::Token, current.map_err(ServiceError::Signal)?);
         }
         let state = ConnectorState::new(self.consoles.iter().map(ConsoleService::kept).collect());
         if let Some(platform) = platform {
-            let met = platform.meet(&state, &self.health, once);
+            let met = platform.meet(&state, &self.health, once, self.leader.is_alone());
             match stop.run_until_cancelled(met).await {
                 Some(met) => met?,
                 None => return Ok(()),
@@ -213,98 +270,137 @@ impl Service {
         if let Some(pressure) = &self.outlets.pressure {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
         }
-        let (pulses, reset) = (Pulses::default(), Reset::new(state.clone(), self.consoles.len()));
-        let moving = self.begin(&pulses, &reset, stop_pipeline).await;
+        if once {
+            self.lead_a_single_run(&state).await?;
+        }
+        let told = Told { state, pulses: Pulses::default() };
+        let moving = self.begin(&told.pulses, stop_pipeline).await;
         let (schedules, pipelines): (Vec<_>, Vec<_>) =
             moving.into_iter().map(|moving| (moving.schedule, moving.pipeline)).unzip();
         let mut writers = self.writers.lock().await;
         let a_part_ended = async {
             tokio::select! {
-                _ended = select_all(pipelines) => ServiceError::PartEnded("pipeline"),
-                _ended = select_all(writers.iter_mut()) => {
-                    ServiceError::PartEnded("journal's writer")
-                }
+                _ended = select_all(pipelines) => ServicePart::Pipeline,
+                _ended = select_all(writers.iter_mut()) => ServicePart::JournalWriter,
             }
         };
-        let swept = async {
+        let working = async {
             if once {
                 let done = self.run_once(&schedules);
-                stop.run_until_cancelled(done).await.unwrap_or(Ok(()))
-            } else {
-                self.keep_running(&schedules, (&state, &pulses, &reset), stop).await;
-                Ok(())
+                return stop.run_until_cancelled(done).await.unwrap_or(Ok(()));
             }
+            while let Some(term) = self.leader.next_term(stop).await {
+                Box::pin(self.lead(&schedules, &told, term)).await;
+            }
+            Ok(())
         };
         let result = tokio::select! {
-            result = swept => result,
-            ended = a_part_ended => Err(ended),
+            result = working => result,
+            part = a_part_ended => Err(ServiceError::PartEnded(part)),
         };
-        if once && let Some(platform) = platform {
-            let pulse = pulses.borrow().clone();
-            let queue = *self.load().borrow();
-            let pulse = Pulse { queue, last_run: Some(self.clock.now()), ..pulse };
-            if let Err(failure) = platform.beat_once(&state, pulse).await {
-                warn!(%failure, "OpenCTI was not told where this run ended");
-            }
+        if once {
+            self.tell_where_it_ended(&told).await;
         }
         result
     }
 
-    /// Every console begins to deliver.
-    async fn begin(
-        &self,
-        pulses: &Pulses,
-        reset: &Arc<Reset>,
-        stop: &CancellationToken,
-    ) -> Vec<Moving> {
-        let common = Common {
+    /// A single run sweeps, so it must lead.
+    async fn lead_a_single_run(&self, state: &ConnectorState) -> Result<(), ServiceError> {
+        if !self.leader.leads_soon().await {
+            return Err(ServiceError::AnotherLeads);
+        }
+        let platform = self.outlets.platform.as_ref();
+        if let Some(platform) = platform.filter(|_| !self.leader.is_alone()) {
+            platform.heed_clearing(state).await;
+        }
+        Ok(())
+    }
+
+    /// The one beat of a single run.
+    async fn tell_where_it_ended(&self, told: &Told) {
+        let Some(platform) = &self.outlets.platform else {
+            return;
+        };
+        let pulse = told.pulses.borrow().clone();
+        let queue = *self.load().borrow();
+        let pulse = Pulse { queue, last_run: Some(self.clock.now()), ..pulse };
+        if let Err(failure) = platform.beat_once(&told.state, pulse).await {
+            warn!(%failure, "OpenCTI was not told where this run ended");
+        }
+    }
+
+    /// What all consoles have in common, until `stop`.
+    fn common<'a>(&'a self, stop: &'a CancellationToken) -> Common<'a> {
+        Common {
             settings: &self.settings,
             outlets: &self.outlets,
             clock: &self.clock,
             parts: &self.parts,
             stop,
-        };
-        join_all(self.consoles.iter().enumerate().map(|(position, console)| {
-            let pushes = self.listeners.pushes(&console.settings);
-            console.label.on(console.begin(common, pulses.clone(), reset.of(position), pushes))
+        }
+    }
+
+    /// Every console begins to deliver.
+    async fn begin(&self, pulses: &Pulses, stop: &CancellationToken) -> Vec<Moving> {
+        let common = self.common(stop);
+        let looks_after = self.leader.is_alone() || self.settings.connector.runs_once();
+        join_all(self.consoles.iter().map(|console| {
+            let pushes = if self.reads_queue(console) {
+                Pushes::Taken
+            } else {
+                self.listeners.pushes(&console.settings)
+            };
+            let pulses = pulses.clone();
+            console.label.on(async move {
+                if looks_after {
+                    console.look_after_deliveries(common).await;
+                }
+                console.begin(common, pulses, pushes).await
+            })
         }))
         .await
     }
 
     /// One job of each console, or of those of which one was asked for; then everything delivered.
-    async fn run_once(&self, schedules: &[schedule::Schedule]) -> Result<(), ServiceError> {
+    async fn run_once(&self, schedules: &[Schedule]) -> Result<(), ServiceError> {
         let asked = join_all(self.consoles.iter().map(ConsoleService::first_job)).await;
         let is_any_asked = asked.iter().any(Option::is_some);
         let done =
             self.consoles.iter().zip(schedules).zip(asked).map(|((console, schedule), asked)| {
-                let job = asked.or((!is_any_asked).then_some(Job::Sweep));
-                console.label.on(async move {
-                    schedule.run_once(&*console.journal, &console.board, job.as_ref()).await
-                })
+                let errand = match asked {
+                    Some(job) => Errand::Job(job),
+                    None if is_any_asked => Errand::None,
+                    None => Errand::Sweep,
+                };
+                let journal = &*console.journal;
+                console.label.on(async move { schedule.run_once(journal, &errand).await })
             });
         join_all(done).await.into_iter().collect()
     }
 
-    /// Beats, does jobs and sweeps until `stop`.
-    async fn keep_running(
-        &self,
-        schedules: &[schedule::Schedule],
-        (state, pulses, reset): (&ConnectorState, &Pulses, &Arc<Reset>),
-        stop: &CancellationToken,
-    ) {
+    /// What only the leader does, for every console, until its term ends.
+    async fn lead(&self, schedules: &[Schedule], told: &Told, term: CancellationToken) {
+        let reset = Reset::new(told.state.clone(), self.consoles.len());
         if let Some(platform) = &self.outlets.platform {
-            let confirmed = self.outlets.confirmed.clone();
-            let (pulses, reset) = (pulses.subscribe(), Arc::clone(reset));
-            let load = self.load();
-            let beating =
-                platform.beat(state.clone(), pulses, load, reset, confirmed, stop.clone());
-            self.parts.spawn(beating);
+            if !self.leader.is_alone() {
+                let heeded = platform.heed_clearing(&told.state);
+                if term.run_until_cancelled(heeded).await.is_none() {
+                    return;
+                }
+                for console in &self.consoles {
+                    console.look_after_deliveries_of_all(self.common(&term));
+                }
+            }
+            let (state, pulses) = (told.state.clone(), told.pulses.subscribe());
+            let (reset, confirmed) = (Arc::clone(&reset), self.outlets.confirmed.clone());
+            let beating = platform.beat(state, pulses, self.load(), reset, confirmed, term.clone());
+            self.parts.spawn(ServicePart::Heartbeat, beating);
         }
-        for (console, schedule) in self.consoles.iter().zip(schedules) {
-            console.take_up_jobs(schedule, &self.parts, stop).await;
-        }
-        let running = self.consoles.iter().zip(schedules);
-        join_all(running.map(|(console, schedule)| console.label.on(schedule.run(stop)))).await;
+        let running = self.consoles.iter().zip(schedules).enumerate();
+        join_all(running.map(async |(position, (console, schedule))| {
+            console.lead(schedule, &reset.of(position), &term).await;
+        }))
+        .await;
     }
 
     /// How full the queue is; empty for ever where nothing goes there.

@@ -57,6 +57,7 @@ impl Platform {
         state: &ConnectorState,
         health: &Health,
         once: bool,
+        is_alone: bool,
     ) -> Result<(), ServiceError> {
         let mut waits = ExponentialBuilder::default()
             .with_min_delay(Duration::from_secs(1))
@@ -81,15 +82,34 @@ impl Platform {
             }
         };
         health.well(Part::OpenCti);
-        if insist(|| state.is_reset_asked_for()).await {
-            info!("a reset in OpenCTI was not heeded to its end: everything is imported again");
-            insist(|| state.start_over()).await;
+        if is_alone && insist(|| state.is_reset_asked_for()).await {
+            finish_reset(state).await;
         } else if let Some(remote) = &registration.state {
             insist(|| take_over(state, remote)).await;
-        } else if insist(|| state.was_cleared(None)).await {
+        } else if is_alone && insist(|| state.was_cleared(None)).await {
             self.start_over(state).await;
         }
         Ok(())
+    }
+
+    /// Starts over when OpenCTI was made to forget this connector's state while no replica beat: the
+    /// first thing in a term. What OpenCTI said when this replica started may be long past.
+    pub(super) async fn heed_clearing(&self, state: &ConnectorState) {
+        if insist(|| state.is_reset_asked_for()).await {
+            return finish_reset(state).await;
+        }
+        let asked = self.connector.platform().register(self.connector.settings()).await;
+        match asked {
+            Ok(registration) if registration.state.is_none() => {
+                if insist(|| state.was_cleared(None)).await {
+                    self.start_over(state).await;
+                }
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                warn!(%failure, "OpenCTI cannot be asked for the connector's state; the heartbeat will");
+            }
+        }
     }
 
     /// The connector was reset or deleted in OpenCTI while nobody listened.
@@ -224,15 +244,26 @@ impl Platform {
 }
 
 /// A client that speaks for the user of the token, or for a service account that it makes.
-pub(crate) fn client(
+fn client(
     opencti: &OpenCtiSettings,
     connector: &ConnectorSettings,
 ) -> Result<OpenCti, OpenCtiError> {
-    let Some(max_confidence) = connector.sending.service_account_confidence else {
-        return OpenCti::new(opencti);
-    };
-    let connector_name = connector.name.clone();
-    OpenCti::with_service_account(opencti, ServiceAccount { connector_name, max_confidence })
+    match service_account(connector) {
+        Some(account) => OpenCti::with_service_account(opencti, account),
+        None => OpenCti::new(opencti),
+    }
+}
+
+/// The account that is to be made, if one is.
+pub(crate) fn service_account(connector: &ConnectorSettings) -> Option<ServiceAccount> {
+    let max_confidence = connector.sending.service_account_confidence?;
+    Some(ServiceAccount { connector_name: connector.name.clone(), max_confidence })
+}
+
+/// A reset that was asked for before did not reach every console.
+async fn finish_reset(state: &ConnectorState) {
+    info!("a reset in OpenCTI was not heeded to its end: everything is imported again");
+    insist(|| state.start_over()).await;
 }
 
 /// The pulse with the cursors as the connector's state.

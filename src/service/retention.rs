@@ -3,7 +3,8 @@
 //! Bodies go first, when the operator's time is over. The rows stay as long as a sweep, a push or a
 //! backfill may bring the same version again, so that it is not imported once more; then they go,
 //! too, with what is kept of their sightings and cases. Alerts of a threat stay until all of the
-//! threat is as old, because its case refers to them.
+//! threat is as old, because its case refers to them. Names of incidents that were raised within two
+//! years before that are kept: what the console still shows keeps the incident that it has.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,7 +50,7 @@ impl Retention {
     }
 
     /// Prunes until `stop`.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(&self, stop: CancellationToken) {
         loop {
             for journal in &self.journals {
                 match stop.run_until_cancelled(self.prune(&**journal)).await {

@@ -3,18 +3,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{ServiceError, jobs, platform, reset::ResetOfConsole};
+use super::{
+    ServiceError,
+    account::{Account, Trigger},
+    jobs, platform,
+    reset::ResetOfConsole,
+};
 use crate::{
     clock::Clock,
-    health::{Health, Part},
     journal::Journal,
     opencti::Pulse,
-    sweep::{Found, Job, JobBoard, Sweep, SweepError, SweepRecord},
+    sweep::{Found, Job, JobBoard, Pace, Sweep, SweepError},
 };
 
 /// How often a single run looks whether everything has left.
@@ -29,23 +33,33 @@ pub(super) type Pulses = watch::Sender<Pulse>;
 
 pub(super) struct Schedule {
     sweep: Arc<Sweep>,
+    account: Account,
+    board: Arc<JobBoard>,
     period: Duration,
-    health: Arc<Health>,
     clock: Clock,
     pulse: Pulses,
-    reset: ResetOfConsole,
+}
+
+/// What a single run does for one console.
+pub(super) enum Errand {
+    /// Its sweep.
+    Sweep,
+    /// What somebody asked for, in place of the sweep.
+    Job(Job),
+    /// It reads nothing: somebody asked for something of another console.
+    None,
 }
 
 impl Schedule {
     pub(super) fn new(
         sweep: Arc<Sweep>,
+        account: Account,
+        board: Arc<JobBoard>,
         period: Duration,
-        health: Arc<Health>,
         clock: Clock,
         pulse: Pulses,
-        reset: ResetOfConsole,
     ) -> Self {
-        Self { sweep, period, health, clock, pulse, reset }
+        Self { sweep, account, board, period, clock, pulse }
     }
 
     /// What sweeps.
@@ -53,14 +67,19 @@ impl Schedule {
         Arc::clone(&self.sweep)
     }
 
-    /// Sweeps until `stop`, and from the start date again at each reset.
-    pub(super) async fn run(&self, stop: &CancellationToken) {
+    /// What keeps account of it.
+    pub(super) fn account(&self) -> Account {
+        self.account.clone()
+    }
+
+    /// Sweeps until `stop`, and from the start date again at each `reset`, which ends a job, too.
+    pub(super) async fn run(&self, reset: &ResetOfConsole, stop: &CancellationToken) {
         loop {
             // A sweep that is cut off leaves its cursor where the journal has everything before it.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.reset.asked() => {
-                    self.start_over().await;
+                () = reset.asked() => {
+                    self.start_over(reset).await;
                     continue;
                 }
                 _swept = self.sweep_in_time() => {}
@@ -73,36 +92,32 @@ impl Schedule {
             });
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.reset.asked() => self.start_over().await,
+                () = reset.asked() => self.start_over(reset).await,
                 () = tokio::time::sleep(self.period) => {}
             }
         }
     }
 
-    async fn start_over(&self) {
-        platform::insist(|| self.sweep.start_over()).await;
-        self.reset.heeded().await;
+    async fn start_over(&self, reset: &ResetOfConsole) {
+        platform::insist(|| self.sweep.start_over(&self.board)).await;
+        reset.heeded().await;
         // The heartbeat must not go on telling the cursors of before.
         self.pulse.send_modify(|pulse| pulse.next_run = None);
     }
 
-    /// One job, if there is one, then everything delivered.
+    /// Does what there is to do, then everything is delivered.
     pub(super) async fn run_once(
         &self,
         journal: &dyn Journal,
-        board: &JobBoard,
-        job: Option<&Job>,
+        errand: &Errand,
     ) -> Result<(), ServiceError> {
         let dead_before = journal.counts().await?.dead;
-        let mut swept = Ok(());
-        if let Some(job) = job {
-            swept = self.try_job(board, job).await;
-            for _another in 1..TRIES_OF_SINGLE_RUN {
-                if swept.is_ok() {
-                    break;
-                }
-                swept = self.try_job(board, job).await;
+        let mut swept = self.try_once(errand).await;
+        for _another in 1..TRIES_OF_SINGLE_RUN {
+            if matches!(swept, Ok(()) | Err(SweepError::CalledOff(_))) {
+                break;
             }
+            swept = self.try_once(errand).await;
         }
         self.drain(journal).await?;
         swept.map_err(|failure| ServiceError::Sweep(failure.to_string()))?;
@@ -115,10 +130,18 @@ impl Schedule {
         }
     }
 
-    async fn try_job(&self, board: &JobBoard, job: &Job) -> Result<(), SweepError> {
-        let began = self.clock.now();
-        let swept = jobs::run(&self.sweep, board, job).await;
-        self.tell(began, swept).await
+    async fn try_once(&self, errand: &Errand) -> Result<(), SweepError> {
+        let swept = match errand {
+            Errand::Job(job) => jobs::run(&self.sweep, &self.account, &self.board, job).await,
+            Errand::Sweep => self.sweep_once().await,
+            Errand::None => return Ok(()),
+        };
+        tell(swept)
+    }
+
+    async fn sweep_once(&self) -> Result<Found, SweepError> {
+        let swept = Box::pin(self.sweep.run_once(Pace::Schedule));
+        self.account.of(Trigger::Schedule, swept).await
     }
 
     /// Waits until nothing is pending, as long as there is progress.
@@ -140,8 +163,7 @@ impl Schedule {
     /// A scheduled sweep. One that takes longer than the period is told: what it finds comes late.
     async fn sweep_in_time(&self) {
         let began = self.clock.now();
-        let swept = self.sweep.run_once().await;
-        let _told = self.tell(began, swept).await;
+        let _told = tell(self.sweep_once().await);
         let took = (self.clock.now() - began).to_std().unwrap_or_default();
         if took > self.period {
             warn!(
@@ -153,47 +175,28 @@ impl Schedule {
             );
         }
     }
-
-    async fn tell(
-        &self,
-        began: DateTime<Utc>,
-        swept: Result<Found, SweepError>,
-    ) -> Result<(), SweepError> {
-        let now = self.clock.now();
-        count(&swept, began, now);
-        SweepRecord::of(began, now, &swept).keep(&*self.sweep.journal).await;
-        match swept {
-            Ok(found) => {
-                // Another part of the console's API may still be denied.
-                if self.sweep.console.denied().borrow().is_none() {
-                    self.health.well(Part::HarfangLab);
-                }
-                let Found { new, known, missed, updated } = found;
-                info!(new, known, missed, updated, "the sweep is done");
-                Ok(())
-            }
-            Err(failure) => {
-                // What the console denies is told where it is noticed, for pushes too.
-                let is_told = matches!(&failure, SweepError::Console(error) if error.is_denied());
-                if let SweepError::Door(_) | SweepError::Journal(_) = &failure {
-                    warn!(%failure, "the sweep pauses; the next one goes on from its cursor");
-                } else if !is_told {
-                    self.health.degraded(Part::HarfangLab, failure.to_string());
-                    warn!(%failure, "the sweep ended early; the next one goes on from its cursor");
-                }
-                Err(failure)
-            }
-        }
-    }
 }
 
-/// Counts how a sweep ended and how long it took.
-fn count(swept: &Result<Found, SweepError>, began: DateTime<Utc>, now: DateTime<Utc>) {
-    let outcome = if swept.is_ok() { "done" } else { "failed" };
-    metrics::counter!("sweeps_total", "outcome" => outcome).increment(1);
-    metrics::histogram!("sweep_seconds").record((now - began).as_seconds_f64().max(0.0));
-    if swept.is_ok() {
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay below 2^52")]
-        metrics::gauge!("last_sweep_timestamp_seconds").set(now.timestamp() as f64);
+/// Logs how a sweep ended.
+fn tell(swept: Result<Found, SweepError>) -> Result<(), SweepError> {
+    match swept {
+        Ok(Found { new, known, missed, updated, .. }) => {
+            info!(new, known, missed, updated, "the sweep is done");
+            Ok(())
+        }
+        Err(failure) => {
+            match &failure {
+                SweepError::Door(_) | SweepError::Journal(_) => {
+                    warn!(%failure, "the sweep pauses; the next one goes on from its cursor");
+                }
+                // What the console denies is told where it is noticed, for pushes too.
+                SweepError::Console(error) if error.is_denied() => {}
+                SweepError::CalledOff(_) => info!("the job was called off"),
+                SweepError::Console(_) | SweepError::WindowFull(_) => {
+                    warn!(%failure, "the sweep ended early; the next one goes on from its cursor");
+                }
+            }
+            Err(failure)
+        }
     }
 }

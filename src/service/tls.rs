@@ -1,4 +1,4 @@
-//! The endpoint's own TLS, for those without a proxy: certificate, key and, when asked for, the
+//! The own TLS of the endpoint, for those without a proxy, and of the listener for syslog: certificate, key and, when asked for, the
 //! authorities that clients' certificates must come from.
 //!
 //! The files are read at the start. Does not live here: TLS to others (`outbound`, `opencti`).
@@ -17,7 +17,7 @@ use rustls::{
 
 use crate::config::EndpointTls;
 
-/// Why the endpoint's TLS cannot be set up.
+/// Why a listener's TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file has not what it should have.
@@ -32,49 +32,73 @@ pub enum TlsError {
     },
     /// Certificate and key do not go together.
     #[error(
-        "HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT and …_TLS_KEY cannot be used together: {0}; the key \
-         must be that of the first certificate in the file"
+        "{variable} and …_TLS_KEY cannot be used together: {error}; the key must be that of the \
+         first certificate in the file"
     )]
-    Pair(rustls::Error),
+    Pair {
+        /// The variable that names the certificate.
+        variable: &'static str,
+        /// What is wrong.
+        error: rustls::Error,
+    },
 }
 
-const CERTIFICATE: &str = "HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT";
-const KEY: &str = "HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY";
-const CLIENT_AUTHORITIES: &str = "HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA";
+/// The variables that name a listener's files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TlsVariables {
+    certificate: &'static str,
+    key: &'static str,
+    client_authorities: &'static str,
+}
+
+/// Those of the endpoint.
+pub(super) const WEBHOOK: TlsVariables = TlsVariables {
+    certificate: "HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT",
+    key: "HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY",
+    client_authorities: "HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA",
+};
+
+/// Those of the listener for syslog.
+pub(super) const SYSLOG: TlsVariables = TlsVariables {
+    certificate: "HARFANGLAB_INCIDENTS_SYSLOG_TLS_CERT",
+    key: "HARFANGLAB_INCIDENTS_SYSLOG_TLS_KEY",
+    client_authorities: "HARFANGLAB_INCIDENTS_SYSLOG_TLS_CLIENT_CA",
+};
 
 /// TLS 1.2 and 1.3 as these settings ask for.
-pub(super) fn server_config(settings: &EndpointTls) -> Result<ServerConfig, TlsError> {
-    let chain = certificates(CERTIFICATE, &settings.certificate)?;
+pub(super) fn server_config(
+    settings: &EndpointTls,
+    variables: TlsVariables,
+) -> Result<ServerConfig, TlsError> {
+    let chain = certificates(variables.certificate, &settings.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&settings.key).map_err(|error| TlsError::File {
-        variable: KEY,
+        variable: variables.key,
         path: settings.key.clone(),
         problem: format!("holds no unencrypted private key in PEM form ({error})"),
     })?;
     let provider = Arc::new(ring::default_provider());
     let clients = match &settings.client_authorities {
-        Some(path) => issued_by(path, Arc::clone(&provider))?,
+        Some(path) => issued_by(variables.client_authorities, path, Arc::clone(&provider))?,
         None => WebPkiClientVerifier::no_client_auth(),
     };
+    let pair = |error| TlsError::Pair { variable: variables.certificate, error };
     ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Pair)?
+        .map_err(pair)?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
-        .map_err(TlsError::Pair)
+        .map_err(pair)
 }
 
 /// Demands a certificate that one of the authorities in the file issued.
 fn issued_by(
+    variable: &'static str,
     path: &Path,
     provider: Arc<rustls::crypto::CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let unusable = |problem: String| TlsError::File {
-        variable: CLIENT_AUTHORITIES,
-        path: path.to_owned(),
-        problem,
-    };
+    let unusable = |problem: String| TlsError::File { variable, path: path.to_owned(), problem };
     let mut authorities = RootCertStore::empty();
-    for certificate in certificates(CLIENT_AUTHORITIES, path)? {
+    for certificate in certificates(variable, path)? {
         authorities
             .add(certificate)
             .map_err(|error| unusable(format!("holds a certificate of no authority ({error})")))?;

@@ -1,6 +1,7 @@
 //! The backfill: everything of a stretch of time, however long ago, beside a service that goes on
 //! receiving and sweeping. Each stretch has a mark of its own in the journal, so that asking for it
-//! again after an interruption goes on there; once it is done, the mark is gone.
+//! again after an interruption goes on there; once it is done, or a reset imports everything again, the
+//! mark is gone.
 //!
 //! It is gentle: pages go through the client's rate limit like every request, and while many alerts
 //! wait for their delivery no further page is read, so that pushes do not queue behind it.
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Cursor, Found, JobBoard, Range, Sweep, SweepError, reading::Stretch};
+use super::{Found, JobBoard, Pace, Range, Sweep, SweepError, marks, reading::Stretch};
 use crate::{
     alert::date,
     harfanglab::{Console, ConsoleError, Filter, Listing, RESULT_WINDOW},
@@ -40,42 +41,42 @@ impl Sweep {
     /// # Errors
     /// [`SweepError`]; asked again, it goes on where it ended.
     pub async fn backfill(&self, range: &Range, board: &JobBoard) -> Result<Found, SweepError> {
-        let name = mark_name(range);
-        let until = self.fixed_until(range, &name).await?;
+        let pace = Pace::Backfill(board);
+        let _reading = pace.unless_called_off(self.reading.read()).await?;
+        marks::note(&*self.journal, range).await?;
+        let until = self.fixed_until(range).await?;
         let narrowed = narrowed(range);
         let listings = listings(range, self.settings.threats);
         let mut stretches = Vec::with_capacity(listings.len());
         for of in listings {
-            let mark = Cursor::named(&*self.journal, format!("{name} {of:?}"));
-            let since = mark.position().await?.unwrap_or(range.since);
-            let size = size(&self.console, of, since, until, &narrowed).await?;
+            let mark = marks::mark(&*self.journal, range, of);
+            let since = marks::start(&*self.journal, range, of).await?;
+            let size = size(&self.console, of, since, until, &narrowed);
+            let size = pace.unless_called_off(size).await??;
             board.tell(|progress| progress.expected += size.items);
-            let (until, narrowed) = (Some(until), narrowed.as_slice());
-            let (pushed_since, board) = (None, Some(board));
-            stretches.push(Stretch { of, since, until, narrowed, mark, pushed_since, board });
+            let (until, narrowed, pushed_since) = (Some(until), narrowed.as_slice(), None);
+            stretches.push(Stretch { of, since, until, narrowed, mark, pushed_since, pace });
         }
         let mut all = Found::default();
         for stretch in &stretches {
             all.add(self.read(stretch).await?);
         }
-        for stretch in &stretches {
-            stretch.mark.forget().await?;
-        }
-        self.journal.forget(&name).await?;
+        marks::forget(&*self.journal, range).await?;
         Ok(all)
     }
 
     /// Where an open range ends: now, and still there when it is asked for again.
-    async fn fixed_until(&self, range: &Range, name: &str) -> Result<DateTime<Utc>, JournalError> {
+    async fn fixed_until(&self, range: &Range) -> Result<DateTime<Utc>, JournalError> {
         if let Some(until) = range.until {
             return Ok(until);
         }
-        let remembered = self.journal.remembered(name).await?;
+        let name = marks::name(range);
+        let remembered = self.journal.remembered(&name).await?;
         if let Some(until) = remembered.as_deref().and_then(date::parse) {
             return Ok(until);
         }
         let until = self.clock.now();
-        self.journal.remember(name, &until.to_rfc3339()).await?;
+        self.journal.remember(&name, &until.to_rfc3339()).await?;
         Ok(until)
     }
 
@@ -153,12 +154,4 @@ fn listings(range: &Range, with_threats: bool) -> Vec<Listing> {
 fn narrowed(range: &Range) -> Vec<(Filter, String)> {
     let types = range.types.join(",");
     if types.is_empty() { Vec::new() } else { vec![(Filter::AlertType, types)] }
-}
-
-/// Under which name the journal remembers how far the backfill of a range is.
-fn mark_name(range: &Range) -> String {
-    let until = range.until.map(|until| until.to_rfc3339()).unwrap_or_default();
-    let mut types = range.types.clone();
-    types.sort();
-    format!("backfill {}..{until} {}", range.since.to_rfc3339(), types.join(","))
 }

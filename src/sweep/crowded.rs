@@ -5,13 +5,15 @@
 //! The three are filters that working integrations of other products use, each by value. Values are
 //! those that are known and those that were met; what has none cannot be asked for, so that a second
 //! whose alerts cannot be shown to be complete is an error, and the cursor stays before it.
+//!
+//! A backfill of some types, or up to a date within the second, asks for no others here either.
 
 use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::{Found, Listing, Sweep, SweepError};
+use super::{Found, Sweep, SweepError, reading::Stretch};
 use crate::harfanglab::{Filter, PAGE_LIMIT, Page, RESULT_WINDOW};
 
 /// What narrows a query, and the values known for it.
@@ -53,18 +55,17 @@ struct Seen {
 }
 
 impl Sweep {
-    /// Sweeps all alerts of the whole second `second`.
+    /// Sweeps all alerts of `second` that `stretch` asks for.
     pub(super) async fn sweep_crowded(
         &self,
         second: DateTime<Utc>,
-        pushed_since: Option<DateTime<Utc>>,
+        stretch: &Stretch<'_>,
     ) -> Result<Found, SweepError> {
         let mut seen = Seen::default();
         let mut found = Found::default();
         let mut queries: Vec<Vec<(Filter, String)>> = vec![Vec::new()];
         while let Some(narrowed) = queries.pop() {
-            let (more, is_all) =
-                self.sweep_narrowed(second, &narrowed, pushed_since, &mut seen).await?;
+            let (more, is_all) = self.sweep_narrowed(second, &narrowed, stretch, &mut seen).await?;
             found.add(more);
             if is_all {
                 continue;
@@ -74,8 +75,12 @@ impl Sweep {
             let Some((filter, known)) = DIMENSIONS.get(depth) else {
                 return Err(SweepError::WindowFull(second));
             };
+            let asked_for = stretch.narrowed.iter().find(|(asked, _values)| asked == filter);
             let met = seen.values[depth].iter().map(String::as_str);
-            let values: BTreeSet<&str> = known.iter().copied().chain(met).collect();
+            let values: BTreeSet<&str> = match asked_for {
+                Some((_filter, values)) => values.split(',').collect(),
+                None => known.iter().copied().chain(met).collect(),
+            };
             queries.extend(values.into_iter().map(|value| {
                 let mut narrower = narrowed.clone();
                 narrower.push((*filter, value.to_owned()));
@@ -95,22 +100,27 @@ impl Sweep {
         &self,
         second: DateTime<Utc>,
         narrowed: &[(Filter, String)],
-        pushed_since: Option<DateTime<Utc>>,
+        stretch: &Stretch<'_>,
         seen: &mut Seen,
     ) -> Result<(Found, bool), SweepError> {
         let mut found = Found::default();
-        let until = second + TimeDelta::seconds(1);
+        let end = second + TimeDelta::seconds(1);
+        let until = stretch.until.map_or(end, |until| until.min(end));
+        let of_stretch = stretch.narrowed.iter();
+        let of_stretch =
+            of_stretch.filter(|(of, _)| narrowed.iter().all(|(filter, _)| filter != of));
+        let filters: Vec<_> = narrowed.iter().chain(of_stretch).cloned().collect();
         let mut offset = 0;
         loop {
-            let page: Page = self
-                .console
-                .narrowed_alert_page(second, until, narrowed, offset, PAGE_LIMIT)
-                .await?;
+            self.keep_pace(stretch.pace).await?;
+            let asked =
+                self.console.narrowed_alert_page(second, until, &filters, offset, PAGE_LIMIT);
+            let page: Page = stretch.pace.unless_called_off(asked).await??;
             if narrowed.is_empty() {
                 seen.count = seen.count.max(page.count.unwrap_or_default());
             }
             page.items.iter().for_each(|item| seen.note(item));
-            found.add(self.append(Listing::Alerts, &page.items, pushed_since).await?);
+            found.add(self.append(stretch, &page.items).await?);
             if !page.has_next || page.items.is_empty() {
                 return Ok((found, true));
             }

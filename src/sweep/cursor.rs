@@ -3,6 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
+use super::marks;
 use crate::{
     alert::date,
     config::ImportSettings,
@@ -42,11 +43,6 @@ impl<'a> Cursor<'a> {
     /// A cursor of this name.
     pub(super) fn named(journal: &'a dyn Journal, name: String) -> Self {
         Self { journal, name }
-    }
-
-    /// It never moved.
-    pub(super) async fn forget(&self) -> Result<(), JournalError> {
-        self.journal.forget(&self.name).await
     }
 
     /// Where it stands, if it ever moved.
@@ -89,14 +85,17 @@ impl<'a> Cursor<'a> {
 }
 
 /// Starts the import again from the start date: every alert is new once more and goes out again,
-/// under the incident that it has.
+/// under the incident that it has. A backfill that was cut off begins from its own start, too.
 ///
 /// # Errors
-/// [`JournalError`] when the journal cannot be written; nothing is changed then.
+/// [`JournalError`] when the journal cannot be read or written; nothing is changed then.
 pub(super) async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
     let every =
         [Listing::Alerts, Listing::Threats, Listing::ChangedAlerts, Listing::ChangedThreats];
-    let forgotten: Vec<_> = every.into_iter().map(state_key).chain([HELD]).collect();
+    let marks = marks::all_names(journal).await?;
+    let mut forgotten: Vec<&str> = every.into_iter().map(state_key).collect();
+    forgotten.push(HELD);
+    forgotten.extend(marks.iter().map(String::as_str));
     journal.start_over(&forgotten).await
 }
 

@@ -3,7 +3,8 @@
 //! It asks for everything since a little before its cursor, in time order, and then for what has
 //! changed since the last sweep: an analyst's status is never pushed by itself. What the journal has in
 //! the same version already is recognised there. The cursor moves page by page, only past what the
-//! journal has committed, and only forward. One sweep runs at a time.
+//! journal has committed, and only forward. One sweep runs at a time. A reset ends whatever job reads
+//! the console, waits until nobody does, and forgets every cursor and mark.
 //!
 //! Does not live here: the HTTP side (`harfanglab`), the operator's filter (`pipeline`).
 
@@ -11,21 +12,24 @@ mod backfill;
 mod crowded;
 mod cursor;
 mod job;
+mod marks;
+mod queue;
 mod reading;
 mod record;
 mod state;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use tokio::sync::Mutex;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use tokio::sync::{Mutex, RwLock};
 use tracing::info;
 
 use self::reading::Stretch;
 pub use self::{
     backfill::{Size, size_of},
     cursor::{Cursor, take_over},
-    job::{Job, JobBoard, JobState, Progress, Range},
+    job::{CalledOff, Job, JobBoard, JobState, Pace, Progress, Range},
+    queue::ElasticQueue,
     record::SweepRecord,
     state::{ConnectorState, Kept},
 };
@@ -37,6 +41,9 @@ use crate::{
     intake::{Door, DoorError},
     journal::{Journal, JournalError},
 };
+
+/// How far behind ours a console's clock may be for its changes to be found from the first one on.
+const BEHIND_MAX: TimeDelta = TimeDelta::days(1);
 
 /// Under this name the journal keeps since when pushes are taken.
 const PUSHES_TAKEN_SINCE: &str = "pushes_taken_since";
@@ -61,6 +68,9 @@ pub enum SweepError {
          HARFANGLAB_INCIDENTS_IMPORT_START_DATE behind it"
     )]
     WindowFull(DateTime<Utc>),
+    /// The job was called off.
+    #[error(transparent)]
+    CalledOff(#[from] CalledOff),
 }
 
 /// What a sweep found.
@@ -75,6 +85,8 @@ pub struct Found {
     pub missed: usize,
     /// Of the new ones, versions of what the journal had in another version: what changed.
     pub updated: usize,
+    /// The latest change among all, by the console's clock.
+    pub last_change: Option<DateTime<Utc>>,
 }
 
 impl Found {
@@ -83,6 +95,7 @@ impl Found {
         self.known += more.known;
         self.missed += more.missed;
         self.updated += more.updated;
+        self.last_change = self.last_change.max(more.last_change);
     }
 }
 
@@ -110,6 +123,8 @@ pub struct Sweep {
     pushes: Pushes,
     /// Held by the one that sweeps.
     turn: Mutex<()>,
+    /// Shared by all who read the console's pages; a reset has it alone.
+    reading: RwLock<()>,
 }
 
 impl Sweep {
@@ -122,21 +137,24 @@ impl Sweep {
         clock: Clock,
         pushes: Pushes,
     ) -> Self {
-        Self { console, door, journal, settings, clock, pushes, turn: Mutex::default() }
+        let (turn, reading) = (Mutex::default(), RwLock::default());
+        Self { console, door, journal, settings, clock, pushes, turn, reading }
     }
 
     /// Sweeps alerts and, if they are imported, threats. Waits while another sweep runs.
     ///
     /// # Errors
     /// [`SweepError`]; the next sweep goes on from the cursor.
-    pub async fn run_once(&self) -> Result<Found, SweepError> {
-        let _turn = self.turn.lock().await;
+    pub async fn run_once(&self, pace: Pace<'_>) -> Result<Found, SweepError> {
+        let _turn = pace.unless_called_off(self.turn.lock()).await?;
+        let _reading = pace.unless_called_off(self.reading.read()).await?;
         let began = self.clock.now();
-        let mut found = self.sweep_all(Listing::Alerts).await?;
-        found.add(self.sweep_changes(Listing::ChangedAlerts, began).await?);
+        let mut found = self.sweep_all(Listing::Alerts, pace).await?;
+        found.add(self.sweep_changes(Listing::ChangedAlerts, began, found, pace).await?);
         if self.settings.threats {
-            found.add(self.sweep_all(Listing::Threats).await?);
-            found.add(self.sweep_changes(Listing::ChangedThreats, began).await?);
+            let threats = self.sweep_all(Listing::Threats, pace).await?;
+            found.add(threats);
+            found.add(self.sweep_changes(Listing::ChangedThreats, began, threats, pace).await?);
         }
         metrics::counter!("sweep_found_updated_total").increment(found.updated as u64);
         if found.missed > 0 {
@@ -149,33 +167,43 @@ impl Sweep {
         Ok(found)
     }
 
-    /// Starts the import again from the start date, once no sweep runs: a page under way would
-    /// move the cursor behind what is to be read again.
+    /// Starts the import again from the start date, and ends for that the job on `board` at its next
+    /// page: a page under way would move a cursor behind what is to be read again.
     ///
     /// # Errors
-    /// [`JournalError`] when the journal cannot be written; nothing is changed then.
-    pub async fn start_over(&self) -> Result<(), JournalError> {
-        let _turn = self.turn.lock().await;
+    /// [`JournalError`] when the journal cannot be written; nothing is forgotten then.
+    pub async fn start_over(&self, board: &JobBoard) -> Result<(), JournalError> {
+        // First in line for the console's pages, then the job is ended: no other one slips in between.
+        let (_alone, ()) = tokio::join!(biased; self.reading.write(), async { board.reset() });
         cursor::start_over(&*self.journal).await
     }
 
-    /// What changed since the last sweep. The first one has just seen everything as it is, so only
-    /// what changes after it `began` is of interest.
-    async fn sweep_changes(&self, of: Listing, began: DateTime<Utc>) -> Result<Found, SweepError> {
+    /// What changed since the last sweep. The first one has just `seen` everything as it is, so only
+    /// what changes after it `began` is of interest. The console may tell another time than we do, but
+    /// it was no earlier there at the end than the latest change that was seen.
+    async fn sweep_changes(
+        &self,
+        of: Listing,
+        began: DateTime<Utc>,
+        seen: Found,
+        pace: Pace<'_>,
+    ) -> Result<Found, SweepError> {
         let cursor = Cursor::new(&*self.journal, of);
         if cursor.position().await?.is_none() {
-            cursor.advance(began).await?;
+            let took = self.clock.now() - began;
+            let first = seen.last_change.map_or(began, |last_change| last_change - took);
+            cursor.advance(first.clamp(began - BEHIND_MAX, began)).await?;
             return Ok(Found::default());
         }
-        self.sweep_all(of).await
+        self.sweep_all(of, pace).await
     }
 
-    async fn sweep_all(&self, of: Listing) -> Result<Found, SweepError> {
+    async fn sweep_all(&self, of: Listing, pace: Pace<'_>) -> Result<Found, SweepError> {
         let mark = Cursor::new(&*self.journal, of);
         let since = mark.start(&self.settings).await?;
         let pushed_since = self.pushes_taken_since().await?;
-        let (until, narrowed, board) = (None, &[] as &[_], None);
-        self.read(&Stretch { of, since, until, narrowed, mark, pushed_since, board }).await
+        let (until, narrowed) = (None, &[] as &[_]);
+        self.read(&Stretch { of, since, until, narrowed, mark, pushed_since, pace }).await
     }
 
     /// Since when a push should bring every alert: the first sweep with an open endpoint. What was

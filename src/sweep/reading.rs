@@ -4,10 +4,10 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
 use tracing::warn;
 
-use super::{Cursor, Found, JobBoard, Sweep, SweepError};
+use super::{CalledOff, Cursor, Found, Pace, Sweep, SweepError};
 use crate::{
     alert::date,
-    harfanglab::{ConsoleError, Filter, Listing, PAGE_LIMIT, Page, RESULT_WINDOW},
+    harfanglab::{Filter, Listing, PAGE_LIMIT, Page, RESULT_WINDOW},
     intake::{DoorError, Notification, Receipt, dialect::Dialect, verification::Proof},
 };
 
@@ -26,8 +26,8 @@ pub(super) struct Stretch<'a> {
     pub(super) mark: Cursor<'a>,
     /// From when on a push should have brought an alert.
     pub(super) pushed_since: Option<DateTime<Utc>>,
-    /// Told how far it is, for a job that gives way to deliveries.
-    pub(super) board: Option<&'a JobBoard>,
+    /// For whom: a job is told how far it is, and may be called off.
+    pub(super) pace: Pace<'a>,
 }
 
 impl Sweep {
@@ -37,16 +37,9 @@ impl Sweep {
         let mut offset = 0;
         let mut found = Found::default();
         loop {
-            if let Some(board) = stretch.board {
-                self.wait_for_deliveries(board).await;
-            }
             let page = self.page(stretch, since, offset).await?;
             let last = page.items.iter().filter_map(|item| time_of(stretch.of, item)).max();
-            let of_page = self.append(stretch.of, &page.items, stretch.pushed_since).await?;
-            found.add(of_page);
-            if let Some(board) = stretch.board {
-                board.found(of_page);
-            }
+            found.add(self.append(stretch, &page.items).await?);
             if let Some(last) = last {
                 // A console whose clock is ahead must not make later alerts be skipped.
                 stretch.mark.advance(last.min(self.clock.now())).await?;
@@ -67,13 +60,26 @@ impl Sweep {
         stretch: &Stretch<'_>,
         since: DateTime<Utc>,
         offset: u32,
-    ) -> Result<Page, ConsoleError> {
-        match stretch.until {
-            Some(until) if !stretch.narrowed.is_empty() => {
-                let narrowed = stretch.narrowed;
-                self.console.narrowed_alert_page(since, until, narrowed, offset, PAGE_LIMIT).await
+    ) -> Result<Page, SweepError> {
+        self.keep_pace(stretch.pace).await?;
+        let narrowed = stretch.narrowed;
+        let asked = async {
+            match stretch.until {
+                Some(until) if !narrowed.is_empty() => {
+                    let console = &self.console;
+                    console.narrowed_alert_page(since, until, narrowed, offset, PAGE_LIMIT).await
+                }
+                until => self.console.page(stretch.of, since, until, offset, PAGE_LIMIT).await,
             }
-            until => self.console.page(stretch.of, since, until, offset, PAGE_LIMIT).await,
+        };
+        Ok(stretch.pace.unless_called_off(asked).await??)
+    }
+
+    /// Before a page: a backfill waits for deliveries.
+    pub(super) async fn keep_pace(&self, pace: Pace<'_>) -> Result<(), CalledOff> {
+        match pace {
+            Pace::Schedule | Pace::Job(_) => Ok(()),
+            Pace::Backfill(board) => pace.unless_called_off(self.wait_for_deliveries(board)).await,
         }
     }
 
@@ -96,19 +102,20 @@ impl Sweep {
             }
             (_, Listing::Threats) => Err(SweepError::WindowFull(second)),
             (_, Listing::Alerts) => {
-                found.add(self.sweep_crowded(second, stretch.pushed_since).await?);
+                found.add(self.sweep_crowded(second, stretch).await?);
                 Ok(second + TimeDelta::seconds(1))
             }
         }
     }
 
-    /// Stores items; an alert raised since `pushed_since` should have been pushed.
+    /// Stores items of a page; an alert raised since the stretch's `pushed_since` should have been
+    /// pushed.
     pub(super) async fn append(
         &self,
-        of: Listing,
+        stretch: &Stretch<'_>,
         items: &[Value],
-        pushed_since: Option<DateTime<Utc>>,
     ) -> Result<Found, DoorError> {
+        let (of, pushed_since) = (stretch.of, stretch.pushed_since);
         let now = self.clock.now();
         let proof = Proof::answered_by_console(now);
         let dialect = match of {
@@ -122,7 +129,9 @@ impl Sweep {
             })
         };
         let (pushed, others): (Vec<_>, Vec<_>) = items.iter().partition(|it| should_be_here(it));
-        let mut found = Found::default();
+        let changed =
+            items.iter().filter_map(|item| time_of(of.changes(), item).or(time_of(of, item)));
+        let mut found = Found { last_change: changed.max(), ..Found::default() };
         for (items, is_expected) in [(others, 0), (pushed, 1)] {
             let notifications: Vec<_> =
                 items.into_iter().map(|item| notification(&proof, dialect, item)).collect();
@@ -134,6 +143,9 @@ impl Sweep {
             found.known += receipt.duplicates;
             found.missed += receipt.first_seen * is_expected;
             found.updated += receipt.accepted.saturating_sub(receipt.first_seen);
+        }
+        if let Some(board) = stretch.pace.board() {
+            board.found(found);
         }
         Ok(found)
     }

@@ -39,7 +39,7 @@ impl SweepRecord {
         ended: DateTime<Utc>,
         swept: &Result<Found, SweepError>,
     ) -> Self {
-        let Found { new, known, missed, updated } = swept.as_ref().copied().unwrap_or_default();
+        let Found { new, known, missed, updated, .. } = swept.as_ref().copied().unwrap_or_default();
         let failure = swept.as_ref().err().map(ToString::to_string);
         Self { began, ended, new, known, missed, updated, failure }
     }

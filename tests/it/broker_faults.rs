@@ -190,6 +190,9 @@ async fn what_the_broker_finds_too_large_is_refused_by_name_and_the_others_leave
     let first = sink.deliver(&both).await;
     let told = |result: &Result<(), DeliveryError>| matches!(result, Err(DeliveryError::Unavailable(why)) if why.contains("more than 100000 bytes"));
     assert!(first.iter().all(told), "{first:?}");
+    let announced = platform.requests("WorkAddExpectations")[0]["expectations"].as_i64().unwrap();
+    let interrupted = &platform.works()[0];
+    assert!(interrupted.expected < announced, "what never comes is taken back: {interrupted:?}");
     let second = sink.deliver(&both).await;
     assert!(
         matches!(&second[0], Err(DeliveryError::Refused(why))

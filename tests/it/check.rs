@@ -2,7 +2,10 @@
 
 use std::{net::TcpListener, sync::Arc};
 
-use harfanglab_incidents::demo::{Collection, DemoConsole, DemoConsoleConfig, Fault, RequestKind};
+use harfanglab_incidents::{
+    demo::{Collection, DemoConsole, DemoConsoleConfig, Fault, RequestKind},
+    opencti::{OpenCti, ServiceAccount},
+};
 use rustls::{
     ServerConfig, ServerConnection,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -20,6 +23,7 @@ const CLOSED_STATUS: &str = "0c7b2b5e-4f6c-4a7f-9a52-5f2c5d8a1e02";
 
 struct Scene {
     console: DemoConsole,
+    opencti: FakeOpenCti,
     home: Home,
 }
 
@@ -35,15 +39,20 @@ impl Scene {
             (console.url().as_str(), token.expose_secret()),
             (opencti.url(), &opencti.token()),
         );
-        Self { console, home }
+        Self { console, opencti, home }
     }
 
     /// What `check` prints, line by line; it must end with exit code 1.
     async fn check(&self) -> Vec<String> {
+        self.check_with(1).await
+    }
+
+    /// The same with this exit code.
+    async fn check_with(&self, code: i32) -> Vec<String> {
         let mut app = self.home.start(&["check"]);
         let mut text = String::new();
         app.stdout().read_to_string(&mut text).await.unwrap();
-        assert_eq!(app.exit().await.code(), Some(1), "{text}");
+        assert_eq!(app.exit().await.code(), Some(code), "{text}");
         assert!(!text.contains(self.console.settings().token.expose_secret()), "{text}");
         text.lines().map(str::to_owned).collect()
     }
@@ -71,6 +80,30 @@ async fn what_is_right_is_said_to_be_right() {
         assert!(line.starts_with("ok"), "{line}");
     }
     tells(&lines, "RabbitMQ", &[]);
+}
+
+#[tokio::test]
+async fn a_service_account_is_looked_for_and_neither_made_nor_given_a_token() {
+    let mut scene = Scene::new();
+    scene.home.set("CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT", "true");
+    let changes = |scene: &Scene| {
+        ["UserAdd", "UserTokenAdd", "UserTokenRevoke", "RegisterConnector", "RegisterConnectorS3"]
+            .map(|operation| scene.opencti.requests(operation).len())
+    };
+    let lines = scene.check_with(0).await;
+    let line = about(&lines, "OpenCTI");
+    assert!(line.starts_with("ok") && line.contains("will make"), "{line}");
+    assert!(line.contains("the service account [C] HarfangLab"), "{line}");
+    assert!(about(&lines, "RabbitMQ").starts_with("note"), "{lines:?}");
+    assert_eq!(changes(&scene), [0; 5]);
+
+    let account = ServiceAccount { connector_name: "HarfangLab".to_owned(), max_confidence: 50 };
+    let client = OpenCti::with_service_account(&scene.opencti.settings(), account).unwrap();
+    client.version().await.unwrap();
+    let made = changes(&scene);
+    let lines = scene.check_with(0).await;
+    assert!(about(&lines, "OpenCTI").contains("is there"), "{lines:?}");
+    assert_eq!(changes(&scene), made, "its token is still the one of before");
 }
 
 #[tokio::test]

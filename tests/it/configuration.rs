@@ -95,7 +95,7 @@ fn all_faults_are_told_at_once_with_both_names_and_what_to_do() {
         ("HARFANGLAB_INCIDENTS_DEFAULT_MARKING", "TLP:PURPLE"),
         ("HARFANGLAB_INCIDENTS_WEBHOOK_AUTH", "header,hmca"),
         ("HARFANGLAB_INCIDENTS_WEBHOOK_PATH", "hooks"),
-        ("HARFANGLAB_INCIDENTS_JOURNAL_URL", "postgres://journal:pg-password@db/journal"),
+        ("HARFANGLAB_INCIDENTS_JOURNAL_URL", "mysql://journal:pg-password@db/journal"),
         ("HARFANGLAB_INCIDENTS_LISTEN", "127.0.0.1:9090"),
         ("HARFANGLAB_INCIDENTS_SSL_VERIFY", "/no/such/authority.pem"),
         ("CONNECTOR_SEND_TO_DIRECTORY", "true"),
@@ -116,7 +116,7 @@ fn all_faults_are_told_at_once_with_both_names_and_what_to_do() {
         "TLP:PURPLE",
         "(did you mean hmac?)",
         "(harfanglab_incidents.webhook_path in config.yml) is \"hooks\"",
-        "which is PostgreSQL, which a later version will support",
+        "is not a journal that this version knows",
         "/no/such/authority.pem",
         "CONNECTOR_SEND_TO_DIRECTORY_PATH (connector.send_to_directory_path in config.yml) is",
         "MQ_PORT",
@@ -151,14 +151,18 @@ fn options_that_would_send_data_elsewhere_are_refused_and_idle_ones_accepted() {
         ("CONNECTOR_QUEUE_PROTOCOL", "AMQP"),
         ("CONNECTOR_SEND_TO_S3", "no"),
         ("CONNECTOR_EXPOSE_METRICS", "true"),
+        ("CONNECTOR_METRICS_NAMESPACE", "soc"),
+        ("CONNECTOR_METRICS_SUBSYSTEM", "edr"),
         ("CONNECTOR_LISTEN_PROTOCOL", "API"),
         ("CONNECTOR_LIVE_STREAM_ID", "live"),
         ("S3_SECRET_KEY", "s3-secret"),
         ("CONNECTOR_CONFIDENCE_LEVEL", "80"),
     ])
     .unwrap();
-    let metrics = loaded.warnings.iter().filter(|warning| warning.contains("MANAGEMENT_LISTEN"));
-    assert_eq!(metrics.count(), 1, "{:?}", loaded.warnings);
+    let metrics = loaded.settings.connector_metrics.unwrap();
+    assert_eq!((metrics.port, &*metrics.prefix), (9095, "soc_edr_"));
+    let dashes = load_with(&[("CONNECTOR_METRICS_NAMESPACE", "my-soc")]).unwrap_err();
+    assert!(dashes.to_string().contains("underscores"), "{dashes}");
     assert!(
         load_with(&[("CONNECTOR_SEND_TO_QUEUE", "false"), ("CONNECTOR_SEND_TO_DIRECTORY", "off")])
             .unwrap_err()

@@ -77,3 +77,33 @@ fn certificate_authorities_are_taken_as_a_path_or_as_text() {
     assert_eq!(loaded.settings.opencti.unwrap().tls, TlsVerification::CaPem(text.to_owned()));
     assert!(!loaded.effective.to_string().contains("MIIB"));
 }
+
+#[test]
+fn the_password_of_a_postgresql_journal_is_a_secret_wherever_it_stands() {
+    let url = "postgres://journal:pg%20password@db.example/journal?sslmode=verify-full";
+    let loaded = load_with(&[("HARFANGLAB_INCIDENTS_JOURNAL_URL", url)]).unwrap();
+    let journal = &loaded.settings.journal;
+    assert_eq!(journal.url, "postgres://journal@db.example/journal?sslmode=verify-full");
+    assert_eq!(journal.password.as_ref().unwrap().expose_secret(), "pg password");
+    let shown = format!("{loaded:?} {}", loaded.effective);
+    assert!(shown.contains("postgres://journal:********@db.example/journal"), "{shown}");
+    assert!(!shown.contains("password@"), "{shown}");
+
+    let apart = [
+        ("HARFANGLAB_INCIDENTS_JOURNAL_URL", "postgresql://journal@[::1]:5433/journal"),
+        ("HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD", "pg-password"),
+    ];
+    let loaded = load_with(&apart).unwrap();
+    let journal = &loaded.settings.journal;
+    assert_eq!(journal.password.as_ref().unwrap().expose_secret(), "pg-password");
+    assert!(!format!("{loaded:?} {}", loaded.effective).contains("pg-password"));
+
+    for (wrong, why) in [
+        ("postgres:///journal", "names no host"),
+        ("postgres://db/journal?password=pg-password", "where it is no secret"),
+    ] {
+        let text = load_with(&[("HARFANGLAB_INCIDENTS_JOURNAL_URL", wrong)]).unwrap_err();
+        assert!(text.to_string().contains(why), "{text}");
+        assert!(!text.to_string().contains("pg-password"), "{text}");
+    }
+}

@@ -9,13 +9,14 @@ use harfanglab_incidents::{
 };
 use reqwest::StatusCode;
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use crate::support::{
     app::{App, WEBHOOK_SECRET},
     opencti::{FakeWork, Personality},
     stage::{Stage, alerts_in, http, incident_names},
+    stores::{fresh_schema, server},
 };
 
 const PARIS_SECRET: &str = "a-webhook-secret-of-paris";
@@ -119,7 +120,18 @@ async fn both_swept(app: &mut App) {
 
 #[tokio::test]
 async fn two_consoles_import_into_one_queue_each_by_its_own_road_and_a_restart_goes_on() {
+    Box::pin(import_each_by_its_own_road(Two::new().await, "alone")).await;
+}
+
+#[tokio::test]
+async fn two_consoles_share_a_journal_on_postgresql_as_well() {
     let mut two = Two::new().await;
+    let journal = fresh_schema(&server()).await;
+    two.stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &journal);
+    Box::pin(import_each_by_its_own_road(two, "leads")).await;
+}
+
+async fn import_each_by_its_own_road(mut two: Two, role: &str) {
     let mut app = two.stage.home.start(&["serve"]);
     both_swept(&mut app).await;
     let endpoint = app.webhook().await;
@@ -160,13 +172,14 @@ async fn two_consoles_import_into_one_queue_each_by_its_own_road_and_a_restart_g
     assert!(page.contains("published_messages_total ") && !page.contains("console=\"harfanglab\""));
     let ready = http().get(format!("{management}/readyz")).send().await.unwrap();
     let ready: Value = ready.json().await.unwrap();
-    assert_eq!(ready["journal"]["delivered"], 4, "{ready}");
+    assert_eq!((&ready["role"], &ready["journal"]["delivered"]), (&json!(role), &json!(4)));
     assert_eq!(ready["consoles"]["paris"]["journal"]["delivered"], 2, "{ready}");
 
     // Beside the service the commands ask it, for one console or for both.
     let missed = two.alert("paris");
     let (code, said, log) = two.command(&["sweep", "--console", "paris"]).await;
     assert!(code == Some(0) && said.starts_with("paris: swept: 1 new"), "{said}{log}");
+    jobs_are_of_their_console(&management).await;
     let (code, said, log) = two.command(&["sweep"]).await;
     assert!(code == Some(0) && said.contains("lyon: swept: 0 new, "), "{said}{log}");
     let (code, _, log) = two.command(&["sweep", "--console", "rome"]).await;
@@ -191,6 +204,28 @@ async fn two_consoles_import_into_one_queue_each_by_its_own_road_and_a_restart_g
     assert!(new == Some(0) && known > Some(0), "{new:?} {known:?}");
     assert!(app.terminate().await.success());
     assert_eq!(alerts_in(&two.stage.opencti.works()), 5, "nothing was sent again");
+}
+
+/// One job was done, for paris.
+async fn jobs_are_of_their_console(management: &str) {
+    for (job, status) in [
+        ("1", StatusCode::NOT_FOUND),
+        ("1?console=rome", StatusCode::NOT_FOUND),
+        ("1?console=paris", StatusCode::NOT_FOUND),
+    ] {
+        let cancelled = http().delete(format!("{management}/jobs/{job}")).send().await.unwrap();
+        assert_eq!(cancelled.status(), status, "{job}");
+    }
+    let jobs: Value =
+        http().get(format!("{management}/jobs")).send().await.unwrap().json().await.unwrap();
+    let states = jobs["consoles"].as_array().unwrap().iter();
+    let states: Vec<_> = states.map(|it| (&it["name"], &it["progress"]["state"])).collect();
+    assert_eq!(states, [(&json!("lyon"), &json!("none")), (&json!("paris"), &json!("done"))]);
+    let page = http().get(format!("{management}/")).send().await.unwrap().text().await.unwrap();
+    for words in ["Newest job of paris", "Last sweep of lyon", "Delivery to RabbitMQ of paris"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("Newest job of lyon"), "{page}");
 }
 
 #[tokio::test]

@@ -151,3 +151,23 @@ fn what_consoles_share_by_mistake_is_told_and_no_list_means_one_console() {
     let misspelt = load_file(directory.path(), "console:\n  name: a\n", &[]).unwrap_err();
     assert!(misspelt.to_string().contains("did you mean consoles?"), "{misspelt}");
 }
+
+#[test]
+fn the_elastic_queue_is_each_consoles_own_and_syslog_is_for_one_console_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let two = "harfanglab_incidents: {elastic_pull: true}\nconsoles:\n\
+         - {name: a, url: https://a.example, token: t0, elastic_pull: false}\n\
+         - {name: b, url: https://b.example, token: t0}\n";
+    let consoles = load_file(directory.path(), two, &[]).unwrap().settings.each_console();
+    assert_eq!(consoles.iter().map(|it| it.elastic_pull).collect::<Vec<_>>(), [false, true]);
+
+    let syslog = [
+        ("HARFANGLAB_INCIDENTS_SYSLOG_LISTEN", "127.0.0.1:0"),
+        ("HARFANGLAB_INCIDENTS_SYSLOG_TOKEN", "a-token-of-syslog-0123"),
+    ];
+    let told = load_file(directory.path(), two, &syslog).unwrap_err().to_string();
+    let reason = "`consoles:` lists several, and no message says whose it is";
+    assert!(told.contains(reason) && told.contains("SYSLOG_LISTEN"), "{told}");
+    let one = "consoles: [{name: a, url: https://a.example, token: t0}]\n";
+    assert!(load_file(directory.path(), one, &syslog).unwrap().settings.syslog.is_some());
+}

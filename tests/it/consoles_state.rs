@@ -7,15 +7,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
     clock::Clock,
     harfanglab::Listing,
-    journal::{
-        Journal, Operations as _, Outcome, PruneBefore, SqliteJournal, WorkJournal, WorkPart,
-    },
+    journal::{Journal, Outcome, PruneBefore, WorkPart},
     label::ConsoleLabel,
     sweep::{ConnectorState, Cursor, Kept},
 };
 use serde_json::{Value, json};
 
-use crate::letters::{Store, native};
+use crate::{
+    letters::{Store, native},
+    support::stores::on_both_databases,
+};
 
 const ALERTS: &str = "last_incident_datetime";
 const THREATS: &str = "last_case_incident_datetime";
@@ -27,20 +28,18 @@ fn at(day: u32) -> DateTime<Utc> {
 /// Two consoles in one journal.
 struct Two {
     _store: Store,
-    lyon: Arc<SqliteJournal>,
-    paris: Arc<SqliteJournal>,
+    lyon: Arc<dyn Journal>,
+    paris: Arc<dyn Journal>,
     state: ConnectorState,
 }
 
 impl Two {
-    async fn new() -> Self {
-        let store = Store::new().await;
-        let of =
-            |name: &str| Arc::new(store.journal.for_console(&format!("https://{name}.example/")));
+    fn of(store: Store) -> Self {
+        let of = |name: &str| store.journal.of_console(&format!("https://{name}.example/"));
         let (lyon, paris) = (of("lyon"), of("paris"));
-        let kept = |name: &str, journal: &Arc<SqliteJournal>| Kept {
+        let kept = |name: &str, journal: &Arc<dyn Journal>| Kept {
             console: ConsoleLabel::of(name),
-            journal: Arc::clone(journal) as Arc<dyn Journal>,
+            journal: Arc::clone(journal),
         };
         let state = ConnectorState::new(vec![kept("lyon", &lyon), kept("paris", &paris)]);
         Self { _store: store, lyon, paris, state }
@@ -56,9 +55,8 @@ impl Two {
     }
 }
 
-#[tokio::test]
-async fn the_two_names_have_the_least_cursor_and_none_until_every_console_has_one() {
-    let two = Two::new().await;
+async fn the_two_names_have_the_least_cursor_and_none_until_every_console_has_one(store: Store) {
+    let two = Two::of(store);
     assert_eq!(two.told().await, Value::Null);
     Cursor::new(&*two.paris, Listing::Alerts).advance(at(9)).await.unwrap();
     let told = two.told().await;
@@ -75,9 +73,10 @@ async fn the_two_names_have_the_least_cursor_and_none_until_every_console_has_on
     assert_eq!(told["consoles"]["paris"][ALERTS], "2026-05-09T00:00:00+00:00");
 }
 
-#[tokio::test]
-async fn a_state_without_names_is_the_first_consoles_and_one_with_names_is_each_ones_own() {
-    let two = Two::new().await;
+async fn a_state_without_names_is_the_first_consoles_and_one_with_names_is_each_ones_own(
+    store: Store,
+) {
+    let two = Two::of(store);
     let of_python = json!({ALERTS: "2026-05-07T00:00:00+00:00"});
     assert_eq!(two.taken_over(&of_python).await, ["lyon"]);
     let mut named = of_python.clone();
@@ -87,9 +86,10 @@ async fn a_state_without_names_is_the_first_consoles_and_one_with_names_is_each_
     assert_eq!(two.taken_over(&named).await, [""; 0], "the journal's own cursor stands");
 }
 
-#[tokio::test]
-async fn a_reset_that_was_cut_off_between_two_consoles_is_there_until_both_have_heeded_it() {
-    let two = Two::new().await;
+async fn a_reset_that_was_cut_off_between_two_consoles_is_there_until_both_have_heeded_it(
+    store: Store,
+) {
+    let two = Two::of(store);
     for journal in [&two.lyon, &two.paris] {
         Cursor::new(&**journal, Listing::Alerts).advance(at(9)).await.unwrap();
         let accepted = journal.append(&[vec![native("same", "new")]]).await.unwrap()[0].accepted;
@@ -107,9 +107,8 @@ async fn a_reset_that_was_cut_off_between_two_consoles_is_there_until_both_have_
     }
 }
 
-#[tokio::test]
-async fn what_waits_leaves_works_and_is_pruned_belongs_to_its_console_alone() {
-    let two = Two::new().await;
+async fn what_waits_leaves_works_and_is_pruned_belongs_to_its_console_alone(store: Store) {
+    let two = Two::of(store);
     let now = Clock::system().now();
     for number in 0..50 {
         let flood = native(&format!("of-paris-{number}"), "new");
@@ -125,8 +124,8 @@ async fn what_waits_leaves_works_and_is_pruned_belongs_to_its_console_alone() {
     let part = WorkPart { event: claimed[0].claim.event, objects: vec!["incident--1".to_owned()] };
     two.paris.work_opened("work_1", &[part], now).await.unwrap();
     two.paris.work_closed("work_1", now, now).await.unwrap();
-    let due_works = async |journal: &SqliteJournal| journal.works_due(10, due).await.unwrap().len();
-    assert_eq!((due_works(&two.lyon).await, due_works(&two.paris).await), (1, 0));
+    let due_works = async |journal: &dyn Journal| journal.works_due(10, due).await.unwrap().len();
+    assert_eq!((due_works(&*two.lyon).await, due_works(&*two.paris).await), (1, 0));
 
     let root_id = "incident--1".to_owned();
     let outcome = Outcome::Delivered { root_id };
@@ -137,3 +136,10 @@ async fn what_waits_leaves_works_and_is_pruned_belongs_to_its_console_alone() {
     assert_eq!((pruned.bodies, pruned.rows), (1, 1), "of whichever console");
     assert_eq!(two.lyon.counts().await.unwrap().delivered, 0);
 }
+
+on_both_databases!(
+    the_two_names_have_the_least_cursor_and_none_until_every_console_has_one,
+    a_state_without_names_is_the_first_consoles_and_one_with_names_is_each_ones_own,
+    a_reset_that_was_cut_off_between_two_consoles_is_there_until_both_have_heeded_it,
+    what_waits_leaves_works_and_is_pruned_belongs_to_its_console_alone,
+);

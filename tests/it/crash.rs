@@ -6,8 +6,8 @@
 //! What happens when follows from a seed, which is printed; `scripts/crash-test.sh` plays it again
 //! or plays more of it.
 
-mod judge;
-mod producer;
+pub(crate) mod judge;
+pub(crate) mod producer;
 mod trouble;
 
 use std::sync::Arc;
@@ -51,7 +51,7 @@ async fn whatever_is_killed_and_cut_all_that_was_acknowledged_arrives_as_it_was_
     println!("{extent:?}; scripts/crash-test.sh --seed {} plays it again", extent.seed);
     let mut around = Surroundings::new().await;
     let ledger = Arc::new(Ledger::new(extent.seed, extent.notifications));
-    let pushing = producer::start(&ledger, &around);
+    let pushing = producer::start(&ledger, &around.endpoint(), &around.console);
 
     let mut chaos = Chaos::new(extent);
     while let Some((threshold, share)) = chaos.next_threshold() {
@@ -65,7 +65,7 @@ async fn whatever_is_killed_and_cut_all_that_was_acknowledged_arrives_as_it_was_
     around.recover();
     around.run_to_the_end().await;
 
-    let verdict = judge::read_queue(&around).await.verdict(&ledger);
+    let verdict = judge::read_queue(&around.stage).await.verdict(&ledger);
     let turned_away = ledger.turned_away();
     println!("{}; {turned_away} deliveries turned away; {}", chaos.summary(), verdict.summary());
     verdict.assert_just();

@@ -82,6 +82,7 @@ fn every_variable_that_the_examples_set_is_known_to_the_program() {
         "Dockerfile",
         "systemd/harfanglab-incidents.service",
         "kubernetes/statefulset.yaml",
+        "kubernetes/deployment.yaml",
         "kubernetes/config.env",
     ] {
         let text = read(file);

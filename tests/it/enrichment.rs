@@ -1,7 +1,7 @@
 //! What the console does not show at once: the alert leaves, and is completed once, in order.
 
 mod merging;
-mod rig;
+pub(crate) mod rig;
 
 use std::time::Duration;
 

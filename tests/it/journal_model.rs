@@ -1,18 +1,25 @@
 //! The journal against a model of it in memory: random operations, crashes between them, and after
-//! each the same answers. Written over the trait: what opens a journal is a parameter.
+//! each the same answers, on both databases. Written over the trait: what opens a journal is a
+//! parameter.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
     intake::{Notification, Origin, dialect::Dialect, verification::Proof},
-    journal::{Claim, Counts, Journal, Outcome, Retried, SqliteJournal},
+    journal::{Claim, Counts, Journal, Outcome, PostgresJournal, Retried, SqliteJournal},
 };
 use proptest::{prelude::*, test_runner::Config};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{support::app::is_long, verification::proof_of_a_push};
+use crate::{
+    support::{
+        app::is_long,
+        stores::{CONSOLE, fresh_schema, server},
+    },
+    verification::proof_of_a_push,
+};
 
 const LEASE: Duration = Duration::from_mins(5);
 const KEYS: [&str; 2] = ["a", "b"];
@@ -248,9 +255,19 @@ fn outcome(how: How, now: DateTime<Utc>) -> Outcome {
     }
 }
 
+/// What becomes of the leases of a process that died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leases {
+    /// The next process is alone and takes them for nobody's.
+    EndWithTheProcess,
+    /// Other replicas may hold them: they run out.
+    RunOut,
+}
+
 /// One run: journal, model and what both have in common.
 struct Run<Open> {
     open: Open,
+    leases: Leases,
     /// `None` while no process has it.
     journal: Option<Arc<dyn Journal>>,
     model: Model,
@@ -262,11 +279,11 @@ struct Run<Open> {
 }
 
 impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
-    async fn new(open: Open) -> Self {
+    async fn new(open: Open, leases: Leases) -> Self {
         let journal = Some(open().await);
         let now = "2026-05-26T07:40:00Z".parse().unwrap();
         let (claims, ids) = (Vec::new(), BTreeMap::new());
-        Self { open, journal, model: Model::default(), now, claims, ids }
+        Self { open, leases, journal, model: Model::default(), now, claims, ids }
     }
 
     async fn take(&mut self, step: &Step) {
@@ -340,7 +357,9 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
         // A journal that is in use is not opened a second time, so the old one goes first.
         self.journal = None;
         self.journal = Some((self.open)().await);
-        self.model.crash();
+        if self.leases == Leases::EndWithTheProcess {
+            self.model.crash();
+        }
     }
 
     /// Whatever happened, everything finds its end.
@@ -371,24 +390,40 @@ fn cases() -> u32 {
     if is_long() { 1_000 } else { 16 }
 }
 
+fn run(steps: &[Step], leases: Leases, open: impl AsyncFn() -> Arc<dyn Journal>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut run = Run::new(open, leases).await;
+        for step in steps {
+            run.take(step).await;
+        }
+        run.drain().await;
+    });
+}
+
 proptest! {
     #![proptest_config(Config { cases: cases(), failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn sqlite_does_what_the_model_does(steps in prop::collection::vec(step(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let folder = folder();
-            let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-            let open = async || {
-                let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
-                Arc::new(journal) as Arc<dyn Journal>
-            };
-            let mut run = Run::new(open).await;
-            for step in &steps {
-                run.take(step).await;
+        let folder = folder();
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        run(&steps, Leases::EndWithTheProcess, async || {
+            let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+            Arc::new(journal) as Arc<dyn Journal>
+        });
+    }
+
+    #[test]
+    fn postgresql_does_what_the_model_does(steps in prop::collection::vec(step(), 1..60)) {
+        let place = std::cell::OnceCell::new();
+        run(&steps, Leases::RunOut, async || {
+            if place.get().is_none() {
+                let _first = place.set(fresh_schema(&server()).await);
             }
-            run.drain().await;
+            let url = place.get().unwrap();
+            let journal = PostgresJournal::open(url, None, 2, CONSOLE).await.unwrap();
+            Arc::new(journal) as Arc<dyn Journal>
         });
     }
 }

@@ -1,6 +1,10 @@
 //! What the queue has confirmed recently is not sent again, and is sent again when it may be lost.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use harfanglab_incidents::{
     clock::Clock,
@@ -44,7 +48,11 @@ impl Road {
 
     /// Delivers and answers the ids of what went out, a list a delivery.
     async fn send(&self, bundles: Vec<Bundle>) -> Vec<String> {
-        let results = self.sink.deliver(&delivery(bundles)).await;
+        self.send_as(delivery(bundles)).await
+    }
+
+    async fn send_as(&self, delivery: Delivery) -> Vec<String> {
+        let results = self.sink.deliver(&delivery).await;
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         let expected = self.platform.works().last().unwrap().expected;
         let count = u16::try_from(expected).unwrap();
@@ -103,6 +111,10 @@ async fn what_is_confirmed_with_the_same_content_is_left_out_and_everything_else
     let changed = road.send(vec![bundle(3, "as it is now"), bundle(4, "as it is now")]).await;
     assert_eq!(changed.iter().filter(|id| *id == "indicator--1").count(), 1, "{changed:?}");
     assert_eq!(changed.iter().filter(|id| *id == ALWAYS[1]).count(), 2, "always: {changed:?}");
+    let once_more = delivery(vec![bundle(3, "as it is now"), bundle(6, "as it is now")]);
+    let once_more = Delivery { senders: vec![3, 6], whole: HashSet::from([3]), ..once_more };
+    let sent = road.send_as(once_more).await;
+    assert!(is_all(&sent[..7]) && sent.len() == 11, "the one whole, the other not: {sent:?}");
     road.confirmed.forget();
     assert!(is_all(&road.send(vec![bundle(5, "as it is now")]).await), "as after a reset");
 }
@@ -133,7 +145,8 @@ async fn a_refused_object_is_sent_again_and_after_a_missing_reference_or_a_delet
     let (confirmed, client) =
         (Arc::clone(&road.confirmed), OpenCti::new(&road.platform.settings()).unwrap());
     let later = Clock::from_fn(|| Clock::system().now() + chrono::TimeDelta::hours(1));
-    let afterwards = Afterwards::new(journal, client, Some(confirmed), later);
+    let afterwards =
+        Afterwards::new(journal, (client, road.connector_id.clone()), Some(confirmed), later);
     let newest = || road.platform.works().last().unwrap().id.clone();
 
     assert!(is_all(&road.send(vec![bundle(1, "a")]).await));

@@ -1,24 +1,23 @@
 //! Dead letters and the story of an alert: in the journal, and by the commands beside a running
 //! service.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
     clock::Clock,
     intake::{Notification, Origin, dialect::Dialect, verification::Proof},
     journal::{
-        Event, Journal as _, LetterFilter, LetterKind, Operations as _, Outcome, Retried,
-        SqliteJournal, WaitsFor,
+        Event, Journal, LetterFilter, LetterKind, Outcome, Retried, SqliteJournal, WaitsFor,
     },
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 
 use crate::support::{
     app::Home,
     stage::{Stage, alerts_in, post},
+    stores::{Database, Fresh, on_both_databases},
 };
 
 const LEASE: Duration = Duration::from_mins(5);
@@ -43,16 +42,15 @@ pub(crate) fn native(unique_id: &str, status: &str) -> Notification {
 }
 
 pub(crate) struct Store {
-    _folder: TempDir,
-    pub(crate) journal: SqliteJournal,
+    pub(crate) place: Fresh,
+    pub(crate) journal: Arc<dyn Journal>,
 }
 
 impl Store {
-    pub(crate) async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
-        Self { _folder: folder, journal }
+    pub(crate) async fn on(database: Database) -> Self {
+        let place = database.fresh().await;
+        let journal = place.open().await;
+        Self { place, journal }
     }
 
     pub(crate) async fn append(&self, notification: Notification) -> (usize, usize) {
@@ -90,9 +88,7 @@ pub(crate) fn delivered() -> Outcome {
     Outcome::Delivered { root_id: "incident--00000000-0000-5000-8000-000000000001".to_owned() }
 }
 
-#[tokio::test]
-async fn letters_are_found_by_id_reason_age_and_source_with_their_text_as_received() {
-    let store = Store::new().await;
+async fn letters_are_found_by_id_reason_age_and_source_with_their_text_as_received(store: Store) {
     let large = store.dead("a", "new", "Too LARGE for the broker").await;
     let odd = store.dead("b", "new", "a defect").await;
     let all = LetterFilter::default();
@@ -112,9 +108,7 @@ async fn letters_are_found_by_id_reason_age_and_source_with_their_text_as_receiv
     assert_eq!(text, Some(alert("a", "new").to_string()));
 }
 
-#[tokio::test]
-async fn a_letter_that_is_asked_for_again_starts_over_and_its_old_claim_stays_fenced() {
-    let store = Store::new().await;
+async fn a_letter_that_is_asked_for_again_starts_over_and_its_old_claim_stays_fenced(store: Store) {
     let dead = store.dead("a", "new", "a defect").await;
     assert_eq!(store.retry(&dead).await, Retried::Pending);
     assert_eq!(store.retry(&dead).await, Retried::NotThere, "it is no letter any more");
@@ -127,9 +121,7 @@ async fn a_letter_that_is_asked_for_again_starts_over_and_its_old_claim_stays_fe
     assert_eq!(store.journal.counts().await.unwrap().delivered, 1);
 }
 
-#[tokio::test]
-async fn a_letter_that_a_newer_version_has_overtaken_ends_as_superseded() {
-    let store = Store::new().await;
+async fn a_letter_that_a_newer_version_has_overtaken_ends_as_superseded(store: Store) {
     // Delivered before it was asked for again.
     let dead = store.dead("a", "new", "a defect").await;
     store.ended(native("a", "closed"), delivered()).await;
@@ -154,9 +146,7 @@ async fn a_letter_that_a_newer_version_has_overtaken_ends_as_superseded() {
     assert_eq!((counts.delivered, counts.superseded, counts.dead), (2, 2, 0));
 }
 
-#[tokio::test]
-async fn what_a_person_dropped_comes_back_by_a_person_only() {
-    let store = Store::new().await;
+async fn what_a_person_dropped_comes_back_by_a_person_only(store: Store) {
     let dead = store.dead("a", "new", "a defect").await;
     assert_eq!(store.journal.discard(&[dead.claim.event], start()).await.unwrap(), 1);
     assert_eq!(store.append(native("a", "new")).await, (0, 1), "the sweep brings it again");
@@ -169,9 +159,7 @@ async fn what_a_person_dropped_comes_back_by_a_person_only() {
     assert_eq!(store.claim().await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_text_that_could_not_be_read_stays_a_letter_until_a_version_can_read_it() {
-    let store = Store::new().await;
+async fn a_text_that_could_not_be_read_stays_a_letter_until_a_version_can_read_it(store: Store) {
     let proof = Proof::answered_by_console(start());
     let letter = |text: &str| Notification::dead_letter(&proof, text.to_owned(), "odd".to_owned());
     store.append(letter("{\"something\":\"new\"}")).await;
@@ -187,9 +175,9 @@ async fn a_text_that_could_not_be_read_stays_a_letter_until_a_version_can_read_i
     assert_eq!(keys, ["a", "b"]);
 }
 
-#[tokio::test]
-async fn a_letter_that_can_be_read_by_now_undoes_nothing_that_is_newer_by_its_own_date() {
-    let store = Store::new().await;
+async fn a_letter_that_can_be_read_by_now_undoes_nothing_that_is_newer_by_its_own_date(
+    store: Store,
+) {
     let proof = Proof::answered_by_console(start());
     let shown = |status: &str, minute: u8| {
         let mut element = alert("a", status);
@@ -217,9 +205,7 @@ async fn a_letter_that_can_be_read_by_now_undoes_nothing_that_is_newer_by_its_ow
     assert_eq!(claimed[0].claim.event, ids[2]);
 }
 
-#[tokio::test]
-async fn the_story_tells_what_waits_for_what() {
-    let store = Store::new().await;
+async fn the_story_tells_what_waits_for_what(store: Store) {
     store.ended(native("a", "new"), delivered()).await;
     store.append(native("a", "investigating")).await;
     let second = store.claim().await.remove(0);
@@ -332,4 +318,14 @@ async fn the_commands_work_beside_the_running_service_which_delivers_what_is_ret
     let unknown = run(&stage.home, &["events", "show", "nobody"]).await;
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.stderr.contains("knows nothing of nobody"), "{}", unknown.stderr);
+}
+
+on_both_databases! {
+    letters_are_found_by_id_reason_age_and_source_with_their_text_as_received,
+    a_letter_that_is_asked_for_again_starts_over_and_its_old_claim_stays_fenced,
+    a_letter_that_a_newer_version_has_overtaken_ends_as_superseded,
+    what_a_person_dropped_comes_back_by_a_person_only,
+    a_text_that_could_not_be_read_stays_a_letter_until_a_version_can_read_it,
+    a_letter_that_can_be_read_by_now_undoes_nothing_that_is_newer_by_its_own_date,
+    the_story_tells_what_waits_for_what,
 }

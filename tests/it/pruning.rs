@@ -4,18 +4,21 @@
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     intake::{Notification, dialect::Dialect, verification::Proof},
-    journal::{Journal as _, Operations as _, Outcome},
+    journal::Outcome,
 };
 use serde_json::json;
 use sqlx::{Connection as _, SqliteConnection};
 
-use crate::letters::{Store, alert, delivered, native, start};
+use crate::{
+    letters::{Store, alert, delivered, native, start},
+    support::stores::{Database, on_both_databases},
+};
 
 #[tokio::test]
 async fn pruning_takes_texts_then_rows_in_small_steps_and_gives_the_disk_back() {
     use harfanglab_incidents::journal::PruneBefore;
 
-    let store = Store::new().await;
+    let store = Store::on(Database::Sqlite).await;
     let day = TimeDelta::days(1);
     let big = |id: i32| {
         let mut element = alert(&format!("alert-{id}"), "new");
@@ -47,7 +50,7 @@ async fn pruning_takes_texts_then_rows_in_small_steps_and_gives_the_disk_back() 
     let steps = prune(Some(now), None, None, now).await;
     assert_eq!(steps.iter().map(|step| step.bodies).collect::<Vec<_>>()[..3], [20, 20, 10]);
     assert!(steps.iter().map(|step| step.pages).sum::<u64>() > 200, "{steps:?}");
-    let size = std::fs::metadata(store.journal.file()).unwrap().len();
+    let size = std::fs::metadata(file(&store)).unwrap().len();
     let used = store.journal.used_bytes().await.unwrap();
     assert!(used < before, "{used} of {before}; the file has {size}");
     assert_eq!(store.append(big(7)).await, (0, 1), "it is known all the same");
@@ -65,14 +68,14 @@ async fn pruning_takes_texts_then_rows_in_small_steps_and_gives_the_disk_back() 
     assert_eq!((counts.delivered, counts.dropped, counts.pending), (0, 0, 1));
 }
 
-#[tokio::test]
-async fn what_is_kept_of_sightings_and_cases_goes_with_the_last_event_of_its_alert_or_threat() {
+async fn what_is_kept_of_sightings_and_cases_goes_with_the_last_event_of_its_alert_or_threat(
+    store: Store,
+) {
     use harfanglab_incidents::{
         alert::{MergedSightings, Sighted},
         journal::{CaseObjects, CaseStanding, PruneBefore},
     };
 
-    let store = Store::new().await;
     let sighted = |is_false_positive| Sighted {
         indicator_id: "indicator--1".to_owned(),
         place_id: "identity--1".to_owned(),
@@ -106,16 +109,21 @@ async fn what_is_kept_of_sightings_and_cases_goes_with_the_last_event_of_its_ale
     assert_eq!(seen().await, (MergedSightings::Harmless, 0));
 }
 
+/// The journal's file.
+fn file(store: &Store) -> &str {
+    store.place.url.strip_prefix("sqlite:").unwrap()
+}
+
 /// How many pages the journal's file has, without the log beside it.
 async fn pages(store: &Store) -> i64 {
-    let url = format!("sqlite:{}?mode=ro", store.journal.file().display());
+    let url = format!("sqlite:{}?mode=ro", file(store));
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
     sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut connection).await.unwrap()
 }
 
 #[tokio::test]
 async fn pruned_texts_smaller_than_a_page_give_their_disk_back_too() {
-    let store = Store::new().await;
+    let store = Store::on(Database::Sqlite).await;
     let small = |id: i32| {
         let mut element = alert(&format!("alert-{id}"), "new");
         element["padding"] = json!("x".repeat(2_500));
@@ -144,11 +152,9 @@ async fn pruned_texts_smaller_than_a_page_give_their_disk_back_too() {
     assert_eq!((told.chapters[0].state.as_str(), told.chapters[0].id), ("delivered", 400));
 }
 
-#[tokio::test]
-async fn the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old() {
+async fn the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old(store: Store) {
     use harfanglab_incidents::journal::{CaseObjects, CaseStanding, PruneBefore};
 
-    let store = Store::new().await;
     let day = TimeDelta::days(1);
     let of_threat = |unique_id: &str| {
         let mut element = alert(unique_id, "new");
@@ -176,4 +182,46 @@ async fn the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old() {
     assert_eq!(prune(9).await, 0, "the other's text goes first, too");
     assert_eq!(prune(19).await, 2);
     assert!(store.journal.new_case_objects("7").await.unwrap().is_empty());
+}
+
+async fn the_name_of_an_incident_outlives_its_rows_by_two_years_and_a_case_takes_its_note_along(
+    store: Store,
+) {
+    use harfanglab_incidents::{alert::IncidentIdentity, journal::PruneBefore};
+
+    let identity = |name: &str, created| IncidentIdentity { name: name.to_owned(), created };
+    store.ended(native("old", "new"), delivered()).await;
+    let fixed = [
+        ("old".to_owned(), identity("as it was named", start())),
+        ("threat:7".to_owned(), identity("a case", start())),
+    ];
+    store.journal.fix_identities(&fixed).await.unwrap();
+    store.journal.remember("note:7", "sent").await.unwrap();
+    let named = async |key: &str| {
+        let wanted = [(key.to_owned(), identity("another", start()))];
+        store.journal.fix_identities(&wanted).await.unwrap().remove(0).name
+    };
+    let day = TimeDelta::days(1);
+    let prune = async |days: i32| {
+        let now = start() + day * days;
+        let before = PruneBefore { finished: Some(now), letters: None, rows: Some(now - day) };
+        while !store.journal.prune(before, 20, now).await.unwrap().is_nothing() {}
+    };
+    prune(1).await;
+    prune(3).await;
+    assert_eq!(store.journal.counts().await.unwrap().delivered, 0, "its row is gone");
+    assert_eq!(named("old").await, "as it was named");
+    assert_eq!(named("threat:7").await, "a case");
+    // Something of it that is still here keeps it.
+    store.append(native("old", "closed")).await;
+    prune(740).await;
+    assert_eq!(named("old").await, "as it was named");
+    assert_eq!(store.journal.remembered("note:7").await.unwrap(), None);
+    assert_eq!(named("threat:7").await, "another", "forgotten");
+}
+
+on_both_databases! {
+    what_is_kept_of_sightings_and_cases_goes_with_the_last_event_of_its_alert_or_threat,
+    the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old,
+    the_name_of_an_incident_outlives_its_rows_by_two_years_and_a_case_takes_its_note_along,
 }

@@ -1,5 +1,5 @@
-//! The search for secrets: a journey with every secret set, at the most talkative level, through
-//! success and every refusal; then everything that was printed or shown is searched for each of
+//! The search for secrets: a journey with every secret set, at the most talkative level, also for
+//! libraries as far as the service lets them speak, through success and every refusal; then everything that was printed or shown is searched for each of
 //! them, also as base64, percent-encoded and in hexadecimal. Beside it, `support::app` searches the
 //! log of every process that any test starts.
 
@@ -108,6 +108,8 @@ async fn stage() -> Stage {
     let header = format!("X-Gate:{HEADER}");
     for (name, value) in [
         ("CONNECTOR_LOG_LEVEL", "trace"),
+        // What other programs take as leave for their libraries to quote what they send.
+        ("RUST_LOG", "trace"),
         ("OPENCTI_TOKEN", OPENCTI_TOKEN),
         ("OPENCTI_CUSTOM_HEADERS", &header),
         ("HARFANGLAB_INCIDENTS_TOKEN", CONSOLE_TOKEN),

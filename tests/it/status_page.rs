@@ -112,8 +112,17 @@ async fn a_browser_shows_a_hostile_letter_harmlessly_and_tries_it_again_with_the
     })
     .await;
 
+    let job = json!({ "job": "backfill", "since": "2026-01-01T00:00:00Z", "types": ["<b>yara"] });
+    let asked = http().post(format!("{management}/jobs")).json(&job).send().await.unwrap();
+    assert_eq!(asked.status(), StatusCode::ACCEPTED);
+    app.wait_for_log("the job is done", |line| {
+        (line["message"] == "the job is done").then_some(())
+    })
+    .await;
+
     browser.open(&format!("{management}/")).await;
     let seen = browser.text().await;
+    assert!(seen.contains("A backfill of <b>yara from 2026-01-01 00:00 UTC on"), "{seen}");
     assert!(seen.contains("3 dead letters need a decision"), "{seen}");
     assert!(seen.contains("too large for the broker \"><script>"), "{seen}");
     assert!(!seen.contains("gpj.exe"), "names of alerts are for operators: {seen}");

@@ -16,7 +16,7 @@ use harfanglab_incidents::{
     harfanglab::Console,
     intake::Door,
     journal::{SqliteJournal, write_what_comes_in},
-    sweep::{Found, Pushes, Sweep},
+    sweep::{Found, Pace, Pushes, Sweep},
 };
 use tempfile::TempDir;
 
@@ -132,18 +132,18 @@ async fn only_what_a_push_should_have_brought_counts_as_missed() {
     };
 
     let old = raise(-30);
-    let Found { new, missed, .. } = sweep.run_once().await.unwrap();
+    let Found { new, missed, .. } = sweep.run_once(Pace::Schedule).await.unwrap();
     assert_eq!((new, missed), (1, 0), "the first import was missed by no push");
     raise(5);
     raise(10);
     minutes.store(10, Ordering::SeqCst);
-    let Found { new, missed, .. } = sweep.run_once().await.unwrap();
+    let Found { new, missed, .. } = sweep.run_once(Pace::Schedule).await.unwrap();
     assert_eq!((new, missed), (2, 1), "the push of the youngest may be on its way");
     let closed = serde_json::json!({
         "status": "closed", "last_update": (start + TimeDelta::minutes(11)).to_rfc3339(),
     });
     console.update_alert(old.unique_id(), &closed).unwrap();
     minutes.store(20, Ordering::SeqCst);
-    let Found { new, missed, .. } = sweep.run_once().await.unwrap();
+    let Found { new, missed, .. } = sweep.run_once(Pace::Schedule).await.unwrap();
     assert_eq!((new, missed), (1, 0), "a changed status was never to be pushed");
 }

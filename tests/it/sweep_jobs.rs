@@ -7,12 +7,14 @@ use harfanglab_incidents::{
     clock::Clock,
     demo::{Collection, Fault, Generator, RequestKind},
 };
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
 use crate::support::{
-    app::Home,
+    app::{App, Home},
     opencti::Personality,
-    stage::{Stage, incident_names},
+    stage::{Stage, alerts_in, http, incident_names},
 };
 
 const ALERTS: RequestKind = RequestKind::List(Collection::Alerts);
@@ -100,4 +102,94 @@ async fn a_backfill_that_was_cut_off_goes_on_where_it_stopped_and_takes_only_the
     assert!(ok && items > 0 && items < 500, "{said}");
     let (ok, _, log) = command(&stage.home, &["backfill", "--since", "yesterday"]).await;
     assert!(!ok && log.contains("--since") && log.contains("P30D"), "{log}");
+}
+
+/// Starts the service and a backfill that gets its first page and waits for ever for its second one.
+async fn backfill_that_hangs(stage: &Stage) -> (App, App) {
+    let mut service = stage.home.start(&["serve"]);
+    service
+        .wait_for_log("the first sweep", |line| {
+            (line["message"] == "the sweep is done").then_some(())
+        })
+        .await;
+    stage.console.fail_page_from(ALERTS, 100, 1_000, Fault::Hang);
+    let backfill = stage.home.start(&["backfill", "--since", "P30D"]);
+    stage.opencti.wait_for("the first page", |state| alerts_in(&state.works) >= 100).await;
+    (service, backfill)
+}
+
+/// Asks for `/jobs…` as a script does; answers status and progress.
+async fn jobs(stage: &Stage, method: Method, path: &str) -> (StatusCode, Value) {
+    let address = stage.home.get("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN");
+    let url = format!("http://{address}/jobs{path}");
+    let answer = http().request(method, url).send().await.unwrap();
+    let status = answer.status();
+    (status, answer.json::<Value>().await.unwrap_or_default()["progress"].clone())
+}
+
+async fn the_job_is_over(service: &mut App) {
+    service
+        .wait_for_log("the job is over", |line| {
+            (line["message"] == "the job is over").then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_reset_ends_a_backfill_at_once_and_the_same_command_begins_from_its_start_again() {
+    let mut stage = stage(250).await;
+    // Longer than two heartbeats.
+    stage.home.set("HARFANGLAB_INCIDENTS_API_TIMEOUT", "PT10M");
+    let id = stage.connector_id.clone();
+    // OpenCTI holds a state only once a sweep has seen something.
+    stage.console.add_alert(Generator::new(32).next_alert(Clock::system().now()).api_item());
+    let (mut service, mut backfill) = backfill_that_hangs(&stage).await;
+    stage.opencti.wait_for("a heartbeat", |state| state.connectors[&id].pings > 0).await;
+    stage.opencti.reset_state(&id).await;
+    assert!(!backfill.exit().await.success());
+    let log = backfill.whole_log().await;
+    assert!(log.contains("interrupted by a reset"), "{log}");
+    the_job_is_over(&mut service).await;
+    let (_, progress) = jobs(&stage, Method::GET, "").await;
+    assert_eq!((&progress["state"], &progress["new"]), (&"interrupted".into(), &100.into()));
+
+    stage.console.heal();
+    let (ok, said, log) = command(&stage.home, &["backfill", "--since", "P30D"]).await;
+    // The one that the sweep is for is whose turn comes first.
+    let is_all = ["backfilled: 250 new, 1 ", "backfilled: 251 new, 0 "];
+    assert!(ok && is_all.iter().any(|all| said.starts_with(all)), "{said}{log}");
+    assert!(service.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_watches_goes_on_until_it_is_cancelled_and_then_goes_on_where_it_was() {
+    let stage = stage(250).await;
+    let (mut service, mut backfill) = backfill_that_hangs(&stage).await;
+    backfill.interrupt();
+    assert!(!backfill.exit().await.success());
+    let log = backfill.whole_log().await;
+    assert!(log.contains("the service goes on with it") && log.contains("/jobs/1"), "{log}");
+
+    let (_, progress) = jobs(&stage, Method::GET, "").await;
+    assert_eq!(progress["state"], "running");
+    let (status, _) = jobs(&stage, Method::DELETE, "/2").await;
+    assert_eq!(status, StatusCode::CONFLICT, "another one is under way");
+    let (status, _) = jobs(&stage, Method::DELETE, "/1").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    the_job_is_over(&mut service).await;
+    let (status, progress) = jobs(&stage, Method::DELETE, "/1").await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "it is over");
+    assert_eq!((&progress["state"], &progress["new"]), (&"interrupted".into(), &100.into()));
+
+    stage.console.heal();
+    let (ok, said, log) = command(&stage.home, &["backfill", "--since", "P30D"]).await;
+    assert!(ok && said.starts_with("backfilled: 150 new, 1 known"), "{said}{log}");
+    let address = stage.home.get("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN");
+    let metrics = http().get(format!("http://{address}/metrics")).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for (outcome, times) in [("interrupted", 1), ("done", 1), ("failed", 0)] {
+        let line = format!("sweeps_total{{trigger=\"backfill\",outcome=\"{outcome}\"}} {times}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
+    assert!(service.terminate().await.success());
 }

@@ -25,15 +25,15 @@ use crate::support::{broker::Message, opencti::Personality, stage::Stage};
 
 /// What is done after deliveries, on the journal of a service that has ended, under a clock that
 /// only the test moves.
-struct After {
-    journal: Arc<SqliteJournal>,
+pub(crate) struct After {
+    pub(crate) journal: Arc<SqliteJournal>,
     afterwards: Afterwards,
     passed_seconds: Arc<AtomicI64>,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl After {
-    async fn new(stage: &Stage) -> Self {
+    pub(crate) async fn new(stage: &Stage) -> Self {
         let url = format!("sqlite:{}", stage.home.journal().display());
         let console: Url = stage.home.get("HARFANGLAB_INCIDENTS_URL").parse().unwrap();
         let journal = Arc::new(SqliteJournal::open(&url, console.as_str()).await.unwrap());
@@ -43,24 +43,28 @@ impl After {
         let (passed, start) = (Arc::clone(&passed_seconds), Clock::system().now());
         let clock =
             Clock::from_fn(move || start + TimeDelta::seconds(passed.load(Ordering::SeqCst)));
-        let afterwards =
-            Afterwards::new(Arc::clone(&journal) as Arc<dyn Journal>, client, None, clock.clone());
+        let afterwards = Afterwards::new(
+            Arc::clone(&journal) as Arc<dyn Journal>,
+            (client, stage.connector_id.clone()),
+            None,
+            clock.clone(),
+        );
         Self { journal, afterwards, passed_seconds, clock }
     }
 
     /// A round after this long.
-    async fn round_after(&self, wait: TimeDelta) {
+    pub(crate) async fn round_after(&self, wait: TimeDelta) {
         self.passed_seconds.fetch_add(wait.num_seconds(), Ordering::SeqCst);
         self.afterwards.round().await;
     }
 
-    async fn refusals(&self) -> Vec<ListedRefusal> {
+    pub(crate) async fn refusals(&self) -> Vec<ListedRefusal> {
         self.journal.refusals(100).await.unwrap()
     }
 }
 
 /// A stage on which a single run delivered these alerts of hosts of their own, and what it sent.
-async fn delivered(
+pub(crate) async fn delivered(
     personality: Personality,
     kinds: &[Kind],
 ) -> (Stage, Vec<DemoAlert>, Vec<Message>) {
@@ -79,7 +83,7 @@ async fn delivered(
 }
 
 /// A single run; what it sent.
-async fn run(stage: &Stage) -> Vec<Message> {
+pub(crate) async fn run(stage: &Stage) -> Vec<Message> {
     let before = stage.opencti.works().len();
     let mut app = stage.home.start(&[]);
     assert!(app.exit().await.success(), "{}", app.log());

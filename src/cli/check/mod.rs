@@ -1,5 +1,6 @@
 //! `check`: reads the configuration and reaches everybody it names. It registers the connector, as
-//! starting the service does, and changes nothing else.
+//! starting the service does, and changes nothing else: a service account that is to be made is
+//! looked for only.
 //!
 //! Lives here: what is said. How each party is reached is in `parties`.
 
@@ -11,7 +12,10 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 
 use super::{failure::Failure, output, setup};
-use crate::config::{ConsoleSettings, Loaded, QueueProtocol, Settings};
+use crate::{
+    config::{ConsoleSettings, Loaded, QueueProtocol, Settings, SyslogSettings},
+    opencti::Registration,
+};
 
 /// What was found at one party.
 struct Finding {
@@ -30,8 +34,12 @@ enum Verdict {
     Wrong,
 }
 
-/// What the platform said of itself.
-type Reached = Result<(String, crate::opencti::Registration), String>;
+/// What the platform said of itself, and of us where it could be asked without making anything.
+type Reached = Result<(String, Option<Registration>), String>;
+
+/// What only the registration of a service account tells.
+const NOT_TRIED: &str = "not tried: OpenCTI tells where it is once the service account is there, and \
+    nothing is made for a check";
 
 /// Checks, prints a line per party, and fails when something must be done.
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
@@ -48,7 +56,9 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     let reached = runtime.block_on(reach(&settings));
     let consoles = settings.each_console();
     let endpoints = consoles.iter().map(|console| endpoint(&settings, console));
-    let findings: Vec<Finding> = warnings.chain(reached).chain(endpoints).collect();
+    let queues = consoles.iter().filter_map(|console| queue(&settings, console));
+    let findings: Vec<Finding> =
+        warnings.chain(reached).chain(endpoints).chain(syslog(&settings)).chain(queues).collect();
     output::print(&report(&findings))?;
     if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) {
         return Err(Failure::AlreadyTold);
@@ -69,11 +79,6 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
     let (reached, platform) = futures_util::join!(asked, platform);
     let connector = &settings.connector;
     let uses_broker = connector.send_to_queue && connector.sending.protocol == QueueProtocol::Amqp;
-    let broker = match &platform {
-        _ if !uses_broker => Ok(String::new()),
-        Ok((_words, registration)) => parties::broker(settings, registration).await,
-        Err(_) => Err("not tried: OpenCTI tells where it is, so put that right first".to_owned()),
-    };
     let of_console = consoles.iter().zip(reached);
     let mut findings: Vec<Finding> = of_console
         .map(|(console, reached)| finding(&named("HarfangLab", settings, console), reached))
@@ -84,18 +89,33 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
         findings.extend(workflow(settings, console, &platform).await);
     }
     if uses_broker {
-        findings.push(finding("RabbitMQ", broker));
+        let asked = |registration| parties::broker(settings, registration);
+        findings.push(told_by(&platform, "RabbitMQ", asked).await);
     }
     if let Some(s3) = &settings.connector.sending.s3 {
-        let found = match &platform {
-            Ok((_words, registration)) => parties::s3(s3, settings, registration).await,
-            Err(_) => {
-                Err("not tried: OpenCTI may tell where it is, so put that right first".to_owned())
-            }
-        };
-        findings.push(finding("S3", found));
+        let asked = |registration| parties::s3(s3, settings, registration);
+        findings.push(told_by(&platform, "S3", asked).await);
     }
     findings
+}
+
+/// What is found at a party that a registration tells of.
+async fn told_by<'a, F: Future<Output = Result<String, String>>>(
+    platform: &'a Reached,
+    party: &'static str,
+    ask: impl FnOnce(&'a Registration) -> F,
+) -> Finding {
+    match platform {
+        Ok((_words, Some(registration))) => finding(party, ask(registration).await),
+        Ok((_words, None)) => {
+            let (party, words) = (party.to_owned(), NOT_TRIED.to_owned());
+            Finding { party, verdict: Verdict::Note, words }
+        }
+        Err(_) => {
+            let words = "not tried: OpenCTI tells where it is, so put that right first";
+            finding(party, Err(words.to_owned()))
+        }
+    }
 }
 
 /// What is said of the operator's map of statuses, when there is one. What OpenCTI does not know of
@@ -142,12 +162,45 @@ fn endpoint(settings: &Settings, console: &ConsoleSettings) -> Finding {
         } else {
             "HARFANGLAB_INCIDENTS_WEBHOOK_SECRET"
         };
-        format!("closed, alerts are only swept; set {option} to open it")
+        let instead = if settings.syslog.is_some() {
+            "alerts come by syslog"
+        } else {
+            "alerts are only swept"
+        };
+        format!("closed, {instead}; set {option} to open it")
     } else {
         let with_tls = if webhook.tls.is_some() { " with TLS" } else { "" };
         format!("will take POST {} at {}{with_tls}", webhook.path, webhook.listen)
     };
     Finding { party: named("endpoint", settings, console), verdict: Verdict::Note, words }
+}
+
+/// Said and not tried: to ask would take events out of the queue.
+fn queue(settings: &Settings, console: &ConsoleSettings) -> Option<Finding> {
+    let words =
+        "the Elastic connector's queue will be read; not tried, since reading takes events away";
+    console.elastic_pull.then(|| Finding {
+        party: named("pull queue", settings, console),
+        verdict: Verdict::Note,
+        words: words.to_owned(),
+    })
+}
+
+/// What will be listened to for syslog, and by what a message must prove itself.
+fn syslog(settings: &Settings) -> Option<Finding> {
+    let syslog = settings.syslog.as_ref()?;
+    let authorities = syslog.tls.as_ref().and_then(|tls| tls.client_authorities.as_ref());
+    let SyslogSettings { listen, token_id, token_name, .. } = syslog;
+    let transport = if syslog.tls.is_some() { "TLS (TCP-SSL)" } else { "TCP" };
+    let proofs = [
+        (!syslog.tokens.is_empty())
+            .then(|| format!("with [{token_id} {token_name}=\"…\"] as structured data")),
+        authorities.map(|_file| "with a client certificate".to_owned()),
+        (!syslog.allowed_networks.is_empty()).then(|| "from the allowed networks".to_owned()),
+    ];
+    let proofs: Vec<String> = proofs.into_iter().flatten().collect();
+    let words = format!("will take messages by {transport} at {listen}, {}", proofs.join(", "));
+    Some(Finding { party: "syslog".to_owned(), verdict: Verdict::Note, words })
 }
 
 fn report(findings: &[Finding]) -> String {

@@ -7,8 +7,8 @@ use crate::{
     clock::Clock,
     config::{HarfangLabSettings, OpenCtiSettings, S3Settings, Settings},
     harfanglab::Console,
-    opencti::{OpenCti, Registration, S3Bucket, probe, resolve_workflow},
-    service::{client, s3_tls},
+    opencti::{AccountStanding, OpenCti, Registration, S3Bucket, probe, resolve_workflow},
+    service::{s3_tls, service_account},
 };
 
 /// Asks the console for its version, for the user behind the token, and for what it may read.
@@ -22,20 +22,47 @@ pub(super) async fn console(settings: &HarfangLabSettings) -> Result<String, Str
 }
 
 /// Asks the platform for its version, which also shows whether the token is good, and registers
-/// the connector: only that tells where the broker is, and whether the token may. A service account that is to
-/// be made is made for that.
+/// the connector: only that tells where the broker is, and whether the token may. For a service
+/// account that has no token yet nothing is registered, because nothing is made for a check.
 pub(super) async fn platform(
     opencti: &OpenCtiSettings,
     settings: &Settings,
-) -> Result<(String, Registration), String> {
-    let platform = client(opencti, &settings.connector).map_err(|error| error.to_string())?;
+) -> Result<(String, Option<Registration>), String> {
+    let platform = OpenCti::new(opencti).map_err(|error| error.to_string())?;
     let version = platform.version().await.map_err(|error| error.to_string())?;
     let version = version.map_or("of unknown version".to_owned(), |it| format!("version {it}"));
+    let at = format!("{version} at {}", opencti.url);
+    let Some(account) = service_account(&settings.connector) else {
+        return registered(&platform, settings, at).await;
+    };
+    let name = account.user_name();
+    match platform.look_for_account(&account).await.map_err(|error| error.to_string())? {
+        AccountStanding::Readable(token) => {
+            let opencti = OpenCtiSettings { token, ..opencti.clone() };
+            let platform = OpenCti::new(&opencti).map_err(|error| error.to_string())?;
+            platform.version().await.map_err(|error| error.to_string())?;
+            registered(&platform, settings, format!("{at}, as the service account {name}")).await
+        }
+        AccountStanding::There => {
+            let then = "each start makes it a new token and revokes the one before";
+            Ok((format!("{at}, the service account {name} is there; {then}"), None))
+        }
+        AccountStanding::Missing => {
+            let then = "in the group \"Connectors\"";
+            Ok((format!("{at}, a start will make the service account {name} {then}"), None))
+        }
+    }
+}
+
+async fn registered(
+    platform: &OpenCti,
+    settings: &Settings,
+    words: String,
+) -> Result<(String, Option<Registration>), String> {
     let registration =
         platform.register(&settings.connector).await.map_err(|error| error.to_string())?;
-    let connector = &settings.connector.id;
-    let words = format!("{version} at {}, connector {connector} registered", opencti.url);
-    Ok((words, registration))
+    let words = format!("{words}, connector {} registered", settings.connector.id);
+    Ok((words, Some(registration)))
 }
 
 /// Holds the operator's map of statuses against OpenCTI's workflow of incidents.

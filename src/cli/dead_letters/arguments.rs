@@ -16,7 +16,8 @@ its text and the reason until somebody retries or drops it. Works beside the run
 takes up what is retried within half a minute.
 
 `refused` lists what OpenCTI's workers could not import of alerts that were delivered: those are no
-dead letters, the next version of the alert brings the object again.
+dead letters. What was refused because something was missing or busy leaves once more, up to three
+times; else the next version of the alert brings the object again.
 
 Examples:
   harfanglab-incidents dead-letters list --older-than P1D
@@ -38,7 +39,7 @@ pub(in crate::cli) enum DeadLettersCommand {
     /// when it comes again, is a duplicate.
     Drop(DropArguments),
     /// What OpenCTI refused of alerts after they were delivered, the newest first.
-    Refused(RefusedArguments),
+    Refused(Listing),
     /// Write letters with their text as received, a JSON object a line.
     Export(ExportArguments),
 }
@@ -55,34 +56,50 @@ pub(in crate::cli) struct Selection {
     /// Only those that died longer ago than this: PT2H, P7D.
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     older_than: Option<Duration>,
-    /// Only those that came by this road: push, sweep or follow-up.
+    /// Only those that came by this road: push, pull, sweep or follow-up.
     #[arg(long, value_name = "ROAD", value_parser = origin)]
     source: Option<Origin>,
+}
+
+/// Which letters are meant, by a command that changes them: it must be said.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true)
+    .args(["ids", "reason", "older_than", "source", "all"]))]
+pub(in crate::cli) struct Choice {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// All of them.
+    #[arg(long)]
+    all: bool,
+}
+
+/// Dead letters or dropped ones.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Pile {
+    /// Those that a person dropped instead.
+    #[arg(long)]
+    dropped: bool,
+}
+
+/// How much is shown, and how.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Listing {
+    /// At most this many.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(super) limit: usize,
+    /// A JSON object a line.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ListArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
-    /// Those that a person dropped instead.
-    #[arg(long)]
-    dropped: bool,
-    /// At most this many.
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-    pub(super) limit: usize,
-    /// A JSON object a line.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(in crate::cli) struct RefusedArguments {
-    /// At most this many.
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-    pub(super) limit: usize,
-    /// A JSON object a line.
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) pile: Pile,
+    #[command(flatten)]
+    pub(super) listing: Listing,
 }
 
 #[derive(Debug, Args)]
@@ -99,18 +116,11 @@ pub(in crate::cli) struct ShowArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true).multiple(true)
-    .args(["ids", "reason", "older_than", "source", "all"]))]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(in crate::cli) struct RetryArguments {
     #[command(flatten)]
-    pub(super) selection: Selection,
-    /// All of them.
-    #[arg(long)]
-    all: bool,
-    /// Those that a person dropped instead.
-    #[arg(long)]
-    dropped: bool,
+    pub(super) choice: Choice,
+    #[command(flatten)]
+    pub(super) pile: Pile,
     /// Say what would be retried, and change nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -120,15 +130,9 @@ pub(in crate::cli) struct RetryArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true).multiple(true)
-    .args(["ids", "reason", "older_than", "source", "all"]))]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(in crate::cli) struct DropArguments {
     #[command(flatten)]
-    pub(super) selection: Selection,
-    /// All of them.
-    #[arg(long)]
-    all: bool,
+    pub(super) choice: Choice,
     /// Say what would be dropped, and change nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -144,12 +148,17 @@ pub(in crate::cli) struct DropArguments {
 pub(in crate::cli) struct ExportArguments {
     #[command(flatten)]
     pub(super) selection: Selection,
-    /// Those that a person dropped instead.
-    #[arg(long)]
-    dropped: bool,
+    #[command(flatten)]
+    pub(super) pile: Pile,
     /// Write to this file, which must not exist, instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+}
+
+impl Pile {
+    pub(super) fn kind(&self) -> LetterKind {
+        if self.dropped { LetterKind::Dropped } else { LetterKind::Dead }
+    }
 }
 
 impl Selection {
@@ -179,28 +188,6 @@ impl Selection {
     }
 }
 
-impl ListArguments {
-    pub(super) fn kind(&self) -> LetterKind {
-        kind(self.dropped)
-    }
-}
-
-impl RetryArguments {
-    pub(super) fn kind(&self) -> LetterKind {
-        kind(self.dropped)
-    }
-}
-
-impl ExportArguments {
-    pub(super) fn kind(&self) -> LetterKind {
-        kind(self.dropped)
-    }
-}
-
-fn kind(dropped: bool) -> LetterKind {
-    if dropped { LetterKind::Dropped } else { LetterKind::Dead }
-}
-
 fn origin(text: &str) -> Result<Origin, String> {
-    Origin::from_name(text).ok_or_else(|| "give push, sweep or follow-up".to_owned())
+    Origin::from_name(text).ok_or_else(|| "give push, pull, sweep or follow-up".to_owned())
 }

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 
 pub(super) use self::arguments::{AFTER, DeadLettersCommand};
 use self::arguments::{
-    DropArguments, ExportArguments, ListArguments, RefusedArguments, RetryArguments, Selection,
+    DropArguments, ExportArguments, ListArguments, Listing, RetryArguments, Selection,
     ShowArguments,
 };
 use super::{
@@ -23,10 +23,7 @@ use super::{
     journal::{Desk, OfConsole},
     output,
 };
-use crate::journal::{
-    EventId, Letter, LetterFilter, LetterKind, Operations as _, Retried, SqliteJournal,
-    WorkJournal as _,
-};
+use crate::journal::{EventId, Journal, Letter, LetterFilter, LetterKind, Retried};
 
 /// Letters read, and changed in one commit, at a time.
 const PAGE: usize = 200;
@@ -48,13 +45,14 @@ pub(super) fn run(
 }
 
 fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
-    let filter = arguments.selection.filter(arguments.kind(), desk.now());
+    let Listing { limit, json } = arguments.listing;
+    let filter = arguments.selection.filter(arguments.pile.kind(), desk.now());
     let mut listed = 0;
     let mut text = String::new();
     for_each_page(desk, &filter, |console, page| {
         let name = console.name.as_deref();
-        for letter in page.iter().take(arguments.limit.saturating_sub(listed)) {
-            if arguments.json {
+        for letter in page.iter().take(limit.saturating_sub(listed)) {
+            if json {
                 text.push_str(&show::as_json(letter, name, None).to_string());
                 text.push('\n');
             } else {
@@ -62,41 +60,42 @@ fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
             }
         }
         listed += page.len();
-        Ok(listed <= arguments.limit)
+        Ok(listed <= limit)
     })?;
-    if listed == 0 && !arguments.json {
-        return output::print(&format!("no {} letters\n", arguments.kind().state()));
+    if listed == 0 && !json {
+        return output::print(&format!("no {} letters\n", arguments.pile.kind().state()));
     }
-    if !arguments.json {
+    if !json {
         text.insert_str(0, &show::heading());
-        if listed > arguments.limit {
+        if listed > limit {
             text.push_str("… and more; see them with a larger --limit\n");
         }
     }
     output::print(&text)
 }
 
-fn refused(desk: &Desk, arguments: &RefusedArguments) -> Result<(), Failure> {
+fn refused(desk: &Desk, &Listing { limit, json }: &Listing) -> Result<(), Failure> {
     let mut refusals = Vec::new();
     for OfConsole { name, journal } in &desk.consoles {
-        let of_console = desk.wait(journal.refusals(arguments.limit))?;
+        let of_console = desk.wait(journal.refusals(limit))?;
         refusals.extend(of_console.into_iter().map(|listed| (name.as_deref(), listed)));
     }
     refusals.sort_by_key(|(_name, listed)| std::cmp::Reverse(listed.refusal.refused_at));
-    refusals.truncate(arguments.limit);
-    if refusals.is_empty() && !arguments.json {
+    refusals.truncate(limit);
+    if refusals.is_empty() && !json {
         return output::print("OpenCTI refused nothing that is known\n");
     }
-    let lines: Vec<String> = refusals
-        .iter()
-        .map(|(name, listed)| {
-            if arguments.json {
-                show::refusal_as_json(listed, *name)
-            } else {
-                show::refusal(listed, *name)
-            }
-        })
-        .collect();
+    let lines: Vec<String> =
+        refusals
+            .iter()
+            .map(|(name, listed)| {
+                if json {
+                    show::refusal_as_json(listed, *name)
+                } else {
+                    show::refusal(listed, *name)
+                }
+            })
+            .collect();
     output::print(&lines.concat())
 }
 
@@ -130,8 +129,8 @@ fn show(desk: &Desk, arguments: &ShowArguments) -> Result<(), Failure> {
 }
 
 fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
-    let filter = arguments.selection.filter(arguments.kind(), desk.now());
-    let letters = chosen(desk, &arguments.selection, &filter)?;
+    let filter = arguments.choice.selection.filter(arguments.pile.kind(), desk.now());
+    let letters = chosen(desk, &arguments.choice.selection, &filter)?;
     let mut text = String::new();
     let (mut again, mut unreadable) = (0, 0);
     for (journal, page) in pages(&letters) {
@@ -163,8 +162,8 @@ fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
 }
 
 fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
-    let filter = arguments.selection.filter(LetterKind::Dead, desk.now());
-    let letters = chosen(desk, &arguments.selection, &filter)?;
+    let filter = arguments.choice.selection.filter(LetterKind::Dead, desk.now());
+    let letters = chosen(desk, &arguments.choice.selection, &filter)?;
     let mut text = String::new();
     for id in letters.iter().flat_map(|(_journal, ids)| ids) {
         text.push_str(&show::of_drop(*id, arguments.dry_run, arguments.json));
@@ -194,7 +193,7 @@ fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
 }
 
 fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {
-    let filter = arguments.selection.filter(arguments.kind(), desk.now());
+    let filter = arguments.selection.filter(arguments.pile.kind(), desk.now());
     let mut target: Box<dyn Write> = match &arguments.output {
         Some(path) => {
             use std::os::unix::fs::OpenOptionsExt as _;
@@ -227,14 +226,14 @@ fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {
 }
 
 /// Ids of letters, and in which console's rows they are.
-type Chosen<'a> = Vec<(&'a SqliteJournal, Vec<EventId>)>;
+type Chosen<'a> = Vec<(&'a dyn Journal, Vec<EventId>)>;
 
 fn count(letters: &Chosen<'_>) -> usize {
     letters.iter().map(|(_journal, ids)| ids.len()).sum()
 }
 
 /// As many as are changed in one commit.
-fn pages<'a>(letters: &'a Chosen<'_>) -> impl Iterator<Item = (&'a SqliteJournal, &'a [EventId])> {
+fn pages<'a>(letters: &'a Chosen<'_>) -> impl Iterator<Item = (&'a dyn Journal, &'a [EventId])> {
     letters.iter().flat_map(|(journal, ids)| ids.chunks(PAGE).map(move |page| (*journal, page)))
 }
 
@@ -245,7 +244,7 @@ fn chosen<'a>(
     filter: &LetterFilter,
 ) -> Result<Chosen<'a>, Failure> {
     let mut chosen: Chosen<'a> =
-        desk.consoles.iter().map(|console| (&console.journal, Vec::new())).collect();
+        desk.consoles.iter().map(|console| (&*console.journal, Vec::new())).collect();
     for (console, (_journal, ids)) in desk.consoles.iter().zip(&mut chosen) {
         for_each_page_of(desk, console, filter, |page| {
             ids.extend(page.iter().map(|letter| letter.id));

@@ -54,6 +54,7 @@ fn console(reader: &mut Reader<'_>, now: DateTime<Utc>) -> Read<ConsoleSettings>
     let harfanglab = ours::harfanglab(reader);
     let import = ours::import(reader, now);
     let webhook = webhook::webhook(reader);
+    let elastic_pull = ours::elastic_pull(reader);
     let enrichment = ours::enrichment(reader);
     Ok(ConsoleSettings {
         name: name?,
@@ -61,6 +62,7 @@ fn console(reader: &mut Reader<'_>, now: DateTime<Utc>) -> Read<ConsoleSettings>
         harfanglab: harfanglab?,
         import: import?,
         webhook: webhook?,
+        elastic_pull: elastic_pull?,
         enrichment: enrichment?,
     })
 }

@@ -8,6 +8,7 @@ mod consoles;
 mod ours;
 mod platform;
 mod sending;
+mod syslog;
 mod warnings;
 mod webhook;
 
@@ -15,17 +16,18 @@ use chrono::{DateTime, Utc};
 use url::Url;
 
 pub(super) use self::ours::import;
-pub use self::{platform::opencti_token, webhook::webhook_secrets};
+pub use self::{platform::opencti_token, syslog::syslog_tokens, webhook::webhook_secrets};
 use super::{
     console::{ConsoleSettings, ONLY_CONSOLE},
     options::{
         self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,
         CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
-        HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
+        HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
+        HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
     },
     parse,
     reader::{FaultNoted, Read, Reader},
-    settings::{ImportSettings, Settings},
+    settings::{ImportSettings, Settings, SyslogSettings},
 };
 
 /// Whether there is a platform to deliver to.
@@ -51,12 +53,15 @@ pub(super) fn settings(
     let mq = platform::broker(reader);
     let consoles = consoles::consoles(reader, now);
     let first = first_console(reader, now, &consoles);
+    let syslog = syslog::syslog(reader);
+    check_whose_syslog_is(reader, &syslog, &consoles);
     let journal = ours::journal(reader);
     let pipeline = ours::pipeline(reader);
     let management_listen =
         reader.required(&HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, parse::listen_address);
     let management_token =
         reader.optional(&HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, ours::management_token);
+    let connector_metrics = platform::connector_metrics(reader);
     for option in options::all().filter(|option| option.standing != Standing::Used) {
         reader.hold_to_default(option);
     }
@@ -64,7 +69,7 @@ pub(super) fn settings(
         check_sinks(reader);
     }
     check_addresses(reader);
-    let ConsoleSettings { harfanglab, import, webhook, enrichment, .. } = first?;
+    let ConsoleSettings { harfanglab, import, webhook, elastic_pull, enrichment, .. } = first?;
     let settings = Settings {
         opencti: opencti?,
         connector: connector?,
@@ -73,11 +78,14 @@ pub(super) fn settings(
         harfanglab,
         import,
         webhook,
+        elastic_pull,
+        syslog: syslog?,
         journal: journal?,
         pipeline: pipeline?,
         enrichment,
         management_listen: management_listen?,
         management_token: management_token?,
+        connector_metrics: connector_metrics?,
     };
     warnings::of(reader, &settings, now);
     Ok(settings)
@@ -97,6 +105,7 @@ fn first_console(
     let harfanglab = ours::harfanglab(reader);
     let import = ours::import(reader, now);
     let webhook = webhook::webhook(reader);
+    let elastic_pull = ours::elastic_pull(reader);
     let enrichment = ours::enrichment(reader);
     Ok(ConsoleSettings {
         name: ONLY_CONSOLE.to_owned(),
@@ -104,6 +113,7 @@ fn first_console(
         harfanglab: harfanglab?,
         import: import?,
         webhook: webhook?,
+        elastic_pull: elastic_pull?,
         enrichment: enrichment?,
     })
 }
@@ -117,6 +127,22 @@ pub(super) fn conversion(
     let import = import(reader, now);
     let console_url = reader.optional(&HARFANGLAB_INCIDENTS_URL, parse::base_url);
     Ok((author?, import?, console_url?))
+}
+
+/// A message of syslog does not say which console it is from.
+fn check_whose_syslog_is(
+    reader: &mut Reader<'_>,
+    syslog: &Read<Option<SyslogSettings>>,
+    consoles: &Read<Vec<ConsoleSettings>>,
+) {
+    if matches!((syslog, consoles), (Ok(Some(_)), Ok(consoles)) if consoles.len() > 1) {
+        reader.fault(
+            &HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
+            format!("is given, but `{}:` lists several, and no message says whose it is", options::CONSOLES),
+            "leave it out and take pushes by the webhook or `elastic_pull:`, or give the console that \
+             speaks syslog a service of its own",
+        );
+    }
 }
 
 // The two checks below look at the values in effect instead of at the settings, which are not
@@ -143,16 +169,21 @@ fn check_addresses(reader: &mut Reader<'_>) {
         let value = reader.effective.get(option.variable).and_then(|value| value.value.as_deref());
         value.and_then(|text| parse::listen_address(text).ok())
     };
-    let webhook = address(&HARFANGLAB_INCIDENTS_LISTEN);
-    let management = address(&HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN);
+    let listeners = [
+        &HARFANGLAB_INCIDENTS_LISTEN,
+        &HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
+        &HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
+    ];
     // Port 0 asks the system for a free port each.
-    if let Some(shared) = webhook.filter(|address| address.port() != 0)
-        && management == Some(shared)
-    {
-        reader.fault(
-            &HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
-            format!("is {shared}, as is {}", HARFANGLAB_INCIDENTS_LISTEN.variable),
-            "give the two different ports",
-        );
+    let addresses = listeners.map(|option| address(option).filter(|address| address.port() != 0));
+    for (at, option) in listeners.iter().enumerate().skip(1) {
+        let Some(shared) = addresses[at] else { continue };
+        if let Some(first) = addresses[..at].iter().position(|other| *other == Some(shared)) {
+            reader.fault(
+                option,
+                format!("is {shared}, as is {}", listeners[first].variable),
+                "give the two different ports",
+            );
+        }
     }
 }

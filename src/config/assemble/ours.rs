@@ -14,16 +14,18 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_API_RATE, HARFANGLAB_INCIDENTS_API_TIMEOUT,
         HARFANGLAB_INCIDENTS_ATTACH_RAW, HARFANGLAB_INCIDENTS_BATCH,
         HARFANGLAB_INCIDENTS_CONCURRENCY, HARFANGLAB_INCIDENTS_DEFAULT_MARKING,
-        HARFANGLAB_INCIDENTS_DEFAULT_SCORE, HARFANGLAB_INCIDENTS_ENRICHMENT_TIME,
-        HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT, HARFANGLAB_INCIDENTS_IMPORT_START_DATE,
-        HARFANGLAB_INCIDENTS_IMPORT_THREATS, HARFANGLAB_INCIDENTS_INCIDENT_NAME,
+        HARFANGLAB_INCIDENTS_DEFAULT_SCORE, HARFANGLAB_INCIDENTS_ELASTIC_PULL,
+        HARFANGLAB_INCIDENTS_ENRICHMENT_TIME, HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT,
+        HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_IMPORT_THREATS,
+        HARFANGLAB_INCIDENTS_INCIDENT_NAME, HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS,
         HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE, HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE,
-        HARFANGLAB_INCIDENTS_JOURNAL_QUEUE, HARFANGLAB_INCIDENTS_JOURNAL_RETENTION,
-        HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD, HARFANGLAB_INCIDENTS_JOURNAL_URL,
-        HARFANGLAB_INCIDENTS_LEASE, HARFANGLAB_INCIDENTS_RESEND_AFTER,
-        HARFANGLAB_INCIDENTS_RETRY_MAX, HARFANGLAB_INCIDENTS_SSL_VERIFY,
-        HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL,
-        HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM, HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES, OptionSpec,
+        HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD, HARFANGLAB_INCIDENTS_JOURNAL_QUEUE,
+        HARFANGLAB_INCIDENTS_JOURNAL_RETENTION, HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD,
+        HARFANGLAB_INCIDENTS_JOURNAL_URL, HARFANGLAB_INCIDENTS_LEASE,
+        HARFANGLAB_INCIDENTS_RESEND_AFTER, HARFANGLAB_INCIDENTS_RETRY_MAX,
+        HARFANGLAB_INCIDENTS_SSL_VERIFY, HARFANGLAB_INCIDENTS_SWEEP_OVERLAP,
+        HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL, HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM,
+        HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES, OptionSpec,
     },
     parse::{self, Refusal},
     reader::{Read, Reader},
@@ -116,7 +118,10 @@ fn some_or_all(
 }
 
 pub(super) fn journal(reader: &mut Reader<'_>) -> Read<JournalSettings> {
-    let url = reader.required(&HARFANGLAB_INCIDENTS_JOURNAL_URL, journal_url);
+    let address = reader.required(&HARFANGLAB_INCIDENTS_JOURNAL_URL, journal_url);
+    let password = reader.optional_secret(&HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD);
+    let connections = reader
+        .required(&HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS, |text| parse::whole(text, 2, 100));
     let queue = count(reader, &HARFANGLAB_INCIDENTS_JOURNAL_QUEUE, 1_000_000);
     let decade = DAY * 3650;
     let retention = length(reader, &HARFANGLAB_INCIDENTS_JOURNAL_RETENTION, Duration::ZERO, decade);
@@ -124,8 +129,11 @@ pub(super) fn journal(reader: &mut Reader<'_>) -> Read<JournalSettings> {
         length(reader, &HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD, Duration::ZERO, decade);
     let max_size = size(reader, &HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE);
     let min_free = size(reader, &HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE);
+    let (url, password_of_url) = address?;
     Ok(JournalSettings {
-        url: url?,
+        url,
+        password: password?.or(password_of_url),
+        connections: connections?,
         queue: queue?,
         retention: retention?,
         retention_dead: retention_dead?,
@@ -152,6 +160,11 @@ pub(super) fn pipeline(reader: &mut Reader<'_>) -> Read<PipelineSettings> {
         retry_max: retry_max?,
         resend_after: resend_after?,
     })
+}
+
+/// Whether the queue of the console's Elastic connector is read.
+pub(super) fn elastic_pull(reader: &mut Reader<'_>) -> Read<bool> {
+    reader.required(&HARFANGLAB_INCIDENTS_ELASTIC_PULL, parse::boolean)
 }
 
 pub(super) fn enrichment(reader: &mut Reader<'_>) -> Read<EnrichmentSettings> {
@@ -241,15 +254,37 @@ fn raw_attachment(text: &str) -> Result<RawAttachment, Refusal> {
     parse::choice(text, &["none", "note"]).map(|position| attachments[position])
 }
 
-fn journal_url(text: &str) -> Result<String, Refusal> {
+/// The journal's address, and the password that stands in it.
+fn journal_url(text: &str) -> Result<(String, Option<SecretString>), Refusal> {
     match text.split_once(':') {
         Some(("sqlite", path)) if path.contains(":memory:") => {
             Err("keeps nothing when the service stops".to_owned())
         }
-        Some(("sqlite", path)) if !path.trim_start_matches('/').is_empty() => Ok(text.to_owned()),
-        Some(("postgres" | "postgresql", _)) => {
-            Err("is PostgreSQL, which a later version will support".to_owned())
+        Some(("sqlite", path)) if !path.trim_start_matches('/').is_empty() => {
+            Ok((text.to_owned(), None))
         }
+        Some(("postgres" | "postgresql", _)) => postgres_url(text),
         _ => Err("is not a journal that this version knows".to_owned()),
     }
+}
+
+fn postgres_url(text: &str) -> Result<(String, Option<SecretString>), Refusal> {
+    let mut url = url::Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    if url.query_pairs().any(|(name, _)| name == "password") {
+        return Err("has a password among its parameters, where it is no secret: give it as \
+                    HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD"
+            .to_owned());
+    }
+    let password = url.password().map(|password| {
+        let decoded = percent_encoding::percent_decode_str(password).decode_utf8_lossy();
+        SecretString::from(decoded.into_owned())
+    });
+    if url.host_str().is_none_or(str::is_empty)
+        && !url.query_pairs().any(|(name, _)| name == "host")
+    {
+        return Err("names no host".to_owned());
+    }
+    // It has a host, so that it can be without a password, too.
+    let _cannot_fail = url.set_password(None);
+    Ok((url.into(), password))
 }

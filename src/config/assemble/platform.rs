@@ -14,8 +14,9 @@ use crate::config::{
     fault::{self, Fault},
     given,
     options::{
-        CONNECTOR_DURATION_PERIOD, CONNECTOR_ID, CONNECTOR_LOG_LEVEL, CONNECTOR_NAME,
-        CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_SCOPE,
+        CONNECTOR_DURATION_PERIOD, CONNECTOR_EXPOSE_METRICS, CONNECTOR_ID, CONNECTOR_LOG_LEVEL,
+        CONNECTOR_METRICS_NAMESPACE, CONNECTOR_METRICS_PORT, CONNECTOR_METRICS_SUBSYSTEM,
+        CONNECTOR_NAME, CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_SCOPE,
         CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_DIRECTORY_PATH,
         CONNECTOR_SEND_TO_DIRECTORY_RETENTION, CONNECTOR_SEND_TO_QUEUE, MQ_HOST, MQ_PASS, MQ_PORT,
         MQ_USE_SSL, MQ_USE_SSL_CA, MQ_USE_SSL_CERT, MQ_USE_SSL_KEY, MQ_USE_SSL_PASSPHRASE,
@@ -25,7 +26,8 @@ use crate::config::{
     parse::{self, Refusal},
     reader::{FaultNoted, Read, Reader},
     settings::{
-        BrokerVerification, ConnectorSettings, DirectorySettings, MqOverrides, OpenCtiSettings,
+        BrokerVerification, ConnectorMetricsSettings, ConnectorSettings, DirectorySettings,
+        MqOverrides, OpenCtiSettings,
     },
 };
 
@@ -133,6 +135,29 @@ pub(super) fn broker(reader: &mut Reader<'_>) -> Read<MqOverrides> {
         ssl_passphrase: ssl_passphrase?,
         verification: verification?,
     })
+}
+
+pub(super) fn connector_metrics(reader: &mut Reader<'_>) -> Read<Option<ConnectorMetricsSettings>> {
+    let is_on = reader.required(&CONNECTOR_EXPOSE_METRICS, parse::boolean);
+    let port = reader.required(&CONNECTOR_METRICS_PORT, |text| parse::whole(text, 0, 65_535));
+    let namespace = reader.optional(&CONNECTOR_METRICS_NAMESPACE, metric_name);
+    let subsystem = reader.optional(&CONNECTOR_METRICS_SUBSYSTEM, metric_name);
+    let (is_on, port, parts) = (is_on?, port?, [namespace?, subsystem?]);
+    // An empty one at the end puts an underscore behind the last.
+    let parts: Vec<String> = parts.into_iter().flatten().chain([String::new()]).collect();
+    let prefix = parts.join("_");
+    Ok(is_on.then_some(ConnectorMetricsSettings { port, prefix }))
+}
+
+/// What Prometheus takes as the beginning of a name.
+fn metric_name(text: &str) -> Result<String, Refusal> {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    if !text.chars().all(is_part) || text.starts_with(|letter: char| letter.is_ascii_digit()) {
+        return Err("is no part of a metric's name: it may hold letters, digits and underscores, \
+                    and not begin with a digit"
+            .to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Whether somebody gave the option, also if it is what it would be by default.

@@ -4,13 +4,14 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
     console::ConsoleSettings,
     options::{
         CONSOLES, HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_SSL_VERIFY,
-        HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, OPENCTI_SSL_VERIFY, OptionSpec,
+        HARFANGLAB_INCIDENTS_SYSLOG_TOKEN, HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, OPENCTI_SSL_VERIFY,
+        OptionSpec,
     },
     reader::Reader,
     settings::{Settings, TlsVerification},
@@ -35,6 +36,10 @@ pub(super) fn of(reader: &mut Reader<'_>, settings: &Settings, now: DateTime<Utc
         warn_of_console(reader, &console, named, now);
     }
     warn_of_shared_secrets(reader, &settings.consoles);
+    if let Some(syslog) = &settings.syslog {
+        let name = HARFANGLAB_INCIDENTS_SYSLOG_TOKEN.variable;
+        warn_of_short_secrets(reader, name, &syslog.tokens);
+    }
 }
 
 fn unchecked(name: &str, whose: &str) -> String {
@@ -54,20 +59,24 @@ fn warn_of_console(
         let name = named(&HARFANGLAB_INCIDENTS_SSL_VERIFY);
         reader.warnings.push(unchecked(&name, "the HarfangLab console"));
     }
-    let secrets = console.webhook.secrets.iter();
-    let short = secrets.filter(|secret| secret.expose_secret().len() < SECRET_MIN).count();
-    if short > 0 {
-        reader.warnings.push(format!(
-            "{} has {short} secret(s) shorter than 16 bytes, which can be guessed; `openssl rand \
-             -hex 32` makes a good one",
-            named(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET)
-        ));
-    }
+    let name = named(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET);
+    warn_of_short_secrets(reader, &name, &console.webhook.secrets);
     if console.import.start > now {
         reader.warnings.push(format!(
             "{} is in the future ({}): until then the sweep finds nothing",
             named(&HARFANGLAB_INCIDENTS_IMPORT_START_DATE),
             console.import.start.to_rfc3339()
+        ));
+    }
+}
+
+fn warn_of_short_secrets(reader: &mut Reader<'_>, name: &str, secrets: &[SecretString]) {
+    let is_short = |secret: &&SecretString| secret.expose_secret().len() < SECRET_MIN;
+    let short = secrets.iter().filter(is_short).count();
+    if short > 0 {
+        reader.warnings.push(format!(
+            "{name} has {short} secret(s) shorter than 16 bytes, which can be guessed; `openssl rand \
+             -hex 32` makes a good one"
         ));
     }
 }

@@ -23,6 +23,7 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT,
         HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA, HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY,
         HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE, HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES,
+        OptionSpec,
     },
     parse::{self, Refusal},
     reader::{FaultNoted, Read, Reader},
@@ -50,7 +51,14 @@ pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
     let max_in_flight = count(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT, 100_000);
     let max_connections = count(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS, 100_000);
     let access = access(reader);
-    let tls = tls(reader);
+    let tls = tls(
+        reader,
+        [
+            &HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT,
+            &HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY,
+            &HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA,
+        ],
+    );
     Ok(WebhookSettings {
         listen: listen?,
         path: path?,
@@ -64,7 +72,7 @@ pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
         max_body_bytes: max_body?,
         max_in_flight: max_in_flight?,
         max_connections: max_connections?,
-        secret_file: secret_file(reader),
+        secret_file: secret_file(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_SECRET),
         access: access?,
         tls: tls?,
     })
@@ -75,7 +83,11 @@ pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
 /// # Errors
 /// The fault that the same file would have been at the start.
 pub fn webhook_secrets(path: &Path) -> Result<Vec<SecretString>, Fault> {
-    let option = &HARFANGLAB_INCIDENTS_WEBHOOK_SECRET;
+    secrets_of(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, path)
+}
+
+/// Reads the secrets of an option again from its file.
+pub(super) fn secrets_of(option: &OptionSpec, path: &Path) -> Result<Vec<SecretString>, Fault> {
     let given = given::secret_file(option, &fault::subject(option), path.to_owned())?;
     let understood: Result<Vec<SecretString>, Refusal> =
         given.items.iter().map(|item| secret(item)).collect();
@@ -94,13 +106,13 @@ pub fn webhook_secrets(path: &Path) -> Result<Vec<SecretString>, Fault> {
     }
 }
 
-fn secret(item: &str) -> Result<SecretString, Refusal> {
+pub(super) fn secret(item: &str) -> Result<SecretString, Refusal> {
     parse::token(item).map(SecretString::from)
 }
 
-/// The file that the secrets came from.
-fn secret_file(reader: &Reader<'_>) -> Option<PathBuf> {
-    match reader.source(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET)? {
+/// The file that an option's secrets came from.
+pub(super) fn secret_file(reader: &Reader<'_>, option: &OptionSpec) -> Option<PathBuf> {
+    match reader.source(option)? {
         Source::SecretFile(path) => Some(path.clone()),
         _ => None,
     }
@@ -119,24 +131,22 @@ fn access(reader: &mut Reader<'_>) -> Read<AccessSettings> {
     })
 }
 
-fn tls(reader: &mut Reader<'_>) -> Read<Option<EndpointTls>> {
-    let certificate = reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT, readable_file);
-    let key = reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY, readable_file);
-    let authorities = reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA, readable_file);
+/// Certificate, key and authorities of a listener; the options in this order.
+pub(super) fn tls(
+    reader: &mut Reader<'_>,
+    [certificate_option, key_option, authorities_option]: [&OptionSpec; 3],
+) -> Read<Option<EndpointTls>> {
+    let certificate = reader.optional(certificate_option, readable_file);
+    let key = reader.optional(key_option, readable_file);
+    let authorities = reader.optional(authorities_option, readable_file);
     let (given, absent) = match (certificate?, key?, authorities?) {
         (Some(certificate), Some(key), client_authorities) => {
             return Ok(Some(EndpointTls { certificate, key, client_authorities }));
         }
         (None, None, None) => return Ok(None),
-        (Some(_), None, _) => {
-            (&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT, &HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY)
-        }
-        (None, Some(_), _) => {
-            (&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY, &HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT)
-        }
-        (None, None, Some(_)) => {
-            (&HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA, &HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT)
-        }
+        (Some(_), None, _) => (certificate_option, key_option),
+        (None, Some(_), _) => (key_option, certificate_option),
+        (None, None, Some(_)) => (authorities_option, certificate_option),
     };
     let remedy = format!("set {} too, or leave both out", absent.variable);
     reader.fault(given, format!("is given without {}", absent.variable), remedy);
@@ -164,7 +174,7 @@ fn path(text: &str) -> Result<String, Refusal> {
 }
 
 /// A network, or an address as the network of itself alone.
-fn network(item: &str) -> Result<IpNet, Refusal> {
+pub(super) fn network(item: &str) -> Result<IpNet, Refusal> {
     item.parse::<IpNet>()
         .or_else(|_| {
             item.parse::<std::net::IpAddr>().map(|address| IpNet::from(address.to_canonical()))

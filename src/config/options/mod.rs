@@ -87,8 +87,6 @@ pub(super) enum Standing {
     WithoutEffect,
     /// Any value but the default would change where data goes: a fault, with what to do.
     OnlyDefault(&'static str),
-    /// Any value but the default earns a warning, with what to do.
-    Discouraged(&'static str),
 }
 
 impl OptionSpec {
@@ -132,11 +130,6 @@ impl OptionSpec {
 
     const fn only_default(mut self, remedy: &'static str) -> Self {
         self.standing = Standing::OnlyDefault(remedy);
-        self
-    }
-
-    const fn discouraged(mut self, remedy: &'static str) -> Self {
-        self.standing = Standing::Discouraged(remedy);
         self
     }
 }

@@ -88,9 +88,46 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA => plain(OUR_SECTION, "webhook_tls_client_ca",
         "the path of a PEM file with the authorities that issue client certificates");
 
+    HARFANGLAB_INCIDENTS_SYSLOG_LISTEN => plain(OUR_SECTION, "syslog_listen",
+        "an address and port such as 0.0.0.0:6514");
+    HARFANGLAB_INCIDENTS_SYSLOG_TOKEN =>
+        OptionSpec::new(Kind::SecretList, OUR_SECTION, "syslog_token",
+        "one or more tokens of at least 16 bytes, separated by commas");
+    HARFANGLAB_INCIDENTS_SYSLOG_TOKEN_ID => plain(OUR_SECTION, "syslog_token_id",
+        "the name of an element of structured data, such as harfanglab@32473")
+        .default("harfanglab@32473");
+    HARFANGLAB_INCIDENTS_SYSLOG_TOKEN_NAME => plain(OUR_SECTION, "syslog_token_name",
+        "the name of a parameter of structured data, such as token")
+        .default("token");
+    HARFANGLAB_INCIDENTS_SYSLOG_ALLOWED_NETWORKS => list(OUR_SECTION, "syslog_allowed_networks",
+        "addresses or networks such as 192.0.2.10, 2001:db8::/32");
+    HARFANGLAB_INCIDENTS_SYSLOG_TLS_CERT => plain(OUR_SECTION, "syslog_tls_cert",
+        "the path of a PEM file with the listener's certificate and what it was issued by");
+    HARFANGLAB_INCIDENTS_SYSLOG_TLS_KEY => plain(OUR_SECTION, "syslog_tls_key",
+        "the path of a PEM file with the certificate's key, unencrypted");
+    HARFANGLAB_INCIDENTS_SYSLOG_TLS_CLIENT_CA => plain(OUR_SECTION, "syslog_tls_client_ca",
+        "the path of a PEM file with the authorities that issue client certificates");
+    HARFANGLAB_INCIDENTS_SYSLOG_MAX_FRAME => plain(OUR_SECTION, "syslog_max_frame",
+        "a size from 1KiB to 64MiB: bytes, or a number followed by KiB or MiB")
+        .default("2MiB");
+    HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS => plain(OUR_SECTION, "syslog_max_connections",
+        "a whole number from 1 to 10000")
+        .default("64");
+    HARFANGLAB_INCIDENTS_SYSLOG_IDLE_TIMEOUT => plain(OUR_SECTION, "syslog_idle_timeout",
+        "an ISO-8601 duration from PT1S to P30D")
+        .default("P1D");
+
+    HARFANGLAB_INCIDENTS_ELASTIC_PULL => plain(OUR_SECTION, "elastic_pull", "true or false")
+        .default("false").inherited();
+
     HARFANGLAB_INCIDENTS_JOURNAL_URL => plain(OUR_SECTION, "journal_url",
-        "sqlite: followed by the path of a file")
+        "sqlite: followed by the path of a file, or the postgres:// URL of a database")
         .default("sqlite:harfanglab-incidents.db");
+    HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD => secret(OUR_SECTION, "journal_password",
+        "the password of the user in HARFANGLAB_INCIDENTS_JOURNAL_URL");
+    HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS => plain(OUR_SECTION, "journal_connections",
+        "a whole number from 2 to 100")
+        .default("8");
     HARFANGLAB_INCIDENTS_JOURNAL_QUEUE => plain(OUR_SECTION, "journal_queue",
         "a whole number from 1 to 1000000")
         .default("4096");

@@ -6,9 +6,6 @@
 
 use super::{OptionSpec, environment_only, idle, list, options, plain, secret};
 
-const METRICS_ELSEWHERE: &str = "metrics are always at /metrics of the management address \
-    (HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN); the CONNECTOR_METRICS_… variables have no effect";
-
 options! { PLATFORM:
     OPENCTI_URL => plain("opencti", "url",
         "the base URL of OpenCTI, such as https://opencti.example.org, without /graphql");
@@ -71,11 +68,15 @@ options! { PLATFORM:
             "a whole number from 0 to 100")
         .default("50");
     CONNECTOR_EXPOSE_METRICS => plain("connector", "expose_metrics", "true or false")
-        .default("false").discouraged(METRICS_ELSEWHERE);
+        .default("false");
+    CONNECTOR_METRICS_PORT => plain("connector", "metrics_port",
+        "a whole number from 0 to 65535")
+        .default("9095");
+    CONNECTOR_METRICS_NAMESPACE => plain("connector", "metrics_namespace",
+        "letters, digits and underscores");
+    CONNECTOR_METRICS_SUBSYSTEM => plain("connector", "metrics_subsystem",
+        "letters, digits and underscores");
 
-    CONNECTOR_METRICS_PORT => idle("connector", "metrics_port");
-    CONNECTOR_METRICS_NAMESPACE => idle("connector", "metrics_namespace");
-    CONNECTOR_METRICS_SUBSYSTEM => idle("connector", "metrics_subsystem");
     CONNECTOR_CONFIDENCE_LEVEL => idle("connector", "confidence_level");
     CONNECTOR_AUTO => idle("connector", "auto");
     CONNECTOR_ONLY_CONTEXTUAL => idle("connector", "only_contextual");

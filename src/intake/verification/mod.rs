@@ -8,10 +8,12 @@
 mod hmac_header;
 mod standard_webhooks;
 mod static_header;
+mod syslog;
 
 use actix_web::http::header::HeaderMap;
 use chrono::{DateTime, Utc};
 
+pub use self::syslog::{ClientCertificate, NotProven, Sender, SyslogVerifier};
 use self::{
     hmac_header::HmacHeader, standard_webhooks::StandardWebhooks, static_header::StaticHeader,
 };
@@ -30,6 +32,12 @@ impl Proof {
     /// connection.
     pub fn answered_by_console(received_at: DateTime<Utc>) -> Self {
         Self { origin: Origin::Sweep, received_at }
+    }
+
+    /// For an event that our own client took from the queue of the console's Elastic connector, over
+    /// the same connection.
+    pub fn taken_from_queue(received_at: DateTime<Utc>) -> Self {
+        Self { origin: Origin::Pull, received_at }
     }
 
     pub(super) fn origin(&self) -> Origin {

@@ -8,7 +8,9 @@
 //! Does not live here: health and metrics for machines (`ops::health`, `ops::metrics_page`).
 
 mod chart;
+mod connections;
 mod gate;
+mod job;
 mod letters;
 mod snapshot;
 mod view;
@@ -163,15 +165,9 @@ pub(super) async fn letter(
     gate: web::Data<Gate>,
     id: web::Path<EventId>,
 ) -> HttpResponse {
-    if let Err(denied) = gate.operator(&request, management.clock.now()) {
-        return refuse(denied);
-    }
-    match found(&management, *id).await {
-        Ok(Some(Found { kind, letter, text })) => {
-            page(StatusCode::OK, letters::in_full(&letter, kind, &text))
-        }
-        Ok(None) => not_there(),
-        Err(failure) => unusable(&failure),
+    match opened(&request, &management, &gate, *id).await {
+        Ok((kind, letter, text)) => page(StatusCode::OK, letters::in_full(&letter, kind, &text)),
+        Err(refusal) => refusal,
     }
 }
 
@@ -182,19 +178,15 @@ pub(super) async fn text(
     gate: web::Data<Gate>,
     id: web::Path<EventId>,
 ) -> HttpResponse {
-    if let Err(denied) = gate.operator(&request, management.clock.now()) {
-        return refuse(denied);
-    }
-    match found(&management, *id).await {
-        Ok(Some(Found { letter, text, .. })) => HttpResponse::Ok()
+    match opened(&request, &management, &gate, *id).await {
+        Ok((_kind, letter, text)) => HttpResponse::Ok()
             .content_type("text/plain; charset=utf-8")
             .insert_header((
                 header::CONTENT_DISPOSITION,
                 format!("attachment; filename=\"dead-letter-{}.txt\"", letter.id),
             ))
             .body(text),
-        Ok(None) => not_there(),
-        Err(failure) => unusable(&failure),
+        Err(refusal) => refusal,
     }
 }
 
@@ -252,22 +244,31 @@ pub(super) async fn discard(
     see(&format!("/?done={}", done.words().0))
 }
 
-/// A letter with its text.
-struct Found {
-    kind: LetterKind,
-    letter: Letter,
-    text: String,
+/// The letter with its text, for operators alone; `Err`: the answer that says why not.
+async fn opened(
+    request: &HttpRequest,
+    management: &Management,
+    gate: &Gate,
+    id: EventId,
+) -> Result<(LetterKind, Letter, String), HttpResponse> {
+    gate.operator(request, management.clock.now()).map_err(refuse)?;
+    let found = found(management, id).await.map_err(|failure| unusable(&failure))?;
+    found.ok_or_else(not_there)
 }
 
-/// The letter, if it is one; ids are those of the file, so that one console at most has it.
-async fn found(management: &Management, id: EventId) -> Result<Option<Found>, JournalError> {
+/// The letter with its text, if it is one; ids are those of the database, so that one console at most
+/// has it.
+async fn found(
+    management: &Management,
+    id: EventId,
+) -> Result<Option<(LetterKind, Letter, String)>, JournalError> {
     for console in &management.consoles {
         for kind in [LetterKind::Dead, LetterKind::Dropped] {
             let filter = LetterFilter { kind, ids: vec![id], ..LetterFilter::default() };
             let mut letters = console.journal.letters(&filter, 0, 1).await?;
             let Some(letter) = letters.pop() else { continue };
             let text = console.journal.text(id).await?.unwrap_or_default();
-            return Ok(Some(Found { kind, letter, text }));
+            return Ok(Some((kind, letter, text)));
         }
     }
     Ok(None)

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::words::{counted, long};
 use crate::{
-    health::{Part, Place, Trouble},
+    health::{Part, Place, SinkPlace, Trouble},
     journal::{Activity, Counts, EventId, JournalError, Letter, LetterFilter, ListedRefusal},
     label::ConsoleLabel,
     ops::{Management, health},
@@ -28,6 +28,8 @@ pub(super) struct Snapshot {
     /// How full the journal is; `Err`: nothing is accepted, because of that.
     pub(super) counts: Result<Counts, String>,
     pub(super) troubles: BTreeMap<Place, Trouble>,
+    /// Of each way out.
+    pub(super) sinks: BTreeMap<SinkPlace, Trouble>,
     /// What needs the journal; `Err`: why it cannot be read.
     pub(super) journal: Result<FromJournal, String>,
 }
@@ -72,7 +74,8 @@ impl Snapshot {
         let now = management.clock.now();
         let counts = health::probe(management).await.map(|probed| probed.all());
         let journal = read(management, now, after).await.map_err(|failure| failure.to_string());
-        Self { now, counts, troubles: management.health.troubles(), journal }
+        let (troubles, sinks) = (management.health.troubles(), management.health.sink_troubles());
+        Self { now, counts, troubles, sinks, journal }
     }
 
     /// The trouble that is there now.

@@ -4,17 +4,15 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
     chart::{chart, totals},
+    connections::connections,
     gate::Visitor,
-    letters,
+    job, letters,
     snapshot::{FromJournal, Headline, Light, Of, Snapshot, waited},
-    words::{ago, counted, grouped, long, moment},
+    words::{counted, grouped, long, moment},
 };
 use crate::{
-    health::{Part, Place, Trouble},
-    journal::Counts,
-    label::ConsoleLabel,
-    ops::Management,
-    sweep::SweepRecord,
+    health::Role, intake::syslog::SyslogStanding, journal::Counts, label::ConsoleLabel,
+    ops::Management, sweep::SweepRecord,
 };
 
 /// The style, inside the page. Its digest stands in the content security policy.
@@ -86,6 +84,7 @@ pub(super) fn status(
         main {
             @if let Some(told) = told { p.told role="status" { (told) } }
             (first_line(&headline))
+            (role(management.health.role()))
             @match &snapshot.counts {
                 Ok(counts) => (figures(counts, snapshot)),
                 Err(_) => {},
@@ -128,6 +127,21 @@ fn first_line(headline: &Headline) -> Markup {
         section class=(class) {
             h1 { (headline.words) }
             @for sentence in &headline.because { p { (sentence) } }
+        }
+    }
+}
+
+/// What this replica does of what only one does.
+fn role(role: Role) -> Markup {
+    html! {
+        @match role {
+            Role::Alone => {},
+            Role::Leads => p.quiet {
+                "This replica leads: it sweeps and tells OpenCTI that the connector is alive."
+            },
+            Role::Follows => p.quiet {
+                "This replica accepts and delivers; another one leads and sweeps."
+            },
         }
     }
 }
@@ -187,6 +201,7 @@ fn from_journal(
             (intake(snapshot, journal, management))
             @for sweep in &journal.sweeps { (last_sweep(snapshot, sweep)) }
         }
+        @for console in &management.consoles { (job::newest(snapshot, console)) }
         (connections(snapshot, management))
         (letters::dead(snapshot, &journal.letters, viewer))
         (letters::refused(snapshot, &journal.refusals, viewer))
@@ -213,12 +228,49 @@ fn intake(snapshot: &Snapshot, journal: &FromJournal, management: &Management) -
                     dd {
                         @match &console.endpoint {
                             Some(endpoint) => code { (endpoint) },
+                            None if management.syslog.is_some() => {
+                                "closed: no webhook secret is set"
+                            },
                             None => {
                                 "closed: no webhook secret is set, alerts come by the sweep only"
                             },
                         }
                     }
                 }
+                @if let Some(syslog) = &management.syslog {
+                    (by_syslog(snapshot, syslog))
+                }
+            }
+        }
+    }
+}
+
+/// How the listener for syslog stands, since the start.
+fn by_syslog(snapshot: &Snapshot, syslog: &SyslogStanding) -> Markup {
+    let standing = syslog.now();
+    let refused: u64 = standing.refused.values().sum();
+    html! {
+        dt { "syslog" }
+        dd { code { (syslog.place()) } ", " (counted(standing.connections as u64, "connection")) }
+        dt { "last by syslog" }
+        dd {
+            @match (standing.last_message, standing.last_stored) {
+                (None, _) => span.quiet { "nothing since the start" },
+                (Some(message), None) => {
+                    "a message " (moment(message, snapshot.now)) "; no alert since the start"
+                },
+                (Some(message), Some(stored)) => {
+                    "an alert " (moment(stored, snapshot.now))
+                    ", a message " (moment(message, snapshot.now))
+                },
+            }
+        }
+        dt { "refused by syslog" }
+        dd.alarming[refused > 0] {
+            @if refused == 0 { "nothing since the start" }
+            @for (position, (reason, count)) in standing.refused.iter().enumerate() {
+                @if position > 0 { ", " }
+                (grouped(*count)) " " (reason.replace('_', " "))
             }
         }
     }
@@ -268,75 +320,6 @@ fn repaired(sweep: &SweepRecord) -> Markup {
             dt { "updated" } dd { (count(sweep.updated)) " changed on the console" }
             dt { "new" } dd { (count(sweep.new.saturating_sub(sweep.updated))) " found for the first time" }
             dt { "known" } dd { (count(sweep.known)) " were in the journal already" }
-        }
-    }
-}
-
-/// What each part is called, and where it is.
-fn parts(management: &Management) -> Vec<(Place, String, String)> {
-    let shared = |part, name: &str, place: String| {
-        (Place::of(part, &ConsoleLabel::default()), name.to_owned(), place)
-    };
-    let here = String::new;
-    let opencti = management.opencti.clone().unwrap_or_default();
-    let mut parts = vec![
-        shared(Part::Journal, "Journal", here()),
-        shared(Part::Room, "Room for the journal", here()),
-    ];
-    for (part, name) in [(Part::HarfangLab, "HarfangLab console"), (Part::Delivery, "Delivery")] {
-        if part == Part::Delivery {
-            parts.push(shared(Part::OpenCti, "OpenCTI", opencti.clone()));
-        }
-        for console in &management.consoles {
-            let place = match part {
-                Part::HarfangLab => console.jobs.console().to_owned(),
-                _ => management.sinks.join(", "),
-            };
-            let name = format!("{name}{}", of(&console.label));
-            parts.push((Place::of(part, &console.label), name, place));
-        }
-    }
-    parts.push(shared(Part::Queue, "OpenCTI's queue", here()));
-    parts
-}
-
-fn connections(snapshot: &Snapshot, management: &Management) -> Markup {
-    html! {
-        section {
-            h2 { "Connections" }
-            ul.parts {
-                @for (part, name, place) in parts(management) {
-                    @let trouble = snapshot.troubles.get(&part);
-                    @let is_well = snapshot.trouble(&part).is_none();
-                    li {
-                        span.dot.green[is_well].amber[!is_well] {}
-                        div {
-                            p {
-                                strong { (name) } " "
-                                @if !place.is_empty() { span.quiet { (place) } }
-                            }
-                            p { (standing(trouble, snapshot)) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn standing(trouble: Option<&Trouble>, snapshot: &Snapshot) -> Markup {
-    let now = snapshot.now;
-    html! {
-        @match trouble {
-            None => span.quiet { "no trouble since the start" },
-            Some(Trouble { reason, since, until: None }) => {
-                "in trouble for " (long(now - *since)) ": " (reason)
-            },
-            Some(Trouble { reason, until: Some(until), .. }) => {
-                "works again since " (ago(*until, now).trim_end_matches(" ago"))
-                @if now - *until >= chrono::TimeDelta::seconds(5) { " ago" }
-                span.quiet { "; last: " (reason) }
-            },
         }
     }
 }

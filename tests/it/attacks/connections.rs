@@ -89,7 +89,7 @@ async fn no_method_but_post_is_served_and_nothing_is_echoed() {
 }
 
 #[tokio::test]
-async fn jobs_are_taken_under_an_address_only_so_that_no_rebound_name_starts_one() {
+async fn jobs_are_taken_under_an_address_only_so_that_no_rebound_name_starts_or_cancels_one() {
     let (_home, mut app, _url) = started(&[]).await;
     let management = app.management().await;
     let address = authority(&management).to_owned();
@@ -101,8 +101,13 @@ async fn jobs_are_taken_under_an_address_only_so_that_no_rebound_name_starts_one
     for good in [address.clone(), format!("localhost:{port}"), format!("[::1]:{port}")] {
         assert_eq!(asked(&good).await, 200, "{good}");
     }
+    let cancelled = async |host: &str| {
+        let request = http().delete(format!("{management}/jobs/1")).header("Host", host);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(cancelled(&address).await, 404, "there is none");
     for bad in ["rebound.example", "127.0.0.1.rebound.example", "localhost.rebound.example", "x@y"]
     {
-        assert_eq!(asked(bad).await, 421, "{bad}");
+        assert_eq!((asked(bad).await, cancelled(bad).await), (421, 421), "{bad}");
     }
 }

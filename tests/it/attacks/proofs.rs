@@ -1,5 +1,7 @@
 //! Proofs that are none: stripped, cut, listed, disguised, of another scheme, of another body.
 
+use std::{fs, path::Path};
+
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use harfanglab_incidents::{
@@ -176,4 +178,23 @@ fn no_secret_that_is_empty_ever_opens_the_endpoint() {
         settings.secrets = vec![SecretString::from(secret)];
         assert!(Verifier::new(&settings).is_err(), "{secret:?}");
     }
+}
+
+/// Secrets are of a type that cannot be compared (`SecretString`); what is read out of it meets what
+/// was sent in two places, and in no file of the schemes is anything else compared.
+#[test]
+fn what_is_sent_meets_a_secret_in_constant_time_comparisons_alone() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/intake/verification");
+    let mut constant = Vec::new();
+    for scheme in ["static_header.rs", "hmac_header.rs", "standard_webhooks.rs"] {
+        let source = fs::read_to_string(folder.join(scheme)).unwrap();
+        for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let compares = ["==", "!=", ".eq(", ".ne(", ".cmp(", "assert"];
+            assert!(!compares.iter().any(|how| line.contains(how)), "{scheme}: {line}");
+            if ["ct_eq(", "verify_slice("].iter().any(|how| line.contains(how)) {
+                constant.push(scheme);
+            }
+        }
+    }
+    assert_eq!(constant, ["static_header.rs", "hmac_header.rs"], "the third asks the second");
 }

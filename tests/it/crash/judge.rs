@@ -9,14 +9,14 @@ use harfanglab_incidents::{
 };
 use serde_json::Value;
 
-use super::{producer::Ledger, trouble::Surroundings};
-use crate::conversion::made;
+use super::producer::Ledger;
+use crate::{conversion::made, support::stage::Stage};
 
 /// What an incident must have kept from what was pushed.
 const KEPT: [&str; 6] = ["name", "created", "severity", "incident_type", "source", "first_seen"];
 
 /// What was found on the queue.
-pub(super) struct Found {
+pub(crate) struct Found {
     messages: usize,
     ids: BTreeSet<String>,
     incidents: BTreeMap<String, Vec<Value>>,
@@ -24,7 +24,7 @@ pub(super) struct Found {
 }
 
 /// What the judge says.
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     acknowledged: usize,
     messages: usize,
     lost: Vec<String>,
@@ -33,13 +33,12 @@ pub(super) struct Verdict {
 }
 
 /// Reads the queue to its end.
-pub(super) async fn read_queue(around: &Surroundings) -> Found {
-    let stage = &around.stage;
+pub(crate) async fn read_queue(stage: &Stage) -> Found {
     let mut found = Found {
         messages: 0,
         ids: BTreeSet::new(),
         incidents: BTreeMap::new(),
-        console_url: around.console.url().to_string(),
+        console_url: stage.console.url().to_string(),
     };
     stage
         .broker
@@ -58,8 +57,18 @@ pub(super) async fn read_queue(around: &Surroundings) -> Found {
 }
 
 impl Found {
+    /// Takes out the incidents of this name: what they said, in the order in which they came.
+    pub(crate) fn take_named(&mut self, name: &str) -> BTreeMap<String, Vec<Value>> {
+        let is_named =
+            |incidents: &Vec<Value>| incidents.iter().all(|incident| incident["name"] == name);
+        let (named, others) =
+            std::mem::take(&mut self.incidents).into_iter().partition(|(_, all)| is_named(all));
+        self.incidents = others;
+        named
+    }
+
     /// Compares with what was pushed and acknowledged, which at the end is all of it.
-    pub(super) fn verdict(mut self, ledger: &Ledger) -> Verdict {
+    pub(crate) fn verdict(mut self, ledger: &Ledger) -> Verdict {
         assert_eq!(ledger.acknowledged(), ledger.alerts().len(), "everything was pushed");
         let settings = settings(&self.console_url);
         let (mut lost, mut changed) = (Vec::new(), Vec::new());
@@ -100,7 +109,7 @@ fn settings(console_url: &str) -> ConvertSettings {
 
 impl Verdict {
     /// In a line.
-    pub(super) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         format!(
             "{} notifications acknowledged, {} messages on the queue, {} objects lost, {} incidents \
              changed, {} spurious",
@@ -113,7 +122,7 @@ impl Verdict {
     }
 
     /// Fails when anything was lost, changed or made up.
-    pub(super) fn assert_just(&self) {
+    pub(crate) fn assert_just(&self) {
         assert_eq!(self.lost, Vec::<String>::new(), "lost");
         assert_eq!(self.changed, Vec::<String>::new(), "changed");
         assert_eq!(self.spurious, Vec::<String>::new(), "spurious");

@@ -6,24 +6,26 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use harfanglab_incidents::{
     clock::Clock,
-    demo::{DemoAlert, Generator},
+    demo::{DemoAlert, DemoConsole, Generator},
 };
 use tokio::{sync::watch, task::JoinSet};
 
-use super::trouble::Surroundings;
 use crate::support::{app::WEBHOOK_SECRET, stage::http};
 
 /// Pushes under way at once.
 const PUSHERS: usize = 6;
+/// A sender comes back by itself, too: who answers there may be another one by then.
+const COMES_BACK: Duration = Duration::from_secs(1);
 /// Alerts in the largest delivery.
 const LARGEST_DELIVERY: usize = 4;
 
 /// Everything that was pushed and answered 2xx, by `alert_unique_id`.
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     alerts: Vec<DemoAlert>,
     next: AtomicUsize,
     /// Alerts before this place may be pushed.
@@ -35,7 +37,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// A ledger of this many alerts, which follow from the seed.
-    pub(super) fn new(seed: u64, count: usize) -> Self {
+    pub(crate) fn new(seed: u64, count: usize) -> Self {
         let mut generator = Generator::new(seed);
         let now = Clock::system().now();
         let alerts = (0..count).map(|_| generator.next_alert(now)).collect();
@@ -50,28 +52,28 @@ impl Ledger {
     }
 
     /// Every alert of the plan.
-    pub(super) fn alerts(&self) -> &[DemoAlert] {
+    pub(crate) fn alerts(&self) -> &[DemoAlert] {
         &self.alerts
     }
 
     /// How many alerts have been answered 2xx.
-    pub(super) fn acknowledged(&self) -> usize {
+    pub(crate) fn acknowledged(&self) -> usize {
         *self.count.borrow()
     }
 
     /// Waits until this many alerts have been answered 2xx.
-    pub(super) async fn acknowledged_at_least(&self, count: usize) {
+    pub(crate) async fn acknowledged_at_least(&self, count: usize) {
         let mut counts = self.count.subscribe();
         counts.wait_for(|now| *now >= count).await.expect("the ledger lives as long as the test");
     }
 
     /// Lets the alerts before this place be pushed.
-    pub(super) fn release(&self, count: usize) {
+    pub(crate) fn release(&self, count: usize) {
         self.released.send_replace(count);
     }
 
     /// Waits until another delivery is answered 429 or 503, or until nothing is left to push.
-    pub(super) async fn one_more_turned_away(&self) {
+    pub(crate) async fn one_more_turned_away(&self) {
         let (mut counts, mut turned_away) = (self.count.subscribe(), self.turned_away.subscribe());
         let (before, released) = (*turned_away.borrow_and_update(), *self.released.borrow());
         tokio::select! {
@@ -81,7 +83,7 @@ impl Ledger {
     }
 
     /// How many deliveries were answered 429 or 503.
-    pub(super) fn turned_away(&self) -> usize {
+    pub(crate) fn turned_away(&self) -> usize {
         *self.turned_away.borrow()
     }
 
@@ -95,7 +97,7 @@ impl Ledger {
     }
 
     /// Writes down that these were answered 2xx.
-    pub(super) fn note(&self, delivery: &[DemoAlert]) {
+    pub(crate) fn note(&self, delivery: &[DemoAlert]) {
         let mut acknowledged = self.acknowledged.lock().unwrap();
         for alert in delivery {
             *acknowledged.entry(alert.unique_id().to_owned()).or_default() += 1;
@@ -105,11 +107,11 @@ impl Ledger {
 }
 
 /// Those who push.
-pub(super) struct Pushing(JoinSet<()>);
+pub(crate) struct Pushing(JoinSet<()>);
 
 impl Pushing {
     /// Waits until they have pushed everything.
-    pub(super) async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         while let Some(pusher) = self.0.join_next().await {
             pusher.unwrap();
         }
@@ -117,12 +119,16 @@ impl Pushing {
 }
 
 /// Starts to push to wherever the binary listens at the time.
-pub(super) fn start(ledger: &Arc<Ledger>, around: &Surroundings) -> Pushing {
+pub(crate) fn start(
+    ledger: &Arc<Ledger>,
+    endpoint: &watch::Receiver<Option<String>>,
+    console: &Arc<DemoConsole>,
+) -> Pushing {
     let mut pushers = JoinSet::new();
     for number in 0..PUSHERS {
         let ledger = Arc::clone(ledger);
-        let endpoint = around.endpoint();
-        let console = Arc::clone(&around.console);
+        let endpoint = endpoint.clone();
+        let console = Arc::clone(console);
         let most = number % LARGEST_DELIVERY + 1;
         pushers.spawn(async move {
             loop {
@@ -157,13 +163,14 @@ async fn push(
             Ok(answer) if answer.status().is_success() => return,
             Ok(answer) => {
                 let status = answer.status().as_u16();
-                assert!(matches!(status, 429 | 503), "a good delivery was answered {status}");
+                // What stands in front of the service answers 502 and 504 for it.
+                assert!(matches!(status, 429 | 502..=504), "a good delivery was answered {status}");
                 ledger.turned_away.send_modify(|count| *count += 1);
             }
             // Killed between the request and the answer: nobody knows, so it comes again, to the
             // next one that listens.
             Err(_) if *endpoint.borrow() == Some(url) => {
-                let _next = endpoint.changed().await;
+                let _next = tokio::time::timeout(COMES_BACK, endpoint.changed()).await;
             }
             Err(_) => {}
         }

@@ -19,11 +19,11 @@ use crate::{
 };
 
 /// A server that is stopped when the test ends.
-pub(super) struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
     /// Starts a program if it is installed; says so loudly when it is not.
-    pub(super) fn start(command: &mut Command) -> Option<Self> {
+    pub(crate) fn start(command: &mut Command) -> Option<Self> {
         match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
             Ok(child) => Some(Self(child)),
             Err(error) => {
@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.0.try_wait().unwrap()
     }
 }
@@ -55,7 +55,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Asks again, every 50 ms, until there is an answer.
-pub(super) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let mut turns = tokio::time::interval(Duration::from_millis(50));
     let asking = async {
         loop {

@@ -100,6 +100,14 @@ impl Drop for Rig {
 impl Rig {
     /// A pipeline in front of an empty console; `change` its settings.
     pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_with(Vec::new(), change).await
+    }
+
+    /// The same with more sinks behind its own two.
+    pub(crate) async fn start_with(
+        more_sinks: Vec<Arc<dyn Sink>>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
         let url = format!("sqlite:{}", folder.path().join("journal.db").display());
@@ -118,6 +126,8 @@ impl Rig {
         let arrived = Arc::new(Notify::new());
         let (recorder, delivered) = watch::channel(Vec::new());
         let second_sink_fails = Arc::new(AtomicI64::new(0));
+        let own_sinks: [Arc<dyn Sink>; 2] =
+            [Arc::new(Recorder(recorder)), Arc::new(Failing(Arc::clone(&second_sink_fails)))];
         let pipeline = Pipeline {
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
             preparer: Arc::new(Preparer {
@@ -139,10 +149,7 @@ impl Rig {
                 },
                 clock: clock.clone(),
             }),
-            sinks: vec![
-                Arc::new(Recorder(recorder)),
-                Arc::new(Failing(Arc::clone(&second_sink_fails))),
-            ],
+            sinks: own_sinks.into_iter().chain(more_sinks).collect(),
             pressure: None,
             arrived: Arc::clone(&arrived),
             clock,
@@ -174,6 +181,14 @@ impl Rig {
         self.append(dialect, element, &proof).await
     }
 
+    /// Stores several that came in one delivery.
+    pub(crate) async fn push_together(&self, dialect: Dialect, elements: &[Value]) {
+        let proof = Proof::answered_by_console(start());
+        let of = |it: &Value| Notification::of_dialect(&proof, dialect, it, it.to_string());
+        self.journal.append(&[elements.iter().map(of).collect()]).await.unwrap();
+        self.arrived.notify_one();
+    }
+
     /// Stores what the sweep finds.
     pub(crate) async fn sweep(&self, item: &Value) -> usize {
         self.append(Dialect::NativeAlert, item, &Proof::answered_by_console(self.now())).await
@@ -193,6 +208,12 @@ impl Rig {
     /// Lets time pass, once nothing is due or under way.
     pub(crate) async fn pass(&self, time: TimeDelta) {
         self.rest().await;
+        self.passed_ms.fetch_add(time.num_milliseconds(), Ordering::SeqCst);
+        self.arrived.notify_one();
+    }
+
+    /// Lets time pass whatever is under way.
+    pub(crate) fn jump(&self, time: TimeDelta) {
         self.passed_ms.fetch_add(time.num_milliseconds(), Ordering::SeqCst);
         self.arrived.notify_one();
     }

@@ -7,10 +7,14 @@ use harfanglab_incidents::{
 };
 use serde_json::Value;
 
-use crate::support::{opencti::Personality, s3::S3Server, stage::Stage};
+use crate::support::{
+    opencti::Personality,
+    s3::S3Server,
+    stage::{Stage, http},
+};
 
 /// A stage with one alert on the console, for a single run.
-async fn stage_with_an_alert(personality: Personality) -> Stage {
+pub(super) async fn stage_with_an_alert(personality: Personality) -> Stage {
     let mut stage = Stage::new(personality).await;
     stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
     let now = Clock::system().now();
@@ -19,7 +23,7 @@ async fn stage_with_an_alert(personality: Personality) -> Stage {
     stage
 }
 
-fn with_s3(stage: &mut Stage, server: &S3Server) {
+pub(super) fn with_s3(stage: &mut Stage, server: &S3Server) {
     stage.opencti.tell_s3(server.told());
     stage.home.set("CONNECTOR_SEND_TO_S3", "true");
     stage.home.set("CONNECTOR_SEND_TO_S3_FOLDER", &server.folder);
@@ -72,6 +76,13 @@ async fn an_alert_is_delivered_only_when_every_sink_has_it() {
         .then_some(())
     })
     .await;
+    // The status page tells of each way out by itself.
+    let page = http().get(app.management().await).send().await.unwrap().text().await.unwrap();
+    let (before, of_s3) = page.split_once("Delivery to S3").unwrap();
+    let (_, of_queue) = before.split_once("Delivery to RabbitMQ").unwrap();
+    assert!(of_queue.contains("no trouble since the start"), "{of_queue}");
+    let of_s3 = of_s3.split("</li>").next().unwrap();
+    assert!(of_s3.contains("in trouble for") && of_s3.contains("S3_SECRET_KEY"), "{of_s3}");
     assert!(app.terminate().await.success(), "{}", app.log());
     assert!(!app.log().contains("hunter2"), "{}", app.log());
     let url = format!("sqlite:{}", stage.home.journal().display());

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use harfanglab_incidents::opencti::{ApiSink, Connector, OpenCti, ServiceAccount, Sink};
+use harfanglab_incidents::opencti::{
+    ADMINISTRATION, ApiSink, Connector, OpenCti, ServiceAccount, Sink,
+};
 use serde_json::json;
 
-use super::{CONNECTOR, bundle, delivery};
-use crate::support::opencti::{FakeOpenCti, Personality, connector_settings};
+use super::{CONNECTOR, bundle, combined::stage_with_an_alert, delivery};
+use crate::support::opencti::{FakeOpenCti, FakeRequest, Personality, connector_settings};
 
 fn connector(platform: &FakeOpenCti) -> Arc<Connector> {
     let account =
@@ -52,4 +54,43 @@ async fn a_revoked_token_is_made_again_and_a_token_without_the_right_is_named() 
     assert!(error.contains("administrator"), "{error}");
     let text = format!("{:?} {:?}", registered, connector(&platform));
     assert!(!text.contains("plain-"), "tokens are not shown: {text}");
+}
+
+#[tokio::test]
+async fn the_binary_imports_as_the_account_and_administrates_with_the_configured_token() {
+    for personality in [Personality::V6_9_28, Personality::V7_260817_0] {
+        let mut stage = stage_with_an_alert(personality).await;
+        stage.home.set("CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT", "true");
+        stage.home.set("CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT_CONFIDENCE_LEVEL", "60");
+        let mut app = stage.home.start(&[]);
+        assert!(app.exit().await.success(), "{}", app.log());
+        let works = stage.closed_works(1).await;
+        let messages = stage.messages_of(&works).await;
+        assert!(messages.iter().all(|message| message.body["applicant_id"] == "user-1"));
+
+        let known = stage.opencti.state();
+        let made = &known.users[0];
+        assert_eq!(made.input["user_confidence_level"]["max_confidence"], 60);
+        let own = &made.tokens[0].2;
+        let administrates = |operation: &str| ADMINISTRATION.iter().any(|it| it.name == operation);
+        let (of_administrator, of_account): (Vec<_>, Vec<_>) = known
+            .requests
+            .iter()
+            .filter(|request| request.operation != "HealthCheck")
+            .partition(|request| administrates(&request.operation));
+        let carry = |requests: &[&FakeRequest], token: &str| {
+            let bearer = format!("Bearer {token}");
+            requests.iter().all(|request| request.headers["authorization"] == bearer)
+        };
+        assert!(!of_administrator.is_empty() && !of_account.is_empty());
+        assert!(carry(&of_administrator, &stage.opencti.token()), "{personality:?}");
+        assert!(carry(&of_account, own), "{personality:?}");
+        assert!(!app.log().contains(own.as_str()), "{}", app.log());
+
+        let mut app = stage.home.start(&[]);
+        assert!(app.exit().await.success(), "{}", app.log());
+        let users = stage.opencti.state().users;
+        assert_eq!((users.len(), users[0].tokens.len()), (1, 1), "{personality:?}");
+        assert_eq!(stage.opencti.state().refused, 0, "{personality:?}");
+    }
 }

@@ -131,7 +131,15 @@ impl Home {
 
     /// The values of all variables that hold a secret.
     fn secrets(&self) -> Vec<String> {
-        let kinds = ["_TOKEN", "_SECRET", "_PASS", "_PASSPHRASE", "_SECRET_KEY", "_CUSTOM_HEADERS"];
+        let kinds = [
+            "_TOKEN",
+            "_SECRET",
+            "_PASS",
+            "_PASSWORD",
+            "_PASSPHRASE",
+            "_SECRET_KEY",
+            "_CUSTOM_HEADERS",
+        ];
         let secret = |name: &str| kinds.iter().any(|kind| name.ends_with(kind));
         let values = self.environment.iter().filter(|(name, _)| secret(name));
         values
@@ -308,6 +316,11 @@ impl App {
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         self.signal("-TERM");
         self.exit().await
+    }
+
+    /// Presses Ctrl-C, and goes on.
+    pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
     }
 
     /// Asks it to stop, and goes on.

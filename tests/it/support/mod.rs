@@ -6,10 +6,12 @@ pub(crate) mod broker;
 pub(crate) mod chromium;
 pub(crate) mod opencti;
 pub(crate) mod private_broker;
+pub(crate) mod private_postgres;
 pub(crate) mod relay;
 pub(crate) mod s3;
 pub(crate) mod shared;
 pub(crate) mod stage;
+pub(crate) mod stores;
 
 /// Parts of which nothing is wrong.
 pub(crate) fn health() -> std::sync::Arc<harfanglab_incidents::health::Health> {

@@ -249,6 +249,15 @@ impl FakeOpenCti {
         self.change_work(work_id, |work| work.errors.push(FakeWorkError { message, source }));
     }
 
+    /// The worker is through with so many more objects of a work.
+    pub(crate) fn process(&self, work_id: &str, objects: i64) {
+        self.change_work(work_id, |work| {
+            work.processed += objects;
+            let may_complete = work.closed.is_some() || !work.is_multi_part;
+            work.is_complete |= may_complete && work.processed >= work.expected;
+        });
+    }
+
     /// The worker is through with a work.
     pub(crate) fn complete_work(&self, work_id: &str) {
         self.change_work(work_id, |work| work.is_complete = true);

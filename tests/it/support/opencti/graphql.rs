@@ -1,6 +1,11 @@
 //! The GraphQL part of the fake: validates documents, coerces variables, cuts answers down to what
 //! was selected. Knows nothing of connectors.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
 use apollo_compiler::{
     ExecutableDocument, ast,
     executable::{Field, Selection, SelectionSet},
@@ -12,7 +17,11 @@ use serde_json::{Map, Value};
 
 use super::Refusal;
 
-pub(super) struct Schema(Valid<apollo_compiler::Schema>);
+pub(super) struct Schema {
+    schema: Valid<apollo_compiler::Schema>,
+    /// What was valid once: the same few operations come again and again.
+    known: Mutex<HashMap<String, Arc<Valid<ExecutableDocument>>>>,
+}
 
 /// A request that the schema allows: one root field with its arguments.
 pub(super) struct Call {
@@ -32,21 +41,32 @@ pub(super) struct RootField {
 impl Schema {
     pub(super) fn parse(text: &str) -> Self {
         let schema = apollo_compiler::Schema::parse_and_validate(text, "schema.graphql");
-        Self(schema.unwrap_or_else(|invalid| panic!("{}", invalid.errors)))
+        let schema = schema.unwrap_or_else(|invalid| panic!("{}", invalid.errors));
+        Self { schema, known: Mutex::default() }
     }
 
-    pub(super) fn check(&self, query: &str, variables: &Value) -> Result<Call, Refusal> {
-        let document = ExecutableDocument::parse_and_validate(&self.0, query, "query.graphql")
+    fn document(&self, query: &str) -> Result<Arc<Valid<ExecutableDocument>>, Refusal> {
+        if let Some(known) = self.known.lock().unwrap().get(query) {
+            return Ok(Arc::clone(known));
+        }
+        let document = ExecutableDocument::parse_and_validate(&self.schema, query, "query.graphql")
             .map_err(|invalid| {
                 let first = invalid.errors.iter().next().map(|e| e.unstable_to_json_compat());
                 let message = first.map(|error| error.message).unwrap_or_default();
                 Refusal::new("GRAPHQL_VALIDATION_FAILED", message)
             })?;
+        let document = Arc::new(document);
+        self.known.lock().unwrap().insert(query.to_owned(), Arc::clone(&document));
+        Ok(document)
+    }
+
+    pub(super) fn check(&self, query: &str, variables: &Value) -> Result<Call, Refusal> {
+        let document = self.document(query)?;
         let operation = document.operations.get(None).expect("one operation in a document");
         let variables: JsonMap = serde_json::from_value(variables.clone())
             .map_err(|_| Refusal::new("BAD_USER_INPUT", "variables are not an object"))?;
         let variables =
-            coerce_variable_values(&self.0, operation, &variables).map_err(|error| {
+            coerce_variable_values(&self.schema, operation, &variables).map_err(|error| {
                 Refusal::new("BAD_USER_INPUT", wording(&error.message().to_string()))
             })?;
         let variables = serde_json::to_value(&*variables).expect("JSON both ways");

@@ -37,6 +37,13 @@ pub(super) fn add_draft(state: &mut State, arguments: &Value) -> Result<Value, R
         return Err(Refusal::new("VALIDATION_ERROR", "name must not be blank"));
     }
     let id = format!("draft-{}", state.drafts.len() + 1);
-    state.drafts.push(FakeDraft { id: id.clone(), name: name.to_owned() });
+    state.drafts.push(FakeDraft { id: id.clone(), name: name.to_owned(), is_deleted: false });
     Ok(json!({"id": id}))
+}
+
+pub(super) fn delete_draft(state: &mut State, arguments: &Value) -> Result<Value, Refusal> {
+    let draft = state.drafts.iter_mut().find(|draft| arguments["id"] == json!(draft.id));
+    let gone = || Refusal::new("FUNCTIONAL_ERROR", "Draft workspace cannot be found.");
+    draft.ok_or_else(gone)?.is_deleted = true;
+    Ok(arguments["id"].clone())
 }

@@ -7,7 +7,7 @@ use super::{
     FakeWork, FakeWorkError, Refusal, Shared, State,
     accounts::{administrate, user_of},
     graphql::Call,
-    pushes::{add_draft, push_bundle},
+    pushes::{add_draft, delete_draft, push_bundle},
     sightings,
 };
 
@@ -45,6 +45,7 @@ pub(super) async fn resolve(shared: &Shared, call: &Call, token: &str) -> Result
         "registerConnector" => register(shared, &arguments["input"], token).await?,
         "pingConnector" => ping(shared, arguments).await?,
         "stixBundlePush" => change(shared, |state| push_bundle(state, arguments))?,
+        "draftWorkspaceDelete" => change(shared, |state| delete_draft(state, arguments))?,
         "draftWorkspaceAdd" => change(shared, |state| add_draft(state, arguments))?,
         "workAdd" => change(shared, |state| add_work(state, arguments))?,
         "workEdit" => {
@@ -216,6 +217,7 @@ fn edit_work(state: &mut State, id: &str, edit: &str, arguments: &Value) -> Resu
                 work.errors.push(FakeWorkError { message: message.clone(), source });
             }
             work.closed = Some((message, in_error));
+            work.is_complete |= work.processed >= work.expected;
         }
         "addDraftContext" => work.draft = arguments["draftContext"].as_str().map(str::to_owned),
         "delete" => work.is_deleted = true,
@@ -242,6 +244,9 @@ fn read_work(state: &State, id: &str) -> Result<Value, Refusal> {
             })
             .collect();
         let status = if work.is_complete { "complete" } else { "progress" };
-        json!({"id": id, "status": status, "errors": errors})
+        let tracking = json!({
+            "import_expected_number": work.expected, "import_processed_number": work.processed,
+        });
+        json!({"id": id, "status": status, "errors": errors, "tracking": tracking})
     }))
 }

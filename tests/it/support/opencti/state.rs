@@ -66,7 +66,9 @@ pub(crate) struct FakeWork {
     pub(crate) closed: Option<(String, bool)>,
     pub(crate) is_deleted: bool,
     pub(super) errors: Vec<FakeWorkError>,
-    pub(super) is_complete: bool,
+    pub(crate) is_complete: bool,
+    /// Objects that the worker imported or refused.
+    pub(super) processed: i64,
     /// The draft that its objects go to.
     pub(crate) draft: Option<String>,
 }
@@ -83,6 +85,7 @@ impl FakeWork {
             is_deleted: false,
             errors: Vec::new(),
             is_complete: false,
+            processed: 0,
             draft: None,
         }
     }
@@ -117,6 +120,7 @@ pub(crate) struct FakeUser {
 pub(crate) struct FakeDraft {
     pub(crate) id: String,
     pub(crate) name: String,
+    pub(crate) is_deleted: bool,
 }
 
 #[derive(Debug, Clone)]

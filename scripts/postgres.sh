@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# A PostgreSQL of our own for tests: on loopback, on a free port, with all of its data in one folder,
+# beside any other that runs on this machine. Needs the server's programs, not its cluster; installs
+# Debian's when they are missing and root or sudo may. The server refuses to run as root, so root
+# starts it as the user `nobody`.
+#
+#   scripts/postgres.sh start FOLDER    starts it, waits until it takes connections, prints its URL;
+#                                       in a folder where it ran before, as it was and where it was
+#   scripts/postgres.sh stop FOLDER     stops it; what was committed stays
+#   scripts/postgres.sh kill FOLDER     ends all of its processes at once, as a crash does
+#
+# The URL names a superuser, so that a test can make a database of its own.
+set -euo pipefail
+
+usage() {
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    exit 64
+}
+
+# A port of 127.0.0.1 that nobody listens at, below the range that outgoing connections take from.
+free_port() {
+    local port
+    for _ in {1..200}; do
+        port=$((15000 + RANDOM % 16000))
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            echo "$port"
+            return
+        fi
+    done
+    echo "no free port on 127.0.0.1 between 15000 and 31000" >&2
+    return 1
+}
+
+# The programs themselves: Debian keeps them out of the path, a folder for each version.
+programs() {
+    local candidate newest=
+    for candidate in /usr/lib/postgresql/*/bin; do
+        [[ -x $candidate/postgres ]] && newest=$candidate
+    done
+    [[ -n $newest ]] || return 1
+    echo "$newest"
+}
+
+as_root() {
+    if [[ $(id -u) -eq 0 ]]; then
+        "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+# Debian's package makes and starts a cluster of its own unless it is told not to.
+install_programs() {
+    local folder=$1 settings=/etc/postgresql-common/createcluster.conf
+    if ! command -v apt-get >/dev/null || ! as_root true 2>/dev/null; then
+        echo "PostgreSQL is not installed: apt-get install postgresql" >&2
+        return 1
+    fi
+    if ! {
+        as_root mkdir -p /etc/postgresql-common
+        [[ -e $settings ]] || echo 'create_main_cluster = false' | as_root tee "$settings"
+        as_root apt-get update -q
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -q --no-install-recommends postgresql
+    } >"$folder/install.log" 2>&1; then
+        tail -n 20 "$folder/install.log" >&2
+        return 1
+    fi
+}
+
+# Runs a command as whoever the server runs as.
+as_server() {
+    if [[ $(id -u) -eq 0 ]]; then
+        setpriv --reuid nobody --regid nogroup --clear-groups env HOME=/ "$@"
+    else
+        "$@"
+    fi
+}
+
+# Everything that the server is told. Tests kill its processes, which loses nothing that they wrote;
+# no power fails here, so that no commit need wait for the disk.
+write_configuration() {
+    local folder=$1
+    cat >>"$folder/data/postgresql.conf" <<END
+listen_addresses = '127.0.0.1'
+port = $(free_port)
+unix_socket_directories = ''
+max_connections = 300
+shared_buffers = 64MB
+fsync = off
+full_page_writes = off
+END
+}
+
+start() {
+    local folder=$1 bin port
+    mkdir -p "$folder"
+    folder=$(cd "$folder" && pwd)
+    if ! bin=$(programs); then
+        install_programs "$folder"
+        bin=$(programs)
+    fi
+    if [[ ! -f $folder/data/PG_VERSION ]]; then
+        mkdir -p "$folder/data"
+        if [[ $(id -u) -eq 0 ]]; then
+            chown nobody:nogroup "$folder" "$folder/data"
+        fi
+        (cd / && as_server "$bin/initdb" --pgdata "$folder/data" --username postgres --auth trust \
+            --encoding UTF8 --no-locale) >"$folder/initdb.log" 2>&1 || {
+            tail -n 20 "$folder/initdb.log" >&2
+            return 1
+        }
+        write_configuration "$folder"
+    fi
+    port=$(sed -n 's/^port = //p' "$folder/data/postgresql.conf" | tail -n 1)
+    # What a killed server left behind keeps a new one from starting as long as the number is in use.
+    if ! (cd / && as_server setsid "$bin/pg_ctl" start --pgdata "$folder/data" --silent --wait \
+        --timeout 120 --log "$folder/server.log") >"$folder/start.log" 2>&1 </dev/null; then
+        echo "PostgreSQL did not start; the end of $folder/server.log:" >&2
+        tail -n 20 "$folder/start.log" "$folder/server.log" >&2
+        return 1
+    fi
+    echo "postgres://postgres@127.0.0.1:$port/postgres"
+}
+
+stop() {
+    local folder=$1 bin
+    [[ -f $folder/data/postmaster.pid ]] || return 0
+    bin=$(programs)
+    (cd / && as_server "$bin/pg_ctl" stop --pgdata "$folder/data" --mode fast --wait --silent \
+        --timeout 60) >"$folder/stop.log" 2>&1 || true
+}
+
+# The postmaster and everything that it started, without a word to anybody.
+kill_all() {
+    local folder=$1 postmaster children
+    postmaster=$(head -n 1 "$folder/data/postmaster.pid" 2>/dev/null || true)
+    [[ -n $postmaster ]] || return 0
+    kill -STOP "$postmaster" 2>/dev/null || return 0
+    children=$(ps -o pid= --ppid "$postmaster" || true)
+    # shellcheck disable=SC2086
+    kill -KILL $children "$postmaster" 2>/dev/null || true
+    for _ in {1..100}; do
+        kill -0 "$postmaster" 2>/dev/null || return 0
+        sleep 0.05
+    done
+}
+
+[[ $# -eq 2 ]] || usage
+folder=$2
+[[ $1 == start || ! -d $folder ]] || folder=$(cd "$folder" && pwd)
+case $1 in
+    start) start "$folder" ;;
+    stop) stop "$folder" ;;
+    kill) kill_all "$folder" ;;
+    *) usage ;;
+esac

@@ -1,0 +1,206 @@
+//! The listener: accepts connections within the bound, shakes hands, and lets each run by itself.
+//!
+//! It takes its verifier and its door from whoever builds it, so that there can be one a console.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use rustix::net::sockopt;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use super::{
+    connection::{Connection, Limits},
+    messages::Shared,
+    refusal::Refusal,
+    seats::{Seat, Seats},
+    standing::SyslogStanding,
+};
+use crate::{
+    clock::Clock,
+    config::SyslogSettings,
+    intake::{
+        Door,
+        verification::{ClientCertificate, Sender, SyslogVerifier},
+    },
+};
+
+/// Longest time for a TLS handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// Silence after which the system asks whether the other side is still there.
+const KEEP_ALIVE: Duration = Duration::from_mins(2);
+/// Memory for frames longer than a chunk, and how many of the longest must fit.
+const LONG_FRAMES_BYTES: usize = 64 << 20;
+const LONG_FRAMES_AT_LEAST: usize = 4;
+/// Pause after the system could not give us a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// Longest time at shutdown for storing what was read.
+const STORE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a listener is made of.
+pub struct Parts {
+    /// Bound, and not blocking.
+    pub listener: std::net::TcpListener,
+    /// What proves a message; whoever holds on to it can put another in its place.
+    pub verifier: Arc<ArcSwap<SyslogVerifier>>,
+    /// The way into the journal.
+    pub door: Door,
+    /// The time.
+    pub clock: Clock,
+    /// With it the listener speaks TLS and nothing else.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// A listener that runs.
+pub struct Listener {
+    standing: Arc<SyslogStanding>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+    /// No more time to store what was read. The door itself is with the connections alone, so that it
+    /// is closed when the last of them has ended.
+    give_up: CancellationToken,
+}
+
+impl Listener {
+    /// Accepts from now on.
+    ///
+    /// # Errors
+    /// When the system does not let us use the socket.
+    pub fn open(parts: Parts, settings: &SyslogSettings) -> io::Result<Self> {
+        let address = parts.listener.local_addr()?;
+        let listener = TcpListener::from_std(parts.listener)?;
+        let transport = if parts.tls.is_some() { "TLS" } else { "TCP" };
+        let standing = Arc::new(SyslogStanding::new(address, transport));
+        let shared =
+            Arc::new(Shared::new(parts.verifier, parts.door, parts.clock, Arc::clone(&standing)));
+        let long_frames = (LONG_FRAMES_BYTES / settings.max_frame_bytes).max(LONG_FRAMES_AT_LEAST);
+        let certificate =
+            match settings.tls.as_ref().and_then(|tls| tls.client_authorities.as_ref()) {
+                Some(_) => ClientCertificate::Checked,
+                None => ClientCertificate::None,
+            };
+        let accepting = Accepting {
+            listener,
+            seats: Seats::new(settings.max_connections),
+            limits: Limits {
+                max_frame_bytes: settings.max_frame_bytes,
+                idle_timeout: settings.idle_timeout,
+                long_frames: Arc::new(Semaphore::new(long_frames)),
+            },
+            tls: parts.tls.map(TlsAcceptor::from),
+            certificate,
+            shared: Arc::clone(&shared),
+            connections: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let (connections, stop) = (accepting.connections.clone(), accepting.stop.clone());
+        connections.spawn(accepting.run());
+        info!(%address, transport, "listening for syslog");
+        Ok(Self { standing, connections, stop, give_up: shared.give_up.clone() })
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Arc<SyslogStanding> {
+        Arc::clone(&self.standing)
+    }
+
+    /// Accepts and reads no more, and waits until what was read whole is stored.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.connections.close();
+        let stored = tokio::time::timeout(STORE_DEADLINE, self.connections.wait()).await;
+        if stored.is_err() {
+            self.give_up.cancel();
+            let _ended = tokio::time::timeout(STORE_DEADLINE, self.connections.wait()).await;
+        }
+        info!("no longer listening for syslog");
+    }
+}
+
+struct Accepting {
+    listener: TcpListener,
+    seats: Seats,
+    limits: Limits,
+    tls: Option<TlsAcceptor>,
+    certificate: ClientCertificate,
+    shared: Arc<Shared>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Accepting {
+    async fn run(self) {
+        while let Some(accepted) = self.stop.run_until_cancelled(self.listener.accept()).await {
+            match accepted {
+                Ok((stream, peer)) => {
+                    if self.stop.run_until_cancelled(self.receive(stream, peer)).await.is_none() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "a connection for syslog could not be accepted; trying again");
+                    self.stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
+                }
+            }
+        }
+    }
+
+    async fn receive(&self, stream: TcpStream, peer: SocketAddr) {
+        let address = peer.ip().to_canonical();
+        if let Err(refusal) = self.shared.admit(address) {
+            return self.shared.refuse(address, &refusal);
+        }
+        let Some(seat) = self.seats.take().await else { return };
+        // A console may be silent for days; one whose machine is gone must not stay for ever.
+        let asks = sockopt::set_socket_keepalive(&stream, true)
+            .and_then(|()| sockopt::set_tcp_keepidle(&stream, KEEP_ALIVE));
+        if let Err(error) = asks {
+            warn!(%error, "the system will not notice when this syslog sender goes away");
+        }
+        let conversation = self.conversation(stream, address, seat);
+        let standing = Arc::clone(&self.shared.standing);
+        self.connections.spawn(async move {
+            standing.connected();
+            conversation.await;
+            standing.disconnected();
+        });
+    }
+
+    /// The handshake, when there is one, and everything after it.
+    fn conversation(
+        &self,
+        stream: TcpStream,
+        address: std::net::IpAddr,
+        seat: Seat,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (tls, shared, stop) = (self.tls.clone(), Arc::clone(&self.shared), self.stop.clone());
+        let sender = Sender { address, certificate: self.certificate };
+        let limits = self.limits.clone();
+        async move {
+            let Some(tls) = tls else {
+                return Connection { shared, limits, sender, seat, stop }.run(stream).await;
+            };
+            let shaking = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream));
+            let shaking = seat.makes_way().run_until_cancelled(shaking);
+            match stop.run_until_cancelled(shaking).await {
+                None => {}
+                Some(None) => shared.refuse(address, &Refusal::MadeWay),
+                Some(Some(Ok(Ok(stream)))) => {
+                    Connection { shared, limits, sender, seat, stop }.run(stream).await;
+                }
+                Some(Some(Ok(Err(error)))) => {
+                    shared.refuse(address, &Refusal::Handshake(error.to_string()));
+                }
+                Some(Some(Err(_elapsed))) => {
+                    let slow = "it took too long".to_owned();
+                    shared.refuse(address, &Refusal::Handshake(slow));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What frames say: each verified, read as a posted body is, and all that they held committed
+//! together. Nothing that was read is dropped: what cannot be stored now is tried again.
+
+use std::{net::IpAddr, sync::Arc};
+
+use actix_web::web::Bytes;
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{header::Message, refusal::Refusal, standing::SyslogStanding};
+use crate::{
+    clock::Clock,
+    intake::{
+        Door, DoorError, Notification, Receipt,
+        attempts::{Exhausted, FailedAttempts},
+        complaints::Complaints,
+        decode::decode,
+        sort,
+        verification::{NotProven, Sender, SyslogVerifier},
+        webhook::counted_as,
+    },
+};
+
+/// Elements one message may hold; HarfangLab puts one into each.
+const ELEMENTS_MAX: usize = 1_000;
+/// Wrong tokens a minute and address, after which its connections are closed.
+const FAILURES_MAX: u32 = 30;
+
+/// What every connection shares.
+pub(super) struct Shared {
+    pub(super) verifier: Arc<ArcSwap<SyslogVerifier>>,
+    pub(super) door: Door,
+    pub(super) clock: Clock,
+    pub(super) standing: Arc<SyslogStanding>,
+    failed: FailedAttempts,
+    complaints: Complaints,
+    waiting: Complaints,
+    /// No more time to store what was read.
+    pub(super) give_up: CancellationToken,
+}
+
+/// Whether a connection may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GoOn {
+    Yes,
+    No,
+}
+
+/// What a handful of frames came to.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) notifications: Vec<Notification>,
+    pub(super) verified: usize,
+}
+
+impl Shared {
+    pub(super) fn new(
+        verifier: Arc<ArcSwap<SyslogVerifier>>,
+        door: Door,
+        clock: Clock,
+        standing: Arc<SyslogStanding>,
+    ) -> Self {
+        Self {
+            verifier,
+            door,
+            clock,
+            standing,
+            failed: FailedAttempts::new(FAILURES_MAX),
+            complaints: Complaints::default(),
+            waiting: Complaints::default(),
+            give_up: CancellationToken::new(),
+        }
+    }
+
+    /// Counts a refusal, and tells the log at most once a minute.
+    pub(super) fn refuse(&self, address: IpAddr, refusal: &Refusal) {
+        self.standing.refused(refusal.reason());
+        if let Some(left_out) = self.complaints.due(self.clock.now()) {
+            let reason = refusal.reason();
+            warn!(%address, reason, left_out, "something that came by syslog was refused: {refusal}");
+        }
+    }
+
+    /// Whether a connection from `address` may begin.
+    pub(super) fn admit(&self, address: IpAddr) -> Result<(), Refusal> {
+        self.verifier.load().admit(address)?;
+        match self.failed.wait_seconds(address, self.clock.now()) {
+            Some(_seconds) => Err(Refusal::TooManyFailures),
+            None => Ok(()),
+        }
+    }
+
+    /// Verifies and reads one frame; what it holds is added to `read`.
+    pub(super) fn take(&self, sender: Sender, frame: &Bytes, read: &mut Read) -> GoOn {
+        metrics::counter!("syslog_messages_total").increment(1);
+        match self.understand(sender, frame, read) {
+            Ok(()) => GoOn::Yes,
+            Err(refusal) => {
+                self.refuse(sender.address, &refusal);
+                self.after(sender.address, &refusal)
+            }
+        }
+    }
+
+    fn understand(&self, sender: Sender, frame: &Bytes, read: &mut Read) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let message = Message::parse(frame)?;
+        let proof = self.verifier.load().verify(sender, &message, now)?;
+        self.standing.verified(now);
+        read.verified += 1;
+        let elements =
+            decode(message.body(), ELEMENTS_MAX).map_err(|_unreadable| Refusal::NotJson)?;
+        let sorted = sort(&proof, elements);
+        if sorted.is_connection_test() {
+            info!("the console tested the connection by syslog");
+        }
+        for kind in &sorted.telemetry {
+            metrics::counter!("syslog_ignored_total", "kind" => counted_as(kind)).increment(1);
+        }
+        read.notifications.extend(sorted.notifications);
+        Ok(())
+    }
+
+    /// Who guesses tokens loses the connection; who forgot the token is merely not heard.
+    fn after(&self, address: IpAddr, refusal: &Refusal) -> GoOn {
+        let has_guessed = *refusal == Refusal::NotProven(NotProven::Mismatch);
+        if has_guessed && self.failed.note(address, self.clock.now()) == Exhausted::Yes {
+            self.refuse(address, &Refusal::TooManyFailures);
+            return GoOn::No;
+        }
+        GoOn::Yes
+    }
+
+    /// Commits what was read, however long it takes. Whoever waits here reads no more.
+    ///
+    /// # Errors
+    /// [`DoorError`] when the service ends and it could not be stored.
+    pub(super) async fn store(&self, notifications: Vec<Notification>) -> Result<(), DoorError> {
+        if notifications.is_empty() {
+            return Ok(());
+        }
+        let mut has_waited = false;
+        let tell = |reason: &DoorError| {
+            has_waited = true;
+            if let Some(left_out) = self.waiting.due(self.clock.now()) {
+                warn!(
+                    %reason,
+                    left_out,
+                    "what came by syslog cannot be stored yet: nothing more is read until it can"
+                );
+            }
+        };
+        let receipt = self.door.append_patiently(notifications, &self.give_up, tell).await?;
+        self.is_stored(&receipt, has_waited);
+        Ok(())
+    }
+
+    fn is_stored(&self, receipt: &Receipt, has_waited: bool) {
+        self.standing.stored(self.clock.now());
+        if has_waited {
+            let accepted = receipt.accepted;
+            info!(accepted, "what came by syslog is stored now; reading goes on");
+        }
+    }
+}

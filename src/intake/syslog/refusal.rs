@@ -1,0 +1,73 @@
+//! What is not taken, and why: a name for the metrics, a sentence for the log. Nothing of what was
+//! sent is ever in it.
+
+use super::{framing::FramingError, header::HeaderError};
+use crate::intake::verification::NotProven;
+
+/// Why a connection or a message was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error(transparent)]
+    NotProven(#[from] NotProven),
+    #[error("its address sent too many wrong tokens and has to wait")]
+    TooManyFailures,
+    #[error(
+        "all connections are taken, and this one had not been verified yet; see who holds them, or \
+         raise HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS"
+    )]
+    MadeWay,
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(String),
+    #[error("a message is longer than HARFANGLAB_INCIDENTS_SYSLOG_MAX_FRAME")]
+    TooLong,
+    #[error("{0}; the connection was closed")]
+    Framing(#[from] FramingError),
+    #[error("a message took too long to arrive; the connection was closed")]
+    TooSlow,
+    #[error("the connection ended within a message")]
+    Cut,
+    #[error("nothing came for HARFANGLAB_INCIDENTS_SYSLOG_IDLE_TIMEOUT; the connection was closed")]
+    Idle,
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    #[error("a verified message is not JSON: choose the console's native JSON, with no prefix")]
+    NotJson,
+}
+
+/// Every reason there is, as metrics name it.
+pub const REASONS: &[&str] = &[
+    "network",
+    "certificate",
+    "missing",
+    "malformed",
+    "mismatch",
+    "too_many_failures",
+    "too_many_connections",
+    "handshake",
+    "too_large",
+    "framing",
+    "too_slow",
+    "cut",
+    "idle",
+    "header",
+    "not_json",
+];
+
+impl Refusal {
+    /// Name in metrics.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::NotProven(reason) => reason.reason(),
+            Self::TooManyFailures => "too_many_failures",
+            Self::MadeWay => "too_many_connections",
+            Self::Handshake(_) => "handshake",
+            Self::TooLong => "too_large",
+            Self::Framing(_) => "framing",
+            Self::TooSlow => "too_slow",
+            Self::Cut => "cut",
+            Self::Idle => "idle",
+            Self::Header(_) => "header",
+            Self::NotJson => "not_json",
+        }
+    }
+}

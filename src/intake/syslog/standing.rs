@@ -1,0 +1,80 @@
+//! How the syslog intake stands, for whoever looks at the status page, and the counting of what was
+//! refused. Kept in memory: it tells of this process.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
+
+use chrono::{DateTime, Utc};
+
+/// What can be told at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Connections that are open.
+    pub connections: usize,
+    /// When the last verified message came.
+    pub last_message: Option<DateTime<Utc>>,
+    /// When the last alert or threat that came was committed.
+    pub last_stored: Option<DateTime<Utc>>,
+    /// How many connections and messages were refused, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// The syslog intake as it stands.
+#[derive(Debug)]
+pub struct SyslogStanding {
+    address: SocketAddr,
+    transport: &'static str,
+    now: Mutex<Standing>,
+}
+
+impl SyslogStanding {
+    pub(super) fn new(address: SocketAddr, transport: &'static str) -> Self {
+        Self { address, transport, now: Mutex::default() }
+    }
+
+    /// Where it listens, and how.
+    pub fn place(&self) -> String {
+        format!("{} ({})", self.address, self.transport)
+    }
+
+    /// What can be told now.
+    pub fn now(&self) -> Standing {
+        self.lock().clone()
+    }
+
+    pub(super) fn connected(&self) {
+        self.set_connections(|connections| connections + 1);
+    }
+
+    pub(super) fn disconnected(&self) {
+        self.set_connections(|connections| connections.saturating_sub(1));
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "there are never so many connections")]
+    fn set_connections(&self, change: impl FnOnce(usize) -> usize) {
+        let mut now = self.lock();
+        now.connections = change(now.connections);
+        metrics::gauge!("syslog_connections").set(now.connections as f64);
+    }
+
+    pub(super) fn verified(&self, at: DateTime<Utc>) {
+        metrics::counter!("syslog_verified_total").increment(1);
+        self.lock().last_message = Some(at);
+    }
+
+    pub(super) fn stored(&self, at: DateTime<Utc>) {
+        self.lock().last_stored = Some(at);
+    }
+
+    pub(super) fn refused(&self, reason: &'static str) {
+        metrics::counter!("syslog_refused_total", "reason" => reason).increment(1);
+        *self.lock().refused.entry(reason).or_default() += 1;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Standing> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,108 @@
+//! The lock of the replica that leads: an advisory lock of a session for each console that is served,
+//! all of them on one connection of its own, so that replicas that serve different consoles, as while a
+//! new configuration is rolled out, never sweep one twice. It is free again as soon as the server knows that the connection is gone, and its holder notices that
+//! at once, because it listens there all the time.
+//!
+//! Does not live here: what the one that leads does (`service`).
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use sqlx::{
+    PgPool, Row as _,
+    postgres::{PgConnectOptions, PgListener},
+};
+
+use super::open::pool_options;
+use crate::journal::JournalError;
+
+/// How often the holder asks the server for a sign of life. A server that went away without a word is
+/// noticed well before its own keep-alive (25 seconds) gives the lock to another one.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+/// How long the holder waits for it.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// A lock that one replica holds at a time.
+pub struct LeaderLock {
+    options: Box<PgConnectOptions>,
+    /// One for each console; always taken in this order.
+    names: BTreeSet<String>,
+}
+
+/// The lock, held.
+pub struct Leadership {
+    listener: PgListener,
+    /// Of this connection alone.
+    pool: PgPool,
+}
+
+impl fmt::Debug for LeaderLock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("LeaderLock").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl LeaderLock {
+    /// The lock of those who share any of `consoles` there.
+    pub(super) fn new(options: PgConnectOptions, consoles: &[&str]) -> Self {
+        let name = |console: &&str| format!(" harfanglab-incidents leader {console}");
+        Self { options: Box::new(options), names: consoles.iter().map(name).collect() }
+    }
+
+    /// Takes the lock; `None` when another replica holds it.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`] when the server cannot be asked.
+    pub async fn take(&self) -> Result<Option<Leadership>, JournalError> {
+        let taken = tokio::time::timeout(SILENCE_MAX * 2, self.try_to_take()).await;
+        let (leadership, is_ours) =
+            taken.map_err(|_elapsed| sqlx::Error::PoolTimedOut).and_then(|taken| taken)?;
+        if is_ours {
+            return Ok(Some(leadership));
+        }
+        leadership.release().await;
+        Ok(None)
+    }
+
+    async fn try_to_take(&self) -> Result<(Leadership, bool), sqlx::Error> {
+        let pool = pool_options(1).connect_lazy_with(PgConnectOptions::clone(&self.options));
+        let mut listener = PgListener::connect_with(&pool).await?;
+        // Another connection would not hold the lock.
+        listener.eager_reconnect(false);
+        let lock = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || $1, 0))";
+        let mut is_ours = true;
+        for name in &self.names {
+            let row = sqlx::query(lock).bind(name).fetch_one(&mut listener).await?;
+            is_ours = row.try_get(0)?;
+            if !is_ours {
+                break;
+            }
+        }
+        Ok((Leadership { listener, pool }, is_ours))
+    }
+}
+
+impl Leadership {
+    /// Returns as soon as the lock may be another one's.
+    pub async fn lost(&mut self) {
+        loop {
+            match tokio::time::timeout(SIGN_OF_LIFE, self.listener.try_recv()).await {
+                // Nobody notifies anybody here: whatever comes, the lock is still there.
+                Ok(Ok(Some(_))) => {}
+                Ok(Ok(None) | Err(_)) => return,
+                Err(_elapsed) => {
+                    let asked = sqlx::query("SELECT 1").execute(&mut self.listener);
+                    if !matches!(tokio::time::timeout(SILENCE_MAX, asked).await, Ok(Ok(_))) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the lock back by ending the connection.
+    pub async fn release(self) {
+        drop(self.listener);
+        // A server that does not answer notices by itself.
+        let _silent = tokio::time::timeout(SILENCE_MAX, self.pool.close()).await;
+    }
+}

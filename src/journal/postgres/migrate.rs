@@ -1,0 +1,184 @@
+//! Moving a SQLite journal into an empty PostgreSQL: every row of every table, in one transaction, so
+//! that it is there as a whole or not at all.
+
+use std::fmt::Write as _;
+
+use futures_util::TryStreamExt as _;
+use sqlx::{Postgres, Row as _, SqlitePool, Transaction, sqlite::SqliteRow};
+
+use super::{PostgresJournal, prepared};
+use crate::journal::{
+    JournalError, SqliteJournal,
+    sql::{Session as _, Statement, Value, query},
+};
+
+/// Rows that travel in one statement; with the most columns of a table far below the 65,535 values
+/// that PostgreSQL takes.
+const ROWS_AT_ONCE: usize = 200;
+/// Bytes of text that travel in one statement.
+const BYTES_AT_ONCE: usize = 8 << 20;
+
+/// A table: its name, its columns of numbers, and its columns of texts.
+type Table = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// All that a journal holds.
+const TABLES: [Table; 9] = [
+    (
+        "events",
+        &[
+            "id",
+            "generation",
+            "received_at",
+            "happened_at",
+            "attempts",
+            "due_at",
+            "finished_at",
+            "follows",
+            "deadline_at",
+            "gave_up_at",
+            "updated_at",
+            "recurrence",
+            "is_version",
+            "attempts_before",
+            "pruned_at",
+        ],
+        &[
+            "console",
+            "received_key",
+            "received_version",
+            "key",
+            "version",
+            "origin",
+            "dialect",
+            "body",
+            "agent_id",
+            "title",
+            "threat_key",
+            "state",
+            "reason",
+            "root_id",
+            "lacking",
+        ],
+    ),
+    ("incidents", &["created_at_us"], &["console", "key", "name"]),
+    ("remembered", &[], &["name", "value"]),
+    ("works", &["opened_at", "closed_at", "look_at", "looks"], &["id", "console", "closing"]),
+    ("work_parts", &["position", "event"], &["work", "objects"]),
+    ("refusals", &["id", "event", "times", "refused_at"], &["console", "object", "reason", "work"]),
+    (
+        "sighting_flags",
+        &["seen_at", "negative", "due_at", "tries"],
+        &["console", "sighting_of", "sighted_by", "sighting"],
+    ),
+    (
+        "sightings",
+        &["first_seen_at", "last_seen_at", "is_false_positive"],
+        &["console", "key", "indicator_id", "place_id"],
+    ),
+    ("case_objects", &["generation", "is_sent"], &["console", "threat_key", "object_id"]),
+];
+
+/// Where numbers go on after the highest one that moved.
+const GO_ON: [&str; 2] = [
+    "SELECT setval(pg_get_serial_sequence('events', 'id'), \
+     GREATEST((SELECT MAX(id) FROM events), 1))",
+    "SELECT setval(pg_get_serial_sequence('refusals', 'id'), \
+     GREATEST((SELECT MAX(id) FROM refusals), 1))",
+];
+
+impl PostgresJournal {
+    /// Takes over everything that a SQLite journal holds, of every console; answers how many rows of
+    /// each table there were.
+    ///
+    /// # Errors
+    /// [`JournalError::Address`] when something is there already; [`JournalError::Database`] when one
+    /// of the two fails. Nothing has changed then.
+    pub async fn take_over(
+        &self,
+        from: &SqliteJournal,
+    ) -> Result<Vec<(&'static str, u64)>, JournalError> {
+        let mut change = self.store.pool.begin().await?;
+        sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
+            .execute(&mut *change)
+            .await?;
+        let mut moved = Vec::with_capacity(TABLES.len());
+        for table in &TABLES {
+            refuse_if_not_empty(&mut change, table.0).await?;
+            moved.push((table.0, copy(from.connections(), &mut change, table).await?));
+        }
+        for statement in GO_ON {
+            change.fetch_all(query(statement)).await?;
+        }
+        change.commit().await?;
+        Ok(moved)
+    }
+}
+
+/// Also keeps others from beginning to write there.
+async fn refuse_if_not_empty(
+    change: &mut Transaction<'static, Postgres>,
+    table: &'static str,
+) -> Result<(), JournalError> {
+    change.execute(query(format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))).await?;
+    let there = change.fetch_all(query(format!("SELECT 1 FROM {table} LIMIT 1"))).await?;
+    if there.is_empty() {
+        return Ok(());
+    }
+    Err(JournalError::Address(format!(
+        "there is a journal in this database already (its table {table} has rows); nothing was moved. \
+         Name an empty database or schema"
+    )))
+}
+
+async fn copy(
+    from: &SqlitePool,
+    change: &mut Transaction<'static, Postgres>,
+    table: &Table,
+) -> Result<u64, JournalError> {
+    let (name, numbers, texts) = *table;
+    let columns = [numbers, texts].concat().join(", ");
+    let reading = sqlx::AssertSqlSafe(format!("SELECT {columns} FROM {name}"));
+    let mut rows = sqlx::query(reading).fetch(from);
+    let into = format!("INSERT INTO {name} ({columns}) VALUES ");
+    let (mut insert, mut waiting, mut bytes, mut moved) = (query(into.clone()), 0, 0, 0);
+    while let Some(row) = rows.try_next().await? {
+        bytes += add(&mut insert, &row, numbers.len(), texts.len(), waiting == 0)?;
+        waiting += 1;
+        if waiting == ROWS_AT_ONCE || bytes > BYTES_AT_ONCE {
+            let full = std::mem::replace(&mut insert, query(into.clone()));
+            moved += prepared(full).persistent(false).execute(&mut **change).await?.rows_affected();
+            (waiting, bytes) = (0, 0);
+        }
+    }
+    if waiting > 0 {
+        moved += prepared(insert).persistent(false).execute(&mut **change).await?.rows_affected();
+    }
+    Ok(moved)
+}
+
+/// Adds a row; answers how many bytes of text it has.
+fn add(
+    insert: &mut Statement,
+    row: &SqliteRow,
+    numbers: usize,
+    texts: usize,
+    is_first: bool,
+) -> Result<usize, JournalError> {
+    let mut bytes = 0;
+    let mut places = String::from(if is_first { "(" } else { ", (" });
+    for column in 0..numbers + texts {
+        let value = if column < numbers {
+            Value::Number(row.try_get(column)?)
+        } else {
+            let text: Option<String> = row.try_get(column)?;
+            bytes += text.as_deref().map_or(0, str::len);
+            Value::Text(text)
+        };
+        insert.values.push(value);
+        let comma = if column == 0 { "" } else { ", " };
+        let _infallible = write!(places, "{comma}${}", insert.values.len());
+    }
+    places.push(')');
+    insert.push(&places);
+    Ok(bytes)
+}

@@ -1,0 +1,165 @@
+//! The database for several replicas: PostgreSQL. Every connection is alike, and each replica has a
+//! pool of them with a bound; a connection that broke is replaced by itself.
+//!
+//! What SQLite's one writer makes atomic by itself is made so by advisory locks of a transaction, one
+//! a console and class (`sql::Order`): they go with the commit, with the rollback and with the
+//! connection, so that nobody has to clean up after a replica that died.
+//!
+//! Every wait has an end: the server breaks off a statement, a wait for a lock and a transaction that
+//! does nothing, and a server that went away without a word is given up on here.
+//!
+//! Does not live here: what is asked of it (`sql`).
+
+mod lock;
+mod migrate;
+mod open;
+
+use std::time::Duration;
+
+use sqlx::{
+    AssertSqlSafe, PgPool, Postgres, Transaction,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
+
+pub use self::lock::{LeaderLock, Leadership};
+use super::{
+    JournalError,
+    sql::{
+        Change, Column, Columns, Dialect, Order, Session, SqlJournal, Statement, Store, Value,
+        query,
+    },
+};
+
+/// How long an answer is waited for: longer than the server works on a statement.
+const ANSWER_MAX: Duration = Duration::from_secs(45);
+
+/// The journal in a PostgreSQL database.
+pub type PostgresJournal = SqlJournal<PostgresStore>;
+
+/// One PostgreSQL database, or one schema of it.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+}
+
+/// Connections for single statements.
+pub(in crate::journal) struct Pool(PgPool);
+
+impl Store for PostgresStore {
+    type Change = Transaction<'static, Postgres>;
+    type Pool = Pool;
+    type Row = PgRow;
+
+    const DIALECT: Dialect = Dialect::Postgres;
+
+    async fn begin(&self, console: &str, order: Order) -> Result<Self::Change, JournalError> {
+        let mut change = limited(self.pool.begin()).await?;
+        change.also(console, order).await?;
+        Ok(change)
+    }
+
+    fn readers(&self) -> Pool {
+        Pool(self.pool.clone())
+    }
+
+    fn writer(&self) -> Pool {
+        Pool(self.pool.clone())
+    }
+
+    /// Tables and indexes of the journal's schema, with what is free inside: PostgreSQL keeps that for
+    /// what comes next.
+    async fn used_bytes(&self) -> Result<u64, JournalError> {
+        let used = query(
+            "SELECT CAST(COALESCE(SUM(pg_total_relation_size(c.oid)), 0) AS BIGINT) \
+             FROM pg_class c WHERE c.relkind = 'r' \
+             AND c.relnamespace = current_schema()::regnamespace",
+        );
+        used.fetch_one(&mut self.readers()).await?.count(0)
+    }
+
+    /// PostgreSQL's autovacuum does that by itself.
+    async fn give_back(&self) -> Result<u64, JournalError> {
+        Ok(0)
+    }
+}
+
+impl Session for Transaction<'static, Postgres> {
+    type Row = PgRow;
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
+        Ok(limited(prepared(statement).execute(&mut **self)).await?.rows_affected())
+    }
+
+    async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<PgRow>, JournalError> {
+        limited(prepared(statement).fetch_all(&mut **self)).await
+    }
+}
+
+impl Change for Transaction<'static, Postgres> {
+    /// The names hold the schema, because locks belong to the whole database. Each statement after
+    /// this one sees what was committed by whoever had the lock before.
+    async fn also(&mut self, console: &str, order: Order) -> Result<(), JournalError> {
+        let classes: &[&str] = match order {
+            Order::None => &[],
+            Order::Arrivals => &["arrivals"],
+            Order::Departures => &["departures"],
+            Order::Both => &["arrivals", "departures"],
+        };
+        for class in classes {
+            let name = format!(" harfanglab-incidents {class} {console}");
+            let locking =
+                "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || $1, 0))";
+            limited(sqlx::query(locking).bind(name).execute(&mut **self)).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(self) -> Result<(), JournalError> {
+        limited(Transaction::commit(self)).await
+    }
+}
+
+impl Session for Pool {
+    type Row = PgRow;
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
+        Ok(limited(prepared(statement).execute(&self.0)).await?.rows_affected())
+    }
+
+    async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<PgRow>, JournalError> {
+        limited(prepared(statement).fetch_all(&self.0)).await
+    }
+}
+
+/// PostgreSQL keeps no text with the character 0, which no JSON text has as it stands; a dead letter
+/// that is no JSON may.
+fn prepared(statement: Statement) -> Query<'static, Postgres, PgArguments> {
+    let prepared = sqlx::query(AssertSqlSafe(statement.text));
+    statement.values.into_iter().fold(prepared, |prepared, value| match value {
+        Value::Number(number) => prepared.bind(number),
+        Value::Text(Some(text)) if text.contains('\0') => {
+            prepared.bind(text.replace('\0', "\u{fffd}"))
+        }
+        Value::Text(text) => prepared.bind(text),
+    })
+}
+
+async fn limited<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, JournalError> {
+    match tokio::time::timeout(ANSWER_MAX, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_elapsed) => {
+            let silent = "the server does not answer; check that it runs and can be reached";
+            let error = std::io::Error::new(std::io::ErrorKind::TimedOut, silent);
+            Err(JournalError::Database(sqlx::Error::Io(error)))
+        }
+    }
+}
+
+impl Columns for PgRow {
+    fn try_get<'r, T: Column<'r>>(&'r self, place: usize) -> Result<T, JournalError> {
+        Ok(sqlx::Row::try_get(self, place)?)
+    }
+}

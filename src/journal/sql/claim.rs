@@ -1,0 +1,308 @@
+//! Claims: who works on what, until when, and how it ended.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::error;
+
+use super::{
+    SqlJournal, date, microseconds,
+    statement::{Columns, query},
+    store::{Change as _, Order, Session, Store, Words},
+};
+use crate::{
+    alert::IncidentIdentity,
+    intake::{Origin, dialect::Dialect},
+    journal::{CLAIM_BYTES, Claim, Event, FollowUp, JournalError, Lacking, Outcome},
+};
+
+macro_rules! claim {
+    ($events:literal, $alone:literal) => {
+        concat!(
+            "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes FROM ",
+            $events,
+            " WHERE e.state = 'pending' AND e.due_at <= $1 AND e.console = $2 \
+             AND (e.leased_until IS NULL OR e.leased_until <= $1) \
+             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
+                 CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.id < e.id \
+                     OR other.leased_until > $1 \
+                 ELSE other.leased_until > $1 \
+                     OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= $1) END)) \
+             ORDER BY e.due_at, e.id LIMIT $3",
+            $alone,
+            "), fitting AS (\
+                 SELECT id, bytes, SUM(bytes) OVER (ORDER BY due_at, id) AS total FROM due) \
+             SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
+             e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
+             e.due_at, e.deadline_at, e.attempts_before \
+             FROM fitting f JOIN events e ON e.id = f.id \
+             LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
+             WHERE f.total <= $4 OR f.total = f.bytes ORDER BY e.due_at, e.id"
+        )
+    };
+}
+
+/// Takes what is due. Only the earliest unfinished version of a key may be taken: versions leave in
+/// order, and an older one that a person asked for again waits while a newer one is just leaving. A
+/// follow-up gives way to every received version, and is waited for only while leased. Lengths are
+/// known without reading the texts: what does not fit is not read at all.
+///
+/// Here and below SQLite is told the index: by itself it may choose one that holds all that waits, and
+/// read and sort it. `events_due` ends at the first row that fits, and holds each console apart, so that
+/// what waits of one is not in the way of another; of leases, all consoles together have few. PostgreSQL passes over what somebody else holds at the moment: another replica, or
+/// a person who looks into the table.
+pub(in crate::journal) const CLAIM: Words = Words {
+    sqlite: claim!("events e INDEXED BY events_due", ""),
+    postgres: claim!("events e", " FOR UPDATE OF e SKIP LOCKED"),
+};
+
+macro_rules! lease {
+    ($events:literal) => {
+        concat!(
+            "UPDATE events SET attempts = attempts + 1, leased_until = $1 WHERE id IN ",
+            $events
+        )
+    };
+}
+
+const LEASE: Words = Words {
+    sqlite: lease!("(SELECT value FROM json_each($2))"),
+    postgres: lease!("(SELECT value::bigint FROM json_array_elements_text($2::json))"),
+};
+
+macro_rules! next_free {
+    ($events:literal) => {
+        concat!(
+            "SELECT e.due_at FROM ",
+            $events,
+            " WHERE e.state = 'pending' AND e.console = $1 AND e.leased_until IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' \
+                 AND (other.leased_until IS NOT NULL OR (other.follows IS NULL \
+                     AND (e.follows IS NOT NULL OR other.id < e.id)))) \
+             ORDER BY e.due_at, e.id LIMIT 1"
+        )
+    };
+}
+
+/// When the next event that nothing holds up is due.
+pub(in crate::journal) const NEXT_FREE: Words = Words {
+    sqlite: next_free!("events e INDEXED BY events_due"),
+    postgres: next_free!("events e"),
+};
+
+/// When the next lease ends.
+pub(in crate::journal) const NEXT_LEASE_END: Words = Words {
+    sqlite: "SELECT MIN(leased_until) FROM events \
+         WHERE leased_until IS NOT NULL AND +console = $1",
+    postgres: "SELECT MIN(leased_until) FROM events \
+         WHERE leased_until IS NOT NULL AND console = $1",
+};
+
+impl<S: Store> SqlJournal<S> {
+    pub(super) async fn claim_due(
+        &self,
+        limit: usize,
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Event>, JournalError> {
+        let leased_until = end_of(lease, now);
+        let mut transaction = self.begin(Order::Departures).await?;
+        self.follow_clock(&mut transaction, now).await?;
+        let rows = query(S::say(CLAIM))
+            .bind(now.timestamp_millis())
+            .bind(&self.console)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
+            .fetch_all(&mut transaction)
+            .await?;
+        let mut events = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match event(row) {
+                Ok(event) => events.push(event),
+                // One row that no version of ours wrote must not keep the others.
+                Err(failure) => bury(&mut transaction, row.try_get(0)?, &failure, now).await?,
+            }
+        }
+        let ids: Vec<i64> = events.iter().map(|event| event.claim.event).collect();
+        query(S::say(LEASE))
+            .bind(leased_until.timestamp_millis())
+            .bind(serde_json::json!(ids).to_string())
+            .execute(&mut transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(events)
+    }
+
+    pub(super) async fn renew_claims(
+        &self,
+        claims: &[Claim],
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let leased_until = end_of(lease, now);
+        let mut transaction = self.begin(Order::None).await?;
+        for claim in claims {
+            query(
+                "UPDATE events SET leased_until = $1 WHERE id = $2 AND attempts = $3 \
+                 AND state = 'pending' AND leased_until IS NOT NULL",
+            )
+            .bind(leased_until.timestamp_millis())
+            .bind(claim.event)
+            .bind(claim.fence)
+            .execute(&mut transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn finish_claims(
+        &self,
+        outcomes: &[(Claim, Outcome)],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        // A single event that does not leave touches its own row only, which its claim fences.
+        let order = match outcomes {
+            [(_claim, outcome)] if !outcome.is_delivery() => Order::None,
+            _ => Order::Departures,
+        };
+        let mut transaction = self.begin(order).await?;
+        for (claim, outcome) in outcomes {
+            if !finish_one(&mut transaction, *claim, outcome, now).await? {
+                continue;
+            }
+            if outcome.is_delivery() {
+                self.supersede_older(&mut transaction, *claim, now).await?;
+            }
+            if let Outcome::DeliveredInPart { follow_up, .. } = outcome {
+                self.enqueue_follow_up(&mut transaction, *claim, follow_up).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// When the next event that nothing holds up is due; a leased one is due when its lease ends,
+    /// and so is what waits for it. Both questions are answered from an index, however many wait.
+    pub(super) async fn next_due_head(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
+        let free = query(S::say(NEXT_FREE))
+            .bind(&self.console)
+            .fetch_optional(&mut self.store.readers())
+            .await?;
+        let leased = query(S::say(NEXT_LEASE_END))
+            .bind(&self.console)
+            .fetch_one(&mut self.store.readers())
+            .await?;
+        let free = free.map(|row| row.try_get::<i64>(0)).transpose()?;
+        let leased: Option<i64> = leased.try_get(0)?;
+        free.into_iter().chain(leased).min().map(date).transpose()
+    }
+}
+
+/// When a lease ends that begins now.
+fn end_of(lease: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
+    let lease = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
+    now.checked_add_signed(lease).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// Makes an event that cannot be read a dead letter.
+async fn bury(
+    transaction: &mut impl Session,
+    id: i64,
+    failure: &JournalError,
+    now: DateTime<Utc>,
+) -> Result<(), JournalError> {
+    error!(event = id, %failure, "an event of the journal cannot be read and is a dead letter now");
+    query("UPDATE events SET state = 'dead', reason = $1, finished_at = $2 WHERE id = $3")
+        .bind(failure.to_string())
+        .bind(now.timestamp_millis())
+        .bind(id)
+        .execute(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Writes one outcome down; `false` when the lease was lost meanwhile. What was delivered is
+/// delivered, whoever holds the lease now.
+async fn finish_one(
+    transaction: &mut impl Session,
+    claim: Claim,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+) -> Result<bool, JournalError> {
+    let now = now.timestamp_millis();
+    let (state, root_id, reason, due_at, gave_up_at) = match outcome {
+        Outcome::Delivered { root_id } | Outcome::DeliveredInPart { root_id, .. } => {
+            ("delivered", Some(root_id), None, None, None)
+        }
+        Outcome::Filtered { reason } => ("filtered", None, Some(reason), None, None),
+        Outcome::Superseded => ("superseded", None, None, None, None),
+        Outcome::GaveUp { reason } => ("superseded", None, Some(reason), None, Some(now)),
+        Outcome::Dead { reason } => ("dead", None, Some(reason), None, None),
+        Outcome::Later { at, reason } => {
+            ("pending", None, Some(reason), Some(at.timestamp_millis()), None)
+        }
+    };
+    let finished = query(
+        "UPDATE events SET state = $1, root_id = COALESCE($2, root_id), reason = $3, \
+         due_at = COALESCE($4, due_at), leased_until = NULL, gave_up_at = $8, \
+         finished_at = CASE WHEN $4 IS NULL THEN $5 END \
+         WHERE id = $6 AND state = 'pending' AND (attempts = $7 OR $1 = 'delivered')",
+    )
+    .bind(state)
+    .bind(root_id)
+    .bind(reason)
+    .bind(due_at)
+    .bind(now)
+    .bind(claim.event)
+    .bind(claim.fence)
+    .bind(gave_up_at)
+    .execute(transaction)
+    .await?;
+    Ok(finished > 0)
+}
+
+fn claim(row: &impl Columns) -> Result<Claim, JournalError> {
+    let (fence, before) = (row.tries(1)?, row.tries(16)?);
+    Ok(Claim { event: row.try_get(0)?, attempt: fence.saturating_sub(before), fence })
+}
+
+fn event(row: &impl Columns) -> Result<Event, JournalError> {
+    let dialect: Option<String> = row.try_get(4)?;
+    let identity = match (row.try_get(10)?, row.try_get::<Option<i64>>(11)?) {
+        (Some(name), Some(created_at_us)) => {
+            Some(IncidentIdentity { name, created: microseconds(created_at_us)? })
+        }
+        _ => None,
+    };
+    let origin: String = row.try_get(12)?;
+    let lacking: Option<String> = row.try_get(13)?;
+    let follow_up = match (lacking, row.try_get::<Option<i64>>(15)?) {
+        (Some(lacking), Some(deadline)) => Some(FollowUp {
+            lacking: Lacking::from_text(&lacking),
+            due_at: date(row.try_get(14)?)?,
+            deadline: date(deadline)?,
+        }),
+        _ => None,
+    };
+    Ok(Event {
+        claim: claim(row)?,
+        key: row.try_get(2)?,
+        version: row.try_get(3)?,
+        origin: Origin::from_name(&origin)
+            .ok_or_else(|| JournalError::Corrupt(format!("event of origin {origin}")))?,
+        dialect: dialect
+            .as_deref()
+            .and_then(Dialect::from_name)
+            .ok_or_else(|| JournalError::Corrupt(format!("event of dialect {dialect:?}")))?,
+        body: row.try_get(5)?,
+        received_at: date(row.try_get(6)?)?,
+        happened_at: date(row.try_get(7)?)?,
+        agent_id: row.try_get(8)?,
+        title: row.try_get(9)?,
+        identity,
+        follow_up,
+    })
+}

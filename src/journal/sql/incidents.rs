@@ -1,0 +1,210 @@
+//! Incidents: names and dates that stay, and events that find their alert.
+
+use std::time::Duration;
+
+use super::{
+    SqlJournal, microseconds,
+    statement::{Columns as _, query},
+    store::{Change as _, Order, Session, Store},
+    versions::{Dated, Standing},
+};
+use crate::{
+    alert::IncidentIdentity,
+    intake::Origin,
+    journal::{Adoption, AlertName, Claim, Event, JournalError},
+};
+
+impl<S: Store> SqlJournal<S> {
+    pub(super) async fn fix_incident_identities(
+        &self,
+        wanted: &[(String, IncidentIdentity)],
+    ) -> Result<Vec<IncidentIdentity>, JournalError> {
+        let mut transaction = self.begin(Order::None).await?;
+        // Of two that fix the same names at once the second waits for the first at each; in one order,
+        // so that they never wait for each other.
+        let mut in_order: Vec<_> = wanted.iter().collect();
+        in_order.sort_by_key(|(key, _identity)| key);
+        for (key, identity) in in_order {
+            self.fix_one(&mut transaction, key, identity).await?;
+        }
+        let mut fixed = Vec::with_capacity(wanted.len());
+        for (key, identity) in wanted {
+            let held = self.identity_of(&mut transaction, key).await?;
+            fixed.push(held.unwrap_or_else(|| identity.clone()));
+        }
+        transaction.commit().await?;
+        Ok(fixed)
+    }
+
+    pub(super) async fn identify_event(
+        &self,
+        claim: Claim,
+        alert: &AlertName,
+    ) -> Result<Adoption, JournalError> {
+        let mut transaction = self.begin(Order::Both).await?;
+        let known_as = query("SELECT key FROM events WHERE id = $1")
+            .bind(claim.event)
+            .fetch_one(&mut transaction)
+            .await?;
+        let generation = self.generation(&mut transaction).await?;
+        let keys = std::iter::once(alert.key.as_str());
+        let others =
+            self.versions_of(&mut transaction, keys, generation).await?.without(claim.event);
+        let updated_at = alert.updated_at.map(|date| date.timestamp_micros());
+        let dated = Dated { updated_at, received_at: None };
+        let standing = others.standing(&alert.key, &alert.version, dated, Origin::Sweep);
+        let Standing::Latest { recurrence, updated_at, .. } = standing else {
+            return Ok(Adoption::AlreadyThere);
+        };
+        if is_under_way(&mut transaction, &self.console, &alert.key, claim).await? {
+            return Ok(Adoption::OlderUnderWay);
+        }
+        let updated = query(
+            "UPDATE events SET key = $1, version = $2, is_version = 1, recurrence = $6, \
+             updated_at = $7, threat_key = COALESCE($3, threat_key) \
+             WHERE id = $4 AND attempts = $5 AND NOT EXISTS (SELECT 1 FROM events other \
+                 WHERE other.console = events.console AND other.key = $1 \
+                 AND other.version = $2 AND other.recurrence = $6 \
+                 AND other.generation = events.generation AND other.id <> $4)",
+        )
+        .bind(&alert.key)
+        .bind(&alert.version)
+        .bind(&alert.threat_key)
+        .bind(claim.event)
+        .bind(claim.fence)
+        .bind(recurrence)
+        .bind(updated_at)
+        .execute(&mut transaction)
+        .await?;
+        if updated == 0 {
+            return Ok(Adoption::AlreadyThere);
+        }
+        // A try that failed may have fixed the name already, under the event's first key.
+        let first_key: &str = known_as.try_get(0)?;
+        if let Some(fixed) = self.identity_of(&mut transaction, first_key).await? {
+            self.fix_one(&mut transaction, &alert.key, &fixed).await?;
+        }
+        if first_key != alert.key {
+            self.forget_sighting(&mut transaction, first_key).await?;
+        }
+        // What a follow-up completes is matched with it, so that no other alert adopts it.
+        query(
+            "UPDATE events SET key = $1, version = 'pushed:' || key, is_version = 0 \
+             WHERE id = (SELECT follows FROM events WHERE id = $2) AND key = received_key",
+        )
+        .bind(&alert.key)
+        .bind(claim.event)
+        .execute(&mut transaction)
+        .await?;
+        let identity = self.identity_of(&mut transaction, &alert.key).await?;
+        transaction.commit().await?;
+        Ok(Adoption::Identified(identity))
+    }
+
+    pub(super) async fn adopt_unmatched_event(
+        &self,
+        event: &Event,
+        tolerance: Duration,
+    ) -> Result<Option<IncidentIdentity>, JournalError> {
+        let happened_at = event.happened_at.timestamp_millis();
+        let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX);
+        let mut transaction = self.begin(Order::Both).await?;
+        let unmatched = query(
+            "SELECT id, key FROM events WHERE console = $1 AND agent_id = $2 AND title = $3 \
+             AND dialect = 'ecs-alert' AND key = received_key AND state = 'delivered' \
+             AND ABS(happened_at - $4) <= $5 ORDER BY ABS(happened_at - $4), id LIMIT 1",
+        )
+        .bind(&self.console)
+        .bind(&event.agent_id)
+        .bind(&event.title)
+        .bind(happened_at)
+        .bind(tolerance_ms)
+        .fetch_optional(&mut transaction)
+        .await?;
+        let Some(unmatched) = unmatched else {
+            return Ok(None);
+        };
+        let (id, key): (i64, String) = (unmatched.try_get(0)?, unmatched.try_get(1)?);
+        // The event as it was pushed stays distinct from every version of the alert.
+        query(
+            "UPDATE events SET key = $1, version = 'pushed:' || key, is_version = 0 WHERE id = $2",
+        )
+        .bind(&event.key)
+        .bind(id)
+        .execute(&mut transaction)
+        .await?;
+        // Its follow-up goes with it: the alert's own version completes the incident.
+        query(
+            "UPDATE events SET key = $1, version = 'follow-up:' || id, is_version = 0 \
+             WHERE follows = $2",
+        )
+        .bind(&event.key)
+        .bind(id)
+        .execute(&mut transaction)
+        .await?;
+        self.forget_sighting(&mut transaction, &key).await?;
+        let identity = self.identity_of(&mut transaction, &key).await?;
+        if let Some(identity) = &identity {
+            self.fix_one(&mut transaction, &event.key, identity).await?;
+        }
+        let held = self.identity_of(&mut transaction, &event.key).await?;
+        transaction.commit().await?;
+        Ok(held)
+    }
+
+    async fn fix_one(
+        &self,
+        transaction: &mut S::Change,
+        key: &str,
+        identity: &IncidentIdentity,
+    ) -> Result<(), JournalError> {
+        query(
+            "INSERT INTO incidents (console, key, name, created_at_us) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&self.console)
+        .bind(key)
+        .bind(&identity.name)
+        .bind(identity.created.timestamp_micros())
+        .execute(transaction)
+        .await?;
+        Ok(())
+    }
+
+    async fn identity_of(
+        &self,
+        transaction: &mut S::Change,
+        key: &str,
+    ) -> Result<Option<IncidentIdentity>, JournalError> {
+        let row =
+            query("SELECT name, created_at_us FROM incidents WHERE console = $1 AND key = $2")
+                .bind(&self.console)
+                .bind(key)
+                .fetch_optional(transaction)
+                .await?;
+        row.map(|row| {
+            let created_at_us: i64 = row.try_get(1)?;
+            Ok(IncidentIdentity { name: row.try_get(0)?, created: microseconds(created_at_us)? })
+        })
+        .transpose()
+    }
+}
+
+/// Whether a received version of `key` other than `claim` is not finished yet.
+async fn is_under_way(
+    transaction: &mut impl Session,
+    console: &str,
+    key: &str,
+    claim: Claim,
+) -> Result<bool, JournalError> {
+    let row = query(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE console = $1 AND key = $2 AND id <> $3 \
+         AND state = 'pending' AND follows IS NULL)",
+    )
+    .bind(console)
+    .bind(key)
+    .bind(claim.event)
+    .fetch_one(transaction)
+    .await?;
+    row.try_get(0)
+}

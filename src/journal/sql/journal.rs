@@ -1,0 +1,354 @@
+//! The road of every event, on either database.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{
+    SqlJournal,
+    statement::{Columns as _, query},
+    store::{Change as _, Order, Store, Words},
+    versions::Standing,
+};
+use crate::{
+    alert::{IncidentIdentity, MergedSightings, Sighted},
+    intake::{Notification, Place, Receipt},
+    journal::{
+        Adoption, AlertName, CaseObjects, Claim, Counts, Event, Journal, JournalError, Outcome,
+    },
+};
+
+/// Rows one `INSERT` carries; SQLite takes at most 32,766 values in one statement.
+const ROWS_PER_INSERT: usize = 1_000;
+
+/// Whether an alert of a threat is still to be delivered.
+pub(in crate::journal) const UNFINISHED_OF_THREAT: &str = "SELECT EXISTS (SELECT 1 FROM events \
+     WHERE console = $1 AND threat_key = $2 AND state = 'pending' AND dialect <> 'native-threat' \
+     AND follows IS NULL)";
+
+/// How many events wait.
+pub(in crate::journal) const PENDING: &str = "SELECT COUNT(*) FROM events WHERE console = $1 \
+     AND state = 'pending' AND follows IS NULL";
+
+macro_rules! remember {
+    ($name:literal) => {
+        concat!(
+            "INSERT INTO remembered (name, value) VALUES ($1, $2) ON CONFLICT (",
+            $name,
+            ") DO UPDATE SET value = excluded.value"
+        )
+    };
+}
+
+/// How many events stand where, and since when those that can wait do. In SQLite triggers keep the
+/// numbers up; in PostgreSQL such rows would make the replicas wait for each other, and an index alone
+/// answers.
+pub(in crate::journal) const COUNTS: Words = Words {
+    sqlite: "SELECT standing, events, CASE standing \
+     WHEN 'pending' THEN (SELECT MIN(received_at) FROM events \
+         WHERE console = $1 AND state = 'pending' AND follows IS NULL) \
+     WHEN 'following-up' THEN (SELECT MIN(received_at) FROM events \
+         WHERE console = $1 AND state = 'pending' AND follows > 0) \
+     WHEN 'dead' THEN (SELECT MIN(oldest) FROM (SELECT MIN(received_at) AS oldest FROM events \
+             WHERE console = $1 AND state = 'dead' AND follows IS NULL \
+         UNION ALL SELECT MIN(received_at) FROM events \
+             WHERE console = $1 AND state = 'dead' AND follows > 0)) \
+     END FROM event_counts WHERE console = $1",
+    postgres: "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL THEN 'following-up' \
+             ELSE state END AS standing, COUNT(*), MIN(received_at) \
+         FROM events WHERE console = $1 GROUP BY standing",
+};
+
+pub(super) const REMEMBER: Words =
+    Words { sqlite: remember!("name"), postgres: remember!("md5(name)") };
+
+#[async_trait]
+impl<S: Store> Journal for SqlJournal<S> {
+    fn of_console(&self, console: &str) -> Arc<dyn Journal> {
+        Arc::new(self.for_console(console))
+    }
+
+    async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {
+        let mut transaction = self.begin(Order::Arrivals).await?;
+        let generation = self.generation(&mut transaction).await?;
+        let keys = batches.iter().flatten().map(Notification::key);
+        let mut versions = self.versions_of(&mut transaction, keys, generation).await?;
+        let mut receipts = Vec::with_capacity(batches.len());
+        let mut entered = Vec::new();
+        let mut seen_again = Vec::new();
+        for batch in batches {
+            let mut receipt = Receipt::default();
+            for notification in batch {
+                let standing = versions.place(notification);
+                count(&mut receipt, notification, standing);
+                match standing {
+                    Standing::Repetition { of: Some(event), later } => {
+                        seen_again.push((event, later, notification));
+                    }
+                    Standing::Repetition { of: None, .. } => {}
+                    _ => entered.push((notification, standing)),
+                }
+            }
+            receipts.push(receipt);
+        }
+        for rows in entered.chunks(ROWS_PER_INSERT) {
+            self.insert(&mut transaction, rows, generation).await?;
+        }
+        if !seen_again.is_empty() {
+            transaction.also(&self.console, Order::Departures).await?;
+        }
+        for (event, later, notification) in seen_again {
+            if let Some(updated_at) = later {
+                self.seen_again(&mut transaction, event, updated_at).await?;
+            }
+            self.complete_by(&mut transaction, notification, event).await?;
+        }
+        transaction.commit().await?;
+        Ok(receipts)
+    }
+
+    async fn claim(
+        &self,
+        limit: usize,
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Event>, JournalError> {
+        self.claim_due(limit, lease, now).await
+    }
+
+    async fn renew(
+        &self,
+        claims: &[Claim],
+        lease: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        self.renew_claims(claims, lease, now).await
+    }
+
+    async fn finish(
+        &self,
+        outcomes: &[(Claim, Outcome)],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        self.finish_claims(outcomes, now).await
+    }
+
+    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
+        self.next_due_head().await
+    }
+
+    async fn is_drained(&self) -> Result<bool, JournalError> {
+        self.has_nothing_under_way().await
+    }
+
+    async fn fix_identities(
+        &self,
+        wanted: &[(String, IncidentIdentity)],
+    ) -> Result<Vec<IncidentIdentity>, JournalError> {
+        self.fix_incident_identities(wanted).await
+    }
+
+    async fn identify(&self, claim: Claim, alert: &AlertName) -> Result<Adoption, JournalError> {
+        self.identify_event(claim, alert).await
+    }
+
+    async fn adopt_unmatched(
+        &self,
+        event: &Event,
+        tolerance: Duration,
+    ) -> Result<Option<IncidentIdentity>, JournalError> {
+        self.adopt_unmatched_event(event, tolerance).await
+    }
+
+    async fn note_sighting(
+        &self,
+        key: &str,
+        sighted: &Sighted,
+    ) -> Result<MergedSightings, JournalError> {
+        self.note_sighting_of(key, sighted).await
+    }
+
+    async fn keep_case_objects(&self, kept: &[CaseObjects]) -> Result<(), JournalError> {
+        self.keep_objects_of_cases(kept).await
+    }
+
+    async fn new_case_objects(&self, threat_key: &str) -> Result<Vec<String>, JournalError> {
+        self.new_objects_of_case(threat_key).await
+    }
+
+    async fn uncounted(&self, claim: Claim) -> Result<(), JournalError> {
+        self.take_back_try(claim).await
+    }
+
+    async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError> {
+        let row = query(UNFINISHED_OF_THREAT)
+            .bind(&self.console)
+            .bind(threat_key)
+            .fetch_one(&mut self.store.readers())
+            .await?;
+        row.try_get(0)
+    }
+
+    async fn remembered(&self, name: &str) -> Result<Option<String>, JournalError> {
+        let row = query("SELECT value FROM remembered WHERE name = $1")
+            .bind(self.remembered_name(name))
+            .fetch_optional(&mut self.store.readers())
+            .await?;
+        row.map(|row| row.try_get(0)).transpose()
+    }
+
+    async fn remember(&self, name: &str, value: &str) -> Result<(), JournalError> {
+        query(S::say(REMEMBER))
+            .bind(self.remembered_name(name))
+            .bind(value)
+            .execute(&mut self.store.writer())
+            .await?;
+        Ok(())
+    }
+
+    async fn forget(&self, name: &str) -> Result<(), JournalError> {
+        query("DELETE FROM remembered WHERE name = $1")
+            .bind(self.remembered_name(name))
+            .execute(&mut self.store.writer())
+            .await?;
+        Ok(())
+    }
+
+    async fn start_over(&self, forgotten: &[&str]) -> Result<(), JournalError> {
+        let mut transaction = self.begin(Order::Both).await?;
+        let next = self.generation(&mut transaction).await? + 1;
+        query(S::say(REMEMBER))
+            .bind(self.remembered_name("generation"))
+            .bind(next.to_string())
+            .execute(&mut transaction)
+            .await?;
+        for name in forgotten {
+            query("DELETE FROM remembered WHERE name = $1")
+                .bind(self.remembered_name(name))
+                .execute(&mut transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn pending(&self) -> Result<u64, JournalError> {
+        let row = query(PENDING).bind(&self.console).fetch_one(&mut self.store.readers()).await?;
+        row.count(0)
+    }
+
+    async fn counts(&self) -> Result<Counts, JournalError> {
+        let rows =
+            query(S::say(COUNTS)).bind(&self.console).fetch_all(&mut self.store.readers()).await?;
+        let mut counts = Counts::default();
+        for row in rows {
+            let count = row.count(1)?;
+            match row.try_get::<&str>(0)? {
+                "pending" => {
+                    counts.pending = count;
+                    counts.oldest_pending_ms = row.try_get(2)?;
+                }
+                "following-up" => {
+                    counts.following_up = count;
+                    counts.oldest_following_up_ms = row.try_get(2)?;
+                }
+                "delivered" => counts.delivered = count,
+                "filtered" => counts.filtered = count,
+                "superseded" => counts.superseded = count,
+                "dead" => {
+                    counts.dead = count;
+                    counts.oldest_dead_ms = row.try_get(2)?;
+                }
+                "dropped" => counts.dropped = count,
+                other => return Err(JournalError::Corrupt(format!("event in state {other}"))),
+            }
+        }
+        Ok(counts)
+    }
+}
+
+impl<S: Store> SqlJournal<S> {
+    async fn insert(
+        &self,
+        transaction: &mut S::Change,
+        rows: &[(&Notification, Standing)],
+        generation: i64,
+    ) -> Result<(), JournalError> {
+        let mut insert = query(
+            "INSERT INTO events (console, generation, received_key, received_version, key, \
+             version, origin, dialect, body, received_at, happened_at, agent_id, title, \
+             threat_key, state, due_at, reason, finished_at, updated_at, recurrence) VALUES ",
+        );
+        for (place, (notification, standing)) in rows.iter().enumerate() {
+            let (state, dialect, reason) = match notification.place() {
+                Place::Pending(dialect) => ("pending", Some(dialect.as_str()), None),
+                Place::DeadLetter(reason) => ("dead", None, Some(reason.as_str())),
+            };
+            let (state, reason, updated_at, recurrence) = match standing {
+                Standing::Overtaken { updated_at } => {
+                    ("superseded", Some("a newer version was there first"), *updated_at, 0)
+                }
+                Standing::Latest { updated_at, recurrence, .. } => {
+                    (state, reason, *updated_at, *recurrence)
+                }
+                Standing::Repetition { .. } => (state, reason, None, 0),
+            };
+            let received_at = notification.received_at().timestamp_millis();
+            insert
+                .push(if place == 0 { "(" } else { "), (" })
+                .push_bind(&self.console)
+                .and_bind(generation)
+                .and_bind(notification.key())
+                .and_bind(notification.version())
+                .and_bind(notification.key())
+                .and_bind(notification.version())
+                .and_bind(notification.origin().as_str())
+                .and_bind(dialect)
+                .and_bind(notification.body())
+                .and_bind(received_at)
+                .and_bind(notification.happened_at().timestamp_millis())
+                .and_bind(notification.agent_id())
+                .and_bind(notification.title())
+                .and_bind(notification.threat_key())
+                .and_bind(state)
+                .and_bind(received_at)
+                .and_bind(reason)
+                .and_bind(reason.is_some().then_some(received_at))
+                .and_bind(updated_at)
+                .and_bind(recurrence);
+        }
+        insert.push(") ON CONFLICT DO NOTHING");
+        insert.execute(transaction).await?;
+        Ok(())
+    }
+
+    /// Remembered values belong to a console.
+    pub(super) fn remembered_name(&self, name: &str) -> String {
+        format!("{}#{name}", self.console)
+    }
+
+    /// The import generation: 1 until a reset starts another.
+    pub(super) async fn generation(
+        &self,
+        transaction: &mut S::Change,
+    ) -> Result<i64, JournalError> {
+        let row = query("SELECT CAST(value AS BIGINT) FROM remembered WHERE name = $1")
+            .bind(self.remembered_name("generation"))
+            .fetch_optional(transaction)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(1))
+    }
+}
+
+/// Adds to a batch's receipt what became of one of its notifications.
+fn count(receipt: &mut Receipt, notification: &Notification, standing: Standing) {
+    match (standing, notification.place()) {
+        (Standing::Latest { is_first, .. }, Place::Pending(_)) => {
+            receipt.accepted += 1;
+            receipt.first_seen += usize::from(is_first);
+        }
+        (Standing::Latest { .. }, Place::DeadLetter(_)) => receipt.dead_letters += 1,
+        (Standing::Overtaken { .. } | Standing::Repetition { .. }, _) => receipt.duplicates += 1,
+    }
+}

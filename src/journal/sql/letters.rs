@@ -1,0 +1,279 @@
+//! Dead letters: found, tried again, dropped.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::{
+    SqlJournal, date,
+    statement::{Columns, query},
+    store::{Change as _, Order, Store, Words},
+    versions::{Standing, dated},
+};
+use crate::{
+    intake::{
+        Notification, Origin,
+        decode::{Element, decode},
+        dialect::{Dialect, Recognised, recognise},
+        verification::Proof,
+    },
+    journal::{EventId, JournalError, Letter, LetterFilter, Retried},
+};
+
+/// What a version that was overtaken is told to be.
+const OVERTAKEN: &str = "asked for again, but a newer version was delivered meanwhile";
+/// What a version is told to be that another row holds.
+const KNOWN: &str = "asked for again, but the same version came by another road";
+
+macro_rules! dropping {
+    ($one_of:literal) => {
+        concat!(
+            "UPDATE events SET state = 'dropped', finished_at = $1 WHERE state = 'dead' \
+             AND console = $2 AND id IN ",
+            $one_of
+        )
+    };
+}
+
+const DROPPING: Words = Words {
+    sqlite: dropping!("(SELECT value FROM json_each($3))"),
+    postgres: dropping!("(SELECT value::bigint FROM json_array_elements_text($3::json))"),
+};
+
+impl<S: Store> SqlJournal<S> {
+    pub(super) async fn find_letters(
+        &self,
+        filter: &LetterFilter,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<Letter>, JournalError> {
+        let mut query = query(
+            "SELECT id, key, version, origin, dialect, title, received_at, finished_at, \
+             attempts - attempts_before, reason, CAST(OCTET_LENGTH(body) AS BIGINT) FROM events \
+             WHERE pruned_at IS NULL AND console = ",
+        );
+        query.push_bind(&self.console).push(" AND state = ").push_bind(filter.kind.state());
+        query.push(" AND id > ").push_bind(after);
+        if !filter.ids.is_empty() {
+            query.push(" AND id IN (");
+            for (place, id) in filter.ids.iter().enumerate() {
+                query.push(if place == 0 { "" } else { ", " }).push_bind(*id);
+            }
+            query.push(")");
+        }
+        if let Some(reason) = &filter.reason {
+            query.push(" AND LOWER(reason) LIKE LOWER(").push_bind(containing(reason));
+            query.push(") ESCAPE '!'");
+        }
+        if let Some(before) = filter.ended_before {
+            query.push(" AND finished_at < ").push_bind(before.timestamp_millis());
+        }
+        if let Some(origin) = filter.origin {
+            query.push(" AND origin = ").push_bind(origin.as_str());
+        }
+        query.push(" ORDER BY id LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = query.fetch_all(&mut self.store.readers()).await?;
+        rows.iter().map(letter).collect()
+    }
+
+    pub(super) async fn text_of(&self, event: EventId) -> Result<Option<String>, JournalError> {
+        let row =
+            query("SELECT body FROM events WHERE id = $1 AND console = $2 AND pruned_at IS NULL")
+                .bind(event)
+                .bind(&self.console)
+                .fetch_optional(&mut self.store.readers())
+                .await?;
+        row.map(|row| row.try_get(0)).transpose()
+    }
+
+    pub(super) async fn retry_letters(
+        &self,
+        letters: &[EventId],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Retried>, JournalError> {
+        let mut transaction = self.begin(Order::Both).await?;
+        let mut became = Vec::with_capacity(letters.len());
+        for id in letters {
+            became.push(self.retry_one(&mut transaction, *id, now).await?);
+        }
+        transaction.commit().await?;
+        Ok(became)
+    }
+
+    async fn retry_one(
+        &self,
+        transaction: &mut S::Change,
+        id: EventId,
+        now: DateTime<Utc>,
+    ) -> Result<Retried, JournalError> {
+        let row = query(
+            "SELECT dialect, body, received_at, origin FROM events WHERE id = $1 AND console = $2 \
+             AND state IN ('dead', 'dropped') AND pruned_at IS NULL",
+        )
+        .bind(id)
+        .bind(&self.console)
+        .fetch_optional(transaction)
+        .await?;
+        let Some(row) = row else {
+            return Ok(Retried::NotThere);
+        };
+        if row.try_get::<Option<&str>>(0)?.is_none() {
+            let Some((dialect, read)) = read_again(row.try_get(1)?, date(row.try_get(2)?)?) else {
+                return Ok(Retried::StillUnreadable);
+            };
+            // Its road decides what a text without a date undoes, as when it came.
+            let origin = Origin::from_name(row.try_get(3)?).unwrap_or(Origin::Push);
+            if let Some(reason) = self.name(transaction, id, dialect, &read, origin).await? {
+                self.supersede(transaction, id, reason, now).await?;
+                return Ok(Retried::Superseded);
+            }
+        }
+        if self.was_overtaken(transaction, id).await? {
+            self.supersede(transaction, id, OVERTAKEN, now).await?;
+            return Ok(Retried::Superseded);
+        }
+        query(
+            "UPDATE events SET state = 'pending', attempts_before = attempts, due_at = $1, \
+             finished_at = NULL, leased_until = NULL, gave_up_at = NULL, \
+             reason = 'asked for again by a person; it had ended because: ' \
+                 || COALESCE(reason, 'no reason') WHERE id = $2",
+        )
+        .bind(now.timestamp_millis())
+        .bind(id)
+        .execute(transaction)
+        .await?;
+        Ok(Retried::Pending)
+    }
+
+    /// Whether a version of the same alert that arrived later has been delivered.
+    async fn was_overtaken(
+        &self,
+        transaction: &mut S::Change,
+        id: EventId,
+    ) -> Result<bool, JournalError> {
+        let row = query(
+            "SELECT EXISTS (SELECT 1 FROM events letter JOIN events newer \
+             ON newer.console = letter.console AND newer.key = letter.key \
+             AND newer.state = 'delivered' \
+             AND COALESCE(newer.follows, newer.id) > COALESCE(letter.follows, letter.id) \
+             WHERE letter.id = $1)",
+        )
+        .bind(id)
+        .fetch_one(transaction)
+        .await?;
+        row.try_get(0)
+    }
+
+    /// Gives a letter that could not be read the name that it has by now, and its standing like any
+    /// arrival; else answers why it is not to leave.
+    async fn name(
+        &self,
+        transaction: &mut S::Change,
+        id: EventId,
+        dialect: Dialect,
+        read: &Notification,
+        origin: Origin,
+    ) -> Result<Option<&'static str>, JournalError> {
+        let generation = self.generation(transaction).await?;
+        let keys = std::iter::once(read.key());
+        let others = self.versions_of(transaction, keys, generation).await?.without(id);
+        let standing = others.standing(read.key(), read.version(), dated(read), origin);
+        let (recurrence, updated_at) = match standing {
+            Standing::Latest { recurrence, updated_at, .. } => (recurrence, updated_at),
+            Standing::Overtaken { .. } => return Ok(Some(OVERTAKEN)),
+            Standing::Repetition { .. } => return Ok(Some(KNOWN)),
+        };
+        let named = query(
+            "UPDATE events SET dialect = $1, key = $2, version = $3, happened_at = $4, \
+             agent_id = $5, title = $6, threat_key = $7, recurrence = $9, updated_at = $10 \
+             WHERE id = $8 AND NOT EXISTS (SELECT 1 FROM events other \
+                 WHERE other.console = events.console AND other.key = $2 \
+                 AND other.version = $3 AND other.recurrence = $9 \
+                 AND other.generation = events.generation AND other.id <> $8)",
+        )
+        .bind(dialect.as_str())
+        .bind(read.key())
+        .bind(read.version())
+        .bind(read.happened_at().timestamp_millis())
+        .bind(read.agent_id())
+        .bind(read.title())
+        .bind(read.threat_key())
+        .bind(id)
+        .bind(recurrence)
+        .bind(updated_at)
+        .execute(transaction)
+        .await?;
+        Ok((named == 0).then_some(KNOWN))
+    }
+
+    async fn supersede(
+        &self,
+        transaction: &mut S::Change,
+        id: EventId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        query(
+            "UPDATE events SET state = 'superseded', reason = $1, finished_at = $2 WHERE id = $3",
+        )
+        .bind(reason)
+        .bind(now.timestamp_millis())
+        .bind(id)
+        .execute(transaction)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn discard_letters(
+        &self,
+        letters: &[EventId],
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError> {
+        let mut transaction = self.begin(Order::Both).await?;
+        let dropped = query(S::say(DROPPING))
+            .bind(now.timestamp_millis())
+            .bind(&self.console)
+            .bind(json!(letters).to_string())
+            .execute(&mut transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(dropped)
+    }
+}
+
+/// A pattern for what contains `text` as it stands.
+fn containing(text: &str) -> String {
+    let text = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    format!("%{text}%")
+}
+
+/// What a text that no earlier version could read says to this one.
+fn read_again(text: &str, received_at: DateTime<Utc>) -> Option<(Dialect, Notification)> {
+    let element = decode(text.as_bytes(), 1).ok()?.into_iter().next()?;
+    let Element::Json { raw, value } = element else {
+        return None;
+    };
+    let Recognised::Notification(dialect) = recognise(&value) else {
+        return None;
+    };
+    // Only what the text says is taken from it: the row keeps the road that it came by.
+    let proof = Proof::answered_by_console(received_at);
+    Some((dialect, Notification::of_dialect(&proof, dialect, &value, raw)))
+}
+
+fn letter(row: &impl Columns) -> Result<Letter, JournalError> {
+    let received_at = date(row.try_get(6)?)?;
+    let ended_at = row.try_get::<Option<i64>>(7)?.map(date).transpose()?;
+    Ok(Letter {
+        id: row.try_get(0)?,
+        key: row.try_get(1)?,
+        version: row.try_get(2)?,
+        origin: row.try_get(3)?,
+        dialect: row.try_get(4)?,
+        title: row.try_get(5)?,
+        received_at,
+        ended_at: ended_at.unwrap_or(received_at),
+        attempts: row.tries(8)?,
+        reason: row.try_get::<Option<String>>(9)?.unwrap_or_default(),
+        size_bytes: row.count(10)?,
+    })
+}

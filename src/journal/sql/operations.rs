@@ -1,0 +1,347 @@
+//! The operator's side: the story of an alert, pruning, size.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    SqlJournal, date, microseconds,
+    sent_again::{forget_sent_again, sent_again_prefix},
+    statement::{Columns, query},
+    store::{Change as _, Dialect, Order, Session, Store, Words},
+};
+use crate::{
+    alert::IncidentIdentity,
+    journal::{
+        Activity, Chapter, EventId, JournalError, Lacking, Letter, LetterFilter, Operations,
+        PruneBefore, Pruned, Retried, Story,
+    },
+};
+
+macro_rules! key_of {
+    ($console:literal) => {
+        concat!(
+            "SELECT key FROM (\
+                 SELECT key FROM events WHERE console = $1 AND key IN ($2, $3, 'threat:' || $3) \
+                 LIMIT 1) AS by_key \
+             UNION ALL SELECT key FROM (\
+                 SELECT key FROM events WHERE console = $1 AND received_key IN ($2, $3) \
+                 LIMIT 1) AS by_received_key \
+             UNION ALL SELECT key FROM events WHERE id = $4 AND ",
+            $console,
+            " = $1 UNION ALL SELECT key FROM (\
+                 SELECT key FROM events WHERE console = $1 AND root_id = $3 LIMIT 1) AS by_root \
+             LIMIT 1"
+        )
+    };
+}
+
+/// The key that a name stands for: each way to name it asks an index of its own.
+pub(in crate::journal) const KEY_OF: Words =
+    Words { sqlite: key_of!("+console"), postgres: key_of!("console") };
+
+macro_rules! empty {
+    ($away:literal, $states:literal) => {
+        concat!(
+            "UPDATE events SET ",
+            $away,
+            "body = '', pruned_at = $1, \
+             reason = CASE WHEN state = 'dead' THEN COALESCE(reason, '') \
+                 || ' (dropped unseen at the end of HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD)' \
+                 ELSE reason END, \
+             state = CASE WHEN state = 'dead' THEN 'dropped' ELSE state END \
+             WHERE id IN (SELECT id FROM events WHERE finished_at < $2 AND pruned_at IS NULL \
+                 AND state IN (",
+            $states,
+            ") ORDER BY finished_at LIMIT $3) AND state IN (",
+            $states,
+            ")"
+        )
+    };
+}
+
+/// Empties what found its end, of every console; an index of its own holds it. The state is looked at
+/// once more in the row that is emptied: on PostgreSQL somebody may just bring a letter of another
+/// console back.
+pub(in crate::journal) const EMPTY_FINISHED: Words = Words {
+    sqlite: empty!("id = -id, ", "'delivered', 'filtered', 'superseded'"),
+    postgres: empty!("", "'delivered', 'filtered', 'superseded'"),
+};
+
+/// Empties letters, likewise.
+pub(in crate::journal) const EMPTY_LETTERS: Words = Words {
+    sqlite: empty!("id = -id, ", "'dead', 'dropped'"),
+    postgres: empty!("", "'dead', 'dropped'"),
+};
+
+#[async_trait]
+impl<S: Store> Operations for SqlJournal<S> {
+    async fn letters(
+        &self,
+        filter: &LetterFilter,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<Letter>, JournalError> {
+        self.find_letters(filter, after, limit).await
+    }
+
+    async fn text(&self, event: EventId) -> Result<Option<String>, JournalError> {
+        self.text_of(event).await
+    }
+
+    async fn retry(
+        &self,
+        letters: &[EventId],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Retried>, JournalError> {
+        self.retry_letters(letters, now).await
+    }
+
+    async fn discard(&self, letters: &[EventId], now: DateTime<Utc>) -> Result<u64, JournalError> {
+        self.discard_letters(letters, now).await
+    }
+
+    async fn story(&self, name: &str) -> Result<Option<Story>, JournalError> {
+        let Some(key) = self.key_of(name).await? else {
+            return Ok(None);
+        };
+        let rows = query(
+            "SELECT id, generation, version, received_key, key, origin, dialect, state, \
+             attempts - attempts_before, reason, received_at, due_at, leased_until, finished_at, \
+             pruned_at, root_id, follows, lacking, deadline_at, \
+             (SELECT CAST(value AS BIGINT) FROM remembered WHERE name = $3 || events.id) \
+             FROM events WHERE console = $1 AND key = $2 ORDER BY id",
+        )
+        .bind(&self.console)
+        .bind(&key)
+        .bind(sent_again_prefix(&self.console))
+        .fetch_all(&mut self.store.readers())
+        .await?;
+        let incident =
+            query("SELECT name, created_at_us FROM incidents WHERE console = $1 AND key = $2")
+                .bind(&self.console)
+                .bind(&key)
+                .fetch_optional(&mut self.store.readers())
+                .await?;
+        let identity = incident
+            .map(|row| {
+                let created = microseconds(row.try_get(1)?)?;
+                Ok::<_, JournalError>(IncidentIdentity { name: row.try_get(0)?, created })
+            })
+            .transpose()?;
+        let chapters = rows.iter().map(chapter).collect::<Result<_, _>>()?;
+        let refusals = self.refusals_of(&key).await?;
+        Ok(Some(Story { key, identity, chapters, refusals }))
+    }
+
+    async fn prune(
+        &self,
+        before: PruneBefore,
+        rows: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Pruned, JournalError> {
+        let mut pruned = Pruned::default();
+        let mut transaction = self.begin(Order::Both).await?;
+        if let Some(time) = before.finished {
+            pruned.bodies = Self::empty(&mut transaction, EMPTY_FINISHED, time, rows, now).await?;
+        }
+        if let Some(time) = before.letters {
+            pruned.letters = Self::empty(&mut transaction, EMPTY_LETTERS, time, rows, now).await?;
+        }
+        if let Some(time) = before.rows {
+            let removed = remove(&mut transaction, time, rows).await?;
+            pruned.rows = u64::try_from(removed.len()).unwrap_or(u64::MAX);
+            for Removed { event, console, key, .. } in &removed {
+                forget_sent_again(&mut transaction, console, *event).await?;
+                self.for_console(console).forget_without_events(&mut transaction, key).await?;
+            }
+            let cases: BTreeSet<_> = removed
+                .iter()
+                .filter_map(|row| Some((row.console.as_str(), row.threat_key.as_deref()?)))
+                .collect();
+            for (console, threat_key) in cases {
+                let generation = self.for_console(console).generation(&mut transaction).await?;
+                forget_case(&mut transaction, console, threat_key, generation).await?;
+            }
+            pruned.rows += self.forget_old_generations(&mut transaction, rows).await?;
+            pruned.rows += self.forget_identities(&mut transaction, time, rows).await?;
+        }
+        transaction.commit().await?;
+        pruned.pages = self.store.give_back().await?;
+        Ok(pruned)
+    }
+
+    async fn activity(&self, now: DateTime<Utc>) -> Result<Activity, JournalError> {
+        self.activity_before(now).await
+    }
+
+    async fn used_bytes(&self) -> Result<u64, JournalError> {
+        self.store.used_bytes().await
+    }
+}
+
+impl<S: Store> SqlJournal<S> {
+    /// The key that `name` stands for.
+    async fn key_of(&self, name: &str) -> Result<Option<String>, JournalError> {
+        let name = name.trim();
+        let lower = name.to_lowercase();
+        let row = query(S::say(KEY_OF))
+            .bind(&self.console)
+            .bind(name)
+            .bind(lower)
+            .bind(name.parse::<EventId>().unwrap_or(-1))
+            .fetch_optional(&mut self.store.readers())
+            .await?;
+        row.map(|row| row.try_get(0)).transpose()
+    }
+
+    /// Forgets names of incidents long after the rows of their events, which went before `rows_before`;
+    /// with that of a case goes which note of it was sent.
+    async fn forget_identities(
+        &self,
+        transaction: &mut S::Change,
+        rows_before: DateTime<Utc>,
+        rows: usize,
+    ) -> Result<u64, JournalError> {
+        let Some(time) = rows_before.checked_sub_signed(IDENTITIES_OUTLIVE) else {
+            return Ok(0);
+        };
+        let forgotten = query(OLD_IDENTITIES)
+            .bind(&self.console)
+            .bind(time.timestamp_micros())
+            .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+            .fetch_all(&mut *transaction)
+            .await?;
+        for row in &forgotten {
+            let key: String = row.try_get(0)?;
+            if let Some(threat_id) = key.strip_prefix("threat:") {
+                query("DELETE FROM remembered WHERE name = $1")
+                    .bind(self.remembered_name(&format!("note:{threat_id}")))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+        }
+        Ok(u64::try_from(forgotten.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Removes the bodies of what ended before `time`, as `states` says. A dead letter without its
+    /// text can never be tried again, so it is dropped with it.
+    ///
+    /// SQLite leaves a row that became short where it is, alone on a page that was full of its text.
+    /// So each is moved away and back: what is taken out of its page and put in anew closes the gaps.
+    async fn empty(
+        transaction: &mut S::Change,
+        states: Words,
+        time: DateTime<Utc>,
+        rows: usize,
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError> {
+        let emptied = query(S::say(states))
+            .bind(now.timestamp_millis())
+            .bind(time.timestamp_millis())
+            .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+            .execute(transaction)
+            .await?;
+        if S::DIALECT == Dialect::Sqlite {
+            query("UPDATE events SET id = -id WHERE id < 0").execute(transaction).await?;
+        }
+        Ok(emptied)
+    }
+}
+
+/// How much longer ago than rows are kept an incident has to have been raised for its name to go: what
+/// the console still shows until then keeps the incident that it has.
+const IDENTITIES_OUTLIVE: TimeDelta = TimeDelta::days(730);
+
+/// Incidents, and cases, raised before a time of which no event is left.
+pub(in crate::journal) const OLD_IDENTITIES: &str = "DELETE FROM incidents WHERE (console, key) IN (\
+     SELECT i.console, i.key FROM incidents i WHERE i.console = $1 AND i.created_at_us < $2 \
+     AND NOT EXISTS (SELECT 1 FROM events e WHERE e.console = $1 AND e.key = i.key) LIMIT $3) \
+     RETURNING key";
+
+/// Removes rows whose body was removed before `time`. Those of a threat's alerts go when all of the
+/// threat is as old: until then its case refers to them.
+pub(in crate::journal) const REMOVING: &str = "DELETE FROM events WHERE id IN (SELECT e.id FROM events e \
+     WHERE e.pruned_at < $1 AND e.pruned_at IS NOT NULL AND (e.threat_key IS NULL \
+         OR e.root_id IS NULL OR e.root_id NOT LIKE 'incident--%' \
+         OR (NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.threat_key = e.threat_key AND other.pruned_at IS NULL) \
+             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.threat_key = e.threat_key AND other.pruned_at >= $1))) \
+     ORDER BY e.pruned_at LIMIT $2) RETURNING console, key, threat_key, id";
+
+/// A row that was removed.
+struct Removed {
+    event: EventId,
+    console: String,
+    key: String,
+    threat_key: Option<String>,
+}
+
+async fn remove(
+    transaction: &mut impl Session,
+    time: DateTime<Utc>,
+    rows: usize,
+) -> Result<Vec<Removed>, JournalError> {
+    let removed = query(REMOVING)
+        .bind(time.timestamp_millis())
+        .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+        .fetch_all(transaction)
+        .await?;
+    let removed = removed.iter().map(|row| {
+        let (console, key) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(Removed { event: row.try_get(3)?, console, key, threat_key: row.try_get(2)? })
+    });
+    removed.collect()
+}
+
+/// Removes the objects of the case of a threat of which no event is left, whether or not the threat
+/// itself ever came.
+async fn forget_case(
+    transaction: &mut impl Session,
+    console: &str,
+    threat_key: &str,
+    generation: i64,
+) -> Result<(), JournalError> {
+    query(
+        "DELETE FROM case_objects WHERE console = $1 AND threat_key = $2 \
+         AND generation = $3 \
+         AND NOT EXISTS (SELECT 1 FROM events WHERE console = $1 AND threat_key = $2)",
+    )
+    .bind(console)
+    .bind(threat_key)
+    .bind(generation)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+fn chapter(row: &impl Columns) -> Result<Chapter, JournalError> {
+    let time = |column: usize| -> Result<Option<DateTime<Utc>>, JournalError> {
+        row.try_get::<Option<i64>>(column)?.map(date).transpose()
+    };
+    let (received_key, key): (String, String) = (row.try_get(3)?, row.try_get(4)?);
+    Ok(Chapter {
+        id: row.try_get(0)?,
+        generation: row.try_get(1)?,
+        version: row.try_get(2)?,
+        received_key: (received_key != key).then_some(received_key),
+        origin: row.try_get(5)?,
+        dialect: row.try_get(6)?,
+        state: row.try_get(7)?,
+        attempts: row.tries(8)?,
+        reason: row.try_get(9)?,
+        received_at: date(row.try_get(10)?)?,
+        due_at: date(row.try_get(11)?)?,
+        leased_until: time(12)?,
+        finished_at: time(13)?,
+        pruned_at: time(14)?,
+        root_id: row.try_get(15)?,
+        follows: row.try_get(16)?,
+        lacking: row.try_get::<Option<String>>(17)?.as_deref().map(Lacking::from_text),
+        deadline_at: time(18)?,
+        sent_again: u32::try_from(row.try_get::<Option<i64>>(19)?.unwrap_or_default())
+            .unwrap_or(u32::MAX),
+    })
+}

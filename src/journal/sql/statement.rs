@@ -1,0 +1,180 @@
+//! A statement with its values, and a row of its answer, in words that both databases understand.
+//!
+//! Does not live here: how one of them runs it (`sqlite`, `postgres`).
+
+use std::borrow::Cow;
+
+use sqlx::{Decode, Postgres, Sqlite, Type};
+
+use super::store::Session;
+use crate::journal::JournalError;
+
+/// A statement. Its values are written `$1`, `$2`, … and are numbers or texts: a flag is 0 or 1.
+#[derive(Debug)]
+pub(in crate::journal) struct Statement {
+    pub(in crate::journal) text: Cow<'static, str>,
+    pub(in crate::journal) values: Vec<Value>,
+}
+
+/// What is put into a statement.
+#[derive(Debug)]
+pub(in crate::journal) enum Value {
+    Number(Option<i64>),
+    Text(Option<String>),
+}
+
+/// Begins a statement.
+pub(in crate::journal) fn query(text: impl Into<Cow<'static, str>>) -> Statement {
+    Statement { text: text.into(), values: Vec::new() }
+}
+
+impl Statement {
+    /// Gives the next `$n` its value.
+    pub(in crate::journal) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Adds to the text.
+    pub(in crate::journal) fn push(&mut self, text: &str) -> &mut Self {
+        self.text.to_mut().push_str(text);
+        self
+    }
+
+    /// Adds the next `$n` to the text, with its value.
+    pub(in crate::journal) fn push_bind(&mut self, value: impl Into<Value>) -> &mut Self {
+        self.values.push(value.into());
+        let place = format!("${}", self.values.len());
+        self.push(&place)
+    }
+
+    /// Adds a comma and the next `$n`, with its value.
+    pub(in crate::journal) fn and_bind(&mut self, value: impl Into<Value>) -> &mut Self {
+        self.push(", ").push_bind(value)
+    }
+
+    /// Runs it, and answers how many rows it changed.
+    pub(in crate::journal) async fn execute<R: Session>(
+        self,
+        session: &mut R,
+    ) -> Result<u64, JournalError> {
+        session.execute(self).await
+    }
+
+    /// Runs it, and answers its rows.
+    pub(in crate::journal) async fn fetch_all<R: Session>(
+        self,
+        session: &mut R,
+    ) -> Result<Vec<R::Row>, JournalError> {
+        session.fetch_all(self).await
+    }
+
+    /// Runs it, and answers its first row, if there is one.
+    pub(in crate::journal) async fn fetch_optional<R: Session>(
+        self,
+        session: &mut R,
+    ) -> Result<Option<R::Row>, JournalError> {
+        Ok(session.fetch_all(self).await?.into_iter().next())
+    }
+
+    /// Runs it, and answers its only row.
+    pub(in crate::journal) async fn fetch_one<R: Session>(
+        self,
+        session: &mut R,
+    ) -> Result<R::Row, JournalError> {
+        let row = self.fetch_optional(session).await?;
+        row.ok_or(JournalError::Database(sqlx::Error::RowNotFound))
+    }
+}
+
+/// What can be read of either database.
+pub(in crate::journal) trait Column<'r>:
+    Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl<'r, T> Column<'r> for T where
+    T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+/// A row of an answer.
+pub(in crate::journal) trait Columns: Send + Sync {
+    /// The value at this place, counted from 0.
+    fn try_get<'r, T: Column<'r>>(&'r self, place: usize) -> Result<T, JournalError>;
+
+    /// The number at this place that counts something.
+    fn count(&self, place: usize) -> Result<u64, JournalError> {
+        Ok(u64::try_from(self.try_get::<i64>(place)?).unwrap_or_default())
+    }
+
+    /// The number of tries at this place.
+    fn tries(&self, place: usize) -> Result<u32, JournalError> {
+        Ok(u32::try_from(self.try_get::<i64>(place)?).unwrap_or_default())
+    }
+
+    /// The stored flag at this place.
+    fn flag(&self, place: usize) -> Result<bool, JournalError> {
+        Ok(self.try_get::<i64>(place)? != 0)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Number(Some(i64::from(number)))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Number(Some(i64::from(flag)))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Self::Text(Some(text.clone()))
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(text: Option<&str>) -> Self {
+        Self::Text(text.map(str::to_owned))
+    }
+}
+
+impl From<Option<&String>> for Value {
+    fn from(text: Option<&String>) -> Self {
+        Self::Text(text.cloned())
+    }
+}
+
+impl From<&Option<String>> for Value {
+    fn from(text: &Option<String>) -> Self {
+        Self::Text(text.clone())
+    }
+}

@@ -1,0 +1,107 @@
+//! What the two databases do differently: how a change begins, and who waits for whom.
+//!
+//! Does not live here: what is alike, which is nearly all (the other files of this room).
+
+use std::fmt::Debug;
+
+use super::statement::{Columns, Statement};
+use crate::journal::JournalError;
+
+/// Which of the things that need an order a change takes part in. SQLite has one writer, and so one
+/// order; in PostgreSQL, where several replicas write, a change waits only for those that it must not
+/// cross.
+///
+/// Two classes, because what reads the versions of a key and then writes one (which is the latest,
+/// which recurrence) must be alone among arrivals, and what reads which rows are leased or unfinished
+/// and then writes one must be alone among departures; but an arrival only adds rows that come after
+/// all that are there, which no departure under way has to know of. So a commit of new deliveries
+/// never waits for a claim. Who needs both takes arrivals first, so that nobody waits in a circle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::journal) enum Order {
+    /// The rows are the change's own business.
+    None,
+    /// It numbers versions.
+    Arrivals,
+    /// It claims, finishes or puts back.
+    Departures,
+    /// It does both.
+    Both,
+}
+
+/// Two spellings of one statement.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::journal) struct Words {
+    pub(in crate::journal) sqlite: &'static str,
+    pub(in crate::journal) postgres: &'static str,
+}
+
+/// Which spelling is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::journal) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// Where statements are run.
+pub(in crate::journal) trait Session: Send {
+    type Row: Columns;
+
+    fn execute(
+        &mut self,
+        statement: Statement,
+    ) -> impl Future<Output = Result<u64, JournalError>> + Send;
+
+    fn fetch_all(
+        &mut self,
+        statement: Statement,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, JournalError>> + Send;
+}
+
+/// A change that is not committed yet; dropped, it never was.
+pub(in crate::journal) trait Change: Session {
+    /// Takes part in this, too, from now on.
+    fn also(
+        &mut self,
+        console: &str,
+        order: Order,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
+
+    fn commit(self) -> impl Future<Output = Result<(), JournalError>> + Send;
+}
+
+/// A database.
+pub(in crate::journal) trait Store:
+    Debug + Clone + Send + Sync + 'static
+{
+    const DIALECT: Dialect;
+    type Row: Columns;
+    type Change: Change<Row = Self::Row>;
+    type Pool: Session<Row = Self::Row>;
+
+    /// Begins a change of rows of `console`, in its turn.
+    fn begin(
+        &self,
+        console: &str,
+        order: Order,
+    ) -> impl Future<Output = Result<Self::Change, JournalError>> + Send;
+
+    /// Runs single statements that change nothing.
+    fn readers(&self) -> Self::Pool;
+
+    /// Runs single statements that change something.
+    fn writer(&self) -> Self::Pool;
+
+    /// Bytes in use.
+    fn used_bytes(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
+
+    /// Gives some of what is free back to the file system; answers how many pages.
+    fn give_back(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
+
+    /// The spelling that this database understands.
+    fn say(words: Words) -> &'static str {
+        match Self::DIALECT {
+            Dialect::Sqlite => words.sqlite,
+            Dialect::Postgres => words.postgres,
+        }
+    }
+}

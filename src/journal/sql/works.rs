@@ -1,0 +1,315 @@
+//! Works and refusals.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    SqlJournal, date,
+    statement::{Columns, query},
+    store::{Change as _, Order, Store, Words},
+};
+use crate::journal::{
+    DueWork, EventId, JournalError, ListedRefusal, MOST_REFUSALS, Refusal, SentAgain, WorkJournal,
+    WorkPart,
+};
+
+/// For how long a work may be another replica's, under way; far longer than a lease.
+const YOUNG: TimeDelta = TimeDelta::minutes(30);
+
+/// Of an only process every open work is one of a process before it.
+const CLOSE_ORPHANED: Words = Words {
+    sqlite: "UPDATE works SET closing = COALESCE(closing, $1), look_at = $2 \
+         WHERE console = $3 AND closed_at IS NULL AND $4 IS NOT NULL",
+    postgres: "UPDATE works SET closing = COALESCE(closing, $1), look_at = $2 \
+         WHERE console = $3 AND closed_at IS NULL AND look_at IS NULL AND opened_at < $4",
+};
+
+macro_rules! refuse {
+    ($what:literal) => {
+        concat!(
+            "INSERT INTO refusals (console, event, object, reason, work, refused_at) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (console, event, ",
+            $what,
+            ") DO UPDATE SET times = refusals.times + 1, work = excluded.work, \
+             refused_at = excluded.refused_at"
+        )
+    };
+}
+
+const REFUSE: Words =
+    Words { sqlite: refuse!("object, reason"), postgres: refuse!("md5(object), md5(reason)") };
+
+macro_rules! delivered_before {
+    ($events:literal) => {
+        concat!(
+            "SELECT e.id FROM events e WHERE e.id IN ",
+            $events,
+            " AND EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+                 AND other.key = e.key AND other.id <> e.id AND other.state = 'delivered')"
+        )
+    };
+}
+
+const DELIVERED_BEFORE: Words = Words {
+    sqlite: delivered_before!("(SELECT value FROM json_each($1))"),
+    postgres: delivered_before!("(SELECT value::bigint FROM json_array_elements_text($1::json))"),
+};
+
+#[async_trait]
+impl<S: Store> WorkJournal for SqlJournal<S> {
+    async fn work_opened(
+        &self,
+        work: &str,
+        parts: &[WorkPart],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let mut transaction = self.begin(Order::None).await?;
+        query(
+            // The sinks are shared: whose events leave tells whose work it is.
+            "INSERT INTO works (id, console, opened_at) VALUES \
+             ($1, COALESCE((SELECT console FROM events WHERE id = $2), $3), $4) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(work)
+        .bind(parts.first().map(|part| part.event))
+        .bind(&self.console)
+        .bind(now.timestamp_millis())
+        .execute(&mut transaction)
+        .await?;
+        for (position, part) in parts.iter().enumerate() {
+            query(
+                "INSERT INTO work_parts (work, position, event, objects) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(work)
+            .bind(i64::try_from(position).unwrap_or(i64::MAX))
+            .bind(part.event)
+            .bind(serde_json::json!(part.objects).to_string())
+            .execute(&mut transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn work_left_open(
+        &self,
+        work: &str,
+        message: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        query("UPDATE works SET closing = $1, look_at = $2 WHERE id = $3")
+            .bind(message)
+            .bind(at.timestamp_millis())
+            .bind(work)
+            .execute(&mut self.store.writer())
+            .await?;
+        Ok(())
+    }
+
+    async fn work_closed(
+        &self,
+        work: &str,
+        now: DateTime<Utc>,
+        look_at: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        query("UPDATE works SET closing = NULL, closed_at = $1, look_at = $2 WHERE id = $3")
+            .bind(now.timestamp_millis())
+            .bind(look_at.timestamp_millis())
+            .bind(work)
+            .execute(&mut self.store.writer())
+            .await?;
+        Ok(())
+    }
+
+    async fn forget_work(&self, work: &str) -> Result<(), JournalError> {
+        self.work_read(work, &[]).await
+    }
+
+    async fn close_orphaned_works(
+        &self,
+        message: &str,
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError> {
+        let young = now - YOUNG;
+        let orphaned = query(S::say(CLOSE_ORPHANED))
+            .bind(message)
+            .bind(now.timestamp_millis())
+            .bind(&self.console)
+            .bind(young.timestamp_millis())
+            .execute(&mut self.store.writer())
+            .await?;
+        Ok(orphaned)
+    }
+
+    async fn works_due(
+        &self,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<DueWork>, JournalError> {
+        let rows = query(
+            "SELECT id, closing, looks, opened_at FROM works WHERE console = $1 AND look_at <= $2 \
+             ORDER BY look_at, id LIMIT $3",
+        )
+        .bind(&self.console)
+        .bind(now.timestamp_millis())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&mut self.store.readers())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(DueWork {
+                    id: row.try_get(0)?,
+                    closing: row.try_get(1)?,
+                    looks: row.tries(2)?,
+                    opened_at: date(row.try_get(3)?)?,
+                })
+            })
+            .collect()
+    }
+
+    async fn look_again(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
+        query("UPDATE works SET looks = looks + 1, look_at = $1 WHERE id = $2")
+            .bind(at.timestamp_millis())
+            .bind(work)
+            .execute(&mut self.store.writer())
+            .await?;
+        Ok(())
+    }
+
+    async fn postpone_work(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
+        query("UPDATE works SET look_at = $1 WHERE id = $2")
+            .bind(at.timestamp_millis())
+            .bind(work)
+            .execute(&mut self.store.writer())
+            .await?;
+        Ok(())
+    }
+
+    async fn parts_of_work(&self, work: &str) -> Result<Vec<WorkPart>, JournalError> {
+        let rows = query("SELECT event, objects FROM work_parts WHERE work = $1 ORDER BY position")
+            .bind(work)
+            .fetch_all(&mut self.store.readers())
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let objects: String = row.try_get(1)?;
+                let objects = serde_json::from_str(&objects)
+                    .map_err(|_| JournalError::Corrupt(format!("objects of work {work}")))?;
+                Ok(WorkPart { event: row.try_get(0)?, objects })
+            })
+            .collect()
+    }
+
+    async fn work_read(&self, work: &str, refusals: &[Refusal]) -> Result<(), JournalError> {
+        let mut transaction = self.begin(Order::None).await?;
+        if !refusals.is_empty() {
+            self.refuse(&mut transaction, refusals).await?;
+        }
+        for statement in
+            ["DELETE FROM works WHERE id = $1", "DELETE FROM work_parts WHERE work = $1"]
+        {
+            query(statement).bind(work).execute(&mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn send_again(
+        &self,
+        event: EventId,
+        reason: &str,
+        waits: &[TimeDelta],
+        now: DateTime<Utc>,
+    ) -> Result<SentAgain, JournalError> {
+        self.let_leave_again(event, reason, waits, now).await
+    }
+
+    async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError> {
+        self.those_sent_again(events).await
+    }
+
+    async fn refusals(&self, limit: usize) -> Result<Vec<ListedRefusal>, JournalError> {
+        let rows = query(
+            "SELECT r.event, r.object, r.reason, r.work, r.refused_at, r.times, e.key, e.title, \
+             e.root_id FROM refusals r LEFT JOIN events e ON e.id = r.event \
+             WHERE r.console = $1 ORDER BY r.refused_at DESC, r.id DESC LIMIT $2",
+        )
+        .bind(&self.console)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&mut self.store.readers())
+        .await?;
+        rows.iter().map(listed).collect()
+    }
+
+    async fn delivered_before(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError> {
+        let rows = query(S::say(DELIVERED_BEFORE))
+            .bind(serde_json::json!(events).to_string())
+            .fetch_all(&mut self.store.readers())
+            .await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
+    }
+}
+
+impl<S: Store> SqlJournal<S> {
+    async fn refuse(
+        &self,
+        transaction: &mut S::Change,
+        refusals: &[Refusal],
+    ) -> Result<(), JournalError> {
+        for refusal in refusals {
+            query(S::say(REFUSE))
+                .bind(&self.console)
+                .bind(refusal.event.unwrap_or_default())
+                .bind(&refusal.object)
+                .bind(&refusal.reason)
+                .bind(&refusal.work)
+                .bind(refusal.refused_at.timestamp_millis())
+                .execute(transaction)
+                .await?;
+        }
+        // By date, not by id: one that comes again and again keeps its first id.
+        query(
+            "DELETE FROM refusals WHERE console = $1 AND id NOT IN (SELECT id FROM refusals \
+             WHERE console = $1 ORDER BY refused_at DESC, id DESC LIMIT $2)",
+        )
+        .bind(&self.console)
+        .bind(MOST_REFUSALS)
+        .execute(transaction)
+        .await?;
+        Ok(())
+    }
+
+    /// What OpenCTI refused of the events of a key, oldest first.
+    pub(super) async fn refusals_of(&self, key: &str) -> Result<Vec<ListedRefusal>, JournalError> {
+        let rows = query(
+            "SELECT r.event, r.object, r.reason, r.work, r.refused_at, r.times, e.key, e.title, \
+             e.root_id FROM events e JOIN refusals r ON r.console = e.console AND r.event = e.id \
+             WHERE e.console = $1 AND e.key = $2 ORDER BY r.refused_at, r.id",
+        )
+        .bind(&self.console)
+        .bind(key)
+        .fetch_all(&mut self.store.readers())
+        .await?;
+        rows.iter().map(listed).collect()
+    }
+}
+
+fn listed(row: &impl Columns) -> Result<ListedRefusal, JournalError> {
+    let event: EventId = row.try_get(0)?;
+    Ok(ListedRefusal {
+        refusal: Refusal {
+            event: (event != 0).then_some(event),
+            object: row.try_get(1)?,
+            reason: row.try_get(2)?,
+            work: row.try_get(3)?,
+            refused_at: date(row.try_get(4)?)?,
+        },
+        times: row.tries(5)?,
+        key: row.try_get(6)?,
+        title: row.try_get(7)?,
+        root_id: row.try_get(8)?,
+    })
+}

@@ -1,0 +1,141 @@
+//! The embedded database: SQLite in WAL mode with `synchronous=FULL`, so that a commit is on disk
+//! when it is answered. One connection writes, others read; so changes have one order by themselves.
+//!
+//! Does not live here: what is asked of it (`sql`).
+
+mod log;
+mod open;
+#[cfg(test)]
+mod plans;
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use sqlx::{
+    AssertSqlSafe, Sqlite, SqlitePool, Transaction,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use super::{
+    JournalError,
+    sql::{
+        Change, Column, Columns, Dialect, Order, Session, SqlJournal, Statement, Store, Value,
+        query,
+    },
+};
+
+/// Pages given back to the file system in one step: four megabytes at most.
+const PAGES_PER_STEP: u32 = 1_000;
+
+/// The journal in one SQLite file.
+pub type SqliteJournal = SqlJournal<SqliteStore>;
+
+/// One SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    /// One connection, so that writers queue here and not inside SQLite.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    file: Arc<Path>,
+    /// Held as long as the service has the journal open; commands beside it hold nothing.
+    _only_user: Option<Arc<File>>,
+}
+
+/// Connections for single statements.
+pub(in crate::journal) struct Pool(SqlitePool);
+
+impl Store for SqliteStore {
+    type Change = Transaction<'static, Sqlite>;
+    type Pool = Pool;
+    type Row = SqliteRow;
+
+    const DIALECT: Dialect = Dialect::Sqlite;
+
+    /// Holds the write lock from its start, whatever it takes part in.
+    async fn begin(&self, _console: &str, _order: Order) -> Result<Self::Change, JournalError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    fn readers(&self) -> Pool {
+        Pool(self.readers.clone())
+    }
+
+    fn writer(&self) -> Pool {
+        Pool(self.writer.clone())
+    }
+
+    async fn used_bytes(&self) -> Result<u64, JournalError> {
+        let used = query(
+            "SELECT (page_count - freelist_count) * page_size \
+             FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
+        );
+        let in_file = used.fetch_one(&mut self.readers()).await?.count(0)?;
+        let mut log = self.file.as_os_str().to_owned();
+        log.push("-wal");
+        let beside = std::fs::metadata(log).map_or(0, |log| log.len());
+        Ok(in_file + beside)
+    }
+
+    async fn give_back(&self) -> Result<u64, JournalError> {
+        let free = async || {
+            let count = query("SELECT freelist_count FROM pragma_freelist_count");
+            count.fetch_one(&mut self.writer()).await?.count(0)
+        };
+        let before = free().await?;
+        if before == 0 {
+            return Ok(0);
+        }
+        // The pragma answers a row for each page, and frees them as the rows are read.
+        let vacuum = query(format!("PRAGMA incremental_vacuum({PAGES_PER_STEP})"));
+        vacuum.fetch_all(&mut self.writer()).await?;
+        Ok(before.saturating_sub(free().await?))
+    }
+}
+
+impl Session for Transaction<'static, Sqlite> {
+    type Row = SqliteRow;
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
+        Ok(prepared(statement).execute(&mut **self).await?.rows_affected())
+    }
+
+    async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, JournalError> {
+        Ok(prepared(statement).fetch_all(&mut **self).await?)
+    }
+}
+
+impl Change for Transaction<'static, Sqlite> {
+    async fn also(&mut self, _console: &str, _order: Order) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    async fn commit(self) -> Result<(), JournalError> {
+        Ok(self.commit().await?)
+    }
+}
+
+impl Session for Pool {
+    type Row = SqliteRow;
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
+        Ok(prepared(statement).execute(&self.0).await?.rows_affected())
+    }
+
+    async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, JournalError> {
+        Ok(prepared(statement).fetch_all(&self.0).await?)
+    }
+}
+
+fn prepared(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
+    let prepared = sqlx::query(AssertSqlSafe(statement.text));
+    statement.values.into_iter().fold(prepared, |prepared, value| match value {
+        Value::Number(number) => prepared.bind(number),
+        Value::Text(text) => prepared.bind(text),
+    })
+}
+
+impl Columns for SqliteRow {
+    fn try_get<'r, T: Column<'r>>(&'r self, place: usize) -> Result<T, JournalError> {
+        Ok(sqlx::Row::try_get(self, place)?)
+    }
+}

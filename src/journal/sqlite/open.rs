@@ -1,0 +1,225 @@
+//! Opening the SQLite journal: as its service, alone, or beside the service, for a command.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{
+    Row as _, SqlitePool,
+    migrate::Migrator,
+    sqlite::{
+        SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
+        SqliteSynchronous,
+    },
+};
+use tracing::warn;
+
+use super::{SqliteJournal, SqliteStore, log};
+use crate::journal::JournalError;
+
+/// How long a connection waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const READERS: u32 = 2;
+/// To what size the write-ahead log is cut after it was copied back.
+const LOG_BYTES_KEPT: &str = "67108864";
+
+/// The schema, step by step.
+static SCHEMA: Migrator = sqlx::migrate!("src/journal/migrations");
+
+impl SqliteJournal {
+    /// Opens `url` (`sqlite:<path>`), makes the file when it is not there, and brings its schema
+    /// up to date. Rows are those of `console`.
+    ///
+    /// # Errors
+    /// [`JournalError::Address`] when the file cannot be opened, [`JournalError::Damaged`] when it
+    /// is not whole, [`JournalError::Migration`] when it was written by a newer version.
+    pub async fn open(url: &str, console: &str) -> Result<Self, JournalError> {
+        let options = options(url)?.create_if_missing(true);
+        let file = options.get_filename().to_owned();
+        let only_user = lock(&file)?;
+        keep_private(&file).map_err(|error| unusable(&file, &error))?;
+        if log::is_gone(&file) {
+            warn!(
+                "the journal's write-ahead log is gone, though the service did not end in order: \
+                 what was stored last may be missing. Was only a part of the journal's files \
+                 copied? The sweep finds again what the console still has"
+            );
+        }
+        if let Some(torn) = log::torn_end(&file) {
+            warn!(
+                bytes = torn.bytes,
+                "the journal's write-ahead log ends in a commit that was not written to its end and \
+                 is left out. After a power failure that is as it should be: nobody was told that \
+                 it was stored. If the file was copied or cut, what came last may be missing; the \
+                 sweep finds it again as far as the console still has it"
+            );
+        }
+        let journal = Self::connect(options, console, Some(only_user)).await?;
+        SCHEMA.run(&journal.store.writer).await.map_err(|error| schema_failed(&file, error))?;
+        // Whoever held these leases is gone: this process is the file's only user.
+        sqlx::query("UPDATE events SET leased_until = NULL WHERE leased_until IS NOT NULL")
+            .execute(&journal.store.writer)
+            .await
+            .map_err(|error| opening_failed(&file, &error))?;
+        Ok(journal)
+    }
+
+    /// As [`Self::open`], but makes no file where there is none.
+    ///
+    /// # Errors
+    /// As those of [`Self::open`], and [`JournalError::Address`] when there is no file.
+    pub async fn open_existing(url: &str, console: &str) -> Result<Self, JournalError> {
+        there_is_one(options(url)?.get_filename())?;
+        Self::open(url, console).await
+    }
+
+    /// Opens `url` beside the service that may be using it: makes nothing, changes no schema, takes
+    /// over no lease, and keeps no service from starting.
+    ///
+    /// # Errors
+    /// [`JournalError::Address`] when there is no file or it is of another version.
+    pub async fn open_beside(url: &str, console: &str) -> Result<Self, JournalError> {
+        let options = options(url)?;
+        let file = options.get_filename().to_owned();
+        there_is_one(&file)?;
+        let journal = Self::connect(options, console, None).await?;
+        let version = journal.schema_version().await?;
+        let ours = SCHEMA.iter().map(|step| step.version).max();
+        if version != ours {
+            return Err(JournalError::Address(format!(
+                "{} is of another version than this program; use the program that the service \
+                 runs, or start the service once with this one",
+                file.display()
+            )));
+        }
+        Ok(journal)
+    }
+
+    /// Its connections, to read all of it.
+    pub(in crate::journal) fn connections(&self) -> &SqlitePool {
+        &self.store.readers
+    }
+
+    /// The journal's file.
+    pub fn file(&self) -> &Path {
+        &self.store.file
+    }
+
+    async fn connect(
+        options: SqliteConnectOptions,
+        console: &str,
+        only_user: Option<File>,
+    ) -> Result<Self, JournalError> {
+        let file = options.get_filename().to_owned();
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(|error| opening_failed(&file, &error))?;
+        // Readers set nothing: even a pragma would wait for another process's lock.
+        let reading =
+            SqliteConnectOptions::new().filename(&file).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
+        let file = Arc::from(file);
+        let store = SqliteStore { writer, readers, file, _only_user: only_user.map(Arc::new) };
+        Ok(Self::new(store, console))
+    }
+
+    async fn schema_version(&self) -> Result<Option<i64>, JournalError> {
+        let row = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&self.store.writer)
+            .await
+            .map_err(|error| opening_failed(self.file(), &error))?;
+        Ok(row.try_get(0)?)
+    }
+}
+
+fn there_is_one(file: &Path) -> Result<(), JournalError> {
+    if file.exists() {
+        return Ok(());
+    }
+    Err(JournalError::Address(format!(
+        "there is no journal at {}; run this where the service runs, with its configuration, or name \
+         the file by its full path",
+        file.display()
+    )))
+}
+
+fn options(url: &str) -> Result<SqliteConnectOptions, JournalError> {
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(|error| JournalError::Address(error.to_string()))?
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("journal_size_limit", LOG_BYTES_KEPT)
+        .busy_timeout(BUSY_TIMEOUT);
+    Ok(options)
+}
+
+/// Takes the lock beside the file: two services on one journal would take each other's leases for
+/// those of the dead. The lock goes with the process, also when it is killed.
+fn lock(file: &Path) -> Result<File, JournalError> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".lock");
+    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(PathBuf::from(beside));
+    let lock = lock.map_err(|error| unusable(file, &error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Address(format!(
+            "cannot open {}: another process uses this journal; stop that one first, or give this \
+             service a journal of its own",
+            file.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(unusable(file, &error)),
+    }
+}
+
+/// Makes the file when it is not there, readable by its owner only: it holds alerts. The files that
+/// SQLite puts beside it have the same rights.
+fn keep_private(file: &Path) -> std::io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(file).map(drop)
+}
+
+fn unusable(file: &Path, error: &dyn std::fmt::Display) -> JournalError {
+    JournalError::Address(format!(
+        "cannot open {}: {error}; the folder must exist and be writable",
+        file.display()
+    ))
+}
+
+fn schema_failed(file: &Path, error: sqlx::migrate::MigrateError) -> JournalError {
+    match error {
+        sqlx::migrate::MigrateError::Execute(error)
+        | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => opening_failed(file, &error),
+        other => JournalError::Migration(other),
+    }
+}
+
+/// What SQLite's refusal means for an operator. The codes are those of its manual ("Result and
+/// Error Codes"); the lowest eight bits tell the kind.
+fn opening_failed(file: &Path, error: &sqlx::Error) -> JournalError {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let kind = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
+    let file_name = file.display();
+    match kind {
+        Some(5 | 6) => JournalError::Address(format!(
+            "cannot open {file_name}: another process holds it locked; end that process, or wait \
+             until it is done, and start again"
+        )),
+        Some(8) => JournalError::Address(format!(
+            "cannot open {file_name}: it can only be read; let the service's user write the file \
+             and its folder, and check that the disk is not mounted read-only"
+        )),
+        Some(13) => JournalError::Address(format!(
+            "cannot open {file_name}: the disk is full; make room and start again, nothing in the \
+             journal is lost"
+        )),
+        Some(11 | 26) => JournalError::Damaged { file: file.to_owned(), reason: error.to_string() },
+        _ => unusable(file, error),
+    }
+}

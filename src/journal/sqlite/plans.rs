@@ -1,0 +1,113 @@
+//! Which indexes answer what is asked often: SQLite chooses them by itself, and a new index or
+//! column may change its mind without a word.
+
+use sqlx::Row as _;
+use tempfile::TempDir;
+
+use super::SqliteJournal;
+use crate::journal::sql::{
+    CLAIM, COUNTS, EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, NEXT_FREE, NEXT_LEASE_END,
+    OLD_IDENTITIES, PENDING, REMOVING, UNFINISHED_OF_THREAT,
+};
+
+/// As many events of each state, every tenth of a threat.
+const FILLED: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
+     INSERT INTO events (console, generation, received_key, received_version, key, version, \
+     origin, dialect, body, received_at, happened_at, threat_key, state, due_at, finished_at) \
+     SELECT 'https://console.example', 1, 'k' || i, 'v', 'k' || i, 'v', 'push', 'native-alert', \
+     'body', i, i, CASE WHEN i % 10 = 0 THEN '7' END, \
+     CASE i % 3 WHEN 0 THEN 'pending' WHEN 1 THEN 'delivered' ELSE 'dead' END, i, \
+     CASE WHEN i % 3 > 0 THEN i END FROM n";
+
+async fn plan(journal: &SqliteJournal, query: &str) -> String {
+    let query = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
+    let rows = sqlx::query(query).fetch_all(&journal.store.writer).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_however_much_there_is() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    sqlx::query(FILLED).execute(&journal.store.writer).await.unwrap();
+    for (query, indexes) in [
+        (
+            CLAIM.sqlite,
+            &["events_due (console=? AND due_at<?)", "events_unfinished (console=? AND key=?)"][..],
+        ),
+        (NEXT_FREE.sqlite, &["events_due (console=?)", "events_unfinished (console=? AND key=?)"]),
+        (NEXT_LEASE_END.sqlite, &["events_leased"]),
+        (UNFINISHED_OF_THREAT, &["events_unfinished_of_threat (console=? AND threat_key=?"]),
+        (PENDING, &["COVERING INDEX events_by_state (console=? AND state=? AND follows=?)"]),
+        (
+            COUNTS.sqlite,
+            &[
+                "event_counts USING PRIMARY KEY (console=?)",
+                "COVERING INDEX events_by_state (console=? AND state=? AND follows=?)",
+            ],
+        ),
+        (
+            OLD_IDENTITIES,
+            &[
+                "incidents_by_age (console=? AND created_at_us<?)",
+                "events_as_identified (console=? AND key=?)",
+            ],
+        ),
+        (EMPTY_FINISHED.sqlite, &["events_to_prune (finished_at<?)"]),
+        (EMPTY_LETTERS.sqlite, &["events_letters_to_prune (finished_at<?)"]),
+        (
+            REMOVING,
+            &[
+                "events_pruned (pruned_at>? AND pruned_at<?)",
+                "events_of_threat (console=? AND threat_key=? AND pruned_at=?)",
+                "events_of_threat (console=? AND threat_key=? AND pruned_at>?)",
+            ],
+        ),
+        (
+            KEY_OF.sqlite,
+            &[
+                "events_as_identified (console=? AND key=?)",
+                "events_as_received (console=? AND received_key=?)",
+                "INTEGER PRIMARY KEY (rowid=?)",
+                "events_by_root (console=? AND root_id=?)",
+            ],
+        ),
+    ] {
+        let plan = plan(&journal, query).await;
+        for index in indexes {
+            assert!(plan.contains(index), "{index} for {query}:\n{plan}");
+        }
+        // What fits into one claim may be sorted; what waits may not.
+        let sorts = plan.lines().any(|step| step == "USE TEMP B-TREE FOR ORDER BY");
+        assert!(!sorts || query == CLAIM.sqlite, "{query}:\n{plan}");
+        assert!(!plan.contains("SCAN events"), "{query}:\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn the_counts_that_are_kept_up_are_those_of_the_events_whatever_becomes_of_them() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    for change in [
+        FILLED,
+        "UPDATE events SET state = 'delivered', finished_at = 1 WHERE id % 7 = 0",
+        "UPDATE events SET follows = id - 1 WHERE id % 5 = 0",
+        "UPDATE events SET follows = NULL WHERE id % 15 = 0",
+        "UPDATE events SET state = 'dropped' WHERE state = 'dead' AND id % 2 = 0",
+        "UPDATE OR IGNORE events SET state = 'pending', key = 'k1' WHERE id % 11 = 0",
+        "DELETE FROM events WHERE id % 3 = 1",
+    ] {
+        sqlx::query(change).execute(&journal.store.writer).await.unwrap();
+        let counted = "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL \
+             THEN 'following-up' ELSE state END AS standing, COUNT(*) AS events FROM events \
+             GROUP BY standing ORDER BY standing";
+        let kept = "SELECT standing, events FROM event_counts WHERE events > 0 ORDER BY standing";
+        let read = async |query: &'static str| -> Vec<(String, i64)> {
+            let rows = sqlx::query(query).fetch_all(&journal.store.writer).await.unwrap();
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+        };
+        assert_eq!(read(kept).await, read(counted).await, "{change}");
+    }
+}

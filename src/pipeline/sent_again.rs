@@ -1,0 +1,99 @@
+//! Lets events leave once more, whole, of which OpenCTI refused something for a reason that passes: a
+//! reference that was missing, a platform that was too busy. A few times, further and further apart;
+//! then only a newer version of the alert brings it again.
+//!
+//! Does not live here: which reasons pass (`opencti`), counting the times (`journal`).
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::{info, warn};
+
+use crate::{
+    journal::{EventId, Journal, JournalError, Refusal, SentAgain},
+    opencti::may_be_taken_later,
+};
+
+/// How long an event waits that leaves once more: the first, second and third time.
+const WAITS: [TimeDelta; 3] = [TimeDelta::minutes(1), TimeDelta::minutes(10), TimeDelta::hours(1)];
+
+/// Lets events leave once more because of the refusals of one work. `unnamed` are the events of a
+/// work with more errors than the platform keeps: if one of those that it kept passes, so may one
+/// that it did not.
+pub(super) async fn send_again(
+    journal: &dyn Journal,
+    now: DateTime<Utc>,
+    refusals: &[Refusal],
+    unnamed: &HashSet<EventId>,
+) -> Result<(), JournalError> {
+    for (event, reason) in reasons(refusals, unnamed) {
+        match journal.send_again(event, &reason, &WAITS, now).await? {
+            SentAgain::Pending => {
+                count("sent_again");
+                info!(event, reason, "an event leaves once more");
+            }
+            SentAgain::GaveUp => {
+                count("gave_up");
+                warn!(
+                    event,
+                    reason,
+                    times = WAITS.len(),
+                    "an event left once more as often as it may, and OpenCTI still refuses something \
+                     of it; `events show` tells its story"
+                );
+            }
+            SentAgain::OnItsWay | SentAgain::NotThere => {}
+        }
+    }
+    Ok(())
+}
+
+/// The events that are to leave once more, each with the first reason.
+fn reasons(refusals: &[Refusal], unnamed: &HashSet<EventId>) -> BTreeMap<EventId, String> {
+    let mut reasons = BTreeMap::new();
+    let mut is_any = false;
+    for refusal in refusals.iter().filter(|refusal| may_be_taken_later(&refusal.reason)) {
+        is_any = true;
+        if let Some(event) = refusal.event {
+            let words = || format!("OpenCTI refused {}: {}", refusal.object, refusal.reason);
+            reasons.entry(event).or_insert_with(words);
+        }
+    }
+    for event in unnamed.iter().filter(|_| is_any) {
+        let words = || "OpenCTI refused more of its work than it tells".to_owned();
+        reasons.entry(*event).or_insert_with(words);
+    }
+    reasons
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("events_sent_again_total", "outcome" => outcome).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(event: Option<EventId>, reason: &str) -> Refusal {
+        Refusal {
+            event,
+            object: "incident--1".to_owned(),
+            reason: reason.to_owned(),
+            work: "work_1".to_owned(),
+            refused_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn of_a_work_with_more_errors_than_are_kept_all_events_leave_again_if_one_reason_passes() {
+        let again = |refusals: &[Refusal], unnamed: &[EventId]| -> Vec<EventId> {
+            reasons(refusals, &unnamed.iter().copied().collect()).into_keys().collect()
+        };
+        let passing = refusal(Some(1), "LOCK_ERROR");
+        let lasting = refusal(Some(2), "FUNCTIONAL_ERROR");
+        assert_eq!(again(&[passing.clone(), lasting.clone()], &[]), [1]);
+        assert_eq!(again(&[passing, lasting.clone()], &[1, 2, 3]), [1, 2, 3]);
+        assert!(again(&[lasting], &[1, 2, 3]).is_empty());
+        assert!(again(&[refusal(None, "LOCK_ERROR")], &[]).is_empty(), "whose, nobody knows");
+    }
+}

@@ -1,0 +1,160 @@
+//! Who leads: of several replicas on one journal exactly one sweeps, beats, reads what OpenCTI says
+//! of deliveries, and prunes; the others accept, convert and deliver. A journal in a file has one
+//! service, which leads for as long as it runs.
+//!
+//! A term begins with the journal's lock and ends with it, or with the service. Everything that only
+//! the leader does hangs on the token of its term, so that it ends at once.
+//!
+//! Does not live here: the lock itself (`journal`), what is done in a term.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use futures_util::future::try_join_all;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    health::{Health, Role},
+    journal::{Journal, LeaderLock, Place},
+    opencti::ConfirmedObjects,
+};
+
+/// How often a replica that follows asks for the lock: many times in one interval of the heartbeat.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+/// How long a single run waits for the lock.
+const SINGLE_RUN_WAIT: Duration = Duration::from_secs(15);
+/// How often it is looked whether everything is imported again.
+const LOOK_AT_GENERATION: Duration = Duration::from_secs(5);
+
+/// The terms of this replica.
+pub(super) struct Leader {
+    place: Place,
+    health: Arc<Health>,
+    /// The token of the term that is under way.
+    term: watch::Sender<Option<CancellationToken>>,
+}
+
+impl Leader {
+    pub(super) fn new(place: Place, health: &Arc<Health>) -> Self {
+        let role = match &place {
+            Place::Folder(_) => Role::Alone,
+            Place::Server(_) => Role::Follows,
+        };
+        health.is_now(role);
+        Self { place, health: Arc::clone(health), term: watch::Sender::new(None) }
+    }
+
+    /// The folder of a journal that is a file.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Folder(folder) => Some(folder),
+            Place::Server(_) => None,
+        }
+    }
+
+    /// Whether no other replica can be there.
+    pub(super) fn is_alone(&self) -> bool {
+        self.folder().is_some()
+    }
+
+    /// Contends for the lock until `stop`.
+    pub(super) async fn contend(&self, stop: &CancellationToken) {
+        match &self.place {
+            Place::Folder(_) => {
+                // Once more: by now there is somebody to count it.
+                self.health.is_now(Role::Alone);
+                let _before = self.term.send_replace(Some(stop.child_token()));
+                stop.cancelled().await;
+            }
+            Place::Server(lock) => {
+                let terms = async {
+                    loop {
+                        self.one_term(lock, stop).await;
+                        tokio::time::sleep(ASK_EVERY).await;
+                    }
+                };
+                stop.run_until_cancelled(terms).await;
+            }
+        }
+    }
+
+    async fn one_term(&self, lock: &LeaderLock, stop: &CancellationToken) {
+        let mut leadership = match lock.take().await {
+            Ok(Some(leadership)) => leadership,
+            Ok(None) => return,
+            Err(failure) => {
+                return warn!(%failure, "the journal cannot be asked who leads; asking again");
+            }
+        };
+        info!("this replica leads: it sweeps and tells OpenCTI that the connector is alive");
+        let term = stop.child_token();
+        // Also when this is broken off: what hangs on the term must not go on without the lock.
+        let _ended = term.clone().drop_guard();
+        self.health.is_now(Role::Leads);
+        let _before = self.term.send_replace(Some(term.clone()));
+        tokio::select! {
+            () = leadership.lost() => {
+                term.cancel();
+                warn!("the lock of the leader is lost; another replica may lead now");
+            }
+            () = stop.cancelled() => {}
+        }
+        let _before = self.term.send_replace(None);
+        self.health.is_now(Role::Follows);
+        leadership.release().await;
+    }
+
+    /// Waits until this replica is in a term, and answers its token; `None` when it is to stop.
+    pub(super) async fn next_term(&self, stop: &CancellationToken) -> Option<CancellationToken> {
+        let mut terms = self.term.subscribe();
+        stop.run_until_cancelled(next(&mut terms)).await.flatten()
+    }
+
+    /// Whether a single run has the lock, which it waits for a little while.
+    pub(super) async fn leads_soon(&self) -> bool {
+        let mut terms = self.term.subscribe();
+        tokio::time::timeout(SINGLE_RUN_WAIT, next(&mut terms))
+            .await
+            .is_ok_and(|term| term.is_some())
+    }
+
+    /// Forgets what is `confirmed` when another replica has begun to import everything again: it
+    /// learns that from OpenCTI, and this one from the journal.
+    pub(super) async fn follow_resets(
+        &self,
+        journals: Vec<Arc<dyn Journal>>,
+        confirmed: Arc<ConfirmedObjects>,
+        stop: CancellationToken,
+    ) {
+        if self.is_alone() {
+            return;
+        }
+        let mut known = None;
+        loop {
+            // A journal that cannot be read is told by whoever needs it.
+            let asked = journals.iter().map(|journal| journal.remembered("generation"));
+            if let Ok(generations) = try_join_all(asked).await {
+                if known.as_ref().is_some_and(|known| *known != generations) {
+                    info!("everything is imported again: nothing counts as known to OpenCTI");
+                    confirmed.forget();
+                }
+                known = Some(generations);
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(LOOK_AT_GENERATION)).await.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+/// The token of a term that is under way; `None` when there will be none any more.
+async fn next(terms: &mut watch::Receiver<Option<CancellationToken>>) -> Option<CancellationToken> {
+    loop {
+        let term = terms.borrow_and_update().clone();
+        if term.as_ref().is_some_and(|term| !term.is_cancelled()) {
+            return term;
+        }
+        terms.changed().await.ok()?;
+    }
+}

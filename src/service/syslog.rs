@@ -1,0 +1,138 @@
+//! The listener for syslog put together: its socket, its TLS, its verifier, and its tokens, which are
+//! read again when their file changes and at SIGHUP. A broken file leaves the old tokens in force.
+//!
+//! Does not live here: what is done with a connection (`intake::syslog`), the webhook's secrets
+//! (`secrets`).
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info};
+
+use super::{
+    ServiceError,
+    listeners::{bind, not_listening},
+    tls,
+};
+use crate::{
+    clock::Clock,
+    config::{SyslogSettings, syslog_tokens},
+    intake::{
+        Door,
+        syslog::{Listener, Parts, SyslogStanding},
+        verification::SyslogVerifier,
+    },
+};
+
+const LISTEN: &str = "HARFANGLAB_INCIDENTS_SYSLOG_LISTEN";
+/// How often the file of the tokens is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The listener and who keeps its tokens current.
+pub(super) struct Syslog {
+    listener: Listener,
+    _tokens: Option<AbortOnDropHandle<()>>,
+}
+
+impl Syslog {
+    pub(super) fn standing(&self) -> Arc<SyslogStanding> {
+        self.listener.standing()
+    }
+
+    /// Reads no more, and waits until what was read is stored.
+    pub(super) async fn close(&self) {
+        self.listener.close().await;
+    }
+}
+
+/// Binds and listens, when there is something to listen at.
+///
+/// # Errors
+/// [`ServiceError`]; nothing is listened to then.
+pub(super) fn open(
+    settings: Option<&SyslogSettings>,
+    door: &Door,
+    clock: &Clock,
+) -> Result<Option<Syslog>, ServiceError> {
+    let Some(settings) = settings else { return Ok(None) };
+    let verifier = SyslogVerifier::new(settings).ok_or(ServiceError::SyslogForAnybody)?;
+    let verifier = Arc::new(ArcSwap::from_pointee(verifier));
+    let tls = settings.tls.as_ref();
+    let tls = tls.map(|tls| tls::server_config(tls, tls::SYSLOG)).transpose()?.map(Arc::new);
+    let (listener, _bound) = bind(LISTEN, settings.listen)?;
+    listener.set_nonblocking(true).map_err(not_listening(LISTEN, settings.listen))?;
+    let parts = Parts {
+        listener,
+        verifier: Arc::clone(&verifier),
+        door: door.clone(),
+        clock: clock.clone(),
+        tls,
+    };
+    let listener =
+        Listener::open(parts, settings).map_err(not_listening(LISTEN, settings.listen))?;
+    let tokens = keep_current(settings, verifier).map_err(ServiceError::Signal)?;
+    Ok(Some(Syslog { listener, _tokens: tokens }))
+}
+
+/// Keeps `verifier` at what the tokens' file says; tokens that come from no file need nothing.
+fn keep_current(
+    settings: &SyslogSettings,
+    verifier: Arc<ArcSwap<SyslogVerifier>>,
+) -> std::io::Result<Option<AbortOnDropHandle<()>>> {
+    let Some(file) = settings.token_file.clone() else { return Ok(None) };
+    let hang_up = signal(SignalKind::hangup())?;
+    let watching = watch(file, settings.clone(), verifier, hang_up);
+    Ok(Some(AbortOnDropHandle::new(tokio::spawn(watching))))
+}
+
+async fn watch(
+    file: PathBuf,
+    mut settings: SyslogSettings,
+    verifier: Arc<ArcSwap<SyslogVerifier>>,
+    mut hang_up: Signal,
+) {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told: Option<String> = None;
+    loop {
+        tokio::select! {
+            Some(()) = hang_up.recv() => told = None,
+            _ = look.tick() => {}
+        }
+        let path = file.clone();
+        let read = tokio::task::spawn_blocking(move || syslog_tokens(&path));
+        // It fails only when the process is ending.
+        let Ok(read) = read.await else { return };
+        let fault = match read {
+            Ok(tokens) => {
+                replace(tokens, &mut settings, &verifier);
+                None
+            }
+            Err(fault) => Some(fault.to_string()),
+        };
+        if let Some(fault) = fault.as_ref().filter(|fault| told.as_ref() != Some(fault)) {
+            error!(%fault, "the tokens for syslog were not replaced; the ones before stay valid");
+        }
+        told = fault;
+    }
+}
+
+fn replace(
+    tokens: Vec<SecretString>,
+    settings: &mut SyslogSettings,
+    verifier: &ArcSwap<SyslogVerifier>,
+) {
+    let known = settings.tokens.iter().map(ExposeSecret::expose_secret);
+    if tokens.iter().map(ExposeSecret::expose_secret).eq(known) {
+        return;
+    }
+    settings.tokens = tokens;
+    if let Some(new) = SyslogVerifier::new(settings) {
+        verifier.store(Arc::new(new));
+        let count = settings.tokens.len();
+        info!(count, "the tokens for syslog were replaced by what their file holds now");
+    }
+}

@@ -1,0 +1,143 @@
+//! The Elastic connector's queue, read chunk by chunk: each is committed to the journal before the next
+//! is asked for.
+//!
+//! Reading is destructive. A chunk that was handed out and did not arrive, or that was not committed
+//! when the process was killed, is gone: the endpoint allows that one loss, and the sweep finds its
+//! alerts. While the journal cannot store, the chunk at hand is kept and no further one is taken.
+//!
+//! Does not live here: the request (`harfanglab::queue`), telling that the console denies us
+//! (`service::access`).
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    clock::Clock,
+    harfanglab::{Console, ConsoleError},
+    intake::{Door, decode::Element, sort, verification::Proof, webhook::counted_as},
+};
+
+/// From an empty queue to the next question.
+const EMPTY_PAUSE: Duration = Duration::from_secs(10);
+/// Shortest and longest pause after a failure.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// Reads the queue of one console.
+pub struct ElasticQueue {
+    console: Arc<Console>,
+    door: Door,
+    clock: Clock,
+    /// From an empty queue to the next question.
+    empty_pause: Duration,
+}
+
+impl ElasticQueue {
+    /// For the queue of `console`, into `door`.
+    pub fn new(console: Arc<Console>, door: Door, clock: Clock) -> Self {
+        Self { console, door, clock, empty_pause: EMPTY_PAUSE }
+    }
+
+    /// Reads until `stop`. A question that is under way then is waited for, and what it brings is
+    /// stored: it has left the console.
+    pub async fn run(self, stop: CancellationToken) {
+        info!("the queue of the console's Elastic connector is read");
+        let mut pause = PAUSE_MIN;
+        let mut told: Option<String> = None;
+        while !stop.is_cancelled() {
+            let wait = match self.console.take_chunk().await {
+                Ok(events) => {
+                    pause = PAUSE_MIN;
+                    if told.take().is_some() {
+                        info!("the queue of the console's Elastic connector is read again");
+                    }
+                    let is_empty = events.is_empty();
+                    let outcome = if is_empty { "empty" } else { "chunk" };
+                    metrics::counter!("elastic_pulls_total", "outcome" => outcome).increment(1);
+                    if self.keep(events, &stop).await.is_err() {
+                        return;
+                    }
+                    if is_empty { self.empty_pause } else { Duration::ZERO }
+                }
+                Err(failure) => {
+                    metrics::counter!("elastic_pulls_total", "outcome" => "failed").increment(1);
+                    let reason = failure.to_string();
+                    if told.as_ref() != Some(&reason) {
+                        tell(&failure);
+                    }
+                    told = Some(reason);
+                    let wait = failure.retry_after().unwrap_or(pause).max(pause);
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    wait
+                }
+            };
+            stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+        }
+    }
+
+    /// Commits a chunk, however long it takes.
+    async fn keep(&self, events: Vec<Value>, stop: &CancellationToken) -> Result<(), Lost> {
+        let elements = events.into_iter().map(element).collect();
+        let sorted = sort(&Proof::taken_from_queue(self.clock.now()), elements);
+        for kind in &sorted.telemetry {
+            let kind = counted_as(kind);
+            metrics::counter!("elastic_pull_ignored_total", "kind" => kind).increment(1);
+        }
+        if sorted.notifications.is_empty() {
+            return Ok(());
+        }
+        let count = sorted.notifications.len();
+        let mut has_told = false;
+        let tell = |reason: &_| {
+            if !has_told {
+                warn!(
+                    %reason,
+                    "a chunk of the console's queue cannot be stored yet; it is kept, and no further \
+                     one is taken until it is"
+                );
+            }
+            has_told = true;
+        };
+        let stored = self.door.append_patiently(sorted.notifications, stop, tell).await;
+        stored.map(|_receipt| ()).map_err(|_closed| {
+            error!(
+                count,
+                "the service ended before alerts of the console's queue could be stored; the next \
+                 sweep finds them"
+            );
+            Lost
+        })
+    }
+}
+
+/// The service ended before a chunk was stored.
+struct Lost;
+
+fn element(event: Value) -> Element {
+    let text = event.to_string();
+    match event {
+        value @ Value::Object(_) => Element::Json { raw: text, value },
+        _ => Element::Unreadable { text, reason: "it is no JSON object".to_owned() },
+    }
+}
+
+/// Says what to do; once, until it is another failure.
+fn tell(failure: &ConsoleError) {
+    if failure.is_denied() {
+        warn!(
+            %failure,
+            "the queue of the console's Elastic connector may not be read: give the token's user the \
+             permission \"elastic pull\", or set HARFANGLAB_INCIDENTS_ELASTIC_PULL=false; everything \
+             else goes on"
+        );
+    } else {
+        warn!(
+            %failure,
+            "the queue of the console's Elastic connector could not be read; a chunk that was on its \
+             way is found by the sweep"
+        );
+    }
+}

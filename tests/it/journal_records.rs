@@ -1,0 +1,118 @@
+//! What the journal keeps beside events, on both databases: works and what OpenCTI refused in them,
+//! sightings of false positives, and what the status page asks for.
+
+use chrono::TimeDelta;
+use harfanglab_incidents::{
+    intake::Origin,
+    journal::{LetterFilter, Outcome, Refusal, SightingFlag, WorkPart},
+};
+
+use crate::{
+    letters::{Store, delivered, native, start},
+    support::stores::on_both_databases,
+};
+
+async fn a_work_is_kept_from_its_opening_until_it_is_read(store: Store) {
+    let (journal, minute) = (&store.journal, TimeDelta::minutes(1));
+    let event = store.ended(native("a", "new"), delivered()).await.claim.event;
+    let parts = [WorkPart { event, objects: vec!["incident--1".to_owned(), "x--2".to_owned()] }];
+    for work in ["closed", "left-open", "orphaned"] {
+        journal.work_opened(work, &parts, start()).await.unwrap();
+    }
+    assert_eq!(journal.parts_of_work("closed").await.unwrap(), parts);
+    journal.work_closed("closed", start(), start() + minute).await.unwrap();
+    journal.work_left_open("left-open", "not closed", start() + minute * 2).await.unwrap();
+    assert!(journal.works_due(9, start()).await.unwrap().is_empty());
+    // What another replica may have under way is no orphan until it is old.
+    let old = start() + TimeDelta::hours(1);
+    journal.close_orphaned_works("stopped", old).await.unwrap();
+    let due = journal.works_due(9, old).await.unwrap();
+    let closing = |id: &str| due.iter().find(|work| work.id == id).unwrap().closing.clone();
+    assert_eq!(due.len(), 3);
+    assert_eq!(closing("orphaned").as_deref(), Some("stopped"));
+    assert_eq!((closing("left-open").as_deref(), closing("closed")), (Some("not closed"), None));
+    journal.look_again("closed", old + minute).await.unwrap();
+    journal.postpone_work("orphaned", old + minute).await.unwrap();
+    journal.forget_work("left-open").await.unwrap();
+    assert!(journal.works_due(9, old).await.unwrap().is_empty());
+    let due = journal.works_due(9, old + minute).await.unwrap();
+    assert_eq!(due.iter().map(|work| work.looks).sum::<u32>(), 1);
+
+    let refusal = |object: &str| Refusal {
+        event: Some(event),
+        object: object.to_owned(),
+        reason: "OpenCTI refused it".to_owned(),
+        work: "closed".to_owned(),
+        refused_at: old,
+    };
+    let refusals = [refusal("incident--1"), refusal("incident--1"), refusal("x--2")];
+    journal.work_read("closed", &refusals).await.unwrap();
+    let listed = journal.refusals(9).await.unwrap();
+    let mut times: Vec<_> = listed.iter().map(|one| one.times).collect();
+    times.sort_unstable();
+    assert_eq!((times, listed[0].key.as_deref()), (vec![1, 2], Some("a")));
+    assert_eq!(journal.story("a").await.unwrap().unwrap().refusals.len(), 2);
+    assert!(journal.parts_of_work("closed").await.unwrap().is_empty());
+}
+
+async fn it_is_known_what_was_delivered_before(store: Store) {
+    let first = store.ended(native("a", "new"), delivered()).await.claim.event;
+    let second = store.ended(native("a", "closed"), delivered()).await.claim.event;
+    let other = store.ended(native("b", "new"), delivered()).await.claim.event;
+    let known = store.journal.delivered_before(&[second, other]).await.unwrap();
+    assert_eq!(known, [second].into());
+    assert_eq!(store.journal.delivered_before(&[first]).await.unwrap().len(), 1);
+}
+
+async fn a_verdict_is_kept_until_opencti_shows_it_and_while_it_is_one(store: Store) {
+    let journal = &store.journal;
+    let flag = |sighted_by: &str, negative| SightingFlag {
+        sighting: format!("sighting--{sighted_by}"),
+        sighting_of: "indicator--1".to_owned(),
+        sighted_by: sighted_by.to_owned(),
+        seen_at: start(),
+        negative,
+    };
+    let due = async || journal.flags_due(9, start()).await.unwrap();
+    // What was never one and is none is nobody's business.
+    let flags = [flag("one", true), flag("two", false)];
+    journal.note_sightings(&flags, start()).await.unwrap();
+    assert_eq!(due().await.len(), 1);
+    journal.flag_again(&flags[0], Some(start())).await.unwrap();
+    assert_eq!(due().await[0].tries, 1);
+    journal.postpone_flag(&flags[0], start() + TimeDelta::minutes(1)).await.unwrap();
+    assert!(due().await.is_empty());
+    journal.flag_shown(&flags[0]).await.unwrap();
+    journal.note_sightings(&[flag("one", true)], start()).await.unwrap();
+    assert!(due().await.is_empty(), "it shows already");
+    journal.note_sightings(&[flag("one", false)], start()).await.unwrap();
+    let back = due().await.remove(0);
+    assert!(!back.flag.negative && back.tries == 0);
+    journal.flag_shown(&back.flag).await.unwrap();
+    journal.note_sightings(&[flag("one", false)], start()).await.unwrap();
+    assert!(due().await.is_empty(), "it is nobody's business any more");
+}
+
+async fn what_the_status_page_asks_for_is_told(store: Store) {
+    store.ended(native("a", "new"), delivered()).await;
+    store.ended(native("b", "new"), Outcome::Dead { reason: "100 % odd".to_owned() }).await;
+    let activity = store.journal.activity(start()).await.unwrap();
+    let now = activity.hours.last().unwrap();
+    assert_eq!((now.received, now.delivered), (2, 1));
+    assert_eq!((activity.last_swept, activity.last_push), (Some(start()), None));
+    assert!(store.journal.used_bytes().await.unwrap() > 0);
+    let reason =
+        |text: &str| LetterFilter { reason: Some(text.to_owned()), ..LetterFilter::default() };
+    assert_eq!(store.ids(&reason("100 % ODD")).await.len(), 1);
+    assert_eq!(store.ids(&reason("100_%")).await.len(), 0, "as it stands, no pattern");
+    let of_the_sweep = LetterFilter { origin: Some(Origin::Sweep), ..LetterFilter::default() };
+    assert_eq!(store.ids(&of_the_sweep).await.len(), 1);
+    store.journal.forget("nothing").await.unwrap();
+}
+
+on_both_databases! {
+    a_work_is_kept_from_its_opening_until_it_is_read,
+    it_is_known_what_was_delivered_before,
+    a_verdict_is_kept_until_opencti_shows_it_and_while_it_is_one,
+    what_the_status_page_asks_for_is_told,
+}
