@@ -175,20 +175,7 @@ async fn import_each_by_its_own_road(mut two: Two, role: &str) {
     assert_eq!((&ready["role"], &ready["journal"]["delivered"]), (&json!(role), &json!(4)));
     assert_eq!(ready["consoles"]["paris"]["journal"]["delivered"], 2, "{ready}");
 
-    // Beside the service the commands ask it, for one console or for both.
-    let missed = two.alert("paris");
-    let (code, said, log) = two.command(&["sweep", "--console", "paris"]).await;
-    assert!(code == Some(0) && said.starts_with("paris: swept: 1 new"), "{said}{log}");
-    jobs_are_of_their_console(&management).await;
-    let (code, said, log) = two.command(&["sweep"]).await;
-    assert!(code == Some(0) && said.contains("lyon: swept: 0 new, "), "{said}{log}");
-    let (code, _, log) = two.command(&["sweep", "--console", "rome"]).await;
-    assert!(code == Some(64) && log.contains("there is no rome, only lyon, paris"), "{log}");
-    let (_, said, _) = two.command(&["events", "show", missed.unique_id()]).await;
-    assert!(said.contains(", console paris\n") && !said.contains("console lyon"), "{said}");
-    let (_, said, _) = two.command(&["events", "show", two.shared.unique_id()]).await;
-    assert!(said.contains(", console lyon\n") && said.contains(", console paris\n"), "{said}");
-    two.delivered(5).await;
+    commands_ask_the_service(&mut two, &management).await;
     assert!(app.terminate().await.success());
 
     // What the consoles have is known, by the cursors of each.
@@ -204,6 +191,23 @@ async fn import_each_by_its_own_road(mut two: Two, role: &str) {
     assert!(new == Some(0) && known > Some(0), "{new:?} {known:?}");
     assert!(app.terminate().await.success());
     assert_eq!(alerts_in(&two.stage.opencti.works()), 5, "nothing was sent again");
+}
+
+/// Beside the service the commands ask it, for one console or for both.
+async fn commands_ask_the_service(two: &mut Two, management: &str) {
+    let missed = two.alert("paris");
+    let (code, said, log) = two.command(&["sweep", "--console", "paris"]).await;
+    assert!(code == Some(0) && said.starts_with("paris: swept: 1 new"), "{said}{log}");
+    jobs_are_of_their_console(management).await;
+    let (code, said, log) = two.command(&["sweep"]).await;
+    assert!(code == Some(0) && said.contains("lyon: swept: 0 new, "), "{said}{log}");
+    let (code, _, log) = two.command(&["sweep", "--console", "rome"]).await;
+    assert!(code == Some(64) && log.contains("there is no rome, only lyon, paris"), "{log}");
+    let (_, said, _) = two.command(&["events", "show", missed.unique_id()]).await;
+    assert!(said.contains(", console paris\n") && !said.contains("console lyon"), "{said}");
+    let (_, said, _) = two.command(&["events", "show", two.shared.unique_id()]).await;
+    assert!(said.contains(", console lyon\n") && said.contains(", console paris\n"), "{said}");
+    two.delivered(5).await;
 }
 
 /// One job was done, for paris.
