@@ -1,14 +1,15 @@
 //! What the parts of the service say of themselves: what works, what does not and why, and what went
-//! wrong last. The management pages show it (`ops`).
+//! wrong last. Of several consoles each says for itself what is its own: its API, and how what it brings
+//! is delivered. The management pages show it (`ops`).
 
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
 
-use crate::clock::Clock;
+use crate::{clock::Clock, label::ConsoleLabel};
 
 /// What a replica is among those that share its journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,34 @@ impl Part {
     }
 }
 
+/// A part, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The part.
+    pub part: Part,
+    /// The console; none where the part is one for all, or there is one console.
+    pub console: ConsoleLabel,
+}
+
+impl Place {
+    /// The part, as it concerns this console.
+    pub fn of(part: Part, console: &ConsoleLabel) -> Self {
+        let is_own = matches!(part, Part::Delivery | Part::HarfangLab);
+        Self { part, console: if is_own { console.clone() } else { ConsoleLabel::default() } }
+    }
+
+    /// Name on the pages, such as `harfanglab` or `harfanglab (paris)`.
+    pub fn name(&self) -> String {
+        match self.console.name() {
+            Some(console) => format!("{} ({console})", self.part.name()),
+            None => self.part.name().to_owned(),
+        }
+    }
+}
+
+/// A sink by its name, and whose deliveries it takes.
+pub type SinkPlace = (&'static str, ConsoleLabel);
+
 /// What went wrong with a part, now or before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -85,12 +114,14 @@ pub struct Trouble {
 #[derive(Debug)]
 pub struct Health {
     clock: Clock,
-    /// The last trouble of each part that ever had one.
-    troubles: Mutex<BTreeMap<Part, Trouble>>,
-    role: Mutex<Role>,
-    /// The last trouble of each sink that ever had one, by its name: together they are
-    /// [`Part::Delivery`].
-    sinks: Mutex<BTreeMap<&'static str, Trouble>>,
+    /// Whose parts are told of.
+    console: ConsoleLabel,
+    /// The last trouble of each part that ever had one, of all consoles.
+    troubles: Arc<Mutex<BTreeMap<Place, Trouble>>>,
+    role: Arc<Mutex<Role>>,
+    /// The last trouble of each sink that ever had one, by its name and by whose deliveries it took:
+    /// together they are [`Part::Delivery`].
+    sinks: Arc<Mutex<BTreeMap<SinkPlace, Trouble>>>,
 }
 
 impl Default for Health {
@@ -105,9 +136,22 @@ impl Health {
     pub fn new(clock: Clock) -> Self {
         Self {
             clock,
-            troubles: Mutex::default(),
-            sinks: Mutex::default(),
-            role: Mutex::new(Role::Alone),
+            console: ConsoleLabel::default(),
+            troubles: Arc::default(),
+            sinks: Arc::default(),
+            role: Arc::new(Mutex::new(Role::Alone)),
+        }
+    }
+
+    /// The same, told of by what works for this console.
+    #[must_use]
+    pub fn of_console(&self, console: ConsoleLabel) -> Self {
+        Self {
+            clock: self.clock.clone(),
+            console,
+            troubles: Arc::clone(&self.troubles),
+            sinks: Arc::clone(&self.sinks),
+            role: Arc::clone(&self.role),
         }
     }
 
@@ -124,38 +168,47 @@ impl Health {
 
     /// `part` works.
     pub fn well(&self, part: Part) {
-        end(&mut lock(&self.troubles), &part, self.clock.now());
+        end(&mut lock(&self.troubles), &Place::of(part, &self.console), self.clock.now());
     }
 
     /// `part` does not work, because of `reason`.
     pub fn degraded(&self, part: Part, reason: String) {
-        begin(&mut lock(&self.troubles), part, reason, self.clock.now());
+        let place = Place::of(part, &self.console);
+        begin(&mut lock(&self.troubles), place, reason, self.clock.now());
     }
 
     /// The sink of this name takes what is delivered.
     pub fn sink_well(&self, name: &'static str) {
-        end(&mut lock(&self.sinks), &name, self.clock.now());
+        end(&mut lock(&self.sinks), &(name, self.console.clone()), self.clock.now());
     }
 
     /// The sink of this name does not take what is delivered, because of `reason`.
     pub fn sink_degraded(&self, name: &'static str, reason: String) {
-        begin(&mut lock(&self.sinks), name, reason, self.clock.now());
+        let place = (name, self.console.clone());
+        begin(&mut lock(&self.sinks), place, reason, self.clock.now());
     }
 
     /// The last trouble of each sink that ever had one since the start.
-    pub fn sink_troubles(&self) -> BTreeMap<&'static str, Trouble> {
+    pub fn sink_troubles(&self) -> BTreeMap<SinkPlace, Trouble> {
         lock(&self.sinks).clone()
     }
 
     /// What is degraded, and why.
-    pub fn reasons(&self) -> BTreeMap<&'static str, String> {
+    pub fn reasons(&self) -> BTreeMap<String, String> {
         let troubles = lock(&self.troubles);
-        let current = troubles.iter().filter(|(_part, trouble)| trouble.until.is_none());
-        current.map(|(part, trouble)| (part.name(), trouble.reason.clone())).collect()
+        let current = troubles.iter().filter(|(_place, trouble)| trouble.until.is_none());
+        current.map(|(place, trouble)| (place.name(), trouble.reason.clone())).collect()
+    }
+
+    /// What is degraded.
+    pub fn degraded_places(&self) -> BTreeSet<Place> {
+        let troubles = lock(&self.troubles);
+        let current = troubles.iter().filter(|(_place, trouble)| trouble.until.is_none());
+        current.map(|(place, _trouble)| place.clone()).collect()
     }
 
     /// The last trouble of each part that ever had one since the start.
-    pub fn troubles(&self) -> BTreeMap<Part, Trouble> {
+    pub fn troubles(&self) -> BTreeMap<Place, Trouble> {
         lock(&self.troubles).clone()
     }
 }

@@ -21,6 +21,7 @@ pub mod harfanglab;
 pub mod health;
 pub mod intake;
 pub mod journal;
+pub mod label;
 pub mod opencti;
 pub mod ops;
 pub mod outbound;

@@ -115,7 +115,7 @@ pub(super) enum Command {
     Serve,
     /// Sweep once, now: find what no push has brought.
     #[command(after_help = AFTER_SWEEP)]
-    Sweep,
+    Sweep(SweepArguments),
     /// Bring in what the console holds of a stretch of time.
     #[command(after_help = AFTER_BACKFILL)]
     Backfill(BackfillArguments),
@@ -134,6 +134,9 @@ pub(super) enum Command {
     /// What could not be delivered: list, show, retry, drop, export.
     #[command(after_help = dead_letters::AFTER)]
     DeadLetters {
+        /// Only those of this console [default: of every one].
+        #[arg(long, global = true, value_name = "NAME")]
+        console: Option<String>,
         #[command(subcommand)]
         command: DeadLettersCommand,
     },
@@ -153,7 +156,17 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct SweepArguments {
+    /// Only this one of several consoles [default: one after the other].
+    #[arg(long, value_name = "NAME")]
+    pub(super) console: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct BackfillArguments {
+    /// Only this one of several consoles [default: one after the other].
+    #[arg(long, value_name = "NAME")]
+    pub(super) console: Option<String>,
     /// From when on: a date, a date and time, or how long ago (P90D).
     #[arg(long, value_name = "DATE")]
     pub(super) since: String,

@@ -4,10 +4,12 @@ use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
 
-use super::{arguments::BackfillArguments, failure::Failure, job, output, runtime, setup};
+use super::{
+    arguments::BackfillArguments, consoles, failure::Failure, job, output, runtime, setup,
+};
 use crate::{
     clock::Clock,
-    config::{self, Settings},
+    config::{self, ConsoleSettings},
     harfanglab::{Console, PAGE_LIMIT},
     sweep::{Job, Range, Size, size_of},
 };
@@ -16,12 +18,22 @@ use crate::{
 pub(super) fn run(config: Option<&Path>, arguments: &BackfillArguments) -> Result<(), Failure> {
     let range = range(arguments)?;
     let settings = setup::load(config)?.settings;
+    let chosen = consoles::chosen(&settings, arguments.console.as_deref())?;
+    let mut text = String::new();
     if arguments.dry_run {
-        return output::print(&estimate(&settings, &range)?);
+        for console in &chosen {
+            let prefix = consoles::prefix(&settings, &console.name);
+            text.extend([prefix, estimate(console, &range)?]);
+        }
+        text.push_str("nothing was imported\n");
+        return output::print(&text);
     }
-    let done = job::run(settings, Job::Backfill(range))?;
-    let (new, known) = (done.new, done.known);
-    output::print(&format!("backfilled: {new} new, {known} known already\n"))
+    for (console, done) in job::run(settings.clone(), &chosen, Job::Backfill(range))? {
+        let (new, known) = (done.new, done.known);
+        let prefix = consoles::prefix(&settings, &console);
+        text.extend([prefix, format!("backfilled: {new} new, {known} known already\n")]);
+    }
+    output::print(&text)
 }
 
 fn range(arguments: &BackfillArguments) -> Result<Range, Failure> {
@@ -40,7 +52,7 @@ fn range(arguments: &BackfillArguments) -> Result<Range, Failure> {
 }
 
 /// What `--dry-run` says.
-fn estimate(settings: &Settings, range: &Range) -> Result<String, Failure> {
+fn estimate(settings: &ConsoleSettings, range: &Range) -> Result<String, Failure> {
     let console = Console::new(&settings.harfanglab).context("cannot reach the console")?;
     let now = Clock::system().now();
     let threats = settings.import.threats;
@@ -53,8 +65,7 @@ fn estimate(settings: &Settings, range: &Range) -> Result<String, Failure> {
     let at_least = if is_least { "at least " } else { "" };
     Ok(format!(
         "{at_least}{items} items from {} to {}: {at_least}{pages} pages, which take {} s or more at \
-         {rate} requests a second; enriching what is new takes requests of its own\n\
-         nothing was imported\n",
+         {rate} requests a second; enriching what is new takes requests of its own\n",
         range.since.to_rfc3339(),
         range.until.unwrap_or(now).to_rfc3339(),
         least.as_secs(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     failure::Failure,
-    journal::Desk,
+    journal::{Desk, OfConsole},
     output::{self, line_of, moment},
 };
 use crate::journal::{Chapter, ListedRefusal, Story, WaitsFor};
@@ -32,31 +32,41 @@ pub(super) struct ShowArguments {
     /// the incident or case.
     #[arg(value_name = "ID")]
     id: String,
-    /// As a JSON object.
+    /// Only of this console [default: of whichever has it].
+    #[arg(long, value_name = "NAME")]
+    console: Option<String>,
+    /// As a JSON object; a line for each console that has it.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(config: Option<&Path>, command: &EventsCommand) -> Result<(), Failure> {
     let EventsCommand::Show(arguments) = command;
-    let desk = Desk::open(config)?;
-    let id = &arguments.id;
-    let story = desk.wait(desk.journal.story(id))?.ok_or_else(|| {
-        anyhow::anyhow!(
+    let desk = Desk::open(config, arguments.console.as_deref())?;
+    let (id, now) = (&arguments.id, desk.now());
+    let mut texts = Vec::new();
+    for OfConsole { name, journal } in &desk.consoles {
+        let Some(story) = desk.wait(journal.story(id))? else { continue };
+        texts.push(if arguments.json {
+            format!("{}\n", as_json(&story, name.as_deref(), now))
+        } else {
+            in_words(&story, name.as_deref(), now)
+        });
+    }
+    if texts.is_empty() {
+        Err(anyhow::anyhow!(
             "the journal knows nothing of {id}: no push or sweep brought it for this console, or \
              it ended so long ago that its row was removed"
-        )
-    })?;
-    let now = desk.now();
-    output::print(&if arguments.json {
-        format!("{}\n", as_json(&story, now))
-    } else {
-        in_words(&story, now)
-    })
+        ))?;
+    }
+    output::print(&texts.join(if arguments.json { "" } else { "\n" }))
 }
 
-fn in_words(story: &Story, now: DateTime<Utc>) -> String {
-    let mut text = format!("{}\n", line_of(&story.key));
+fn in_words(story: &Story, console: Option<&str>, now: DateTime<Utc>) -> String {
+    let mut text = match console {
+        Some(console) => format!("{}, console {console}\n", line_of(&story.key)),
+        None => format!("{}\n", line_of(&story.key)),
+    };
     // Writing to a string cannot fail.
     let mut line = |words: String| {
         let _ = writeln!(text, "{words}");
@@ -155,7 +165,7 @@ fn waiting(waits_for: WaitsFor) -> String {
     }
 }
 
-fn as_json(story: &Story, now: DateTime<Utc>) -> Value {
+fn as_json(story: &Story, console: Option<&str>, now: DateTime<Utc>) -> Value {
     let events: Vec<Value> = story
         .chapters
         .iter()
@@ -198,7 +208,11 @@ fn as_json(story: &Story, now: DateTime<Utc>) -> Value {
         .identity
         .as_ref()
         .map(|identity| json!({ "name": identity.name, "created": identity.created.to_rfc3339() }));
-    json!({ "key": story.key, "incident": incident, "events": events })
+    let mut told = json!({ "key": story.key, "incident": incident, "events": events });
+    if let Some(console) = console {
+        told["console"] = json!(console);
+    }
+    told
 }
 
 fn waiting_as_json(waits_for: WaitsFor) -> Value {

@@ -1,19 +1,21 @@
 //! Has a job done: by the service that runs, which alone may use its journal, else in this process.
 
 use std::{
+    cell::RefCell,
     io::{self, BufRead as _, IsTerminal as _},
     net::SocketAddr,
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use futures_util::future::join_all;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{failure::Failure, logging, progress::Display, runtime};
 use crate::{
     clock::Clock,
-    config::Settings,
+    config::{ConsoleSettings, Settings},
     outbound,
     service::Service,
     sweep::{Job, JobState, Progress},
@@ -34,49 +36,68 @@ struct Answer {
 /// A service that runs, by its management address.
 struct Running {
     http: reqwest::Client,
-    jobs: String,
+    /// Where its jobs hang.
+    address: String,
+    /// Which console is meant, as a query; empty where there is one.
+    which: String,
 }
 
-/// Has `job` done and answers how it ended; an early end is a failure.
-pub(super) fn run(mut settings: Settings, job: Job) -> Result<Progress, Failure> {
+/// Has `job` done for each of `consoles` and answers how it ended, by their names; an early end is a
+/// failure.
+pub(super) fn run(
+    mut settings: Settings,
+    consoles: &[ConsoleSettings],
+    job: Job,
+) -> Result<Vec<(String, Progress)>, Failure> {
     "warn".clone_into(&mut settings.connector.log_level);
     logging::start(&settings.connector)?;
-    let done: anyhow::Result<Progress> =
-        runtime::run(async |stop| match Running::find(&settings).await? {
-            Some(service) => service.follow(&job, &stop).await,
-            None => Box::pin(here(settings, job, stop)).await,
-        })?;
+    let done: anyhow::Result<_> = runtime::run(async |stop| {
+        let mut done = Vec::with_capacity(consoles.len());
+        for console in consoles {
+            let Some(service) = Running::find(&settings, console).await? else {
+                return Box::pin(here(settings, consoles, job, stop)).await;
+            };
+            done.push((console.name.clone(), service.follow(&job, &stop).await?));
+        }
+        Ok(done)
+    })?;
     Ok(done?)
 }
 
 /// Does it in this process, as a single run does its sweep.
 async fn here(
     mut settings: Settings,
+    consoles: &[ConsoleSettings],
     job: Job,
     stop: CancellationToken,
-) -> anyhow::Result<Progress> {
+) -> anyhow::Result<Vec<(String, Progress)>> {
     settings.connector.run_and_terminate = true;
     let service = Service::start(settings, Clock::system(), Vec::new()).await?;
-    let board = service.jobs();
-    board.submit(job).map_err(|_busy| anyhow!("another job is under way"))?;
-    let mut display = Display::new();
-    let mut steps = board.watch();
-    let showing = async {
+    let mut boards = Vec::with_capacity(consoles.len());
+    for console in consoles {
+        let board = service.jobs_of(&console.name).context("the service lacks a console")?;
+        board.submit(job.clone()).map_err(|_busy| anyhow!("another job is under way"))?;
+        boards.push((console.name.clone(), board));
+    }
+    let display = RefCell::new(Display::new());
+    let showing = join_all(boards.iter().map(async |(_name, board)| {
+        let mut steps = board.watch();
         while steps.changed().await.is_ok() {
-            display.show(&steps.borrow_and_update());
+            display.borrow_mut().show(&steps.borrow_and_update());
         }
-    };
+    }));
     let ended = tokio::select! {
         ended = service.run(stop.clone()) => ended,
-        () = showing => Ok(()),
+        _shown = showing => Ok(()),
     };
-    display.clear();
+    display.borrow_mut().clear();
     ended?;
-    let progress = board.current();
-    if stop.is_cancelled() && progress.state != JobState::Done {
+    let done = boards.into_iter().map(|(name, board)| (name, board.current()));
+    let done: Vec<(String, Progress)> = done.collect();
+    if stop.is_cancelled() && done.iter().any(|(_name, it)| it.state != JobState::Done) {
         bail!("interrupted; the same command again goes on from here");
     }
-    Ok(progress)
+    Ok(done)
 }
 
 /// Asks whoever sits at the terminal; where there is none, nothing is cancelled.
@@ -94,8 +115,8 @@ async fn is_to_be_cancelled() -> anyhow::Result<bool> {
 }
 
 impl Running {
-    /// The service at the management address of `settings`, if one answers there.
-    async fn find(settings: &Settings) -> anyhow::Result<Option<Self>> {
+    /// The service at the management address of `settings`, if one answers there, for this console.
+    async fn find(settings: &Settings, console: &ConsoleSettings) -> anyhow::Result<Option<Self>> {
         let mut address: SocketAddr = settings.management_listen;
         if address.port() == 0 {
             return Ok(None);
@@ -109,26 +130,41 @@ impl Running {
         }
         let http = outbound::direct_client(ANSWER_MAX)
             .context("the client for the management address cannot be built")?;
-        let service = Self { http, jobs: format!("http://{address}/jobs") };
-        let answer = match service.http.get(&service.jobs).send().await {
+        let which = if settings.has_several_consoles() {
+            format!("?console={}", console.name)
+        } else {
+            String::new()
+        };
+        let service = Self { http, address: format!("http://{address}/jobs"), which };
+        let answer = match service.http.get(service.jobs()).send().await {
             Err(error) if error.is_connect() => return Ok(None),
+            Ok(answer) if answer.status() == reqwest::StatusCode::NOT_FOUND => bail!(
+                "the service at {} knows no console {}; restart it with this configuration",
+                service.address,
+                console.name
+            ),
             answer => service.read(answer).await?,
         };
-        if answer.console != settings.harfanglab.url.as_str() {
+        if answer.console != console.harfanglab.url.as_str() {
             bail!(
-                "the service at {} is for the console {}, not for HARFANGLAB_INCIDENTS_URL; set \
-                 HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN to the address of the one that is meant",
-                service.jobs,
-                answer.console
+                "the service at {} is for the console {}, not for {} (HARFANGLAB_INCIDENTS_URL); \
+                 set HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN to the address of the one that is meant",
+                service.address,
+                answer.console,
+                console.harfanglab.url
             );
         }
         Ok(Some(service))
     }
 
+    fn jobs(&self) -> String {
+        format!("{}{}", self.address, self.which)
+    }
+
     /// Asks for the job and follows it to its end; `stop` ends the following, and the job itself only
     /// if whoever stops says so.
     async fn follow(&self, job: &Job, stop: &CancellationToken) -> anyhow::Result<Progress> {
-        let answer = self.http.post(&self.jobs).json(job).send().await;
+        let answer = self.http.post(self.jobs()).json(job).send().await;
         if let Ok(answer) = &answer
             && answer.status() == reqwest::StatusCode::CONFLICT
         {
@@ -151,7 +187,7 @@ impl Running {
                 display.clear();
                 bail!(self.leave(number).await?);
             }
-            progress = self.read(self.http.get(&self.jobs).send().await).await?.progress;
+            progress = self.read(self.http.get(self.jobs()).send().await).await?.progress;
             if progress.number != number {
                 bail!(
                     "the service has taken up another job meanwhile; its log says how this ended"
@@ -174,10 +210,10 @@ impl Running {
     /// Nobody watches job `number` any more: asks, where somebody can be asked, whether it is to end.
     /// Answers what holds then.
     async fn leave(&self, number: u64) -> anyhow::Result<String> {
-        let job = format!("{}/{number}", self.jobs);
+        let job = format!("{}/{number}{}", self.address, self.which);
         if !is_to_be_cancelled().await? {
             return Ok(format!(
-                "no longer watching; the service goes on with it. To cancel it: curl -X DELETE {job}"
+                "no longer watching; the service goes on with it. To cancel it: curl -X DELETE '{job}'"
             ));
         }
         let answer = self.http.delete(&job).send().await;
@@ -193,7 +229,7 @@ impl Running {
             format!(
                 "{} did not answer as the service does; what else listens at \
                  HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN?",
-                self.jobs
+                self.address
             )
         };
         let answer = answer.and_then(reqwest::Response::error_for_status).with_context(not_ours)?;

@@ -6,31 +6,47 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use tokio::runtime::Runtime;
 
-use super::{failure::Failure, setup};
+use super::{consoles, failure::Failure, setup};
 use crate::{
     clock::Clock,
+    config::ConsoleSettings,
     journal::{Journal, JournalError, open_beside},
 };
 
 /// The journal on the operator's desk.
 pub(super) struct Desk {
-    pub(super) journal: Arc<dyn Journal>,
+    /// One of each console that is looked at; at least one.
+    pub(super) consoles: Vec<OfConsole>,
     runtime: Runtime,
     clock: Clock,
 }
 
+/// The rows of one console.
+pub(super) struct OfConsole {
+    /// Its name, where there are several.
+    pub(super) name: Option<String>,
+    pub(super) journal: Arc<dyn Journal>,
+}
+
 impl Desk {
-    /// Opens the journal that the configuration names, beside the service.
-    pub(super) fn open(config: Option<&Path>) -> Result<Self, Failure> {
+    /// Opens the journal that the configuration names, beside the service, for the console of this
+    /// name or for every one.
+    pub(super) fn open(config: Option<&Path>, console: Option<&str>) -> Result<Self, Failure> {
         let settings = setup::load(config)?.settings;
+        let chosen = consoles::chosen(&settings, console)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("cannot start the asynchronous runtime")?;
-        let console = settings.harfanglab.url.as_str();
-        let opened = runtime.block_on(open_beside(&settings.journal, console));
+        let first = settings.harfanglab.url.as_str();
+        let opened = runtime.block_on(open_beside(&settings.journal, first));
         let journal = opened.map_err(anyhow::Error::from)?;
-        Ok(Self { journal, runtime, clock: Clock::system() })
+        let of_console = |console: &ConsoleSettings| OfConsole {
+            name: settings.has_several_consoles().then(|| console.name.clone()),
+            journal: journal.of_console(console.harfanglab.url.as_str()),
+        };
+        let consoles = chosen.iter().map(of_console).collect();
+        Ok(Self { consoles, runtime, clock: Clock::system() })
     }
 
     /// Waits for an answer of the journal.

@@ -8,6 +8,7 @@ mod arguments;
 mod backfill;
 mod check;
 mod config;
+mod consoles;
 mod convert;
 mod dead_letters;
 mod demo;
@@ -41,13 +42,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let path = arguments.config.as_deref();
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(path),
-        Command::Sweep => sweep::run(path),
+        Command::Sweep(arguments) => sweep::run(path, &arguments),
         Command::Backfill(arguments) => backfill::run(path, &arguments),
         Command::Check => check::run(path),
         Command::Healthcheck => healthcheck::run(path),
         Command::Convert(arguments) => convert::run(path, &arguments),
         Command::Demo(arguments) => demo::run(&arguments),
-        Command::DeadLetters { command } => dead_letters::run(path, &command),
+        Command::DeadLetters { console, command } => {
+            dead_letters::run(path, console.as_deref(), &command)
+        }
         Command::Events { command } => events::run(path, &command),
         Command::Journal { command: JournalCommand::Migrate { to } } => migrate::run(path, &to),
         Command::Config(arguments) => match arguments.command {

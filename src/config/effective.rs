@@ -4,7 +4,7 @@
 use std::{fmt, fmt::Write as _, path::PathBuf};
 
 use super::{
-    options::{OptionSpec, SECTIONS, Standing},
+    options::{self, CONSOLES, OUR_SECTION, OptionSpec, Reach, SECTIONS, Standing},
     parse::PEM_START,
 };
 
@@ -63,21 +63,59 @@ impl EffectiveValue {
 
 /// The configuration in effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Effective(Vec<EffectiveValue>);
+pub struct Effective {
+    values: Vec<EffectiveValue>,
+    consoles: Vec<EffectiveConsole>,
+}
+
+/// What is in effect for one of several consoles, inherited or its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveConsole {
+    /// Its name, or its number when it has none.
+    pub name: String,
+    /// Its options, in the order in which they were read.
+    pub values: Vec<EffectiveValue>,
+}
 
 impl Effective {
     pub(super) fn push(&mut self, value: EffectiveValue) {
-        self.0.push(value);
+        if self.get(value.variable).is_none() {
+            self.values.push(value);
+        }
+    }
+
+    pub(super) fn begin_console(&mut self, name: &str) {
+        self.consoles.push(EffectiveConsole { name: name.to_owned(), values: Vec::new() });
+    }
+
+    /// Of the console that was begun last; what is noted later stands.
+    pub(super) fn push_of_console(&mut self, value: EffectiveValue) {
+        if let Some(console) = self.consoles.last_mut() {
+            console.values.retain(|known| known.key != value.key);
+            console.values.push(value);
+        }
     }
 
     /// The options that were read, in the order in which they were.
     pub fn values(&self) -> &[EffectiveValue] {
-        &self.0
+        &self.values
+    }
+
+    /// Several consoles, in their order; none when there is one.
+    pub fn consoles(&self) -> &[EffectiveConsole] {
+        &self.consoles
     }
 
     /// The option of this variable.
     pub fn get(&self, variable: &str) -> Option<&EffectiveValue> {
-        self.0.iter().find(|value| value.variable == variable)
+        self.values.iter().find(|value| value.variable == variable)
+    }
+}
+
+impl EffectiveConsole {
+    /// The option of this key.
+    pub fn get(&self, key: &str) -> Option<&EffectiveValue> {
+        self.values.iter().find(|value| value.key == key)
     }
 }
 
@@ -85,16 +123,30 @@ impl fmt::Display for Effective {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for section in SECTIONS {
             let mut lines = String::new();
-            for option in super::options::all().filter(|option| option.section == section) {
-                if option.standing == Standing::Used {
-                    self.write_option(&mut lines, option)?;
+            for option in options::all().filter(|option| option.section == section) {
+                // With several consoles it stands below each of them.
+                let is_of_consoles = section == OUR_SECTION
+                    && !self.consoles.is_empty()
+                    && option.reach != Reach::Service;
+                if option.standing == Standing::Used && !is_of_consoles {
+                    write_option(&mut lines, option, self.get(option.variable))?;
                 }
             }
             if !lines.is_empty() {
                 write!(formatter, "{section}:\n{lines}")?;
             }
         }
-        for option in super::options::all().filter(|option| option.section.is_empty()) {
+        if !self.consoles.is_empty() {
+            writeln!(formatter, "{CONSOLES}:")?;
+        }
+        for console in &self.consoles {
+            let mut lines = String::new();
+            for option in options::of_console() {
+                write_option(&mut lines, option, console.get(option.key))?;
+            }
+            write!(formatter, "- {}", lines.trim_start())?;
+        }
+        for option in options::all().filter(|option| option.section.is_empty()) {
             if let Some(EffectiveValue { value: Some(value), source, .. }) =
                 self.get(option.variable)
                 && *source != Source::Default
@@ -106,18 +158,20 @@ impl fmt::Display for Effective {
     }
 }
 
-impl Effective {
-    fn write_option(&self, lines: &mut String, option: &OptionSpec) -> fmt::Result {
-        match self.get(option.variable) {
-            Some(EffectiveValue { value: Some(value), source, .. }) => {
-                let given_by = match source {
-                    Source::Environment => format!("environment, {}", option.variable),
-                    other => other.to_string(),
-                };
-                writeln!(lines, "  {}: {}  # {given_by}", option.key, scalar(value))
-            }
-            _ => writeln!(lines, "  # {} is not set", option.key),
+fn write_option(
+    lines: &mut String,
+    option: &OptionSpec,
+    value: Option<&EffectiveValue>,
+) -> fmt::Result {
+    match value {
+        Some(EffectiveValue { value: Some(value), source, .. }) => {
+            let given_by = match source {
+                Source::Environment => format!("environment, {}", option.variable),
+                other => other.to_string(),
+            };
+            writeln!(lines, "  {}: {}  # {given_by}", option.key, scalar(value))
         }
+        _ => writeln!(lines, "  # {} is not set", option.key),
     }
 }
 

@@ -23,11 +23,7 @@ impl Fault {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        let subject = match option.path() {
-            Some(path) => format!("{} ({path} in config.yml)", option.variable),
-            None => option.variable.to_owned(),
-        };
-        Self::about(subject, problem, remedy)
+        Self::about(subject(option), problem, remedy)
     }
 
     pub(super) fn about(
@@ -36,6 +32,14 @@ impl Fault {
         remedy: impl Into<String>,
     ) -> Self {
         Self { subject: subject.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+}
+
+/// What a fault of an option is about.
+pub(super) fn subject(option: &OptionSpec) -> String {
+    match option.path() {
+        Some(path) => format!("{} ({path} in config.yml)", option.variable),
+        None => option.variable.to_owned(),
     }
 }
 
@@ -50,8 +54,15 @@ impl fmt::Display for Fault {
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
+    /// What several consoles share is told once.
     pub(super) fn new(faults: Vec<Fault>) -> Self {
-        Self(faults)
+        let mut told: Vec<Fault> = Vec::with_capacity(faults.len());
+        for fault in faults {
+            if !told.contains(&fault) {
+                told.push(fault);
+            }
+        }
+        Self(told)
     }
 
     /// The faults; never none.

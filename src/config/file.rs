@@ -1,4 +1,5 @@
-//! `config.yml` as text by section and key. What the values mean is the reader's business.
+//! `config.yml` as text by section and key, and by console and key. What the values mean is the
+//! reader's business.
 //!
 //! Every scalar keeps the spelling it has in the file, so that a password of digits or a version
 //! such as `1.10` is not changed by being read as a number. Errors name a place in the file and
@@ -21,7 +22,15 @@ use super::{fault::Fault, options};
 #[derive(Debug, Default)]
 pub(super) struct ConfigFile {
     path: PathBuf,
+    document: Document,
+}
+
+/// What stands in the file.
+#[derive(Debug, Default)]
+struct Document {
     sections: BTreeMap<String, Section>,
+    /// `consoles:`, in their order.
+    consoles: Vec<Section>,
 }
 
 /// What stands at a key.
@@ -45,12 +54,13 @@ impl ConfigFile {
                 leave both out and use environment variables";
             Fault::about(path.display().to_string(), problem, remedy)
         })?;
-        let sections = parse(&text).map_err(|place| {
+        let document = parse(&text).map_err(|place| {
             let remedy = "write sections of `key: value` lines, each key once, texts with special \
-                characters in quotes; only lists of options that take several values";
+                characters in quotes; only lists of options that take several values, and \
+                `consoles:` as a list of such sections";
             Fault::about(path.display().to_string(), format!("is not readable{place}"), remedy)
         })?;
-        Ok(Self { path: path.to_owned(), sections })
+        Ok(Self { path: path.to_owned(), document })
     }
 
     /// Where it was read from.
@@ -60,36 +70,87 @@ impl ConfigFile {
 
     /// The names of its sections.
     pub(super) fn sections(&self) -> impl Iterator<Item = &str> {
-        self.sections.keys().map(String::as_str)
+        self.document.sections.keys().map(String::as_str)
     }
 
     /// The keys of a section.
     pub(super) fn keys(&self, section: &str) -> impl Iterator<Item = &str> {
-        self.sections.get(section).into_iter().flat_map(|keys| keys.0.keys().map(String::as_str))
+        self.document.sections.get(section).into_iter().flat_map(Section::keys)
     }
 
-    /// What stands at a key, unless nothing does.
-    pub(super) fn get(&self, section: &str, key: &str) -> Option<&Entry> {
-        self.sections.get(section)?.0.get(key)?.as_ref()
+    /// A section, if it is there.
+    pub(super) fn section(&self, name: &str) -> Option<&Section> {
+        self.document.sections.get(name)
+    }
+
+    /// The entries of `consoles:`; none when one console is configured by the section.
+    pub(super) fn consoles(&self) -> &[Section] {
+        &self.document.consoles
     }
 }
 
-fn parse(text: &str) -> Result<BTreeMap<String, Section>, String> {
+/// How an entry of `consoles:` is called: by its name, else by its number from 1.
+pub(super) fn console_name(position: usize, console: &Section) -> String {
+    match console.get("name") {
+        Some(Entry::Text(name)) if !name.trim().is_empty() => name.trim().to_owned(),
+        _ => (position + 1).to_string(),
+    }
+}
+
+fn parse(text: &str) -> Result<Document, String> {
     let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options::<Option<BTreeMap<String, Option<Section>>>>(text, options)
-        .map(|document| {
-            let sections = document.unwrap_or_default().into_iter();
-            sections.map(|(name, keys)| (name, keys.unwrap_or_default())).collect()
-        })
+    serde_saphyr::from_str_with_options::<Option<Document>>(text, options)
+        .map(Option::unwrap_or_default)
         .map_err(|error| match error.location() {
             Some(place) => format!(" at line {}, column {}", place.line(), place.column()),
             None => String::new(),
         })
 }
 
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DocumentVisitor)
+    }
+}
+
+struct DocumentVisitor;
+
+impl<'de> Visitor<'de> for DocumentVisitor {
+    type Value = Document;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("sections, each with its name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        let mut document = Document::default();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == options::CONSOLES {
+                document.consoles = map.next_value::<Option<Vec<Section>>>()?.unwrap_or_default();
+            } else {
+                let section = map.next_value::<Option<Section>>()?.unwrap_or_default();
+                document.sections.insert(name, section);
+            }
+        }
+        Ok(document)
+    }
+}
+
 /// One section: keys with their entries, `None` where the file says null.
 #[derive(Debug, Default)]
-struct Section(BTreeMap<String, Option<Entry>>);
+pub(super) struct Section(BTreeMap<String, Option<Entry>>);
+
+impl Section {
+    /// Its keys.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// What stands at a key, unless nothing does.
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.0.get(key)?.as_ref()
+    }
+}
 
 impl<'de> Deserialize<'de> for Section {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -158,7 +219,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<ConfigFile, String> {
-        parse(text).map(|sections| ConfigFile { path: PathBuf::new(), sections })
+        parse(text).map(|document| ConfigFile { path: PathBuf::new(), document })
     }
 
     #[test]
@@ -169,15 +230,19 @@ mod tests {
         )
         .unwrap();
         let text = |text: &str| Some(Entry::Text(text.to_owned()));
-        assert_eq!(file.get("mq", "pass").cloned(), text("0012"));
-        assert_eq!(file.get("mq", "port").cloned(), text("5672"));
-        assert_eq!(file.get("mq", "vhost"), None);
-        assert_eq!(file.get("harfanglab_incidents", "alert_types").cloned(), text("yara, sigma"));
-        assert_eq!(file.get("harfanglab_incidents", "import_threats").cloned(), text("yes"));
+        let get = |section: &str, key: &str| file.section(section)?.get(key);
+        assert_eq!(get("mq", "pass").cloned(), text("0012"));
+        assert_eq!(get("mq", "port").cloned(), text("5672"));
+        assert_eq!(get("mq", "vhost"), None);
+        assert_eq!(get("harfanglab_incidents", "alert_types").cloned(), text("yara, sigma"));
+        assert_eq!(get("harfanglab_incidents", "import_threats").cloned(), text("yes"));
         let list = Entry::List(vec!["a".to_owned(), "1.10".to_owned()]);
-        assert_eq!(file.get("connector", "scope"), Some(&list));
-        assert!(read("").unwrap().sections.is_empty());
+        assert_eq!(get("connector", "scope"), Some(&list));
+        assert!(read("").unwrap().sections().next().is_none());
         assert!(read("mq:\n").unwrap().keys("mq").next().is_none());
+        let file = read("consoles:\n- name: a\n  alert_types: [x]\n- name: 007\n").unwrap();
+        let names: Vec<_> = file.consoles().iter().map(|console| console.get("name")).collect();
+        assert_eq!(names, [text("a").as_ref(), text("007").as_ref()]);
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     effective::Source,
-    fault::Fault,
-    file::{ConfigFile, Entry},
-    options::{Kind, OptionSpec},
+    fault::{self, Fault},
+    file::{ConfigFile, Entry, Section},
+    options::{CONSOLES, Kind, OptionSpec, Reach},
     parse::PEM_START,
 };
 
@@ -23,6 +23,40 @@ pub(super) struct Given {
     pub(super) text: String,
     /// Where it was found.
     pub(super) source: Source,
+    /// What a fault of it is about.
+    pub(super) subject: String,
+}
+
+/// One entry of `consoles:`, by the name that faults call it.
+#[derive(Debug, Clone)]
+pub(super) struct OfConsole<'a> {
+    pub(super) name: String,
+    pub(super) section: &'a Section,
+}
+
+impl OfConsole<'_> {
+    /// What a fault of one of its keys is about.
+    pub(super) fn subject(&self, option: &OptionSpec) -> String {
+        format!("{CONSOLES}.{}.{} in config.yml", self.name, option.key)
+    }
+}
+
+/// The value in effect for one of several consoles: its own, else, where that is inherited, the one of
+/// the service.
+pub(super) fn find_of_console(
+    environment: &BTreeMap<String, String>,
+    file: &ConfigFile,
+    console: &OfConsole<'_>,
+    option: &OptionSpec,
+) -> Result<Option<Given>, Fault> {
+    if option.reach != Reach::Service {
+        let source = Source::ConfigFile(file.path().to_owned());
+        let own = in_section(Some(console.section), option, &console.subject(option), source)?;
+        if own.is_some() || option.reach == Reach::Own {
+            return Ok(own);
+        }
+    }
+    find(environment, file, option)
 }
 
 /// The value in effect: environment, else `config.yml`, else the table's default. Empty is as if
@@ -32,44 +66,58 @@ pub(super) fn find(
     file: &ConfigFile,
     option: &OptionSpec,
 ) -> Result<Option<Given>, Fault> {
-    let says_nothing = |text: &str| {
-        let is_blank = |character: char| character.is_whitespace();
-        text.chars()
-            .all(|character| is_blank(character) || (character == ',' && option.kind.is_list()))
-    };
     let variable = |name: &str| {
         let text = environment.get(name)?;
-        (!says_nothing(text)).then(|| Entry::Text(text.clone()))
+        (!says_nothing(option, text)).then(|| Entry::Text(text.clone()))
     };
-    let key = |name: &str| {
-        let entry = file.get(option.section, name)?;
-        let is_empty = match entry {
-            Entry::Text(text) => says_nothing(text),
-            Entry::List(items) => items.iter().all(|item| says_nothing(item)),
-        };
-        (!is_empty).then(|| entry.clone())
-    };
-    let secret_file =
-        |suffix: &str, name: &str| option.kind.is_secret().then(|| format!("{name}{suffix}"));
-
+    let subject = fault::subject(option);
     let from_environment = variable(option.variable);
-    let from_named = secret_file("_FILE", option.variable).and_then(|name| variable(&name));
-    let given_by_environment = one_of(option, from_environment, from_named, Source::Environment)?;
+    let from_named = secret_name("_FILE", option, option.variable).and_then(|name| variable(&name));
+    let given_by_environment =
+        one_of(option, &subject, from_environment, from_named, Source::Environment)?;
     if given_by_environment.is_some() {
         return Ok(given_by_environment);
     }
-    let from_key = key(option.key);
-    let from_named = secret_file("_file", option.key).and_then(|name| key(&name));
     let source = Source::ConfigFile(file.path().to_owned());
-    let given_by_file = one_of(option, from_key, from_named, source)?;
+    let given_by_file = in_section(file.section(option.section), option, &subject, source)?;
     Ok(given_by_file.or_else(|| {
-        option.default.map(|text| given(option, Entry::Text(text.to_owned()), Source::Default))
+        let text = option.default?;
+        Some(given(option, &subject, Entry::Text(text.to_owned()), Source::Default))
     }))
+}
+
+fn in_section(
+    section: Option<&Section>,
+    option: &OptionSpec,
+    subject: &str,
+    source: Source,
+) -> Result<Option<Given>, Fault> {
+    let key = |name: &str| {
+        let entry = section?.get(name)?;
+        let is_empty = match entry {
+            Entry::Text(text) => says_nothing(option, text),
+            Entry::List(items) => items.iter().all(|item| says_nothing(option, item)),
+        };
+        (!is_empty).then(|| entry.clone())
+    };
+    let from_named = secret_name("_file", option, option.key).and_then(|name| key(&name));
+    one_of(option, subject, key(option.key), from_named, source)
+}
+
+fn says_nothing(option: &OptionSpec, text: &str) -> bool {
+    text.chars()
+        .all(|character| character.is_whitespace() || (character == ',' && option.kind.is_list()))
+}
+
+/// What names the file of a secret.
+fn secret_name(suffix: &str, option: &OptionSpec, name: &str) -> Option<String> {
+    option.kind.is_secret().then(|| format!("{name}{suffix}"))
 }
 
 /// Takes the value itself or reads the file that holds it; both at once contradict each other.
 fn one_of(
     option: &OptionSpec,
+    subject: &str,
     itself: Option<Entry>,
     named_file: Option<Entry>,
     source: Source,
@@ -77,31 +125,35 @@ fn one_of(
     let path = match (itself, named_file) {
         (Some(_), Some(_)) => {
             let problem = "is given twice, itself and as a file (_FILE)";
-            return Err(Fault::of(option, problem, "leave one of the two out"));
+            return Err(Fault::about(subject, problem, "leave one of the two out"));
         }
-        (Some(entry), None) => return Ok(Some(given(option, entry, source))),
+        (Some(entry), None) => return Ok(Some(given(option, subject, entry, source))),
         (None, Some(Entry::Text(path))) => PathBuf::from(path.trim()),
         (None, Some(Entry::List(_)) | None) => return Ok(None),
     };
-    secret_file(option, path).map(Some)
+    secret_file(option, subject, path).map(Some)
 }
 
 /// The value in the file that `_FILE` names.
-pub(super) fn secret_file(option: &OptionSpec, path: PathBuf) -> Result<Given, Fault> {
+pub(super) fn secret_file(
+    option: &OptionSpec,
+    subject: &str,
+    path: PathBuf,
+) -> Result<Given, Fault> {
     let text = std::fs::read_to_string(&path).map_err(|error| {
         let problem = format!("names the file {}, which cannot be read ({error})", path.display());
-        Fault::of(option, problem, "let _FILE name a readable file that holds only the value")
+        Fault::about(subject, problem, "let _FILE name a readable file that holds only the value")
     })?;
     // Editors and `echo` end a file with a line break that is no part of the secret.
     let text = text.trim_end_matches(['\r', '\n']);
     if text.trim().is_empty() {
         let problem = format!("names the file {}, which is empty", path.display());
-        return Err(Fault::of(option, problem, "put the value into that file"));
+        return Err(Fault::about(subject, problem, "put the value into that file"));
     }
-    Ok(given(option, Entry::Text(text.to_owned()), Source::SecretFile(path)))
+    Ok(given(option, subject, Entry::Text(text.to_owned()), Source::SecretFile(path)))
 }
 
-fn given(option: &OptionSpec, entry: Entry, source: Source) -> Given {
+fn given(option: &OptionSpec, subject: &str, entry: Entry, source: Source) -> Given {
     let (text, items) = match entry {
         Entry::Text(text) if option.kind.is_list() => {
             let items = text.split(',').map(|item| item.trim().to_owned()).collect();
@@ -116,7 +168,7 @@ fn given(option: &OptionSpec, entry: Entry, source: Source) -> Given {
         }
     };
     let items = items.into_iter().filter(|item: &String| !item.is_empty()).collect();
-    Given { items, text, source }
+    Given { items, text, source, subject: subject.to_owned() }
 }
 
 /// A value in quotes, shortened, without the password of a URL; a secret not at all.

@@ -9,6 +9,7 @@
 //! [`Settings`]. What is wrong becomes a [`Fault`]; all faults come back together.
 
 mod assemble;
+mod console;
 mod effective;
 mod fault;
 mod file;
@@ -25,7 +26,8 @@ mod settings;
 
 pub use self::{
     assemble::{opencti_token, syslog_tokens, webhook_secrets},
-    effective::{Effective, EffectiveValue, Source},
+    console::{ConsoleSettings, ONLY_CONSOLE},
+    effective::{Effective, EffectiveConsole, EffectiveValue, Source},
     fault::{Fault, Faults},
     loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},
     reference::REFERENCE,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::{
     fault::Fault,
-    file::ConfigFile,
-    options::{self, OUR_PREFIX, OUR_SECTION, OptionSpec, SECTIONS},
+    file::{self, ConfigFile},
+    options::{self, CONSOLES, OUR_PREFIX, OUR_SECTION, OptionSpec, SECTIONS},
 };
 
 /// Variables of ours that the project's own tests set.
@@ -24,6 +24,7 @@ pub(super) fn check(environment: &BTreeMap<String, String>, file: &ConfigFile) -
     let mut findings = NameFindings::default();
     check_environment(environment, &mut findings);
     check_file(file, &mut findings);
+    check_consoles(file, &mut findings);
     findings
 }
 
@@ -60,9 +61,9 @@ fn check_environment(environment: &BTreeMap<String, String>, findings: &mut Name
 fn check_file(file: &ConfigFile, findings: &mut NameFindings) {
     for section in file.sections() {
         if !SECTIONS.contains(&section) {
-            let meant = nearest(section, SECTIONS.into_iter());
+            let meant = nearest(section, SECTIONS.into_iter().chain([CONSOLES]));
             let warning = format!("config.yml: the section {section} is not known, and not read");
-            if meant == Some(OUR_SECTION) {
+            if matches!(meant, Some(OUR_SECTION | CONSOLES)) {
                 findings.faults.push(unknown(&format!("config.yml: section {section}"), meant));
             } else {
                 findings.warnings.push(warning);
@@ -80,6 +81,26 @@ fn check_file(file: &ConfigFile, findings: &mut NameFindings) {
                 let guess = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
                 findings.warnings.push(format!("{subject} is not known, and not read{guess}"));
             }
+        }
+    }
+}
+
+fn check_consoles(file: &ConfigFile, findings: &mut NameFindings) {
+    let known: Vec<String> = options::of_console().flat_map(keys).collect();
+    for (position, console) in file.consoles().iter().enumerate() {
+        let name = file::console_name(position, console);
+        for key in console.keys().filter(|key| !known.iter().any(|known| known == key)) {
+            let subject = format!("config.yml: {CONSOLES}.{name}.{key}");
+            let of_service =
+                options::all().find(|option| option.section == OUR_SECTION && option.key == key);
+            findings.faults.push(match of_service {
+                Some(option) => Fault::about(
+                    subject,
+                    "is one for the whole service",
+                    format!("set {OUR_SECTION}.{} instead", option.key),
+                ),
+                None => unknown(&subject, nearest(key, known.iter().map(String::as_str))),
+            });
         }
     }
 }

@@ -10,10 +10,10 @@ use secrecy::SecretString;
 
 use super::{
     effective::{Effective, EffectiveValue, Source},
-    fault::Fault,
+    fault::{self, Fault},
     file::ConfigFile,
-    given::{self, Given, shown},
-    options::{OptionSpec, Standing},
+    given::{self, Given, OfConsole, shown},
+    options::{OptionSpec, Reach, Standing},
     parse,
 };
 
@@ -22,6 +22,8 @@ pub(super) struct Reader<'a> {
     environment: &'a BTreeMap<String, String>,
     file: &'a ConfigFile,
     file_state: FileState,
+    /// The one of several consoles that is being read.
+    console: Option<OfConsole<'a>>,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<String>,
     pub(super) effective: Effective,
@@ -53,10 +55,68 @@ impl<'a> Reader<'a> {
             environment,
             file,
             file_state,
+            console: None,
             faults: Vec::new(),
             warnings: Vec::new(),
             effective: Effective::default(),
         }
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> &'a ConfigFile {
+        self.file
+    }
+
+    /// Reads with `read` what is of one console.
+    pub(super) fn of_console<T>(
+        &mut self,
+        console: OfConsole<'a>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.effective.begin_console(&console.name);
+        self.console = Some(console);
+        let value = read(self);
+        self.console = None;
+        value
+    }
+
+    /// The name of the console that is being read, if it is one of several.
+    pub(super) fn console_name(&self) -> Option<&str> {
+        self.console.as_ref().map(|console| console.name.as_str())
+    }
+
+    /// Where the option's value came from.
+    pub(super) fn source(&self, option: &OptionSpec) -> Option<&Source> {
+        let values = match &self.console {
+            Some(_) => self.effective.consoles().last().map(|console| &console.values),
+            None => None,
+        };
+        let of_console = values.and_then(|values| {
+            values.iter().find(|value| (value.variable, value.key) == (option.variable, option.key))
+        });
+        of_console.or_else(|| self.effective.get(option.variable)).map(|value| &value.source)
+    }
+
+    /// The value that the service has been given for an option that each console must have for
+    /// itself.
+    pub(super) fn given_for_all(&self, option: &OptionSpec) -> Option<Given> {
+        let found = given::find(self.environment, self.file, option).ok().flatten();
+        found.filter(|given| given.source != Source::Default)
+    }
+
+    /// As [`Reader::optional`], with this default.
+    pub(super) fn or_default<T>(
+        &mut self,
+        option: &OptionSpec,
+        default: &str,
+        parse: impl Fn(&str) -> Result<T, parse::Refusal>,
+    ) -> Read<T> {
+        if let Some(value) = self.optional(option, &parse)? {
+            return Ok(value);
+        }
+        self.note(option, Some(default.to_owned()), Source::Default);
+        // It is made of another option, whose fault it shares.
+        parse(default).map_err(|_refusal| FaultNoted)
     }
 
     /// An option that must have a value (given, or by default).
@@ -130,7 +190,11 @@ impl<'a> Reader<'a> {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.faults.push(Fault::of(option, problem, remedy));
+        let subject = match &self.console {
+            Some(console) if option.reach == Reach::Own => console.subject(option),
+            _ => fault::subject(option),
+        };
+        self.faults.push(Fault::about(subject, problem, remedy));
     }
 
     fn understand<T>(
@@ -149,14 +213,18 @@ impl<'a> Reader<'a> {
         understood.map_err(|refusal| {
             let (shown, source) = (shown(option, text), &given.source);
             let problem = format!("is {shown} ({source}), which {refusal}");
-            self.fault(option, problem, format!("expected {}", option.expects));
+            let remedy = format!("expected {}", option.expects);
+            self.faults.push(Fault::about(given.subject.clone(), problem, remedy));
             FaultNoted
         })
     }
 
     /// The value in effect, noted for the effective view.
     fn take(&mut self, option: &OptionSpec) -> Read<Option<Given>> {
-        let found = given::find(self.environment, self.file, option);
+        let found = match &self.console {
+            Some(console) => given::find_of_console(self.environment, self.file, console, option),
+            None => given::find(self.environment, self.file, option),
+        };
         let given = found.map_err(|fault| {
             self.faults.push(fault);
             FaultNoted
@@ -164,7 +232,16 @@ impl<'a> Reader<'a> {
         let (text, source) = given.as_ref().map_or((None, Source::Default), |given| {
             (Some(given.text.clone()), given.source.clone())
         });
-        self.effective.push(EffectiveValue::new(option, text, source));
+        self.note(option, text, source);
         Ok(given)
+    }
+
+    fn note(&mut self, option: &OptionSpec, text: Option<String>, source: Source) {
+        let value = EffectiveValue::new(option, text, source);
+        if self.console.is_some() && option.reach != Reach::Service {
+            self.effective.push_of_console(value);
+        } else {
+            self.effective.push(value);
+        }
     }
 }

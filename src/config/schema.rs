@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    options::{self, OptionSpec, Standing},
+    options::{self, OptionSpec, Reach, Standing},
     reference::{self, Entry},
 };
 
@@ -30,6 +30,34 @@ pub fn schema() -> Value {
         "properties": properties,
         "required": required,
         "additionalProperties": true,
+        "$defs": { "console": console(&entries) },
+    })
+}
+
+/// One of several consoles, as an entry of `consoles:` in `config.yml`: no variable can say it. There
+/// the options of the environment that it names are not required.
+fn console(entries: &BTreeMap<String, Entry>) -> Value {
+    let mut properties = Map::new();
+    for option in options::of_console() {
+        let mut property = property(option, entries);
+        if option.reach == Reach::Own
+            && let Some(property) = property.as_object_mut()
+        {
+            property.remove("default");
+        }
+        properties.insert(option.key.to_owned(), property);
+        if option.kind.is_secret() {
+            let words = format!("a file that holds the value of {}", option.key);
+            let file = json!({"type": "string", "description": words});
+            properties.insert(format!("{}_file", option.key), file);
+        }
+    }
+    json!({
+        "description": "an entry of the list consoles in config.yml",
+        "type": "object",
+        "properties": properties,
+        "required": [options::CONSOLE_NAME.key, options::HARFANGLAB_INCIDENTS_URL.key],
+        "additionalProperties": false,
     })
 }
 
@@ -121,6 +149,13 @@ mod tests {
         assert_eq!(level["enum"], json!(["trace", "debug", "info", "warning", "error"]));
         let meaning = level["description"].as_str().unwrap();
         assert!(meaning.starts_with("trace, debug, info, warning or error. "), "{meaning}");
+        let console = schema["$defs"]["console"]["properties"].as_object().unwrap();
+        for key in ["name", "author", "url", "token", "token_file", "webhook_path", "api_rate"] {
+            assert!(console.contains_key(key), "{key}");
+        }
+        assert!(
+            !console.contains_key("listen") && console["webhook_path"].get("default").is_none()
+        );
         for (name, property) in schema["properties"].as_object().unwrap() {
             let words = property["description"].as_str().unwrap();
             assert!(words.len() > 3 && !words.contains("HARFANGLAB_INCIDENTS_TOKEN (or"), "{name}");

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
-use super::sending::SendingSettings;
+use super::{console::ConsoleSettings, sending::SendingSettings};
 
 /// Everything the service can be told.
 #[derive(Debug, Clone)]
@@ -19,6 +19,9 @@ pub struct Settings {
     pub connector: ConnectorSettings,
     /// `mq:`: overrides of the broker connection that registration answers.
     pub mq: MqOverrides,
+    /// `consoles:`; empty where one console is configured by the fields below, which with several
+    /// are those of the first.
+    pub consoles: Vec<ConsoleSettings>,
     /// The console's REST API.
     pub harfanglab: HarfangLabSettings,
     /// What is imported and how it is named, marked and scored.

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Notification, Origin};
+use crate::label::ConsoleLabel;
 
 /// From one try of a patient sender to the next.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -63,6 +64,7 @@ pub enum DoorError {
 pub struct Door {
     sender: mpsc::Sender<Entry>,
     has_no_room: Arc<AtomicBool>,
+    console: ConsoleLabel,
 }
 
 impl Door {
@@ -70,7 +72,19 @@ impl Door {
     /// holds.
     pub fn new(queue: usize) -> (Self, mpsc::Receiver<Entry>) {
         let (sender, receiver) = mpsc::channel(queue.max(1));
-        (Self { sender, has_no_room: Arc::default() }, receiver)
+        let (has_no_room, console) = (Arc::default(), ConsoleLabel::default());
+        (Self { sender, has_no_room, console }, receiver)
+    }
+
+    /// Through which only what is of this console goes.
+    #[must_use]
+    pub fn of_console(self, console: ConsoleLabel) -> Self {
+        Self { console, ..self }
+    }
+
+    /// Whose notifications go through it.
+    pub fn console(&self) -> &ConsoleLabel {
+        &self.console
     }
 
     /// Refuses everything from now on, until [`Door::has_room`].

@@ -105,12 +105,14 @@ impl Webhook {
 pub fn routes(webhook: Arc<Webhook>, path: &str) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
     let path = path.to_owned();
     move |config| {
-        config.app_data(web::Data::from(webhook)).service(
-            web::resource(path).route(web::post().to(receive)).default_service(web::to(|| async {
+        // Its own data: another console's endpoint may be beside it.
+        let endpoint = web::resource(path).app_data(web::Data::from(webhook));
+        config.service(endpoint.route(web::post().to(receive)).default_service(web::to(
+            || async {
                 let error = "this endpoint takes POST";
                 Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error).answer()
-            })),
-        );
+            },
+        )));
     }
 }
 
@@ -138,6 +140,15 @@ impl Drop for Seat<'_> {
 }
 
 async fn receive(
+    request: HttpRequest,
+    payload: web::Payload,
+    webhook: web::Data<Webhook>,
+) -> HttpResponse {
+    let console = webhook.door.console().clone();
+    console.on(answer(request, payload, webhook)).await
+}
+
+async fn answer(
     request: HttpRequest,
     payload: web::Payload,
     webhook: web::Data<Webhook>,

@@ -33,6 +33,20 @@ pub struct Hour {
 }
 
 impl Activity {
+    /// Of both together, which tell of the same hours.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for more in &other.hours {
+            if let Some(hour) = self.hours.iter_mut().find(|hour| hour.begins == more.begins) {
+                hour.received += more.received;
+                hour.delivered += more.delivered;
+            }
+        }
+        self.last_push = self.last_push.max(other.last_push);
+        self.last_swept = self.last_swept.max(other.last_swept);
+        self
+    }
+
     /// The hours up to the one that is under way at `now`, still empty.
     pub(super) fn before(now: DateTime<Utc>) -> Self {
         let this_hour = now.timestamp_millis().div_euclid(HOUR_MS);

@@ -180,3 +180,26 @@ pub struct Counts {
     /// When the oldest dead letter was received.
     pub oldest_dead_ms: Option<i64>,
 }
+
+impl Counts {
+    /// Of both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let oldest = |one: Option<i64>, two: Option<i64>| one.into_iter().chain(two).min();
+        Self {
+            pending: self.pending + other.pending,
+            following_up: self.following_up + other.following_up,
+            delivered: self.delivered + other.delivered,
+            filtered: self.filtered + other.filtered,
+            superseded: self.superseded + other.superseded,
+            dead: self.dead + other.dead,
+            dropped: self.dropped + other.dropped,
+            oldest_pending_ms: oldest(self.oldest_pending_ms, other.oldest_pending_ms),
+            oldest_following_up_ms: oldest(
+                self.oldest_following_up_ms,
+                other.oldest_following_up_ms,
+            ),
+            oldest_dead_ms: oldest(self.oldest_dead_ms, other.oldest_dead_ms),
+        }
+    }
+}

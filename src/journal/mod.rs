@@ -69,7 +69,7 @@ mod story;
 mod works;
 mod writer;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -137,6 +137,9 @@ pub enum JournalError {
 /// The durable store: SQLite, embedded, or PostgreSQL, for several replicas.
 #[async_trait]
 pub trait Journal: Operations + WorkJournal + SightingJournal {
+    /// The same journal, with the rows of another console.
+    fn of_console(&self, console: &str) -> Arc<dyn Journal>;
+
     /// Stores every batch in one commit, and says what became of each.
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;
 

@@ -7,7 +7,7 @@ use crate::config::JournalSettings;
 
 /// A journal, as its service has it.
 pub struct Opened {
-    /// The journal.
+    /// The journal, with the rows of the first console.
     pub journal: Arc<dyn Journal>,
     /// Where it is.
     pub place: Place,
@@ -27,14 +27,16 @@ fn is_postgres(url: &str) -> bool {
     matches!(url.split_once(':'), Some(("postgres" | "postgresql", _)))
 }
 
-/// Opens the journal as its service, or as one of its replicas.
+/// Opens the journal as the service of these consoles, of which there is one at least, or as one of
+/// its replicas.
 ///
 /// # Errors
 /// [`JournalError`], in words for the operator.
-pub async fn open(settings: &JournalSettings, console: &str) -> Result<Opened, JournalError> {
+pub async fn open(settings: &JournalSettings, consoles: &[&str]) -> Result<Opened, JournalError> {
+    let console = consoles.first().copied().unwrap_or_default();
     let JournalSettings { url, password, connections, .. } = settings;
     if is_postgres(url) {
-        let lock = PostgresJournal::leader_lock(url, password.as_ref(), console)?;
+        let lock = PostgresJournal::leader_lock(url, password.as_ref(), consoles)?;
         let journal = PostgresJournal::open(url, password.as_ref(), *connections, console).await?;
         return Ok(Opened { journal: Arc::new(journal), place: Place::Server(lock) });
     }

@@ -6,7 +6,10 @@
 
 use metrics::Unit;
 
-use crate::intake::{syslog, webhook::TELEMETRY_KINDS};
+use crate::{
+    intake::{syslog, webhook::TELEMETRY_KINDS},
+    label::ConsoleLabel,
+};
 
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +37,15 @@ pub struct Metric {
     pub label: Option<(&'static str, &'static [&'static str])>,
     /// Its second label, if it has two.
     pub second: Option<(&'static str, &'static [&'static str])>,
+    /// Whether it is counted for each of several consoles, under the label `console`.
+    pub of_console: bool,
 }
 
 type Label = (&'static str, &'static [&'static str]);
 
 impl Metric {
     const fn new(kind: Kind, name: &'static str, unit: Unit, help: &'static str) -> Self {
-        Self { name, kind, unit, help, label: None, second: None }
+        Self { name, kind, unit, help, label: None, second: None, of_console: true }
     }
 
     const fn by(mut self, name: &'static str, values: &'static [&'static str]) -> Self {
@@ -50,6 +55,12 @@ impl Metric {
 
     const fn and(mut self, name: &'static str, values: &'static [&'static str]) -> Self {
         self.second = Some((name, values));
+        self
+    }
+
+    /// It is one for the whole service.
+    const fn shared(mut self) -> Self {
+        self.of_console = false;
         self
     }
 
@@ -132,22 +143,26 @@ pub const CATALOGUE: &[Metric] = &[
     ),
     counter("webhook_ignored_total", "Telemetry that was acknowledged and not kept, by its kind.")
         .by("kind", TELEMETRY_KINDS),
-    gauge("syslog_connections", Unit::Count, "Connections of syslog that are open."),
-    counter("syslog_messages_total", "Messages that came whole by syslog."),
-    counter("syslog_verified_total", "Messages of syslog whose token and origin were right."),
+    gauge("syslog_connections", Unit::Count, "Connections of syslog that are open.").shared(),
+    counter("syslog_messages_total", "Messages that came whole by syslog.").shared(),
+    counter("syslog_verified_total", "Messages of syslog whose token and origin were right.")
+        .shared(),
     counter(
         "syslog_refused_total",
         "Connections and messages of syslog that were not taken, by the reason.",
     )
-    .by("reason", syslog::REASONS),
+    .by("reason", syslog::REASONS)
+    .shared(),
     Metric::new(
         Kind::Counter,
         "syslog_bytes_total",
         Unit::Bytes,
         "Bytes that were read from connections of syslog.",
-    ),
+    )
+    .shared(),
     counter("syslog_ignored_total", "Telemetry that came by syslog and was not kept, by its kind.")
-        .by("kind", TELEMETRY_KINDS),
+        .by("kind", TELEMETRY_KINDS)
+        .shared(),
     counter(
         "elastic_pulls_total",
         "Questions for the queue of the console's Elastic connector, by what came of them.",
@@ -215,8 +230,9 @@ pub const CATALOGUE: &[Metric] = &[
         .by("outcome", CONSOLE_OUTCOMES),
     seconds("console_request_seconds", "How long requests to HarfangLab's API took."),
     counter("opencti_requests_total", "Requests to OpenCTI's API, by outcome.")
-        .by("outcome", OPENCTI_OUTCOMES),
-    seconds("opencti_request_seconds", "How long requests to OpenCTI's API took."),
+        .by("outcome", OPENCTI_OUTCOMES)
+        .shared(),
+    seconds("opencti_request_seconds", "How long requests to OpenCTI's API took.").shared(),
     counter(
         "values_left_out_total",
         "Values of alerts that did not fit into STIX, by what they were.",
@@ -240,14 +256,16 @@ pub const CATALOGUE: &[Metric] = &[
         ],
     ),
     counter("bundle_violations_total", "Objects in bundles that OpenCTI would refuse: defects."),
-    counter("published_messages_total", "Messages handed to RabbitMQ."),
-    counter("confirmed_messages_total", "Messages that RabbitMQ confirmed."),
-    counter("api_bundles_total", "Bundles that OpenCTI's API took, where they go there."),
-    counter("api_objects_total", "Objects in the bundles that OpenCTI's API took."),
+    counter("published_messages_total", "Messages handed to RabbitMQ.").shared(),
+    counter("confirmed_messages_total", "Messages that RabbitMQ confirmed.").shared(),
+    counter("api_bundles_total", "Bundles that OpenCTI's API took, where they go there.").shared(),
+    counter("api_objects_total", "Objects in the bundles that OpenCTI's API took.").shared(),
     counter("heartbeats_total", "Heartbeats to OpenCTI, by outcome.")
-        .by("outcome", &["ok", "failed"]),
+        .by("outcome", &["ok", "failed"])
+        .shared(),
     counter("works_total", "Works in OpenCTI, by what was done with them.")
-        .by("action", &["opened", "closed", "interrupted", "deleted"]),
+        .by("action", &["opened", "closed", "interrupted", "deleted"])
+        .shared(),
     counter(
         "objects_refused_by_opencti_total",
         "Objects of delivered events that OpenCTI's workers could not import, as works tell.",
@@ -266,12 +284,14 @@ pub const CATALOGUE: &[Metric] = &[
         "opencti_queue_buffering",
         Unit::Count,
         "1 while deliveries wait because OpenCTI's queue holds CONNECTOR_QUEUE_THRESHOLD or more.",
-    ),
+    )
+    .shared(),
     gauge(
         "opencti_queue_bytes",
         Unit::Bytes,
         "Bytes in the connector's queue, as OpenCTI told last.",
-    ),
+    )
+    .shared(),
     counter("sweeps_total", "Sweeps and backfills, by what made them begin and by how they ended.")
         .by("trigger", TRIGGERS)
         .and("outcome", &["done", "failed", "interrupted"]),
@@ -295,35 +315,44 @@ pub const CATALOGUE: &[Metric] = &[
         "leads",
         Unit::Count,
         "1 while this replica leads: it sweeps and beats. Over all replicas on a journal it is 1.",
-    ),
+    )
+    .shared(),
     gauge("part_degraded", Unit::Count, "1 while a part does not work, as /readyz tells in words.")
         .by("part", &["journal", "room", "opencti", "delivery", "opencti_queue", "harfanglab"]),
     gauge(
         "build_info",
         Unit::Count,
         "Always 1; the version and commit of this binary are its labels.",
-    ),
+    )
+    .shared(),
 ];
 
 /// Describes every metric to the recorder of this process and starts every series whose labels are
-/// known.
-pub(super) fn start() {
+/// known, for each of these consoles.
+pub(super) fn start(consoles: &[ConsoleLabel]) {
     for metric in CATALOGUE {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
             Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
         }
-        if metric.name == "build_info" {
+        // Their labels are known when they are shown.
+        if ["build_info", "part_degraded"].contains(&metric.name) {
             continue;
         }
-        for labels in metric.series() {
-            match metric.kind {
-                Kind::Counter => metrics::counter!(metric.name, &labels).increment(0),
-                Kind::Gauge => metrics::gauge!(metric.name, &labels).increment(0.0),
-                Kind::Histogram => drop(metrics::histogram!(metric.name, &labels)),
-            }
+        for console in consoles {
+            console.now(|| start_series(metric));
         }
     }
     metrics::gauge!("build_info", "version" => crate::VERSION, "commit" => crate::COMMIT).set(1.0);
+}
+
+fn start_series(metric: &Metric) {
+    for labels in metric.series() {
+        match metric.kind {
+            Kind::Counter => metrics::counter!(metric.name, &labels).increment(0),
+            Kind::Gauge => metrics::gauge!(metric.name, &labels).increment(0.0),
+            Kind::Histogram => drop(metrics::histogram!(metric.name, &labels)),
+        }
+    }
 }

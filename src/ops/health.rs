@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::Management;
 use crate::{health::Part, journal::Counts};
@@ -24,20 +24,24 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
     let probed = probe(&management).await;
     let degraded = management.health.reasons();
     match probed {
-        Ok(counts) => HttpResponse::Ok().json(json!({
-            "status": if degraded.is_empty() { "ready" } else { "degraded" },
-            "degraded": degraded,
-            "role": management.health.role().name(),
-            "journal": {
-                "pending": counts.pending,
-                "following_up": counts.following_up,
-                "delivered": counts.delivered,
-                "filtered": counts.filtered,
-                "superseded": counts.superseded,
-                "dead_letters": counts.dead,
-                "dropped": counts.dropped,
-            },
-        })),
+        Ok(probed) => {
+            let mut answer = json!({
+                "status": if degraded.is_empty() { "ready" } else { "degraded" },
+                "degraded": degraded,
+                "role": management.health.role().name(),
+                "journal": shown(&probed.all()),
+            });
+            let each = management.consoles.iter().zip(&probed.0);
+            let consoles: Map<String, Value> = each
+                .filter_map(|(console, counts)| {
+                    Some((console.label.name()?.to_owned(), json!({ "journal": shown(counts) })))
+                })
+                .collect();
+            if !consoles.is_empty() {
+                answer["consoles"] = Value::Object(consoles);
+            }
+            HttpResponse::Ok().json(answer)
+        }
         Err(reason) => HttpResponse::ServiceUnavailable().json(json!({
             "status": "unready",
             "reason": reason,
@@ -47,9 +51,32 @@ pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
     }
 }
 
+fn shown(counts: &Counts) -> Value {
+    json!({
+        "pending": counts.pending,
+        "following_up": counts.following_up,
+        "delivered": counts.delivered,
+        "filtered": counts.filtered,
+        "superseded": counts.superseded,
+        "dead_letters": counts.dead,
+        "dropped": counts.dropped,
+    })
+}
+
+/// How full the journal is, for each console in their order.
+#[derive(Debug, Clone)]
+pub(super) struct Probed(Vec<Counts>);
+
+impl Probed {
+    /// All consoles together.
+    pub(super) fn all(&self) -> Counts {
+        self.0.iter().copied().fold(Counts::default(), Counts::and)
+    }
+}
+
 /// How full the journal is; `Err`: nothing can be accepted, because of that. The health knows of it
 /// then.
-pub(super) async fn probe(management: &Management) -> Result<Counts, String> {
+pub(super) async fn probe(management: &Management) -> Result<Probed, String> {
     let probed = tokio::time::timeout(PROBE_TIMEOUT, use_journal(management)).await;
     let probed = probed.unwrap_or_else(|_elapsed| {
         Err(format!("the journal did not answer within {} seconds", PROBE_TIMEOUT.as_secs()))
@@ -63,10 +90,16 @@ pub(super) async fn probe(management: &Management) -> Result<Counts, String> {
     probed.and_then(|counts| vital.map_or(Ok(counts), Err))
 }
 
-/// Writes to the journal and reads from it.
-async fn use_journal(management: &Management) -> Result<Counts, String> {
+/// Writes to the journal, which is one file for all consoles, and reads from it.
+async fn use_journal(management: &Management) -> Result<Probed, String> {
     let now = management.clock.now().to_rfc3339();
-    let written = management.journal.remember(PROBE, &now).await;
-    written.map_err(|failure| failure.to_string())?;
-    management.journal.counts().await.map_err(|failure| failure.to_string())
+    let mut all = Vec::with_capacity(management.consoles.len());
+    for (position, console) in management.consoles.iter().enumerate() {
+        if position == 0 {
+            let written = console.journal.remember(PROBE, &now).await;
+            written.map_err(|failure| failure.to_string())?;
+        }
+        all.push(console.journal.counts().await.map_err(|failure| failure.to_string())?);
+    }
+    Ok(Probed(all))
 }

@@ -4,10 +4,11 @@
 //! rebinding) is another site.
 
 use actix_web::{HttpResponse, guard::GuardContext, http::header, web};
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tracing::info;
 
-use super::Management;
+use super::{ManagedConsole, Management};
 use crate::{
     health::Role,
     sweep::{Job, JobState, Progress},
@@ -24,40 +25,81 @@ pub(super) fn is_local_name(request: &GuardContext<'_>) -> bool {
     })
 }
 
-/// The newest job and whose it is.
-pub(super) async fn current(management: web::Data<Management>) -> HttpResponse {
-    HttpResponse::Ok().json(shown(&management, &management.jobs.current()))
+/// Which console is meant; needed where there are several.
+#[derive(Debug, Deserialize)]
+pub(super) struct Which {
+    console: Option<String>,
 }
 
-/// 202 with the job; 409 with the one that is under way already; 421 where another replica leads,
-/// which alone asks the console.
-pub(super) async fn submit(management: web::Data<Management>, job: web::Json<Job>) -> HttpResponse {
+/// The newest job and whose it is; without a name, of each of several consoles.
+pub(super) async fn current(
+    management: web::Data<Management>,
+    which: web::Query<Which>,
+) -> HttpResponse {
+    let name = which.console.as_deref();
+    match management.console(name) {
+        Some(console) => HttpResponse::Ok().json(shown(console, &console.jobs.current())),
+        None if name.is_none() => {
+            let of = |console: &ManagedConsole| shown(console, &console.jobs.current());
+            let all: Vec<Value> = management.consoles.iter().map(of).collect();
+            HttpResponse::Ok().json(json!({ "consoles": all }))
+        }
+        None => unknown(&management),
+    }
+}
+
+/// 202 with the job; 409 with the one that is under way already; 404 when no console of that name is
+/// there, or none was named where there are several; 421 where another replica leads, which alone asks
+/// the consoles.
+pub(super) async fn submit(
+    management: web::Data<Management>,
+    which: web::Query<Which>,
+    job: web::Json<Job>,
+) -> HttpResponse {
     if management.health.role() == Role::Follows {
         return HttpResponse::MisdirectedRequest().finish();
     }
-    match management.jobs.submit(job.into_inner()) {
-        Ok(progress) => HttpResponse::Accepted().json(shown(&management, &progress)),
-        Err(progress) => HttpResponse::Conflict().json(shown(&management, &progress)),
+    let Some(console) = management.console(which.console.as_deref()) else {
+        return unknown(&management);
+    };
+    match console.jobs.submit(job.into_inner()) {
+        Ok(progress) => HttpResponse::Accepted().json(shown(console, &progress)),
+        Err(progress) => HttpResponse::Conflict().json(shown(console, &progress)),
     }
 }
 
-/// 202: the job ends at its next page. 409: another one is under way; 404: none is.
+/// 202: the job ends at its next page. 409: another one is under way; 404: none is, or no console of
+/// that name is there, or none was named where there are several.
 pub(super) async fn cancel(
     management: web::Data<Management>,
+    which: web::Query<Which>,
     number: web::Path<u64>,
 ) -> HttpResponse {
-    match management.jobs.cancel(*number) {
+    let Some(console) = management.console(which.console.as_deref()) else {
+        return unknown(&management);
+    };
+    match console.jobs.cancel(*number) {
         Ok(progress) => {
-            info!(number = *number, "the job is cancelled; it ends at its next page");
-            HttpResponse::Accepted().json(shown(&management, &progress))
+            info!(
+                console = console.name,
+                number = *number,
+                "the job is cancelled; it ends at its next page"
+            );
+            HttpResponse::Accepted().json(shown(console, &progress))
         }
         Err(progress) if progress.state == JobState::Running => {
-            HttpResponse::Conflict().json(shown(&management, &progress))
+            HttpResponse::Conflict().json(shown(console, &progress))
         }
-        Err(progress) => HttpResponse::NotFound().json(shown(&management, &progress)),
+        Err(progress) => HttpResponse::NotFound().json(shown(console, &progress)),
     }
 }
 
-fn shown(management: &Management, progress: &Progress) -> serde_json::Value {
-    json!({ "console": management.jobs.console(), "progress": progress })
+fn unknown(management: &Management) -> HttpResponse {
+    let names: Vec<&str> = management.consoles.iter().map(|each| each.name.as_str()).collect();
+    let error = format!("say which console: /jobs?console=…, one of {}", names.join(", "));
+    HttpResponse::NotFound().json(json!({ "error": error }))
+}
+
+fn shown(console: &ManagedConsole, progress: &Progress) -> Value {
+    json!({ "name": console.name, "console": console.jobs.console(), "progress": progress })
 }

@@ -6,8 +6,12 @@ use actix_web::{HttpResponse, web};
 use chrono::{DateTime, TimeDelta};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::{Management, catalogue};
-use crate::health::Part;
+use super::{ManagedConsole, Management, catalogue, recorder::Labelling};
+use crate::{
+    clock::Clock,
+    health::{Part, Place},
+    label::ConsoleLabel,
+};
 
 /// Upper bounds of the histograms, in seconds: from a cached look-up to an outage of a night.
 const LATENCY_BUCKETS: [f64; 14] =
@@ -23,23 +27,23 @@ pub struct MetricsError(String);
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Installs the recorder, once a process.
+    /// Installs the recorder, once a process, and starts the series of these consoles.
     ///
     /// # Errors
     /// When another recorder is installed already.
-    pub fn install() -> Result<Self, MetricsError> {
+    pub fn install(consoles: &[ConsoleLabel]) -> Result<Self, MetricsError> {
         static INSTALLED: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
-        INSTALLED
-            .get_or_init(|| {
-                PrometheusBuilder::new()
-                    .set_buckets(&LATENCY_BUCKETS)
-                    .and_then(PrometheusBuilder::install_recorder)
-                    .inspect(|_recorder| catalogue::start())
-                    .map_err(|error| error.to_string())
-            })
-            .clone()
-            .map(Self)
-            .map_err(MetricsError)
+        let installed = INSTALLED.get_or_init(|| {
+            let builder = PrometheusBuilder::new().set_buckets(&LATENCY_BUCKETS);
+            let recorder = builder.map_err(|error| error.to_string())?.build_recorder();
+            let handle = recorder.handle();
+            metrics::set_global_recorder(Labelling::new(recorder))
+                .map_err(|error| error.to_string())?;
+            Ok(handle)
+        });
+        let handle = installed.clone().map_err(MetricsError)?;
+        catalogue::start(consoles);
+        Ok(Self(handle))
     }
 
     /// Everything counted by now, in Prometheus' text format.
@@ -50,40 +54,51 @@ impl Metrics {
 }
 
 pub(super) async fn page(management: web::Data<Management>) -> HttpResponse {
-    if let Ok(counts) = management.journal.counts().await {
-        for (state, count) in [
-            ("pending", counts.pending),
-            ("following_up", counts.following_up),
-            ("delivered", counts.delivered),
-            ("filtered", counts.filtered),
-            ("superseded", counts.superseded),
-            ("dead", counts.dead),
-            ("dropped", counts.dropped),
-        ] {
-            #[expect(clippy::cast_precision_loss, reason = "no journal holds 2^52 events")]
-            metrics::gauge!("journal_events", "state" => state).set(count as f64);
-        }
-        let now = management.clock.now();
-        let age = |oldest: Option<i64>| {
-            let oldest = oldest.and_then(DateTime::from_timestamp_millis);
-            let age = oldest.map_or(TimeDelta::zero(), |oldest| now - oldest);
-            age.as_seconds_f64().max(0.0)
-        };
-        metrics::gauge!("journal_oldest_pending_age_seconds").set(age(counts.oldest_pending_ms));
-        for (state, oldest) in [
-            ("pending", counts.oldest_pending_ms),
-            ("following_up", counts.oldest_following_up_ms),
-            ("dead", counts.oldest_dead_ms),
-        ] {
-            metrics::gauge!("journal_oldest_age_seconds", "state" => state).set(age(oldest));
-        }
+    for console in &management.consoles {
+        console.label.on(measure(console, &management.clock)).await;
     }
-    let degraded = management.health.reasons();
+    let degraded = management.health.degraded_places();
     for part in Part::ALL {
-        let value = if degraded.contains_key(part.name()) { 1.0 } else { 0.0 };
-        metrics::gauge!("part_degraded", "part" => part.name()).set(value);
+        for console in &management.consoles {
+            let place = Place::of(part, &console.label);
+            let value = if degraded.contains(&place) { 1.0 } else { 0.0 };
+            place.console.now(|| {
+                metrics::gauge!("part_degraded", "part" => part.name()).set(value);
+            });
+        }
     }
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(management.metrics.rendered())
+}
+
+/// How full the journal is with what is of one console.
+async fn measure(console: &ManagedConsole, clock: &Clock) {
+    let Ok(counts) = console.journal.counts().await else { return };
+    for (state, count) in [
+        ("pending", counts.pending),
+        ("following_up", counts.following_up),
+        ("delivered", counts.delivered),
+        ("filtered", counts.filtered),
+        ("superseded", counts.superseded),
+        ("dead", counts.dead),
+        ("dropped", counts.dropped),
+    ] {
+        #[expect(clippy::cast_precision_loss, reason = "no journal holds 2^52 events")]
+        metrics::gauge!("journal_events", "state" => state).set(count as f64);
+    }
+    let now = clock.now();
+    let age = |oldest: Option<i64>| {
+        let oldest = oldest.and_then(DateTime::from_timestamp_millis);
+        let age = oldest.map_or(TimeDelta::zero(), |oldest| now - oldest);
+        age.as_seconds_f64().max(0.0)
+    };
+    metrics::gauge!("journal_oldest_pending_age_seconds").set(age(counts.oldest_pending_ms));
+    for (state, oldest) in [
+        ("pending", counts.oldest_pending_ms),
+        ("following_up", counts.oldest_following_up_ms),
+        ("dead", counts.oldest_dead_ms),
+    ] {
+        metrics::gauge!("journal_oldest_age_seconds", "state" => state).set(age(oldest));
+    }
 }

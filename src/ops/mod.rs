@@ -9,6 +9,7 @@ mod health;
 mod jobs;
 mod metrics_page;
 mod page;
+mod recorder;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -25,33 +26,55 @@ pub use self::{
     metrics_page::{Metrics, MetricsError},
 };
 use crate::{
-    clock::Clock, health::Health, intake::syslog::SyslogStanding, journal::Journal, sweep::JobBoard,
+    clock::Clock, health::Health, intake::syslog::SyslogStanding, journal::Journal,
+    label::ConsoleLabel, sweep::JobBoard,
 };
+
+/// What the management pages show of a console.
+pub struct ManagedConsole {
+    /// Its name.
+    pub name: String,
+    /// None where there is one console.
+    pub label: ConsoleLabel,
+    /// Asked whether it can be used, and how full it is with what is of this console.
+    pub journal: Arc<dyn Journal>,
+    /// Where jobs are hung up.
+    pub jobs: Arc<JobBoard>,
+    /// Told when a dead letter waits for the pipeline again.
+    pub arrived: Arc<Notify>,
+    /// Where its deliveries are taken; `None`: nowhere.
+    pub endpoint: Option<String>,
+}
 
 /// What the management pages show.
 pub struct Management {
-    /// Asked whether it can be used, and how full it is.
-    pub journal: Arc<dyn Journal>,
+    /// Every console; at least one.
+    pub consoles: Vec<ManagedConsole>,
     /// What the parts say of themselves.
     pub health: Arc<Health>,
     /// The recorder of this process.
     pub metrics: Metrics,
     /// The time, for ages.
     pub clock: Clock,
-    /// Where jobs are hung up.
-    pub jobs: Arc<JobBoard>,
-    /// Told when a dead letter waits for the pipeline again.
-    pub arrived: Arc<Notify>,
     /// Where these pages are served.
     pub address: SocketAddr,
-    /// Where deliveries are taken; `None`: nowhere.
-    pub endpoint: Option<String>,
     /// How the listener for syslog stands; `None`: there is none.
     pub syslog: Option<Arc<SyslogStanding>>,
     /// Where OpenCTI is, if there is one.
     pub opencti: Option<String>,
     /// Names of everything that deliveries go to.
     pub sinks: Vec<&'static str>,
+}
+
+impl Management {
+    /// The console of this name; without a name the only one.
+    fn console(&self, name: Option<&str>) -> Option<&ManagedConsole> {
+        match (name, self.consoles.as_slice()) {
+            (Some(name), consoles) => consoles.iter().find(|console| console.name == name),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        }
+    }
 }
 
 /// Serves the status page, `/healthz`, `/readyz`, `/metrics` and `/jobs` on `listener`; `token` lets

@@ -56,6 +56,7 @@ use crate::{
     config::PipelineSettings,
     health::Health,
     journal::{Claim, Event, Journal, JournalError, Outcome},
+    label::ConsoleLabel,
     opencti::{Backpressure, Sink},
 };
 
@@ -82,7 +83,8 @@ pub struct Pipeline {
     pub clock: Clock,
     /// Bounds.
     pub settings: PipelineSettings,
-    /// Name of the connector, for the titles of works.
+    /// Name of the connector, with that of the console where there are several, for the titles of
+    /// works.
     pub connector_name: String,
     /// Told whether deliveries succeed.
     pub health: Arc<Health>,
@@ -106,9 +108,10 @@ impl Pipeline {
         let (ready, waiting) = mpsc::channel(pipeline.settings.batch.max(1));
         let leases = Leases::new(pipeline.settings.lease);
         let journal = Arc::clone(&pipeline.journal);
+        let console = ConsoleLabel::current();
         let renewing = Arc::clone(&leases).renew_in_time(journal, pipeline.clock.clone());
-        let _renewing = AbortOnDropHandle::new(tokio::spawn(renewing));
-        let mut delivering = tokio::spawn(pipeline.deliverer().run(waiting));
+        let _renewing = AbortOnDropHandle::new(tokio::spawn(console.on(renewing)));
+        let mut delivering = tokio::spawn(console.on(pipeline.deliverer().run(waiting)));
         let delivered = tokio::select! {
             () = pipeline.claim_until(&stop, ready, &leases) => delivering.await,
             ended = &mut delivering => ended,
@@ -143,6 +146,7 @@ impl Pipeline {
     ) {
         let room = Room::new(self.settings.concurrency);
         let preparing = TaskTracker::new();
+        let console = ConsoleLabel::current();
         while !stop.is_cancelled() {
             if let Some(pressure) = &self.pressure {
                 pressure.relieved(stop).await;
@@ -170,7 +174,9 @@ impl Pipeline {
                 let place = room.place(&mut claim, event.body.len()).await;
                 let (pipeline, ready) = (Arc::clone(self), ready.clone());
                 let share = Share { together, place, lease };
-                preparing.spawn(async move { pipeline.prepare_one(event, share, ready).await });
+                preparing.spawn(console.on(async move {
+                    pipeline.prepare_one(event, share, ready).await;
+                }));
             }
             drop(claim);
             if found_nothing {

@@ -30,6 +30,12 @@ pub enum ServiceError {
          HARFANGLAB_INCIDENTS_SYSLOG_TOKEN, …_SYSLOG_TLS_CLIENT_CA or …_SYSLOG_ALLOWED_NETWORKS"
     )]
     SyslogForAnybody,
+    /// Nobody could tell whose a message of syslog is.
+    #[error(
+        "HARFANGLAB_INCIDENTS_SYSLOG_LISTEN is for one console: with several no message says whose it \
+         is; leave it out, or give the console that speaks syslog a service of its own"
+    )]
+    SyslogOfSeveral,
     /// The endpoint's own TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -9,6 +9,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use futures_util::future::try_join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -122,7 +123,7 @@ impl Leader {
     /// learns that from OpenCTI, and this one from the journal.
     pub(super) async fn follow_resets(
         &self,
-        journal: Arc<dyn Journal>,
+        journals: Vec<Arc<dyn Journal>>,
         confirmed: Arc<ConfirmedObjects>,
         stop: CancellationToken,
     ) {
@@ -132,12 +133,13 @@ impl Leader {
         let mut known = None;
         loop {
             // A journal that cannot be read is told by whoever needs it.
-            if let Ok(generation) = journal.remembered("generation").await {
-                if known.as_ref().is_some_and(|known| *known != generation) {
+            let asked = journals.iter().map(|journal| journal.remembered("generation"));
+            if let Ok(generations) = try_join_all(asked).await {
+                if known.as_ref().is_some_and(|known| *known != generations) {
                     info!("everything is imported again: nothing counts as known to OpenCTI");
                     confirmed.forget();
                 }
-                known = Some(generation);
+                known = Some(generations);
             }
             if stop.run_until_cancelled(tokio::time::sleep(LOOK_AT_GENERATION)).await.is_none() {
                 return;

@@ -12,13 +12,13 @@ use actix_web::{
     dev::{Server, ServerHandle},
 };
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 use tracing_actix_web::TracingLogger;
 
 use super::{
     ServiceError,
+    console::ConsoleService,
     request_span::RequestSpan,
     secrets,
     syslog::{self, Syslog},
@@ -26,16 +26,15 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{ConnectorMetricsSettings, Settings, WebhookSettings},
+    config::{ConnectorMetricsSettings, ConsoleSettings, Settings, WebhookSettings},
     health::Health,
     intake::{
-        Door,
         verification::Verifier,
         webhook::{Webhook, routes},
     },
-    journal::Journal,
-    ops::{self, Management, Metrics},
-    sweep::JobBoard,
+    label::ConsoleLabel,
+    ops::{self, ManagedConsole, Management, Metrics},
+    sweep::Pushes,
 };
 
 /// Longest time a client may take to send its request's head.
@@ -45,12 +44,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Longest time that open requests get at shutdown.
 const SHUTDOWN_TIMEOUT_SECONDS: u64 = 10;
 
-/// What the management pages show of the service.
-pub(super) struct Shown {
-    pub(super) journal: Arc<dyn Journal>,
+/// What listens and is shown.
+pub(super) struct Shown<'a> {
+    pub(super) consoles: &'a [ConsoleService],
     pub(super) health: Arc<Health>,
-    pub(super) jobs: Arc<JobBoard>,
-    pub(super) arrived: Arc<Notify>,
     pub(super) sinks: Vec<&'static str>,
 }
 
@@ -61,7 +58,14 @@ pub(super) struct Listeners {
     syslog: Option<Syslog>,
     management: Option<ServerHandle>,
     connector_metrics: Option<ServerHandle>,
-    _secrets: Option<AbortOnDropHandle<()>>,
+    _secrets: Vec<AbortOnDropHandle<()>>,
+}
+
+/// One console's endpoint.
+#[derive(Clone)]
+struct Endpoint {
+    path: String,
+    webhook: Arc<Webhook>,
 }
 
 impl Listeners {
@@ -69,61 +73,65 @@ impl Listeners {
     /// deliveries and has none of the two.
     pub(super) fn open(
         settings: &Settings,
-        door: &Door,
         clock: &Clock,
-        shown: Shown,
+        shown: Shown<'_>,
     ) -> Result<Self, ServiceError> {
-        let connector_metrics =
-            settings.connector_metrics.as_ref().map(open_connector_metrics).transpose()?;
+        let labels: Vec<_> = shown.consoles.iter().map(|console| console.label.clone()).collect();
+        let connector_metrics = settings.connector_metrics.as_ref();
+        let connector_metrics = connector_metrics
+            .map(|metrics| open_connector_metrics(metrics, &labels))
+            .transpose()?;
         if settings.connector.runs_once() {
             return Ok(Self { connector_metrics, ..Self::default() });
         }
-        let metrics = Metrics::install()?;
-        let verifier = Verifier::new(&settings.webhook)?.map(ArcSwap::from_pointee).map(Arc::new);
-        let secrets = secrets::keep_current(&settings.webhook, verifier.clone())
-            .map_err(ServiceError::Signal)?;
-        let webhook = if let Some(verifier) = verifier {
-            Some(open_webhook(&settings.webhook, verifier, door.clone(), clock.clone())?)
-        } else {
-            warn!(
-                "no webhook secret is set: the endpoint stays closed and alerts come by {} only; \
-                 set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it",
-                if settings.syslog.is_some() { "syslog and the sweep" } else { "the sweep" }
-            );
+        let metrics = Metrics::install(&labels)?;
+        let syslog = open_syslog(settings, clock, shown.consoles)?;
+        let (mut endpoints, mut secrets) = (Vec::new(), Vec::new());
+        for console in shown.consoles {
+            let roads = roads(settings, console);
+            let (endpoint, current) = console.label.now(|| endpoint(console, roads, clock))?;
+            secrets.push(current);
+            endpoints.extend(endpoint);
+        }
+        let webhook = if endpoints.is_empty() {
             None
+        } else {
+            Some(open_webhook(&settings.webhook, endpoints)?)
         };
-        let syslog = syslog::open(settings.syslog.as_ref(), door, clock)?;
+        let bound_webhook = webhook.as_ref().map(|(address, _handle)| *address);
         let address = settings.management_listen;
         let (listener, bound) = bind("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address)?;
-        let Shown { journal, health, jobs, arrived, sinks } = shown;
-        let path = &settings.webhook.path;
+        let consoles = shown.consoles.iter().map(|console| managed(console, bound_webhook));
         let management = Management {
-            journal,
-            health,
+            consoles: consoles.collect(),
+            health: shown.health,
             metrics,
             clock: clock.clone(),
-            jobs,
-            arrived,
             address: bound,
-            endpoint: webhook.as_ref().map(|(address, _handle)| format!("{address}{path}")),
             syslog: syslog.as_ref().map(Syslog::standing),
             opencti: settings.opencti.as_ref().map(|opencti| opencti.url.to_string()),
-            sinks,
+            sinks: shown.sinks,
         };
         let server = ops::serve(management, settings.management_token.as_ref(), listener)
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");
         let management = Some(spawn(server));
-        Ok(Self { webhook, syslog, management, connector_metrics, _secrets: Some(secrets) })
+        Ok(Self { webhook, syslog, management, connector_metrics, _secrets: secrets })
+    }
+
+    /// Whether this console can push to us, by whatever road.
+    pub(super) fn pushes(&self, console: &ConsoleSettings) -> Pushes {
+        let posts = self.webhook.is_some() && !console.webhook.secrets.is_empty();
+        if posts || self.takes_syslog() { Pushes::Taken } else { Pushes::NotTaken }
     }
 
     pub(super) fn webhook_address(&self) -> Option<SocketAddr> {
         self.webhook.as_ref().map(|(address, _handle)| *address)
     }
 
-    /// Whether the console can push to us, by whatever road.
-    pub(super) fn take_pushes(&self) -> bool {
-        self.webhook.is_some() || self.syslog.is_some()
+    /// Whether there is a listener for syslog.
+    pub(super) fn takes_syslog(&self) -> bool {
+        self.syslog.is_some()
     }
 
     /// Stops accepting and lets open requests finish.
@@ -141,12 +149,77 @@ impl Listeners {
     }
 }
 
+/// The listener for syslog: no message says which console it is from, so that there is but one.
+fn open_syslog(
+    settings: &Settings,
+    clock: &Clock,
+    consoles: &[ConsoleService],
+) -> Result<Option<Syslog>, ServiceError> {
+    match consoles {
+        [only] => syslog::open(settings.syslog.as_ref(), &only.door, clock),
+        _ if settings.syslog.is_some() => Err(ServiceError::SyslogOfSeveral),
+        _ => Ok(None),
+    }
+}
+
+/// How alerts come where the endpoint is closed.
+fn roads(settings: &Settings, console: &ConsoleService) -> &'static str {
+    match (settings.syslog.is_some(), console.settings.elastic_pull) {
+        (true, _) => "syslog and the sweep",
+        (false, true) => "the Elastic connector's queue and the sweep",
+        (false, false) => "the sweep",
+    }
+}
+
+/// A console's endpoint, if it has a secret, and what keeps that current.
+fn endpoint(
+    console: &ConsoleService,
+    roads: &'static str,
+    clock: &Clock,
+) -> Result<(Option<Endpoint>, AbortOnDropHandle<()>), ServiceError> {
+    let settings = &console.settings.webhook;
+    let verifier = Verifier::new(settings)?.map(ArcSwap::from_pointee).map(Arc::new);
+    let current =
+        secrets::keep_current(settings, verifier.clone()).map_err(ServiceError::Signal)?;
+    let Some(verifier) = verifier else {
+        match console.label.name() {
+            None => warn!(
+                "no webhook secret is set: the endpoint stays closed and alerts come by {roads} \
+                 only; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
+            ),
+            Some(console) => warn!(
+                console,
+                "the console has no webhook_secret: its endpoint stays closed and its alerts come \
+                 by {roads} only"
+            ),
+        }
+        return Ok((None, current));
+    };
+    let webhook = Webhook::new(verifier, console.door.clone(), clock.clone(), settings);
+    Ok((Some(Endpoint { path: settings.path.clone(), webhook }), current))
+}
+
+/// What the management pages show of a console.
+fn managed(console: &ConsoleService, webhook: Option<SocketAddr>) -> ManagedConsole {
+    let ConsoleService { settings, label, journal, arrived, board, .. } = console;
+    let webhook = webhook.filter(|_address| !settings.webhook.secrets.is_empty());
+    ManagedConsole {
+        name: settings.name.clone(),
+        label: label.clone(),
+        journal: Arc::clone(journal),
+        jobs: Arc::clone(board),
+        arrived: Arc::clone(arrived),
+        endpoint: webhook.map(|address| format!("{address}{}", settings.webhook.path)),
+    }
+}
+
 /// Where Python connectors serve them: on every address, without a password.
 fn open_connector_metrics(
     settings: &ConnectorMetricsSettings,
+    labels: &[ConsoleLabel],
 ) -> Result<ServerHandle, ServiceError> {
     let variable = "CONNECTOR_METRICS_PORT";
-    let metrics = Metrics::install()?;
+    let metrics = Metrics::install(labels)?;
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.port));
     let (listener, bound) = bind(variable, address)?;
     let server = ops::serve_connector_metrics(metrics, settings.prefix.clone(), listener)
@@ -157,22 +230,21 @@ fn open_connector_metrics(
 
 fn open_webhook(
     settings: &WebhookSettings,
-    verifier: Arc<ArcSwap<Verifier>>,
-    door: Door,
-    clock: Clock,
+    endpoints: Vec<Endpoint>,
 ) -> Result<(SocketAddr, ServerHandle), ServiceError> {
     let tls = settings.tls.as_ref();
     let tls = tls.map(|tls| tls::server_config(tls, tls::WEBHOOK)).transpose()?;
     let (listener, address) = bind("HARFANGLAB_INCIDENTS_LISTEN", settings.listen)?;
-    let webhook = Webhook::new(verifier, door, clock, settings);
-    let path = settings.path.clone();
+    let paths = endpoints.iter().map(|endpoint| endpoint.path.as_str()).collect::<Vec<_>>();
+    let paths = paths.join(", ");
     // The bound is each worker's own: together they stay within the configured one.
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = workers.min(settings.max_connections);
     let server = HttpServer::new(move || {
-        App::new()
-            .wrap(TracingLogger::<RequestSpan>::new())
-            .configure(routes(Arc::clone(&webhook), &path))
+        let app = App::new().wrap(TracingLogger::<RequestSpan>::new());
+        endpoints.iter().fold(app, |app, Endpoint { path, webhook }| {
+            app.configure(routes(Arc::clone(webhook), path))
+        })
     })
     .client_request_timeout(HEAD_TIMEOUT)
     .tls_handshake_timeout(HEAD_TIMEOUT)
@@ -188,7 +260,7 @@ fn open_webhook(
     };
     let server =
         server.map_err(not_listening("HARFANGLAB_INCIDENTS_LISTEN", settings.listen))?.run();
-    info!(%address, scheme, path = %settings.path, "listening for deliveries");
+    info!(%address, scheme, path = %paths, "listening for deliveries");
     Ok((address, spawn(server)))
 }
 

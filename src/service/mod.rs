@@ -7,6 +7,7 @@
 mod access;
 mod account;
 mod backpressure;
+mod console;
 mod error;
 mod jobs;
 mod leader;
@@ -15,6 +16,7 @@ mod manager;
 mod parts;
 mod platform;
 mod request_span;
+mod reset;
 mod retention;
 mod room;
 mod schedule;
@@ -24,39 +26,37 @@ mod syslog;
 mod tls;
 mod token;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::future::{join_all, select_all};
 use tokio::{
-    sync::{Mutex, Notify, mpsc, watch},
+    sync::{Mutex, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
 
 use self::{
-    account::Account,
+    console::{Common, ConsoleService, Moving},
     leader::Leader,
     listeners::{Listeners, Shown},
     parts::Parts,
-    platform::Platform,
+    reset::Reset,
     retention::Retention,
     room::Room,
-    schedule::Schedule,
+    schedule::{Errand, Pulses, Schedule},
     sinks::Outlets,
 };
 pub use self::{error::ServiceError, parts::ServicePart, tls::TlsError};
 pub(crate) use self::{platform::service_account, sinks::s3_tls};
 use crate::{
     clock::Clock,
-    config::{IncidentNaming, Settings},
-    convert::{ConvertSettings, NetworkTraffic},
-    harfanglab::Console,
+    config::Settings,
     health::Health,
     intake::Door,
-    journal::{self, Journal, Opened, write_what_comes_in},
-    opencti::{Backpressure, ConfirmedObjects, Pulse, QueueLoad, Sink},
-    pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
-    sweep::{ElasticQueue, Job, JobBoard, Pushes, Sweep},
+    journal::{self, Journal, Opened},
+    opencti::{Pulse, QueueLoad, Sink},
+    sweep::{ConnectorState, JobBoard, Pushes},
 };
 
 /// Longest time that what is under way gets to leave at shutdown.
@@ -69,23 +69,22 @@ pub struct Service {
     settings: Settings,
     clock: Clock,
     listeners: Listeners,
-    journal: Arc<dyn Journal>,
-    console: Arc<Console>,
-    platform: Option<Platform>,
-    /// What need not be sent again.
-    confirmed: Option<Arc<ConfirmedObjects>>,
-    sinks: Vec<Arc<dyn Sink>>,
-    pressure: Option<Arc<Backpressure>>,
+    /// In the order of the configuration; at least one.
+    consoles: Vec<ConsoleService>,
+    outlets: Outlets,
     health: Arc<Health>,
-    arrived: Arc<Notify>,
     parts: Parts,
-    door: Door,
     /// Ends what looks after the journal.
     upkeep: CancellationToken,
-    writer: Mutex<JoinHandle<()>>,
-    board: Arc<JobBoard>,
-    jobs: Mutex<mpsc::Receiver<Job>>,
+    writers: Mutex<Vec<JoinHandle<()>>>,
     leader: Arc<Leader>,
+}
+
+/// What the consoles tell together, for as long as the service runs.
+struct Told {
+    /// The connector's state in OpenCTI.
+    state: ConnectorState,
+    pulses: Pulses,
 }
 
 impl Service {
@@ -99,58 +98,46 @@ impl Service {
         clock: Clock,
         more_sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Self, ServiceError> {
-        let Opened { journal, place } =
-            Box::pin(journal::open(&settings.journal, settings.harfanglab.url.as_str())).await?;
-        let console = Arc::new(Console::new(&settings.harfanglab)?);
-        let Outlets { platform, confirmed, sinks, pressure } =
-            Outlets::open(&settings, &journal, &clock, more_sinks)?;
-        let (health, arrived) = (Arc::new(Health::new(clock.clone())), Arc::new(Notify::new()));
-        let (door, entries) = Door::new(settings.journal.queue);
+        let each = settings.each_console();
+        let urls: Vec<&str> = each.iter().map(|console| console.harfanglab.url.as_str()).collect();
+        let Opened { journal: shared, place } =
+            Box::pin(journal::open(&settings.journal, &urls)).await?;
+        let outlets = Outlets::open(&settings, &shared, &clock, more_sinks)?;
+        let health = Arc::new(Health::new(clock.clone()));
+        let consoles = each.into_iter().map(|console| {
+            let journal = shared.of_console(console.harfanglab.url.as_str());
+            ConsoleService::new(console, &settings, journal, (&health, &clock))
+        });
+        let consoles: Vec<ConsoleService> = consoles.collect::<Result<_, _>>()?;
         let parts = Parts::new();
         let upkeep = CancellationToken::new();
         let leader = Arc::new(Leader::new(place, &health));
         // PostgreSQL's room is the business of its own administrator.
         if let Some(folder) = leader.folder() {
-            let mut room =
-                Room::new(&journal, folder.to_owned(), &settings.journal, &door, &health);
+            let doors: Vec<Door> = consoles.iter().map(|console| console.door.clone()).collect();
+            let folder = folder.to_owned();
+            let mut room = Room::new(&shared, folder, &settings.journal, doors, &health);
             room.look().await;
             parts.spawn(ServicePart::Room, room.watch(upkeep.clone()));
         }
-        let writing = write_what_comes_in(
-            Arc::clone(&journal),
-            entries,
-            Arc::clone(&arrived),
-            Arc::clone(&health),
-        );
-        let writer = parts.spawn(ServicePart::JournalWriter, writing);
-        let (board, jobs) = JobBoard::new(settings.harfanglab.url.to_string(), clock.clone());
-        let board = Arc::new(board);
+        let writers = join_all(consoles.iter().map(|console| console.write(&parts))).await;
         let shown = Shown {
-            journal: Arc::clone(&journal),
+            consoles: &consoles,
             health: Arc::clone(&health),
-            jobs: Arc::clone(&board),
-            arrived: Arc::clone(&arrived),
-            sinks: sinks.iter().map(|sink| sink.name()).collect(),
+            sinks: outlets.sinks.iter().map(|sink| sink.name()).collect(),
         };
-        let listeners = Listeners::open(&settings, &door, &clock, shown)?;
+        let listeners = Listeners::open(&settings, &clock, shown)?;
+        let writers = Mutex::new(writers.into_iter().flatten().collect());
         Ok(Self {
             settings,
             clock,
             listeners,
-            journal,
-            console,
-            platform,
-            confirmed,
-            sinks,
-            pressure,
+            consoles,
+            outlets,
             health,
-            arrived,
             parts,
-            door,
             upkeep,
-            writer: Mutex::new(writer),
-            board,
-            jobs: Mutex::new(jobs),
+            writers,
             leader,
         })
     }
@@ -160,15 +147,36 @@ impl Service {
         self.listeners.webhook_address()
     }
 
-    /// The journal, to look at.
+    /// The journal, to look at; of several consoles, the rows of the first.
     pub fn journal(&self) -> Arc<dyn Journal> {
-        Arc::clone(&self.journal)
+        // There is always one.
+        Arc::clone(&self.consoles[0].journal)
     }
 
-    /// Where jobs are hung up. One that hangs there when a single run begins is done in place of its
-    /// sweep.
+    /// The journal with the rows of the console of this name.
+    pub fn journal_of(&self, console: &str) -> Option<Arc<dyn Journal>> {
+        self.console(console).map(|console| Arc::clone(&console.journal))
+    }
+
+    /// Where jobs are hung up; of several consoles, for the first. One that hangs there when a single
+    /// run begins is done in place of its sweep.
     pub fn jobs(&self) -> Arc<JobBoard> {
-        Arc::clone(&self.board)
+        // There is always one.
+        Arc::clone(&self.consoles[0].board)
+    }
+
+    /// Where jobs for the console of this name are hung up. When a single run begins and one hangs
+    /// anywhere, consoles without one do not sweep.
+    pub fn jobs_of(&self, console: &str) -> Option<Arc<JobBoard>> {
+        self.console(console).map(|console| Arc::clone(&console.board))
+    }
+
+    fn console(&self, name: &str) -> Option<&ConsoleService> {
+        self.consoles.iter().find(|console| console.settings.name == name)
+    }
+
+    fn journals(&self) -> Vec<Arc<dyn Journal>> {
+        self.consoles.iter().map(|console| Arc::clone(&console.journal)).collect()
     }
 
     /// Runs until `stop`, or, for a single run, until everything found is delivered.
@@ -181,10 +189,8 @@ impl Service {
         let _dog = AbortOnDropHandle::new(tokio::spawn(manager::watch_dog()));
         let lead = stop.child_token();
         self.upkeep(&lead);
-        if self.reads_queue() {
-            let (console, door) = (Arc::clone(&self.console), self.door.clone());
-            let queue = ElasticQueue::new(console, door, self.clock.clone());
-            self.parts.spawn(ServicePart::ElasticQueue, queue.run(self.upkeep.clone()));
+        for console in self.consoles.iter().filter(|console| self.reads_queue(console)) {
+            console.read_queue(&self.clock, &self.parts, &self.upkeep);
         }
         manager::ready(&self.status());
         let result = tokio::select! {
@@ -196,9 +202,11 @@ impl Service {
         self.upkeep.cancel();
         stop_pipeline.cancel();
         self.listeners.close().await;
-        drop(self.door);
+        let journals = self.journals();
+        // With them the doors: nobody writes any more.
+        drop(self.consoles);
         let is_done = tokio::time::timeout(DRAIN_DEADLINE, self.parts.ended()).await.is_ok();
-        tell_the_end(is_done, &*self.journal).await;
+        tell_the_end(is_done, &journals).await;
         result
     }
 
@@ -206,27 +214,32 @@ impl Service {
     fn upkeep(&self, stop: &CancellationToken) {
         let (leader, token) = (Arc::clone(&self.leader), stop.clone());
         self.parts.spawn(ServicePart::Leader, async move { leader.contend(&token).await });
-        let journal = Arc::clone(&self.journal);
-        let retention = Retention::new(journal, &self.settings.journal, self.clock.clone());
+        let journals = self.journals();
+        let retention = Retention::new(journals, &self.settings.journal, self.clock.clone());
         let (leader, token) = (Arc::clone(&self.leader), stop.clone());
         self.parts.spawn(ServicePart::Retention, async move {
             while let Some(term) = leader.next_term(&token).await {
                 retention.run(term).await;
             }
         });
-        if let Some(confirmed) = self.confirmed.clone() {
-            let (leader, journal) = (Arc::clone(&self.leader), Arc::clone(&self.journal));
+        if let Some(confirmed) = self.outlets.confirmed.clone() {
+            let (leader, journals) = (Arc::clone(&self.leader), self.journals());
             let token = stop.clone();
-            let following = async move { leader.follow_resets(journal, confirmed, token).await };
+            let following = async move { leader.follow_resets(journals, confirmed, token).await };
             self.parts.spawn(ServicePart::Leader, following);
         }
+    }
+
+    /// Whether the queue of the console's Elastic connector is read; a single run does not.
+    fn reads_queue(&self, console: &ConsoleService) -> bool {
+        console.settings.elastic_pull && !self.settings.connector.runs_once()
     }
 
     /// What the service does now, for the service manager.
     fn status(&self) -> String {
         match self.listeners.webhook_address() {
             Some(address) => format!("accepting deliveries at {address}"),
-            None if self.listeners.take_pushes() => "accepting messages by syslog".to_owned(),
+            None if self.listeners.takes_syslog() => "accepting messages by syslog".to_owned(),
             None => "sweeping; the endpoint is closed".to_owned(),
         }
     }
@@ -237,202 +250,175 @@ impl Service {
         stop_pipeline: &CancellationToken,
     ) -> Result<(), ServiceError> {
         let once = self.settings.connector.runs_once();
-        let health = Arc::clone(&self.health);
-        let telling = access::tell(self.console.denied(), health, stop_pipeline.clone());
-        self.parts.spawn(ServicePart::ConsoleAccess, telling);
-        if let (Some(platform), Some(opencti)) = (&self.platform, self.settings.opencti.clone()) {
+        for console in &self.consoles {
+            console.watch_access(&self.parts, stop_pipeline);
+        }
+        let platform = self.outlets.platform.as_ref();
+        if let (Some(platform), Some(opencti)) = (platform, self.settings.opencti.clone()) {
             let client = platform.connector().platform().clone();
             let current = token::keep_current(client, opencti, stop_pipeline.clone());
             self.parts.spawn(ServicePart::Token, current.map_err(ServiceError::Signal)?);
         }
-        if let Some(platform) = &self.platform {
-            let met = platform.meet(&*self.journal, &self.health, once, self.leader.is_alone());
+        let state = ConnectorState::new(self.consoles.iter().map(ConsoleService::kept).collect());
+        if let Some(platform) = platform {
+            let met = platform.meet(&state, &self.health, once, self.leader.is_alone());
             match stop.run_until_cancelled(met).await {
                 Some(met) => met?,
                 None => return Ok(()),
             }
         }
-        if let Some(pressure) = &self.pressure {
+        if let Some(pressure) = &self.outlets.pressure {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
         }
         if once {
-            self.lead_a_single_run().await?;
+            self.lead_a_single_run(&state).await?;
         }
-        if self.leader.is_alone() || once {
-            self.look_after_deliveries(stop_pipeline).await;
-        }
-        let workflow = match &self.platform {
-            Some(platform) => platform.workflow(&self.settings.import.workflow).await,
-            None => BTreeMap::new(),
+        let told = Told { state, pulses: Pulses::default() };
+        let moving = self.begin(&told.pulses, stop_pipeline).await;
+        let (schedules, pipelines): (Vec<_>, Vec<_>) =
+            moving.into_iter().map(|moving| (moving.schedule, moving.pipeline)).unzip();
+        let mut writers = self.writers.lock().await;
+        let a_part_ended = async {
+            tokio::select! {
+                _ended = select_all(pipelines) => ServicePart::Pipeline,
+                _ended = select_all(writers.iter_mut()) => ServicePart::JournalWriter,
+            }
         };
-        let naming = platform::naming(self.settings.import.naming, &*self.journal).await;
-        let running = self.pipeline(naming, workflow).run(stop_pipeline.clone());
-        let mut pipeline = self.parts.spawn(ServicePart::Pipeline, running);
-        let mut writer = self.writer.lock().await;
-        let schedule = self.schedule();
         let working = async {
             if once {
-                let job = self.jobs.lock().await.try_recv().ok();
-                let done = schedule.run_once(&*self.journal, job.as_ref());
+                let done = self.run_once(&schedules);
                 return stop.run_until_cancelled(done).await.unwrap_or(Ok(()));
             }
             while let Some(term) = self.leader.next_term(stop).await {
-                Box::pin(self.lead(&schedule, term)).await;
+                Box::pin(self.lead(&schedules, &told, term)).await;
             }
             Ok(())
         };
         let result = tokio::select! {
             result = working => result,
-            _ended = &mut pipeline => Err(ServiceError::PartEnded(ServicePart::Pipeline)),
-            _ended = &mut *writer => Err(ServiceError::PartEnded(ServicePart::JournalWriter)),
+            part = a_part_ended => Err(ServiceError::PartEnded(part)),
         };
-        if once && let Some(platform) = &self.platform {
-            let pulse = Pulse { queue: *self.load().borrow(), ..schedule.pulse() };
-            if let Err(failure) = platform.beat_once(&*self.journal, pulse).await {
-                warn!(%failure, "OpenCTI was not told where this run ended");
-            }
+        if once {
+            self.tell_where_it_ended(&told).await;
         }
         result
     }
 
     /// A single run sweeps, so it must lead.
-    async fn lead_a_single_run(&self) -> Result<(), ServiceError> {
+    async fn lead_a_single_run(&self, state: &ConnectorState) -> Result<(), ServiceError> {
         if !self.leader.leads_soon().await {
             return Err(ServiceError::AnotherLeads);
         }
-        if let Some(platform) = self.platform.as_ref().filter(|_| !self.leader.is_alone()) {
-            platform.heed_clearing(&*self.journal).await;
+        let platform = self.outlets.platform.as_ref();
+        if let Some(platform) = platform.filter(|_| !self.leader.is_alone()) {
+            platform.heed_clearing(state).await;
         }
         Ok(())
     }
 
-    /// What only the leader does, until its term ends.
-    async fn lead(&self, schedule: &Schedule, term: CancellationToken) {
-        if let Some(platform) = &self.platform {
+    /// The one beat of a single run.
+    async fn tell_where_it_ended(&self, told: &Told) {
+        let Some(platform) = &self.outlets.platform else {
+            return;
+        };
+        let pulse = told.pulses.borrow().clone();
+        let queue = *self.load().borrow();
+        let pulse = Pulse { queue, last_run: Some(self.clock.now()), ..pulse };
+        if let Err(failure) = platform.beat_once(&told.state, pulse).await {
+            warn!(%failure, "OpenCTI was not told where this run ended");
+        }
+    }
+
+    /// What all consoles have in common, until `stop`.
+    fn common<'a>(&'a self, stop: &'a CancellationToken) -> Common<'a> {
+        Common {
+            settings: &self.settings,
+            outlets: &self.outlets,
+            clock: &self.clock,
+            parts: &self.parts,
+            stop,
+        }
+    }
+
+    /// Every console begins to deliver.
+    async fn begin(&self, pulses: &Pulses, stop: &CancellationToken) -> Vec<Moving> {
+        let common = self.common(stop);
+        let looks_after = self.leader.is_alone() || self.settings.connector.runs_once();
+        join_all(self.consoles.iter().map(|console| {
+            let pushes = if self.reads_queue(console) {
+                Pushes::Taken
+            } else {
+                self.listeners.pushes(&console.settings)
+            };
+            let pulses = pulses.clone();
+            console.label.on(async move {
+                if looks_after {
+                    console.look_after_deliveries(common).await;
+                }
+                console.begin(common, pulses, pushes).await
+            })
+        }))
+        .await
+    }
+
+    /// One job of each console, or of those of which one was asked for; then everything delivered.
+    async fn run_once(&self, schedules: &[Schedule]) -> Result<(), ServiceError> {
+        let asked = join_all(self.consoles.iter().map(ConsoleService::first_job)).await;
+        let is_any_asked = asked.iter().any(Option::is_some);
+        let done =
+            self.consoles.iter().zip(schedules).zip(asked).map(|((console, schedule), asked)| {
+                let errand = match asked {
+                    Some(job) => Errand::Job(job),
+                    None if is_any_asked => Errand::None,
+                    None => Errand::Sweep,
+                };
+                let journal = &*console.journal;
+                console.label.on(async move { schedule.run_once(journal, &errand).await })
+            });
+        join_all(done).await.into_iter().collect()
+    }
+
+    /// What only the leader does, for every console, until its term ends.
+    async fn lead(&self, schedules: &[Schedule], told: &Told, term: CancellationToken) {
+        let reset = Reset::new(told.state.clone(), self.consoles.len());
+        if let Some(platform) = &self.outlets.platform {
             if !self.leader.is_alone() {
-                let journal = &*self.journal;
-                let heeded = platform.heed_clearing(journal);
+                let heeded = platform.heed_clearing(&told.state);
                 if term.run_until_cancelled(heeded).await.is_none() {
                     return;
                 }
-                let running = self.afterwards(platform).run_among_others(term.clone());
-                self.parts.spawn(ServicePart::Afterwards, running);
+                for console in &self.consoles {
+                    console.look_after_deliveries_of_all(self.common(&term));
+                }
             }
-            let pulses = schedule.pulses();
-            let journal = Arc::clone(&self.journal);
-            let (reset, confirmed) = (schedule.reset(), self.confirmed.clone());
-            let beating =
-                platform.beat(journal, pulses, self.load(), reset, confirmed, term.clone());
+            let (state, pulses) = (told.state.clone(), told.pulses.subscribe());
+            let (reset, confirmed) = (Arc::clone(&reset), self.outlets.confirmed.clone());
+            let beating = platform.beat(state, pulses, self.load(), reset, confirmed, term.clone());
             self.parts.spawn(ServicePart::Heartbeat, beating);
         }
-        let board = Arc::clone(&self.board);
-        let (sweep, account) = (schedule.sweep(), schedule.account());
-        let jobs = jobs::take_up(sweep, account, board, &self.jobs, term.clone());
-        tokio::join!(jobs, schedule.run(&term));
-    }
-
-    /// Closes what was left open, and reads from now on what OpenCTI says of deliveries. Before the
-    /// first delivery: the works that are open now are of a process before this one.
-    async fn look_after_deliveries(&self, stop: &CancellationToken) {
-        let Some(platform) = &self.platform else {
-            return;
-        };
-        let journal = &self.journal;
-        platform::insist(|| Afterwards::take_over(&**journal, self.clock.now())).await;
-        let running = self.afterwards(platform).run(stop.clone());
-        self.parts.spawn(ServicePart::Afterwards, running);
-    }
-
-    fn afterwards(&self, platform: &Platform) -> Afterwards {
-        Afterwards::new(
-            Arc::clone(&self.journal),
-            (platform.connector().platform().clone(), self.settings.connector.id.clone()),
-            self.confirmed.clone(),
-            self.clock.clone(),
-        )
-    }
-
-    fn pipeline(&self, naming: IncidentNaming, workflow: BTreeMap<String, String>) -> Pipeline {
-        let import = &self.settings.import;
-        Pipeline {
-            journal: Arc::clone(&self.journal),
-            preparer: Arc::new(Preparer {
-                journal: Arc::clone(&self.journal),
-                enricher: Enricher::new(Arc::clone(&self.console)),
-                enrichment: self.settings.enrichment.clone(),
-                filter: import.filter.clone(),
-                threats: import.threats,
-                convert: ConvertSettings {
-                    author: self.settings.connector.name.clone(),
-                    marking: import.marking,
-                    score: import.score,
-                    naming,
-                    accounts: import.accounts,
-                    raw: import.raw,
-                    network_traffic: self.network_traffic(),
-                    workflow,
-                    console_url: self.settings.harfanglab.url.clone(),
-                },
-                clock: self.clock.clone(),
-            }),
-            sinks: self.sinks.clone(),
-            pressure: self.pressure.clone(),
-            arrived: Arc::clone(&self.arrived),
-            clock: self.clock.clone(),
-            settings: self.settings.pipeline.clone(),
-            connector_name: self.settings.connector.name.clone(),
-            health: Arc::clone(&self.health),
-            negative_sightings: self
-                .platform
-                .as_ref()
-                .map_or(NegativeSightings::ByBundle, Platform::negative_sightings),
-        }
+        let running = self.consoles.iter().zip(schedules).enumerate();
+        join_all(running.map(async |(position, (console, schedule))| {
+            console.lead(schedule, &reset.of(position), &term).await;
+        }))
+        .await;
     }
 
     /// How full the queue is; empty for ever where nothing goes there.
     fn load(&self) -> watch::Receiver<QueueLoad> {
-        match &self.pressure {
+        match &self.outlets.pressure {
             Some(pressure) => pressure.load(),
             None => watch::Sender::default().subscribe(),
         }
     }
-
-    /// As OpenCTI's version allows; without OpenCTI as the newest does.
-    fn network_traffic(&self) -> NetworkTraffic {
-        self.platform.as_ref().map_or(NetworkTraffic::Sent, Platform::network_traffic)
-    }
-
-    /// Whether the queue of the console's Elastic connector is read; a single run does not.
-    fn reads_queue(&self) -> bool {
-        self.settings.elastic_pull && !self.settings.connector.runs_once()
-    }
-
-    fn schedule(&self) -> Schedule {
-        let pushes = if self.listeners.take_pushes() || self.reads_queue() {
-            Pushes::Taken
-        } else {
-            Pushes::NotTaken
-        };
-        let sweep = Arc::new(Sweep::new(
-            Arc::clone(&self.console),
-            self.door.clone(),
-            Arc::clone(&self.journal),
-            self.settings.import.clone(),
-            self.clock.clone(),
-            pushes,
-        ));
-        let clock = self.clock.clone();
-        let account = Account::new(Arc::clone(&sweep), Arc::clone(&self.health), clock.clone());
-        let period = self.settings.connector.duration_period;
-        Schedule::new(sweep, account, Arc::clone(&self.board), period, clock)
-    }
 }
 
 /// Logs how the service ended: what is left comes with the next start.
-async fn tell_the_end(is_done: bool, journal: &dyn Journal) {
+async fn tell_the_end(is_done: bool, journals: &[Arc<dyn Journal>]) {
     // A journal that cannot be read keeps nobody from stopping.
-    let counted = tokio::time::timeout(LAST_LOOK, journal.pending()).await;
-    let pending = counted.ok().and_then(Result::ok);
+    let counting = join_all(journals.iter().map(|journal| journal.pending()));
+    let counted = tokio::time::timeout(LAST_LOOK, counting).await;
+    let counted = counted.ok().map(|counts| counts.into_iter().sum::<Result<u64, _>>());
+    let pending = counted.and_then(Result::ok);
     let outcome = if is_done {
         info!(pending, "stopped; nothing was left under way");
         "stopped; nothing was left under way"

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::ServiceError;
+use super::{ServiceError, reset::Reset};
 use crate::{
     config::{ConnectorSettings, IncidentNaming, OpenCtiSettings, Settings},
     convert::NetworkTraffic,
@@ -19,7 +19,7 @@ use crate::{
         OpenCti, OpenCtiError, Pulse, QueueLoad, ServiceAccount, resolve_workflow,
     },
     pipeline::NegativeSightings,
-    sweep,
+    sweep::{self, ConnectorState},
 };
 
 /// Longest wait between two tries to reach OpenCTI at start.
@@ -54,7 +54,7 @@ impl Platform {
     /// OpenCTI was made to forget it.
     pub(super) async fn meet(
         &self,
-        journal: &dyn Journal,
+        state: &ConnectorState,
         health: &Health,
         once: bool,
         is_alone: bool,
@@ -82,22 +82,27 @@ impl Platform {
             }
         };
         health.well(Part::OpenCti);
-        if let Some(state) = &registration.state {
-            insist(|| take_over(journal, state)).await;
-        } else if is_alone && insist(|| sweep::was_cleared(journal, None)).await {
-            self.start_over(journal).await;
+        if is_alone && insist(|| state.is_reset_asked_for()).await {
+            finish_reset(state).await;
+        } else if let Some(remote) = &registration.state {
+            insist(|| take_over(state, remote)).await;
+        } else if is_alone && insist(|| state.was_cleared(None)).await {
+            self.start_over(state).await;
         }
         Ok(())
     }
 
     /// Starts over when OpenCTI was made to forget this connector's state while no replica beat: the
     /// first thing in a term. What OpenCTI said when this replica started may be long past.
-    pub(super) async fn heed_clearing(&self, journal: &dyn Journal) {
+    pub(super) async fn heed_clearing(&self, state: &ConnectorState) {
+        if insist(|| state.is_reset_asked_for()).await {
+            return finish_reset(state).await;
+        }
         let asked = self.connector.platform().register(self.connector.settings()).await;
         match asked {
             Ok(registration) if registration.state.is_none() => {
-                if insist(|| sweep::was_cleared(journal, None)).await {
-                    self.start_over(journal).await;
+                if insist(|| state.was_cleared(None)).await {
+                    self.start_over(state).await;
                 }
             }
             Ok(_) => {}
@@ -108,9 +113,9 @@ impl Platform {
     }
 
     /// The connector was reset or deleted in OpenCTI while nobody listened.
-    async fn start_over(&self, journal: &dyn Journal) {
+    async fn start_over(&self, state: &ConnectorState) {
         info!("OpenCTI holds no state of this connector any more: everything is imported again");
-        insist(|| sweep::start_over(journal)).await;
+        insist(|| state.start_over()).await;
         // A reset is told to the first beat: this one, so that the next one is no second reset.
         if let Err(failure) = Heartbeat::new(self.connector()).beat(&Pulse::default()).await {
             warn!(%failure, "OpenCTI was not told that its reset is heeded");
@@ -121,15 +126,15 @@ impl Platform {
     /// the journal does not survive.
     pub(super) async fn beat_once(
         &self,
-        journal: &dyn Journal,
+        state: &ConnectorState,
         pulse: Pulse,
     ) -> Result<(), OpenCtiError> {
-        let pulse = with_state(journal, pulse).await;
+        let pulse = with_state(state, pulse).await;
         match Heartbeat::new(self.connector()).beat(&pulse).await? {
-            Some(HeartbeatEvent::Held) => insist(|| sweep::remember_held(journal)).await,
+            Some(HeartbeatEvent::Held) => insist(|| state.remember_held()).await,
             Some(HeartbeatEvent::StateChanged(None) | HeartbeatEvent::Recreated(_)) => {
                 info!("the connector was reset in OpenCTI: the next run imports everything again");
-                insist(|| sweep::start_over(journal)).await;
+                insist(|| state.start_over()).await;
             }
             Some(HeartbeatEvent::StateChanged(Some(_))) | None => {}
         }
@@ -191,14 +196,14 @@ impl Platform {
         }
     }
 
-    /// Beats until `stop`, and carries the cursors along. `reset` is notified when somebody has
+    /// Beats until `stop`, and carries the cursors along. `reset` is asked for when somebody has
     /// asked in OpenCTI for everything again, and nothing counts as `confirmed` then.
     pub(super) fn beat(
         &self,
-        journal: Arc<dyn Journal>,
+        state: ConnectorState,
         mut pulses: watch::Receiver<Pulse>,
         mut load: watch::Receiver<QueueLoad>,
-        reset: Arc<Notify>,
+        reset: Arc<Reset>,
         confirmed: Option<Arc<ConfirmedObjects>>,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + use<> {
@@ -206,7 +211,7 @@ impl Platform {
         async move {
             let pulse = pulses.borrow_and_update().clone();
             let queue = *load.borrow_and_update();
-            let first = with_state(&*journal, Pulse { queue, ..pulse }).await;
+            let first = with_state(&state, Pulse { queue, ..pulse }).await;
             let (complete, beaten) = watch::channel(first);
             let (events, mut learnt) = mpsc::channel(1);
             let beating = heartbeat.run(HEARTBEAT_INTERVAL, beaten, events, stop.clone());
@@ -217,7 +222,7 @@ impl Platform {
                             if changed.is_err() { return }
                             let pulse = pulses.borrow_and_update().clone();
                             let queue = *load.borrow();
-                            let pulse = with_state(&*journal, Pulse { queue, ..pulse }).await;
+                            let pulse = with_state(&state, Pulse { queue, ..pulse }).await;
                             complete.send_replace(pulse);
                         }
                         Ok(()) = load.changed() => {
@@ -226,7 +231,7 @@ impl Platform {
                         }
                         event = learnt.recv() => match event {
                             Some(event) => {
-                                heed(&event, &*journal, &reset, confirmed.as_deref()).await;
+                                heed(&event, &state, &reset, confirmed.as_deref()).await;
                             }
                             None => return,
                         },
@@ -255,9 +260,15 @@ pub(crate) fn service_account(connector: &ConnectorSettings) -> Option<ServiceAc
     Some(ServiceAccount { connector_name: connector.name.clone(), max_confidence })
 }
 
+/// A reset that was asked for before did not reach every console.
+async fn finish_reset(state: &ConnectorState) {
+    info!("a reset in OpenCTI was not heeded to its end: everything is imported again");
+    insist(|| state.start_over()).await;
+}
+
 /// The pulse with the cursors as the connector's state.
-async fn with_state(journal: &dyn Journal, pulse: Pulse) -> Pulse {
-    match sweep::state(journal).await {
+async fn with_state(state: &ConnectorState, pulse: Pulse) -> Pulse {
+    match state.told().await {
         Ok(state) => Pulse { state, ..pulse },
         Err(failure) => {
             warn!(%failure, "the cursors cannot be read; the heartbeat goes without them");
@@ -268,8 +279,8 @@ async fn with_state(journal: &dyn Journal, pulse: Pulse) -> Pulse {
 
 async fn heed(
     event: &HeartbeatEvent,
-    journal: &dyn Journal,
-    reset: &Notify,
+    state: &ConnectorState,
+    reset: &Reset,
     confirmed: Option<&ConfirmedObjects>,
 ) {
     // The queue was purged or made anew with it.
@@ -279,39 +290,43 @@ async fn heed(
         confirmed.forget();
     }
     match event {
-        HeartbeatEvent::Held => insist(|| sweep::remember_held(journal)).await,
+        HeartbeatEvent::Held => insist(|| state.remember_held()).await,
         HeartbeatEvent::StateChanged(Some(_)) => {
             info!("OpenCTI held another state; the journal's cursor stands and is sent again");
         }
         HeartbeatEvent::StateChanged(None) => {
             info!("the connector was reset in OpenCTI: everything is imported again");
-            reset.notify_one();
+            reset.ask().await;
         }
         HeartbeatEvent::Recreated(_) => {
             warn!(
                 "the connector had been deleted in OpenCTI and was registered again: everything is \
                  imported again"
             );
-            reset.notify_one();
+            reset.ask().await;
         }
     }
 }
 
 /// An empty journal goes on where the Python connector stopped, under the names that it gave. The
 /// names come first: cursors without them would name every incident anew after a crash in between.
-async fn take_over(journal: &dyn Journal, state: &Value) -> Result<(), JournalError> {
-    if !sweep::can_take_over(journal, state).await? {
-        return Ok(());
-    }
-    if journal.remembered(NAMING).await?.is_none() {
-        journal.remember(NAMING, "message").await?;
+async fn take_over(state: &ConnectorState, remote: &Value) -> Result<(), JournalError> {
+    for (kept, own) in state.to_take_over(remote).await? {
+        let (console, journal) = (kept.console.name(), &*kept.journal);
+        if journal.remembered(NAMING).await?.is_none() {
+            journal.remember(NAMING, "message").await?;
+            info!(
+                console,
+                "incidents keep the names that the Python connector gave them; set \
+                 HARFANGLAB_INCIDENTS_INCIDENT_NAME=title for the new ones"
+            );
+        }
+        sweep::take_over(journal, own).await?;
         info!(
-            "incidents keep the names that the Python connector gave them; set \
-             HARFANGLAB_INCIDENTS_INCIDENT_NAME=title for the new ones"
+            console,
+            "the journal was empty: going on where the connector's state in OpenCTI stands"
         );
     }
-    sweep::take_over(journal, state).await?;
-    info!("the journal was empty: going on where the connector's state in OpenCTI stands");
     Ok(())
 }
 

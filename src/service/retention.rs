@@ -30,27 +30,36 @@ const ROWS_KEPT: TimeDelta = TimeDelta::days(400);
 
 /// Prunes the journal.
 pub(super) struct Retention {
-    journal: Arc<dyn Journal>,
+    /// One for each console; texts and rows go from all by any of them.
+    journals: Vec<Arc<dyn Journal>>,
     clock: Clock,
     finished: Option<TimeDelta>,
     letters: Option<TimeDelta>,
 }
 
 impl Retention {
-    pub(super) fn new(journal: Arc<dyn Journal>, settings: &JournalSettings, clock: Clock) -> Self {
+    pub(super) fn new(
+        journals: Vec<Arc<dyn Journal>>,
+        settings: &JournalSettings,
+        clock: Clock,
+    ) -> Self {
         let length =
             |length: Duration| TimeDelta::from_std(length).ok().filter(|length| !length.is_zero());
         let (finished, letters) = (length(settings.retention), length(settings.retention_dead));
-        Self { journal, clock, finished, letters }
+        Self { journals, clock, finished, letters }
     }
 
     /// Prunes until `stop`.
     pub(super) async fn run(&self, stop: CancellationToken) {
         loop {
-            match stop.run_until_cancelled(self.prune()).await {
-                None => return,
-                Some(Ok(())) => {}
-                Some(Err(failure)) => warn!(%failure, "the journal was not pruned; trying again"),
+            for journal in &self.journals {
+                match stop.run_until_cancelled(self.prune(&**journal)).await {
+                    None => return,
+                    Some(Ok(())) => {}
+                    Some(Err(failure)) => {
+                        warn!(%failure, "the journal was not pruned; trying again");
+                    }
+                }
             }
             if stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
                 return;
@@ -59,11 +68,11 @@ impl Retention {
     }
 
     /// Step by step, until nothing is old enough.
-    async fn prune(&self) -> Result<(), JournalError> {
+    async fn prune(&self, journal: &dyn Journal) -> Result<(), JournalError> {
         let mut sum = Pruned::default();
         loop {
             let now = self.clock.now();
-            let step = self.journal.prune(self.before(now), ROWS_PER_STEP, now).await?;
+            let step = journal.prune(self.before(now), ROWS_PER_STEP, now).await?;
             if step.is_nothing() {
                 break;
             }

@@ -19,12 +19,12 @@ use crate::{
 /// How often the room is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Keeps the door shut while there is no room.
+/// Keeps every console's door shut while there is no room.
 pub(super) struct Room {
     journal: Arc<dyn Journal>,
     folder: PathBuf,
     marks: Marks,
-    door: Door,
+    doors: Vec<Door>,
     health: Arc<Health>,
     is_short: bool,
 }
@@ -48,12 +48,12 @@ impl Room {
         journal: &Arc<dyn Journal>,
         folder: PathBuf,
         settings: &JournalSettings,
-        door: &Door,
+        doors: Vec<Door>,
         health: &Arc<Health>,
     ) -> Self {
         let marks = Marks { max_used: settings.max_size_bytes, min_free: settings.min_free_bytes };
         let (journal, health) = (Arc::clone(journal), Arc::clone(health));
-        Self { journal, folder, marks, door: door.clone(), health, is_short: false }
+        Self { journal, folder, marks, doors, health, is_short: false }
     }
 
     /// Looks every moment until `stop`.
@@ -63,7 +63,7 @@ impl Room {
         }
     }
 
-    /// Opens or shuts the door by what there is now.
+    /// Opens or shuts the doors by what there is now.
     pub(super) async fn look(&mut self) {
         let measured = match self.measure().await {
             Ok(measured) => measured,
@@ -79,13 +79,13 @@ impl Room {
                          room, and the service goes on by itself"
                     );
                 }
-                self.door.has_no_room();
+                self.doors.iter().for_each(Door::has_no_room);
                 self.health.degraded(Part::Room, reason);
                 self.is_short = true;
             }
             (None, true) => {
                 info!("the journal has room again: deliveries are accepted");
-                self.door.has_room();
+                self.doors.iter().for_each(Door::has_room);
                 self.health.well(Part::Room);
                 self.is_short = false;
             }

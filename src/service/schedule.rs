@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -12,6 +12,7 @@ use super::{
     ServiceError,
     account::{Account, Trigger},
     jobs, platform,
+    reset::ResetOfConsole,
 };
 use crate::{
     clock::Clock,
@@ -27,14 +28,26 @@ const NO_PROGRESS_MAX: TimeDelta = TimeDelta::minutes(10);
 /// Tries of the sweep of a single run.
 const TRIES_OF_SINGLE_RUN: u32 = 3;
 
+/// When a sweep last ran and next runs, of all consoles the one that ended last.
+pub(super) type Pulses = watch::Sender<Pulse>;
+
 pub(super) struct Schedule {
     sweep: Arc<Sweep>,
     account: Account,
     board: Arc<JobBoard>,
     period: Duration,
     clock: Clock,
-    pulse: watch::Sender<Pulse>,
-    reset: Arc<Notify>,
+    pulse: Pulses,
+}
+
+/// What a single run does for one console.
+pub(super) enum Errand {
+    /// Its sweep.
+    Sweep,
+    /// What somebody asked for, in place of the sweep.
+    Job(Job),
+    /// It reads nothing: somebody asked for something of another console.
+    None,
 }
 
 impl Schedule {
@@ -44,9 +57,9 @@ impl Schedule {
         board: Arc<JobBoard>,
         period: Duration,
         clock: Clock,
+        pulse: Pulses,
     ) -> Self {
-        let pulse = watch::Sender::new(Pulse::default());
-        Self { sweep, account, board, period, clock, pulse, reset: Arc::default() }
+        Self { sweep, account, board, period, clock, pulse }
     }
 
     /// What sweeps.
@@ -59,24 +72,14 @@ impl Schedule {
         self.account.clone()
     }
 
-    /// When the sweep last ran and next runs, for the heartbeat.
-    pub(super) fn pulses(&self) -> watch::Receiver<Pulse> {
-        self.pulse.subscribe()
-    }
-
-    /// Told when everything is to be imported again.
-    pub(super) fn reset(&self) -> Arc<Notify> {
-        Arc::clone(&self.reset)
-    }
-
-    /// Sweeps until `stop`, and from the start date again at each reset, which ends a job, too.
-    pub(super) async fn run(&self, stop: &CancellationToken) {
+    /// Sweeps until `stop`, and from the start date again at each `reset`, which ends a job, too.
+    pub(super) async fn run(&self, reset: &ResetOfConsole, stop: &CancellationToken) {
         loop {
             // A sweep that is cut off leaves its cursor where the journal has everything before it.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.reset.notified() => {
-                    self.start_over().await;
+                () = reset.asked() => {
+                    self.start_over(reset).await;
                     continue;
                 }
                 _swept = self.sweep_in_time() => {}
@@ -89,31 +92,32 @@ impl Schedule {
             });
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.reset.notified() => self.start_over().await,
+                () = reset.asked() => self.start_over(reset).await,
                 () = tokio::time::sleep(self.period) => {}
             }
         }
     }
 
-    async fn start_over(&self) {
+    async fn start_over(&self, reset: &ResetOfConsole) {
         platform::insist(|| self.sweep.start_over(&self.board)).await;
+        reset.heeded().await;
         // The heartbeat must not go on telling the cursors of before.
         self.pulse.send_modify(|pulse| pulse.next_run = None);
     }
 
-    /// One job, else a sweep, then everything delivered.
+    /// Does what there is to do, then everything is delivered.
     pub(super) async fn run_once(
         &self,
         journal: &dyn Journal,
-        job: Option<&Job>,
+        errand: &Errand,
     ) -> Result<(), ServiceError> {
         let dead_before = journal.counts().await?.dead;
-        let mut swept = self.try_job(job).await;
+        let mut swept = self.try_once(errand).await;
         for _another in 1..TRIES_OF_SINGLE_RUN {
             if matches!(swept, Ok(()) | Err(SweepError::CalledOff(_))) {
                 break;
             }
-            swept = self.try_job(job).await;
+            swept = self.try_once(errand).await;
         }
         self.drain(journal).await?;
         swept.map_err(|failure| ServiceError::Sweep(failure.to_string()))?;
@@ -126,10 +130,11 @@ impl Schedule {
         }
     }
 
-    async fn try_job(&self, job: Option<&Job>) -> Result<(), SweepError> {
-        let swept = match job {
-            Some(job) => jobs::run(&self.sweep, &self.account, &self.board, job).await,
-            None => self.sweep_once().await,
+    async fn try_once(&self, errand: &Errand) -> Result<(), SweepError> {
+        let swept = match errand {
+            Errand::Job(job) => jobs::run(&self.sweep, &self.account, &self.board, job).await,
+            Errand::Sweep => self.sweep_once().await,
+            Errand::None => return Ok(()),
         };
         tell(swept)
     }
@@ -153,11 +158,6 @@ impl Schedule {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
         Ok(())
-    }
-
-    /// The pulse of this moment.
-    pub(super) fn pulse(&self) -> Pulse {
-        Pulse { last_run: Some(self.clock.now()), ..self.pulse.borrow().clone() }
     }
 
     /// A scheduled sweep. One that takes longer than the period is told: what it finds comes late.

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use crate::{
     config::{WebhookSettings, webhook_secrets},
     intake::verification::Verifier,
+    label::ConsoleLabel,
 };
 
 /// How often the file is looked at.
@@ -69,7 +70,7 @@ pub(super) fn keep_current(
             None => explain(hang_up).await,
         }
     };
-    Ok(AbortOnDropHandle::new(tokio::spawn(task)))
+    Ok(AbortOnDropHandle::new(tokio::spawn(ConsoleLabel::current().on(task))))
 }
 
 async fn watch(mut secrets: Secrets, mut hang_up: Signal) {

@@ -12,11 +12,11 @@ use crate::{
 };
 
 /// What OpenCTI keeps for us.
-const ALL: [Listing; 2] = [Listing::Alerts, Listing::Threats];
+pub(super) const ALL: [Listing; 2] = [Listing::Alerts, Listing::Threats];
 
 /// Name in the journal; those of [`ALL`] are also the keys of the connector's state on OpenCTI, the
 /// same as the Python connector's, so that either can take over from the other.
-fn state_key(of: Listing) -> &'static str {
+pub(super) fn state_key(of: Listing) -> &'static str {
     match of {
         Listing::Alerts => "last_incident_datetime",
         Listing::Threats => "last_case_incident_datetime",
@@ -89,7 +89,7 @@ impl<'a> Cursor<'a> {
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read or written; nothing is changed then.
-pub async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
+pub(super) async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
     let every =
         [Listing::Alerts, Listing::Threats, Listing::ChangedAlerts, Listing::ChangedThreats];
     let marks = marks::all_names(journal).await?;
@@ -104,7 +104,7 @@ pub async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read or written.
-pub async fn remember_held(journal: &dyn Journal) -> Result<(), JournalError> {
+pub(super) async fn remember_held(journal: &dyn Journal) -> Result<(), JournalError> {
     if journal.remembered(HELD).await?.is_none() {
         journal.remember(HELD, "yes").await?;
     }
@@ -116,7 +116,7 @@ pub async fn remember_held(journal: &dyn Journal) -> Result<(), JournalError> {
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
-pub async fn was_cleared(
+pub(super) async fn was_cleared(
     journal: &dyn Journal,
     remote: Option<&Value>,
 ) -> Result<bool, JournalError> {
@@ -127,7 +127,7 @@ pub async fn was_cleared(
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
-pub async fn state(journal: &dyn Journal) -> Result<Option<Value>, JournalError> {
+pub(super) async fn state(journal: &dyn Journal) -> Result<Option<Value>, JournalError> {
     let mut state = Map::new();
     for of in ALL {
         if let Some(position) = Cursor::new(journal, of).position().await? {
@@ -142,7 +142,10 @@ pub async fn state(journal: &dyn Journal) -> Result<Option<Value>, JournalError>
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
-pub async fn can_take_over(journal: &dyn Journal, remote: &Value) -> Result<bool, JournalError> {
+pub(super) async fn can_take_over(
+    journal: &dyn Journal,
+    remote: &Value,
+) -> Result<bool, JournalError> {
     let is_empty = state(journal).await?.is_none();
     Ok(is_empty && ALL.into_iter().any(|of| remote_position(of, remote).is_some()))
 }

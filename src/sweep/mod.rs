@@ -16,6 +16,7 @@ mod marks;
 mod queue;
 mod reading;
 mod record;
+mod state;
 
 use std::sync::Arc;
 
@@ -26,10 +27,11 @@ use tracing::info;
 use self::reading::Stretch;
 pub use self::{
     backfill::{Size, size_of},
-    cursor::{Cursor, can_take_over, remember_held, start_over, state, take_over, was_cleared},
+    cursor::{Cursor, take_over},
     job::{CalledOff, Job, JobBoard, JobState, Pace, Progress, Range},
     queue::ElasticQueue,
     record::SweepRecord,
+    state::{ConnectorState, Kept},
 };
 use crate::{
     alert::date,

@@ -173,13 +173,16 @@ async fn a_case_that_leaves_beside_its_alerts_leaves_once_more_whoever_is_first(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_replica_leads_until_its_connection_is_gone_and_notices_that_itself() {
     let place = Database::Postgres.fresh().await;
-    let lock = || PostgresJournal::leader_lock(&place.url, None, CONSOLE).unwrap();
+    let lock = || PostgresJournal::leader_lock(&place.url, None, &[CONSOLE]).unwrap();
     let (one, other) = (lock(), lock());
     let mut leads = one.take().await.unwrap().expect("nobody leads yet");
     assert!(other.take().await.unwrap().is_none(), "another one leads");
-    let elsewhere = PostgresJournal::leader_lock(&place.url, None, "https://other.example");
+    let elsewhere = PostgresJournal::leader_lock(&place.url, None, &["https://other.example"]);
     let of_another_console = elsewhere.unwrap().take().await.unwrap();
-    of_another_console.expect("each console has a leader of its own").release().await;
+    let of_another_console = of_another_console.expect("each console has a leader of its own");
+    let both = PostgresJournal::leader_lock(&place.url, None, &["https://other.example", CONSOLE]);
+    assert!(both.unwrap().take().await.unwrap().is_none(), "who serves both leads none or both");
+    of_another_console.release().await;
 
     let ending = "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d \
          ON d.oid = database WHERE locktype = 'advisory' AND granted \

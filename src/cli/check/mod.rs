@@ -9,16 +9,17 @@ mod parties;
 use std::{fmt::Write as _, path::Path};
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 
 use super::{failure::Failure, output, setup};
 use crate::{
-    config::{Loaded, QueueProtocol, Settings, SyslogSettings},
+    config::{ConsoleSettings, Loaded, QueueProtocol, Settings, SyslogSettings},
     opencti::Registration,
 };
 
 /// What was found at one party.
 struct Finding {
-    party: &'static str,
+    party: String,
     verdict: Verdict,
     words: String,
 }
@@ -44,7 +45,7 @@ const NOT_TRIED: &str = "not tried: OpenCTI tells where it is once the service a
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     let Loaded { settings, warnings, .. } = setup::load(config)?;
     let warnings = warnings.into_iter().map(|words| Finding {
-        party: "configuration",
+        party: "configuration".to_owned(),
         verdict: Verdict::Note,
         words,
     });
@@ -53,12 +54,11 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
         .build()
         .context("cannot start the asynchronous runtime")?;
     let reached = runtime.block_on(reach(&settings));
-    let findings: Vec<Finding> = warnings
-        .chain(reached)
-        .chain([endpoint(&settings)])
-        .chain(syslog(&settings))
-        .chain(queue(&settings))
-        .collect();
+    let consoles = settings.each_console();
+    let endpoints = consoles.iter().map(|console| endpoint(&settings, console));
+    let queues = consoles.iter().filter_map(|console| queue(&settings, console));
+    let findings: Vec<Finding> =
+        warnings.chain(reached).chain(endpoints).chain(syslog(&settings)).chain(queues).collect();
     output::print(&report(&findings))?;
     if findings.iter().any(|finding| finding.verdict == Verdict::Wrong) {
         return Err(Failure::AlreadyTold);
@@ -68,22 +68,26 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
 
 /// Asks everybody: each has its own time limit.
 async fn reach(settings: &Settings) -> Vec<Finding> {
-    let console = parties::console(&settings.harfanglab);
+    let consoles = settings.each_console();
+    let asked = join_all(consoles.iter().map(|console| parties::console(&console.harfanglab)));
     let platform = async {
         match &settings.opencti {
             Some(opencti) => parties::platform(opencti, settings).await,
             None => Err("no platform is configured: set OPENCTI_URL and OPENCTI_TOKEN".to_owned()),
         }
     };
-    let (console, platform) = futures_util::join!(console, platform);
+    let (reached, platform) = futures_util::join!(asked, platform);
     let connector = &settings.connector;
     let uses_broker = connector.send_to_queue && connector.sending.protocol == QueueProtocol::Amqp;
-    let workflow = workflow(settings, &platform).await;
-    let mut findings = vec![
-        finding("HarfangLab", console),
-        finding("OpenCTI", platform.as_ref().map(|(words, _)| words.clone()).map_err(Clone::clone)),
-    ];
-    findings.extend(workflow);
+    let of_console = consoles.iter().zip(reached);
+    let mut findings: Vec<Finding> = of_console
+        .map(|(console, reached)| finding(&named("HarfangLab", settings, console), reached))
+        .collect();
+    let of_platform = platform.as_ref().map(|(words, _)| words.clone()).map_err(Clone::clone);
+    findings.push(finding("OpenCTI", of_platform));
+    for console in &consoles {
+        findings.extend(workflow(settings, console, &platform).await);
+    }
     if uses_broker {
         let asked = |registration| parties::broker(settings, registration);
         findings.push(told_by(&platform, "RabbitMQ", asked).await);
@@ -104,7 +108,8 @@ async fn told_by<'a, F: Future<Output = Result<String, String>>>(
     match platform {
         Ok((_words, Some(registration))) => finding(party, ask(registration).await),
         Ok((_words, None)) => {
-            Finding { party, verdict: Verdict::Note, words: NOT_TRIED.to_owned() }
+            let (party, words) = (party.to_owned(), NOT_TRIED.to_owned());
+            Finding { party, verdict: Verdict::Note, words }
         }
         Err(_) => {
             let words = "not tried: OpenCTI tells where it is, so put that right first";
@@ -115,46 +120,70 @@ async fn told_by<'a, F: Future<Output = Result<String, String>>>(
 
 /// What is said of the operator's map of statuses, when there is one. What OpenCTI does not know of
 /// it is not sent, and nothing else suffers: a note.
-async fn workflow(settings: &Settings, platform: &Reached) -> Option<Finding> {
-    let (wanted, opencti) = (&settings.import.workflow, settings.opencti.as_ref()?);
+async fn workflow(
+    settings: &Settings,
+    console: &ConsoleSettings,
+    platform: &Reached,
+) -> Option<Finding> {
+    let (wanted, opencti) = (&console.import.workflow, settings.opencti.as_ref()?);
     if wanted.is_empty() || platform.is_err() {
         return None;
     }
-    let finding = finding("workflow", parties::workflow(opencti, wanted).await);
+    let party = named("workflow", settings, console);
+    let finding = finding(&party, parties::workflow(opencti, wanted).await);
     Some(match finding.verdict {
         Verdict::Wrong => Finding { verdict: Verdict::Note, ..finding },
         _ => finding,
     })
 }
 
-fn finding(party: &'static str, outcome: Result<String, String>) -> Finding {
+/// A party, with the console that it is of, where there are several.
+fn named(party: &str, settings: &Settings, console: &ConsoleSettings) -> String {
+    if settings.has_several_consoles() {
+        format!("{party} ({})", console.name)
+    } else {
+        party.to_owned()
+    }
+}
+
+fn finding(party: &str, outcome: Result<String, String>) -> Finding {
+    let party = party.to_owned();
     match outcome {
         Ok(words) => Finding { party, verdict: Verdict::Right, words },
         Err(words) => Finding { party, verdict: Verdict::Wrong, words },
     }
 }
 
-fn endpoint(settings: &Settings) -> Finding {
-    let webhook = &settings.webhook;
-    let words = if webhook.secrets.is_empty() && settings.syslog.is_some() {
-        "closed, alerts come by syslog; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
-            .to_owned()
-    } else if webhook.secrets.is_empty() {
-        "closed, alerts are only swept; set HARFANGLAB_INCIDENTS_WEBHOOK_SECRET to open it"
-            .to_owned()
+fn endpoint(settings: &Settings, console: &ConsoleSettings) -> Finding {
+    let webhook = &console.webhook;
+    let words = if webhook.secrets.is_empty() {
+        let option = if settings.has_several_consoles() {
+            "its webhook_secret"
+        } else {
+            "HARFANGLAB_INCIDENTS_WEBHOOK_SECRET"
+        };
+        let instead = if settings.syslog.is_some() {
+            "alerts come by syslog"
+        } else {
+            "alerts are only swept"
+        };
+        format!("closed, {instead}; set {option} to open it")
     } else {
         let with_tls = if webhook.tls.is_some() { " with TLS" } else { "" };
         format!("will take POST {} at {}{with_tls}", webhook.path, webhook.listen)
     };
-    Finding { party: "endpoint", verdict: Verdict::Note, words }
+    Finding { party: named("endpoint", settings, console), verdict: Verdict::Note, words }
 }
 
 /// Said and not tried: to ask would take events out of the queue.
-fn queue(settings: &Settings) -> Option<Finding> {
+fn queue(settings: &Settings, console: &ConsoleSettings) -> Option<Finding> {
     let words =
         "the Elastic connector's queue will be read; not tried, since reading takes events away";
-    let verdict = Verdict::Note;
-    settings.elastic_pull.then(|| Finding { party: "pull queue", verdict, words: words.to_owned() })
+    console.elastic_pull.then(|| Finding {
+        party: named("pull queue", settings, console),
+        verdict: Verdict::Note,
+        words: words.to_owned(),
+    })
 }
 
 /// What will be listened to for syslog, and by what a message must prove itself.
@@ -171,7 +200,7 @@ fn syslog(settings: &Settings) -> Option<Finding> {
     ];
     let proofs: Vec<String> = proofs.into_iter().flatten().collect();
     let words = format!("will take messages by {transport} at {listen}, {}", proofs.join(", "));
-    Some(Finding { party: "syslog", verdict: Verdict::Note, words })
+    Some(Finding { party: "syslog".to_owned(), verdict: Verdict::Note, words })
 }
 
 fn report(findings: &[Finding]) -> String {

@@ -18,14 +18,22 @@ use self::arguments::{
     DropArguments, ExportArguments, ListArguments, Listing, RetryArguments, Selection,
     ShowArguments,
 };
-use super::{failure::Failure, journal::Desk, output};
-use crate::journal::{EventId, Letter, LetterFilter, LetterKind, Retried};
+use super::{
+    failure::Failure,
+    journal::{Desk, OfConsole},
+    output,
+};
+use crate::journal::{EventId, Journal, Letter, LetterFilter, LetterKind, Retried};
 
 /// Letters read, and changed in one commit, at a time.
 const PAGE: usize = 200;
 
-pub(super) fn run(config: Option<&Path>, command: &DeadLettersCommand) -> Result<(), Failure> {
-    let desk = Desk::open(config)?;
+pub(super) fn run(
+    config: Option<&Path>,
+    console: Option<&str>,
+    command: &DeadLettersCommand,
+) -> Result<(), Failure> {
+    let desk = Desk::open(config, console)?;
     match command {
         DeadLettersCommand::List(arguments) => list(&desk, arguments),
         DeadLettersCommand::Refused(arguments) => refused(&desk, arguments),
@@ -41,13 +49,14 @@ fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
     let filter = arguments.selection.filter(arguments.pile.kind(), desk.now());
     let mut listed = 0;
     let mut text = String::new();
-    for_each_page(desk, &filter, |page| {
+    for_each_page(desk, &filter, |console, page| {
+        let name = console.name.as_deref();
         for letter in page.iter().take(limit.saturating_sub(listed)) {
             if json {
-                text.push_str(&show::as_json(letter, None).to_string());
+                text.push_str(&show::as_json(letter, name, None).to_string());
                 text.push('\n');
             } else {
-                text.push_str(&show::as_line(letter));
+                text.push_str(&show::as_line(letter, name));
             }
         }
         listed += page.len();
@@ -66,38 +75,56 @@ fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
 }
 
 fn refused(desk: &Desk, &Listing { limit, json }: &Listing) -> Result<(), Failure> {
-    let refusals = desk.wait(desk.journal.refusals(limit))?;
+    let mut refusals = Vec::new();
+    for OfConsole { name, journal } in &desk.consoles {
+        let of_console = desk.wait(journal.refusals(limit))?;
+        refusals.extend(of_console.into_iter().map(|listed| (name.as_deref(), listed)));
+    }
+    refusals.sort_by_key(|(_name, listed)| std::cmp::Reverse(listed.refusal.refused_at));
+    refusals.truncate(limit);
     if refusals.is_empty() && !json {
         return output::print("OpenCTI refused nothing that is known\n");
     }
-    let lines: Vec<String> = refusals
-        .iter()
-        .map(|listed| if json { show::refusal_as_json(listed) } else { show::refusal(listed) })
-        .collect();
+    let lines: Vec<String> =
+        refusals
+            .iter()
+            .map(|(name, listed)| {
+                if json {
+                    show::refusal_as_json(listed, *name)
+                } else {
+                    show::refusal(listed, *name)
+                }
+            })
+            .collect();
     output::print(&lines.concat())
 }
 
 fn show(desk: &Desk, arguments: &ShowArguments) -> Result<(), Failure> {
     let id = arguments.id;
     let mut found = None;
-    for kind in [LetterKind::Dead, LetterKind::Dropped] {
+    for (console, kind) in desk
+        .consoles
+        .iter()
+        .flat_map(|console| [LetterKind::Dead, LetterKind::Dropped].map(|kind| (console, kind)))
+    {
         let filter = LetterFilter { kind, ids: vec![id], ..LetterFilter::default() };
-        let letters = desk.wait(desk.journal.letters(&filter, 0, 1))?;
-        found = found.or(letters.into_iter().next().map(|letter| (kind, letter)));
+        let letters = desk.wait(console.journal.letters(&filter, 0, 1))?;
+        found = found.or(letters.into_iter().next().map(|letter| (console, kind, letter)));
     }
-    let (kind, letter) = found.ok_or_else(|| {
+    let (OfConsole { name, journal }, kind, letter) = found.ok_or_else(|| {
         anyhow::anyhow!(
             "event {id} is no dead letter; `harfanglab-incidents events show {id}` tells what \
              became of it"
         )
     })?;
-    let text = desk.wait(desk.journal.text(id))?.unwrap_or_default();
+    let text = desk.wait(journal.text(id))?.unwrap_or_default();
+    let name = name.as_deref();
     output::print(&if arguments.body {
         text
     } else if arguments.json {
-        format!("{}\n", show::as_json(&letter, Some(&text)))
+        format!("{}\n", show::as_json(&letter, name, Some(&text)))
     } else {
-        show::in_full(&letter, kind, &text)
+        show::in_full(&letter, name, kind, &text)
     })
 }
 
@@ -106,11 +133,11 @@ fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
     let letters = chosen(desk, &arguments.choice.selection, &filter)?;
     let mut text = String::new();
     let (mut again, mut unreadable) = (0, 0);
-    for page in letters.chunks(PAGE) {
+    for (journal, page) in pages(&letters) {
         let became = if arguments.dry_run {
             vec![None; page.len()]
         } else {
-            let became = desk.wait(desk.journal.retry(page, desk.now()))?;
+            let became = desk.wait(journal.retry(page, desk.now()))?;
             became.into_iter().map(Some).collect()
         };
         for (id, became) in page.iter().zip(became) {
@@ -121,10 +148,10 @@ fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
     }
     output::print(&text)?;
     if arguments.dry_run {
-        eprintln!("{} would be tried again; nothing was changed", letters.len());
+        eprintln!("{} would be tried again; nothing was changed", count(&letters));
         return Ok(());
     }
-    eprintln!("{again} of {} wait to be delivered again", letters.len());
+    eprintln!("{again} of {} wait to be delivered again", count(&letters));
     if unreadable > 0 {
         let stay = anyhow::anyhow!(
             "{unreadable} cannot be read by this version either and stay dead letters"
@@ -138,24 +165,24 @@ fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
     let filter = arguments.choice.selection.filter(LetterKind::Dead, desk.now());
     let letters = chosen(desk, &arguments.choice.selection, &filter)?;
     let mut text = String::new();
-    for id in &letters {
+    for id in letters.iter().flat_map(|(_journal, ids)| ids) {
         text.push_str(&show::of_drop(*id, arguments.dry_run, arguments.json));
     }
     if arguments.dry_run {
         output::print(&text)?;
-        eprintln!("{} would be dropped; nothing was changed", letters.len());
+        eprintln!("{} would be dropped; nothing was changed", count(&letters));
         return Ok(());
     }
-    if letters.is_empty() {
+    if count(&letters) == 0 {
         eprintln!("nothing to drop");
         return Ok(());
     }
     if !arguments.yes {
-        confirm(letters.len())?;
+        confirm(count(&letters))?;
     }
     let mut dropped = 0;
-    for page in letters.chunks(PAGE) {
-        dropped += desk.wait(desk.journal.discard(page, desk.now()))?;
+    for (journal, page) in pages(&letters) {
+        dropped += desk.wait(journal.discard(page, desk.now()))?;
     }
     output::print(&text)?;
     eprintln!(
@@ -178,11 +205,11 @@ fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {
         None => Box::new(io::stdout().lock()),
     };
     let mut exported = 0;
-    for_each_page(desk, &filter, |page| {
+    for_each_page(desk, &filter, |OfConsole { name, journal }, page| {
         for letter in page {
             // What was retried or pruned since the page was read has its text elsewhere or nowhere.
-            let Some(text) = desk.wait(desk.journal.text(letter.id))? else { continue };
-            let line = show::as_json(letter, Some(&text));
+            let Some(text) = desk.wait(journal.text(letter.id))? else { continue };
+            let line = show::as_json(letter, name.as_deref(), Some(&text));
             if let Err(error) = writeln!(target, "{line}") {
                 if error.kind() == io::ErrorKind::BrokenPipe {
                     return Ok(false);
@@ -198,21 +225,37 @@ fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Ids of letters, and in which console's rows they are.
+type Chosen<'a> = Vec<(&'a dyn Journal, Vec<EventId>)>;
+
+fn count(letters: &Chosen<'_>) -> usize {
+    letters.iter().map(|(_journal, ids)| ids.len()).sum()
+}
+
+/// As many as are changed in one commit.
+fn pages<'a>(letters: &'a Chosen<'_>) -> impl Iterator<Item = (&'a dyn Journal, &'a [EventId])> {
+    letters.iter().flat_map(|(journal, ids)| ids.chunks(PAGE).map(move |page| (*journal, page)))
+}
+
 /// The ids of all that are meant; who names ids means every one of them.
-fn chosen(
-    desk: &Desk,
+fn chosen<'a>(
+    desk: &'a Desk,
     selection: &Selection,
     filter: &LetterFilter,
-) -> Result<Vec<EventId>, Failure> {
-    let mut ids = Vec::new();
-    for_each_page(desk, filter, |page| {
-        ids.extend(page.iter().map(|letter| letter.id));
-        Ok(true)
-    })?;
+) -> Result<Chosen<'a>, Failure> {
+    let mut chosen: Chosen<'a> =
+        desk.consoles.iter().map(|console| (&*console.journal, Vec::new())).collect();
+    for (console, (_journal, ids)) in desk.consoles.iter().zip(&mut chosen) {
+        for_each_page_of(desk, console, filter, |page| {
+            ids.extend(page.iter().map(|letter| letter.id));
+            Ok(true)
+        })?;
+    }
+    let is_there = |id: &EventId| chosen.iter().any(|(_journal, ids)| ids.contains(id));
     let missing: Vec<String> =
-        selection.named().iter().filter(|id| !ids.contains(id)).map(ToString::to_string).collect();
+        selection.named().iter().filter(|id| !is_there(id)).map(ToString::to_string).collect();
     if missing.is_empty() {
-        return Ok(ids);
+        return Ok(chosen);
     }
     Err(anyhow::anyhow!(
         "no {} letter that fits all that was said: {}; nothing was changed",
@@ -221,15 +264,33 @@ fn chosen(
     ))?
 }
 
-/// Hands on page by page, until `take` has enough.
-fn for_each_page(
+/// Hands on page by page, console by console, until `take` has enough.
+fn for_each_page<'a>(
+    desk: &'a Desk,
+    filter: &LetterFilter,
+    mut take: impl FnMut(&'a OfConsole, &[Letter]) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let mut wants_more = true;
+    for console in &desk.consoles {
+        if wants_more {
+            for_each_page_of(desk, console, filter, |page| {
+                wants_more = take(console, page)?;
+                Ok(wants_more)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn for_each_page_of(
     desk: &Desk,
+    console: &OfConsole,
     filter: &LetterFilter,
     mut take: impl FnMut(&[Letter]) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let mut after = 0;
     loop {
-        let page = desk.wait(desk.journal.letters(filter, after, PAGE))?;
+        let page = desk.wait(console.journal.letters(filter, after, PAGE))?;
         let Some(last) = page.last() else { return Ok(()) };
         after = last.id;
         if !take(&page)? {

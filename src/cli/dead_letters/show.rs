@@ -19,14 +19,18 @@ pub(super) fn heading() -> String {
     format!("{:>8}  {:<20}  {:<9}  {:>5}  {:<36}  REASON\n", "ID", "DIED", "SOURCE", "TRIES", "KEY")
 }
 
-pub(super) fn as_line(letter: &Letter) -> String {
+pub(super) fn as_line(letter: &Letter, console: Option<&str>) -> String {
     let reason: String = line_of(&letter.reason).chars().take(REASON_LENGTH).collect();
     let key: String = line_of(&letter.key).chars().take(36).collect();
     let (id, died) = (letter.id, moment(letter.ended_at));
-    format!("{id:>8}  {died}  {:<9}  {:>5}  {key:<36}  {reason}\n", letter.origin, letter.attempts)
+    let of_console = console.map(|console| format!("[{console}] ")).unwrap_or_default();
+    format!(
+        "{id:>8}  {died}  {:<9}  {:>5}  {key:<36}  {of_console}{reason}\n",
+        letter.origin, letter.attempts
+    )
 }
 
-pub(super) fn as_json(letter: &Letter, body: Option<&str>) -> Value {
+pub(super) fn as_json(letter: &Letter, console: Option<&str>, body: Option<&str>) -> Value {
     let mut object = json!({
         "id": letter.id,
         "key": letter.key,
@@ -40,6 +44,9 @@ pub(super) fn as_json(letter: &Letter, body: Option<&str>) -> Value {
         "reason": letter.reason,
         "size_bytes": letter.size_bytes,
     });
+    if let Some(console) = console {
+        object["console"] = json!(console);
+    }
     if let Some(body) = body {
         object["body"] = json!(body);
     }
@@ -47,12 +54,13 @@ pub(super) fn as_json(letter: &Letter, body: Option<&str>) -> Value {
 }
 
 /// What OpenCTI refused, in two lines.
-pub(super) fn refusal(listed: &ListedRefusal) -> String {
+pub(super) fn refusal(listed: &ListedRefusal, console: Option<&str>) -> String {
     let ListedRefusal { refusal, times, key, title, .. } = listed;
     let event = refusal.event.map_or("an unknown event".to_owned(), |id| format!("event {id}"));
     let alert = [key, title].into_iter().flatten().map(|text| line_of(text)).collect::<Vec<_>>();
+    let of_console = console.map(|console| format!("[{console}] ")).unwrap_or_default();
     format!(
-        "{}  {} of {event} ({}), {times} times\n    {}\n",
+        "{}  {of_console}{} of {event} ({}), {times} times\n    {}\n",
         moment(refusal.refused_at),
         events::refused(&refusal.object),
         alert.join(", "),
@@ -60,9 +68,9 @@ pub(super) fn refusal(listed: &ListedRefusal) -> String {
     )
 }
 
-pub(super) fn refusal_as_json(listed: &ListedRefusal) -> String {
+pub(super) fn refusal_as_json(listed: &ListedRefusal, console: Option<&str>) -> String {
     let ListedRefusal { refusal, times, key, title, root_id } = listed;
-    let object = json!({
+    let mut object = json!({
         "refused_at": moment(refusal.refused_at),
         "event": refusal.event,
         "object": refusal.object,
@@ -73,10 +81,18 @@ pub(super) fn refusal_as_json(listed: &ListedRefusal) -> String {
         "title": title,
         "root_id": root_id,
     });
+    if let Some(console) = console {
+        object["console"] = json!(console);
+    }
     format!("{object}\n")
 }
 
-pub(super) fn in_full(letter: &Letter, kind: LetterKind, body: &str) -> String {
+pub(super) fn in_full(
+    letter: &Letter,
+    console: Option<&str>,
+    kind: LetterKind,
+    body: &str,
+) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
@@ -84,6 +100,9 @@ pub(super) fn in_full(letter: &Letter, kind: LetterKind, body: &str) -> String {
     };
     line("letter", &format!("{} ({})", letter.id, kind.state()));
     line("reason", &letter.reason);
+    if let Some(console) = console {
+        line("console", console);
+    }
     line("alert", &letter.key);
     if let Some(title) = &letter.title {
         line("rule", title);

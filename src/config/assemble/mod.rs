@@ -4,10 +4,12 @@
 //! function whose reader noted a fault answers `FaultNoted`.
 
 mod certificates;
+mod consoles;
 mod ours;
 mod platform;
 mod sending;
 mod syslog;
+mod warnings;
 mod webhook;
 
 use chrono::{DateTime, Utc};
@@ -16,15 +18,16 @@ use url::Url;
 pub(super) use self::ours::import;
 pub use self::{platform::opencti_token, syslog::syslog_tokens, webhook::webhook_secrets};
 use super::{
+    console::{ConsoleSettings, ONLY_CONSOLE},
     options::{
         self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,
-        CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_ELASTIC_PULL, HARFANGLAB_INCIDENTS_LISTEN,
-        HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN,
-        HARFANGLAB_INCIDENTS_SYSLOG_LISTEN, HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
+        CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
+        HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
+        HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
     },
     parse,
-    reader::{Read, Reader},
-    settings::{ImportSettings, OpenCtiSettings, Settings, TlsVerification},
+    reader::{FaultNoted, Read, Reader},
+    settings::{ImportSettings, Settings, SyslogSettings},
 };
 
 /// Whether there is a platform to deliver to.
@@ -48,14 +51,12 @@ pub(super) fn settings(
     };
     let connector = platform::connector(reader);
     let mq = platform::broker(reader);
-    let harfanglab = ours::harfanglab(reader);
-    let import = ours::import(reader, now);
-    let webhook = webhook::webhook(reader);
+    let consoles = consoles::consoles(reader, now);
+    let first = first_console(reader, now, &consoles);
     let syslog = syslog::syslog(reader);
-    let elastic_pull = reader.required(&HARFANGLAB_INCIDENTS_ELASTIC_PULL, parse::boolean);
+    check_whose_syslog_is(reader, &syslog, &consoles);
     let journal = ours::journal(reader);
     let pipeline = ours::pipeline(reader);
-    let enrichment = ours::enrichment(reader);
     let management_listen =
         reader.required(&HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, parse::listen_address);
     let management_token =
@@ -68,34 +69,53 @@ pub(super) fn settings(
         check_sinks(reader);
     }
     check_addresses(reader);
+    let ConsoleSettings { harfanglab, import, webhook, elastic_pull, enrichment, .. } = first?;
     let settings = Settings {
         opencti: opencti?,
         connector: connector?,
         mq: mq?,
-        harfanglab: harfanglab?,
-        import: import?,
-        webhook: webhook?,
+        consoles: consoles?,
+        harfanglab,
+        import,
+        webhook,
+        elastic_pull,
         syslog: syslog?,
-        elastic_pull: elastic_pull?,
         journal: journal?,
         pipeline: pipeline?,
-        enrichment: enrichment?,
+        enrichment,
         management_listen: management_listen?,
         management_token: management_token?,
         connector_metrics: connector_metrics?,
     };
-    warn_of_unchecked_certificates(reader, settings.opencti.as_ref(), &settings);
-    warn_of_weak_secrets(
-        reader,
-        &options::HARFANGLAB_INCIDENTS_WEBHOOK_SECRET,
-        &settings.webhook.secrets,
-    );
-    if let Some(syslog) = &settings.syslog {
-        let option = &options::HARFANGLAB_INCIDENTS_SYSLOG_TOKEN;
-        warn_of_weak_secrets(reader, option, &syslog.tokens);
-    }
-    warn_of_the_future(reader, &settings.import, now);
+    warnings::of(reader, &settings, now);
     Ok(settings)
+}
+
+/// The one console of the service's own options; of several, the first.
+fn first_console(
+    reader: &mut Reader<'_>,
+    now: DateTime<Utc>,
+    several: &Read<Vec<ConsoleSettings>>,
+) -> Read<ConsoleSettings> {
+    match several {
+        Ok(several) if several.is_empty() => {}
+        Ok(several) => return several.first().cloned().ok_or(FaultNoted),
+        Err(noted) => return Err(*noted),
+    }
+    let harfanglab = ours::harfanglab(reader);
+    let import = ours::import(reader, now);
+    let webhook = webhook::webhook(reader);
+    let elastic_pull = ours::elastic_pull(reader);
+    let enrichment = ours::enrichment(reader);
+    Ok(ConsoleSettings {
+        name: ONLY_CONSOLE.to_owned(),
+        author: String::new(),
+        harfanglab: harfanglab?,
+        import: import?,
+        webhook: webhook?,
+        elastic_pull: elastic_pull?,
+        enrichment: enrichment?,
+    })
 }
 
 /// What `convert` needs: it runs offline, so nothing that is reached is required.
@@ -107,6 +127,22 @@ pub(super) fn conversion(
     let import = import(reader, now);
     let console_url = reader.optional(&HARFANGLAB_INCIDENTS_URL, parse::base_url);
     Ok((author?, import?, console_url?))
+}
+
+/// A message of syslog does not say which console it is from.
+fn check_whose_syslog_is(
+    reader: &mut Reader<'_>,
+    syslog: &Read<Option<SyslogSettings>>,
+    consoles: &Read<Vec<ConsoleSettings>>,
+) {
+    if matches!((syslog, consoles), (Ok(Some(_)), Ok(consoles)) if consoles.len() > 1) {
+        reader.fault(
+            &HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
+            format!("is given, but `{}:` lists several, and no message says whose it is", options::CONSOLES),
+            "leave it out and take pushes by the webhook or `elastic_pull:`, or give the console that \
+             speaks syslog a service of its own",
+        );
+    }
 }
 
 // The two checks below look at the values in effect instead of at the settings, which are not
@@ -149,54 +185,5 @@ fn check_addresses(reader: &mut Reader<'_>) {
                 "give the two different ports",
             );
         }
-    }
-}
-
-fn warn_of_unchecked_certificates(
-    reader: &mut Reader<'_>,
-    opencti: Option<&OpenCtiSettings>,
-    settings: &Settings,
-) {
-    let mut warn = |variable: &OptionSpec, tls: &TlsVerification, whose: &str| {
-        if *tls == TlsVerification::Off {
-            reader.warnings.push(format!(
-                "{} is off: the certificate of {whose} is not checked; better give the path of \
-                 its certificate authority",
-                variable.variable
-            ));
-        }
-    };
-    if let Some(opencti) = opencti {
-        warn(&options::OPENCTI_SSL_VERIFY, &opencti.tls, "OpenCTI");
-    }
-    let tls = &settings.harfanglab.tls;
-    warn(&options::HARFANGLAB_INCIDENTS_SSL_VERIFY, tls, "the HarfangLab console");
-}
-
-fn warn_of_weak_secrets(
-    reader: &mut Reader<'_>,
-    option: &OptionSpec,
-    secrets: &[secrecy::SecretString],
-) {
-    use secrecy::ExposeSecret as _;
-
-    let is_short = |secret: &secrecy::SecretString| secret.expose_secret().len() < 16;
-    let short = secrets.iter().filter(|secret| is_short(secret)).count();
-    if short > 0 {
-        reader.warnings.push(format!(
-            "{} has {short} secret(s) shorter than 16 bytes, which can be guessed; `openssl rand \
-             -hex 32` makes a good one",
-            option.variable
-        ));
-    }
-}
-
-fn warn_of_the_future(reader: &mut Reader<'_>, import: &ImportSettings, now: DateTime<Utc>) {
-    if import.start > now {
-        reader.warnings.push(format!(
-            "{} is in the future ({}): until then the sweep finds nothing",
-            options::HARFANGLAB_INCIDENTS_IMPORT_START_DATE.variable,
-            import.start.to_rfc3339()
-        ));
     }
 }

@@ -11,7 +11,7 @@ use url::Url;
 use super::{certificates, sending};
 use crate::config::{
     effective::Source,
-    fault::Fault,
+    fault::{self, Fault},
     given,
     options::{
         CONNECTOR_DURATION_PERIOD, CONNECTOR_EXPOSE_METRICS, CONNECTOR_ID, CONNECTOR_LOG_LEVEL,
@@ -49,7 +49,8 @@ fn token_file(reader: &Reader<'_>) -> Option<PathBuf> {
 /// # Errors
 /// The fault that the same file would have been at the start.
 pub fn opencti_token(path: &Path) -> Result<SecretString, Fault> {
-    let given = given::secret_file(&OPENCTI_TOKEN, path.to_owned())?;
+    let given =
+        given::secret_file(&OPENCTI_TOKEN, &fault::subject(&OPENCTI_TOKEN), path.to_owned())?;
     parse::token(&given.text).map(SecretString::from).map_err(|refusal| {
         let problem = format!("names the file {}, whose value {refusal}", path.display());
         Fault::of(&OPENCTI_TOKEN, problem, format!("expected {}", OPENCTI_TOKEN.expects))

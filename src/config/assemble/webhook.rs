@@ -11,7 +11,7 @@ use super::{
 };
 use crate::config::{
     effective::Source,
-    fault::Fault,
+    fault::{self, Fault},
     given,
     options::{
         HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS,
@@ -32,7 +32,10 @@ use crate::config::{
 
 pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
     let listen = reader.required(&HARFANGLAB_INCIDENTS_LISTEN, parse::listen_address);
-    let path = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_PATH, path);
+    let path = match reader.console_name().map(|name| format!("/webhooks/{name}")) {
+        Some(default) => reader.or_default(&HARFANGLAB_INCIDENTS_WEBHOOK_PATH, &default, path),
+        None => reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_PATH, path),
+    };
     let schemes = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, scheme);
     let secrets = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, secret);
     let header = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HEADER, parse::header_name);
@@ -85,7 +88,7 @@ pub fn webhook_secrets(path: &Path) -> Result<Vec<SecretString>, Fault> {
 
 /// Reads the secrets of an option again from its file.
 pub(super) fn secrets_of(option: &OptionSpec, path: &Path) -> Result<Vec<SecretString>, Fault> {
-    let given = given::secret_file(option, path.to_owned())?;
+    let given = given::secret_file(option, &fault::subject(option), path.to_owned())?;
     let understood: Result<Vec<SecretString>, Refusal> =
         given.items.iter().map(|item| secret(item)).collect();
     match understood {
@@ -109,7 +112,7 @@ pub(super) fn secret(item: &str) -> Result<SecretString, Refusal> {
 
 /// The file that an option's secrets came from.
 pub(super) fn secret_file(reader: &Reader<'_>, option: &OptionSpec) -> Option<PathBuf> {
-    match &reader.effective.get(option.variable)?.source {
+    match reader.source(option)? {
         Source::SecretFile(path) => Some(path.clone()),
         _ => None,
     }

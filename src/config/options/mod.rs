@@ -12,6 +12,9 @@ pub(super) use self::{ours::*, platform::*};
 /// The sections of `config.yml`, in the order in which `config` prints them.
 pub(super) const SECTIONS: [&str; 5] = ["opencti", "connector", "mq", "s3", OUR_SECTION];
 
+/// The list of several consoles.
+pub(super) const CONSOLES: &str = "consoles";
+
 /// Our own section, in which an unknown name is a fault.
 pub(super) const OUR_SECTION: &str = "harfanglab_incidents";
 
@@ -33,6 +36,8 @@ pub(super) struct OptionSpec {
     pub(super) default: Option<&'static str>,
     /// What this version does with it.
     pub(super) standing: Standing,
+    /// Whether each of several consoles may have its own.
+    pub(super) reach: Reach,
     /// What it is given, in words that follow "expected".
     pub(super) expects: &'static str,
 }
@@ -62,6 +67,17 @@ impl Kind {
     }
 }
 
+/// Whether each of several consoles (`consoles:` in `config.yml`) may have a value of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It is one for the whole service.
+    Service,
+    /// A console may have its own, and takes the service's when it has none.
+    Inherited,
+    /// It makes a console what it is, and one console's never serves another.
+    Own,
+}
+
 /// What this version does with an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -85,11 +101,30 @@ impl OptionSpec {
         key: &'static str,
         expects: &'static str,
     ) -> Self {
-        Self { variable: "", section, key, kind, default: None, standing: Standing::Used, expects }
+        Self {
+            variable: "",
+            section,
+            key,
+            kind,
+            default: None,
+            standing: Standing::Used,
+            reach: Reach::Service,
+            expects,
+        }
     }
 
     const fn default(mut self, default: &'static str) -> Self {
         self.default = Some(default);
+        self
+    }
+
+    const fn inherited(mut self) -> Self {
+        self.reach = Reach::Inherited;
+        self
+    }
+
+    const fn own(mut self) -> Self {
+        self.reach = Reach::Own;
         self
     }
 
@@ -135,6 +170,24 @@ macro_rules! options {
     };
 }
 use options;
+
+/// The name of one of several consoles.
+pub(super) const CONSOLE_NAME: OptionSpec = OptionSpec {
+    variable: "",
+    ..plain("", "name", "a name of small letters, digits, - and _, such as paris").own()
+};
+
+/// The author of what one of several consoles brings.
+pub(super) const CONSOLE_AUTHOR: OptionSpec = OptionSpec {
+    variable: "CONNECTOR_NAME",
+    ..plain("", "author", "a name of at least two characters").own()
+};
+
+/// The options that an entry of `consoles:` may have, in the order in which they are shown.
+pub(super) fn of_console() -> impl Iterator<Item = &'static OptionSpec> {
+    let ours = OURS.iter().copied().filter(|option| option.reach != Reach::Service);
+    [&CONSOLE_NAME, &CONSOLE_AUTHOR].into_iter().chain(ours)
+}
 
 /// Every option there is.
 pub(super) fn all() -> impl Iterator<Item = &'static OptionSpec> {

@@ -1,76 +1,86 @@
-//! Our own section: the nine options of the Python connector and what we add.
+//! Our own section: the nine options of the Python connector and what we add. Each says whether one of
+//! several consoles may have its own.
 
 use super::{Kind, OUR_SECTION, OptionSpec, environment_only, list, options, plain, secret};
 
 options! { OURS:
     HARFANGLAB_INCIDENTS_CONFIG => environment_only("the path of config.yml");
     HARFANGLAB_INCIDENTS_URL => plain(OUR_SECTION, "url",
-        "the base URL of the HarfangLab console, such as https://edr.example.org");
+        "the base URL of the HarfangLab console, such as https://edr.example.org")
+        .own();
     HARFANGLAB_INCIDENTS_TOKEN => secret(OUR_SECTION, "token",
-        "an API token of the HarfangLab console");
+        "an API token of the HarfangLab console")
+        .own();
     HARFANGLAB_INCIDENTS_SSL_VERIFY => plain(OUR_SECTION, "ssl_verify",
         "true, false, or the path of a PEM file with the console's certificate authority")
-        .default("true");
+        .default("true").inherited();
     HARFANGLAB_INCIDENTS_IMPORT_THREATS => plain(OUR_SECTION, "import_threats", "true or false")
-        .default("false");
+        .default("false").inherited();
     HARFANGLAB_INCIDENTS_ALERT_STATUSES => list(OUR_SECTION, "alert_statuses",
-        "all, or some of new, investigating, probable_false_positive, false_positive, closed");
+        "all, or some of new, investigating, probable_false_positive, false_positive, closed")
+        .inherited();
     HARFANGLAB_INCIDENTS_ALERT_TYPES => list(OUR_SECTION, "alert_types",
-        "all, or alert types such as yara,sigma,ioc");
+        "all, or alert types such as yara,sigma,ioc")
+        .inherited();
     HARFANGLAB_INCIDENTS_ALERT_MIN_LEVEL => plain(OUR_SECTION, "alert_min_level",
-        "one of informational, low, medium, high, critical");
+        "one of informational, low, medium, high, critical")
+        .inherited();
     HARFANGLAB_INCIDENTS_DEFAULT_MARKING => plain(OUR_SECTION, "default_marking",
         "one of TLP:CLEAR, TLP:GREEN, TLP:AMBER, TLP:AMBER+STRICT, TLP:RED")
-        .default("TLP:CLEAR");
+        .default("TLP:CLEAR").inherited();
     HARFANGLAB_INCIDENTS_DEFAULT_SCORE => plain(OUR_SECTION, "default_score",
-        "a whole number from 0 to 100");
+        "a whole number from 0 to 100")
+        .inherited();
     HARFANGLAB_INCIDENTS_IMPORT_START_DATE => plain(OUR_SECTION, "import_start_date",
         "a date such as 2026-01-31 or 2026-01-31T08:00:00Z, or how long ago, such as P30D")
-        .default("1970-01-01");
+        .default("1970-01-01").inherited();
 
     HARFANGLAB_INCIDENTS_LISTEN => plain(OUR_SECTION, "listen",
         "an address and port such as 127.0.0.1:8080 or 0.0.0.0:8080")
         .default("127.0.0.1:8080");
     HARFANGLAB_INCIDENTS_WEBHOOK_PATH => plain(OUR_SECTION, "webhook_path",
         "a path that begins with /, of letters, digits and -._~/ only")
-        .default("/webhooks/harfanglab");
+        .default("/webhooks/harfanglab").own();
     HARFANGLAB_INCIDENTS_WEBHOOK_AUTH => list(OUR_SECTION, "webhook_auth",
         "some of header, hmac, standard-webhooks")
-        .default("header");
+        .default("header").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_SECRET =>
         OptionSpec::new(Kind::SecretList, OUR_SECTION, "webhook_secret",
-        "one or more secrets of at least 16 bytes, separated by commas");
+        "one or more secrets of at least 16 bytes, separated by commas")
+        .own();
     HARFANGLAB_INCIDENTS_WEBHOOK_HEADER => plain(OUR_SECTION, "webhook_header",
         "the name of an HTTP header")
-        .default("Authorization");
+        .default("Authorization").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER => plain(OUR_SECTION, "webhook_hmac_header",
-        "the name of an HTTP header");
+        "the name of an HTTP header")
+        .inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING => plain(OUR_SECTION, "webhook_hmac_encoding",
         "hex or base64")
-        .default("hex");
+        .default("hex").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX => plain(OUR_SECTION, "webhook_hmac_prefix",
         "what stands before the signature in its header")
-        .default("sha256=");
+        .default("sha256=").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE => plain(OUR_SECTION, "webhook_tolerance",
         "an ISO-8601 duration from PT1S to P1D")
-        .default("PT5M");
+        .default("PT5M").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY => plain(OUR_SECTION, "webhook_max_body",
         "a size from 1KiB to 1GiB: bytes, or a number followed by KiB, MiB or GiB")
-        .default("10MiB");
+        .default("10MiB").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT => plain(OUR_SECTION, "webhook_max_in_flight",
         "a whole number from 1 to 100000")
-        .default("512");
+        .default("512").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS => plain(OUR_SECTION, "webhook_max_connections",
         "a whole number from 1 to 100000")
         .default("768");
 
     HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS => list(OUR_SECTION, "webhook_allowed_networks",
-        "addresses or networks such as 192.0.2.10, 2001:db8::/32");
+        "addresses or networks such as 192.0.2.10, 2001:db8::/32")
+        .inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES => list(OUR_SECTION, "webhook_trusted_proxies",
         "addresses or networks such as 127.0.0.1, 10.0.0.0/8");
     HARFANGLAB_INCIDENTS_WEBHOOK_MAX_FAILURES => plain(OUR_SECTION, "webhook_max_failures",
         "a whole number from 1 to 1000000: failed attempts a minute")
-        .default("30");
+        .default("30").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT => plain(OUR_SECTION, "webhook_tls_cert",
         "the path of a PEM file with the endpoint's certificate and what it was issued by");
     HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY => plain(OUR_SECTION, "webhook_tls_key",
@@ -108,7 +118,7 @@ options! { OURS:
         .default("P1D");
 
     HARFANGLAB_INCIDENTS_ELASTIC_PULL => plain(OUR_SECTION, "elastic_pull", "true or false")
-        .default("false");
+        .default("false").inherited();
 
     HARFANGLAB_INCIDENTS_JOURNAL_URL => plain(OUR_SECTION, "journal_url",
         "sqlite: followed by the path of a file, or the postgres:// URL of a database")
@@ -140,40 +150,42 @@ options! { OURS:
         "a token of at least 16 characters, such as `openssl rand -hex 32` makes");
 
     HARFANGLAB_INCIDENTS_INCIDENT_NAME => plain(OUR_SECTION, "incident_name",
-        "title or message");
+        "title or message")
+        .inherited();
     HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY => plain(OUR_SECTION, "account_identity",
         "login or sid")
-        .default("login");
+        .default("login").inherited();
     HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES => list(OUR_SECTION, "workflow_statuses",
         "pairs of a HarfangLab status and a status of OpenCTI's workflow of incidents, such as \
-         new=NEW, closed=CLOSED");
+         new=NEW, closed=CLOSED")
+        .inherited();
     HARFANGLAB_INCIDENTS_ATTACH_RAW => plain(OUR_SECTION, "attach_raw",
         "none or note")
-        .default("none");
+        .default("none").inherited();
     HARFANGLAB_INCIDENTS_ALERT_MATURITIES => list(OUR_SECTION, "alert_maturities",
         "all, or some of stable, testing, experimental")
-        .default("stable");
+        .default("stable").inherited();
     HARFANGLAB_INCIDENTS_SWEEP_OVERLAP => plain(OUR_SECTION, "sweep_overlap",
         "an ISO-8601 duration from PT0S to P30D")
-        .default("PT15M");
+        .default("PT15M").inherited();
     HARFANGLAB_INCIDENTS_API_RATE => plain(OUR_SECTION, "api_rate",
         "a whole number from 1 to 10000: requests a second")
-        .default("20");
+        .default("20").inherited();
     HARFANGLAB_INCIDENTS_API_CONCURRENCY => plain(OUR_SECTION, "api_concurrency",
         "a whole number from 1 to 1000")
-        .default("8");
+        .default("8").inherited();
     HARFANGLAB_INCIDENTS_API_TIMEOUT => plain(OUR_SECTION, "api_timeout",
         "an ISO-8601 duration from PT1S to PT1H")
-        .default("PT30S");
+        .default("PT30S").inherited();
 
     HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT => plain(OUR_SECTION, "enrichment_wait",
         "an ISO-8601 duration from PT0S to PT10M")
-        .default("PT1S");
+        .default("PT1S").inherited();
     HARFANGLAB_INCIDENTS_ENRICHMENT_TIME => plain(OUR_SECTION, "enrichment_time",
         "an ISO-8601 duration from PT0S to P1D")
-        .default("PT10M");
+        .default("PT10M").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM => plain(OUR_SECTION, "webhook_confirm", "true or false")
-        .default("false");
+        .default("false").inherited();
 
     HARFANGLAB_INCIDENTS_CONCURRENCY => plain(OUR_SECTION, "concurrency",
         "a whole number from 1 to 1000")

@@ -1,10 +1,11 @@
-//! The lock of the replica that leads: an advisory lock of a session, on a connection of its own. It
-//! is free again as soon as the server knows that the connection is gone, and its holder notices that
+//! The lock of the replica that leads: an advisory lock of a session for each console that is served,
+//! all of them on one connection of its own, so that replicas that serve different consoles, as while a
+//! new configuration is rolled out, never sweep one twice. It is free again as soon as the server knows that the connection is gone, and its holder notices that
 //! at once, because it listens there all the time.
 //!
 //! Does not live here: what the one that leads does (`service`).
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use sqlx::{
     PgPool, Row as _,
@@ -23,7 +24,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// A lock that one replica holds at a time.
 pub struct LeaderLock {
     options: Box<PgConnectOptions>,
-    name: String,
+    /// One for each console; always taken in this order.
+    names: BTreeSet<String>,
 }
 
 /// The lock, held.
@@ -35,14 +37,15 @@ pub struct Leadership {
 
 impl fmt::Debug for LeaderLock {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("LeaderLock").field("name", &self.name).finish_non_exhaustive()
+        formatter.debug_struct("LeaderLock").field("names", &self.names).finish_non_exhaustive()
     }
 }
 
 impl LeaderLock {
-    /// The lock of those who share `console` there.
-    pub(super) fn new(options: PgConnectOptions, console: &str) -> Self {
-        Self { options: Box::new(options), name: format!(" harfanglab-incidents leader {console}") }
+    /// The lock of those who share any of `consoles` there.
+    pub(super) fn new(options: PgConnectOptions, consoles: &[&str]) -> Self {
+        let name = |console: &&str| format!(" harfanglab-incidents leader {console}");
+        Self { options: Box::new(options), names: consoles.iter().map(name).collect() }
     }
 
     /// Takes the lock; `None` when another replica holds it.
@@ -66,8 +69,14 @@ impl LeaderLock {
         // Another connection would not hold the lock.
         listener.eager_reconnect(false);
         let lock = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || $1, 0))";
-        let row = sqlx::query(lock).bind(&self.name).fetch_one(&mut listener).await?;
-        let is_ours = row.try_get(0)?;
+        let mut is_ours = true;
+        for name in &self.names {
+            let row = sqlx::query(lock).bind(name).fetch_one(&mut listener).await?;
+            is_ours = row.try_get(0)?;
+            if !is_ours {
+                break;
+            }
+        }
         Ok((Leadership { listener, pool }, is_ours))
     }
 }

@@ -96,17 +96,17 @@ impl PostgresJournal {
         Ok(Self::new(PostgresStore { pool }, console))
     }
 
-    /// The lock that one replica of those on this journal holds at a time.
+    /// The lock that one replica of those that serve any of `consoles` on this journal holds at a time.
     ///
     /// # Errors
     /// [`JournalError::Address`] as in [`Self::open`].
     pub fn leader_lock(
         url: &str,
         password: Option<&SecretString>,
-        console: &str,
+        consoles: &[&str],
     ) -> Result<LeaderLock, JournalError> {
         let options = options(url, password)?.application_name("harfanglab-incidents leader");
-        Ok(LeaderLock::new(options, console))
+        Ok(LeaderLock::new(options, consoles))
     }
 }
 

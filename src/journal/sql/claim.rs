@@ -17,12 +17,12 @@ use crate::{
 };
 
 macro_rules! claim {
-    ($console:literal, $alone:literal) => {
+    ($events:literal, $alone:literal) => {
         concat!(
-            "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes \
-             FROM events e WHERE e.state = 'pending' AND e.due_at <= $1 AND ",
-            $console,
-            " = $2 AND (e.leased_until IS NULL OR e.leased_until <= $1) \
+            "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes FROM ",
+            $events,
+            " WHERE e.state = 'pending' AND e.due_at <= $1 AND e.console = $2 \
+             AND (e.leased_until IS NULL OR e.leased_until <= $1) \
              AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
                  AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
                  CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.id < e.id \
@@ -48,13 +48,13 @@ macro_rules! claim {
 /// follow-up gives way to every received version, and is waited for only while leased. Lengths are
 /// known without reading the texts: what does not fit is not read at all.
 ///
-/// Here and below the plus keeps SQLite from looking for the console, which nearly every row has:
-/// it would read and sort everything that waits. `events_due` and `events_leased` end at the first
-/// row that fits. PostgreSQL passes over what somebody else holds at the moment: another replica, or
+/// Here and below SQLite is told the index: by itself it may choose one that holds all that waits, and
+/// read and sort it. `events_due` ends at the first row that fits, and holds each console apart, so that
+/// what waits of one is not in the way of another; of leases, all consoles together have few. PostgreSQL passes over what somebody else holds at the moment: another replica, or
 /// a person who looks into the table.
 pub(in crate::journal) const CLAIM: Words = Words {
-    sqlite: claim!("+e.console", ""),
-    postgres: claim!("e.console", " FOR UPDATE OF e SKIP LOCKED"),
+    sqlite: claim!("events e INDEXED BY events_due", ""),
+    postgres: claim!("events e", " FOR UPDATE OF e SKIP LOCKED"),
 };
 
 macro_rules! lease {
@@ -72,11 +72,11 @@ const LEASE: Words = Words {
 };
 
 macro_rules! next_free {
-    ($console:literal) => {
+    ($events:literal) => {
         concat!(
-            "SELECT e.due_at FROM events e WHERE e.state = 'pending' AND ",
-            $console,
-            " = $1 AND e.leased_until IS NULL \
+            "SELECT e.due_at FROM ",
+            $events,
+            " WHERE e.state = 'pending' AND e.console = $1 AND e.leased_until IS NULL \
              AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
                  AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' \
                  AND (other.leased_until IS NOT NULL OR (other.follows IS NULL \
@@ -87,8 +87,10 @@ macro_rules! next_free {
 }
 
 /// When the next event that nothing holds up is due.
-pub(in crate::journal) const NEXT_FREE: Words =
-    Words { sqlite: next_free!("+e.console"), postgres: next_free!("e.console") };
+pub(in crate::journal) const NEXT_FREE: Words = Words {
+    sqlite: next_free!("events e INDEXED BY events_due"),
+    postgres: next_free!("events e"),
+};
 
 /// When the next lease ends.
 pub(in crate::journal) const NEXT_LEASE_END: Words = Words {

@@ -1,6 +1,6 @@
 //! The road of every event, on either database.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -65,6 +65,10 @@ pub(super) const REMEMBER: Words =
 
 #[async_trait]
 impl<S: Store> Journal for SqlJournal<S> {
+    fn of_console(&self, console: &str) -> Arc<dyn Journal> {
+        Arc::new(self.for_console(console))
+    }
+
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {
         let mut transaction = self.begin(Order::Arrivals).await?;
         let generation = self.generation(&mut transaction).await?;

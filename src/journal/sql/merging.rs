@@ -142,26 +142,24 @@ impl<S: Store> SqlJournal<S> {
     pub(super) async fn forget_without_events(
         &self,
         transaction: &mut S::Change,
-        console: &str,
         key: &str,
     ) -> Result<(), JournalError> {
         query(
             "DELETE FROM sightings WHERE console = $1 AND key = $2 \
              AND NOT EXISTS (SELECT 1 FROM events WHERE console = $1 AND key = $2)",
         )
-        .bind(console)
+        .bind(&self.console)
         .bind(key)
         .execute(transaction)
         .await?;
-        let Some(threat_key) = key.strip_prefix("threat:").filter(|_| console == self.console)
-        else {
+        let Some(threat_key) = key.strip_prefix("threat:") else {
             return Ok(());
         };
         query(
             "DELETE FROM case_objects WHERE console = $1 AND generation = $2 AND threat_key = $3 \
              AND NOT EXISTS (SELECT 1 FROM events WHERE console = $1 AND key = $4)",
         )
-        .bind(console)
+        .bind(&self.console)
         .bind(self.generation(transaction).await?)
         .bind(threat_key)
         .bind(key)

@@ -54,12 +54,16 @@ macro_rules! empty {
              WHERE id IN (SELECT id FROM events WHERE finished_at < $2 AND pruned_at IS NULL \
                  AND state IN (",
             $states,
-            ") ORDER BY finished_at LIMIT $3)"
+            ") ORDER BY finished_at LIMIT $3) AND state IN (",
+            $states,
+            ")"
         )
     };
 }
 
-/// Empties what found its end; an index of its own holds it.
+/// Empties what found its end, of every console; an index of its own holds it. The state is looked at
+/// once more in the row that is emptied: on PostgreSQL somebody may just bring a letter of another
+/// console back.
 pub(in crate::journal) const EMPTY_FINISHED: Words = Words {
     sqlite: empty!("id = -id, ", "'delivered', 'filtered', 'superseded'"),
     postgres: empty!("", "'delivered', 'filtered', 'superseded'"),
@@ -150,14 +154,14 @@ impl<S: Store> Operations for SqlJournal<S> {
             pruned.rows = u64::try_from(removed.len()).unwrap_or(u64::MAX);
             for Removed { event, console, key, .. } in &removed {
                 forget_sent_again(&mut transaction, console, *event).await?;
-                self.forget_without_events(&mut transaction, console, key).await?;
+                self.for_console(console).forget_without_events(&mut transaction, key).await?;
             }
             let cases: BTreeSet<_> = removed
                 .iter()
                 .filter_map(|row| Some((row.console.as_str(), row.threat_key.as_deref()?)))
                 .collect();
-            let generation = self.generation(&mut transaction).await?;
             for (console, threat_key) in cases {
+                let generation = self.for_console(console).generation(&mut transaction).await?;
                 forget_case(&mut transaction, console, threat_key, generation).await?;
             }
             pruned.rows += self.forget_old_generations(&mut transaction, rows).await?;

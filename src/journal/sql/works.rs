@@ -67,9 +67,13 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
     ) -> Result<(), JournalError> {
         let mut transaction = self.begin(Order::None).await?;
         query(
-            "INSERT INTO works (id, console, opened_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            // The sinks are shared: whose events leave tells whose work it is.
+            "INSERT INTO works (id, console, opened_at) VALUES \
+             ($1, COALESCE((SELECT console FROM events WHERE id = $2), $3), $4) \
+             ON CONFLICT DO NOTHING",
         )
         .bind(work)
+        .bind(parts.first().map(|part| part.event))
         .bind(&self.console)
         .bind(now.timestamp_millis())
         .execute(&mut transaction)

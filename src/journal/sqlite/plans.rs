@@ -32,8 +32,11 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
     let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
     sqlx::query(FILLED).execute(&journal.store.writer).await.unwrap();
     for (query, indexes) in [
-        (CLAIM.sqlite, &["events_due (due_at<?)", "events_unfinished (console=? AND key=?)"][..]),
-        (NEXT_FREE.sqlite, &["events_due", "events_unfinished (console=? AND key=?)"]),
+        (
+            CLAIM.sqlite,
+            &["events_due (console=? AND due_at<?)", "events_unfinished (console=? AND key=?)"][..],
+        ),
+        (NEXT_FREE.sqlite, &["events_due (console=?)", "events_unfinished (console=? AND key=?)"]),
         (NEXT_LEASE_END.sqlite, &["events_leased"]),
         (UNFINISHED_OF_THREAT, &["events_unfinished_of_threat (console=? AND threat_key=?"]),
         (PENDING, &["COVERING INDEX events_by_state (console=? AND state=? AND follows=?)"]),

@@ -8,16 +8,18 @@ use maud::{Markup, html};
 
 use super::{
     snapshot::Snapshot,
+    view::of,
     words::{ago, long},
 };
 use crate::{
-    health::{Part, Trouble},
+    health::{Part, Place, Trouble},
+    label::ConsoleLabel,
     ops::Management,
 };
 
 /// What is told of one connection.
 struct Row<'a> {
-    name: &'static str,
+    name: String,
     place: String,
     trouble: Option<&'a Trouble>,
 }
@@ -47,22 +49,31 @@ pub(super) fn connections(snapshot: &Snapshot, management: &Management) -> Marku
 }
 
 fn rows<'a>(snapshot: &'a Snapshot, management: &Management) -> Vec<Row<'a>> {
-    let part = |part: Part, name, place: &str| {
-        let trouble = snapshot.troubles.get(&part);
-        Row { name, place: place.to_owned(), trouble }
+    let part = |part: Part, console: &ConsoleLabel, name: &str, place: &str| {
+        let trouble = snapshot.troubles.get(&Place::of(part, console));
+        Row { name: format!("{name}{}", of(console)), place: place.to_owned(), trouble }
     };
+    let all = ConsoleLabel::default();
     let mut rows = vec![
-        part(Part::Journal, "Journal", ""),
-        part(Part::Room, "Room for the journal", ""),
-        part(Part::HarfangLab, "HarfangLab console", management.jobs.console()),
-        part(Part::OpenCti, "OpenCTI", management.opencti.as_deref().unwrap_or_default()),
+        part(Part::Journal, &all, "Journal", ""),
+        part(Part::Room, &all, "Room for the journal", ""),
     ];
-    rows.extend(management.sinks.iter().map(|sink| {
-        let (name, place) = delivery_to(sink);
-        Row { name, place: place.to_owned(), trouble: snapshot.sinks.get(sink) }
+    let consoles = management.consoles.iter();
+    rows.extend(consoles.map(|console| {
+        part(Part::HarfangLab, &console.label, "HarfangLab console", console.jobs.console())
     }));
+    let opencti = management.opencti.as_deref().unwrap_or_default();
+    rows.push(part(Part::OpenCti, &all, "OpenCTI", opencti));
+    for sink in &management.sinks {
+        let (name, place) = delivery_to(sink);
+        rows.extend(management.consoles.iter().map(|console| Row {
+            name: format!("{name}{}", of(&console.label)),
+            place: place.to_owned(),
+            trouble: snapshot.sinks.get(&(*sink, console.label.clone())),
+        }));
+    }
     if management.sinks.iter().any(|sink| matches!(*sink, "queue" | "api")) {
-        rows.push(part(Part::Queue, "Room in OpenCTI's queue", ""));
+        rows.push(part(Part::Queue, &all, "Room in OpenCTI's queue", ""));
     }
     rows
 }

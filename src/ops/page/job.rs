@@ -1,4 +1,4 @@
-//! The newest job that somebody asked for: a sweep or a backfill, how far it is, how it ended.
+//! The newest job that somebody asked for, of each console: a sweep or a backfill, how far it is, how it ended.
 //!
 //! Does not live here: asking for it or cancelling it (`ops::jobs`).
 
@@ -6,18 +6,23 @@ use maud::{Markup, html};
 
 use super::{
     snapshot::Snapshot,
+    view::of,
     words::{grouped, moment},
 };
-use crate::sweep::{Job, JobState, Progress, Range};
+use crate::{
+    ops::ManagedConsole,
+    sweep::{Job, JobState, Range},
+};
 
 /// The section; nothing where no job was asked for since the start.
-pub(super) fn newest(snapshot: &Snapshot, progress: &Progress) -> Markup {
+pub(super) fn newest(snapshot: &Snapshot, console: &ManagedConsole) -> Markup {
+    let progress = console.jobs.current();
     let Some(job) = progress.job.as_deref().filter(|_| progress.state != JobState::None) else {
         return html! {};
     };
     html! {
         section {
-            h2 { "Newest job" }
+            h2 { "Newest job" (of(&console.label)) }
             p {
                 (words(job)) ", number " (progress.number)
                 @if let Some(asked_at) = progress.asked_at {

@@ -5,8 +5,8 @@ use maud::{Markup, html};
 
 use super::{
     gate::Visitor,
-    snapshot::{LETTERS, Snapshot},
-    view::{Actions, Refresh, Viewer, document},
+    snapshot::{LETTERS, Of, Snapshot},
+    view::{Actions, Refresh, Viewer, document, of},
     words::{beginning, counted, grouped, moment, size, visible},
 };
 use crate::journal::{Letter, LetterKind, ListedRefusal};
@@ -15,7 +15,7 @@ use crate::journal::{Letter, LetterKind, ListedRefusal};
 const SHOWN_BYTES: usize = 64 << 10;
 
 /// The section of dead letters.
-pub(super) fn dead(snapshot: &Snapshot, letters: &[Letter], viewer: Viewer) -> Markup {
+pub(super) fn dead(snapshot: &Snapshot, letters: &[Of<Letter>], viewer: Viewer) -> Markup {
     let shown = letters.get(..LETTERS).unwrap_or(letters);
     html! {
         section #dead-letters {
@@ -30,7 +30,7 @@ pub(super) fn dead(snapshot: &Snapshot, letters: &[Letter], viewer: Viewer) -> M
                 @for letter in shown { li { (listed(snapshot, letter, viewer)) } }
             }
             @if letters.len() > shown.len() && let Some(last) = shown.last() {
-                p { a href=(format!("/?after={}#dead-letters", last.id)) { "later ones" } }
+                p { a href=(format!("/?after={}#dead-letters", last.it.id)) { "later ones" } }
             }
         }
     }
@@ -54,7 +54,8 @@ fn how_to_act(viewer: Viewer) -> Markup {
     }
 }
 
-fn listed(snapshot: &Snapshot, letter: &Letter, viewer: Viewer) -> Markup {
+fn listed(snapshot: &Snapshot, letter: &Of<Letter>, viewer: Viewer) -> Markup {
+    let Of { console, it: letter } = letter;
     html! {
         p.title {
             @if viewer.visitor == Visitor::Operator {
@@ -65,7 +66,7 @@ fn listed(snapshot: &Snapshot, letter: &Letter, viewer: Viewer) -> Markup {
         }
         p { bdi { (visible(beginning(&letter.reason, 300))) } }
         p.quiet {
-            "by " (letter.origin) ", " (moment(letter.ended_at, snapshot.now)) ", "
+            "by " (letter.origin) (of(console)) ", " (moment(letter.ended_at, snapshot.now)) ", "
             (counted(letter.attempts.into(), "try").replace("trys", "tries")) ", "
             (size(letter.size_bytes))
         }
@@ -141,7 +142,11 @@ pub(super) fn in_full(letter: &Letter, kind: LetterKind, text: &str) -> Markup {
 }
 
 /// The section of what OpenCTI refused.
-pub(super) fn refused(snapshot: &Snapshot, refusals: &[ListedRefusal], viewer: Viewer) -> Markup {
+pub(super) fn refused(
+    snapshot: &Snapshot,
+    refusals: &[Of<ListedRefusal>],
+    viewer: Viewer,
+) -> Markup {
     html! {
         section {
             h2 { "Refused by OpenCTI" }
@@ -157,7 +162,8 @@ pub(super) fn refused(snapshot: &Snapshot, refusals: &[ListedRefusal], viewer: V
     }
 }
 
-fn refusal(snapshot: &Snapshot, listed: &ListedRefusal, viewer: Viewer) -> Markup {
+fn refusal(snapshot: &Snapshot, listed: &Of<ListedRefusal>, viewer: Viewer) -> Markup {
+    let Of { console, it: listed } = listed;
     let refusal = &listed.refusal;
     let name = listed.title.as_deref().or(listed.key.as_deref());
     html! {
@@ -170,7 +176,7 @@ fn refusal(snapshot: &Snapshot, listed: &ListedRefusal, viewer: Viewer) -> Marku
         p.quiet {
             @if !refusal.object.is_empty() { code { (visible(&refusal.object)) } ", " }
             (moment(refusal.refused_at, snapshot.now)) ", "
-            (counted(listed.times.into(), "time"))
+            (counted(listed.times.into(), "time")) (of(console))
         }
     }
 }

@@ -201,18 +201,21 @@ pub(super) async fn retry(
     if let Err(denied) = gate.change(&request, now) {
         return refuse(denied);
     }
-    let done = match management.journal.retry(&[*id], now).await {
-        Err(failure) => return unusable(&failure),
-        Ok(became) => match became.first() {
-            Some(Retried::Pending) => Done::Pending,
-            Some(Retried::Superseded) => Done::Superseded,
-            Some(Retried::StillUnreadable) => Done::StillUnreadable,
-            Some(Retried::NotThere) | None => Done::NotThere,
-        },
-    };
+    let mut done = Done::NotThere;
+    for console in &management.consoles {
+        done = match console.journal.retry(&[*id], now).await {
+            Err(failure) => return unusable(&failure),
+            Ok(became) => match became.first() {
+                Some(Retried::Pending) => Done::Pending,
+                Some(Retried::Superseded) => Done::Superseded,
+                Some(Retried::StillUnreadable) => Done::StillUnreadable,
+                Some(Retried::NotThere) | None => continue,
+            },
+        };
+        console.arrived.notify_one();
+    }
     let became = done.words().0;
     info!(event = *id, became, "a dead letter was asked for again on the status page");
-    management.arrived.notify_one();
     see(&format!("/?done={became}"))
 }
 
@@ -227,14 +230,17 @@ pub(super) async fn discard(
     if let Err(denied) = gate.change(&request, now) {
         return refuse(denied);
     }
-    let done = match management.journal.discard(&[*id], now).await {
-        Err(failure) => return unusable(&failure),
-        Ok(0) => Done::NotThere,
-        Ok(_one) => {
-            info!(event = *id, "a dead letter was dropped on the status page");
-            Done::Dropped
+    let mut done = Done::NotThere;
+    for console in &management.consoles {
+        match console.journal.discard(&[*id], now).await {
+            Err(failure) => return unusable(&failure),
+            Ok(0) => {}
+            Ok(_one) => {
+                info!(event = *id, "a dead letter was dropped on the status page");
+                done = Done::Dropped;
+            }
         }
-    };
+    }
     see(&format!("/?done={}", done.words().0))
 }
 
@@ -250,16 +256,20 @@ async fn opened(
     found.ok_or_else(not_there)
 }
 
-/// The letter with its text, if it is one.
+/// The letter with its text, if it is one; ids are those of the database, so that one console at most
+/// has it.
 async fn found(
     management: &Management,
     id: EventId,
 ) -> Result<Option<(LetterKind, Letter, String)>, JournalError> {
-    for kind in [LetterKind::Dead, LetterKind::Dropped] {
-        let filter = LetterFilter { kind, ids: vec![id], ..LetterFilter::default() };
-        let Some(letter) = management.journal.letters(&filter, 0, 1).await?.pop() else { continue };
-        let text = management.journal.text(id).await?.unwrap_or_default();
-        return Ok(Some((kind, letter, text)));
+    for console in &management.consoles {
+        for kind in [LetterKind::Dead, LetterKind::Dropped] {
+            let filter = LetterFilter { kind, ids: vec![id], ..LetterFilter::default() };
+            let mut letters = console.journal.letters(&filter, 0, 1).await?;
+            let Some(letter) = letters.pop() else { continue };
+            let text = console.journal.text(id).await?.unwrap_or_default();
+            return Ok(Some((kind, letter, text)));
+        }
     }
     Ok(None)
 }

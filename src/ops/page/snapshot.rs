@@ -8,8 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::words::{counted, long};
 use crate::{
-    health::{Part, Trouble},
+    health::{Part, Place, SinkPlace, Trouble},
     journal::{Activity, Counts, EventId, JournalError, Letter, LetterFilter, ListedRefusal},
+    label::ConsoleLabel,
     ops::{Management, health},
     sweep::SweepRecord,
 };
@@ -26,9 +27,9 @@ pub(super) struct Snapshot {
     pub(super) now: DateTime<Utc>,
     /// How full the journal is; `Err`: nothing is accepted, because of that.
     pub(super) counts: Result<Counts, String>,
-    pub(super) troubles: BTreeMap<Part, Trouble>,
+    pub(super) troubles: BTreeMap<Place, Trouble>,
     /// Of each way out.
-    pub(super) sinks: BTreeMap<&'static str, Trouble>,
+    pub(super) sinks: BTreeMap<SinkPlace, Trouble>,
     /// What needs the journal; `Err`: why it cannot be read.
     pub(super) journal: Result<FromJournal, String>,
 }
@@ -36,9 +37,16 @@ pub(super) struct Snapshot {
 /// What the journal tells.
 pub(super) struct FromJournal {
     pub(super) activity: Activity,
-    pub(super) sweep: Option<SweepRecord>,
-    pub(super) letters: Vec<Letter>,
-    pub(super) refusals: Vec<ListedRefusal>,
+    /// The last one of each console, in their order.
+    pub(super) sweeps: Vec<Of<Option<SweepRecord>>>,
+    pub(super) letters: Vec<Of<Letter>>,
+    pub(super) refusals: Vec<Of<ListedRefusal>>,
+}
+
+/// Something of a console.
+pub(super) struct Of<T> {
+    pub(super) console: ConsoleLabel,
+    pub(super) it: T,
 }
 
 /// How it goes, in the colours of a traffic light.
@@ -64,15 +72,15 @@ impl Snapshot {
     /// Looks at everything; letters after event `after`.
     pub(super) async fn take(management: &Management, after: EventId) -> Self {
         let now = management.clock.now();
-        let counts = health::probe(management).await;
+        let counts = health::probe(management).await.map(|probed| probed.all());
         let journal = read(management, now, after).await.map_err(|failure| failure.to_string());
         let (troubles, sinks) = (management.health.troubles(), management.health.sink_troubles());
         Self { now, counts, troubles, sinks, journal }
     }
 
-    /// The trouble that `part` has now.
-    pub(super) fn trouble(&self, part: Part) -> Option<&Trouble> {
-        self.troubles.get(&part).filter(|trouble| trouble.until.is_none())
+    /// The trouble that is there now.
+    pub(super) fn trouble(&self, place: &Place) -> Option<&Trouble> {
+        self.troubles.get(place).filter(|trouble| trouble.until.is_none())
     }
 
     /// Whether it works, in words.
@@ -91,10 +99,14 @@ impl Snapshot {
                 };
             }
         };
-        let behind: Vec<String> = Part::ALL
-            .into_iter()
-            .filter(|part| self.trouble(*part).is_some())
-            .map(|part| consequence(part).to_owned())
+        let behind: Vec<String> = self
+            .troubles
+            .keys()
+            .filter(|place| self.trouble(place).is_some())
+            .map(|place| match place.console.name() {
+                Some(console) => format!("{console}: {}", consequence(place.part)),
+                None => consequence(place.part).to_owned(),
+            })
             .collect();
         let mut because = behind.clone();
         let waited = waited(counts, self.now).filter(|waited| *waited > LONG_WAIT);
@@ -145,12 +157,28 @@ async fn read(
     now: DateTime<Utc>,
     after: EventId,
 ) -> Result<FromJournal, JournalError> {
-    let journal = &*management.journal;
-    Ok(FromJournal {
-        activity: journal.activity(now).await?,
-        sweep: SweepRecord::last(journal).await?,
+    let mut read = FromJournal {
+        activity: Activity::default(),
+        sweeps: Vec::new(),
+        letters: Vec::new(),
+        refusals: Vec::new(),
+    };
+    for console in &management.consoles {
+        let (journal, label) = (&*console.journal, &console.label);
+        let activity = journal.activity(now).await?;
+        read.activity =
+            if read.sweeps.is_empty() { activity } else { read.activity.and(&activity) };
+        let sweep = SweepRecord::last(journal).await?;
+        read.sweeps.push(Of { console: label.clone(), it: sweep });
         // One more than is shown tells whether there are more.
-        letters: journal.letters(&LetterFilter::default(), after, LETTERS + 1).await?,
-        refusals: journal.refusals(REFUSALS).await?,
-    })
+        let letters = journal.letters(&LetterFilter::default(), after, LETTERS + 1).await?;
+        read.letters.extend(letters.into_iter().map(|it| Of { console: label.clone(), it }));
+        let refusals = journal.refusals(REFUSALS).await?;
+        read.refusals.extend(refusals.into_iter().map(|it| Of { console: label.clone(), it }));
+    }
+    read.letters.sort_by_key(|letter| letter.it.id);
+    read.letters.truncate(LETTERS + 1);
+    read.refusals.sort_by_key(|refused| std::cmp::Reverse(refused.it.refusal.refused_at));
+    read.refusals.truncate(REFUSALS);
+    Ok(read)
 }

@@ -7,12 +7,12 @@ use super::{
     connections::connections,
     gate::Visitor,
     job, letters,
-    snapshot::{FromJournal, Headline, Light, Snapshot, waited},
+    snapshot::{FromJournal, Headline, Light, Of, Snapshot, waited},
     words::{counted, grouped, long, moment},
 };
 use crate::{
-    health::Role, intake::syslog::SyslogStanding, journal::Counts, ops::Management,
-    sweep::SweepRecord,
+    health::Role, intake::syslog::SyslogStanding, journal::Counts, label::ConsoleLabel,
+    ops::Management, sweep::SweepRecord,
 };
 
 /// The style, inside the page. Its digest stands in the content security policy.
@@ -199,9 +199,9 @@ fn from_journal(
         section { h2 { "The last 24 hours" } (chart(&journal.activity)) }
         div.columns {
             (intake(snapshot, journal, management))
-            (last_sweep(snapshot, journal.sweep.as_ref()))
+            @for sweep in &journal.sweeps { (last_sweep(snapshot, sweep)) }
         }
-        (job::newest(snapshot, &management.jobs.current()))
+        @for console in &management.consoles { (job::newest(snapshot, console)) }
         (connections(snapshot, management))
         (letters::dead(snapshot, &journal.letters, viewer))
         (letters::refused(snapshot, &journal.refusals, viewer))
@@ -223,12 +223,18 @@ fn intake(snapshot: &Snapshot, journal: &FromJournal, management: &Management) -
             dl.facts {
                 dt { "last push" } dd { (last(journal.activity.last_push)) }
                 dt { "last found by a sweep" } dd { (last(journal.activity.last_swept)) }
-                dt { "endpoint" }
-                dd {
-                    @match &management.endpoint {
-                        Some(endpoint) => code { (endpoint) },
-                        None if management.syslog.is_some() => "closed: no webhook secret is set",
-                        None => "closed: no webhook secret is set, alerts come by the sweep only",
+                @for console in &management.consoles {
+                    dt { "endpoint" (of(&console.label)) }
+                    dd {
+                        @match &console.endpoint {
+                            Some(endpoint) => code { (endpoint) },
+                            None if management.syslog.is_some() => {
+                                "closed: no webhook secret is set"
+                            },
+                            None => {
+                                "closed: no webhook secret is set, alerts come by the sweep only"
+                            },
+                        }
                     }
                 }
                 @if let Some(syslog) = &management.syslog {
@@ -270,11 +276,16 @@ fn by_syslog(snapshot: &Snapshot, syslog: &SyslogStanding) -> Markup {
     }
 }
 
-fn last_sweep(snapshot: &Snapshot, sweep: Option<&SweepRecord>) -> Markup {
+/// Which console is meant, where there are several.
+pub(super) fn of(console: &ConsoleLabel) -> String {
+    console.name().map(|name| format!(" of {name}")).unwrap_or_default()
+}
+
+fn last_sweep(snapshot: &Snapshot, sweep: &Of<Option<SweepRecord>>) -> Markup {
     html! {
         section {
-            h2 { "Last sweep" }
-            @match sweep {
+            h2 { "Last sweep" (of(&sweep.console)) }
+            @match &sweep.it {
                 None => p.quiet { "None has ended yet." },
                 Some(sweep) => {
                     p {

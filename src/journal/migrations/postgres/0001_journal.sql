@@ -58,7 +58,7 @@ CREATE UNIQUE INDEX events_as_identified
     ON events (console, md5(key), md5(version), recurrence, generation);
 CREATE INDEX events_by_received_key ON events USING hash (received_key);
 CREATE INDEX events_by_key ON events USING hash (key);
-CREATE INDEX events_due ON events (due_at, id) WHERE state = 'pending';
+CREATE INDEX events_due ON events (console, due_at, id) WHERE state = 'pending';
 CREATE INDEX events_unfinished ON events USING hash (key) WHERE state = 'pending';
 CREATE INDEX events_leased ON events (leased_until) WHERE leased_until IS NOT NULL;
 CREATE INDEX events_of_threat ON events USING hash (threat_key) WHERE threat_key IS NOT NULL;

@@ -1,0 +1,99 @@
+//! What deserves attention in settings that are right: certificates that are not checked, secrets that
+//! are weak or shared, a start date in the future.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{
+    console::ConsoleSettings,
+    options::{
+        CONSOLES, HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_SSL_VERIFY,
+        HARFANGLAB_INCIDENTS_SYSLOG_TOKEN, HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, OPENCTI_SSL_VERIFY,
+        OptionSpec,
+    },
+    reader::Reader,
+    settings::{Settings, TlsVerification},
+};
+
+/// Secrets that are shorter, in bytes, can be guessed.
+const SECRET_MIN: usize = 16;
+
+/// Warns of everything.
+pub(super) fn of(reader: &mut Reader<'_>, settings: &Settings, now: DateTime<Utc>) {
+    if settings.opencti.as_ref().is_some_and(|opencti| opencti.tls == TlsVerification::Off) {
+        reader.warnings.push(unchecked(OPENCTI_SSL_VERIFY.variable, "OpenCTI"));
+    }
+    for console in settings.each_console() {
+        let named = |option: &OptionSpec| {
+            if settings.has_several_consoles() {
+                format!("{CONSOLES}.{}.{}", console.name, option.key)
+            } else {
+                option.variable.to_owned()
+            }
+        };
+        warn_of_console(reader, &console, named, now);
+    }
+    warn_of_shared_secrets(reader, &settings.consoles);
+    if let Some(syslog) = &settings.syslog {
+        let name = HARFANGLAB_INCIDENTS_SYSLOG_TOKEN.variable;
+        warn_of_short_secrets(reader, name, &syslog.tokens);
+    }
+}
+
+fn unchecked(name: &str, whose: &str) -> String {
+    format!(
+        "{name} is off: the certificate of {whose} is not checked; better give the path of its \
+         certificate authority"
+    )
+}
+
+fn warn_of_console(
+    reader: &mut Reader<'_>,
+    console: &ConsoleSettings,
+    named: impl Fn(&OptionSpec) -> String,
+    now: DateTime<Utc>,
+) {
+    if console.harfanglab.tls == TlsVerification::Off {
+        let name = named(&HARFANGLAB_INCIDENTS_SSL_VERIFY);
+        reader.warnings.push(unchecked(&name, "the HarfangLab console"));
+    }
+    let name = named(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET);
+    warn_of_short_secrets(reader, &name, &console.webhook.secrets);
+    if console.import.start > now {
+        reader.warnings.push(format!(
+            "{} is in the future ({}): until then the sweep finds nothing",
+            named(&HARFANGLAB_INCIDENTS_IMPORT_START_DATE),
+            console.import.start.to_rfc3339()
+        ));
+    }
+}
+
+fn warn_of_short_secrets(reader: &mut Reader<'_>, name: &str, secrets: &[SecretString]) {
+    let is_short = |secret: &&SecretString| secret.expose_secret().len() < SECRET_MIN;
+    let short = secrets.iter().filter(is_short).count();
+    if short > 0 {
+        reader.warnings.push(format!(
+            "{name} has {short} secret(s) shorter than 16 bytes, which can be guessed; `openssl rand \
+             -hex 32` makes a good one"
+        ));
+    }
+}
+
+/// A secret says which console a delivery is from only if no other has it.
+fn warn_of_shared_secrets(reader: &mut Reader<'_>, consoles: &[ConsoleSettings]) {
+    let mut seen: HashSet<&str> = HashSet::new();
+    for console in consoles {
+        let own: HashSet<&str> =
+            console.webhook.secrets.iter().map(ExposeSecret::expose_secret).collect();
+        if own.iter().any(|secret| seen.contains(secret)) {
+            reader.warnings.push(format!(
+                "{CONSOLES}.{}.webhook_secret is another console's, too: whoever may post for one \
+                 of them may post for both",
+                console.name
+            ));
+        }
+        seen.extend(own);
+    }
+}
