@@ -15,6 +15,7 @@ mod listeners;
 mod manager;
 mod parts;
 mod platform;
+mod renewed;
 mod request_span;
 mod reset;
 mod retention;

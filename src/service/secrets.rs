@@ -2,10 +2,14 @@
 //! SIGHUP, and the verifier is replaced as a whole. What is wrong with a new file leaves the old
 //! secrets in force.
 //!
-//! The file is compared by content, since mounted secrets change behind a link whose own date does
-//! not. Only secrets are read again; every other option asks for a restart.
+//! Only secrets are read again; every other option asks for a restart.
+//!
+//! Does not live here: when the file is read (`renewed`).
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use secrecy::{ExposeSecret, SecretString};
@@ -13,39 +17,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
+use super::renewed::{Cause, follow};
 use crate::{
     config::{WebhookSettings, webhook_secrets},
     intake::verification::Verifier,
     label::ConsoleLabel,
 };
 
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// Why the file is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// Somebody asked for it and wants an answer in the log.
-    Signal,
-    /// It is time to look.
-    Look,
-}
-
-impl Cause {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Signal => "SIGHUP",
-            Self::Look => "the file changed",
-        }
-    }
-}
-
 /// The endpoint's secrets and where they came from.
 struct Secrets {
     file: PathBuf,
     settings: WebhookSettings,
     verifier: Arc<ArcSwap<Verifier>>,
-    told: Option<String>,
 }
 
 /// Keeps `verifier` at what the secret's file says, until the answer is dropped. From now on SIGHUP
@@ -62,7 +45,6 @@ pub(super) fn keep_current(
         file,
         settings: settings.clone(),
         verifier,
-        told: None,
     });
     let task = async {
         match secrets {
@@ -73,22 +55,21 @@ pub(super) fn keep_current(
     Ok(AbortOnDropHandle::new(tokio::spawn(ConsoleLabel::current().on(task))))
 }
 
-async fn watch(mut secrets: Secrets, mut hang_up: Signal) {
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        let cause = tokio::select! {
-            Some(()) = hang_up.recv() => Cause::Signal,
-            _ = look.tick() => Cause::Look,
-        };
-        let file = secrets.file.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            webhook_secrets(&file).map_err(|fault| fault.to_string())
-        });
-        // It fails only when the process is ending.
-        let Ok(read) = read.await else { return };
-        secrets.take(read, cause);
-    }
+async fn watch(mut secrets: Secrets, hang_up: Signal) {
+    let file = secrets.file.clone();
+    let complain = |fault: &str, cause: Cause| {
+        let cause = cause.name();
+        error!(
+            cause,
+            %fault,
+            "the webhook's secrets were not replaced; the ones before stay valid"
+        );
+    };
+    follow(file, hang_up, read, |read, cause| secrets.take(read, cause), complain).await;
+}
+
+fn read(file: &Path) -> Result<Vec<SecretString>, String> {
+    webhook_secrets(file).map_err(|fault| fault.to_string())
 }
 
 async fn explain(mut hang_up: Signal) {
@@ -101,32 +82,21 @@ async fn explain(mut hang_up: Signal) {
 }
 
 impl Secrets {
-    /// Takes what was read, and tells once what became of it.
-    fn take(&mut self, read: Result<Vec<SecretString>, String>, cause: Cause) {
-        let replaced = read.and_then(|secrets| self.replace(secrets));
+    /// Takes what was read, and tells what became of it.
+    fn take(&mut self, secrets: Vec<SecretString>, cause: Cause) -> Result<(), String> {
+        let replaced = self.replace(secrets)?;
         let cause_name = cause.name();
         match replaced {
-            Ok(Replaced::Yes) => {
+            Replaced::Yes => {
                 let count = self.settings.secrets.len();
                 info!(cause = cause_name, count, "the webhook's secrets were replaced");
             }
-            Ok(Replaced::No) if cause == Cause::Signal => {
+            Replaced::No if cause == Cause::Signal => {
                 info!(cause = cause_name, "the webhook's secrets are the same as before");
             }
-            Ok(Replaced::No) => {}
-            Err(fault) => {
-                if cause == Cause::Signal || self.told.as_ref() != Some(&fault) {
-                    error!(
-                        cause = cause_name,
-                        %fault,
-                        "the webhook's secrets were not replaced; the ones before stay valid"
-                    );
-                }
-                self.told = Some(fault);
-                return;
-            }
+            Replaced::No => {}
         }
-        self.told = None;
+        Ok(())
     }
 
     fn replace(&mut self, secrets: Vec<SecretString>) -> Result<Replaced, String> {

@@ -1,10 +1,13 @@
 //! The listener for syslog put together: its socket, its TLS, its verifier, and its tokens, which are
 //! read again when their file changes and at SIGHUP. A broken file leaves the old tokens in force.
 //!
-//! Does not live here: what is done with a connection (`intake::syslog`), the webhook's secrets
-//! (`secrets`).
+//! Does not live here: what is done with a connection (`intake::syslog`), when the file is read
+//! (`renewed`), the webhook's secrets (`secrets`).
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,6 +18,7 @@ use tracing::{error, info};
 use super::{
     ServiceError,
     listeners::{bind, not_listening},
+    renewed::follow,
     tls,
 };
 use crate::{
@@ -28,8 +32,6 @@ use crate::{
 };
 
 const LISTEN: &str = "HARFANGLAB_INCIDENTS_SYSLOG_LISTEN";
-/// How often the file of the tokens is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The listener and who keeps its tokens current.
 pub(super) struct Syslog {
@@ -92,32 +94,20 @@ async fn watch(
     file: PathBuf,
     mut settings: SyslogSettings,
     verifier: Arc<ArcSwap<SyslogVerifier>>,
-    mut hang_up: Signal,
+    hang_up: Signal,
 ) {
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut told: Option<String> = None;
-    loop {
-        tokio::select! {
-            Some(()) = hang_up.recv() => told = None,
-            _ = look.tick() => {}
-        }
-        let path = file.clone();
-        let read = tokio::task::spawn_blocking(move || syslog_tokens(&path));
-        // It fails only when the process is ending.
-        let Ok(read) = read.await else { return };
-        let fault = match read {
-            Ok(tokens) => {
-                replace(tokens, &mut settings, &verifier);
-                None
-            }
-            Err(fault) => Some(fault.to_string()),
-        };
-        if let Some(fault) = fault.as_ref().filter(|fault| told.as_ref() != Some(fault)) {
-            error!(%fault, "the tokens for syslog were not replaced; the ones before stay valid");
-        }
-        told = fault;
-    }
+    let take = |tokens, _cause| {
+        replace(tokens, &mut settings, &verifier);
+        Ok(())
+    };
+    let complain = |fault: &str, _cause| {
+        error!(%fault, "the tokens for syslog were not replaced; the ones before stay valid");
+    };
+    follow(file, hang_up, read, take, complain).await;
+}
+
+fn read(file: &Path) -> Result<Vec<SecretString>, String> {
+    syslog_tokens(file).map_err(|fault| fault.to_string())
 }
 
 fn replace(

@@ -1,23 +1,20 @@
 //! A renewed OpenCTI token without a restart: the file that `OPENCTI_TOKEN_FILE` names is read again
-//! when it changes and at SIGHUP. What cannot be read leaves the token in force. Compared by content,
-//! since a mounted secret changes behind a link whose own date does not.
+//! when it changes and at SIGHUP. What cannot be read leaves the token in force.
 //!
-//! Does not live here: the webhook's secrets (`secrets`).
+//! Does not live here: when the file is read (`renewed`), the webhook's secrets (`secrets`).
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::renewed::follow;
 use crate::{
     config::{OpenCtiSettings, opencti_token},
     opencti::OpenCti,
 };
-
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Keeps the client's token at what the file says, until `stop`; a token that comes from no file
 /// needs nothing.
@@ -35,37 +32,23 @@ pub(super) fn keep_current(
     })
 }
 
-async fn watch(client: OpenCti, mut settings: OpenCtiSettings, mut hang_up: Signal) {
+async fn watch(client: OpenCti, mut settings: OpenCtiSettings, hang_up: Signal) {
     let Some(file) = settings.token_file.clone() else { return };
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut told: Option<String> = None;
-    loop {
-        tokio::select! {
-            Some(()) = hang_up.recv() => told = None,
-            _ = look.tick() => {}
+    let take = |token: SecretString, _cause| {
+        if token.expose_secret() == settings.token.expose_secret() {
+            return Ok(());
         }
-        let path = file.clone();
-        let read = tokio::task::spawn_blocking(move || read(&path));
-        // It fails only when the process is ending.
-        let Ok(read) = read.await else { return };
-        let taken = read.and_then(|token| {
-            if token.expose_secret() == settings.token.expose_secret() {
-                return Ok(());
-            }
-            settings.token = token;
-            client.replace_token(&settings).map_err(|failure| failure.to_string())?;
-            info!("OPENCTI_TOKEN was replaced by what its file holds now");
-            Ok(())
-        });
-        let fault = taken.err();
-        if let Some(fault) = fault.as_ref().filter(|fault| told.as_ref() != Some(fault)) {
-            error!(%fault, "OPENCTI_TOKEN was not replaced; the one before stays in use");
-        }
-        told = fault;
-    }
+        settings.token = token;
+        client.replace_token(&settings).map_err(|failure| failure.to_string())?;
+        info!("OPENCTI_TOKEN was replaced by what its file holds now");
+        Ok(())
+    };
+    let complain = |fault: &str, _cause| {
+        error!(%fault, "OPENCTI_TOKEN was not replaced; the one before stays in use");
+    };
+    follow(file, hang_up, read, take, complain).await;
 }
 
-fn read(file: &Path) -> Result<secrecy::SecretString, String> {
+fn read(file: &Path) -> Result<SecretString, String> {
     opencti_token(file).map_err(|fault| fault.to_string())
 }

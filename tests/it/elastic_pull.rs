@@ -14,7 +14,7 @@ use crate::{
     support::{
         app::App,
         opencti::Personality,
-        stage::{Stage, http, incident_names},
+        stage::{Stage, alerts_in, http, incident_names},
     },
 };
 
@@ -46,6 +46,20 @@ async fn swept(app: &mut App) {
     .await;
 }
 
+/// Waits until this many alerts were delivered; each has its incident.
+async fn all_delivered(stage: &Stage, alerts: &[DemoAlert]) {
+    let found = stage
+        .opencti
+        .wait_for("all alerts were delivered", |state| alerts_in(&state.works) >= alerts.len())
+        .await;
+    let works: Vec<_> = found.works.into_iter().filter(|work| work.closed.is_some()).collect();
+    let names = incident_names(&stage.messages_of(&works).await);
+    for alert in alerts {
+        let end = format!(" on {}", alert.host());
+        assert!(names.iter().any(|name| name.ends_with(&end)), "{names:?} has none{end}");
+    }
+}
+
 #[tokio::test]
 async fn alerts_of_the_queue_become_incidents_each_once_and_telemetry_is_counted() {
     let (mut stage, alerts) = stage(3).await;
@@ -62,18 +76,7 @@ async fn alerts_of_the_queue_become_incidents_each_once_and_telemetry_is_counted
     let mut app = stage.home.start(&["serve"]);
     until("the queue is drained", async || (stage.console.queued_chunks() == 0).then_some(()))
         .await;
-    let found = stage
-        .opencti
-        .wait_for("three alerts were delivered", |state| {
-            crate::support::stage::alerts_in(&state.works) >= 3
-        })
-        .await;
-    let works: Vec<_> = found.works.into_iter().filter(|work| work.closed.is_some()).collect();
-    let names = incident_names(&stage.messages_of(&works).await);
-    for alert in &alerts {
-        let end = format!(" on {}", alert.host());
-        assert!(names.iter().any(|name| name.ends_with(&end)), "{names:?} has none{end}");
-    }
+    all_delivered(&stage, &alerts).await;
     let received = |result| format!("events_received_total{{origin=\"pull\",result=\"{result}\"}}");
     until("all that was in the queue is counted", async || {
         (metric(&mut app, &received("accepted")).await >= 3).then_some(())
@@ -111,18 +114,7 @@ async fn a_chunk_that_was_taken_and_not_committed_before_a_kill_is_found_by_the_
     app.kill().await;
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     let _app = stage.home.start(&["serve"]);
-    let found = stage
-        .opencti
-        .wait_for("both alerts were delivered", |state| {
-            crate::support::stage::alerts_in(&state.works) >= 2
-        })
-        .await;
-    let works: Vec<_> = found.works.into_iter().filter(|work| work.closed.is_some()).collect();
-    let names = incident_names(&stage.messages_of(&works).await);
-    for alert in &alerts {
-        let end = format!(" on {}", alert.host());
-        assert!(names.iter().any(|name| name.ends_with(&end)), "{names:?} has none{end}");
-    }
+    all_delivered(&stage, &alerts).await;
 }
 
 #[tokio::test]

@@ -269,13 +269,8 @@ mod tests {
         }
     }
 
-    fn cases() -> ProptestConfig {
-        let is_long = std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some();
-        ProptestConfig::with_cases(if is_long { 20_000 } else { 256 })
-    }
-
     proptest! {
-        #![proptest_config(cases())]
+        #![proptest_config(super::super::cases())]
 
         #[test]
         fn any_split_of_a_stream_gives_the_same_frames(

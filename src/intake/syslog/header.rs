@@ -241,13 +241,8 @@ mod tests {
         assert_eq!(tokens("<13>May 26 07:39:58 h a [harfanglab@32473 token=\"a\"] {}"), [""; 0]);
     }
 
-    fn cases() -> ProptestConfig {
-        let is_long = std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some();
-        ProptestConfig::with_cases(if is_long { 20_000 } else { 256 })
-    }
-
     proptest! {
-        #![proptest_config(cases())]
+        #![proptest_config(super::super::cases())]
 
         #[test]
         fn no_frame_makes_it_panic(frame in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -33,3 +33,10 @@ pub use self::{
     refusal::REASONS,
     standing::{Standing, SyslogStanding},
 };
+
+/// How many cases the properties of this room are tried with.
+#[cfg(test)]
+fn cases() -> proptest::prelude::ProptestConfig {
+    let is_long = std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some();
+    proptest::prelude::ProptestConfig::with_cases(if is_long { 20_000 } else { 256 })
+}
