@@ -15,6 +15,7 @@ mod listeners;
 mod manager;
 mod parts;
 mod platform;
+mod recreated;
 mod renewed;
 mod request_span;
 mod reset;
@@ -268,6 +269,12 @@ impl Service {
                 None => return Ok(()),
             }
         }
+        if let Some(platform) = platform.filter(|_| !self.leader.is_alone()) {
+            let (leader, connector) = (Arc::clone(&self.leader), platform.connector());
+            let stop = stop_pipeline.clone();
+            let telling = recreated::tell_the_leader(leader, connector, state.clone(), stop);
+            self.parts.spawn(ServicePart::Leader, telling);
+        }
         if let Some(pressure) = &self.outlets.pressure {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
         }
@@ -393,6 +400,9 @@ impl Service {
                 for console in &self.consoles {
                     console.look_after_deliveries_of_all(self.common(&term));
                 }
+                let (reset, confirmed) = (Arc::clone(&reset), self.outlets.confirmed.clone());
+                let heeding = recreated::heed_the_others(reset, confirmed, term.clone());
+                self.parts.spawn(ServicePart::Leader, heeding);
             }
             let (state, pulses) = (told.state.clone(), told.pulses.subscribe());
             let (reset, confirmed) = (Arc::clone(&reset), self.outlets.confirmed.clone());
