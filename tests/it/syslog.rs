@@ -147,6 +147,7 @@ async fn new_tokens_are_taken_from_their_file_without_a_restart() {
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
     let mut home = listening(lonely_home());
     home.unset("HARFANGLAB_INCIDENTS_SYSLOG_TOKEN");
+    home.unset("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET");
     home.set("HARFANGLAB_INCIDENTS_SYSLOG_TOKEN_FILE", file.to_str().unwrap());
     let mut app = home.start(&["serve"]);
     let address = address(&mut app).await;
