@@ -260,12 +260,14 @@ async fn nothing_that_is_asked_all_the_time_walks_over_a_table_of_a_sqlite_journ
 async fn nothing_that_is_asked_all_the_time_walks_over_a_table_of_a_postgresql_journal_with_much() {
     let server = std::env::var("HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL")
         .expect("the tests run by scripts/test.sh, which starts a PostgreSQL for them");
-    let name = format!("plans_{}", uuid::Uuid::new_v4().simple());
+    let name = format!("plans_{}", std::process::id());
     let mut beside = PgConnection::connect(&server).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {name}; SET search_path = {name}")))
-        .execute(&mut beside)
-        .await
-        .unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}; SET search_path = {name}"
+    )))
+    .execute(&mut beside)
+    .await
+    .unwrap();
     let url = format!("{server}?options[search_path]={name}");
     let journal = PostgresJournal::open(&url, None, 2, CONSOLE).await.unwrap();
     for table in filling() {

@@ -106,11 +106,9 @@ async fn the_service_keeps_its_journal_over_tls_and_stops_before_a_server_that_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_sslmode_checks_what_it_says_and_what_does_not_fit_is_told_with_its_remedy() {
+async fn each_sslmode_checks_what_it_says_and_nothing_shows_the_password() {
     let scene = Scene::new().await;
     let authority = scene.file("ca.pem", &scene.authority.pem());
-    let stranger = scene.file("stranger.pem", &Authority::new().pem());
-    let empty = scene.file("empty.pem", "no certificate");
     let (certificate, key) = scene.authority.issue_for("certified");
     let (certificate, key) = (scene.file("client.pem", &certificate), scene.file("key.pem", &key));
 
@@ -139,6 +137,23 @@ async fn each_sslmode_checks_what_it_says_and_what_does_not_fit_is_told_with_its
     let plain = PostgresJournal::probe(&server(), None).await.unwrap();
     assert!(plain.contains("not encrypted"), "{plain}");
 
+    let journal = scene.address("journal", "localhost", "");
+    let password = SecretString::from(PASSWORD);
+    let opened =
+        PostgresJournal::open(&journal, Some(&password), 2, "https://console.example").await;
+    let lock =
+        PostgresJournal::leader_lock(&journal, Some(&password), &["https://console.example"]);
+    let shown = format!("{opened:?} {lock:?}");
+    assert!(opened.is_ok() && !shown.contains(PASSWORD), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_does_not_fit_its_server_or_itself_is_refused_with_its_remedy() {
+    let scene = Scene::new().await;
+    let authority = scene.file("ca.pem", &scene.authority.pem());
+    let stranger = scene.file("stranger.pem", &Authority::new().pem());
+    let empty = scene.file("empty.pem", "no certificate");
+    let certificate = scene.file("client.pem", &scene.authority.issue_for("certified").0);
     for (host, parameters, told) in [
         (
             "localhost",
@@ -176,13 +191,4 @@ async fn each_sslmode_checks_what_it_says_and_what_does_not_fit_is_told_with_its
     assert!(uncertified.unwrap_err().contains("sslcert and sslkey"));
     let without = PostgresJournal::probe(&format!("{}?sslmode=require", server()), None).await;
     assert!(without.unwrap_err().to_string().contains("set ssl = on"));
-
-    let journal = scene.address("journal", "localhost", "");
-    let password = SecretString::from(PASSWORD);
-    let opened =
-        PostgresJournal::open(&journal, Some(&password), 2, "https://console.example").await;
-    let lock =
-        PostgresJournal::leader_lock(&journal, Some(&password), &["https://console.example"]);
-    let shown = format!("{opened:?} {lock:?}");
-    assert!(opened.is_ok() && !shown.contains(PASSWORD), "{shown}");
 }

@@ -210,9 +210,10 @@ fn takes_away(statement: &str) -> Option<&'static str> {
     let words: Vec<String> = statement.split_whitespace().map(str::to_uppercase).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["CREATE", "TABLE" | "INDEX" | "FUNCTION" | "TRIGGER", ..] => None,
-        ["INSERT", "INTO", ..] | ["LOCK", "TABLE", ..] => None,
-        ["ALTER", "TABLE", _, "SET", ..] => None,
+        ["CREATE", "TABLE" | "INDEX" | "FUNCTION" | "TRIGGER", ..]
+        | ["INSERT", "INTO", ..]
+        | ["LOCK", "TABLE", ..]
+        | ["ALTER", "TABLE", _, "SET", ..] => None,
         ["ALTER", "TABLE", _, "ADD", "COLUMN", ref column @ ..] => {
             let must_be_given = column.windows(2).any(|pair| pair == ["NOT", "NULL"])
                 && !column.contains(&"DEFAULT");

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{deployed, metrics::dashboard_queries};
 use crate::{
     support::{
-        app::PATIENCE,
+        app::patience,
         skipped::skipped,
         stage::{Stage, http, post},
     },
@@ -64,7 +64,7 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
             }
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+    tokio::time::timeout(patience(), asking).await.unwrap_or_else(|_| panic!("in vain: {what}"))
 }
 
 async fn query(api: &str, expression: &str) -> Option<Value> {

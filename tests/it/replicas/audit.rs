@@ -4,11 +4,12 @@
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 /// Put into the journal's schema once its tables are there.
-const TRIGGER: [&str; 3] = [
+const TRIGGER: [&str; 4] = [
     "CREATE TABLE audit (
         number BIGINT GENERATED ALWAYS AS IDENTITY, event BIGINT, key TEXT, follows BIGINT,
         was TEXT, is_now TEXT, lease_before BIGINT, lease BIGINT, attempts BIGINT,
         at_ms BIGINT DEFAULT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint)",
+    "CREATE INDEX audit_of_event ON audit (event, number)",
     "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         INSERT INTO audit (event, key, follows, was, is_now, lease_before, lease, attempts)
         VALUES (NEW.id, NEW.key, NEW.follows, OLD.state, NEW.state, OLD.leased_until,
