@@ -1,9 +1,10 @@
 //! HarfangLab's syslog connector against the real binary. In files beside this one: real senders
 //! (`senders`), attacks (`hostile`), what proves a message (`proofs`), a journal that cannot store
-//! (`waiting`), the same bundles as by POST (`bundles`).
+//! (`waiting`), the same bundles as by POST (`bundles`), whose they are (`labels`).
 
 mod bundles;
 mod hostile;
+mod labels;
 mod proofs;
 mod senders;
 mod waiting;

@@ -44,6 +44,9 @@ pub(super) enum FramingError {
 pub(super) struct Framer {
     max_bytes: usize,
     passing_over: Rest,
+    /// Bytes at the front of the buffer that are known to hold no line end: whoever sends a long line
+    /// byte by byte must not have all of it searched for each.
+    searched: usize,
 }
 
 /// What is still to come of a frame that is passed over.
@@ -56,7 +59,7 @@ enum Rest {
 
 impl Framer {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, passing_over: Rest::Nothing }
+        Self { max_bytes, passing_over: Rest::Nothing, searched: 0 }
     }
 
     /// Whether the stream stands within a frame that is passed over.
@@ -148,11 +151,16 @@ impl Framer {
     }
 
     fn line(&mut self, buffer: &mut BytesMut) -> Framed {
-        match line_end(buffer) {
+        let searched = std::mem::take(&mut self.searched);
+        let end = line_end(&buffer[searched..]).map(|end| searched + end);
+        match end {
             Some(end) if end <= self.max_bytes => {
                 Framed::Whole(without_separators(&buffer.split_to(end).freeze()))
             }
-            None if buffer.len() < self.max_bytes => Framed::NeedsMore,
+            None if buffer.len() < self.max_bytes => {
+                self.searched = buffer.len();
+                Framed::NeedsMore
+            }
             _ => {
                 self.passing_over = Rest::UntilLineEnd;
                 Framed::TooLong
@@ -250,6 +258,20 @@ mod tests {
             assert_eq!(frames(stream.as_bytes(), &[]).last(), Some(&Err(error)), "{stream}");
         }
         assert_eq!(frames(b"5 <1>", &[]), [], "a counted frame that is cut is none");
+    }
+
+    #[test]
+    fn what_was_searched_for_a_line_end_is_not_searched_again() {
+        let mut framer = Framer::new(MAX_BYTES);
+        let mut buffer = BytesMut::from("<1>abc");
+        assert_eq!(framer.next(&mut buffer), Ok(Framed::NeedsMore));
+        // Nobody does this; it shows where is looked.
+        buffer[4] = b'\n';
+        buffer.extend_from_slice(b"d");
+        assert_eq!(framer.next(&mut buffer), Ok(Framed::NeedsMore));
+        buffer.extend_from_slice(b"\n<2>e\n");
+        assert_eq!(framer.next(&mut buffer), whole("<1>a\ncd"));
+        assert_eq!(framer.next(&mut buffer), whole("<2>e"));
     }
 
     /// The streams of `tests/corpus/syslog`, which were made to be awkward.

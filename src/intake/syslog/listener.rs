@@ -28,6 +28,7 @@ use crate::{
         Door,
         verification::{ClientCertificate, Sender, SyslogVerifier},
     },
+    label::ConsoleLabel,
 };
 
 /// Longest time for a TLS handshake.
@@ -39,8 +40,9 @@ const LONG_FRAMES_BYTES: usize = 64 << 20;
 const LONG_FRAMES_AT_LEAST: usize = 4;
 /// Pause after the system could not give us a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// Longest time at shutdown for storing what was read.
+/// Longest time at shutdown for storing what was read, and then for giving it up.
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
+const GIVE_UP_DEADLINE: Duration = Duration::from_secs(1);
 
 /// What a listener is made of.
 pub struct Parts {
@@ -76,6 +78,7 @@ impl Listener {
         let listener = TcpListener::from_std(parts.listener)?;
         let transport = if parts.tls.is_some() { "TLS" } else { "TCP" };
         let standing = Arc::new(SyslogStanding::new(address, transport));
+        let console = parts.door.console().clone();
         let shared =
             Arc::new(Shared::new(parts.verifier, parts.door, parts.clock, Arc::clone(&standing)));
         let long_frames = (LONG_FRAMES_BYTES / settings.max_frame_bytes).max(LONG_FRAMES_AT_LEAST);
@@ -99,7 +102,7 @@ impl Listener {
             stop: CancellationToken::new(),
         };
         let (connections, stop) = (accepting.connections.clone(), accepting.stop.clone());
-        connections.spawn(accepting.run());
+        connections.spawn(console.on(accepting.run()));
         info!(%address, transport, "listening for syslog");
         Ok(Self { standing, connections, stop, give_up: shared.give_up.clone() })
     }
@@ -116,7 +119,7 @@ impl Listener {
         let stored = tokio::time::timeout(STORE_DEADLINE, self.connections.wait()).await;
         if stored.is_err() {
             self.give_up.cancel();
-            let _ended = tokio::time::timeout(STORE_DEADLINE, self.connections.wait()).await;
+            let _ended = tokio::time::timeout(GIVE_UP_DEADLINE, self.connections.wait()).await;
         }
         info!("no longer listening for syslog");
     }
@@ -164,11 +167,11 @@ impl Accepting {
         }
         let conversation = self.conversation(stream, address, seat);
         let standing = Arc::clone(&self.shared.standing);
-        self.connections.spawn(async move {
+        self.connections.spawn(ConsoleLabel::current().on(async move {
             standing.connected();
             conversation.await;
             standing.disconnected();
-        });
+        }));
     }
 
     /// The handshake, when there is one, and everything after it.
