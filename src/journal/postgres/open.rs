@@ -69,7 +69,7 @@ impl PostgresJournal {
         SCHEMA.run(&unbounded).await.map_err(schema_failed)?;
         warn_of_lost_commits(&unbounded).await?;
         unbounded.close().await;
-        Ok(Self::new(PostgresStore { pool }, console))
+        Ok(Self::new(PostgresStore::new(pool), console))
     }
 
     /// Connects to `url` beside the replicas that may be using it: changes no schema.
@@ -93,7 +93,7 @@ impl PostgresJournal {
                     .to_owned(),
             ));
         }
-        Ok(Self::new(PostgresStore { pool }, console))
+        Ok(Self::new(PostgresStore::new(pool), console))
     }
 
     /// The lock that one replica of those that serve any of `consoles` on this journal holds at a time.
