@@ -4,9 +4,11 @@
 # acknowledged must be on the queue as it was pushed, and nothing else. Prints what was done and found;
 # the same seed does the same again.
 #
-#   scripts/crash-test.sh [--seed N] [--kills N] [--notifications N]
+#   scripts/crash-test.sh [--postgres] [--seed N] [--kills N] [--notifications N]
 #
-# Without options: a seed by chance, 100 kills, ten of them of RabbitMQ too, 20,000 notifications.
+# Without options: a seed by chance, 100 kills, ten of them of RabbitMQ too, 20,000 notifications, the
+# journal in its file. With --postgres the journal is in a PostgreSQL of its own, which every second
+# strike kills.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,11 +17,17 @@ export HARFANGLAB_INCIDENTS_TEST_CRASH_KILLS=100 HARFANGLAB_INCIDENTS_TEST_CRASH
 export HARFANGLAB_INCIDENTS_TEST_LONG=1
 
 usage() {
-    sed -n '2,10s/^# \{0,1\}//p' "$0"
+    sed -n '2,12s/^# \{0,1\}//p' "$0"
 }
 
+judge=crash::whatever_is_killed
 while [[ $# -gt 0 ]]; do
     case $1 in
+        --postgres)
+            judge=crash::all_that_was_acknowledged_arrives_too
+            shift
+            continue
+            ;;
         --seed) export HARFANGLAB_INCIDENTS_TEST_CRASH_SEED=${2:?} ;;
         --kills) HARFANGLAB_INCIDENTS_TEST_CRASH_KILLS=${2:?} ;;
         --notifications) HARFANGLAB_INCIDENTS_TEST_CRASH_NOTIFICATIONS=${2:?} ;;
@@ -35,4 +43,4 @@ while [[ $# -gt 0 ]]; do
     shift 2
 done
 
-cargo test --test it -- crash:: --nocapture
+cargo test --test it -- "$judge" --nocapture

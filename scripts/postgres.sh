@@ -4,16 +4,22 @@
 # Debian's when they are missing and root or sudo may. The server refuses to run as root, so root
 # starts it as the user `nobody`.
 #
-#   scripts/postgres.sh start FOLDER    starts it, waits until it takes connections, prints its URL;
+#   scripts/postgres.sh start FOLDER [--tls | --careless]
+#                                       starts it, waits until it takes connections, prints its URL;
 #                                       in a folder where it ran before, as it was and where it was
 #   scripts/postgres.sh stop FOLDER     stops it; what was committed stays
 #   scripts/postgres.sh kill FOLDER     ends all of its processes at once, as a crash does
 #
 # The URL names a superuser, so that a test can make a database of its own.
+#
+# With --tls it has ca.pem, certificate.pem and key.pem of FOLDER/tls, takes anybody but the superuser
+# by TLS and password only, and the user `certified` with a certificate of ca.pem, too. With --careless
+# it writes to the disk, but answers a commit before that unless it is told otherwise: what a crash
+# takes then shows who did not tell it.
 set -euo pipefail
 
 usage() {
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,19s/^# \{0,1\}//p' "$0" >&2
     exit 64
 }
 
@@ -80,20 +86,43 @@ as_server() {
 # Everything that the server is told. Tests kill its processes, which loses nothing that they wrote;
 # no power fails here, so that no commit need wait for the disk.
 write_configuration() {
-    local folder=$1
+    local folder=$1 option=$2
     cat >>"$folder/data/postgresql.conf" <<END
 listen_addresses = '127.0.0.1'
 port = $(free_port)
 unix_socket_directories = ''
 max_connections = 300
 shared_buffers = 64MB
-fsync = off
-full_page_writes = off
+END
+    case $option in
+        --careless) printf '%s\n' 'synchronous_commit = off' 'wal_writer_delay = 10s' ;;
+        *) printf '%s\n' 'fsync = off' 'full_page_writes = off' ;;
+    esac >>"$folder/data/postgresql.conf"
+    [[ $option != --tls ]] || write_tls "$folder"
+}
+
+# The server wants a key that nobody else can read.
+write_tls() {
+    local folder=$1 data=$1/data file
+    for file in ca certificate key; do
+        install -m 600 "$folder/tls/$file.pem" "$data/$file.pem"
+        [[ $(id -u) -ne 0 ]] || chown nobody:nogroup "$data/$file.pem"
+    done
+    cat >>"$data/postgresql.conf" <<END
+ssl = on
+ssl_ca_file = 'ca.pem'
+ssl_cert_file = 'certificate.pem'
+ssl_key_file = 'key.pem'
+END
+    cat >"$data/pg_hba.conf" <<END
+host all postgres 127.0.0.1/32 trust
+hostssl all certified 127.0.0.1/32 scram-sha-256 clientcert=verify-ca
+hostssl all all 127.0.0.1/32 scram-sha-256
 END
 }
 
 start() {
-    local folder=$1 bin port
+    local folder=$1 option=${2:-} bin port
     mkdir -p "$folder"
     folder=$(cd "$folder" && pwd)
     if ! bin=$(programs); then
@@ -110,7 +139,7 @@ start() {
             tail -n 20 "$folder/initdb.log" >&2
             return 1
         }
-        write_configuration "$folder"
+        write_configuration "$folder" "$option"
     fi
     port=$(sed -n 's/^port = //p' "$folder/data/postgresql.conf" | tail -n 1)
     # What a killed server left behind keeps a new one from starting as long as the number is in use.
@@ -146,12 +175,12 @@ kill_all() {
     done
 }
 
-[[ $# -eq 2 ]] || usage
+[[ $# -ge 2 ]] || usage
 folder=$2
 [[ $1 == start || ! -d $folder ]] || folder=$(cd "$folder" && pwd)
-case $1 in
-    start) start "$folder" ;;
-    stop) stop "$folder" ;;
-    kill) kill_all "$folder" ;;
+case $1,$#,${3:-} in
+    start,2, | start,3,--tls | start,3,--careless) start "${@:2}" ;;
+    stop,2,) stop "$folder" ;;
+    kill,2,) kill_all "$folder" ;;
     *) usage ;;
 esac

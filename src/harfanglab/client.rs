@@ -73,7 +73,7 @@ impl Console {
             rate: RateLimiter::direct(Quota::per_second(rate)),
             slots: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             rules: RuleCaches::new(),
-            together: Together::default(),
+            together: Together::new(),
             access: Access::new(pause),
         })))
     }

@@ -30,10 +30,7 @@ impl Console {
     /// That the API filters by `alert_unique_id` is not documented. A console that ignores the
     /// filter, or refuses it with 400, is asked for the alerts of the agent around the alert's time
     /// instead, when both are known.
-    pub(super) async fn alert_of_one_push(
-        &self,
-        push: &Push,
-    ) -> Result<Option<Value>, ConsoleError> {
+    pub(super) async fn alert_of_push(&self, push: &Push) -> Result<Option<Value>, ConsoleError> {
         let Push { id, agent_id, time } = push;
         let query = [("alert_unique_id", id.clone()), ("limit", "10".to_owned())];
         let answer =

@@ -1,32 +1,41 @@
 //! The pages of pushed alerts, asked for together: while one request is under way, the alerts that
 //! come wait, and the next request asks for all of them, by the stretch of time in which they were
 //! raised. An alert that comes alone is asked for alone and at once, so that nobody waits for
-//! company, and a burst costs a request a hundred alerts instead of one each.
+//! company, and a burst costs a request a hundred alerts instead of one each. The neighbours that a
+//! list shows beside those that are wanted are remembered: they are what is wanted next.
 //!
 //! Does not live here: asking for a single alert (`lookup`).
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
+use moka::sync::Cache;
 use serde_json::Value;
 use tokio::sync::{Mutex as Turn, oneshot};
 
 use super::{
     Console, ConsoleError,
     lookup::unique_id,
-    pages::{Listing, PAGE_LIMIT},
+    pages::{Listing, PAGE_LIMIT, RESULT_WINDOW},
 };
 
 /// The longest time between two alerts of one stretch.
 const GAP: TimeDelta = TimeDelta::seconds(10);
-/// Alerts asked for in one stretch at most.
-const STRETCH_LIMIT: usize = 1_000;
+/// Alerts asked for in one stretch at most: it is read as long as it costs fewer requests than asking
+/// for each, and no console shows more of one query than so many pages.
+const STRETCH_LIMIT: usize = (RESULT_WINDOW / PAGE_LIMIT as u64) as usize;
+/// Neighbours remembered at most, of about 100 bytes each.
+const NEIGHBOURS: u64 = 20_000;
+/// How long.
+const NEIGHBOURS_FOR: Duration = Duration::from_mins(2);
 
-type Answer = Result<Option<Value>, ConsoleError>;
+/// The id of an alert's page on the console, which is not that of the alert.
+type Answer = Result<Option<String>, ConsoleError>;
 
 /// A push whose alert is asked for.
 #[derive(Debug, Clone)]
@@ -46,13 +55,20 @@ struct Waiting {
 }
 
 /// Who waits for an alert, and whose turn it is to ask.
-#[derive(Default)]
 pub(super) struct Together {
     waiting: Mutex<Vec<Waiting>>,
     turn: Turn<()>,
+    /// Pages that were listed, by the keys of their alerts.
+    neighbours: Cache<String, String>,
 }
 
 impl Together {
+    pub(super) fn new() -> Self {
+        let neighbours =
+            Cache::builder().max_capacity(NEIGHBOURS).time_to_live(NEIGHBOURS_FOR).build();
+        Self { waiting: Mutex::default(), turn: Turn::default(), neighbours }
+    }
+
     fn join(&self, push: Push) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         self.waiting().push(Waiting { push, answer });
@@ -65,21 +81,24 @@ impl Together {
 }
 
 impl Console {
-    /// The alert with this `alert_unique_id`, if the API shows it already. What waits for the console
-    /// at the same time is asked for with one request.
+    /// The id of the page of the alert with this `alert_unique_id`, if the API shows it already. What
+    /// waits for the console at the same time is asked for with one request.
     ///
     /// # Errors
     ///
     /// The console could not be asked. Those who asked together get the same error.
-    pub async fn alert_of_push(
+    pub async fn page_of_push(
         &self,
         id: &str,
         agent_id: Option<&str>,
         time: Option<DateTime<Utc>>,
-    ) -> Result<Option<Value>, ConsoleError> {
+    ) -> Result<Option<String>, ConsoleError> {
         let push = Push { id: id.to_owned(), agent_id: agent_id.map(str::to_owned), time };
         let together = self.together();
         loop {
+            if let Some(page) = together.neighbours.get(&push.key()) {
+                return Ok(Some(page));
+            }
             let mut answered = together.join(push.clone());
             let _turn = tokio::select! {
                 biased;
@@ -120,20 +139,20 @@ impl Console {
         let [Push { time: Some(first), .. }, .., Push { time: Some(last), .. }] = pushes else {
             return self.each(pushes).await;
         };
-        let listed = match self.listed(pushes, *first, *last).await {
+        let listed = match self.listed(pushes.len(), *first, *last).await {
             Ok(listed) => listed,
             // It does not list in this way; a single alert may still be asked for.
             Err(ConsoleError::Refused { .. }) => Listed::default(),
             Err(failure) => return vec![Err(failure); pushes.len()],
         };
         let (there, absent): (Vec<_>, Vec<_>) =
-            pushes.iter().cloned().partition(|push| listed.alerts.contains_key(&push.key()));
+            pushes.iter().cloned().partition(|push| listed.pages.contains_key(&push.key()));
         let absent = match absent.split_first() {
             None => Vec::new(),
             Some(_) if listed.is_whole && !there.is_empty() => vec![Ok(None); absent.len()],
             // Nothing of what is wanted: not there yet, or listed under other times. One tells.
             Some((one, rest)) if listed.is_whole => {
-                let told = self.alert_of_one_push(one).await;
+                let told = self.page_of_one_push(one).await;
                 let rest = match &told {
                     Ok(Some(_)) => self.each(rest).await,
                     told => vec![told.clone(); rest.len()],
@@ -143,37 +162,43 @@ impl Console {
             Some(_) => self.each(&absent).await,
         };
         let mut absent = absent.into_iter();
-        let answer = |push: &Push| match listed.alerts.get(&push.key()) {
-            Some(alert) => Some(Ok(Some(alert.clone()))),
+        let answer = |push: &Push| match listed.pages.get(&push.key()) {
+            Some(page) => Some(Ok(Some(page.clone()))),
             None => absent.next(),
         };
         pushes.iter().filter_map(answer).collect()
     }
 
     async fn each(&self, pushes: &[Push]) -> Vec<Answer> {
-        join_all(pushes.iter().map(|push| self.alert_of_one_push(push))).await
+        join_all(pushes.iter().map(|push| self.page_of_one_push(push))).await
     }
 
-    /// Those of `wanted` that the console lists from the second of `first` to that of `last`. Gives
-    /// up where the console has many more alerts in that time.
+    async fn page_of_one_push(&self, push: &Push) -> Answer {
+        Ok(self.alert_of_push(push).await?.as_ref().and_then(page_id))
+    }
+
+    /// What the console lists from the second of `first` to that of `last`. Gives up where asking for
+    /// each of those that are `wanted` costs less.
     async fn listed(
         &self,
-        wanted: &[Push],
+        wanted: usize,
         first: DateTime<Utc>,
         last: DateTime<Utc>,
     ) -> Result<Listed, ConsoleError> {
-        let keys: HashSet<String> = wanted.iter().map(Push::key).collect();
         let until = last + TimeDelta::seconds(1);
-        // The first and the last second have others, too.
-        let most = u32::try_from(wanted.len()).unwrap_or(u32::MAX).saturating_add(PAGE_LIMIT);
+        let most = u32::try_from(wanted).unwrap_or(u32::MAX).saturating_mul(PAGE_LIMIT);
         let mut listed = Listed::default();
         let mut offset = 0;
         while offset < most {
             let page = self.page(Listing::Alerts, first, Some(until), offset, PAGE_LIMIT).await?;
             offset += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
-            let items = page.items.into_iter().map(|item| (key(unique_id(&item)), item));
-            listed.alerts.extend(items.filter(|(key, _item)| keys.contains(key)));
-            listed.is_whole = listed.alerts.len() == keys.len() || !page.has_next;
+            for item in &page.items {
+                let Some(page) = page_id(item) else { continue };
+                let key = key(unique_id(item));
+                self.together().neighbours.insert(key.clone(), page.clone());
+                listed.pages.insert(key, page);
+            }
+            listed.is_whole = !page.has_next;
             if listed.is_whole || page.count.is_some_and(|count| count > u64::from(most)) {
                 break;
             }
@@ -185,9 +210,9 @@ impl Console {
 /// What the console has in a stretch of time.
 #[derive(Default)]
 struct Listed {
-    /// Those that are wanted, by their keys.
-    alerts: HashMap<String, Value>,
-    /// Whether the others are not there.
+    /// Pages by the keys of their alerts.
+    pages: HashMap<String, String>,
+    /// Whether what is wanted beside them is not there.
     is_whole: bool,
 }
 
@@ -200,4 +225,13 @@ impl Push {
 /// Ids are compared whatever their case.
 fn key(id: &str) -> String {
     id.to_ascii_lowercase()
+}
+
+/// The id by which the console's pages name an alert.
+fn page_id(item: &Value) -> Option<String> {
+    match item.get("id")? {
+        Value::String(id) if !id.is_empty() => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
 }

@@ -62,6 +62,8 @@ mod event;
 mod lacking;
 mod open;
 mod operations;
+#[cfg(test)]
+mod plans;
 mod postgres;
 mod sightings;
 mod sql;
@@ -82,7 +84,7 @@ pub use self::{
         Outcome,
     },
     lacking::Lacking,
-    open::{Opened, Place, open, open_beside},
+    open::{Opened, Place, open, open_beside, probe},
     operations::{Letter, LetterFilter, LetterKind, Operations, PruneBefore, Pruned, Retried},
     postgres::{LeaderLock, Leadership, PostgresJournal},
     sightings::{DueFlag, SightingFlag, SightingJournal},

@@ -61,3 +61,16 @@ pub async fn open_beside(
     }
     Ok(Arc::new(SqliteJournal::open_beside(url, console).await?))
 }
+
+/// Reaches the server of a journal that has one, for a check, and says what was found; `None` for a
+/// journal in a file.
+///
+/// # Errors
+/// [`JournalError`], in words for the operator.
+pub async fn probe(settings: &JournalSettings) -> Option<Result<String, JournalError>> {
+    let JournalSettings { url, password, .. } = settings;
+    if !is_postgres(url) {
+        return None;
+    }
+    Some(PostgresJournal::probe(url, password.as_ref()).await)
+}

@@ -49,7 +49,7 @@ impl Enricher {
         Self { console }
     }
 
-    /// The alert as the console shows it: for its page's id, and for an ECS event all of it.
+    /// The alert as the console shows it: its page's id, and for an ECS event all of it.
     pub(super) async fn alert_on_console(&self, dialect: Dialect, alert: &Alert) -> Found<Alert> {
         let console = &self.console;
         if alert.api_id.is_some() {
@@ -57,18 +57,19 @@ impl Enricher {
         }
         let time = alert.alert_time.or(alert.timestamp);
         let agent_id = alert.agent.id.as_deref();
-        let answer = match (dialect, &alert.unique_id, agent_id, &alert.rule_name, time) {
+        match (dialect, &alert.unique_id, agent_id, &alert.rule_name, time) {
             (Dialect::NativeAlert, Some(unique_id), agent_id, _, time) => {
-                console.alert_of_push(unique_id, agent_id, time).await
+                let page = console.page_of_push(unique_id, agent_id, time).await;
+                let alert = |id| Alert { api_id: Some(id), ..Alert::default() };
+                Found::of(page.map(|page| page.map(alert)))
             }
             (Dialect::EcsAlert, _, Some(agent_id), Some(rule_name), Some(time)) => {
-                console.alert_matching(agent_id, rule_name, time).await
+                let item = console.alert_matching(agent_id, rule_name, time).await;
+                let read = |item: Value| dialect::read_alert(Dialect::NativeAlert, &item);
+                Found::of(item.map(|item| item.map(read)))
             }
-            _ => return Found::NothingToAsk,
-        };
-        Found::of(
-            answer.map(|item| item.map(|item| dialect::read_alert(Dialect::NativeAlert, &item))),
-        )
+            _ => Found::NothingToAsk,
+        }
     }
 
     /// The rule behind an alert: what the alert carries, completed by what the console knows.

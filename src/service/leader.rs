@@ -108,6 +108,11 @@ impl Leader {
         leadership.release().await;
     }
 
+    /// Whether this replica is in a term.
+    pub(super) fn leads(&self) -> bool {
+        self.term.borrow().as_ref().is_some_and(|term| !term.is_cancelled())
+    }
+
     /// Waits until this replica is in a term, and answers its token; `None` when it is to stop.
     pub(super) async fn next_term(&self, stop: &CancellationToken) -> Option<CancellationToken> {
         let mut terms = self.term.subscribe();

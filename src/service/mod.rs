@@ -16,6 +16,7 @@ mod listeners;
 mod manager;
 mod parts;
 mod platform;
+mod recreated;
 mod renewed;
 mod request_span;
 mod reset;
@@ -265,14 +266,22 @@ impl Service {
                 None => return Ok(()),
             }
         }
+        if let Some(platform) = platform.filter(|_| !self.leader.is_alone()) {
+            let (leader, connector) = (Arc::clone(&self.leader), platform.connector());
+            let stop = stop_pipeline.clone();
+            let telling = recreated::tell_the_leader(leader, connector, state.clone(), stop);
+            self.parts.spawn(ServicePart::Leader, telling);
+        }
         if let Some(pressure) = &self.outlets.pressure {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
         }
-        if once {
-            self.lead_a_single_run(&state).await?;
+        // A journal that fails is asked again for as long as it takes, or until there is a stop.
+        if once && let Some(led) = stop.run_until_cancelled(self.lead_a_single_run(&state)).await {
+            led?;
         }
         let told = Told { state, pulses: Pulses::default() };
-        let moving = self.begin(&told.pulses, stop_pipeline).await;
+        let begun = stop.run_until_cancelled(self.begin(&told.pulses, stop_pipeline)).await;
+        let Some(moving) = begun else { return Ok(()) };
         let (schedules, pipelines): (Vec<_>, Vec<_>) =
             moving.into_iter().map(|moving| (moving.schedule, moving.pipeline)).unzip();
         let mut writers = self.writers.lock().await;
@@ -389,6 +398,9 @@ impl Service {
                 for console in &self.consoles {
                     console.look_after_deliveries_of_all(self.common(&term));
                 }
+                let (reset, confirmed) = (Arc::clone(&reset), self.outlets.confirmed.clone());
+                let heeding = recreated::heed_the_others(reset, confirmed, term.clone());
+                self.parts.spawn(ServicePart::Leader, heeding);
             }
             let (state, pulses) = (told.state.clone(), told.pulses.subscribe());
             let (reset, confirmed) = (Arc::clone(&reset), self.outlets.confirmed.clone());

@@ -1,14 +1,11 @@
 //! A reset that somebody asked for in OpenCTI concerns every console: each starts over as soon as its
 //! own sweep lets it, and that it was asked for is written down until the last one has.
 //!
-//! Does not live here: noticing it (`platform`), starting over (`schedule`, `sweep`).
+//! Does not live here: noticing it (`platform`, `recreated`), starting over (`schedule`, `sweep`).
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use super::platform::insist;
 use crate::sweep::ConnectorState;
@@ -17,7 +14,7 @@ use crate::sweep::ConnectorState;
 pub(super) struct Reset {
     state: ConnectorState,
     asked: Vec<Notify>,
-    /// Consoles that have not started over yet.
+    /// Consoles that have not started over yet. Held while that is written down.
     outstanding: Mutex<BTreeSet<usize>>,
 }
 
@@ -41,15 +38,18 @@ impl Reset {
 
     /// Everything is to be imported again.
     pub(super) async fn ask(&self) {
+        let mut outstanding = self.outstanding.lock().await;
         insist(|| self.state.reset_asked_for()).await;
-        self.outstanding().extend(0..self.asked.len());
+        outstanding.extend(0..self.asked.len());
         for asked in &self.asked {
             asked.notify_one();
         }
     }
 
-    fn outstanding(&self) -> std::sync::MutexGuard<'_, BTreeSet<usize>> {
-        self.outstanding.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether one is written down that was not asked for here.
+    pub(super) async fn is_written_down_by_another(&self) -> bool {
+        let outstanding = self.outstanding.lock().await;
+        outstanding.is_empty() && insist(|| self.state.is_reset_asked_for()).await
     }
 }
 
@@ -63,11 +63,8 @@ impl ResetOfConsole {
 
     /// This console has started over.
     pub(super) async fn heeded(&self) {
-        let is_last = {
-            let mut outstanding = self.reset.outstanding();
-            outstanding.remove(&self.position) && outstanding.is_empty()
-        };
-        if is_last {
+        let mut outstanding = self.reset.outstanding.lock().await;
+        if outstanding.remove(&self.position) && outstanding.is_empty() {
             insist(|| self.reset.state.reset_heeded()).await;
         }
     }

@@ -41,15 +41,16 @@ pub(super) fn keep_current(
     verifier: Option<Arc<ArcSwap<Verifier>>>,
 ) -> std::io::Result<AbortOnDropHandle<()>> {
     let hang_up = signal(SignalKind::hangup())?;
+    let endpoint = if verifier.is_some() { Endpoint::Open } else { Endpoint::Closed };
     let secrets = settings.secret_file.clone().zip(verifier).map(|(file, verifier)| Secrets {
         file,
         settings: settings.clone(),
         verifier,
     });
-    let task = async {
+    let task = async move {
         match secrets {
             Some(secrets) => watch(secrets, hang_up).await,
-            None => explain(hang_up).await,
+            None => explain(hang_up, endpoint).await,
         }
     };
     Ok(AbortOnDropHandle::new(tokio::spawn(ConsoleLabel::current().on(task))))
@@ -72,13 +73,25 @@ fn read(file: &Path) -> Result<Vec<SecretString>, String> {
     webhook_secrets(file).map_err(|fault| fault.to_string())
 }
 
-async fn explain(mut hang_up: Signal) {
+/// Answers SIGHUP for an endpoint without a file of secrets. Others may have one that is read now: of
+/// these each says what became of its own.
+async fn explain(mut hang_up: Signal, endpoint: Endpoint) {
     while hang_up.recv().await.is_some() {
-        warn!(
-            "SIGHUP reads the webhook's secrets again, but they come from no file; give them by \
-             HARFANGLAB_INCIDENTS_WEBHOOK_SECRET_FILE, or restart to change them"
-        );
+        match endpoint {
+            Endpoint::Open => warn!(
+                "SIGHUP changes nothing about the webhook's secrets, since they come from no file; give \
+                 them by HARFANGLAB_INCIDENTS_WEBHOOK_SECRET_FILE, or restart to change them"
+            ),
+            Endpoint::Closed => info!("SIGHUP: the endpoint is closed and has no secrets to renew"),
+        }
     }
+}
+
+/// Whether the endpoint has secrets.
+#[derive(Debug, Clone, Copy)]
+enum Endpoint {
+    Open,
+    Closed,
 }
 
 impl Secrets {

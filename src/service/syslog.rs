@@ -18,7 +18,7 @@ use tracing::{error, info};
 use super::{
     ServiceError,
     listeners::{bind, not_listening},
-    renewed::follow,
+    renewed::{Cause, follow},
     tls,
 };
 use crate::{
@@ -96,8 +96,8 @@ async fn watch(
     verifier: Arc<ArcSwap<SyslogVerifier>>,
     hang_up: Signal,
 ) {
-    let take = |tokens, _cause| {
-        replace(tokens, &mut settings, &verifier);
+    let take = |tokens, cause| {
+        replace(tokens, &mut settings, &verifier, cause);
         Ok(())
     };
     let complain = |fault: &str, _cause| {
@@ -114,9 +114,13 @@ fn replace(
     tokens: Vec<SecretString>,
     settings: &mut SyslogSettings,
     verifier: &ArcSwap<SyslogVerifier>,
+    cause: Cause,
 ) {
     let known = settings.tokens.iter().map(ExposeSecret::expose_secret);
     if tokens.iter().map(ExposeSecret::expose_secret).eq(known) {
+        if cause == Cause::Signal {
+            info!("the tokens for syslog are the same as before");
+        }
         return;
     }
     settings.tokens = tokens;

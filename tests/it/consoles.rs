@@ -19,19 +19,19 @@ use crate::support::{
     stores::{fresh_schema, server},
 };
 
-const PARIS_SECRET: &str = "a-webhook-secret-of-paris";
+pub(crate) const PARIS_SECRET: &str = "a-webhook-secret-of-paris";
 
 /// A service for the stage's console, `lyon`, and for another, `paris`. Both have shown `shared`, an
 /// alert with the same id.
-struct Two {
-    stage: Stage,
+pub(crate) struct Two {
+    pub(crate) stage: Stage,
     paris: DemoConsole,
     generator: Generator,
     shared: DemoAlert,
 }
 
 impl Two {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let mut stage = Stage::new(Personality::V7_260817_0).await;
         stage.home.unset("HARFANGLAB_INCIDENTS_URL");
         stage.home.unset("HARFANGLAB_INCIDENTS_TOKEN");
@@ -79,7 +79,7 @@ impl Two {
     }
 
     /// A new alert that the console shows.
-    fn alert(&mut self, console: &str) -> DemoAlert {
+    pub(crate) fn alert(&mut self, console: &str) -> DemoAlert {
         let alert = self.generator.next_alert(Clock::system().now());
         let console = if console == "paris" { &self.paris } else { &*self.stage.console };
         console.add_alert(alert.api_item());
@@ -87,7 +87,7 @@ impl Two {
     }
 
     /// Waits until so many alerts are delivered; answers the works.
-    async fn delivered(&self, alerts: usize) -> Vec<FakeWork> {
+    pub(crate) async fn delivered(&self, alerts: usize) -> Vec<FakeWork> {
         let works = self
             .stage
             .opencti
@@ -103,12 +103,12 @@ impl Two {
     }
 }
 
-async fn post(url: &str, secret: &str, alert: &DemoAlert) -> StatusCode {
+pub(crate) async fn post(url: &str, secret: &str, alert: &DemoAlert) -> StatusCode {
     let request = http().post(url).header("Authorization", secret).json(&alert.native());
     request.send().await.unwrap().status()
 }
 
-async fn both_swept(app: &mut App) {
+pub(crate) async fn both_swept(app: &mut App) {
     for console in ["lyon", "paris"] {
         app.wait_for_log("its sweep is done", |line| {
             let is_it = line["message"] == "the sweep is done";

@@ -148,6 +148,7 @@ async fn new_tokens_are_taken_from_their_file_without_a_restart() {
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
     let mut home = listening(lonely_home());
     home.unset("HARFANGLAB_INCIDENTS_SYSLOG_TOKEN");
+    home.unset("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET");
     home.set("HARFANGLAB_INCIDENTS_SYSLOG_TOKEN_FILE", file.to_str().unwrap());
     let mut app = home.start(&["serve"]);
     let address = address(&mut app).await;
@@ -167,6 +168,16 @@ async fn new_tokens_are_taken_from_their_file_without_a_restart() {
     until_stored(&mut app, 2).await;
     assert_eq!(refused(&mut app, "mismatch").await, 2);
     assert!(!app.log().contains("the-next-token"), "a token is in the log");
+    app.hang_up();
+    app.wait_for_log("an answer for the tokens", |line| {
+        (line["message"] == "the tokens for syslog are the same as before").then_some(())
+    })
+    .await;
+    app.wait_for_log("an answer for the endpoint, which is closed", |line| {
+        line["message"].as_str()?.contains("has no secrets to renew").then_some(())
+    })
+    .await;
+    assert!(!app.log().contains("come from no file"), "{}", app.log());
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use super::{failure::Failure, output, setup};
 use crate::{
     config::{ConsoleSettings, Loaded, QueueProtocol, Settings, SyslogSettings},
+    journal,
     opencti::Registration,
 };
 
@@ -76,7 +77,8 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
             None => Err("no platform is configured: set OPENCTI_URL and OPENCTI_TOKEN".to_owned()),
         }
     };
-    let (reached, platform) = futures_util::join!(asked, platform);
+    let journal = journal::probe(&settings.journal);
+    let (reached, platform, journal) = futures_util::join!(asked, platform, journal);
     let connector = &settings.connector;
     let uses_broker = connector.send_to_queue && connector.sending.protocol == QueueProtocol::Amqp;
     let of_console = consoles.iter().zip(reached);
@@ -85,6 +87,9 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
         .collect();
     let of_platform = platform.as_ref().map(|(words, _)| words.clone()).map_err(Clone::clone);
     findings.push(finding("OpenCTI", of_platform));
+    if let Some(found) = journal {
+        findings.push(finding("journal", found.map_err(|failure| failure.to_string())));
+    }
     for console in &consoles {
         findings.extend(workflow(settings, console, &platform).await);
     }

@@ -270,9 +270,9 @@ fn journal_url(text: &str) -> Result<(String, Option<SecretString>), Refusal> {
 
 fn postgres_url(text: &str) -> Result<(String, Option<SecretString>), Refusal> {
     let mut url = url::Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
-    if url.query_pairs().any(|(name, _)| name == "password") {
+    if url.query_pairs().any(|(name, _)| name == "password" || name == "sslpassword") {
         return Err("has a password among its parameters, where it is no secret: give it as \
-                    HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD"
+                    HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD, and the key of a certificate without one"
             .to_owned());
     }
     let password = url.password().map(|password| {

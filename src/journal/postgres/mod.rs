@@ -11,9 +11,11 @@
 //!
 //! Does not live here: what is asked of it (`sql`).
 
+mod address;
 mod lock;
 mod migrate;
 mod open;
+mod refusal;
 mod turns;
 
 use std::time::Duration;
@@ -170,6 +172,8 @@ impl Session for Pool {
 /// PostgreSQL keeps no text with the character 0, which no JSON text has as it stands; a dead letter
 /// that is no JSON may.
 fn prepared(statement: Statement) -> Query<'static, Postgres, PgArguments> {
+    #[cfg(test)]
+    super::plans::note(&statement);
     let prepared = sqlx::query(AssertSqlSafe(statement.text));
     statement.values.into_iter().fold(prepared, |prepared, value| match value {
         Value::Number(number) => prepared.bind(number),

@@ -1,17 +1,23 @@
 //! Opening the PostgreSQL journal: as one of its replicas, or beside them, for a command.
+//!
+//! Does not live here: what an address may say (`address`), what a refusal means (`refusal`).
 
-use std::{str::FromStr as _, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use sqlx::{
     PgPool, Row as _,
     migrate::Migrator,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::{LeaderLock, PostgresJournal, PostgresStore};
+use super::{
+    LeaderLock, PostgresJournal, PostgresStore,
+    address::{options, trust},
+    refusal::{may_pass, schema_failed, unusable},
+};
 use crate::journal::JournalError;
 
 /// How long a connection is waited for.
@@ -22,14 +28,15 @@ const TRY_AGAIN_MAX: Duration = Duration::from_secs(5);
 /// After this long without use a connection is given back to the server.
 const IDLE_MAX: Duration = Duration::from_mins(5);
 
-/// What every connection is told: a bound for each wait, early notice of a peer that is gone, and that
-/// a commit is on disk when it is answered, whatever the server's default is.
+/// What every connection is told: a bound for each wait, early notice of a peer that is gone, that a
+/// commit is on disk when it is answered, whatever the server's default is, and that no statement is
+/// compiled, which takes longer than any of ours.
 const SESSION: &str = "SELECT set_config('statement_timeout', '30s', false), \
      set_config('lock_timeout', '10s', false), \
      set_config('idle_in_transaction_session_timeout', '60s', false), \
      set_config('tcp_keepalives_idle', '10', false), \
      set_config('tcp_keepalives_interval', '5', false), \
-     set_config('tcp_keepalives_count', '3', false), \
+     set_config('tcp_keepalives_count', '3', false), set_config('jit', 'off', false), \
      CASE WHEN current_setting('synchronous_commit') = 'off' \
          THEN set_config('synchronous_commit', 'on', false) END";
 
@@ -67,7 +74,7 @@ impl PostgresJournal {
         // A step over a large table takes longer than any statement of the service may.
         let unbounded = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
         SCHEMA.run(&unbounded).await.map_err(schema_failed)?;
-        warn_of_lost_commits(&unbounded).await?;
+        look_at_server(&unbounded).await?.tell(&pool.connect_options());
         unbounded.close().await;
         Ok(Self::new(PostgresStore::new(pool), console))
     }
@@ -96,6 +103,22 @@ impl PostgresJournal {
         Ok(Self::new(PostgresStore::new(pool), console))
     }
 
+    /// Reaches the server, changes nothing, and says in words what was found.
+    ///
+    /// # Errors
+    /// [`JournalError::Address`] when it cannot be used.
+    pub async fn probe(url: &str, password: Option<&SecretString>) -> Result<String, JournalError> {
+        let options = options(url, password)?;
+        let pool = pool(&options, 1).await.map_err(|error| unusable(&error))?;
+        let server = look_at_server(&pool).await.map_err(|error| unusable(&error))?;
+        let there = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+        let row = sqlx::query(there).fetch_one(&pool).await.map_err(|error| unusable(&error))?;
+        let schema = if row.try_get(0)? { "a journal is there" } else { "no journal is there yet" };
+        pool.close().await;
+        let connection = server.connection(&options);
+        Ok(format!("PostgreSQL {}, {connection}; {schema}", server.version))
+    }
+
     /// The lock that one replica of those that serve any of `consoles` on this journal holds at a time.
     ///
     /// # Errors
@@ -108,15 +131,6 @@ impl PostgresJournal {
         let options = options(url, password)?.application_name("harfanglab-incidents leader");
         Ok(LeaderLock::new(options, consoles))
     }
-}
-
-fn options(url: &str, password: Option<&SecretString>) -> Result<PgConnectOptions, JournalError> {
-    let options = PgConnectOptions::from_str(url).map_err(|error| unusable(&error))?;
-    let options = options.application_name("harfanglab-incidents");
-    Ok(match password {
-        Some(password) => options.password(password.expose_secret()),
-        None => options,
-    })
 }
 
 pub(super) fn pool_options(connections: u32) -> PgPoolOptions {
@@ -136,52 +150,54 @@ async fn pool(options: &PgConnectOptions, connections: u32) -> Result<PgPool, sq
     pool_options(connections).connect_with(options.clone()).await
 }
 
-/// A server that is set up to lose commits breaks what a 2xx promises.
-async fn warn_of_lost_commits(pool: &PgPool) -> Result<(), JournalError> {
-    let row = sqlx::query("SELECT current_setting('fsync')").fetch_one(pool).await?;
-    if row.try_get::<&str, _>(0)? == "off" {
-        warn!(
-            "PostgreSQL runs with fsync = off: what was accepted is lost when its machine fails. Set \
-             fsync = on in postgresql.conf"
-        );
-    }
-    Ok(())
+/// The server as it shows itself.
+struct Server {
+    version: String,
+    is_encrypted: bool,
+    loses_commits: bool,
 }
 
-/// Whether it may be otherwise in a moment: the server is not there yet, starts, or stops.
-fn may_pass(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("57P") || code == "53300")
+async fn look_at_server(pool: &PgPool) -> Result<Server, sqlx::Error> {
+    let asked = "SELECT current_setting('server_version'), current_setting('fsync') = 'off', \
+         COALESCE((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), FALSE)";
+    let row = sqlx::query(asked).fetch_one(pool).await?;
+    Ok(Server {
+        version: row.try_get(0)?,
+        loses_commits: row.try_get(1)?,
+        is_encrypted: row.try_get(2)?,
+    })
+}
+
+impl Server {
+    fn connection(&self, options: &PgConnectOptions) -> &'static str {
+        if self.is_encrypted { trust(options.get_ssl_mode()) } else { "not encrypted" }
+    }
+
+    /// Says which server holds the journal, and what is unsafe there. A server that is set up to lose
+    /// commits breaks what a 2xx promises; nobody has chosen to be without the check of a certificate
+    /// who has named no `sslmode`.
+    fn tell(&self, options: &PgConnectOptions) {
+        let (version, connection) = (&self.version, self.connection(options));
+        info!(version, connection, "the journal is in PostgreSQL");
+        if matches!(options.get_ssl_mode(), PgSslMode::Prefer) && !is_this_machine(options) {
+            warn!(
+                connection,
+                "whoever stands between this service and PostgreSQL may read alerts and take its \
+                 place: add sslmode=verify-full and sslrootcert to HARFANGLAB_INCIDENTS_JOURNAL_URL, or \
+                 sslmode=disable where the way there is trusted"
+            );
         }
-        _ => false,
+        if self.loses_commits {
+            warn!(
+                "PostgreSQL runs with fsync = off: what was accepted is lost when its machine fails. \
+                 Set fsync = on in postgresql.conf"
+            );
+        }
     }
 }
 
-fn schema_failed(error: sqlx::migrate::MigrateError) -> JournalError {
-    match error {
-        sqlx::migrate::MigrateError::Execute(error)
-        | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => unusable(&error),
-        other => JournalError::Migration(other),
-    }
-}
-
-/// What PostgreSQL's refusal means for an operator. The codes are those of its manual ("PostgreSQL
-/// Error Codes").
-fn unusable(error: &sqlx::Error) -> JournalError {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    let remedy = match code.as_deref() {
-        Some("28P01" | "28000") => {
-            "check the user in it, HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD, and pg_hba.conf of the server"
-        }
-        Some("3D000") => "make the database first: CREATE DATABASE … OWNER …",
-        Some("42501") => "let the user make tables: GRANT CREATE ON SCHEMA public TO …",
-        Some("42P01") => "there is no journal in this database yet; start the service once",
-        Some("53300") => {
-            "raise max_connections of the server, or lower HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS"
-        }
-        _ => "check host, port, database and sslmode in it, and that the server runs",
-    };
-    JournalError::Address(format!("PostgreSQL cannot be used: {error}; {remedy}"))
+fn is_this_machine(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    options.get_socket().is_some() || host == "localhost" || is_loopback
 }

@@ -91,10 +91,12 @@ impl<S: Store> SqlJournal<S> {
         Ok(())
     }
 
+    /// The order has it answered from what waits, and not by walking until something is met that does.
     pub(super) async fn has_nothing_under_way(&self) -> Result<bool, JournalError> {
         let row = query(
-            "SELECT NOT EXISTS (SELECT 1 FROM events WHERE console = $1 AND state = 'pending' \
-             AND (follows IS NULL OR leased_until IS NOT NULL))",
+            "SELECT NOT EXISTS (SELECT 1 FROM (SELECT id FROM events WHERE console = $1 \
+             AND state = 'pending' AND (follows IS NULL OR leased_until IS NOT NULL) \
+             ORDER BY due_at, id LIMIT 1) AS first)",
         )
         .bind(&self.console)
         .fetch_one(&mut self.store.readers())

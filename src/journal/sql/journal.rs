@@ -41,25 +41,6 @@ macro_rules! remember {
     };
 }
 
-/// How many events stand where, and since when those that can wait do. In SQLite triggers keep the
-/// numbers up; in PostgreSQL such rows would make the replicas wait for each other, and an index alone
-/// answers.
-pub(in crate::journal) const COUNTS: Words = Words {
-    sqlite: "SELECT standing, events, CASE standing \
-     WHEN 'pending' THEN (SELECT MIN(received_at) FROM events \
-         WHERE console = $1 AND state = 'pending' AND follows IS NULL) \
-     WHEN 'following-up' THEN (SELECT MIN(received_at) FROM events \
-         WHERE console = $1 AND state = 'pending' AND follows > 0) \
-     WHEN 'dead' THEN (SELECT MIN(oldest) FROM (SELECT MIN(received_at) AS oldest FROM events \
-             WHERE console = $1 AND state = 'dead' AND follows IS NULL \
-         UNION ALL SELECT MIN(received_at) FROM events \
-             WHERE console = $1 AND state = 'dead' AND follows > 0)) \
-     END FROM event_counts WHERE console = $1",
-    postgres: "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL THEN 'following-up' \
-             ELSE state END AS standing, COUNT(*), MIN(received_at) \
-         FROM events WHERE console = $1 GROUP BY standing",
-};
-
 pub(super) const REMEMBER: Words =
     Words { sqlite: remember!("name"), postgres: remember!("md5(name)") };
 
@@ -243,32 +224,7 @@ impl<S: Store> Journal for SqlJournal<S> {
     }
 
     async fn counts(&self) -> Result<Counts, JournalError> {
-        let rows =
-            query(S::say(COUNTS)).bind(&self.console).fetch_all(&mut self.store.readers()).await?;
-        let mut counts = Counts::default();
-        for row in rows {
-            let count = row.count(1)?;
-            match row.try_get::<&str>(0)? {
-                "pending" => {
-                    counts.pending = count;
-                    counts.oldest_pending_ms = row.try_get(2)?;
-                }
-                "following-up" => {
-                    counts.following_up = count;
-                    counts.oldest_following_up_ms = row.try_get(2)?;
-                }
-                "delivered" => counts.delivered = count,
-                "filtered" => counts.filtered = count,
-                "superseded" => counts.superseded = count,
-                "dead" => {
-                    counts.dead = count;
-                    counts.oldest_dead_ms = row.try_get(2)?;
-                }
-                "dropped" => counts.dropped = count,
-                other => return Err(JournalError::Corrupt(format!("event in state {other}"))),
-            }
-        }
-        Ok(counts)
+        self.count_standings().await
     }
 }
 

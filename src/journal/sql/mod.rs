@@ -19,6 +19,7 @@
 mod activity;
 mod claim;
 mod clock;
+mod counts;
 mod follow_up;
 mod incidents;
 mod journal;
@@ -39,7 +40,8 @@ use chrono::{DateTime, Utc};
 #[cfg(test)]
 pub(super) use self::{
     claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
-    journal::{COUNTS, PENDING, UNFINISHED_OF_THREAT},
+    counts::COUNTS,
+    journal::{PENDING, UNFINISHED_OF_THREAT},
     operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, OLD_IDENTITIES, REMOVING},
 };
 pub(super) use self::{

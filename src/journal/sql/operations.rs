@@ -168,6 +168,7 @@ impl<S: Store> Operations for SqlJournal<S> {
             pruned.rows += self.forget_identities(&mut transaction, time, rows).await?;
         }
         transaction.commit().await?;
+        self.add_up_counts().await?;
         pruned.pages = self.store.give_back().await?;
         Ok(pruned)
     }

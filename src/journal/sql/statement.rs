@@ -17,7 +17,7 @@ pub(in crate::journal) struct Statement {
 }
 
 /// What is put into a statement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::journal) enum Value {
     Number(Option<i64>),
     Text(Option<String>),

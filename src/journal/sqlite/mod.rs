@@ -127,6 +127,8 @@ impl Session for Pool {
 }
 
 fn prepared(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
+    #[cfg(test)]
+    super::plans::note(&statement);
     let prepared = sqlx::query(AssertSqlSafe(statement.text));
     statement.values.into_iter().fold(prepared, |prepared, value| match value {
         Value::Number(number) => prepared.bind(number),

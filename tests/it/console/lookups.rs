@@ -17,14 +17,14 @@ async fn an_alert_is_found_by_its_unique_id_on_every_kind_of_console() {
         let client = client(&console);
         let wanted = &alerts[20];
 
-        let found = client.alert_of_push(wanted.unique_id(), None, None).await.unwrap();
+        let found = client.page_of_push(wanted.unique_id(), None, None).await.unwrap();
         if filter == UniqueIdFilter::Honoured {
-            assert_eq!(found.unwrap()["id"], wanted.api_id());
+            assert_eq!(found, Some(wanted.api_id()));
         } else {
             // Never another alert in its place.
             assert_eq!(found, None, "{filter:?}");
         }
-        let absent = client.alert_of_push("00000000-0000-0000-0000-000000000000", None, None).await;
+        let absent = client.page_of_push("00000000-0000-0000-0000-000000000000", None, None).await;
         assert_eq!(absent.unwrap(), None, "{filter:?}");
 
         let (agent, rule, time) = (wanted.agent_id(), wanted.rule_name(), wanted.event_time());

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
     demo::{
@@ -10,6 +11,7 @@ use harfanglab_incidents::{
         PushDialect::{Ecs, Native, SignedNative},
         PushPlan, Pusher,
     },
+    harfanglab::Listing,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::SecretString;
@@ -121,11 +123,14 @@ async fn alerts_are_pushed_in_both_dialects_and_found_on_the_console_afterwards(
     let summary = Pusher::run(plan, Generator::new(1), &console, &clock, reports).await.unwrap();
     assert_eq!((summary.accepted, summary.refused, summary.telemetry), (8, 0, 44));
 
+    let day = TimeDelta::days(1);
+    let shown =
+        client(&console).page(Listing::Alerts, noon() - day, None, 0, 100).await.unwrap().items;
     let mut dialects = Vec::new();
     while let Some(pushed) = told.recv().await {
         assert_eq!(pushed.status, 202);
-        let found =
-            client(&console).alert_of_push(&pushed.unique_id, None, None).await.unwrap().unwrap();
+        let is_it = |item: &&Value| item["alert_unique_id"] == pushed.unique_id.as_str();
+        let found = shown.iter().find(is_it).unwrap();
         assert_eq!(found["rule_name"], pushed.title);
         assert_eq!(found["agent"]["hostname"], pushed.host);
         dialects.push(pushed.dialect);

@@ -3,10 +3,9 @@
 use std::{collections::BTreeSet, net::ToSocketAddrs, sync::Arc, time::Duration};
 
 use harfanglab_incidents::demo::{Collection, DemoConsole, Fault, RequestKind};
-use sqlx::{Connection as _, SqliteConnection};
 use tokio::{sync::watch, task::block_in_place};
 
-use super::{Extent, producer::Ledger};
+use super::{Extent, producer::Ledger, store::Store};
 use crate::support::{
     app::App,
     broker::Broker,
@@ -35,7 +34,7 @@ impl Wires {
 }
 
 /// A wire to where `authority`, a host with its port, listens.
-async fn wire_to(authority: &str) -> Relay {
+pub(super) async fn wire_to(authority: &str) -> Relay {
     Relay::to(authority.to_socket_addrs().unwrap().next().unwrap()).await
 }
 
@@ -44,18 +43,37 @@ pub(super) struct Surroundings {
     pub(super) stage: Stage,
     pub(super) console: Arc<DemoConsole>,
     broker: PrivateBroker,
+    store: Store,
     wires: Wires,
     app: App,
     endpoint: watch::Sender<Option<String>>,
 }
 
 impl Surroundings {
-    /// The binary started, each of its ways over a wire that can be cut.
-    pub(super) async fn new() -> Self {
+    /// The binary with its journal in a file.
+    pub(super) async fn with_file() -> Self {
+        let (broker, stage) = Self::around().await;
+        let store = Store::file(&stage.home);
+        Self::new(broker, stage, store).await
+    }
+
+    /// The binary with its journal in a PostgreSQL that may be killed.
+    pub(super) async fn with_server() -> Self {
+        let (broker, mut stage) = Self::around().await;
+        let store = Store::server(&mut stage.home).await;
+        Self::new(broker, stage, store).await
+    }
+
+    async fn around() -> (PrivateBroker, Stage) {
         let broker = block_in_place(PrivateBroker::start);
         let connected = Broker::connect_to(broker.url()).await;
         let mut stage = Stage::on(connected, Personality::V7_260817_0);
         stage.home = stage.home.with_webhook();
+        (broker, stage)
+    }
+
+    /// The binary started, each of its ways over a wire that can be cut.
+    async fn new(broker: PrivateBroker, mut stage: Stage, store: Store) -> Self {
         let rabbitmq = &stage.broker.uri.authority;
         let console_url = stage.console.url();
         let wires = Wires {
@@ -85,7 +103,7 @@ impl Surroundings {
         console.seed(harfanglab_incidents::clock::Clock::system().now());
         let mut app = stage.home.start(&["serve"]);
         let endpoint = watch::Sender::new(Some(app.webhook().await));
-        Self { stage, console, broker, wires, app, endpoint }
+        Self { stage, console, broker, store, wires, app, endpoint }
     }
 
     /// Where to push, while it listens.
@@ -106,17 +124,24 @@ impl Surroundings {
         self.endpoint.send_replace(Some(url));
     }
 
-    /// Another process writes to the journal and does not come to an end, until a delivery was
-    /// turned away because of it.
-    async fn lock_the_journal(&self, ledger: &Ledger) {
-        let url = format!("sqlite:{}", self.stage.home.journal().display());
-        let mut other_process = SqliteConnection::connect(&url).await.unwrap();
-        // Whoever waits for SQLite's lock gets it by chance, not in turn.
-        while let Err(failure) = sqlx::query("BEGIN IMMEDIATE").execute(&mut other_process).await {
-            assert!(failure.to_string().contains("locked"), "{failure}");
+    /// Every connection of the binary breaks off.
+    fn cut_all(&self) {
+        self.wires.cut_all();
+        self.store.cut();
+    }
+
+    /// The database is killed while deliveries come, and started again; the binary meets it as it is, or
+    /// is killed with it and starts beside it.
+    async fn kill_the_database(&mut self, ledger: &Ledger, binary: Binary) {
+        self.store.crash();
+        if binary == Binary::Killed {
+            self.endpoint.send_replace(None);
+            self.app.kill().await;
+            self.store.start_again();
+            return self.start().await;
         }
         ledger.one_more_turned_away().await;
-        sqlx::query("ROLLBACK").execute(&mut other_process).await.unwrap();
+        self.store.start_again();
     }
 
     /// Everything around is well again.
@@ -153,19 +178,27 @@ impl Surroundings {
     }
 }
 
+/// What becomes of the binary when its database is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Binary {
+    Lives,
+    Killed,
+}
+
 /// What goes wrong while the plug is pulled.
 #[derive(Debug, Clone, Copy)]
 enum Trouble {
     None,
     WiresCut,
     BrokerKilled,
+    DatabaseKilled,
     JournalLocked,
     OpenCtiAway,
     ConsoleFrozen,
     ConsoleFails,
 }
 
-/// What happens by chance. The broker is killed by plan: that takes long.
+/// What happens by chance. Broker and database are killed by plan: that takes long.
 const BY_CHANCE: [Trouble; 6] = [
     Trouble::None,
     Trouble::WiresCut,
@@ -182,19 +215,23 @@ pub(super) struct Chaos {
     strikes: usize,
     /// The strikes that kill the broker.
     at_the_broker: BTreeSet<usize>,
+    /// Those that kill the database.
+    at_the_database: BTreeSet<usize>,
     story: Vec<(usize, Trouble)>,
 }
 
 impl Chaos {
     pub(super) fn new(extent: Extent) -> Self {
         let mut random = fastrand::Rng::with_seed(extent.seed);
-        let Extent { kills, broker_kills, .. } = extent;
-        let at_the_broker = (0..broker_kills)
-            .map(|number| {
-                random.usize(kills * number / broker_kills..kills * (number + 1) / broker_kills)
-            })
-            .collect();
-        Self { random, extent, strikes: 0, at_the_broker, story: Vec::new() }
+        let Extent { kills, broker_kills, database_kills, .. } = extent;
+        let mut spread = |strikes: usize| -> BTreeSet<usize> {
+            let one_of = |number| kills * number / strikes..kills * (number + 1) / strikes;
+            (0..strikes).map(|number| random.usize(one_of(number))).collect()
+        };
+        let at_the_broker = spread(broker_kills);
+        let at_the_database: BTreeSet<usize> =
+            spread(database_kills).difference(&at_the_broker).copied().collect();
+        Self { random, extent, strikes: 0, at_the_broker, at_the_database, story: Vec::new() }
     }
 
     /// After how many acknowledged alerts it strikes next, at random within an equal share each, and
@@ -213,14 +250,19 @@ impl Chaos {
         around.recover();
         let by_chance = BY_CHANCE[self.random.usize(..BY_CHANCE.len())];
         let is_at_the_broker = self.at_the_broker.contains(&(self.strikes - 1));
-        let trouble = if is_at_the_broker { Trouble::BrokerKilled } else { by_chance };
+        let is_at_the_database = self.at_the_database.contains(&(self.strikes - 1));
+        let trouble = match (is_at_the_broker, is_at_the_database) {
+            (true, _) => Trouble::BrokerKilled,
+            (false, true) => Trouble::DatabaseKilled,
+            (false, false) => by_chance,
+        };
         self.story.push((ledger.acknowledged(), trouble));
         eprintln!("strike {} after {}: {trouble:?}", self.strikes, ledger.acknowledged());
         match trouble {
-            Trouble::None => {}
-            Trouble::WiresCut => around.wires.cut_all(),
+            Trouble::None | Trouble::DatabaseKilled => {}
+            Trouble::WiresCut => around.cut_all(),
             Trouble::BrokerKilled => around.broker.crash(),
-            Trouble::JournalLocked => around.lock_the_journal(ledger).await,
+            Trouble::JournalLocked => around.store.lock(ledger).await,
             Trouble::OpenCtiAway => around.stage.opencti.go_down(),
             Trouble::ConsoleFrozen => around.console.fail_next(
                 RequestKind::List(Collection::Alerts),
@@ -234,7 +276,10 @@ impl Chaos {
             ),
         }
         let is_killed = self.random.u8(..4) > 0;
-        if is_at_the_broker {
+        if is_at_the_database {
+            let binary = if is_killed { Binary::Killed } else { Binary::Lives };
+            around.kill_the_database(ledger, binary).await;
+        } else if is_at_the_broker {
             // It comes up without a broker and takes what is pushed, until there is one again.
             around.kill_and_start().await;
             block_in_place(|| around.broker.start_again());
@@ -242,7 +287,7 @@ impl Chaos {
             around.kill_and_start().await;
         } else {
             // Cut and asked to stop at once, as a hurried operator does.
-            around.wires.cut_all();
+            around.cut_all();
             around.endpoint.send_replace(None);
             around.app.terminate().await;
             around.start().await;
@@ -253,7 +298,11 @@ impl Chaos {
     pub(super) fn summary(&self) -> String {
         let story: Vec<String> =
             self.story.iter().map(|(at, trouble)| format!("{trouble:?} at {at}")).collect();
-        let brokers = self.at_the_broker.len();
-        format!("{} strikes, {brokers} at the broker: {}", self.story.len(), story.join(", "))
+        let (brokers, databases) = (self.at_the_broker.len(), self.at_the_database.len());
+        format!(
+            "{} strikes, {brokers} at the broker, {databases} at the database: {}",
+            self.story.len(),
+            story.join(", ")
+        )
     }
 }

@@ -333,6 +333,16 @@ impl App {
         self.signal("-HUP");
     }
 
+    /// Lets it stand still, with all that it holds.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
     fn signal(&self, name: &str) {
         let id = self.child.id().expect("it still runs").to_string();
         let sent = std::process::Command::new("kill").args([name, &id]).status().unwrap();

@@ -3,7 +3,10 @@
 
 use std::process::{Command, Output};
 
+use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
+
+use super::authority::Authority;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres.sh");
 
@@ -14,9 +17,31 @@ pub(crate) struct PrivatePostgres {
 
 impl PrivatePostgres {
     pub(crate) fn start() -> Self {
+        Self::start_in(TempDir::new().unwrap(), &[])
+    }
+
+    /// One that answers a commit before it is on the disk unless it is told otherwise.
+    pub(crate) fn careless() -> Self {
+        Self::start_in(TempDir::new().unwrap(), &["--careless"])
+    }
+
+    /// One with a certificate of `authority` for `localhost`, which all but its superuser must use.
+    pub(crate) fn with_tls(authority: &Authority) -> Self {
         let folder = TempDir::new().unwrap();
+        let tls = folder.path().join("tls");
+        std::fs::create_dir(&tls).unwrap();
+        let (certificate, key) = authority.issue_for("localhost");
+        for (file, text) in
+            [("ca.pem", authority.pem()), ("certificate.pem", certificate), ("key.pem", key)]
+        {
+            std::fs::write(tls.join(file), text).unwrap();
+        }
+        Self::start_in(folder, &["--tls"])
+    }
+
+    fn start_in(folder: TempDir, options: &[&str]) -> Self {
         let mut server = Self { folder, url: String::new() };
-        server.url = server.script("start");
+        server.url = server.script("start", options);
         server
     }
 
@@ -27,16 +52,30 @@ impl PrivatePostgres {
 
     /// Ends all of its processes without a word, as a crash does.
     pub(crate) fn crash(&self) {
-        self.script("kill");
+        self.script("kill", &[]);
     }
 
     /// Starts it again with what it had on disk, at the same address.
     pub(crate) fn start_again(&self) {
-        assert_eq!(self.script("start"), self.url);
+        assert_eq!(self.script("start", &[]), self.url);
     }
 
-    fn script(&self, command: &str) -> String {
-        let ran = Command::new(SCRIPT).arg(command).arg(self.folder.path()).output().unwrap();
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        url::Url::parse(&self.url).unwrap().port().unwrap()
+    }
+
+    /// Runs statements as its superuser.
+    pub(crate) async fn run(&self, statements: &str) {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let statements = sqlx::AssertSqlSafe(statements.to_owned());
+        sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    fn script(&self, command: &str, options: &[&str]) -> String {
+        let mut script = Command::new(SCRIPT);
+        let ran = script.arg(command).arg(self.folder.path()).args(options).output().unwrap();
         let Output { status, stdout, stderr } = ran;
         let text = String::from_utf8(stdout).unwrap();
         assert!(status.success(), "{text}{}", String::from_utf8_lossy(&stderr));

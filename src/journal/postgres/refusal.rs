@@ -1,0 +1,89 @@
+//! What PostgreSQL's refusal means for an operator, and whether it may be otherwise in a moment.
+//!
+//! Does not live here: what an address itself has wrong (`address`).
+
+use rustls::{AlertDescription, CertificateError};
+
+use crate::journal::JournalError;
+
+const UNREACHABLE: &str = "check host, port, database and sslmode in it, and that the server runs";
+
+/// Whether it may be otherwise in a moment: the server is not there yet, starts, or stops.
+pub(super) fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => tls_failure(error).is_none(),
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("57P") || code == "53300")
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn schema_failed(error: sqlx::migrate::MigrateError) -> JournalError {
+    match error {
+        sqlx::migrate::MigrateError::Execute(error)
+        | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => unusable(&error),
+        other => JournalError::Migration(other),
+    }
+}
+
+/// The refusal with what to do about it. The codes are those of PostgreSQL's manual ("PostgreSQL Error
+/// Codes").
+pub(super) fn unusable(error: &sqlx::Error) -> JournalError {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let remedy = match (code.as_deref(), error) {
+        (Some("28P01"), _) => {
+            "check the user in it, HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD, and pg_hba.conf of the server"
+        }
+        (Some("28000"), _) => {
+            "check the user in it and pg_hba.conf of the server; where that demands TLS, set \
+             sslmode=verify-full, and where it demands a certificate, sslcert and sslkey"
+        }
+        (Some("3D000"), _) => "make the database first: CREATE DATABASE … OWNER …",
+        (Some("42501"), _) => "let the user make tables: GRANT CREATE ON SCHEMA public TO …",
+        (Some("42P01"), _) => "there is no journal in this database yet; start the service once",
+        (Some("53300"), _) => {
+            "raise max_connections of the server, or lower HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS"
+        }
+        (None, sqlx::Error::Tls(_)) => {
+            "set ssl = on in postgresql.conf of the server; sslmode=disable does without TLS, where \
+             the way to it is trusted"
+        }
+        (None, sqlx::Error::Io(error)) => tls_failure(error).map_or(UNREACHABLE, tls_remedy),
+        _ => UNREACHABLE,
+    };
+    JournalError::Address(format!("PostgreSQL cannot be used: {error}; {remedy}"))
+}
+
+fn tls_failure(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn tls_remedy(failure: &rustls::Error) -> &'static str {
+    match failure {
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => {
+            "the server's certificate is made out for another host: name the host as the certificate \
+             does, or set sslmode=verify-ca to look at its authority only"
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "the server's certificate has expired: renew it there",
+        rustls::Error::InvalidCertificate(_) => {
+            "the server's certificate is not trusted: set sslrootcert to the file with the \
+             certificate of the authority that issued it"
+        }
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateUnknown,
+        ) => "the server does not trust our certificate: check sslcert and sslkey",
+        _ => {
+            "the server does not speak TLS as we do: check its ssl_min_protocol_version and ciphers"
+        }
+    }
+}

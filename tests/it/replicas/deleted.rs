@@ -1,0 +1,82 @@
+//! A connector that is deleted in OpenCTI, and is missed first by a replica that does not lead.
+
+use std::collections::BTreeSet;
+
+use harfanglab_incidents::{clock::Clock, demo::Generator};
+
+use crate::{
+    deployment::prometheus::until,
+    support::{
+        app::App,
+        opencti::State,
+        stage::{Stage, http, post},
+        stores::Database,
+    },
+};
+
+async fn role(management: &str) -> Option<String> {
+    let answer = http().get(format!("{management}/readyz")).send().await.ok()?;
+    let ready: serde_json::Value = answer.json().await.ok()?;
+    ready["role"].as_str().map(str::to_owned)
+}
+
+async fn start(stage: &Stage, role_then: &str) -> App {
+    let mut app = stage.home.start(&["serve"]);
+    let management = app.management().await;
+    let is_so = async || (role(&management).await.as_deref() == Some(role_then)).then_some(());
+    until(role_then, is_so).await;
+    app
+}
+
+/// Incidents on the queue, until so many were seen.
+async fn incidents(stage: &Stage, count: usize) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let is_last = |message: &crate::support::broker::Message| {
+        let objects = message.bundle["objects"].as_array().into_iter().flatten();
+        let incidents = objects.filter(|object| object["type"] == "incident");
+        seen.extend(incidents.map(|incident| incident["id"].as_str().unwrap().to_owned()));
+        seen.len() == count
+    };
+    stage.broker.messages_until(&stage.queue(), is_last).await;
+    seen
+}
+
+#[tokio::test]
+async fn a_connector_that_is_deleted_and_comes_back_by_a_follower_gets_everything_again() {
+    let journal = Database::Postgres.fresh().await;
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &journal.url);
+    stage.home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
+    let now = Clock::system().now();
+    stage.console.seed(now);
+    let mut generator = Generator::new(29);
+    let alerts: Vec<_> = (0..11).map(|_| generator.next_alert(now)).collect();
+    for alert in &alerts[..10] {
+        stage.console.add_alert(alert.api_item());
+    }
+    let mut leader = start(&stage, "leads").await;
+    let first = incidents(&stage, 10).await;
+    let id = stage.connector_id.clone();
+    let has_cursors = |state: &State| {
+        let kept = state.connectors[&id].state.as_ref();
+        kept.is_some_and(|state| state.contains("last_incident"))
+    };
+    stage.opencti.wait_for("the cursors", has_cursors).await;
+    let mut follower = start(&stage, "follows").await;
+
+    // What only the follower delivers.
+    leader.freeze();
+    stage.opencti.delete_connector(&stage.connector_id).await;
+    stage.console.add_alert(alerts[10].api_item());
+    let url = follower.webhook().await;
+    assert_eq!(post(&url, &alerts[10].native()).await.0.as_u16(), 202);
+    let back = |state: &State| state.connectors.contains_key(&id);
+    stage.opencti.wait_for("the connector is back", back).await;
+    leader.thaw();
+
+    let second = incidents(&stage, 11).await;
+    assert!(second.is_superset(&first), "{}", leader.log());
+    for app in [&mut leader, &mut follower] {
+        assert!(app.terminate().await.success(), "{}", app.log());
+    }
+}
