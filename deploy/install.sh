@@ -38,6 +38,17 @@ secret_file() {
     fi
 }
 
+# The sample with its secrets in their files and the journal in the service's folder, for the commands
+# beside the service. The service itself has both from its unit, which wins.
+configuration() {
+    local folder=/etc/$NAME
+    sed -e "/^opencti:/,/^[a-z]/s#^  token:.*#  token_file: \"$folder/opencti-token\"#" \
+        -e "/^harfanglab_incidents:/,\$s#^  token:.*#  token_file: \"$folder/console-token\"#" \
+        -e "s#^  webhook_secret:.*#  webhook_secret_file: \"$folder/webhook-secret\"#" \
+        -e "s#^  journal_url:.*#  journal_url: \"sqlite:/var/lib/$NAME/journal.db\"#" \
+        "$here/config.yml.sample"
+}
+
 remove() {
     control disable --now "$NAME.service" || true
     rm -f "$UNIT" "$USERS" "$PROGRAM"
@@ -61,9 +72,7 @@ put() {
         install -d -m 0750 "$CONFIGURATION"
     fi
     if [[ ! -e $CONFIGURATION/config.yml ]]; then
-        # Secrets come from their files, the journal's place from the unit.
-        grep -vE '^ +(token|webhook_secret|journal_url):|What the console shows|The store of' \
-            "$here/config.yml.sample" >"$CONFIGURATION/config.yml"
+        configuration >"$CONFIGURATION/config.yml"
         chmod 0640 "$CONFIGURATION/config.yml"
     fi
     if [[ -z $DESTDIR ]]; then
@@ -102,5 +111,6 @@ installed $("$binary" --version)
 1. Fill in    $CONFIGURATION/config.yml
               $CONFIGURATION/opencti-token, console-token, webhook-secret
 2. Start it   systemctl enable --now $NAME
-3. Look       systemctl status $NAME; curl -s http://127.0.0.1:9090/readyz
+3. Look       systemctl status $NAME
+              sudo $NAME --config $CONFIGURATION/config.yml check
 END

@@ -9,6 +9,8 @@
 # HARFANGLAB_INCIDENTS_TEST_AMQP_URL, or a private one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
 
 readonly PACKAGES=(pycti==7.261026.0 pika==1.4.4 stix2-patterns==2.1.2 pySigma==2.0.1
     yara-python==4.5.4)
@@ -28,7 +30,7 @@ if ! { python3 -m venv "$work/venv" &&
         "${PACKAGES[@]}" && "$work/venv/bin/python" -c "import pycti"; } >"$work/install.log" 2>&1
 then
     tail -n 3 "$work/install.log"
-    echo "SKIPPED: ${PACKAGES[*]} cannot be installed here; no public consumer reads what we send"
+    skipped "${PACKAGES[*]} cannot be installed here; no public consumer reads what we send"
     exit 0
 fi
 export HARFANGLAB_INCIDENTS_TEST_PYCTI=$work/venv/bin/python

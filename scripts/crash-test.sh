@@ -43,4 +43,4 @@ while [[ $# -gt 0 ]]; do
     shift 2
 done
 
-cargo test --test it -- "$judge" --nocapture
+cargo test --locked --test it -- "$judge" --nocapture

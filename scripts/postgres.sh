@@ -17,24 +17,12 @@
 # it writes to the disk, but answers a commit before that unless it is told otherwise: what a crash
 # takes then shows who did not tell it.
 set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
 
 usage() {
     sed -n '2,19s/^# \{0,1\}//p' "$0" >&2
     exit 64
-}
-
-# A port of 127.0.0.1 that nobody listens at, below the range that outgoing connections take from.
-free_port() {
-    local port
-    for _ in {1..200}; do
-        port=$((15000 + RANDOM % 16000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-    echo "no free port on 127.0.0.1 between 15000 and 31000" >&2
-    return 1
 }
 
 # The programs themselves: Debian keeps them out of the path, a folder for each version.
@@ -166,7 +154,7 @@ kill_all() {
     postmaster=$(head -n 1 "$folder/data/postmaster.pid" 2>/dev/null || true)
     [[ -n $postmaster ]] || return 0
     kill -STOP "$postmaster" 2>/dev/null || return 0
-    children=$(ps -o pid= --ppid "$postmaster" || true)
+    children=$(grep -ls "^PPid:[[:space:]]*$postmaster\$" /proc/[0-9]*/status | cut -d / -f 3 || true)
     # shellcheck disable=SC2086
     kill -KILL $children "$postmaster" 2>/dev/null || true
     for _ in {1..100}; do

@@ -11,24 +11,12 @@
 # With --tls it also listens for TLS, with ca.pem, certificate.pem and key.pem of FOLDER/tls, and
 # prints that URL on a second line; with --tls-clients it demands a certificate of ca.pem there.
 set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
 
 usage() {
     sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 64
-}
-
-# A port of 127.0.0.1 that nobody listens at, below the range that outgoing connections take from.
-free_port() {
-    local port
-    for _ in {1..200}; do
-        port=$((15000 + RANDOM % 16000))
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-    echo "no free port on 127.0.0.1 between 15000 and 31000" >&2
-    return 1
 }
 
 # The programs themselves: Debian's wrappers in /usr/sbin insist on another user.

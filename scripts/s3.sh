@@ -8,6 +8,8 @@
 #
 # The URL holds keys and bucket: http://ACCESS:SECRET@127.0.0.1:PORT/BUCKET
 set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
 
 readonly MOTO_VERSION=5.2.5
 readonly BUCKET=harfanglab-incidents-test
@@ -22,19 +24,6 @@ usage() {
 # Whether somebody listens at this port of 127.0.0.1.
 answers() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-free_port() {
-    local port
-    for _ in {1..200}; do
-        port=$((15000 + RANDOM % 16000))
-        if ! answers "$port"; then
-            echo "$port"
-            return
-        fi
-    done
-    echo "no free port on 127.0.0.1 between 15000 and 31000" >&2
-    return 1
 }
 
 start() {

@@ -8,6 +8,8 @@
 # Without options: 20 minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
 
 export HARFANGLAB_INCIDENTS_TEST_SOAK_MINUTES=20
 
@@ -31,6 +33,6 @@ while [[ $# -gt 0 ]]; do
 done
 
 cargo build --locked --release --quiet
-target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-export HARFANGLAB_INCIDENTS_TEST_BINARY=$target/release/harfanglab-incidents
+HARFANGLAB_INCIDENTS_TEST_BINARY=$(target_folder)/release/harfanglab-incidents
+export HARFANGLAB_INCIDENTS_TEST_BINARY
 cargo test --locked --test it -- soak:: --ignored --nocapture

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands, in one command: format, lints, documentation,
-# licences, scripts, bundles, the public consumer, tests. Installs and starts what is missing on a Debian machine with Rust, and
-# stops what it started. Its last line is the test runner's.
+# licences, scripts, bundles, the public consumer, tests. Installs and starts what is missing on a
+# Debian machine with Rust, and stops what it started. Its last line is the test runner's; before it
+# stands what was not tested on this machine.
 #
 #   scripts/test.sh           at most 25 minutes from cold on 2 cores
 #   scripts/test.sh --long    also the large sizes
@@ -11,11 +12,11 @@
 # database to use instead of private ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-readonly CARGO_DENY_VERSION=0.20.2
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
 
 usage() {
-    sed -n '2,12s/^# \{0,1\}//p' "$0"
+    sed -n '2,13s/^# \{0,1\}//p' "$0"
 }
 
 for argument in "$@"; do
@@ -36,6 +37,7 @@ work=$(mktemp -d)
 broker=$work/rabbitmq
 s3=$work/s3
 postgres=$work/postgres
+export HARFANGLAB_INCIDENTS_TEST_SKIPPED=$work/skipped
 
 clean_up() {
     scripts/rabbitmq.sh stop "$broker" || true
@@ -70,57 +72,84 @@ as_root() {
     fi
 }
 
-# Keeps a package from starting a service of its own while it is installed: ours is private.
+# Packages of which all are there afterwards.
 install_packages() {
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -q --no-install-recommends "$@" >>"$work/apt.log" 2>&1
+}
+
+# Runs something while no package starts a service of its own when it is installed: ours are private.
+without_services() {
     local policy=/usr/sbin/policy-rc.d made_policy=no outcome=0
-    if ! command -v apt-get >/dev/null || ! as_root true; then
-        echo "cannot install $*: this needs apt-get, and root or sudo" >&2
-        return 1
-    fi
     if [[ ! -e $policy ]]; then
         made_policy=yes
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
         as_root chmod 755 "$policy"
     fi
-    {
-        as_root apt-get update -q &&
-            as_root env DEBIAN_FRONTEND=noninteractive \
-                apt-get install -y -q --no-install-recommends "$@"
-    } || outcome=$?
+    "$@" || outcome=$?
     if [[ $made_policy == yes ]]; then
         as_root rm -f "$policy"
     fi
     return "$outcome"
 }
 
-provide_packages() {
-    local missing=()
+# What the tests need. `kill` is a program here, not the shell's word.
+list_missing() {
     if [[ -z ${HARFANGLAB_INCIDENTS_TEST_AMQP_URL:-} && ! -d /usr/lib/rabbitmq ]]; then
-        missing+=(rabbitmq-server)
+        echo rabbitmq-server
     fi
-    # The readers of what lies in deploy/, for scripts/deploy.sh and the tests; without one its
-    # checks are skipped.
-    local wished=() name
+    if [[ -z ${HARFANGLAB_INCIDENTS_TEST_S3_URL:-} ]] &&
+        ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        echo python3-venv
+    fi
+    type -P kill >/dev/null || echo procps
+}
+
+# The readers of what lies in deploy/ and of what we send, for scripts/deploy.sh, scripts/consume.sh and
+# the tests; without one its checks are skipped.
+list_wished() {
+    local name
     for name in shellcheck caddy chromium promtool:prometheus openssl systemd-analyze:systemd \
-        nginx:nginx-light rsyslogd:rsyslog logger:bsdutils; do
-        PATH=$PATH:/usr/sbin command -v "${name%:*}" >/dev/null || wished+=("${name#*:}")
+        nginx:nginx-light rsyslogd:rsyslog logger:bsdutils node:nodejs npm; do
+        PATH=$PATH:/usr/sbin command -v "${name%:*}" >/dev/null || echo "${name#*:}"
     done
-    # rsyslog's TLS is a library of its own.
-    compgen -G '/usr/lib*/*/rsyslog/lmnsd_gtls.so' >/dev/null || wished+=(rsyslog-gnutls)
+    # rsyslog's TLS is a library of its own, and so is what pycti needs.
+    compgen -G '/usr/lib*/*/rsyslog/lmnsd_gtls.so' >/dev/null || echo rsyslog-gnutls
+    compgen -G '/usr/lib*/*/libmagic.so.1' >/dev/null || echo libmagic1
+}
+
+# What is needed in one go; each wish by itself, so that one that cannot be had spoils no other.
+provide_packages() {
+    local missing wished name can_install=yes
+    mapfile -t missing < <(list_missing)
+    mapfile -t wished < <(list_wished)
     if [[ ${#missing[@]} -eq 0 && ${#wished[@]} -eq 0 ]]; then
         echo "nothing is missing"
         return 0
     fi
-    if install_packages "${missing[@]}" "${wished[@]}" >"$work/apt.log" 2>&1; then
-        echo "installed ${missing[*]} ${wished[*]}"
-    elif [[ ${#missing[@]} -eq 0 ]]; then
-        echo "cannot install ${wished[*]}: their checks will be skipped"
+    if ! command -v apt-get >/dev/null || ! as_root true; then
+        echo "cannot install anything here: this needs apt-get, and root or sudo"
+        can_install=no
     else
-        tail -n 20 "$work/apt.log" >&2
-        echo "install these by hand, or let HARFANGLAB_INCIDENTS_TEST_AMQP_URL name a broker whose" \
-            "queues may be used: ${missing[*]}" >&2
-        return 1
+        as_root apt-get update -q >"$work/apt.log" 2>&1
     fi
+    if [[ ${#missing[@]} -gt 0 ]]; then
+        if [[ $can_install == no ]] || ! without_services install_packages "${missing[@]}"; then
+            [[ $can_install == no ]] || tail -n 20 "$work/apt.log" >&2
+            echo "install these by hand: ${missing[*]}; instead of rabbitmq-server and python3-venv" \
+                "HARFANGLAB_INCIDENTS_TEST_AMQP_URL may name a broker whose queues may be used, and" \
+                "HARFANGLAB_INCIDENTS_TEST_S3_URL a bucket" >&2
+            return 1
+        fi
+        echo "installed ${missing[*]}"
+    fi
+    for name in "${wished[@]}"; do
+        if [[ $can_install == yes ]] && without_services install_packages "$name"; then
+            echo "installed $name"
+        else
+            echo "cannot install $name: its checks will be skipped"
+        fi
+    done
 }
 
 provide_cargo_deny() {
@@ -136,7 +165,7 @@ check_advisories() {
     if timeout 120 cargo deny --locked --config .cargo/deny.toml fetch db >"$work/db.log" 2>&1; then
         cargo deny --locked --config .cargo/deny.toml check --disable-fetch advisories
     else
-        echo "SKIPPED: the advisory database cannot be reached from here"
+        skipped "the advisory database cannot be reached from here"
     fi
 }
 
@@ -144,7 +173,7 @@ check_scripts() {
     if command -v shellcheck >/dev/null; then
         shellcheck scripts/*.sh deploy/*.sh .ci/run
     else
-        echo "SKIPPED: shellcheck is not installed"
+        skipped "shellcheck is not installed"
     fi
 }
 
@@ -189,6 +218,25 @@ run_tests() {
     fi
 }
 
+# Lets the last line of what comes in wait until it is said what was not tested: skipped tests pass.
+tell_what_was_skipped() {
+    local line held=
+    while IFS= read -r line; do
+        if [[ -z $line ]]; then
+            held+=$'\n'
+            continue
+        fi
+        [[ -z $held ]] || printf '%s\n' "$held"
+        held=$line
+    done
+    if [[ -s $HARFANGLAB_INCIDENTS_TEST_SKIPPED ]]; then
+        printf '\n== not tested on this machine:\n'
+        sort -u "$HARFANGLAB_INCIDENTS_TEST_SKIPPED"
+        echo
+    fi
+    printf '%s\n' "${held%%$'\n'*}"
+}
+
 step "packages" provide_packages
 step "format" cargo fmt --check
 step "scripts" check_scripts
@@ -206,4 +254,4 @@ step "S3 server" start_s3
 step "PostgreSQL" start_postgres
 step "documented examples" cargo test --locked --doc --quiet
 printf '\n== tests (all before took %d s)\n' "$SECONDS"
-run_tests
+run_tests 2>&1 | tell_what_was_skipped

@@ -3,11 +3,13 @@
 # is: OASIS JSON schemas and best practices (stix2-validator), STIX patterns (stix2-patterns), Sigma
 # rules (pySigma) and YARA rules (yara-python), each in the version named here.
 #
-#   scripts/validate.sh [BINARY]     default: target/debug/harfanglab-incidents, built when missing
+#   scripts/validate.sh [BINARY]     default: that of this project, built now
 #
 # Needs Python 3 with venv, and PyPI; without them it says so and passes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
 
 readonly PACKAGES=(stix2-validator==3.3.2 stix2-patterns==2.1.2 pySigma==2.0.1 yara-python==4.5.4)
 
@@ -18,12 +20,12 @@ if ! { python3 -m venv "$work/venv" &&
     timeout 100 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 \
         "${PACKAGES[@]}"; } >"$work/install.log" 2>&1; then
     tail -n 3 "$work/install.log"
-    echo "SKIPPED: ${PACKAGES[*]} cannot be installed here; bundles are not validated"
+    skipped "${PACKAGES[*]} cannot be installed here; bundles are not validated"
     exit 0
 fi
 
 [[ -n ${1:-} ]] || cargo build --locked --quiet
-binary=$(realpath "${1:-target/debug/harfanglab-incidents}")
+binary=$(realpath "${1:-$(target_folder)/debug/harfanglab-incidents}")
 mkdir "$work/bundles"
 shopt -s nullglob
 converted=0 ignored=0

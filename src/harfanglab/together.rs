@@ -21,14 +21,14 @@ use tokio::sync::{Mutex as Turn, oneshot};
 use super::{
     Console, ConsoleError,
     lookup::unique_id,
-    pages::{Listing, PAGE_LIMIT, RESULT_WINDOW},
+    pages::{Listing, PAGE_LIMIT},
 };
 
 /// The longest time between two alerts of one stretch.
 const GAP: TimeDelta = TimeDelta::seconds(10);
-/// Alerts asked for in one stretch at most: it is read as long as it costs fewer requests than asking
+/// Alerts asked for in one stretch at most. It is read as long as that costs fewer requests than asking
 /// for each, and no console shows more of one query than so many pages.
-const STRETCH_LIMIT: usize = (RESULT_WINDOW / PAGE_LIMIT as u64) as usize;
+const STRETCH_LIMIT: usize = 100;
 /// Neighbours remembered at most, of about 100 bytes each.
 const NEIGHBOURS: u64 = 20_000;
 /// How long.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::support::{
     broker::{Broker, fresh_connector_id, push_queue, push_routing},
     opencti::{FakeOpenCti, Personality, connector_settings},
+    skipped::skipped,
 };
 
 /// A platform, its broker, and a sink for a connector that nobody registered yet.
@@ -108,7 +109,7 @@ async fn a_delivery_is_one_work_and_its_objects_are_on_the_queue_in_order() {
 async fn a_message_has_the_shape_that_other_connectors_send() {
     let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
     if !shared.exists() {
-        println!("SKIPPED: ../shared is not here: captured messages");
+        skipped("../shared is not here: captured messages");
         return;
     }
     let text = std::fs::read_to_string(shared.join("wire/wire_7.260817.0.json")).unwrap();

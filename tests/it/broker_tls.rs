@@ -18,6 +18,7 @@ use crate::{
         broker::{Broker, fresh_connector_id, push_queue},
         opencti::{FakeOpenCti, Personality, connector_settings},
         private_broker::PrivateBroker,
+        skipped::skipped,
     },
 };
 
@@ -101,7 +102,7 @@ async fn a_broker_that_demands_a_certificate_gets_ours_also_when_its_key_is_encr
 
     let folder = tempfile::tempdir().unwrap();
     let Some(encrypted) = encrypt(folder.path(), &ours.1, "a passphrase of the tests") else {
-        println!("SKIPPED: openssl is not installed: encrypted keys");
+        skipped("openssl is not installed: encrypted keys");
         return;
     };
     let locked = with_certificate(trusted(), (ours.0, encrypted));

@@ -21,6 +21,7 @@ use crate::{
     journal_damage::{LEASE, lonely_home, start},
     support::{
         app::{App, WEBHOOK_SECRET},
+        skipped::skipped,
         stage::{Stage, http, post},
     },
 };
@@ -41,7 +42,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self { folder });
         }
-        eprintln!("SKIPPED: a small disk cannot be mounted here; run this test as root");
+        skipped("a small disk cannot be mounted here; run the tests as root");
         None
     }
 

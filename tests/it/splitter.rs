@@ -8,6 +8,8 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
+use crate::support::skipped::skipped;
+
 /// The bundle as our type; a bundle without an id gets one (ours always have one).
 fn bundle(mut value: Value) -> Option<Bundle> {
     if value.get("id").is_none() {
@@ -52,7 +54,7 @@ fn compare(case: &Value, input: &Value, dangling: Dangling, incompatible: &Value
 fn bundles_split_as_the_reference_vectors_say() {
     let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
     if !shared.exists() {
-        println!("SKIPPED: ../shared is not here: splitter vectors");
+        skipped("../shared is not here: splitter vectors");
         return;
     }
     let text = std::fs::read_to_string(shared.join("vectors/splitter_vectors.json")).unwrap();

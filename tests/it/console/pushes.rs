@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::{client, noon, started};
+use crate::support::skipped::skipped;
 
 #[test]
 fn the_same_seed_makes_the_same_alerts_and_each_form_has_its_own_ids() {
@@ -57,7 +58,7 @@ fn paths(value: &Value) -> Vec<String> {
 fn simulated_alerts_have_no_field_that_no_real_alert_has() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
     if !std::path::Path::new(folder).exists() {
-        println!("SKIPPED: ../shared is not here: simulated fields against those of real alerts");
+        skipped("../shared is not here: simulated fields against those of real alerts");
         return;
     }
     // Its tables have a row for every field of the real pushed alerts that are public.

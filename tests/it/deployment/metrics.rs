@@ -13,7 +13,10 @@ use harfanglab_incidents::ops::{CATALOGUE, Kind, Metric};
 use serde_json::Value;
 
 use super::read;
-use crate::support::stage::{Stage, http};
+use crate::support::{
+    skipped::skipped,
+    stage::{Stage, http},
+};
 
 /// The page of a service that has just started and done nothing.
 async fn scraped() -> String {
@@ -76,7 +79,7 @@ async fn promtool_finds_nothing_to_say_of_the_page() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut promtool) = promtool else {
-        eprintln!("SKIPPED: promtool (Debian's package prometheus) is not installed");
+        skipped("promtool (Debian's package prometheus) is not installed");
         return;
     };
     let page = scraped().await;

@@ -13,6 +13,7 @@ use super::{deployed, metrics::dashboard_queries};
 use crate::{
     support::{
         app::PATIENCE,
+        skipped::skipped,
         stage::{Stage, http, post},
     },
     webhook_access::alert,
@@ -27,10 +28,8 @@ impl Server {
         match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
             Ok(child) => Some(Self(child)),
             Err(error) => {
-                eprintln!(
-                    "SKIPPED: {} cannot be started: {error}",
-                    command.get_program().display()
-                );
+                let program = command.get_program().display();
+                skipped(&format!("{program} cannot be started: {error}"));
                 None
             }
         }

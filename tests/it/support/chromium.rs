@@ -11,7 +11,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use super::app::PATIENCE;
+use super::{app::PATIENCE, skipped::skipped};
 
 /// Joins the two pipes to the descriptors that the browser expects.
 const START: &str = "exec chromium \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null";
@@ -35,7 +35,7 @@ impl Chromium {
     pub(crate) async fn start() -> Option<Self> {
         let is_there = Command::new("chromium").arg("--version").output().await;
         if !is_there.is_ok_and(|output| output.status.success()) {
-            eprintln!("SKIPPED: chromium is not installed");
+            skipped("chromium is not installed: pages as a browser shows them");
             return None;
         }
         let profile = TempDir::new().unwrap();

@@ -10,6 +10,7 @@ pub(crate) mod private_postgres;
 pub(crate) mod relay;
 pub(crate) mod s3;
 pub(crate) mod shared;
+pub(crate) mod skipped;
 pub(crate) mod stage;
 pub(crate) mod stores;
 

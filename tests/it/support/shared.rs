@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::skipped::skipped;
+
 /// The path of `relative` under `../shared`, or `None` (said aloud, with `what` is skipped) where
 /// that folder is absent. Where it is present, a missing file fails the test.
 pub(crate) fn shared(relative: &str, what: &str) -> Option<PathBuf> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
     if !folder.is_dir() {
-        println!("SKIPPED: ../shared is not here: {what}");
+        skipped(&format!("../shared is not here: {what}"));
         return None;
     }
     let path = folder.join(relative);

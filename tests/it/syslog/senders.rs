@@ -14,6 +14,7 @@ use crate::{
     support::{
         app::{App, Home},
         authority::Authority,
+        skipped::skipped,
     },
 };
 
@@ -24,7 +25,7 @@ async fn run(program: &str, arguments: &[&str], input: &[u8]) -> Option<bool> {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("SKIPPED: {program} cannot be started: {error}");
+            skipped(&format!("{program} cannot be started: {error}"));
             return None;
         }
     };
@@ -212,7 +213,7 @@ async fn rsyslog_forwards_by_tcp_in_both_framings_with_structured_data_and_all()
 #[tokio::test]
 async fn rsyslog_forwards_by_tls_with_its_certificate() {
     if !Path::new("/usr/lib").is_dir() || !has_gtls() {
-        eprintln!("SKIPPED: rsyslog's TLS driver (rsyslog-gnutls) is not installed");
+        skipped("rsyslog's TLS driver (rsyslog-gnutls) is not installed");
         return;
     }
     let WithTls { home, mut app, address, files } = WithTls::started().await;
