@@ -20,7 +20,8 @@
 //!   latest, a page or a push that was late, undoes nothing: it is a repetition if it was there,
 //!   else superseded at once. A push that gives no date never follows a version that has one, nor
 //!   one that it repeats: the sweep brings the change with its date;
-//! - no claim takes a version while an earlier one of the same key is unfinished;
+//! - no claim takes a version while an earlier one of the same key is unfinished, unless that was
+//!   delivered before and waits to leave once more, which the newer one makes needless;
 //! - a follow-up, which waits for the console to show more of a delivered version, is no earlier
 //!   version: while it merely waits it holds up nobody. It is claimed only when no received version
 //!   of its key is unfinished, and while it is leased no version of its key is claimed, so that it
@@ -141,6 +142,9 @@ pub enum JournalError {
 pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// The same journal, with the rows of another console.
     fn of_console(&self, console: &str) -> Arc<dyn Journal>;
+
+    /// Whether other replicas may use it at the same time.
+    fn has_replicas(&self) -> bool;
 
     /// Stores every batch in one commit, and says what became of each.
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;

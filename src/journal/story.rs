@@ -105,7 +105,11 @@ impl Chapter {
     fn goes_before(&self, other: &Self, now: DateTime<Utc>) -> bool {
         let is_leased = self.leased_until.is_some_and(|until| until > now);
         match (self.follows, other.follows) {
-            (None, None) => self.id < other.id || is_leased,
+            (None, None) => {
+                // What was delivered and is to leave once more.
+                let waits_for_its_time = self.root_id.is_some() && self.due_at > now;
+                is_leased || (self.id < other.id && !waits_for_its_time)
+            }
             (None, Some(_)) => true,
             (Some(_), None) => is_leased,
             (Some(_), Some(_)) => is_leased || (self.id < other.id && self.due_at <= now),

@@ -110,6 +110,9 @@ impl Deliverer {
         false_positives::take_back(batch, &*self.journal).await;
         let mut of_events = self.hand_over(batch).await;
         self.tell(&of_events);
+        if self.journal.has_replicas() {
+            false_positives::look_again(batch, &mut of_events, &*self.journal).await;
+        }
         let confirmed = batch.iter().zip(&of_events).filter(|(_, result)| result.is_ok());
         self.negative_sightings
             .note(confirmed.flat_map(|(ready, _)| &ready.bundles), &*self.journal, self.clock.now())

@@ -19,7 +19,7 @@ use crate::{
     alert::MergedSightings,
     clock::Clock,
     journal::{DueFlag, Journal, JournalError, SightingFlag},
-    opencti::{Feature, Negative, OpenCti, OpenCtiError},
+    opencti::{DeliveryError, Feature, Negative, OpenCti, OpenCtiError},
     stix::Bundle,
 };
 
@@ -76,13 +76,14 @@ fn flag(object: &Map<String, Value>) -> Option<SightingFlag> {
         sighting_of: text("sighting_of_ref")?.to_owned(),
         sighted_by: sighted_by.to_owned(),
         seen_at: text("first_seen")?.parse().ok()?,
-        negative: object.get("x_opencti_negative") == Some(&Value::Bool(true)),
+        negative: is_negative(object),
     })
 }
 
 /// Looks again, just before a batch leaves, whether its false positives are still alone: an alert
 /// that says otherwise may have been prepared at the same time. One that is prepared later than this
-/// look leaves later, too, because batches leave one after the other.
+/// look leaves later, too, because batches leave one after the other; with another replica's it is
+/// otherwise (`look_again`).
 pub(super) async fn take_back(batch: &mut [Ready], journal: &dyn Journal) {
     for ready in batch {
         let Some((key, sighted)) = &ready.delivered.false_positive else { continue };
@@ -101,6 +102,38 @@ pub(super) async fn take_back(batch: &mut [Ready], journal: &dyn Journal) {
             ),
         }
     }
+}
+
+/// Looks once more after the batch was taken: another replica may have sent meanwhile what says
+/// otherwise, and this one took it back. Then the event leaves again. One that is noted after this look
+/// leaves after it, too.
+pub(super) async fn look_again(
+    batch: &[Ready],
+    results: &mut [Result<(), DeliveryError>],
+    journal: &dyn Journal,
+) {
+    for (ready, result) in batch.iter().zip(results) {
+        let Some((key, sighted)) = &ready.delivered.false_positive else { continue };
+        let objects = ready.bundles.iter().flat_map(|bundle| &bundle.objects);
+        let left_negative = objects.filter(|object| is_sighting(object)).any(is_negative);
+        if result.is_err() || !left_negative {
+            continue;
+        }
+        let reason = match journal.note_sighting(key, sighted).await {
+            Ok(MergedSightings::Harmless) => continue,
+            Ok(MergedSightings::Real) => {
+                "another alert of the same sighting left at the same time and is no false positive"
+                    .to_owned()
+            }
+            Err(failure) => failure.to_string(),
+        };
+        info!(reason, "the sighting of a false positive leaves once more");
+        *result = Err(DeliveryError::Unavailable(reason));
+    }
+}
+
+fn is_negative(object: &Map<String, Value>) -> bool {
+    object.get("x_opencti_negative") == Some(&Value::Bool(true))
 }
 
 fn is_sighting(object: &Map<String, Value>) -> bool {
@@ -171,5 +204,72 @@ impl FalsePositives {
             );
         }
         self.journal.flag_again(&due.flag, at).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        alert::Sighted,
+        intake::Origin,
+        journal::{Claim, SqliteJournal},
+        pipeline::prepare::Delivered,
+    };
+
+    fn sighted(is_false_positive: bool) -> Sighted {
+        Sighted {
+            indicator_id: "indicator--1".to_owned(),
+            place_id: "identity--1".to_owned(),
+            first_seen: DateTime::UNIX_EPOCH,
+            last_seen: DateTime::UNIX_EPOCH,
+            is_false_positive,
+        }
+    }
+
+    fn ready() -> Ready {
+        let sighting =
+            json!({ "type": "sighting", "id": "sighting--1", "x_opencti_negative": true });
+        let objects = vec![sighting.as_object().unwrap().clone()];
+        Ready {
+            claim: Claim { event: 1, attempt: 1, fence: 1 },
+            origin: Origin::Push,
+            happened_at: DateTime::UNIX_EPOCH,
+            received_at: DateTime::UNIX_EPOCH,
+            title: "title".to_owned(),
+            root_id: "incident--1".to_owned(),
+            bundles: vec![Bundle { id: "bundle--1".to_owned(), objects }],
+            follow_up: None,
+            delivered: Delivered {
+                false_positive: Some(("verdict".to_owned(), sighted(true))),
+                ..Delivered::default()
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_verdict_that_another_replica_overtook_leaves_once_more_as_what_it_is() {
+        let folder = TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let (mut batch, mut results) = ([ready()], [Ok(())]);
+        take_back(&mut batch, &journal).await;
+        look_again(&batch, &mut results, &journal).await;
+        assert_eq!(results, [Ok(())], "nobody says otherwise");
+
+        // Another replica prepares and sends it after our last look and before we have sent.
+        take_back(&mut batch, &journal).await;
+        journal.note_sighting("real", &sighted(false)).await.unwrap();
+        look_again(&batch, &mut results, &journal).await;
+        assert!(matches!(results, [Err(DeliveryError::Unavailable(_))]), "{results:?}");
+
+        results = [Ok(())];
+        take_back(&mut batch, &journal).await;
+        assert!(!batch[0].bundles[0].objects.iter().any(is_negative));
+        look_again(&batch, &mut results, &journal).await;
+        assert_eq!(results, [Ok(())], "it left as what it is");
     }
 }

@@ -54,26 +54,26 @@ impl Leases {
         Lease { leases: Arc::clone(self), claim }
     }
 
-    /// Renews those of which half has passed.
+    /// Renews those of which half has passed, and those that end later than any can: the clock was set
+    /// back, and what the journal holds with it.
     pub(super) async fn renew(
         &self,
         journal: &dyn Journal,
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
         let half = TimeDelta::from_std(self.length / 2).unwrap_or(TimeDelta::MAX);
-        let ageing: Vec<Claim> = {
-            let held = self.lock();
-            held.values().filter(|it| it.until - now < half).map(|it| it.claim).collect()
-        };
+        let latest = self.ending(now);
+        let is_ageing = |it: &&Held| it.until - now < half || it.until > latest;
+        let ageing: Vec<Claim> =
+            self.lock().values().filter(is_ageing).map(|it| it.claim).collect();
         if ageing.is_empty() {
             return Ok(());
         }
         journal.renew(&ageing, self.length, now).await?;
-        let until = self.ending(now);
         let mut held = self.lock();
         for claim in ageing {
             if let Some(it) = held.get_mut(&claim.event).filter(|it| it.claim == claim) {
-                it.until = until;
+                it.until = latest;
             }
         }
         Ok(())
@@ -105,6 +105,46 @@ impl Drop for Lease {
         // It may have been put back and claimed anew meanwhile.
         if held.get(&self.claim.event).is_some_and(|it| it.claim == self.claim) {
             held.remove(&self.claim.event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        intake::{Notification, dialect::Dialect, verification::Proof},
+        journal::SqliteJournal,
+    };
+
+    const LEASE: Duration = Duration::from_mins(5);
+
+    #[tokio::test]
+    async fn what_is_under_way_stays_ours_when_the_clock_is_set_back() {
+        let folder = TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let set_back: DateTime<Utc> = "2026-05-26T07:40:00Z".parse().unwrap();
+        let before = set_back + TimeDelta::hours(1);
+        let element = json!({
+            "log_type": "alert", "alert_type": "sigma", "alert_unique_id": "a", "status": "new",
+        });
+        let proof = Proof::answered_by_console(before);
+        let alert =
+            Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string());
+        journal.append(&[vec![alert]]).await.unwrap();
+        let claimed = journal.claim(1, LEASE, before).await.unwrap().remove(0);
+        let leases = Leases::new(LEASE);
+        let _under_way = leases.keep(claimed.claim, before);
+        // As the pipeline claims.
+        for minutes in 0..9 {
+            let now = set_back + TimeDelta::minutes(minutes);
+            leases.renew(&journal, now).await.unwrap();
+            let twice = journal.claim(1, LEASE, now).await.unwrap();
+            assert!(twice.is_empty(), "taken twice after {minutes} minutes");
         }
     }
 }

@@ -43,7 +43,7 @@ use tracing::{error, info};
 
 pub use self::{
     afterwards::Afterwards, enrich::Enricher, false_positives::NegativeSightings,
-    ledger::JournalLedger, prepare::Preparer,
+    ledger::JournalLedger, prepare::Preparer, refusals::era_of_confirmed,
 };
 use self::{
     defect::Step,
@@ -62,6 +62,8 @@ use crate::{
 
 /// How long the pipeline waits when nothing says that there is something to do.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(30);
+/// Shortest pause after a claim that found nothing: what is due may be in another replica's hands.
+const PAUSE_MIN: std::time::Duration = std::time::Duration::from_millis(50);
 /// How often it is tried to write an outcome down: within the time that a shutdown leaves.
 const TRIES_TO_FINISH: u32 = 10;
 /// How long it waits when the journal fails.
@@ -151,7 +153,8 @@ impl Pipeline {
             if let Some(pressure) = &self.pressure {
                 pressure.relieved(stop).await;
             }
-            let mut claim = room.for_a_claim().await;
+            // None any more after a stop, however long it was waited until then.
+            let Some(mut claim) = stop.run_until_cancelled(room.for_a_claim()).await else { break };
             let free = room.free_places().min(self.settings.batch).max(1);
             let now = self.clock.now();
             let events = match self.claim(free, leases, now).await {
@@ -232,7 +235,9 @@ impl Pipeline {
     /// Waits until something arrives or falls due.
     async fn wait_for_work(&self, stop: &CancellationToken) {
         let wait = match self.journal.next_due().await {
-            Ok(Some(due)) => (due - self.clock.now()).to_std().unwrap_or_default().min(IDLE),
+            Ok(Some(due)) => {
+                (due - self.clock.now()).to_std().unwrap_or_default().clamp(PAUSE_MIN, IDLE)
+            }
             Ok(None) => IDLE,
             Err(_) => JOURNAL_FAILED,
         };

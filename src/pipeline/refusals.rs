@@ -41,6 +41,9 @@ const ASK_AGAIN: TimeDelta = TimeDelta::seconds(60);
 const LONGEST_WAIT: TimeDelta = TimeDelta::hours(1);
 /// A work this old that still cannot be closed or read is let go.
 const OLDEST_WORK: TimeDelta = TimeDelta::days(7);
+/// Name of a remembered number that grows whenever something counts as unknown to OpenCTI that was
+/// confirmed before: by it the other replicas learn of it.
+const FORGOTTEN: &str = "confirmed_forgotten";
 /// Errors that the platform keeps of a work.
 const MOST_ERRORS_OF_A_WORK: usize = 100;
 
@@ -143,7 +146,10 @@ impl Refusals {
             Ok(Some(report)) => self.heed(work, report, next_look).await?,
             Ok(None) => {
                 // Deleted in OpenCTI, with what of it was still queued.
-                self.send_everything_again();
+                if let Some(confirmed) = &self.confirmed {
+                    confirmed.forget();
+                    self.tell_other_replicas().await?;
+                }
                 self.journal.forget_work(&work.id).await?;
             }
             Err(error) => return self.cannot_be_read(work, error, next_look).await,
@@ -224,12 +230,7 @@ impl Refusals {
 
     /// Puts the errors of a work on their events, and lets the work go.
     async fn keep(&self, work: &str, errors: Vec<WorkError>) -> Result<(), JournalError> {
-        if errors.iter().any(WorkError::is_missing_reference) {
-            self.send_everything_again();
-        }
-        if let Some(confirmed) = &self.confirmed {
-            confirmed.forget_objects(errors.iter().filter_map(|error| error.object.as_deref()));
-        }
+        self.forget_what_was_refused(&errors).await?;
         let is_cut_off = errors.len() >= MOST_ERRORS_OF_A_WORK;
         let parts = self.journal.parts_of_work(work).await?;
         let all: HashSet<_> = parts.iter().map(|part| part.event).collect();
@@ -253,11 +254,36 @@ impl Refusals {
         self.journal.work_read(work, &refusals).await
     }
 
-    fn send_everything_again(&self) {
-        if let Some(confirmed) = &self.confirmed {
+    async fn forget_what_was_refused(&self, errors: &[WorkError]) -> Result<(), JournalError> {
+        let Some(confirmed) = &self.confirmed else { return Ok(()) };
+        let is_missing_some = errors.iter().any(WorkError::is_missing_reference);
+        if is_missing_some {
             confirmed.forget();
         }
+        let refused: Vec<&str> =
+            errors.iter().filter_map(|error| error.object.as_deref()).collect();
+        confirmed.forget_objects(refused.iter().copied());
+        if is_missing_some || !refused.is_empty() {
+            self.tell_other_replicas().await?;
+        }
+        Ok(())
     }
+
+    /// They forget all that was confirmed to them: that costs messages only.
+    async fn tell_other_replicas(&self) -> Result<(), JournalError> {
+        let before = self.journal.remembered(FORGOTTEN).await?;
+        let before: u64 = before.and_then(|number| number.parse().ok()).unwrap_or_default();
+        self.journal.remember(FORGOTTEN, &before.saturating_add(1).to_string()).await
+    }
+}
+
+/// What tells a replica, by being another than before, that nothing counts as known to OpenCTI any
+/// more: the import generation, and how often the one that leads has forgotten something.
+///
+/// # Errors
+/// [`JournalError`] when the journal cannot be read.
+pub async fn era_of_confirmed(journal: &dyn Journal) -> Result<[Option<String>; 2], JournalError> {
+    Ok([journal.remembered("generation").await?, journal.remembered(FORGOTTEN).await?])
 }
 
 /// Whose object each error is about. An object that several events sent was refused as often as the

@@ -27,7 +27,7 @@ use crate::{
     config::{ConsoleSettings, Settings},
     convert::{ConvertSettings, NetworkTraffic},
     harfanglab::Console,
-    health::Health,
+    health::{Health, Part},
     intake::{Door, Entry},
     journal::{Journal, write_what_comes_in},
     label::ConsoleLabel,
@@ -234,6 +234,15 @@ impl ConsoleService {
     /// The job that was asked for before a single run began, if any.
     pub(super) async fn first_job(&self) -> Option<Job> {
         self.jobs.lock().await.try_recv().ok()
+    }
+
+    /// After a term: what waits for it is given back, and how the last sweep went tells nothing of a
+    /// replica that sweeps no longer. What the console denies, pushes notice, too.
+    pub(super) async fn leads_no_longer(&self) {
+        jobs::give_back(&self.board, &self.jobs).await;
+        if self.client.denied().borrow().is_none() {
+            self.health.well(Part::HarfangLab);
+        }
     }
 
     /// Sweeps and does the jobs that are asked for, until the end of `term`.

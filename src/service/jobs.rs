@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use super::account::{Account, Trigger};
 use crate::sweep::{Found, Job, JobBoard, JobState, Pace, Sweep, SweepError};
 
-/// Works until `stop`, the end of a term; in the next one it goes on with what hangs there then.
+/// Works until `stop`, the end of a term.
 pub(super) async fn take_up(
     sweep: Arc<Sweep>,
     account: Account,
@@ -36,6 +36,15 @@ pub(super) async fn take_up(
             }
             None => fail(&board, "the service stopped meanwhile"),
         }
+    }
+}
+
+/// Fails the job that hangs there at the end of a term and was not taken up: who asked for it must not
+/// wait for a term that may never come, and may ask the replica that leads now.
+pub(super) async fn give_back(board: &JobBoard, jobs: &Mutex<mpsc::Receiver<Job>>) {
+    if let Ok(job) = jobs.lock().await.try_recv() {
+        info!(?job, "a job was asked for just before the end and is not begun");
+        fail(board, "the service stopped, or leads no longer, before it began; ask again");
     }
 }
 
@@ -79,4 +88,24 @@ pub(super) async fn run(
         }
     });
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn a_job_that_no_term_took_up_fails_and_makes_room_for_the_next() {
+        let (board, jobs) = JobBoard::new("https://console.example".to_owned(), Clock::system());
+        let jobs = Mutex::new(jobs);
+        give_back(&board, &jobs).await;
+        assert_eq!(board.current().state, JobState::None, "nothing hung there");
+        board.submit(Job::Sweep).unwrap();
+        give_back(&board, &jobs).await;
+        let given_back = board.current();
+        assert_eq!(given_back.state, JobState::Failed);
+        assert!(given_back.words.contains("ask again") && given_back.ended_at.is_some());
+        assert_eq!(board.submit(Job::Sweep).map(|progress| progress.number), Ok(2));
+    }
 }

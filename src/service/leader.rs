@@ -18,14 +18,15 @@ use crate::{
     health::{Health, Role},
     journal::{Journal, LeaderLock, Place},
     opencti::ConfirmedObjects,
+    pipeline::era_of_confirmed,
 };
 
 /// How often a replica that follows asks for the lock: many times in one interval of the heartbeat.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 /// How long a single run waits for the lock.
 const SINGLE_RUN_WAIT: Duration = Duration::from_secs(15);
-/// How often it is looked whether everything is imported again.
-const LOOK_AT_GENERATION: Duration = Duration::from_secs(5);
+/// How often it is looked whether another replica has forgotten what was confirmed.
+const LOOK_AT_ERA: Duration = Duration::from_secs(5);
 
 /// The terms of this replica.
 pub(super) struct Leader {
@@ -95,6 +96,8 @@ impl Leader {
         let _before = self.term.send_replace(Some(term.clone()));
         tokio::select! {
             () = leadership.lost() => {
+                // First, so that no job is accepted that this term will not do.
+                self.health.is_now(Role::Follows);
                 term.cancel();
                 warn!("the lock of the leader is lost; another replica may lead now");
             }
@@ -124,8 +127,8 @@ impl Leader {
             .is_ok_and(|term| term.is_some())
     }
 
-    /// Forgets what is `confirmed` when another replica has begun to import everything again: it
-    /// learns that from OpenCTI, and this one from the journal.
+    /// Forgets what is `confirmed` when another replica has begun to import everything again, or has
+    /// read that OpenCTI refused something: it learns that from OpenCTI, and this one from the journal.
     pub(super) async fn follow_resets(
         &self,
         journals: Vec<Arc<dyn Journal>>,
@@ -138,15 +141,18 @@ impl Leader {
         let mut known = None;
         loop {
             // A journal that cannot be read is told by whoever needs it.
-            let asked = journals.iter().map(|journal| journal.remembered("generation"));
-            if let Ok(generations) = try_join_all(asked).await {
-                if known.as_ref().is_some_and(|known| *known != generations) {
-                    info!("everything is imported again: nothing counts as known to OpenCTI");
+            let asked = journals.iter().map(|journal| era_of_confirmed(&**journal));
+            if let Ok(eras) = try_join_all(asked).await {
+                if known.as_ref().is_some_and(|known| *known != eras) {
+                    info!(
+                        "everything is imported again, or OpenCTI refused something: nothing counts \
+                         as known to it"
+                    );
                     confirmed.forget();
                 }
-                known = Some(generations);
+                known = Some(eras);
             }
-            if stop.run_until_cancelled(tokio::time::sleep(LOOK_AT_GENERATION)).await.is_none() {
+            if stop.run_until_cancelled(tokio::time::sleep(LOOK_AT_ERA)).await.is_none() {
                 return;
             }
         }

@@ -134,15 +134,20 @@ impl Listeners {
         self.syslog.is_some()
     }
 
-    /// Stops accepting and lets open requests finish.
+    /// Stops accepting and lets open requests finish, at every door at the same time.
     pub(super) async fn close(&self) {
-        if let Some(syslog) = &self.syslog {
-            syslog.close().await;
-        }
-        if let Some((_address, handle)) = &self.webhook {
-            handle.stop(true).await;
-            info!("no longer accepting deliveries");
-        }
+        let syslog = async {
+            if let Some(syslog) = &self.syslog {
+                syslog.close().await;
+            }
+        };
+        let webhook = async {
+            if let Some((_address, handle)) = &self.webhook {
+                handle.stop(true).await;
+                info!("no longer accepting deliveries");
+            }
+        };
+        tokio::join!(syslog, webhook);
         for handle in self.management.iter().chain(&self.connector_metrics) {
             handle.stop(false).await;
         }

@@ -8,6 +8,7 @@ mod access;
 mod account;
 mod backpressure;
 mod console;
+mod ending;
 mod error;
 mod jobs;
 mod leader;
@@ -28,7 +29,7 @@ mod syslog;
 mod tls;
 mod token;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use futures_util::future::{join_all, select_all};
 use tokio::{
@@ -36,10 +37,11 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tracing::{info, warn};
+use tracing::warn;
 
 use self::{
     console::{Common, ConsoleService, Moving},
+    ending::Ending,
     leader::Leader,
     listeners::{Listeners, Shown},
     parts::Parts,
@@ -60,11 +62,6 @@ use crate::{
     opencti::{Pulse, QueueLoad, Sink},
     sweep::{ConnectorState, JobBoard, Pushes},
 };
-
-/// Longest time that what is under way gets to leave at shutdown.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
-/// Longest time for counting what is left.
-const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// A service with its parts, ready to run.
 pub struct Service {
@@ -199,6 +196,7 @@ impl Service {
             result = self.work(&stop, &stop_pipeline) => result,
             part = self.parts.broken() => Err(ServiceError::PartEnded(part)),
         };
+        let ending = Ending::begins();
         manager::stopping("stopping: what is under way may leave, the rest stays in the journal");
         lead.cancel();
         self.upkeep.cancel();
@@ -207,8 +205,7 @@ impl Service {
         let journals = self.journals();
         // With them the doors: nobody writes any more.
         drop(self.consoles);
-        let is_done = tokio::time::timeout(DRAIN_DEADLINE, self.parts.ended()).await.is_ok();
-        tell_the_end(is_done, &journals).await;
+        ending.when(self.parts.ended(), &journals).await;
         result
     }
 
@@ -301,6 +298,7 @@ impl Service {
             }
             while let Some(term) = self.leader.next_term(stop).await {
                 Box::pin(self.lead(&schedules, &told, term)).await;
+                join_all(self.consoles.iter().map(ConsoleService::leads_no_longer)).await;
             }
             Ok(())
         };
@@ -423,25 +421,4 @@ impl Service {
             None => watch::Sender::default().subscribe(),
         }
     }
-}
-
-/// Logs how the service ended: what is left comes with the next start.
-async fn tell_the_end(is_done: bool, journals: &[Arc<dyn Journal>]) {
-    // A journal that cannot be read keeps nobody from stopping.
-    let counting = join_all(journals.iter().map(|journal| journal.pending()));
-    let counted = tokio::time::timeout(LAST_LOOK, counting).await;
-    let counted = counted.ok().map(|counts| counts.into_iter().sum::<Result<u64, _>>());
-    let pending = counted.and_then(Result::ok);
-    let outcome = if is_done {
-        info!(pending, "stopped; nothing was left under way");
-        "stopped; nothing was left under way"
-    } else {
-        warn!(
-            pending,
-            deadline_seconds = DRAIN_DEADLINE.as_secs(),
-            "stopped at the deadline; what was under way is in the journal and will be tried again"
-        );
-        "stopped at the deadline"
-    };
-    manager::status(outcome);
 }

@@ -3,7 +3,8 @@
 //!
 //! Reading is destructive. A chunk that was handed out and did not arrive, or that was not committed
 //! when the process was killed, is gone: the endpoint allows that one loss, and the sweep finds its
-//! alerts. While the journal cannot store, the chunk at hand is kept and no further one is taken.
+//! alerts. So is one that a slow console hands out after a stop has had its time. To wait for less
+//! than for any other answer would lose more: each chunk of a console that is slow every day. While the journal cannot store, the chunk at hand is kept and no further one is taken.
 //!
 //! Does not live here: the request (`harfanglab::queue`), telling that the console denies us
 //! (`service::access`).
@@ -41,8 +42,8 @@ impl ElasticQueue {
         Self { console, door, clock, empty_pause: EMPTY_PAUSE }
     }
 
-    /// Reads until `stop`. A question that is under way then is waited for, and what it brings is
-    /// stored: it has left the console.
+    /// Reads until `stop`. A question that is under way then is waited for, as long as the service
+    /// lets what is under way leave, and what it brings is stored: it has left the console.
     pub async fn run(self, stop: CancellationToken) {
         info!("the queue of the console's Elastic connector is read");
         let mut pause = PAUSE_MIN;

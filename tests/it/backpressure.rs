@@ -10,9 +10,12 @@ use harfanglab_incidents::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{
-    opencti::{FakeOpenCti, Personality, connector_settings},
-    stage::{Stage, alerts_in, http, incident_names, post},
+use crate::{
+    journal_damage::connect,
+    support::{
+        opencti::{FakeOpenCti, Personality, connector_settings},
+        stage::{Stage, alerts_in, http, incident_names, post},
+    },
 };
 
 async fn readiness(management: &str) -> Value {
@@ -76,6 +79,28 @@ async fn while_the_queue_is_full_alerts_are_accepted_and_wait_and_go_on_when_it_
     assert!(ready["degraded"].get("opencti_queue").is_none(), "{ready}");
     assert!(metrics(&management).await.contains("\nopencti_queue_buffering 0\n"));
     assert!(app.terminate().await.success(), "{}", app.log());
+}
+
+#[tokio::test]
+async fn a_stop_while_the_queue_is_full_adds_nothing_to_it() {
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    stage.home.set("CONNECTOR_QUEUE_THRESHOLD", "2");
+    stage.opencti.fill_queue(&stage.connector_id, 2e6);
+    let mut app = stage.home.start(&["serve"]);
+    let url = app.webhook().await;
+    let id = stage.connector_id.clone();
+    stage.opencti.wait_for("a heartbeat", |state| state.connectors[&id].pings > 0).await;
+    let alert = Generator::new(8).next_alert(Clock::system().now());
+    assert_eq!(post(&url, &alert.native()).await.0.as_u16(), 202);
+    assert!(app.terminate().await.success(), "{}", app.log());
+    assert!(stage.opencti.works().is_empty(), "{:#?}", stage.opencti.works());
+    let mut journal = connect(&stage.home.journal()).await;
+    let tries: i64 = sqlx::query_scalar("SELECT SUM(attempts) FROM events")
+        .fetch_one(&mut journal)
+        .await
+        .unwrap();
+    assert_eq!(tries, 0, "what cannot leave stays where the next start finds it");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use harfanglab_incidents::{
     opencti::{
         ConfirmedObjects, Connector, DEFAULT_MAX_MESSAGE_BYTES, Delivery, OpenCti, QueueSink, Sink,
     },
-    pipeline::{Afterwards, JournalLedger},
+    pipeline::{Afterwards, JournalLedger, era_of_confirmed},
     stix::Bundle,
 };
 use serde_json::{Value, json};
@@ -145,8 +145,15 @@ async fn a_refused_object_is_sent_again_and_after_a_missing_reference_or_a_delet
     let (confirmed, client) =
         (Arc::clone(&road.confirmed), OpenCti::new(&road.platform.settings()).unwrap());
     let later = Clock::from_fn(|| Clock::system().now() + chrono::TimeDelta::hours(1));
-    let afterwards =
-        Afterwards::new(journal, (client, road.connector_id.clone()), Some(confirmed), later);
+    let afterwards = Afterwards::new(
+        Arc::clone(&journal),
+        (client, road.connector_id.clone()),
+        Some(confirmed),
+        later,
+    );
+    // What the other replicas learn of it by.
+    let era = async || era_of_confirmed(&*journal).await.unwrap();
+    let at_first = era().await;
     let newest = || road.platform.works().last().unwrap().id.clone();
 
     assert!(is_all(&road.send(vec![bundle(1, "a")]).await));
@@ -154,6 +161,7 @@ async fn a_refused_object_is_sent_again_and_after_a_missing_reference_or_a_delet
     road.platform.complete_work(&newest());
     afterwards.round().await;
     assert!(!is_all(&road.send(vec![bundle(2, "a")]).await), "another error says nothing of it");
+    assert_ne!(era().await, at_first);
 
     road.platform.refuse_object(&newest(), &json!({"id": "indicator--1"}), "LOCK_ERROR");
     road.platform.complete_work(&newest());
@@ -168,8 +176,10 @@ async fn a_refused_object_is_sent_again_and_after_a_missing_reference_or_a_delet
     afterwards.round().await;
     assert!(is_all(&road.send(vec![bundle(3, "a")]).await));
 
+    let before_the_deletion = era().await;
     road.platform.delete_work(&newest());
     afterwards.round().await;
+    assert_ne!(era().await, before_the_deletion);
     assert!(is_all(&road.send(vec![bundle(4, "a")]).await));
 }
 

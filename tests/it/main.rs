@@ -38,6 +38,7 @@ mod journal_damage;
 mod journal_model;
 mod journal_move;
 mod journal_records;
+mod journal_turns;
 mod journal_versions;
 mod journal_writers;
 mod known_objects;

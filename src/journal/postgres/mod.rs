@@ -3,7 +3,8 @@
 //!
 //! What SQLite's one writer makes atomic by itself is made so by advisory locks of a transaction, one
 //! a console and class (`sql::Order`): they go with the commit, with the rollback and with the
-//! connection, so that nobody has to clean up after a replica that died.
+//! connection, so that nobody has to clean up after a replica that died. Within a replica `turns` come
+//! before them, so that waiting takes no more connections than one a console and class.
 //!
 //! Every wait has an end: the server breaks off a statement, a wait for a lock and a transaction that
 //! does nothing, and a server that went away without a word is given up on here.
@@ -15,6 +16,7 @@ mod lock;
 mod migrate;
 mod open;
 mod refusal;
+mod turns;
 
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use sqlx::{
 };
 
 pub use self::lock::{LeaderLock, Leadership};
+use self::turns::{Turn, Turns};
 use super::{
     JournalError,
     sql::{
@@ -43,20 +46,35 @@ pub type PostgresJournal = SqlJournal<PostgresStore>;
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    turns: Turns,
+}
+
+impl PostgresStore {
+    fn new(pool: PgPool) -> Self {
+        Self { pool, turns: Turns::default() }
+    }
+}
+
+/// A change that is not committed yet. Its turns end after it.
+pub(in crate::journal) struct PostgresChange {
+    transaction: Transaction<'static, Postgres>,
+    _turns: Vec<Turn>,
 }
 
 /// Connections for single statements.
 pub(in crate::journal) struct Pool(PgPool);
 
 impl Store for PostgresStore {
-    type Change = Transaction<'static, Postgres>;
+    type Change = PostgresChange;
     type Pool = Pool;
     type Row = PgRow;
 
     const DIALECT: Dialect = Dialect::Postgres;
 
     async fn begin(&self, console: &str, order: Order) -> Result<Self::Change, JournalError> {
-        let mut change = limited(self.pool.begin()).await?;
+        let turns = self.turns.wait(console, classes(order)).await?;
+        let transaction = limited(self.pool.begin()).await?;
+        let mut change = PostgresChange { transaction, _turns: turns };
         change.also(console, order).await?;
         Ok(change)
     }
@@ -86,6 +104,16 @@ impl Store for PostgresStore {
     }
 }
 
+/// In the order in which they are taken.
+fn classes(order: Order) -> &'static [&'static str] {
+    match order {
+        Order::None => &[],
+        Order::Arrivals => &["arrivals"],
+        Order::Departures => &["departures"],
+        Order::Both => &["arrivals", "departures"],
+    }
+}
+
 impl Session for Transaction<'static, Postgres> {
     type Row = PgRow;
 
@@ -98,27 +126,34 @@ impl Session for Transaction<'static, Postgres> {
     }
 }
 
-impl Change for Transaction<'static, Postgres> {
+impl Session for PostgresChange {
+    type Row = PgRow;
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
+        Session::execute(&mut self.transaction, statement).await
+    }
+
+    async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<PgRow>, JournalError> {
+        Session::fetch_all(&mut self.transaction, statement).await
+    }
+}
+
+impl Change for PostgresChange {
     /// The names hold the schema, because locks belong to the whole database. Each statement after
-    /// this one sees what was committed by whoever had the lock before.
+    /// this one sees what was committed by whoever had the lock before. Of a change that has its
+    /// connection already nobody's turn is waited for: those whose turn it is may wait for connections.
     async fn also(&mut self, console: &str, order: Order) -> Result<(), JournalError> {
-        let classes: &[&str] = match order {
-            Order::None => &[],
-            Order::Arrivals => &["arrivals"],
-            Order::Departures => &["departures"],
-            Order::Both => &["arrivals", "departures"],
-        };
-        for class in classes {
+        for class in classes(order) {
             let name = format!(" harfanglab-incidents {class} {console}");
             let locking =
                 "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || $1, 0))";
-            limited(sqlx::query(locking).bind(name).execute(&mut **self)).await?;
+            limited(sqlx::query(locking).bind(name).execute(&mut *self.transaction)).await?;
         }
         Ok(())
     }
 
     async fn commit(self) -> Result<(), JournalError> {
-        limited(Transaction::commit(self)).await
+        limited(self.transaction.commit()).await
     }
 }
 

@@ -76,7 +76,7 @@ impl PostgresJournal {
         SCHEMA.run(&unbounded).await.map_err(schema_failed)?;
         look_at_server(&unbounded).await?.tell(&pool.connect_options());
         unbounded.close().await;
-        Ok(Self::new(PostgresStore { pool }, console))
+        Ok(Self::new(PostgresStore::new(pool), console))
     }
 
     /// Connects to `url` beside the replicas that may be using it: changes no schema.
@@ -100,7 +100,7 @@ impl PostgresJournal {
                     .to_owned(),
             ));
         }
-        Ok(Self::new(PostgresStore { pool }, console))
+        Ok(Self::new(PostgresStore::new(pool), console))
     }
 
     /// Reaches the server, changes nothing, and says in words what was found.

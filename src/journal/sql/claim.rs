@@ -1,6 +1,6 @@
 //! Claims: who works on what, until when, and how it ended.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::error;
@@ -16,20 +16,27 @@ use crate::{
     journal::{CLAIM_BYTES, Claim, Event, FollowUp, JournalError, Lacking, Outcome},
 };
 
+/// What of `e` nothing else holds up at the time `$1`.
+macro_rules! is_free {
+    () => {
+        "(e.leased_until IS NULL OR e.leased_until <= $1) \
+         AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+             AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
+             CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.leased_until > $1 \
+                 OR (other.id < e.id AND NOT (other.root_id IS NOT NULL AND other.due_at > $1)) \
+             ELSE other.leased_until > $1 \
+                 OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= $1) END))"
+    };
+}
+
 macro_rules! claim {
     ($events:literal, $alone:literal) => {
         concat!(
             "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes FROM ",
             $events,
-            " WHERE e.state = 'pending' AND e.due_at <= $1 AND e.console = $2 \
-             AND (e.leased_until IS NULL OR e.leased_until <= $1) \
-             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
-                 AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
-                 CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.id < e.id \
-                     OR other.leased_until > $1 \
-                 ELSE other.leased_until > $1 \
-                     OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= $1) END)) \
-             ORDER BY e.due_at, e.id LIMIT $3",
+            " WHERE e.state = 'pending' AND e.due_at <= $1 AND e.console = $2 AND ",
+            is_free!(),
+            " ORDER BY e.due_at, e.id LIMIT $3",
             $alone,
             "), fitting AS (\
                  SELECT id, bytes, SUM(bytes) OVER (ORDER BY due_at, id) AS total FROM due) \
@@ -44,7 +51,8 @@ macro_rules! claim {
 }
 
 /// Takes what is due. Only the earliest unfinished version of a key may be taken: versions leave in
-/// order, and an older one that a person asked for again waits while a newer one is just leaving. A
+/// order, and an older one that a person asked for again waits while a newer one is just leaving. One
+/// that was delivered and is to leave once more holds up no newer one while it waits for its time. A
 /// follow-up gives way to every received version, and is waited for only while leased. Lengths are
 /// known without reading the texts: what does not fit is not read at all.
 ///
@@ -76,28 +84,26 @@ macro_rules! next_free {
         concat!(
             "SELECT e.due_at FROM ",
             $events,
-            " WHERE e.state = 'pending' AND e.console = $1 AND e.leased_until IS NULL \
-             AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
-                 AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' \
-                 AND (other.leased_until IS NOT NULL OR (other.follows IS NULL \
-                     AND (e.follows IS NOT NULL OR other.id < e.id)))) \
-             ORDER BY e.due_at, e.id LIMIT 1"
+            " WHERE e.state = 'pending' AND e.console = $2 AND ",
+            is_free!(),
+            " ORDER BY e.due_at, e.id LIMIT 1"
         )
     };
 }
 
-/// When the next event that nothing holds up is due.
+/// When the next event that nothing holds up is due: by the same rule as in a claim, or whoever waits
+/// for what no claim takes would ask without a pause.
 pub(in crate::journal) const NEXT_FREE: Words = Words {
     sqlite: next_free!("events e INDEXED BY events_due"),
     postgres: next_free!("events e"),
 };
 
-/// When the next lease ends.
+/// When the next lease ends that has not ended.
 pub(in crate::journal) const NEXT_LEASE_END: Words = Words {
     sqlite: "SELECT MIN(leased_until) FROM events \
-         WHERE leased_until IS NOT NULL AND +console = $1",
+         WHERE leased_until > $1 AND +console = $2",
     postgres: "SELECT MIN(leased_until) FROM events \
-         WHERE leased_until IS NOT NULL AND console = $1",
+         WHERE leased_until > $1 AND console = $2",
 };
 
 impl<S: Store> SqlJournal<S> {
@@ -142,7 +148,10 @@ impl<S: Store> SqlJournal<S> {
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
         let leased_until = end_of(lease, now);
-        let mut transaction = self.begin(Order::None).await?;
+        // One after the other with those that end many: both go through the rows in their own order.
+        let mut transaction = self.begin(Order::Departures).await?;
+        // Before: the next claim would move these, too, and take what is under way.
+        self.follow_clock(&mut transaction, now).await?;
         for claim in claims {
             query(
                 "UPDATE events SET leased_until = $1 WHERE id = $2 AND attempts = $3 \
@@ -184,14 +193,18 @@ impl<S: Store> SqlJournal<S> {
         Ok(())
     }
 
-    /// When the next event that nothing holds up is due; a leased one is due when its lease ends,
-    /// and so is what waits for it. Both questions are answered from an index, however many wait.
+    /// When the next event is due that nothing held up at the last claim; a leased one is due when its
+    /// lease ends, and so is what waits for it. Both questions are answered from an index, however
+    /// many wait.
     pub(super) async fn next_due_head(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
+        let now = self.latest.load(Ordering::Relaxed);
         let free = query(S::say(NEXT_FREE))
+            .bind(now)
             .bind(&self.console)
             .fetch_optional(&mut self.store.readers())
             .await?;
         let leased = query(S::say(NEXT_LEASE_END))
+            .bind(now)
             .bind(&self.console)
             .fetch_one(&mut self.store.readers())
             .await?;

@@ -36,8 +36,8 @@ const WAITING: Words = Words {
 };
 
 impl<S: Store> SqlJournal<S> {
-    /// Notices that `now` is before the time of the last claim, or, at the first claim, before the
-    /// arrival of what waits.
+    /// Notices that `now` is before the time of the last claim or renewal, or, at the first, before
+    /// the arrival of what waits.
     pub(super) async fn follow_clock(
         &self,
         transaction: &mut S::Change,

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::{
     SqlJournal,
     statement::{Columns as _, query},
-    store::{Change as _, Order, Store, Words},
+    store::{Change as _, Dialect, Order, Store, Words},
     versions::Standing,
 };
 use crate::{
@@ -48,6 +48,10 @@ pub(super) const REMEMBER: Words =
 impl<S: Store> Journal for SqlJournal<S> {
     fn of_console(&self, console: &str) -> Arc<dyn Journal> {
         Arc::new(self.for_console(console))
+    }
+
+    fn has_replicas(&self) -> bool {
+        S::DIALECT == Dialect::Postgres
     }
 
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {

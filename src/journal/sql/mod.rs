@@ -56,7 +56,7 @@ pub struct SqlJournal<S> {
     pub(super) store: S,
     /// Which console the rows belong to.
     pub(super) console: String,
-    /// The latest time that a claim was made at, in milliseconds since 1970; 0 before the first.
+    /// When the latest claim or renewal was made, in milliseconds since 1970; 0 before the first.
     pub(super) latest: Arc<AtomicI64>,
 }
 

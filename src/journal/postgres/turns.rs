@@ -1,0 +1,51 @@
+//! Whose turn it is within this process: of the changes of one console and class one at a time takes a
+//! connection and waits for the lock in the database. The others wait here, so that a console whose
+//! lock another replica holds for long leaves the pool to the other consoles.
+//!
+//! Does not live here: the locks that part the replicas (`postgres`).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Mutex as Waiting, OwnedMutexGuard};
+
+use crate::journal::JournalError;
+
+/// How long a turn is waited for: as long as for a lock in the database.
+const TURN_MAX: Duration = Duration::from_secs(10);
+
+/// A turn; it ends when this is dropped.
+pub(super) type Turn = OwnedMutexGuard<()>;
+
+type Line = Arc<Waiting<()>>;
+
+/// The lines in which changes wait, one a console and class.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turns(Arc<Mutex<HashMap<(String, &'static str), Line>>>);
+
+impl Turns {
+    /// Waits for a turn in each of these classes, in this order.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`] when it does not come, as when no connection is free.
+    pub(super) async fn wait(
+        &self,
+        console: &str,
+        classes: &[&'static str],
+    ) -> Result<Vec<Turn>, JournalError> {
+        let mut turns = Vec::with_capacity(classes.len());
+        for class in classes {
+            let turn = tokio::time::timeout(TURN_MAX, self.line(console, class).lock_owned());
+            turns.push(turn.await.map_err(|_elapsed| sqlx::Error::PoolTimedOut)?);
+        }
+        Ok(turns)
+    }
+
+    fn line(&self, console: &str, class: &'static str) -> Line {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lines.entry((console.to_owned(), class)).or_default())
+    }
+}
