@@ -8,6 +8,7 @@ use super::{
     dead_letters::{self, DeadLettersCommand},
     events::EventsCommand,
 };
+
 /// What `--version` prints behind the name.
 const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("HARFANGLAB_INCIDENTS_COMMIT"), ")");
@@ -57,7 +58,7 @@ before it ends; the journal then must not be in use by another process.";
 
 const AFTER_BACKFILL: &str = "\
 Brings in what the console holds of a stretch of time, before HARFANGLAB_INCIDENTS_IMPORT_START_DATE
-too. What is in OpenCTI already is recognised and not sent again; the filters count as always. It
+too. What the journal has delivered is recognised and not sent again; the filters count as always. It
 reads no faster than HARFANGLAB_INCIDENTS_API_RATE allows, and pauses while many alerts wait for
 their delivery.
 

@@ -28,12 +28,13 @@ mod syslog;
 mod tls;
 mod token;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::{join_all, select_all};
 use tokio::{
     sync::{Mutex, watch},
     task::JoinHandle,
+    time::error::Elapsed,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
@@ -192,7 +193,7 @@ impl Service {
         let lead = stop.child_token();
         self.upkeep(&lead);
         for console in self.consoles.iter().filter(|console| self.reads_queue(console)) {
-            console.read_queue(&self.clock, &self.parts, &self.upkeep);
+            console.read_queue(&self.leader, &self.clock, &self.parts, &self.upkeep);
         }
         manager::ready(&self.status());
         let result = tokio::select! {
@@ -207,8 +208,8 @@ impl Service {
         let journals = self.journals();
         // With them the doors: nobody writes any more.
         drop(self.consoles);
-        let is_done = tokio::time::timeout(DRAIN_DEADLINE, self.parts.ended()).await.is_ok();
-        tell_the_end(is_done, &journals).await;
+        let ended = tokio::time::timeout(DRAIN_DEADLINE, self.parts.ended()).await;
+        tell_the_end(ended, &journals).await;
         result
     }
 
@@ -241,8 +242,13 @@ impl Service {
     fn status(&self) -> String {
         match self.listeners.webhook_address() {
             Some(address) => format!("accepting deliveries at {address}"),
-            None if self.listeners.takes_syslog() => "accepting messages by syslog".to_owned(),
-            None => "sweeping; the endpoint is closed".to_owned(),
+            None if self.settings.connector.runs_once() => "sweeping once".to_owned(),
+            None => {
+                let settings = self.consoles.iter().map(|console| &console.settings);
+                let roads = settings.map(|console| self.settings.roads_besides_posts(console));
+                let roads: Vec<&str> = roads.collect::<BTreeSet<_>>().into_iter().collect();
+                format!("the endpoint is closed; alerts come by {}", roads.join(", or by "))
+            }
         }
     }
 
@@ -425,14 +431,14 @@ impl Service {
     }
 }
 
-/// Logs how the service ended: what is left comes with the next start.
-async fn tell_the_end(is_done: bool, journals: &[Arc<dyn Journal>]) {
+/// Logs whether the service ended before the deadline: what is left comes with the next start.
+async fn tell_the_end(ended: Result<(), Elapsed>, journals: &[Arc<dyn Journal>]) {
     // A journal that cannot be read keeps nobody from stopping.
     let counting = join_all(journals.iter().map(|journal| journal.pending()));
     let counted = tokio::time::timeout(LAST_LOOK, counting).await;
     let counted = counted.ok().map(|counts| counts.into_iter().sum::<Result<u64, _>>());
     let pending = counted.and_then(Result::ok);
-    let outcome = if is_done {
+    let outcome = if ended.is_ok() {
         info!(pending, "stopped; nothing was left under way");
         "stopped; nothing was left under way"
     } else {

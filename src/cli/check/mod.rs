@@ -167,12 +167,8 @@ fn endpoint(settings: &Settings, console: &ConsoleSettings) -> Finding {
         } else {
             "HARFANGLAB_INCIDENTS_WEBHOOK_SECRET"
         };
-        let instead = if settings.syslog.is_some() {
-            "alerts come by syslog"
-        } else {
-            "alerts are only swept"
-        };
-        format!("closed, {instead}; set {option} to open it")
+        let roads = settings.roads_besides_posts(console);
+        format!("closed, alerts come by {roads} only; set {option} to open it")
     } else {
         let with_tls = if webhook.tls.is_some() { " with TLS" } else { "" };
         format!("will take POST {} at {}{with_tls}", webhook.path, webhook.listen)
