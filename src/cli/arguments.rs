@@ -73,8 +73,8 @@ Examples:
   harfanglab-incidents backfill --since P1Y --types sigma,yara";
 
 const AFTER_CHECK: &str = "\
-Says for the console, OpenCTI and RabbitMQ whether they can be reached with what is configured, and
-what to do when not. It registers the connector, as starting the service does, because only that
+Says for the console, OpenCTI, RabbitMQ and the journal whether they can be used with what is
+configured, and what to do when not. It registers the connector, as starting the service does, because only that
 tells where RabbitMQ is; nothing else is changed. Exits 0 when everything is right, 1 when something
 is not, 64 when the configuration itself is faulty.";
 
@@ -120,7 +120,7 @@ pub(super) enum Command {
     /// Bring in what the console holds of a stretch of time.
     #[command(after_help = AFTER_BACKFILL)]
     Backfill(BackfillArguments),
-    /// Try the configuration out: reach the console, OpenCTI and RabbitMQ.
+    /// Try the configuration out: reach the console, OpenCTI and RabbitMQ, look at the journal.
     #[command(after_help = AFTER_CHECK)]
     Check,
     /// Ask the running service whether it is ready: exit code 0 when it is (also degraded).

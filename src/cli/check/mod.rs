@@ -1,6 +1,6 @@
-//! `check`: reads the configuration and reaches everybody it names. It registers the connector, as
-//! starting the service does, and changes nothing else: a service account that is to be made is
-//! looked for only.
+//! `check`: reads the configuration, looks at the journal and reaches everybody it names. It registers
+//! the connector, as starting the service does, and changes nothing else: a service account that is to
+//! be made is looked for only.
 //!
 //! Lives here: what is said. How each party is reached is in `parties`.
 
@@ -87,9 +87,7 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
         .collect();
     let of_platform = platform.as_ref().map(|(words, _)| words.clone()).map_err(Clone::clone);
     findings.push(finding("OpenCTI", of_platform));
-    if let Some(found) = journal {
-        findings.push(finding("journal", found.map_err(|failure| failure.to_string())));
-    }
+    findings.push(finding("journal", journal.map_err(|failure| failure.to_string())));
     for console in &consoles {
         findings.extend(workflow(settings, console, &platform).await);
     }
