@@ -8,6 +8,7 @@ use super::{
     dead_letters::{self, DeadLettersCommand},
     events::EventsCommand,
 };
+
 /// What `--version` prints behind the name.
 const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("HARFANGLAB_INCIDENTS_COMMIT"), ")");
@@ -57,7 +58,7 @@ before it ends; the journal then must not be in use by another process.";
 
 const AFTER_BACKFILL: &str = "\
 Brings in what the console holds of a stretch of time, before HARFANGLAB_INCIDENTS_IMPORT_START_DATE
-too. What is in OpenCTI already is recognised and not sent again; the filters count as always. It
+too. What the journal has delivered is recognised and not sent again; the filters count as always. It
 reads no faster than HARFANGLAB_INCIDENTS_API_RATE allows, and pauses while many alerts wait for
 their delivery.
 
@@ -72,8 +73,8 @@ Examples:
   harfanglab-incidents backfill --since P1Y --types sigma,yara";
 
 const AFTER_CHECK: &str = "\
-Says for the console, OpenCTI and RabbitMQ whether they can be reached with what is configured, and
-what to do when not. It registers the connector, as starting the service does, because only that
+Says for the console, OpenCTI, RabbitMQ and the journal whether they can be used with what is
+configured, and what to do when not. It registers the connector, as starting the service does, because only that
 tells where RabbitMQ is; nothing else is changed. Exits 0 when everything is right, 1 when something
 is not, 64 when the configuration itself is faulty.";
 
@@ -119,7 +120,7 @@ pub(super) enum Command {
     /// Bring in what the console holds of a stretch of time.
     #[command(after_help = AFTER_BACKFILL)]
     Backfill(BackfillArguments),
-    /// Try the configuration out: reach the console, OpenCTI and RabbitMQ.
+    /// Try the configuration out: reach the console, OpenCTI and RabbitMQ, look at the journal.
     #[command(after_help = AFTER_CHECK)]
     Check,
     /// Ask the running service whether it is ready: exit code 0 when it is (also degraded).

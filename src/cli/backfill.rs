@@ -55,9 +55,9 @@ fn range(arguments: &BackfillArguments) -> Result<Range, Failure> {
 fn estimate(settings: &ConsoleSettings, range: &Range) -> Result<String, Failure> {
     let console = Console::new(&settings.harfanglab).context("cannot reach the console")?;
     let now = Clock::system().now();
-    let threats = settings.import.threats;
+    let import = &settings.import;
     let Size { items, is_least } =
-        runtime::run(async |_stop| size_of(&console, range, threats, now).await)?
+        runtime::run(async |_stop| size_of(&console, range, import, now).await)?
             .context("the console did not count")?;
     let pages = items.div_ceil(u64::from(PAGE_LIMIT));
     let rate = u64::from(settings.harfanglab.requests_per_second).max(1);

@@ -46,6 +46,16 @@ impl Settings {
         }]
     }
 
+    /// The roads on which alerts of a console come besides its posts, in words.
+    pub fn roads_besides_posts(&self, console: &ConsoleSettings) -> &'static str {
+        match (self.syslog.is_some(), console.elastic_pull) {
+            (true, true) => "syslog, the Elastic connector's queue and the sweep",
+            (true, false) => "syslog and the sweep",
+            (false, true) => "the Elastic connector's queue and the sweep",
+            (false, false) => "the sweep",
+        }
+    }
+
     /// Whether consoles have to be told apart.
     pub fn has_several_consoles(&self) -> bool {
         !self.consoles.is_empty()

@@ -59,6 +59,9 @@ pub fn moment(
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<chrono::DateTime<chrono::Utc>, String> {
     parse::start_date(text, now).map_err(|refusal| {
-        format!("`{text}` {refusal}; give a date such as 2026-01-31 or 2026-01-31T08:00:00Z, or how long ago, such as P30D")
+        format!(
+            "`{text}` {refusal}; give a date such as 2026-01-31 or 2026-01-31T08:00:00Z, or how long \
+             ago, such as P30D"
+        )
     })
 }

@@ -101,7 +101,10 @@ pub enum ConsoleError {
         why: String,
     },
     /// An answer longer than is ever read.
-    #[error("HarfangLab's answer for {path} is longer than {limit_bytes} bytes")]
+    #[error(
+        "HarfangLab's answer for {path} is longer than {limit_bytes} bytes, which is not read. Check \
+         that HARFANGLAB_INCIDENTS_URL is the console itself; if it is, please report this as a defect"
+    )]
     TooLarge {
         /// Path that was asked.
         path: String,

@@ -1,5 +1,5 @@
 //! The console's REST API, asked gently: pages of alerts and threats, one alert or threat, the rule
-//! behind an alert, and two probes.
+//! behind an alert, its host, the queue of the Elastic connector, and probes.
 //!
 //! Lives here: requests with their token, rate, concurrency, quick tries and bounds; the caches of
 //! rules; what a console's answer means. Does not live here: waiting that outlasts a few seconds

@@ -133,7 +133,10 @@ pub enum JournalError {
     #[error("HARFANGLAB_INCIDENTS_JOURNAL_URL: {0}")]
     Address(String),
     /// A row holds what no version of this program wrote.
-    #[error("the journal holds a row that cannot be read: {0}")]
+    #[error(
+        "the journal holds a row that cannot be read: {0}; was it changed by hand, or written by a \
+         newer version? Use that version, or put a backup in its place"
+    )]
     Corrupt(String),
 }
 

@@ -62,15 +62,33 @@ pub async fn open_beside(
     Ok(Arc::new(SqliteJournal::open_beside(url, console).await?))
 }
 
-/// Reaches the server of a journal that has one, for a check, and says what was found; `None` for a
-/// journal in a file.
+/// Looks at the journal for a check, changes nothing, and says what was found.
 ///
 /// # Errors
 /// [`JournalError`], in words for the operator.
-pub async fn probe(settings: &JournalSettings) -> Option<Result<String, JournalError>> {
+pub async fn probe(settings: &JournalSettings) -> Result<String, JournalError> {
     let JournalSettings { url, password, .. } = settings;
-    if !is_postgres(url) {
-        return None;
+    if is_postgres(url) {
+        return PostgresJournal::probe(url, password.as_ref()).await;
     }
-    Some(PostgresJournal::probe(url, password.as_ref()).await)
+    SqliteJournal::probe(url).await
+}
+
+/// What a schema of the version `found` means to a program that has `ours`; `None`: there is none.
+pub(super) fn schema_words(
+    found: Option<i64>,
+    ours: Option<i64>,
+) -> Result<&'static str, JournalError> {
+    match found {
+        None => Ok("no journal is there yet; the first start makes it"),
+        Some(_) if found == ours => Ok("a journal is there"),
+        Some(_) if found < ours => {
+            Ok("a journal of an older version is there; the next start brings it up to date")
+        }
+        Some(_) => Err(JournalError::Address(
+            "a newer version of this program wrote the journal; use that version, or put a backup \
+             from before the upgrade in its place"
+                .to_owned(),
+        )),
+    }
 }

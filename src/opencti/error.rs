@@ -49,16 +49,25 @@ pub enum OpenCtiError {
     )]
     ServiceAccount(String),
     /// Too many requests.
-    #[error("OpenCTI answers that there are too many requests (429)")]
+    #[error(
+        "OpenCTI answers that there are too many requests (429); it is asked again later. If this \
+         lasts, raise the rate limit of OpenCTI or of the proxy in front of it"
+    )]
     RateLimited,
     /// The request is larger than the platform or a proxy in front of it takes.
-    #[error("{operation} is too large for OpenCTI or the proxy in front of it (413)")]
+    #[error(
+        "{operation} is too large for OpenCTI or the proxy in front of it (413); raise the proxy's \
+         limit for a body, and OpenCTI's app:max_payload_body_size"
+    )]
     TooLarge {
         /// What was asked.
         operation: &'static str,
     },
     /// The platform does not understand the request.
-    #[error("OpenCTI does not understand {operation}: {message}")]
+    #[error(
+        "OpenCTI does not understand {operation}: {message}; this program knows OpenCTI 6.4 to 7, and \
+         `harfanglab-incidents check` says which version yours is"
+    )]
     Validation {
         /// What was asked.
         operation: &'static str,

@@ -3,10 +3,10 @@
 //!
 //! The order is fixed: register if need be, leave out what the broker confirmed recently, connect if
 //! need be, open the work and note it in the ledger, announce how many objects will come, make the
-//! draft if there is to be one, publish all, wait for all confirms, close the work. A failure on the way makes the bundles that are not fully
-//! confirmed `Unavailable`; they come again in another work, which is harmless because ids are
-//! deterministic. After a failure on the broker's side the connector registers again first: that
-//! brings back a deleted queue and tells where the broker is now.
+//! draft if there is to be one, publish all, wait for all confirms, close the work. A failure on the way
+//! makes the bundles that are not fully confirmed `Unavailable`; they come again in another work, which
+//! is harmless because ids are deterministic. After a failure on the broker's side the connector
+//! registers again first: that brings back a deleted queue and tells where the broker is now.
 //!
 //! Does not live here: the connection itself (`broker`), the messages (`message`) and their confirms
 //! (`publish`), what may be left out (`confirmed`), retries (`pipeline`).

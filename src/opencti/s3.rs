@@ -155,7 +155,10 @@ impl Sink for S3Sink {
             })
             .collect();
         let results: Vec<_> = stream::iter(puts).buffered(AT_ONCE).collect().await;
-        let is_told = |result: &Result<(), S3Error>| matches!(result, Err(S3Error::Answer { status, .. }) if status.is_client_error());
+        let is_told = |result: &Result<(), S3Error>| match result {
+            Err(S3Error::Answer { status, .. }) => status.is_client_error(),
+            _ => false,
+        };
         if registration.s3.is_some() && results.iter().any(is_told) {
             self.ask_again(&registration);
         }

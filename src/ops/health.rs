@@ -90,7 +90,7 @@ pub(super) async fn probe(management: &Management) -> Result<Probed, String> {
     probed.and_then(|counts| vital.map_or(Ok(counts), Err))
 }
 
-/// Writes to the journal, which is one file for all consoles, and reads from it.
+/// Writes to the journal, which is one for all consoles, and reads from it.
 async fn use_journal(management: &Management) -> Result<Probed, String> {
     let now = management.clock.now().to_rfc3339();
     let mut all = Vec::with_capacity(management.consoles.len());

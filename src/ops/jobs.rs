@@ -57,7 +57,8 @@ pub(super) async fn submit(
     job: web::Json<Job>,
 ) -> HttpResponse {
     if management.health.role() == Role::Follows {
-        return HttpResponse::MisdirectedRequest().finish();
+        let error = "this replica follows: ask the one that leads, as /readyz of each says";
+        return HttpResponse::MisdirectedRequest().json(json!({ "error": error }));
     }
     let Some(console) = management.console(which.console.as_deref()) else {
         return unknown(&management);

@@ -44,6 +44,8 @@ pub struct ManagedConsole {
     pub arrived: Arc<Notify>,
     /// Where its deliveries are taken; `None`: nowhere.
     pub endpoint: Option<String>,
+    /// How its alerts come besides these, in words.
+    pub roads_besides_posts: &'static str,
 }
 
 /// What the management pages show.

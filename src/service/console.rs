@@ -1,6 +1,7 @@
 //! What the service runs for one console: the client, the door with the journal's writer behind it, the
-//! pipeline, the sweep and the jobs. A console that is slow, away or floods keeps none of another's
-//! parts waiting; what they share is the journal's file, the sinks and OpenCTI.
+//! pipeline, the sweep, the jobs and the reader of its Elastic connector's queue. A console that is slow,
+//! away or floods keeps none of another's parts waiting; what they share is the journal, the sinks and
+//! OpenCTI.
 //!
 //! Does not live here: what is shared (`sinks`, `platform`), when each part runs (`service`).
 
@@ -16,6 +17,7 @@ use super::{
     ServiceError, ServicePart, access,
     account::Account,
     jobs,
+    leader::Leader,
     parts::Parts,
     platform::{self, Platform},
     reset::ResetOfConsole,
@@ -112,10 +114,25 @@ impl ConsoleService {
         Some(parts.spawn(ServicePart::JournalWriter, writing))
     }
 
-    /// Reads the queue of its Elastic connector until `stop`.
-    pub(super) fn read_queue(&self, clock: &Clock, parts: &Parts, stop: &CancellationToken) {
+    /// Reads the queue of its Elastic connector whenever this replica leads, until `stop`: the console
+    /// hands out each part of it once, to whoever asks.
+    pub(super) fn read_queue(
+        &self,
+        leader: &Arc<Leader>,
+        clock: &Clock,
+        parts: &Parts,
+        stop: &CancellationToken,
+    ) {
         let queue = ElasticQueue::new(Arc::clone(&self.client), self.door.clone(), clock.clone());
-        parts.spawn(ServicePart::ElasticQueue, self.label.on(queue.run(stop.clone())));
+        let (leader, stop) = (Arc::clone(leader), stop.clone());
+        let reading = async move {
+            while let Some(term) = leader.next_term(&stop).await {
+                if queue.run(&term, &stop).await.is_err() {
+                    return;
+                }
+            }
+        };
+        parts.spawn(ServicePart::ElasticQueue, self.label.on(reading));
     }
 
     /// Tells of what the console denies, until `stop`.

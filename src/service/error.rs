@@ -12,7 +12,10 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// An address cannot be bound.
-    #[error("{variable}: cannot listen on {address}: {error}")]
+    #[error(
+        "{variable}: cannot listen on {address}: {error}; give a free address of this machine, or \
+         end whoever listens there"
+    )]
     Listen {
         /// The variable that sets the address.
         variable: &'static str,
@@ -57,7 +60,8 @@ pub enum ServiceError {
     /// Another replica sweeps.
     #[error(
         "another replica on this journal leads and does the sweeps; a single run is for a journal \
-         that no service uses at the time"
+         that no service uses at the time: stop the replicas first, or ask the one that leads (/readyz \
+         of each says whether it does)"
     )]
     AnotherLeads,
     /// There is no sink.
@@ -71,8 +75,8 @@ pub enum ServiceError {
     Sweep(String),
     /// A part that runs as long as the service has ended by itself.
     #[error(
-        "the {0} has ended by a defect, and the service with it; what was accepted is in the journal and goes on with the \
-         next start"
+        "the {0} has ended by a defect, and the service with it; what was accepted is in the journal \
+         and goes on with the next start"
     )]
     PartEnded(ServicePart),
     /// A single run made no progress.
@@ -82,6 +86,9 @@ pub enum ServiceError {
     )]
     Undelivered(u64),
     /// A single run left dead letters.
-    #[error("{0} notifications ended as dead letters; the journal keeps them with the reason")]
+    #[error(
+        "{0} notifications ended as dead letters; the journal keeps them with the reason: \
+         `harfanglab-incidents dead-letters list`"
+    )]
     DeadLetters(u64),
 }

@@ -1,6 +1,6 @@
-//! Who leads: of several replicas on one journal exactly one sweeps, beats, reads what OpenCTI says
-//! of deliveries, and prunes; the others accept, convert and deliver. A journal in a file has one
-//! service, which leads for as long as it runs.
+//! Who leads: of several replicas on one journal exactly one sweeps, beats, reads the queues of Elastic
+//! connectors and what OpenCTI says of deliveries, and prunes; the others accept, convert and deliver. A
+//! journal in a file has one service, which leads for as long as it runs.
 //!
 //! A term begins with the journal's lock and ends with it, or with the service. Everything that only
 //! the leader does hangs on the token of its term, so that it ends at once.

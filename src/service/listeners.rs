@@ -88,7 +88,7 @@ impl Listeners {
         let syslog = open_syslog(settings, clock, shown.consoles)?;
         let (mut endpoints, mut secrets) = (Vec::new(), Vec::new());
         for console in shown.consoles {
-            let roads = roads(settings, console);
+            let roads = settings.roads_besides_posts(&console.settings);
             let (endpoint, current) = console.label.now(|| endpoint(console, roads, clock))?;
             secrets.push(current);
             endpoints.extend(endpoint);
@@ -101,7 +101,8 @@ impl Listeners {
         let bound_webhook = webhook.as_ref().map(|(address, _handle)| *address);
         let address = settings.management_listen;
         let (listener, bound) = bind("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address)?;
-        let consoles = shown.consoles.iter().map(|console| managed(console, bound_webhook));
+        let consoles = shown.consoles.iter();
+        let consoles = consoles.map(|console| managed(settings, console, bound_webhook));
         let management = Management {
             consoles: consoles.collect(),
             health: shown.health,
@@ -122,16 +123,11 @@ impl Listeners {
     /// Whether this console can push to us, by whatever road.
     pub(super) fn pushes(&self, console: &ConsoleSettings) -> Pushes {
         let posts = self.webhook.is_some() && !console.webhook.secrets.is_empty();
-        if posts || self.takes_syslog() { Pushes::Taken } else { Pushes::NotTaken }
+        if posts || self.syslog.is_some() { Pushes::Taken } else { Pushes::NotTaken }
     }
 
     pub(super) fn webhook_address(&self) -> Option<SocketAddr> {
         self.webhook.as_ref().map(|(address, _handle)| *address)
-    }
-
-    /// Whether there is a listener for syslog.
-    pub(super) fn takes_syslog(&self) -> bool {
-        self.syslog.is_some()
     }
 
     /// Stops accepting and lets open requests finish, at every door at the same time.
@@ -167,15 +163,6 @@ fn open_syslog(
     }
 }
 
-/// How alerts come where the endpoint is closed.
-fn roads(settings: &Settings, console: &ConsoleService) -> &'static str {
-    match (settings.syslog.is_some(), console.settings.elastic_pull) {
-        (true, _) => "syslog and the sweep",
-        (false, true) => "the Elastic connector's queue and the sweep",
-        (false, false) => "the sweep",
-    }
-}
-
 /// A console's endpoint, if it has a secret, and what keeps that current.
 fn endpoint(
     console: &ConsoleService,
@@ -205,7 +192,11 @@ fn endpoint(
 }
 
 /// What the management pages show of a console.
-fn managed(console: &ConsoleService, webhook: Option<SocketAddr>) -> ManagedConsole {
+fn managed(
+    service: &Settings,
+    console: &ConsoleService,
+    webhook: Option<SocketAddr>,
+) -> ManagedConsole {
     let ConsoleService { settings, label, journal, arrived, board, .. } = console;
     let webhook = webhook.filter(|_address| !settings.webhook.secrets.is_empty());
     ManagedConsole {
@@ -215,6 +206,7 @@ fn managed(console: &ConsoleService, webhook: Option<SocketAddr>) -> ManagedCons
         jobs: Arc::clone(board),
         arrived: Arc::clone(arrived),
         endpoint: webhook.map(|address| format!("{address}{}", settings.webhook.path)),
+        roads_besides_posts: service.roads_besides_posts(settings),
     }
 }
 

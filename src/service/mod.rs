@@ -29,7 +29,7 @@ mod syslog;
 mod tls;
 mod token;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use futures_util::future::{join_all, select_all};
 use tokio::{
@@ -189,7 +189,7 @@ impl Service {
         let lead = stop.child_token();
         self.upkeep(&lead);
         for console in self.consoles.iter().filter(|console| self.reads_queue(console)) {
-            console.read_queue(&self.clock, &self.parts, &self.upkeep);
+            console.read_queue(&self.leader, &self.clock, &self.parts, &self.upkeep);
         }
         manager::ready(&self.status());
         let result = tokio::select! {
@@ -238,8 +238,13 @@ impl Service {
     fn status(&self) -> String {
         match self.listeners.webhook_address() {
             Some(address) => format!("accepting deliveries at {address}"),
-            None if self.listeners.takes_syslog() => "accepting messages by syslog".to_owned(),
-            None => "sweeping; the endpoint is closed".to_owned(),
+            None if self.settings.connector.runs_once() => "sweeping once".to_owned(),
+            None => {
+                let settings = self.consoles.iter().map(|console| &console.settings);
+                let roads = settings.map(|console| self.settings.roads_besides_posts(console));
+                let roads: Vec<&str> = roads.collect::<BTreeSet<_>>().into_iter().collect();
+                format!("the endpoint is closed; alerts come by {}", roads.join(", or by "))
+            }
         }
     }
 

@@ -26,7 +26,14 @@ pub(super) struct Room {
     marks: Marks,
     doors: Vec<Door>,
     health: Arc<Health>,
-    is_short: bool,
+    standing: Standing,
+}
+
+/// Whether there is room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Ample,
+    Short,
 }
 
 /// The bounds, in bytes; zero: none.
@@ -53,7 +60,7 @@ impl Room {
     ) -> Self {
         let marks = Marks { max_used: settings.max_size_bytes, min_free: settings.min_free_bytes };
         let (journal, health) = (Arc::clone(journal), Arc::clone(health));
-        Self { journal, folder, marks, doors, health, is_short: false }
+        Self { journal, folder, marks, doors, health, standing: Standing::Ample }
     }
 
     /// Looks every moment until `stop`.
@@ -70,9 +77,9 @@ impl Room {
             // Whoever writes to the journal will say what is wrong with it.
             Err(reason) => return warn!(%reason, "the journal's room cannot be measured"),
         };
-        match (self.marks.shortage(measured, self.is_short), self.is_short) {
-            (Some(reason), was_short) => {
-                if !was_short {
+        match (self.marks.shortage(measured, self.standing), self.standing) {
+            (Some(reason), was) => {
+                if was == Standing::Ample {
                     error!(
                         %reason,
                         "the journal has no room: deliveries get 503 and the sweep pauses; make \
@@ -81,15 +88,15 @@ impl Room {
                 }
                 self.doors.iter().for_each(Door::has_no_room);
                 self.health.degraded(Part::Room, reason);
-                self.is_short = true;
+                self.standing = Standing::Short;
             }
-            (None, true) => {
+            (None, Standing::Short) => {
                 info!("the journal has room again: deliveries are accepted");
                 self.doors.iter().for_each(Door::has_room);
                 self.health.well(Part::Room);
-                self.is_short = false;
+                self.standing = Standing::Ample;
             }
-            (None, false) => {}
+            (None, Standing::Ample) => {}
         }
     }
 
@@ -103,8 +110,11 @@ impl Room {
 impl Marks {
     /// Why there is no room, in words with what to do. Who is short needs an eighth more than the
     /// mark, so that the door does not flap.
-    fn shortage(self, measured: Measured, was_short: bool) -> Option<String> {
-        let more = |mark: u64| if was_short { mark / 8 } else { 0 };
+    fn shortage(self, measured: Measured, was: Standing) -> Option<String> {
+        let more = |mark: u64| match was {
+            Standing::Ample => 0,
+            Standing::Short => mark / 8,
+        };
         let Self { max_used, min_free } = self;
         if min_free > 0 && measured.free < min_free.saturating_add(more(min_free)) {
             return Some(format!(
@@ -135,14 +145,15 @@ mod tests {
     #[test]
     fn below_a_mark_there_is_no_room_until_there_is_an_eighth_more() {
         let marks = Marks { max_used: 80 * MIB, min_free: 80 * MIB };
-        let short = |used: u64, free: u64, was_short| {
-            marks.shortage(Measured { used: used * MIB, free: free * MIB }, was_short).is_some()
+        let short = |used: u64, free: u64, was| {
+            marks.shortage(Measured { used: used * MIB, free: free * MIB }, was).is_some()
         };
-        assert!(!short(80, 80, false), "at the marks");
-        assert!(short(81, 80, false) && short(80, 79, false));
-        assert!(short(71, 500, true) && !short(70, 500, true));
-        assert!(short(0, 89, true) && !short(0, 90, true));
+        let (ample, was_short) = (Standing::Ample, Standing::Short);
+        assert!(!short(80, 80, ample), "at the marks");
+        assert!(short(81, 80, ample) && short(80, 79, ample));
+        assert!(short(71, 500, was_short) && !short(70, 500, was_short));
+        assert!(short(0, 89, was_short) && !short(0, 90, was_short));
         let off = Marks { max_used: 0, min_free: 0 };
-        assert!(off.shortage(Measured { used: u64::MAX, free: 0 }, false).is_none());
+        assert!(off.shortage(Measured { used: u64::MAX, free: 0 }, ample).is_none());
     }
 }

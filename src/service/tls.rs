@@ -1,5 +1,5 @@
-//! The own TLS of the endpoint, for those without a proxy, and of the listener for syslog: certificate, key and, when asked for, the
-//! authorities that clients' certificates must come from.
+//! The own TLS of the endpoint, for those without a proxy, and of the listener for syslog: certificate,
+//! key and, when asked for, the authorities that clients' certificates must come from.
 //!
 //! The files are read at the start. Does not live here: TLS to others (`outbound`, `opencti`).
 

@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Found, JobBoard, Pace, Range, Sweep, SweepError, marks, reading::Stretch};
 use crate::{
     alert::date,
+    config::ImportSettings,
     harfanglab::{Console, ConsoleError, Filter, Listing, RESULT_WINDOW},
     journal::JournalError,
 };
@@ -46,7 +47,7 @@ impl Sweep {
         marks::note(&*self.journal, range).await?;
         let until = self.fixed_until(range).await?;
         let narrowed = narrowed(range);
-        let listings = listings(range, self.settings.threats);
+        let listings = listings(range, &self.settings);
         let mut stretches = Vec::with_capacity(listings.len());
         for of in listings {
             let mark = marks::mark(&*self.journal, range, of);
@@ -100,11 +101,11 @@ impl Sweep {
 pub async fn size_of(
     console: &Console,
     range: &Range,
-    with_threats: bool,
+    settings: &ImportSettings,
     now: DateTime<Utc>,
 ) -> Result<Size, ConsoleError> {
     let mut all = Size { items: 0, is_least: false };
-    for of in listings(range, with_threats) {
+    for of in listings(range, settings) {
         let until = range.until.unwrap_or(now);
         let one = size(console, of, range.since, until, &narrowed(range)).await?;
         all = Size { items: all.items + one.items, is_least: all.is_least || one.is_least };
@@ -144,8 +145,8 @@ async fn size(
     Ok(size)
 }
 
-fn listings(range: &Range, with_threats: bool) -> Vec<Listing> {
-    if with_threats && range.types.is_empty() {
+fn listings(range: &Range, settings: &ImportSettings) -> Vec<Listing> {
+    if settings.threats && range.types.is_empty() {
         return vec![Listing::Alerts, Listing::Threats];
     }
     vec![Listing::Alerts]

@@ -1,6 +1,8 @@
-//! The sweep: pages of alerts and threats since the cursor, all entering by the journal's door.
+//! What no push brings: the sweep, pages of alerts and threats since the cursor; backfills, the same of
+//! another stretch of time; and the queue of the Elastic connector (`queue`). All enter by the journal's
+//! door.
 //!
-//! It asks for everything since a little before its cursor, in time order, and then for what has
+//! The sweep asks for everything since a little before its cursor, in time order, and then for what has
 //! changed since the last sweep: an analyst's status is never pushed by itself. What the journal has in
 //! the same version already is recognised there. The cursor moves page by page, only past what the
 //! journal has committed, and only forward. One sweep runs at a time. A reset ends whatever job reads
@@ -29,7 +31,7 @@ pub use self::{
     backfill::{Size, size_of},
     cursor::{Cursor, take_over},
     job::{CalledOff, Job, JobBoard, JobState, Pace, Progress, Range},
-    queue::ElasticQueue,
+    queue::{ElasticQueue, QueueEnded},
     record::SweepRecord,
     state::{ConnectorState, Kept},
 };

@@ -42,13 +42,21 @@ impl ElasticQueue {
         Self { console, door, clock, empty_pause: EMPTY_PAUSE }
     }
 
-    /// Reads until `stop`. A question that is under way then is waited for, as long as the service
-    /// lets what is under way leave, and what it brings is stored: it has left the console.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Reads until the end of `term`. A question that is under way then is waited for, as long as
+    /// the service lets what is under way leave, and what it brings is stored, until `stop` at the
+    /// longest: it has left the console.
+    ///
+    /// # Errors
+    /// [`QueueEnded`]: nothing can be stored any more.
+    pub async fn run(
+        &self,
+        term: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<(), QueueEnded> {
         info!("the queue of the console's Elastic connector is read");
         let mut pause = PAUSE_MIN;
         let mut told: Option<String> = None;
-        while !stop.is_cancelled() {
+        while !term.is_cancelled() {
             let wait = match self.console.take_chunk().await {
                 Ok(events) => {
                     pause = PAUSE_MIN;
@@ -58,9 +66,7 @@ impl ElasticQueue {
                     let is_empty = events.is_empty();
                     let outcome = if is_empty { "empty" } else { "chunk" };
                     metrics::counter!("elastic_pulls_total", "outcome" => outcome).increment(1);
-                    if self.keep(events, &stop).await.is_err() {
-                        return;
-                    }
+                    self.keep(events, stop).await?;
                     if is_empty { self.empty_pause } else { Duration::ZERO }
                 }
                 Err(failure) => {
@@ -75,12 +81,13 @@ impl ElasticQueue {
                     wait
                 }
             };
-            stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+            term.run_until_cancelled(tokio::time::sleep(wait)).await;
         }
+        Ok(())
     }
 
     /// Commits a chunk, however long it takes.
-    async fn keep(&self, events: Vec<Value>, stop: &CancellationToken) -> Result<(), Lost> {
+    async fn keep(&self, events: Vec<Value>, stop: &CancellationToken) -> Result<(), QueueEnded> {
         let elements = events.into_iter().map(element).collect();
         let sorted = sort(&Proof::taken_from_queue(self.clock.now()), elements);
         for kind in &sorted.telemetry {
@@ -109,13 +116,14 @@ impl ElasticQueue {
                 "the service ended before alerts of the console's queue could be stored; the next \
                  sweep finds them"
             );
-            Lost
+            QueueEnded
         })
     }
 }
 
 /// The service ended before a chunk was stored.
-struct Lost;
+#[derive(Debug)]
+pub struct QueueEnded;
 
 fn element(event: Value) -> Element {
     let text = event.to_string();

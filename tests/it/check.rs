@@ -4,6 +4,7 @@ use std::{net::TcpListener, sync::Arc};
 
 use harfanglab_incidents::{
     demo::{Collection, DemoConsole, DemoConsoleConfig, Fault, RequestKind},
+    journal::SqliteJournal,
     opencti::{OpenCti, ServiceAccount},
 };
 use rustls::{
@@ -11,6 +12,7 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use secrecy::ExposeSecret;
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::io::AsyncReadExt;
 
 use crate::support::{
@@ -80,6 +82,39 @@ async fn what_is_right_is_said_to_be_right() {
         assert!(line.starts_with("ok"), "{line}");
     }
     tells(&lines, "RabbitMQ", &[]);
+}
+
+#[tokio::test]
+async fn the_journal_is_looked_at_and_left_as_it_is() {
+    let mut scene = Scene::new();
+    let file = scene.home.journal();
+    let lines = scene.check().await;
+    let line = about(&lines, "journal");
+    assert!(line.starts_with("ok") && line.contains("no journal is there yet"), "{line}");
+    assert!(!file.exists());
+
+    let url = format!("sqlite:{}", file.display());
+    drop(SqliteJournal::open(&url, "https://console.example").await.unwrap());
+    let lines = scene.check().await;
+    let line = about(&lines, "journal");
+    assert!(line.starts_with("ok") && line.ends_with("a journal is there"), "{line}");
+
+    let mut journal = SqliteConnection::connect(&url).await.unwrap();
+    let newer = "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1";
+    sqlx::query(newer).execute(&mut journal).await.unwrap();
+    journal.close().await.unwrap();
+    tells(&scene.check().await, "journal", &["a newer version of this program wrote"]);
+
+    std::fs::write(&file, "no database ".repeat(1_000)).unwrap();
+    tells(&scene.check().await, "journal", &["is damaged or no journal at all"]);
+
+    for (url, words) in [
+        ("sqlite:nowhere/journal.db", "the folder must exist and be writable"),
+        ("postgres://nobody@127.0.0.1:1/nothing", "check host, port, database"),
+    ] {
+        scene.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", url);
+        tells(&scene.check().await, "journal", &["HARFANGLAB_INCIDENTS_JOURNAL_URL", words]);
+    }
 }
 
 #[tokio::test]

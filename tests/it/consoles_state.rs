@@ -13,10 +13,7 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    letters::{Store, native},
-    support::stores::on_both_databases,
-};
+use crate::{journal::native, letters::Store, support::stores::on_both_databases};
 
 const ALERTS: &str = "last_incident_datetime";
 const THREATS: &str = "last_case_incident_datetime";

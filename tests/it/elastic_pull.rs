@@ -15,6 +15,7 @@ use crate::{
         app::App,
         opencti::Personality,
         stage::{Stage, alerts_in, http, incident_names},
+        stores::{fresh_schema, server},
     },
 };
 
@@ -115,6 +116,34 @@ async fn a_chunk_that_was_taken_and_not_committed_before_a_kill_is_found_by_the_
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     let _app = stage.home.start(&["serve"]);
     all_delivered(&stage, &alerts).await;
+}
+
+#[tokio::test]
+async fn of_two_replicas_the_one_that_leads_reads_the_queue_and_then_the_one_that_leads_after_it() {
+    let (mut stage, alerts) = stage(4).await;
+    stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &fresh_schema(&server()).await);
+    let queue = |alerts: &[DemoAlert]| {
+        for alert in alerts {
+            stage.console.add_alert(alert.api_item());
+            stage.console.queue_chunk(vec![alert.ecs()]);
+        }
+    };
+    let mut first = stage.home.start(&["serve"]);
+    until("the first leads", async || (metric(&mut first, "leads").await == 1).then_some(())).await;
+    let mut second = stage.home.start(&["serve"]);
+    let _serves = second.management().await;
+    queue(&alerts[..2]);
+    stage.opencti.wait_for("two are delivered", |state| alerts_in(&state.works) >= 2).await;
+    let pulls = |outcome| format!("elastic_pulls_total{{outcome=\"{outcome}\"}}");
+    for outcome in ["chunk", "empty"] {
+        assert_eq!(metric(&mut second, &pulls(outcome)).await, 0, "{outcome}");
+    }
+    assert!(first.terminate().await.success(), "{}", first.log());
+    queue(&alerts[2..]);
+    all_delivered(&stage, &alerts).await;
+    assert_eq!(metric(&mut second, &pulls("chunk")).await, 2);
+    assert!(second.terminate().await.success(), "{}", second.log());
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ pub(crate) fn notification(dialect: Dialect, element: &Value) -> Notification {
     Notification::of_dialect(&proof, dialect, element, element.to_string())
 }
 
-fn native(unique_id: &str, status: &str) -> Notification {
+pub(crate) fn native(unique_id: &str, status: &str) -> Notification {
     notification(Dialect::NativeAlert, &alert(unique_id, status))
 }
 

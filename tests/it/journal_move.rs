@@ -11,7 +11,8 @@ use harfanglab_incidents::{
 use tokio::io::AsyncReadExt as _;
 
 use crate::{
-    letters::{delivered, native, start},
+    journal::{native, start},
+    letters::delivered,
     support::{
         stage::Stage,
         stores::{CONNECTIONS, Database},

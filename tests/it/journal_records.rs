@@ -8,7 +8,8 @@ use harfanglab_incidents::{
 };
 
 use crate::{
-    letters::{Store, delivered, native, start},
+    journal::{native, start},
+    letters::{Store, delivered},
     support::stores::on_both_databases,
 };
 

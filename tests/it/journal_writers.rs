@@ -14,7 +14,8 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::{
-    letters::{alert, delivered, native, start},
+    journal::{alert, native, start},
+    letters::delivered,
     support::stores::{CONSOLE, Database, Fresh},
 };
 use harfanglab_incidents::intake::{Notification, dialect::Dialect, verification::Proof};

@@ -1,9 +1,9 @@
 //! Dead letters and the story of an alert: in the journal, and by the commands beside a running
 //! service.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
     intake::{Notification, Origin, dialect::Dialect, verification::Proof},
@@ -14,32 +14,14 @@ use harfanglab_incidents::{
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{
-    app::Home,
-    stage::{Stage, alerts_in, post},
-    stores::{Database, Fresh, on_both_databases},
+use crate::{
+    journal::{LEASE, alert, native, start},
+    support::{
+        app::Home,
+        stage::{Stage, alerts_in, post},
+        stores::{Database, Fresh, on_both_databases},
+    },
 };
-
-const LEASE: Duration = Duration::from_mins(5);
-
-pub(crate) fn start() -> DateTime<Utc> {
-    "2026-05-26T07:40:00Z".parse().unwrap()
-}
-
-pub(crate) fn alert(unique_id: &str, status: &str) -> Value {
-    json!({
-        "log_type": "alert", "alert_type": "sigma", "alert_unique_id": unique_id,
-        "status": status, "level": "high", "rule_name": "Suspicious Thing",
-        "alert_time": "2026-05-26T07:39:58.447687Z",
-        "agent": { "agentid": "00000000-0000-4000-8000-0000000000a1", "hostname": "pc-01" },
-    })
-}
-
-pub(crate) fn native(unique_id: &str, status: &str) -> Notification {
-    let element = alert(unique_id, status);
-    let proof = Proof::answered_by_console(start());
-    Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
-}
 
 pub(crate) struct Store {
     pub(crate) place: Fresh,

@@ -15,7 +15,8 @@ use sqlx::{
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    letters::{delivered, native, start},
+    journal::{native, start},
+    letters::delivered,
     support::stores::{CONNECTIONS, CONSOLE, Database, Fresh},
 };
 

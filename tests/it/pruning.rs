@@ -10,7 +10,8 @@ use serde_json::json;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::{
-    letters::{Store, alert, delivered, native, start},
+    journal::{alert, native, start},
+    letters::{Store, delivered},
     support::stores::{Database, on_both_databases},
 };
 

@@ -1,6 +1,6 @@
-//! `check`: reads the configuration and reaches everybody it names. It registers the connector, as
-//! starting the service does, and changes nothing else: a service account that is to be made is
-//! looked for only.
+//! `check`: reads the configuration, looks at the journal and reaches everybody it names. It registers
+//! the connector, as starting the service does, and changes nothing else: a service account that is to
+//! be made is looked for only.
 //!
 //! Lives here: what is said. How each party is reached is in `parties`.
 
@@ -87,9 +87,7 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
         .collect();
     let of_platform = platform.as_ref().map(|(words, _)| words.clone()).map_err(Clone::clone);
     findings.push(finding("OpenCTI", of_platform));
-    if let Some(found) = journal {
-        findings.push(finding("journal", found.map_err(|failure| failure.to_string())));
-    }
+    findings.push(finding("journal", journal.map_err(|failure| failure.to_string())));
     for console in &consoles {
         findings.extend(workflow(settings, console, &platform).await);
     }
@@ -167,12 +165,8 @@ fn endpoint(settings: &Settings, console: &ConsoleSettings) -> Finding {
         } else {
             "HARFANGLAB_INCIDENTS_WEBHOOK_SECRET"
         };
-        let instead = if settings.syslog.is_some() {
-            "alerts come by syslog"
-        } else {
-            "alerts are only swept"
-        };
-        format!("closed, {instead}; set {option} to open it")
+        let roads = settings.roads_besides_posts(console);
+        format!("closed, alerts come by {roads} only; set {option} to open it")
     } else {
         let with_tls = if webhook.tls.is_some() { " with TLS" } else { "" };
         format!("will take POST {} at {}{with_tls}", webhook.path, webhook.listen)

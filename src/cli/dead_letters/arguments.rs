@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand};
 
+use super::show::Form;
 use crate::{
     config,
     intake::Origin,
@@ -129,6 +130,13 @@ pub(in crate::cli) struct RetryArguments {
     pub(super) json: bool,
 }
 
+impl RetryArguments {
+    /// How it is told what became of each letter.
+    pub(super) fn form(&self) -> Form {
+        if self.json { Form::Json } else { Form::Words }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DropArguments {
     #[command(flatten)]
@@ -142,6 +150,13 @@ pub(in crate::cli) struct DropArguments {
     /// A JSON object a line.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl DropArguments {
+    /// How it is told what became of each letter.
+    pub(super) fn form(&self) -> Form {
+        if self.json { Form::Json } else { Form::Words }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -143,7 +143,7 @@ fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
         for (id, became) in page.iter().zip(became) {
             again += usize::from(became == Some(Retried::Pending));
             unreadable += usize::from(became == Some(Retried::StillUnreadable));
-            text.push_str(&show::of_retry(*id, became, arguments.json));
+            text.push_str(&show::of_retry(*id, became, arguments.form()));
         }
     }
     output::print(&text)?;
@@ -164,10 +164,9 @@ fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
 fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
     let filter = arguments.choice.selection.filter(LetterKind::Dead, desk.now());
     let letters = chosen(desk, &arguments.choice.selection, &filter)?;
-    let mut text = String::new();
-    for id in letters.iter().flat_map(|(_journal, ids)| ids) {
-        text.push_str(&show::of_drop(*id, arguments.dry_run, arguments.json));
-    }
+    let of = if arguments.dry_run { show::of_dry_drop } else { show::of_drop };
+    let ids = letters.iter().flat_map(|(_journal, ids)| ids);
+    let text: String = ids.map(|id| of(*id, arguments.form())).collect();
     if arguments.dry_run {
         output::print(&text)?;
         eprintln!("{} would be dropped; nothing was changed", count(&letters));

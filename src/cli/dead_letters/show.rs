@@ -12,6 +12,13 @@ use crate::{
     journal::{EventId, Letter, LetterKind, ListedRefusal, Retried},
 };
 
+/// How what became of a letter is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    Words,
+    Json,
+}
+
 /// Longest part of a reason in a line of the list, in characters.
 const REASON_LENGTH: usize = 100;
 
@@ -119,7 +126,7 @@ pub(super) fn in_full(
 }
 
 /// `None`: a dry run.
-pub(super) fn of_retry(id: EventId, became: Option<Retried>, json: bool) -> String {
+pub(super) fn of_retry(id: EventId, became: Option<Retried>, form: Form) -> String {
     let (name, words) = match became {
         None => ("would_retry", "would be tried again"),
         Some(Retried::Pending) => ("pending", "waits to be delivered again"),
@@ -131,21 +138,20 @@ pub(super) fn of_retry(id: EventId, became: Option<Retried>, json: bool) -> Stri
         }
         Some(Retried::NotThere) => ("not_there", "is no letter any more"),
     };
-    told(id, name, words, json)
+    told(id, name, words, form)
 }
 
-pub(super) fn of_drop(id: EventId, dry_run: bool, json: bool) -> String {
-    if dry_run {
-        told(id, "would_drop", "would be dropped", json)
-    } else {
-        told(id, "dropped", "is dropped", json)
-    }
+pub(super) fn of_drop(id: EventId, form: Form) -> String {
+    told(id, "dropped", "is dropped", form)
 }
 
-fn told(id: EventId, name: &str, words: &str, json: bool) -> String {
-    if json {
-        format!("{}\n", json!({ "id": id, "became": name }))
-    } else {
-        format!("{id} {words}\n")
+pub(super) fn of_dry_drop(id: EventId, form: Form) -> String {
+    told(id, "would_drop", "would be dropped", form)
+}
+
+fn told(id: EventId, name: &str, words: &str, form: Form) -> String {
+    match form {
+        Form::Json => format!("{}\n", json!({ "id": id, "became": name })),
+        Form::Words => format!("{id} {words}\n"),
     }
 }

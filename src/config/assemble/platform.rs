@@ -1,14 +1,11 @@
 //! `opencti:`, `connector:` and `mq:`, and reading the token again.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use secrecy::SecretString;
 use url::Url;
 
-use super::{certificates, sending};
+use super::{certificates, sending, webhook::secret_file};
 use crate::config::{
     effective::Source,
     fault::{self, Fault},
@@ -36,14 +33,6 @@ const UNVERIFIED: &str = "MQ_USE_SSL_REJECT_UNAUTHORIZED=false: RabbitMQ's certi
     MQ_USE_SSL_CA to its certificate authority and leave this out";
 const YEAR: Duration = Duration::from_hours(365 * 24);
 
-/// The file that the token came from.
-fn token_file(reader: &Reader<'_>) -> Option<PathBuf> {
-    match &reader.effective.get(OPENCTI_TOKEN.variable)?.source {
-        Source::SecretFile(path) => Some(path.clone()),
-        _ => None,
-    }
-}
-
 /// Reads the token again from the file that it came from.
 ///
 /// # Errors
@@ -66,7 +55,7 @@ pub(super) fn opencti(reader: &mut Reader<'_>) -> Read<OpenCtiSettings> {
     Ok(OpenCtiSettings {
         url: url?,
         token: token?,
-        token_file: token_file(reader),
+        token_file: secret_file(reader, &OPENCTI_TOKEN),
         tls: tls?,
         custom_headers: custom_headers
             .into_iter()

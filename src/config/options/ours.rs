@@ -46,7 +46,7 @@ options! { OURS:
         .default("header").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_SECRET =>
         OptionSpec::new(Kind::SecretList, OUR_SECTION, "webhook_secret",
-        "one or more secrets of at least 16 bytes, separated by commas")
+        "one or more secrets, better of 16 bytes or more, separated by commas")
         .own();
     HARFANGLAB_INCIDENTS_WEBHOOK_HEADER => plain(OUR_SECTION, "webhook_header",
         "the name of an HTTP header")
@@ -92,7 +92,7 @@ options! { OURS:
         "an address and port such as 0.0.0.0:6514");
     HARFANGLAB_INCIDENTS_SYSLOG_TOKEN =>
         OptionSpec::new(Kind::SecretList, OUR_SECTION, "syslog_token",
-        "one or more tokens of at least 16 bytes, separated by commas");
+        "one or more tokens, better of 16 bytes or more, separated by commas");
     HARFANGLAB_INCIDENTS_SYSLOG_TOKEN_ID => plain(OUR_SECTION, "syslog_token_id",
         "the name of an element of structured data, such as harfanglab@32473")
         .default("harfanglab@32473");

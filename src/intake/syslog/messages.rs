@@ -12,7 +12,7 @@ use super::{header::Message, refusal::Refusal, standing::SyslogStanding};
 use crate::{
     clock::Clock,
     intake::{
-        Door, DoorError, Notification, Receipt,
+        Door, DoorError, Notification,
         attempts::{Exhausted, FailedAttempts},
         complaints::Complaints,
         decode::decode,
@@ -152,15 +152,11 @@ impl Shared {
             }
         };
         let receipt = self.door.append_patiently(notifications, &self.give_up, tell).await?;
-        self.is_stored(&receipt, has_waited);
-        Ok(())
-    }
-
-    fn is_stored(&self, receipt: &Receipt, has_waited: bool) {
         self.standing.stored(self.clock.now());
         if has_waited {
             let accepted = receipt.accepted;
             info!(accepted, "what came by syslog is stored now; reading goes on");
         }
+        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! The lock of the replica that leads: an advisory lock of a session for each console that is served,
 //! all of them on one connection of its own, so that replicas that serve different consoles, as while a
-//! new configuration is rolled out, never sweep one twice. It is free again as soon as the server knows that the connection is gone, and its holder notices that
-//! at once, because it listens there all the time.
+//! new configuration is rolled out, never sweep one twice. It is free again as soon as the server knows
+//! that the connection is gone, and its holder notices that at once, because it listens there all the
+//! time.
 //!
 //! Does not live here: what the one that leads does (`service`).
 

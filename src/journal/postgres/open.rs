@@ -18,7 +18,7 @@ use super::{
     address::{options, trust},
     refusal::{may_pass, schema_failed, unusable},
 };
-use crate::journal::JournalError;
+use crate::journal::{JournalError, open::schema_words};
 
 /// How long a connection is waited for.
 const CONNECTION_MAX: Duration = Duration::from_secs(10);
@@ -89,11 +89,7 @@ impl PostgresJournal {
         console: &str,
     ) -> Result<Self, JournalError> {
         let pool = pool(&options(url, password)?, 2).await.map_err(|error| unusable(&error))?;
-        let version = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&pool)
-            .await
-            .map_err(|error| unusable(&error))?;
-        if version.try_get::<Option<i64>, _>(0)? != SCHEMA.iter().map(|step| step.version).max() {
+        if schema_version(&pool).await? != newest_version() {
             return Err(JournalError::Address(
                 "the journal is of another version than this program; use the program that the \
                  service runs, or start the service once with this one"
@@ -113,8 +109,9 @@ impl PostgresJournal {
         let server = look_at_server(&pool).await.map_err(|error| unusable(&error))?;
         let there = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
         let row = sqlx::query(there).fetch_one(&pool).await.map_err(|error| unusable(&error))?;
-        let schema = if row.try_get(0)? { "a journal is there" } else { "no journal is there yet" };
+        let version = if row.try_get(0)? { schema_version(&pool).await? } else { None };
         pool.close().await;
+        let schema = schema_words(version, newest_version())?;
         let connection = server.connection(&options);
         Ok(format!("PostgreSQL {}, {connection}; {schema}", server.version))
     }
@@ -131,6 +128,18 @@ impl PostgresJournal {
         let options = options(url, password)?.application_name("harfanglab-incidents leader");
         Ok(LeaderLock::new(options, consoles))
     }
+}
+
+async fn schema_version(pool: &PgPool) -> Result<Option<i64>, JournalError> {
+    let row = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+        .fetch_one(pool)
+        .await
+        .map_err(|error| unusable(&error))?;
+    Ok(row.try_get(0)?)
+}
+
+fn newest_version() -> Option<i64> {
+    SCHEMA.iter().map(|step| step.version).max()
 }
 
 pub(super) fn pool_options(connections: u32) -> PgPoolOptions {

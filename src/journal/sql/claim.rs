@@ -58,8 +58,9 @@ macro_rules! claim {
 ///
 /// Here and below SQLite is told the index: by itself it may choose one that holds all that waits, and
 /// read and sort it. `events_due` ends at the first row that fits, and holds each console apart, so that
-/// what waits of one is not in the way of another; of leases, all consoles together have few. PostgreSQL passes over what somebody else holds at the moment: another replica, or
-/// a person who looks into the table.
+/// what waits of one is not in the way of another; of leases, all consoles together have few. PostgreSQL
+/// passes over what somebody else holds at the moment: another replica, or a person who looks into the
+/// table.
 pub(in crate::journal) const CLAIM: Words = Words {
     sqlite: claim!("events e INDEXED BY events_due", ""),
     postgres: claim!("events e", " FOR UPDATE OF e SKIP LOCKED"),

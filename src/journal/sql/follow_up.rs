@@ -65,8 +65,8 @@ impl<S: Store> SqlJournal<S> {
     }
 
     /// Lets an item of the sweep complete the alert that was delivered in the same version, which is
-    /// the row `event`: a follow-up that waits or gave up goes on at once, with what the console shows. One that was
-    /// delivered or superseded stays as it is.
+    /// the row `event`: a follow-up that waits or gave up goes on at once, with what the console shows.
+    /// One that was delivered or superseded stays as it is.
     pub(super) async fn complete_by(
         &self,
         transaction: &mut S::Change,

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::fs::Access;
 use sqlx::{
     Row as _, SqlitePool,
     migrate::Migrator,
@@ -20,7 +21,7 @@ use sqlx::{
 use tracing::warn;
 
 use super::{SqliteJournal, SqliteStore, log};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, open::schema_words};
 
 /// How long a connection waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -88,9 +89,7 @@ impl SqliteJournal {
         let file = options.get_filename().to_owned();
         there_is_one(&file)?;
         let journal = Self::connect(options, console, None).await?;
-        let version = journal.schema_version().await?;
-        let ours = SCHEMA.iter().map(|step| step.version).max();
-        if version != ours {
+        if journal.schema_version().await? != newest_version() {
             return Err(JournalError::Address(format!(
                 "{} is of another version than this program; use the program that the service \
                  runs, or start the service once with this one",
@@ -98,6 +97,30 @@ impl SqliteJournal {
             )));
         }
         Ok(journal)
+    }
+
+    /// Looks at `url`, changes nothing, and says in words what was found.
+    ///
+    /// # Errors
+    /// [`JournalError::Address`] when there is no file and none can be made, or it cannot be opened;
+    /// [`JournalError::Damaged`] when it is not whole.
+    pub async fn probe(url: &str) -> Result<String, JournalError> {
+        let options = options(url)?;
+        let file = options.get_filename().to_owned();
+        let version = if file.exists() {
+            let journal = Self::connect(options, "", None).await?;
+            let version = journal.schema_version().await;
+            journal.store.writer.close().await;
+            version?
+        } else {
+            let mut folder = file.clone();
+            folder.pop();
+            // The dot makes a file in the folder's place fail, too.
+            rustix::fs::access(folder.join("."), Access::WRITE_OK | Access::EXEC_OK)
+                .map_err(|error| unusable(&file, &error))?;
+            None
+        };
+        Ok(format!("{}: {}", file.display(), schema_words(version, newest_version())?))
     }
 
     /// Its connections, to read all of it.
@@ -137,6 +160,10 @@ impl SqliteJournal {
             .map_err(|error| opening_failed(self.file(), &error))?;
         Ok(row.try_get(0)?)
     }
+}
+
+fn newest_version() -> Option<i64> {
+    SCHEMA.iter().map(|step| step.version).max()
 }
 
 fn there_is_one(file: &Path) -> Result<(), JournalError> {

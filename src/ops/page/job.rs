@@ -1,4 +1,5 @@
-//! The newest job that somebody asked for, of each console: a sweep or a backfill, how far it is, how it ended.
+//! The newest job that somebody asked for, of each console: a sweep or a backfill, how far it is, how it
+//! ended.
 //!
 //! Does not live here: asking for it or cancelling it (`ops::jobs`).
 

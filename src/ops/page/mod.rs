@@ -25,6 +25,7 @@ use actix_web::{
     web,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -36,7 +37,7 @@ use self::{
     snapshot::Snapshot,
     view::{Actions, Refresh, Viewer, document},
 };
-use super::Management;
+use super::{ManagedConsole, Management};
 use crate::journal::{EventId, JournalError, Letter, LetterFilter, LetterKind, Retried};
 
 /// What the address may carry.
@@ -197,26 +198,19 @@ pub(super) async fn retry(
     gate: web::Data<Gate>,
     id: web::Path<EventId>,
 ) -> HttpResponse {
-    let now = management.clock.now();
-    if let Err(denied) = gate.change(&request, now) {
-        return refuse(denied);
-    }
-    let mut done = Done::NotThere;
-    for console in &management.consoles {
-        done = match console.journal.retry(&[*id], now).await {
-            Err(failure) => return unusable(&failure),
-            Ok(became) => match became.first() {
-                Some(Retried::Pending) => Done::Pending,
-                Some(Retried::Superseded) => Done::Superseded,
-                Some(Retried::StillUnreadable) => Done::StillUnreadable,
-                Some(Retried::NotThere) | None => continue,
-            },
+    changed(&request, &management, &gate, async |console, now| {
+        let became = match console.journal.retry(&[*id], now).await?.first() {
+            Some(Retried::Pending) => Done::Pending,
+            Some(Retried::Superseded) => Done::Superseded,
+            Some(Retried::StillUnreadable) => Done::StillUnreadable,
+            Some(Retried::NotThere) | None => return Ok(None),
         };
         console.arrived.notify_one();
-    }
-    let became = done.words().0;
-    info!(event = *id, became, "a dead letter was asked for again on the status page");
-    see(&format!("/?done={became}"))
+        let words = became.words().0;
+        info!(event = *id, became = words, "a dead letter was asked for again on the status page");
+        Ok(Some(became))
+    })
+    .await
 }
 
 /// `POST /letters/{id}/drop`
@@ -226,19 +220,34 @@ pub(super) async fn discard(
     gate: web::Data<Gate>,
     id: web::Path<EventId>,
 ) -> HttpResponse {
+    changed(&request, &management, &gate, async |console, now| {
+        if console.journal.discard(&[*id], now).await? == 0 {
+            return Ok(None);
+        }
+        info!(event = *id, "a dead letter was dropped on the status page");
+        Ok(Some(Done::Dropped))
+    })
+    .await
+}
+
+/// Lets an operator change a letter, with whichever console it is: `change` answers `None` for those that
+/// do not have it.
+async fn changed(
+    request: &HttpRequest,
+    management: &Management,
+    gate: &Gate,
+    change: impl AsyncFn(&ManagedConsole, DateTime<Utc>) -> Result<Option<Done>, JournalError>,
+) -> HttpResponse {
     let now = management.clock.now();
-    if let Err(denied) = gate.change(&request, now) {
+    if let Err(denied) = gate.change(request, now) {
         return refuse(denied);
     }
     let mut done = Done::NotThere;
     for console in &management.consoles {
-        match console.journal.discard(&[*id], now).await {
+        match change(console, now).await {
             Err(failure) => return unusable(&failure),
-            Ok(0) => {}
-            Ok(_one) => {
-                info!(event = *id, "a dead letter was dropped on the status page");
-                done = Done::Dropped;
-            }
+            Ok(Some(became)) => done = became,
+            Ok(None) => {}
         }
     }
     see(&format!("/?done={}", done.words().0))

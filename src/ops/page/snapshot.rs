@@ -1,6 +1,6 @@
 //! What the status page shows, gathered at one moment.
 //!
-//! Does not live here: markup (`view`, `letter`), who may see it (`gate`).
+//! Does not live here: markup (`view`, `letters`, `job`), who may see it (`gate`).
 
 use std::collections::BTreeMap;
 

@@ -228,11 +228,9 @@ fn intake(snapshot: &Snapshot, journal: &FromJournal, management: &Management) -
                     dd {
                         @match &console.endpoint {
                             Some(endpoint) => code { (endpoint) },
-                            None if management.syslog.is_some() => {
-                                "closed: no webhook secret is set"
-                            },
                             None => {
-                                "closed: no webhook secret is set, alerts come by the sweep only"
+                                "closed: no webhook secret is set, alerts come by "
+                                (console.roads_besides_posts) " only"
                             },
                         }
                     }
