@@ -86,7 +86,7 @@ async fn push(url: &str, body: &Value) {
 }
 
 async fn strike(world: &mut World, strike: Strike) {
-    eprintln!("{strike:?}");
+    world.tell(&format!("{strike:?}"));
     match strike {
         Strike::Replica(number) => {
             world.replicas[number].kill().await;
@@ -147,12 +147,15 @@ async fn whatever_of_three_replicas_and_their_database_is_killed_all_arrives_in_
     ledger.release(notifications);
     ledger.acknowledged_at_least(notifications).await;
     pushing.finish().await;
+    world.tell("everything is accepted");
     world.is_drained().await;
+    world.tell("everything is delivered");
     let leaders = watch.finish().await;
     world.stop().await;
 
     let audit = audit::read(&world.journal_url).await;
     let mut found = judge::read_queue(&world.stage).await;
+    world.tell("the queue is read");
     let versions = found.take_named(ORDERED);
     let verdict = found.verdict(&ledger);
     println!("{}; {audit:?}; {leaders:?}; {REPLICAS} replicas", verdict.summary());

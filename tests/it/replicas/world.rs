@@ -1,6 +1,10 @@
 //! Three real binaries on a PostgreSQL of the test's own, nginx in front, and who of them leads.
 
-use std::{net::TcpListener, process::Command, time::Duration};
+use std::{
+    net::TcpListener,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use harfanglab_incidents::journal::{Journal as _, PostgresJournal};
 use serde_json::Value;
@@ -35,6 +39,7 @@ pub(super) struct World {
     /// Where to push.
     pub(super) url: String,
     endpoint: watch::Sender<Option<String>>,
+    started_at: Instant,
 }
 
 impl World {
@@ -70,6 +75,7 @@ impl World {
             _nginx: nginx,
             url,
             endpoint,
+            started_at: Instant::now(),
         };
         for number in 0..REPLICAS {
             world.start(number).await;
@@ -80,6 +86,11 @@ impl World {
 
     pub(super) fn endpoint(&self) -> watch::Receiver<Option<String>> {
         self.endpoint.subscribe()
+    }
+
+    /// Says when this happens, for who reads the figures.
+    pub(super) fn tell(&self, what: &str) {
+        eprintln!("{:>5.0} s: {what}", self.started_at.elapsed().as_secs_f64());
     }
 
     /// Starts a replica, where it was before.
