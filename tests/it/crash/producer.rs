@@ -13,6 +13,7 @@ use harfanglab_incidents::{
     clock::Clock,
     demo::{DemoAlert, DemoConsole, Generator},
 };
+use reqwest::Client;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::support::{app::WEBHOOK_SECRET, stage::http};
@@ -131,6 +132,8 @@ pub(crate) fn start(
         let console = Arc::clone(console);
         let most = number % LARGEST_DELIVERY + 1;
         pushers.spawn(async move {
+            // Reading the authorities of the system for each delivery would take longer than the delivery.
+            let http = http();
             loop {
                 let delivery = ledger.take(most).await;
                 if delivery.is_empty() {
@@ -139,7 +142,7 @@ pub(crate) fn start(
                 for alert in delivery {
                     console.add_alert(alert.api_item());
                 }
-                push(delivery, endpoint.clone(), &ledger).await;
+                push(&http, delivery, endpoint.clone(), &ledger).await;
                 ledger.note(delivery);
             }
         });
@@ -149,12 +152,12 @@ pub(crate) fn start(
 
 /// Posts until it is answered 2xx, as a sender that repeats does.
 async fn push(
+    http: &Client,
     delivery: &[DemoAlert],
     mut endpoint: watch::Receiver<Option<String>>,
     ledger: &Ledger,
 ) {
     let body: Vec<_> = delivery.iter().map(DemoAlert::native).collect();
-    let http = http();
     loop {
         let url = endpoint.wait_for(Option::is_some).await.unwrap().clone();
         let url = url.expect("it was waited for");

@@ -7,6 +7,7 @@ use std::{
 };
 
 use harfanglab_incidents::journal::{Journal as _, PostgresJournal};
+use reqwest::Client;
 use serde_json::Value;
 use tokio::{
     sync::watch,
@@ -110,8 +111,9 @@ impl World {
 
     /// Which replica leads, once one does.
     pub(super) async fn leader(&self) -> usize {
+        let http = http();
         until("a replica leads", async || {
-            let roles = roles(&self.ports).await;
+            let roles = roles(&http, &self.ports).await;
             roles.iter().position(|role| role.as_deref() == Some("leads"))
         })
         .await
@@ -152,11 +154,11 @@ impl World {
         let (stop, mut stopped) = watch::channel(false);
         let watching = tokio::spawn(async move {
             let mut seen = Leaders { looks: 0, most_at_once: 0, changes: 0 };
-            let mut last = None;
+            let (mut last, http) = (None, http());
             let mut turns = tokio::time::interval(Duration::from_millis(500));
             while !*stopped.borrow_and_update() {
                 turns.tick().await;
-                let roles = roles(&ports).await;
+                let roles = roles(&http, &ports).await;
                 let leads = |role: &Option<String>| role.as_deref() == Some("leads");
                 seen.looks += 1;
                 seen.most_at_once =
@@ -194,8 +196,7 @@ impl Watch {
 }
 
 /// What each replica says that it is, asked at the same moment; `None`: it does not answer.
-async fn roles(ports: &[(u16, u16)]) -> Vec<Option<String>> {
-    let http = http();
+async fn roles(http: &Client, ports: &[(u16, u16)]) -> Vec<Option<String>> {
     let asked = ports.iter().map(|(_, management)| {
         let request = http.get(format!("http://127.0.0.1:{management}/readyz"));
         async move {
