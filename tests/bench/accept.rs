@@ -1,145 +1,24 @@
-//! How fast the endpoint accepts: verified, decoded, committed and answered, beside the same route
-//! with nothing behind its door. Every acknowledged alert is looked for in the journal afterwards.
+//! How fast the endpoint accepts: verified, decoded, committed and answered, in either database, beside
+//! the same route with nothing behind its door. Every acknowledged alert is looked for in the journal
+//! afterwards.
 
-use std::{
-    collections::BTreeSet,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
-
-use actix_web::{App, HttpServer, dev::ServerHandle};
-use arc_swap::ArcSwap;
-use chrono::TimeDelta;
-use harfanglab_incidents::{
-    clock::Clock,
-    config::{Settings, WebhookSettings},
-    demo::Generator,
-    intake::{
-        Door, Receipt,
-        verification::Verifier,
-        webhook::{Webhook, routes},
-    },
-    journal::{Journal, SqliteJournal, write_what_comes_in},
-};
-use secrecy::SecretString;
-use serde_json::Value;
-use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     Plan,
+    endpoint::{Behind, Endpoint},
     load::{self, Answered},
-    support::{app::WEBHOOK_SECRET, health},
+    opinion,
+    support::stores::{self, Database},
     table::{Bar, Figures, Row},
 };
+use harfanglab_incidents::{clock::Clock, demo::Generator};
+use sqlx::{Connection as _, PgConnection, Row as _};
 
-/// Requests of one round.
-const REQUESTS: usize = 10_000;
-/// Requests that one commit shares at most, in front of the null journal as in front of the real.
-const WAITING: usize = 1_024;
-const CONNECTIONS: [usize; 3] = [64, 8, 1];
+/// Connections at once, and the requests of a round over them: alone, each waits for its own commit.
+const ROUNDS: [(usize, usize); 3] = [(64, 10_000), (8, 5_000), (1, 1_000)];
 /// One alert in this many requests, where the rest is telemetry.
 const TELEMETRY: usize = 100;
-
-/// What stands behind the door.
-enum Behind {
-    Journal(Arc<SqliteJournal>, TempDir),
-    Nothing,
-}
-
-struct Endpoint {
-    address: SocketAddr,
-    path: String,
-    server: ServerHandle,
-    writer: JoinHandle<()>,
-    behind: Behind,
-}
-
-fn settings() -> WebhookSettings {
-    let folder = std::env::temp_dir();
-    let url = "sqlite::memory:".to_owned();
-    let mut settings = Settings::embedded(url, folder, crate::settings::console());
-    settings.webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
-    settings.webhook
-}
-
-impl Endpoint {
-    async fn with_journal(settings: &WebhookSettings) -> Self {
-        let folder = TempDir::new().expect("a folder can be made");
-        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-        let opened = SqliteJournal::open(&url, "https://console.example").await;
-        let journal = Arc::new(opened.expect("a new journal opens"));
-        let (door, entries) = Door::new(WAITING);
-        let writer = write_what_comes_in(journal.clone(), entries, Arc::default(), health());
-        let behind = Behind::Journal(journal, folder);
-        Self::serve(settings, door, tokio::spawn(writer), behind)
-    }
-
-    /// Answers everything as stored, and stores nothing.
-    fn with_nothing(settings: &WebhookSettings) -> Self {
-        let (door, mut entries) = Door::new(WAITING);
-        let writer = tokio::spawn(async move {
-            let mut waiting = Vec::new();
-            while entries.recv_many(&mut waiting, WAITING).await > 0 {
-                for entry in waiting.drain(..) {
-                    let accepted = entry.notifications.len();
-                    let receipt = Receipt { accepted, first_seen: accepted, ..Receipt::default() };
-                    let _gone = entry.reply.send(Ok(receipt));
-                }
-            }
-        });
-        Self::serve(settings, door, writer, Behind::Nothing)
-    }
-
-    fn serve(
-        settings: &WebhookSettings,
-        door: Door,
-        writer: JoinHandle<()>,
-        behind: Behind,
-    ) -> Self {
-        let verifier = Verifier::new(settings).expect("the settings are valid");
-        let verifier = Arc::new(ArcSwap::from_pointee(verifier.expect("there is a secret")));
-        let webhook = Webhook::new(verifier, door, Clock::system(), settings);
-        let path = settings.path.clone();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it is bound");
-        let served = path.clone();
-        let server =
-            HttpServer::new(move || App::new().configure(routes(Arc::clone(&webhook), &served)))
-                .workers(2)
-                .disable_signals()
-                .listen(listener)
-                .expect("the port is ours")
-                .run();
-        let handle = server.handle();
-        tokio::spawn(server);
-        Self { address, path, server: handle, writer, behind }
-    }
-
-    /// Ends it; answers the alerts that the journal keeps, when there is one.
-    async fn end(self) -> Option<BTreeSet<String>> {
-        self.server.stop(false).await;
-        self.writer.abort();
-        let Behind::Journal(journal, _folder) = self.behind else {
-            return None;
-        };
-        let (lease, now) = (Duration::from_hours(1), Clock::system().now() + TimeDelta::hours(1));
-        let mut kept = BTreeSet::new();
-        loop {
-            let events = journal.claim(1_000, lease, now).await.expect("the journal answers");
-            if events.is_empty() {
-                return Some(kept);
-            }
-            kept.extend(events.iter().map(|event| unique_id(&event.body)));
-        }
-    }
-}
-
-fn unique_id(body: &str) -> String {
-    let body: Value = serde_json::from_str(body).expect("what was kept is JSON");
-    body["alert_unique_id"].as_str().expect("our alerts have ids").to_owned()
-}
 
 /// What is pushed.
 #[derive(Clone, Copy)]
@@ -148,12 +27,26 @@ enum Mix {
     MostlyTelemetry,
 }
 
+impl Mix {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AlertsOnly => "alerts",
+            Self::MostlyTelemetry => "1 % alerts among telemetry",
+        }
+    }
+}
+
 /// Bodies, and the id of the alert in each.
-fn bodies(mix: Mix, round: usize) -> (Vec<String>, Vec<Option<String>>) {
-    let mut generator = Generator::new(round as u64);
-    let now = Clock::system().now();
-    (0..REQUESTS)
-        .map(|number| match mix {
+pub(crate) struct Pushes {
+    pub(crate) bodies: Vec<String>,
+    ids: Vec<Option<String>>,
+}
+
+impl Pushes {
+    fn new(mix: Mix, count: usize, round: usize) -> Self {
+        let mut generator = Generator::new(round as u64);
+        let now = Clock::system().now();
+        let push = |number: usize| match mix {
             Mix::MostlyTelemetry if number % TELEMETRY != 0 => {
                 (generator.ecs_telemetry(now).to_string(), None)
             }
@@ -161,8 +54,20 @@ fn bodies(mix: Mix, round: usize) -> (Vec<String>, Vec<Option<String>>) {
                 let alert = generator.next_alert(now);
                 (alert.native().to_string(), Some(alert.unique_id().to_owned()))
             }
-        })
-        .unzip()
+        };
+        let (bodies, ids) = (0..count).map(push).unzip();
+        Self { bodies, ids }
+    }
+
+    /// Of alerts alone.
+    pub(crate) fn of_alerts(count: usize) -> Self {
+        Self::new(Mix::AlertsOnly, count, 0)
+    }
+
+    /// The ids of all alerts.
+    pub(crate) fn ids(&self) -> BTreeSet<String> {
+        self.ids.iter().flatten().cloned().collect()
+    }
 }
 
 /// What a round came to.
@@ -174,26 +79,22 @@ struct Round {
 }
 
 /// Posts everything and looks for what was acknowledged.
-async fn round(
-    endpoint: Endpoint,
-    bodies: &[String],
-    ids: &[Option<String>],
-    connections: usize,
-) -> Round {
-    let requests = bodies.iter().map(|body| load::request(&endpoint.path, body)).collect();
+async fn round(behind: Behind, pushes: &Pushes, connections: usize) -> Round {
+    let endpoint = Endpoint::open(behind).await;
+    let request = |body: &String| load::request(&endpoint.path, body);
+    let requests = pushes.bodies.iter().map(request).collect();
     let (took, answered) =
-        load::closed_loop(endpoint.address, &Arc::new(requests), connections).await;
-    assert_eq!(answered.len(), bodies.len(), "every request is answered");
+        load::closed_loop(endpoint.address, &std::sync::Arc::new(requests), connections).await;
+    assert_eq!(answered.len(), pushes.bodies.len(), "every request is answered");
     let refused = answered.iter().find(|answer| answer.status != 202 && answer.status != 200);
     assert!(refused.is_none(), "the endpoint refused: {refused:?}");
     if let Some(kept) = endpoint.end().await {
-        let acknowledged =
-            answered.iter().filter_map(|answer: &Answered| ids[answer.position].clone());
-        let acknowledged: BTreeSet<String> = acknowledged.collect();
+        let id = |answer: &Answered| pushes.ids[answer.position].clone();
+        let acknowledged: BTreeSet<String> = answered.iter().filter_map(id).collect();
         assert_eq!(kept, acknowledged, "what was acknowledged is kept, and nothing else");
     }
     let mut answers: Vec<Duration> = answered.iter().map(|answer| answer.took).collect();
-    let count = f64::from(u32::try_from(bodies.len()).expect("it is a small number"));
+    let count = f64::from(u32::try_from(pushes.bodies.len()).expect("it is a small number"));
     Round {
         rate: count / took.as_secs_f64(),
         most: load::quantile(&mut answers, 0.99).as_secs_f64() * 1_000.0,
@@ -202,37 +103,62 @@ async fn round(
 
 /// All rows.
 pub(crate) async fn measure(plan: &Plan) -> Vec<Row> {
-    let settings = settings();
+    let flushes = flushes_of_postgres().await;
     let mut rows = Vec::new();
-    for (mix, what, connections) in CONNECTIONS
-        .iter()
-        .map(|connections| (Mix::AlertsOnly, "alerts", *connections))
-        .chain([(Mix::MostlyTelemetry, "1 % alerts among telemetry", CONNECTIONS[0])])
-    {
-        let [mut durable, mut nothing, mut most] = [const { Vec::new() }; 3];
-        // The first round warms up.
-        for number in 0..=plan.rounds {
-            let (bodies, ids) = bodies(mix, number);
-            let ours = Endpoint::with_journal(&settings).await;
-            let ours = round(ours, &bodies, &ids, connections).await;
-            let none = Endpoint::with_nothing(&settings);
-            let none = round(none, &bodies, &ids, connections).await;
+    let most = (Mix::MostlyTelemetry, ROUNDS[0]);
+    for (mix, round) in ROUNDS.map(|round| (Mix::AlertsOnly, round)).into_iter().chain([most]) {
+        rows.extend(of_round(plan, mix, round, &flushes).await);
+    }
+    rows.push(opinion::measure().await);
+    rows
+}
+
+/// Both databases and nothing, in turn.
+async fn of_round(
+    plan: &Plan,
+    mix: Mix,
+    (connections, requests): (usize, usize),
+    flushes: &str,
+) -> Vec<Row> {
+    let sides =
+        [Behind::Journal(Database::Sqlite), Behind::Nothing, Behind::Journal(Database::Postgres)];
+    let mut rounds = [const { Vec::new() }; 3];
+    // The first round warms up.
+    for number in 0..=plan.rounds {
+        let pushes = Pushes::new(mix, requests, number);
+        for (behind, rounds) in sides.iter().zip(&mut rounds) {
+            let round = round(*behind, &pushes, connections).await;
             if number > 0 {
-                durable.push(ours.rate);
-                nothing.push(none.rate);
-                most.push(ours.most);
+                rounds.push(round);
             }
         }
-        let row = Row::alone(
-            format!("{what}, {connections} connections"),
-            "requests/s",
-            Figures::from(durable),
-        )
-        .beside("nothing behind the door", Figures::from(nothing));
-        // With fewer connections fewer deliveries share a commit: told, without a bar.
-        rows.push(if connections == CONNECTIONS[0] { row.bar(Bar::AtLeast(0.5)) } else { row });
-        let what = format!("{what}, {connections} connections: answered, p99");
-        rows.push(Row::alone(what, "ms", Figures::from(most)));
     }
-    rows
+    let rate = |of: usize| -> Figures {
+        rounds[of].iter().map(|round| round.rate).collect::<Vec<_>>().into()
+    };
+    let most = |of: usize| -> Figures {
+        rounds[of].iter().map(|round| round.most).collect::<Vec<_>>().into()
+    };
+    let what = |what: &str| format!("{}, {connections} connections: {what}", mix.name());
+    let beside = |of, name: &str| {
+        let row = Row::alone(what(name), "requests/s", rate(of));
+        row.beside("nothing behind the door", rate(1))
+    };
+    let sqlite = beside(0, "SQLite");
+    vec![
+        // With fewer connections fewer deliveries share a commit: told, without a bar.
+        if connections == ROUNDS[0].0 { sqlite.bar(Bar::AtLeast(0.5)) } else { sqlite },
+        Row::alone(what("SQLite, answered, p99"), "ms", most(0)),
+        beside(2, "PostgreSQL").note(flushes),
+        Row::alone(what("PostgreSQL, answered, p99"), "ms", most(2)),
+    ]
+}
+
+/// Whether the server's commits wait for its disk.
+async fn flushes_of_postgres() -> String {
+    let server = stores::server();
+    let mut connection = PgConnection::connect(&server).await.expect("PostgreSQL is there");
+    let row = sqlx::query("SHOW fsync").fetch_one(&mut connection).await;
+    let fsync: String = row.expect("it tells its settings").get(0);
+    format!("the server runs with fsync = {fsync}")
 }

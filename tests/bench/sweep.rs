@@ -1,87 +1,92 @@
 //! What a backlog costs: the real binary sweeps it once, from its start to its exit, with everything
-//! on the queue; time, requests to the console and memory, as the backlog grows.
+//! on the queue; time, processor, requests to the console, messages, memory and disk, as the backlog
+//! grows and as its rules become many.
 //!
 //! With `--peer` the Python connector does the same beside it, against the same console and broker.
 
-use std::{
-    path::Path,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
-use harfanglab_incidents::{clock::Clock, demo::Generator};
-use tokio::process::{Child, Command};
+use harfanglab_incidents::{
+    clock::Clock,
+    demo::{Collection, DemoAlert},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
-    Plan, Size, idle,
-    process::Memory,
-    support::{broker::Broker, opencti::Personality, stage::Stage},
+    Plan, Size, backlog, idle,
+    process::Usage,
+    support::{app::Home, broker::Broker, opencti::Personality, stage::Stage},
     table::{Bar, Figures, Row},
 };
 
 /// What the console takes for every answer.
 const LATENCY: Duration = Duration::from_millis(20);
-/// Requests of the Python connector for an alert: one each, and a page for every hundred.
-const PEER_REQUESTS: f64 = 1.01;
+/// Rounds of a size: a backlog is long enough to need no more.
+const ROUNDS_MOST: usize = 3;
 /// Seconds, requests and MiB of the Python connector for 10,000 alerts and this latency, measured on 2
 /// cores in August 2026 with pycti 7.260817.0.
 const PEER_THEN: &str = "302 s, 10,100 requests, 635 MiB";
-/// How often memory is looked at.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// What one sweep of a backlog cost.
 struct Cost {
     seconds: f64,
+    usage: Usage,
     requests: f64,
     messages: f64,
-    peak_mebibytes: f64,
+    /// KiB of the journal's files.
+    journal: f64,
 }
 
-/// A console with a backlog of this many alerts, a second apart, and everything around it.
-async fn stage(alerts: i64) -> Stage {
+/// Everything around a connector that runs once.
+async fn stage() -> Stage {
     let mut stage = Stage::on(Broker::connect().await, Personality::V7_260817_0);
     stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
     // Nobody reads the queue meanwhile.
     stage.home.set("CONNECTOR_QUEUE_THRESHOLD", "100000");
-    let now = Clock::system().now();
-    stage.console.seed(now);
-    let mut generator = Generator::new(40);
-    for number in 0..alerts {
-        let raised_at = now - TimeDelta::seconds(alerts + 3_600 - number);
-        stage.console.add_alert(generator.next_alert(raised_at).api_item());
+    for (name, value) in backlog::FILTERS {
+        stage.home.set(name, value);
     }
+    stage.console.seed(Clock::system().now());
     stage.console.set_latency(LATENCY);
     stage
 }
 
-/// Waits for the end of a process; answers the most memory that it had.
-async fn peak_until_exit(process: u32, exited: impl Future<Output = ()>) -> f64 {
-    let (mut looks, mut peak) = (tokio::time::interval(LOOK), 0.0);
-    tokio::pin!(exited);
-    loop {
-        tokio::select! {
-            () = &mut exited => return peak,
-            _now = looks.tick() => {
-                if let Some(memory) = Memory::of(process) {
-                    peak = memory.peak;
-                }
-            }
-        }
+/// A console with a backlog of this many alerts, and everything around it.
+async fn stage_of(alerts: u32) -> Stage {
+    let stage = stage().await;
+    for alert in backlog::alerts(alerts, Clock::system().now()) {
+        stage.console.add_alert(alert.api_item());
     }
+    stage
 }
 
-async fn cost_of(stage: &Stage, begin: Instant, peak_mebibytes: f64) -> Cost {
-    Cost {
-        seconds: begin.elapsed().as_secs_f64(),
-        requests: f64::from(u32::try_from(stage.console.requests().total()).expect("not so many")),
+async fn cost_of(stage: Stage, (seconds, usage): (f64, Usage)) -> Cost {
+    let cost = Cost {
+        seconds,
+        usage,
+        requests: number(stage.console.requests().total()),
         messages: f64::from(stage.broker.depth(&stage.queue()).await),
-        peak_mebibytes,
-    }
+        journal: journal_kibibytes(&stage.home),
+    };
+    stage.broker.delete_queue(&stage.queue()).await;
+    cost
 }
 
-async fn ours(alerts: i64) -> Cost {
-    let stage = stage(alerts).await;
+fn number(count: u64) -> f64 {
+    f64::from(u32::try_from(count).expect("there are not so many"))
+}
+
+/// Of the file and what SQLite puts beside it.
+fn journal_kibibytes(home: &Home) -> f64 {
+    let files = std::fs::read_dir(home.path()).expect("the folder can be read").flatten();
+    let of_journal = |name: &str| name.starts_with("harfanglab-incidents.db");
+    let files = files.filter(|file| file.file_name().to_str().is_some_and(of_journal));
+    let bytes = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+    number(bytes) / 1_024.0
+}
+
+async fn ours(stage: Stage) -> Cost {
     let begin = Instant::now();
     let mut app = stage.home.start(&[]);
     let process = app.process_id();
@@ -89,39 +94,14 @@ async fn ours(alerts: i64) -> Cost {
         let status = app.exit().await;
         assert!(status.success(), "the sweep failed: {}", app.log());
     };
-    let peak = peak_until_exit(process, exited).await;
-    let cost = cost_of(&stage, begin, peak).await;
-    stage.broker.delete_queue(&stage.queue()).await;
-    cost
-}
-
-async fn peer(checkout: &Path, alerts: i64) -> Cost {
-    let stage = stage(alerts).await;
-    let begin = Instant::now();
-    let mut child: Child = Command::new("python3")
-        .arg("main.py")
-        .current_dir(checkout.join("src"))
-        .envs(stage.home.environment())
-        .env("CONNECTOR_LOG_LEVEL", "error")
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("python3 runs main.py in the folder src of --peer");
-    let process = child.id().expect("it was just started");
-    let exited = async {
-        let status = child.wait().await.expect("it can be waited for");
-        assert!(status.success(), "the Python connector failed: {status}");
-    };
-    let peak = peak_until_exit(process, exited).await;
-    let cost = cost_of(&stage, begin, peak).await;
-    stage.broker.delete_queue(&stage.queue()).await;
-    cost
+    let usage = Usage::until(process, exited).await;
+    cost_of(stage, (begin.elapsed().as_secs_f64(), usage)).await
 }
 
 /// All rows.
 pub(crate) async fn measure(plan: &Plan) -> Vec<Row> {
     let idle = idle::resident().await;
-    let sizes: &[i64] = match plan.size {
+    let sizes: &[u32] = match plan.size {
         Size::Ordinary => &[1_000, 10_000],
         Size::Long => &[1_000, 10_000, 100_000],
     };
@@ -129,38 +109,127 @@ pub(crate) async fn measure(plan: &Plan) -> Vec<Row> {
     for alerts in sizes {
         rows.extend(of_size(plan, *alerts, idle).await);
     }
+    rows.extend(of_rules(plan).await);
     rows
 }
 
-async fn of_size(plan: &Plan, alerts: i64, idle: f64) -> Vec<Row> {
-    let [mut seconds, mut requests, mut messages, mut growth] = [const { Vec::new() }; 4];
-    let mut peers = Figures::default();
-    // A backlog is long enough to need no more rounds.
-    for _ in 0..plan.rounds.min(3) {
-        let cost = ours(alerts).await;
-        seconds.push(cost.seconds);
-        requests.push(cost.requests);
-        messages.push(cost.messages);
-        growth.push(cost.peak_mebibytes - idle);
-        if let Some(checkout) = &plan.peer {
-            peers.push(peer(checkout, alerts).await.seconds);
+/// The costs of all rounds.
+#[derive(Default)]
+struct Costs(Vec<Cost>);
+
+impl Costs {
+    fn figures(&self, of: impl Fn(&Cost) -> f64) -> Figures {
+        self.0.iter().map(of).collect::<Vec<_>>().into()
+    }
+}
+
+async fn of_size(plan: &Plan, alerts: u32, idle: f64) -> Vec<Row> {
+    let [mut ours_all, mut peers] = [const { Costs(Vec::new()) }; 2];
+    for _ in 0..plan.rounds.min(ROUNDS_MOST) {
+        ours_all.0.push(ours(stage_of(alerts).await).await);
+        if let Some(peer) = &plan.peer {
+            let stage = stage_of(alerts).await;
+            let ran = peer.run(&stage).await;
+            peers.0.push(cost_of(stage, ran).await);
         }
     }
-    let count = f64::from(i32::try_from(alerts).expect("not so many"));
     let what = |what: &str| format!("{alerts} alerts, {} ms latency: {what}", LATENCY.as_millis());
-    let time = Row::alone(what("start to exit"), "s", Figures::from(seconds));
-    let time = if plan.peer.is_some() {
-        time.beside("the Python connector", peers).bar(Bar::AtMost(1.0 / 30.0))
-    } else {
-        time.note(format!("in another session the Python connector, 10,000 alerts: {PEER_THEN}"))
+    let row = |name: &str, unit, of: &dyn Fn(&Cost) -> f64| {
+        let row = Row::alone(what(name), unit, ours_all.figures(of));
+        if peers.0.is_empty() {
+            return (row, false);
+        }
+        (row.beside("the Python connector", peers.figures(of)), true)
     };
+    let barred = |(row, is_beside): (Row, bool), bar| if is_beside { row.bar(bar) } else { row };
+    // The bars are those of a backlog of 10,000: with less, the start counts for more.
+    let is_large = alerts >= 10_000;
+    let time = row("start to exit", "s", &|cost| cost.seconds);
+    let requests = row("requests to the console", "", &|cost| cost.requests);
+    let (time, requests) = if is_large {
+        (barred(time, Bar::AtMost(1.0 / 30.0)), barred(requests, Bar::AtMost(0.02)))
+    } else {
+        (time.0, requests.0)
+    };
+    let time = if plan.peer.is_none() && is_large {
+        time.note(format!("the Python connector with 10,000 in another session: {PEER_THEN}"))
+    } else {
+        time
+    };
+    let messages = row("messages", "", &|cost| cost.messages);
+    let per_alert = |cost: &Cost| cost.journal / f64::from(alerts);
+    let growth = ours_all.figures(|cost| cost.usage.peak - idle);
     vec![
         time,
-        Row::alone(what("requests to the console"), "", Figures::from(requests))
-            .beside("the Python connector's, counted", Figures::one(count * PEER_REQUESTS))
-            .bar(if alerts < 10_000 { Bar::AtMost(0.1) } else { Bar::AtMost(0.02) }),
-        Row::alone(what("messages"), "", Figures::from(messages)),
-        Row::alone(what("peak memory over idle"), "MiB", Figures::from(growth))
-            .bar(Bar::AtMost(64.0)),
+        row("on the processor", "s", &|cost| cost.usage.cpu_seconds).0,
+        requests,
+        barred(messages, Bar::AtMost(1.0)),
+        row("peak memory", "MiB", &|cost| cost.usage.peak).0,
+        Row::alone(what("peak memory over idle"), "MiB", growth).bar(Bar::AtMost(64.0)),
+        Row::alone(what("journal, per alert"), "KiB", ours_all.figures(per_alert)),
+    ]
+}
+
+/// How many rules a backlog has.
+#[derive(Clone, Copy)]
+struct Rules {
+    alerts: u32,
+    few: u32,
+    many: u32,
+}
+
+/// An alert that only names its rule, and that rule.
+fn of_rule(alert: &DemoAlert, number: u32) -> (Value, Value) {
+    let (name, id) = (format!("Rule {number}"), Uuid::from_u128(u128::from(number) + 1));
+    let mut item = alert.api_item();
+    let fields = item.as_object_mut().expect("an alert is an object");
+    fields.shift_remove("rule_content");
+    fields.insert("alert_type".to_owned(), "sigma".into());
+    fields.insert("rule_name".to_owned(), name.as_str().into());
+    fields.insert("rule_id".to_owned(), id.to_string().into());
+    let date = "2026-01-15T09:00:00Z";
+    let content = format!("title: {name}\nid: {id}\nlogsource:\n  category: process_creation\n");
+    let rule = json!({
+        "id": id.to_string(), "rule_id": id.to_string(), "name": name, "rule_name": name,
+        "content": content, "enabled": true, "creation_date": date, "last_update": date,
+    });
+    (item, rule)
+}
+
+async fn with_rules(alerts: u32, rules: u32) -> Cost {
+    let mut stage = stage().await;
+    // What our own limit takes is known; what many rules cost is not.
+    stage.home.set("HARFANGLAB_INCIDENTS_API_RATE", "10000");
+    for (alert, number) in backlog::alerts(alerts, Clock::system().now()).zip(0..) {
+        let (alert, rule) = of_rule(&alert, number % rules);
+        stage.console.add_alert(alert);
+        if number < rules {
+            stage.console.add(Collection::SigmaRules, rule);
+        }
+    }
+    ours(stage).await
+}
+
+/// The same backlog of few rules and of many, beside each other.
+async fn of_rules(plan: &Plan) -> Vec<Row> {
+    let Rules { alerts, few, many } = match plan.size {
+        Size::Ordinary => Rules { alerts: 1_000, few: 10, many: 1_000 },
+        Size::Long => Rules { alerts: 10_000, few: 10, many: 10_000 },
+    };
+    let [mut with_few, mut with_many] = [const { Costs(Vec::new()) }; 2];
+    for _ in 0..plan.rounds.min(ROUNDS_MOST) {
+        with_few.0.push(with_rules(alerts, few).await);
+        with_many.0.push(with_rules(alerts, many).await);
+    }
+    let row = |what: &str, unit, of: &dyn Fn(&Cost) -> f64| {
+        let what = format!("{alerts} alerts, API rate not limited, {many} rules: {what}");
+        Row::alone(what, unit, with_many.figures(of))
+            .beside(format!("{few} rules"), with_few.figures(of))
+    };
+    vec![
+        row("start to exit", "s", &|cost| cost.seconds),
+        row("on the processor", "s", &|cost| cost.usage.cpu_seconds),
+        row("requests to the console", "", &|cost| cost.requests),
+        row("peak memory", "MiB", &|cost| cost.usage.peak),
     ]
 }

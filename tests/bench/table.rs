@@ -9,10 +9,6 @@ use serde_json::{Value, json};
 pub(crate) struct Figures(Vec<f64>);
 
 impl Figures {
-    pub(crate) fn push(&mut self, figure: f64) {
-        self.0.push(figure);
-    }
-
     pub(crate) fn one(figure: f64) -> Self {
         Self(vec![figure])
     }
@@ -140,6 +136,9 @@ fn figure(value: f64) -> String {
 
 fn spread(figures: &Figures) -> String {
     let (least, median, greatest) = figures.spread();
+    if figures.0.is_empty() {
+        return "not measured".to_owned();
+    }
     if figures.0.len() == 1 {
         return figure(median);
     }

@@ -108,6 +108,7 @@ impl Home {
     }
 
     /// Everything that was set.
+    #[allow(dead_code, reason = "the benchmarks need it")]
     pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
         self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
