@@ -43,9 +43,11 @@ async fn what_the_console_does_not_show_yet_costs_the_others_nothing() {
     let mut alerts = fill(&console, 40, TimeDelta::milliseconds(100));
     let shown = pages(&alerts);
     let mut generator = Generator::new(8);
-    alerts.extend((0..40).map(|number| {
-        generator.next_alert(noon() + TimeDelta::milliseconds(100 * number + 50))
-    }));
+    alerts.extend(
+        (0..40).map(|number| {
+            generator.next_alert(noon() + TimeDelta::milliseconds(100 * number + 50))
+        }),
+    );
     let found = looked_up(&client(&console), &alerts).await;
     assert_eq!(found[..40], shown[..]);
     assert_eq!(found[40..], vec![None; 40]);
