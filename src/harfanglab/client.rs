@@ -18,7 +18,9 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use url::Url;
 
-use super::{ConsoleError, access::Access, answer::Request, retry, rules::RuleCaches};
+use super::{
+    ConsoleError, access::Access, answer::Request, retry, rules::RuleCaches, together::Together,
+};
 use crate::{config::HarfangLabSettings, outbound};
 
 /// How long what the console denied is not asked for again.
@@ -37,6 +39,7 @@ struct Inner {
     rate: DefaultDirectRateLimiter,
     slots: Semaphore,
     rules: RuleCaches,
+    together: Together,
     access: Access,
 }
 
@@ -70,6 +73,7 @@ impl Console {
             rate: RateLimiter::direct(Quota::per_second(rate)),
             slots: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             rules: RuleCaches::new(),
+            together: Together::default(),
             access: Access::new(pause),
         })))
     }
@@ -131,6 +135,10 @@ impl Console {
 
     pub(super) fn rules(&self) -> &RuleCaches {
         &self.0.rules
+    }
+
+    pub(super) fn together(&self) -> &Together {
+        &self.0.together
     }
 
     async fn send(&self, url: Url, request: Request<'_>) -> Result<Option<Value>, ConsoleError> {

@@ -3,6 +3,8 @@
 //! A push names an alert by `alert_unique_id` (native) or not at all (ECS), never by the `id` that
 //! the API and the console's own pages use, and becomes visible in the API late: within seconds as
 //! a rule, minutes at worst.
+//!
+//! Does not live here: asking for many at once (`together`).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -11,6 +13,7 @@ use super::{
     Console, ConsoleError,
     answer::Request,
     pages::{PAGE_LIMIT, next_whole_second, read_page, seconds},
+    together::Push,
 };
 use crate::alert::date;
 
@@ -22,18 +25,17 @@ const MATCH_PAGES: u32 = 10;
 const ALERTS: [&str; 6] = ["api", "data", "alert", "alert", "Alert", ""];
 
 impl Console {
-    /// The alert with this `alert_unique_id`, if the API shows it already.
+    /// The alert of one push, if the API shows it already.
     ///
-    /// That the API filters by it is not documented. A console that ignores the filter, or refuses
-    /// it with 400, is asked for the alerts of the agent around the alert's time instead, when both
-    /// are known.
-    pub async fn alert_of_push(
+    /// That the API filters by `alert_unique_id` is not documented. A console that ignores the
+    /// filter, or refuses it with 400, is asked for the alerts of the agent around the alert's time
+    /// instead, when both are known.
+    pub(super) async fn alert_of_one_push(
         &self,
-        id: &str,
-        agent_id: Option<&str>,
-        time: Option<DateTime<Utc>>,
+        push: &Push,
     ) -> Result<Option<Value>, ConsoleError> {
-        let query = [("alert_unique_id", id.to_owned()), ("limit", "10".to_owned())];
+        let Push { id, agent_id, time } = push;
+        let query = [("alert_unique_id", id.clone()), ("limit", "10".to_owned())];
         let answer =
             self.get(&ALERTS, &query, |request, answer| read_page(request, answer, 0, 10)).await;
         match answer {
@@ -49,7 +51,7 @@ impl Console {
             Err(error) => return Err(error),
         }
         match (agent_id, time) {
-            (Some(agent_id), Some(time)) => {
+            (Some(agent_id), &Some(time)) => {
                 let distance = |item: &Value| has_id(item, id).then(TimeDelta::zero);
                 self.nearest_of_agent(agent_id, time, distance).await
             }
@@ -161,7 +163,12 @@ fn distance(item: &Value, agent: &str, rule: &str, time: DateTime<Utc>) -> Optio
 
 /// Whether an item is the alert with this `alert_unique_id`, however its letters are cased.
 fn has_id(item: &Value, id: &str) -> bool {
-    text(item, "alert_unique_id").eq_ignore_ascii_case(id)
+    unique_id(item).eq_ignore_ascii_case(id)
+}
+
+/// An item's `alert_unique_id`.
+pub(super) fn unique_id(item: &Value) -> &str {
+    text(item, "alert_unique_id")
 }
 
 fn text<'a>(item: &'a Value, field: &str) -> &'a str {

@@ -21,6 +21,7 @@ mod probe;
 mod queue;
 mod retry;
 mod rules;
+mod together;
 
 pub use self::{
     client::Console,

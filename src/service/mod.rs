@@ -271,11 +271,13 @@ impl Service {
         if let Some(pressure) = &self.outlets.pressure {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
         }
-        if once {
-            self.lead_a_single_run(&state).await?;
+        // A journal that fails is asked again for as long as it takes, or until there is a stop.
+        if once && let Some(led) = stop.run_until_cancelled(self.lead_a_single_run(&state)).await {
+            led?;
         }
         let told = Told { state, pulses: Pulses::default() };
-        let moving = self.begin(&told.pulses, stop_pipeline).await;
+        let begun = stop.run_until_cancelled(self.begin(&told.pulses, stop_pipeline)).await;
+        let Some(moving) = begun else { return Ok(()) };
         let (schedules, pipelines): (Vec<_>, Vec<_>) =
             moving.into_iter().map(|moving| (moving.schedule, moving.pipeline)).unzip();
         let mut writers = self.writers.lock().await;

@@ -1,12 +1,13 @@
 //! When the sweep runs: at start and then every period, counted from the end of the last one, so
 //! that sweeps never overlap and a late one is not made up for.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     ServiceError,
@@ -79,7 +80,8 @@ impl Schedule {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = reset.asked() => {
-                    self.start_over(reset).await;
+                    // Written down: what a stop cuts off here is done at the next start.
+                    stop.run_until_cancelled(self.start_over(reset)).await;
                     continue;
                 }
                 _swept = self.sweep_in_time() => {}
@@ -92,7 +94,9 @@ impl Schedule {
             });
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = reset.asked() => self.start_over(reset).await,
+                () = reset.asked() => {
+                    stop.run_until_cancelled(self.start_over(reset)).await;
+                }
                 () = tokio::time::sleep(self.period) => {}
             }
         }
@@ -163,7 +167,16 @@ impl Schedule {
     /// A scheduled sweep. One that takes longer than the period is told: what it finds comes late.
     async fn sweep_in_time(&self) {
         let began = self.clock.now();
-        let _told = tell(self.sweep_once().await);
+        match AssertUnwindSafe(self.sweep_once()).catch_unwind().await {
+            Ok(swept) => {
+                let _told = tell(swept);
+            }
+            Err(_panic) => {
+                error!(
+                    "the sweep broke off by a defect; please report it. The next one tries again"
+                );
+            }
+        }
         let took = (self.clock.now() - began).to_std().unwrap_or_default();
         if took > self.period {
             warn!(

@@ -47,6 +47,10 @@ impl Sweep {
             if !page.has_next || page.items.is_empty() {
                 return Ok(found);
             }
+            if let Some(second) = next_second(stretch.of, since, &page.items) {
+                (since, offset) = (second, 0);
+                continue;
+            }
             offset += u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
             if u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
                 since = self.after_full_window(stretch, since, last, &mut found).await?;
@@ -149,6 +153,16 @@ impl Sweep {
         }
         Ok(found)
     }
+}
+
+/// Where the next page of changes begins, when this one reached another second than that of `since`.
+/// What is changed while it is listed goes to the end of the list, and every other one moves forward:
+/// an offset would pass over some of them, so it only counts within one second.
+fn next_second(of: Listing, since: DateTime<Utc>, items: &[Value]) -> Option<DateTime<Utc>> {
+    let is_by_change = matches!(of, Listing::ChangedAlerts | Listing::ChangedThreats);
+    let times: Vec<_> = items.iter().filter_map(|item| time_of(of, item)).collect();
+    let last = times.last().filter(|_| is_by_change && times.is_sorted())?.trunc_subsecs(0);
+    (last > since).then_some(last)
 }
 
 fn notification(proof: &Proof, dialect: Dialect, item: &Value) -> Notification {

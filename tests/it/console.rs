@@ -4,6 +4,7 @@
 mod lookups;
 mod pushes;
 mod rules;
+mod together;
 
 use std::time::{Duration, Instant};
 
