@@ -9,6 +9,7 @@ use crate::{
     endpoint::{Behind, Endpoint},
     load::{self, Answered},
     opinion,
+    process::Usage,
     support::stores::{self, Database},
     table::{Bar, Figures, Row},
 };
@@ -47,7 +48,7 @@ impl Pushes {
         let mut generator = Generator::new(round as u64);
         let now = Clock::system().now();
         let push = |number: usize| match mix {
-            Mix::MostlyTelemetry if number % TELEMETRY != 0 => {
+            Mix::MostlyTelemetry if !number.is_multiple_of(TELEMETRY) => {
                 (generator.ecs_telemetry(now).to_string(), None)
             }
             _ => {
@@ -76,6 +77,8 @@ struct Round {
     rate: f64,
     /// Milliseconds that 99 % of the answers did not exceed.
     most: f64,
+    /// Milliseconds of this process on a processor for a request, both its ends.
+    cpu: f64,
 }
 
 /// Posts everything and looks for what was acknowledged.
@@ -83,8 +86,10 @@ async fn round(behind: Behind, pushes: &Pushes, connections: usize) -> Round {
     let endpoint = Endpoint::open(behind).await;
     let request = |body: &String| load::request(&endpoint.path, body);
     let requests = pushes.bodies.iter().map(request).collect();
+    let begin = Usage::own().cpu_seconds;
     let (took, answered) =
         load::closed_loop(endpoint.address, &std::sync::Arc::new(requests), connections).await;
+    let cpu_seconds = Usage::own().cpu_seconds - begin;
     assert_eq!(answered.len(), pushes.bodies.len(), "every request is answered");
     let refused = answered.iter().find(|answer| answer.status != 202 && answer.status != 200);
     assert!(refused.is_none(), "the endpoint refused: {refused:?}");
@@ -98,6 +103,7 @@ async fn round(behind: Behind, pushes: &Pushes, connections: usize) -> Round {
     Round {
         rate: count / took.as_secs_f64(),
         most: load::quantile(&mut answers, 0.99).as_secs_f64() * 1_000.0,
+        cpu: cpu_seconds * 1_000.0 / count,
     }
 }
 
@@ -133,24 +139,23 @@ async fn of_round(
             }
         }
     }
-    let rate = |of: usize| -> Figures {
-        rounds[of].iter().map(|round| round.rate).collect::<Vec<_>>().into()
-    };
-    let most = |of: usize| -> Figures {
-        rounds[of].iter().map(|round| round.most).collect::<Vec<_>>().into()
+    let figures = |side: usize, of: &dyn Fn(&Round) -> f64| -> Figures {
+        rounds[side].iter().map(of).collect::<Vec<_>>().into()
     };
     let what = |what: &str| format!("{}, {connections} connections: {what}", mix.name());
-    let beside = |of, name: &str| {
-        let row = Row::alone(what(name), "requests/s", rate(of));
-        row.beside("nothing behind the door", rate(1))
+    let beside = |side, name: &str, unit, of: &dyn Fn(&Round) -> f64| {
+        let row = Row::alone(what(name), unit, figures(side, of));
+        row.beside("nothing behind the door", figures(1, of))
     };
-    let sqlite = beside(0, "SQLite");
+    let sqlite = beside(0, "SQLite", "requests/s", &|round| round.rate);
+    let most = |side, name: &str| Row::alone(what(name), "ms", figures(side, &|round| round.most));
     vec![
         // With fewer connections fewer deliveries share a commit: told, without a bar.
         if connections == ROUNDS[0].0 { sqlite.bar(Bar::AtLeast(0.5)) } else { sqlite },
-        Row::alone(what("SQLite, answered, p99"), "ms", most(0)),
-        beside(2, "PostgreSQL").note(flushes),
-        Row::alone(what("PostgreSQL, answered, p99"), "ms", most(2)),
+        beside(0, "SQLite, on the processor, a request", "ms", &|round| round.cpu),
+        most(0, "SQLite, answered, p99"),
+        beside(2, "PostgreSQL", "requests/s", &|round| round.rate).note(flushes),
+        most(2, "PostgreSQL, answered, p99"),
     ]
 }
 

@@ -81,9 +81,9 @@ impl Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let path = settings.path.clone();
-        let served = path.clone();
+        let route = path.clone();
         let server =
-            HttpServer::new(move || App::new().configure(routes(Arc::clone(&webhook), &served)))
+            HttpServer::new(move || App::new().configure(routes(Arc::clone(&webhook), &route)))
                 .workers(2)
                 .disable_signals()
                 .listen(listener)

@@ -100,10 +100,11 @@ async fn main() -> ExitCode {
             _ => idle::measure(&plan).await,
         };
         table.add(name, rows);
+        // Each time: what is measured is not lost when a later one breaks off.
+        if let Some(path) = &plan.json {
+            std::fs::write(path, table.to_json()).expect("the file of --json can be written");
+        }
     }
     println!("{table}");
-    if let Some(path) = &plan.json {
-        std::fs::write(path, table.to_json()).expect("the file of --json can be written");
-    }
     if table.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

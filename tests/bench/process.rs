@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How often a process is looked at.
 const LOOK: Duration = Duration::from_millis(20);
-/// What the kernel counts processor time in, on every Linux that Rust runs on: USER_HZ.
+/// What the kernel counts processor time in, on every Linux that Rust runs on: `USER_HZ`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What a process used.
@@ -40,6 +40,11 @@ impl Usage {
             peak: mebibytes("VmHWM:")?,
             cpu_seconds: ticks / TICKS_PER_SECOND,
         })
+    }
+
+    /// Of this process.
+    pub(crate) fn own() -> Self {
+        Self::of(std::process::id()).expect("this process runs")
     }
 
     /// What a process had used when it was last looked at before `exited` was over.

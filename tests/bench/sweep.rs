@@ -49,6 +49,11 @@ async fn stage() -> Stage {
     }
     stage.console.seed(Clock::system().now());
     stage.console.set_latency(LATENCY);
+    // As platforms do; the Python connector does not start without.
+    stage.opencti.tell_s3(json!({
+        "endpoint": "127.0.0.1", "port": 9, "access_key": "", "secret_key": "", "use_ssl": false,
+        "bucket_region": "", "bucket_name": "never-used",
+    }));
     stage
 }
 
