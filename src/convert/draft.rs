@@ -1,6 +1,8 @@
 //! The bundle while it is being filled: signs each object with author and marking, remembers what
 //! was seen beside the incident, and what was left out.
 
+use serde_json::{Map, Value};
+
 use super::{ConvertSettings, LeftOut};
 use crate::{
     config::Marking,
@@ -40,9 +42,7 @@ impl Draft {
 
     /// Adds an object and answers its id.
     pub(super) fn object<T: Object>(&mut self, object: &T) -> String {
-        let id = object.id();
-        self.bundle.add(self.provenance.sign(object));
-        id
+        self.add(self.provenance.sign(object))
     }
 
     /// Adds an object under another id than follows from it.
@@ -54,19 +54,13 @@ impl Draft {
 
     /// Adds shared public knowledge, without author and marking, and answers its id.
     pub(super) fn shared_object<T: Object>(&mut self, object: &T) -> String {
-        self.bundle.add(unsigned(object));
-        object.id()
+        self.add(unsigned(object))
     }
 
     /// Adds an observable and answers its id; `None` when nothing identifies it.
     pub(super) fn observable<T: Observable>(&mut self, observable: &T) -> Option<String> {
         let object = self.provenance.sign_observable(observable)?;
-        let id = object.get("id")?.as_str()?.to_owned();
-        if !self.bundle.contains(&id) {
-            self.observables.push((id.clone(), None));
-        }
-        self.bundle.add(object);
-        Some(id)
+        Some(self.add_observable(object))
     }
 
     /// As [`observable`](Self::observable), unless its id is one of `others`.
@@ -76,11 +70,27 @@ impl Draft {
         others: &[String],
     ) -> Option<String> {
         let object = self.provenance.sign_observable(observable)?;
-        let id = object.get("id")?.as_str()?;
+        let id = id_of(&object);
         if others.iter().any(|other| other == id) {
             return None;
         }
-        self.observable(observable)
+        Some(self.add_observable(object))
+    }
+
+    fn add_observable(&mut self, object: Map<String, Value>) -> String {
+        let is_new = !self.bundle.contains(id_of(&object));
+        let id = self.add(object);
+        if is_new {
+            self.observables.push((id.clone(), None));
+        }
+        id
+    }
+
+    /// Adds an object and answers the id that it carries: making it again would hash it again.
+    fn add(&mut self, object: Map<String, Value>) -> String {
+        let id = id_of(&object).to_owned();
+        self.bundle.add(object);
+        id
     }
 
     /// Says what an observable is to the incident: the platform shows a process as its number. What
@@ -135,6 +145,10 @@ impl Draft {
     pub(super) fn finish(self) -> (Bundle, Vec<LeftOut>) {
         (self.bundle.finish(), self.left_out)
     }
+}
+
+fn id_of(object: &Map<String, Value>) -> &str {
+    object.get("id").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// What every object of a bundle is signed with.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::json;
+use serde::Serialize;
 
 use super::{
     confirmed::{Mark, Wanted, marks},
@@ -53,7 +53,7 @@ impl Parcel {
         let mut contents: Vec<Arc<str>> = Vec::with_capacity(split.pieces.len());
         for piece in split.pieces {
             let piece = piece.without_nulls();
-            let content = STANDARD.encode(piece.to_bundle(&bundle.id).to_string());
+            let content = STANDARD.encode(piece.to_bundle(&bundle.id));
             if content.len() + ENVELOPE_BYTES > max_message_bytes {
                 let id = piece.object.get("id").and_then(|id| id.as_str()).unwrap_or_default();
                 return Err(refused(format!(
@@ -86,18 +86,31 @@ pub(super) fn body(
     work: &WorkId,
     draft: Option<&DraftId>,
 ) -> Vec<u8> {
-    json!({
-        "bundle_type": "QUEUE_BUNDLE",
-        "applicant_id": applicant_id,
-        "action_sequence": sequence,
-        // A list: the worker fails on null.
-        "entities_types": [],
-        "content": content,
-        "update": false,
-        "draft_id": draft.map(DraftId::as_str),
-        "no_split": false,
-        "work_id": work.as_str(),
-    })
-    .to_string()
-    .into_bytes()
+    let message = Message {
+        bundle_type: "QUEUE_BUNDLE",
+        applicant_id,
+        action_sequence: sequence,
+        entities_types: [],
+        content,
+        update: false,
+        draft_id: draft.map(DraftId::as_str),
+        no_split: false,
+        work_id: work.as_str(),
+    };
+    serde_json::to_vec(&message).expect("texts and numbers can always be written")
+}
+
+/// The envelope; it borrows the content, which is most of it.
+#[derive(Serialize)]
+struct Message<'a> {
+    bundle_type: &'static str,
+    applicant_id: Option<&'a str>,
+    action_sequence: usize,
+    /// A list: the worker fails on null.
+    entities_types: [&'static str; 0],
+    content: &'a str,
+    update: bool,
+    draft_id: Option<&'a str>,
+    no_split: bool,
+    work_id: &'a str,
 }

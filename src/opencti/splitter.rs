@@ -11,7 +11,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::stix_types::is_supported;
 use crate::stix::Bundle;
@@ -74,15 +75,33 @@ impl Piece {
         self
     }
 
-    /// The one-object bundle that OpenCTI's worker imports.
-    pub fn to_bundle(&self, bundle_id: &str) -> Value {
-        json!({
-            "type": "bundle",
-            "id": bundle_id,
-            "spec_version": "2.1",
-            "x_opencti_seq": self.dependencies,
-            "objects": [self.object],
-        })
+    /// The one-object bundle that OpenCTI's worker imports, as JSON text.
+    pub fn to_bundle(&self, bundle_id: &str) -> String {
+        let bundle = OneObject {
+            kind: "bundle",
+            id: bundle_id,
+            spec_version: "2.1",
+            x_opencti_seq: self.dependencies,
+            objects: [&self.object],
+        };
+        bundle.written()
+    }
+}
+
+/// A bundle that borrows its object: each is written once, and copied by nobody.
+#[derive(Serialize)]
+struct OneObject<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    spec_version: &'static str,
+    x_opencti_seq: u64,
+    objects: [&'a Map<String, Value>; 1],
+}
+
+impl OneObject<'_> {
+    fn written(&self) -> String {
+        serde_json::to_string(self).expect("its keys are texts, and nothing else can fail")
     }
 }
 
@@ -150,7 +169,8 @@ impl Splitter {
         }
         self.references.entry(id.to_owned()).or_default();
         let mut dependencies = 1;
-        let keys: Vec<String> = self.items[slot].keys().cloned().collect();
+        let visited = self.items[slot].keys().filter(|key| is_visited(key));
+        let keys: Vec<String> = visited.cloned().collect();
         for key in keys {
             if key.ends_with("_refs") {
                 dependencies += self.visit_list(slot, &key, id, parents)?;
@@ -238,6 +258,14 @@ impl Splitter {
         parents.pop();
         dependencies
     }
+}
+
+/// Whether something is done about this key.
+fn is_visited(key: &str) -> bool {
+    key.ends_with("_ref")
+        || key.ends_with("_refs")
+        || key == "external_references"
+        || key == "kill_chain_phases"
 }
 
 fn text<'a>(object: &'a Map<String, Value>, key: &str) -> &'a str {

@@ -22,7 +22,8 @@ fn bundle(mut value: Value) -> Option<Bundle> {
 fn pieces(input: &Value, dangling: Dangling) -> Option<(Vec<Value>, Vec<String>)> {
     let bundle = bundle(input.clone())?;
     let split = split(&bundle, dangling).ok()?;
-    let pieces = split.pieces.iter().map(|piece| piece.to_bundle(&bundle.id)).collect();
+    let read = |text: String| serde_json::from_str(&text).expect("a piece is JSON");
+    let pieces = split.pieces.iter().map(|piece| read(piece.to_bundle(&bundle.id))).collect();
     Some((pieces, split.incompatible))
 }
 

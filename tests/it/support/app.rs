@@ -107,6 +107,12 @@ impl Home {
         value.unwrap_or_else(|| panic!("{name} was not set")).1.clone()
     }
 
+    /// Everything that was set.
+    #[allow(dead_code, reason = "the benchmarks need it")]
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The folder in which the binary runs.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
@@ -304,9 +310,14 @@ impl App {
         self.child.kill().await.unwrap();
     }
 
+    /// Its process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id().expect("it still runs")
+    }
+
     /// How much memory it has, in KiB.
     pub(crate) fn memory_kib(&self) -> u64 {
-        let id = self.child.id().expect("it still runs");
+        let id = self.process_id();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches("kB").trim().parse().unwrap()
@@ -344,7 +355,7 @@ impl App {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it still runs").to_string();
+        let id = self.process_id().to_string();
         let sent = std::process::Command::new("kill").args([name, &id]).status().unwrap();
         assert!(sent.success());
     }

@@ -35,8 +35,9 @@ pub(super) async fn resolve(shared: &Shared, call: &Call, token: &str) -> Result
         }
         "connector" => {
             let state = shared.state.borrow();
-            match state.connectors.get(&text(arguments, "id")) {
-                Some(connector) => json!({ "connector_queue_details": {
+            let id = text(arguments, "id");
+            match state.connectors.get(&id) {
+                Some(connector) => json!({ "id": id, "connector_queue_details": {
                     "messages_number": 1.0, "messages_size": connector.queue_bytes,
                 }}),
                 None => Value::Null,

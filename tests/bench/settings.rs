@@ -1,0 +1,38 @@
+//! Settings that both benchmarks convert by, and a console that is never asked.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use harfanglab_incidents::{
+    config::{
+        AccountIdentity, HarfangLabSettings, IncidentNaming, Marking, RawAttachment,
+        TlsVerification,
+    },
+    convert::{ConvertSettings, NetworkTraffic},
+};
+
+/// As most users would have it.
+pub(crate) fn convert() -> ConvertSettings {
+    ConvertSettings {
+        author: "HarfangLab".to_owned(),
+        marking: Marking::Amber,
+        score: Some(50),
+        naming: IncidentNaming::Title,
+        accounts: AccountIdentity::Login,
+        raw: RawAttachment::None,
+        network_traffic: NetworkTraffic::Sent,
+        workflow: BTreeMap::new(),
+        console_url: "https://console.example:8443/".parse().expect("it is a URL"),
+    }
+}
+
+/// A console that nobody asks.
+pub(crate) fn console() -> HarfangLabSettings {
+    HarfangLabSettings {
+        url: "https://console.example:8443/".parse().expect("it is a URL"),
+        token: "never-used".to_owned().into(),
+        tls: TlsVerification::System,
+        requests_per_second: 1,
+        concurrency: 1,
+        request_timeout: Duration::from_secs(1),
+    }
+}
