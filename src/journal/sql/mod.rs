@@ -40,6 +40,7 @@ use chrono::{DateTime, Utc};
 pub(super) use self::{
     claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
     journal::{COUNTS, PENDING, UNFINISHED_OF_THREAT},
+    merging::COMPLETE_CASE,
     operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, OLD_IDENTITIES, REMOVING},
 };
 pub(super) use self::{
