@@ -46,6 +46,36 @@ macro_rules! keep {
 
 const KEEP: Words = Words { sqlite: keep!("threat_key"), postgres: keep!("md5(threat_key)") };
 
+macro_rules! complete_case {
+    ($versions:literal) => {
+        concat!(
+            "UPDATE events SET state = 'pending', attempts_before = attempts, due_at = $1, \
+             finished_at = NULL, leased_until = NULL, \
+             reason = 'leaves once more: alerts of the threat were delivered after it' \
+             WHERE id = (SELECT MAX(version.id) FROM events of_threat JOIN ",
+            $versions,
+            " ON version.console = of_threat.console \
+                 AND version.key = 'threat:' || of_threat.threat_key \
+                 WHERE of_threat.id = $2 AND version.state = 'delivered' \
+                 AND version.dialect = 'native-threat' AND version.generation = $3 \
+                 AND version.pruned_at IS NULL \
+                 AND EXISTS (SELECT 1 FROM case_objects waiting \
+                     WHERE waiting.console = of_threat.console AND waiting.generation = $3 \
+                     AND waiting.threat_key = of_threat.threat_key AND waiting.is_sent = 0) \
+                 AND NOT EXISTS (SELECT 1 FROM events other \
+                     WHERE other.console = version.console AND other.key = version.key \
+                     AND other.state = 'pending'))"
+        )
+    };
+}
+
+/// Lets the newest delivered version of a case leave once more. SQLite is told the index: by itself it
+/// reads every delivered event of the journal for each one that is delivered.
+pub(in crate::journal) const COMPLETE_CASE: Words = Words {
+    sqlite: complete_case!("events version INDEXED BY events_as_identified"),
+    postgres: complete_case!("events version"),
+};
+
 impl<S: Store> SqlJournal<S> {
     pub(super) async fn note_sighting_of(
         &self,
@@ -245,28 +275,12 @@ impl<S: Store> SqlJournal<S> {
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
         let generation = self.generation(transaction).await?;
-        query(
-            "UPDATE events SET state = 'pending', attempts_before = attempts, due_at = $1, \
-             finished_at = NULL, leased_until = NULL, \
-             reason = 'leaves once more: alerts of the threat were delivered after it' \
-             WHERE id = (SELECT MAX(version.id) FROM events of_threat JOIN events version \
-                 ON version.console = of_threat.console \
-                 AND version.key = 'threat:' || of_threat.threat_key \
-                 WHERE of_threat.id = $2 AND version.state = 'delivered' \
-                 AND version.dialect = 'native-threat' AND version.generation = $3 \
-                 AND version.pruned_at IS NULL \
-                 AND EXISTS (SELECT 1 FROM case_objects waiting \
-                     WHERE waiting.console = of_threat.console AND waiting.generation = $3 \
-                     AND waiting.threat_key = of_threat.threat_key AND waiting.is_sent = 0) \
-                 AND NOT EXISTS (SELECT 1 FROM events other \
-                     WHERE other.console = version.console AND other.key = version.key \
-                     AND other.state = 'pending'))",
-        )
-        .bind((now + GATHER_FOR_CASE).timestamp_millis())
-        .bind(delivered.event)
-        .bind(generation)
-        .execute(transaction)
-        .await?;
+        query(S::say(COMPLETE_CASE))
+            .bind((now + GATHER_FOR_CASE).timestamp_millis())
+            .bind(delivered.event)
+            .bind(generation)
+            .execute(transaction)
+            .await?;
         Ok(())
     }
 

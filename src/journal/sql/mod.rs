@@ -42,6 +42,7 @@ pub(super) use self::{
     claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
     counts::COUNTS,
     journal::{PENDING, UNFINISHED_OF_THREAT},
+    merging::COMPLETE_CASE,
     operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, OLD_IDENTITIES, REMOVING},
 };
 pub(super) use self::{

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::SqliteJournal;
 use crate::journal::sql::{
-    CLAIM, COUNTS, EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, NEXT_FREE, NEXT_LEASE_END,
+    CLAIM, COMPLETE_CASE, COUNTS, EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, NEXT_FREE, NEXT_LEASE_END,
     OLD_IDENTITIES, PENDING, REMOVING, UNFINISHED_OF_THREAT,
 };
 
@@ -38,6 +38,7 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
         ),
         (NEXT_FREE.sqlite, &["events_due (console=?)", "events_unfinished (console=? AND key=?)"]),
         (NEXT_LEASE_END.sqlite, &["events_leased"]),
+        (COMPLETE_CASE.sqlite, &["version USING INDEX events_as_identified (console=? AND key=?"]),
         (UNFINISHED_OF_THREAT, &["events_unfinished_of_threat (console=? AND threat_key=?"]),
         (PENDING, &["COVERING INDEX events_by_state (console=? AND state=? AND follows=?)"]),
         (
