@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
     ) -> Read<T> {
         let value = self.optional(option, parse)?;
         if value.is_none() && self.file_state == FileState::Read {
-            let remedy = format!("set it to {}", option.expects);
+            let remedy = format!("set it to {}", option.expects());
             self.fault(option, "is missing", remedy);
         }
         value.ok_or(FaultNoted)
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
         understood.map_err(|refusal| {
             let (shown, source) = (shown(option, text), &given.source);
             let problem = format!("is {shown} ({source}), which {refusal}");
-            let remedy = format!("expected {}", option.expects);
+            let remedy = format!("expected {}", option.expects());
             self.faults.push(Fault::about(given.subject.clone(), problem, remedy));
             FaultNoted
         })

@@ -32,7 +32,7 @@ impl Entry {
         let comment = self.comment();
         match comment.split_once(": ") {
             Some((names, words)) if names.contains(option.variable) => words.to_owned(),
-            _ if comment.trim() == option.variable => option.expects.to_owned(),
+            _ if comment.trim() == option.variable => option.expects(),
             _ => comment,
         }
     }

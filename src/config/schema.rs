@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    options::{self, OptionSpec, Reach, Standing},
+    options::{self, OptionSpec, Reach, Shape, Standing},
     reference::{self, Entry},
 };
 
@@ -69,7 +69,7 @@ fn is_shown(option: &OptionSpec) -> bool {
 fn property(option: &OptionSpec, entries: &BTreeMap<String, Entry>) -> Value {
     let mut property = shape(option);
     let entry = option.path().and_then(|path| entries.get(&path));
-    let words = entry.map_or_else(|| option.expects.to_owned(), |entry| entry.words(option));
+    let words = entry.map_or_else(|| option.expects(), |entry| entry.words(option));
     property["description"] = json!(words);
     if let Some(default) = option.default {
         property["default"] = typed(&property, default);
@@ -81,40 +81,20 @@ fn property(option: &OptionSpec, entries: &BTreeMap<String, Entry>) -> Value {
     property
 }
 
-/// The type that the table's words tell.
+/// The type that the table tells.
 fn shape(option: &OptionSpec) -> Value {
-    let expects = option.expects;
     if option.kind.is_list() {
         return json!({"type": "array", "items": {"type": "string"}});
     }
-    if expects == "true or false" {
-        return json!({"type": "boolean"});
+    match option.shape {
+        Shape::Words(_) => json!({"type": "string"}),
+        Shape::Url(_) => json!({"type": "string", "format": "uri"}),
+        Shape::Switch => json!({"type": "boolean"}),
+        Shape::Whole(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
+        Shape::Positive => json!({"type": "number", "exclusiveMinimum": 0}),
+        Shape::Choice(values) => json!({"type": "string", "enum": values}),
+        Shape::Length(_, _) => json!({"type": "string", "format": "duration"}),
     }
-    if let Some(bounds) = expects.strip_prefix("a whole number") {
-        let mut shape = json!({"type": "integer"});
-        let bounds = bounds.strip_prefix(" from ").and_then(|bounds| bounds.split_once(" to "));
-        if let Some((least, most)) = bounds {
-            for (name, bound) in [("minimum", least), ("maximum", most)] {
-                if let Ok(bound) = bound.parse::<i64>() {
-                    shape[name] = json!(bound);
-                }
-            }
-        }
-        return shape;
-    }
-    if expects.starts_with("a number") {
-        return json!({"type": "number"});
-    }
-    if let Some(values) = expects.strip_prefix("one of ") {
-        return json!({"type": "string", "enum": values.split(", ").collect::<Vec<_>>()});
-    }
-    if expects.starts_with("an ISO-8601 duration") {
-        return json!({"type": "string", "format": "duration"});
-    }
-    if expects.starts_with("the base URL") {
-        return json!({"type": "string", "format": "uri"});
-    }
-    json!({"type": "string"})
 }
 
 /// A default in the type of its property.
@@ -143,6 +123,10 @@ mod tests {
         let batch = property("HARFANGLAB_INCIDENTS_BATCH");
         assert_eq!(batch["default"], json!(100));
         assert_eq!((&batch["minimum"], &batch["maximum"]), (&json!(1), &json!(10_000)));
+        let rate = property("HARFANGLAB_INCIDENTS_API_RATE");
+        assert_eq!((&rate["minimum"], &rate["maximum"]), (&json!(1), &json!(10_000)));
+        let naming = property("HARFANGLAB_INCIDENTS_INCIDENT_NAME");
+        assert_eq!(naming["enum"], json!(["title", "message"]));
         let token = property("HARFANGLAB_INCIDENTS_TOKEN");
         assert_eq!((&token["writeOnly"], token.get("default")), (&json!(true), None));
         let level = property("CONNECTOR_LOG_LEVEL");

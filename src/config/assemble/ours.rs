@@ -35,19 +35,13 @@ use crate::config::{
     },
 };
 
-pub(super) const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_hours(1);
-pub(super) const DAY: Duration = Duration::from_hours(24);
-const MONTH: Duration = Duration::from_hours(30 * 24);
-
 pub(super) fn harfanglab(reader: &mut Reader<'_>) -> Read<HarfangLabSettings> {
     let url = reader.required(&HARFANGLAB_INCIDENTS_URL, parse::base_url);
     let token = reader.required(&HARFANGLAB_INCIDENTS_TOKEN, console_token);
     let tls = certificates::verification(reader, &HARFANGLAB_INCIDENTS_SSL_VERIFY);
-    let rate =
-        reader.required(&HARFANGLAB_INCIDENTS_API_RATE, |text| parse::whole(text, 1, 10_000));
-    let concurrency = count(reader, &HARFANGLAB_INCIDENTS_API_CONCURRENCY, 1_000);
-    let timeout = length(reader, &HARFANGLAB_INCIDENTS_API_TIMEOUT, SECOND, HOUR);
+    let rate = whole(reader, &HARFANGLAB_INCIDENTS_API_RATE);
+    let concurrency = whole(reader, &HARFANGLAB_INCIDENTS_API_CONCURRENCY);
+    let timeout = length(reader, &HARFANGLAB_INCIDENTS_API_TIMEOUT);
     Ok(HarfangLabSettings {
         url: url?,
         token: token?,
@@ -66,15 +60,16 @@ pub(in crate::config) fn import(
     let threats = reader.required(&HARFANGLAB_INCIDENTS_IMPORT_THREATS, parse::boolean);
     let filter = alert_filter(reader);
     let marking = reader.required(&HARFANGLAB_INCIDENTS_DEFAULT_MARKING, marking);
-    let score =
-        reader.optional(&HARFANGLAB_INCIDENTS_DEFAULT_SCORE, |text| parse::whole(text, 0, 100));
+    let score = reader.optional(&HARFANGLAB_INCIDENTS_DEFAULT_SCORE, |text| {
+        HARFANGLAB_INCIDENTS_DEFAULT_SCORE.whole(text)
+    });
     let start = reader
         .required(&HARFANGLAB_INCIDENTS_IMPORT_START_DATE, |text| parse::start_date(text, now));
     let naming = reader.optional(&HARFANGLAB_INCIDENTS_INCIDENT_NAME, naming);
     let accounts = reader.required(&HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY, account_identity);
     let raw = reader.required(&HARFANGLAB_INCIDENTS_ATTACH_RAW, raw_attachment);
     let workflow = reader.list(&HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES, workflow_status);
-    let overlap = length(reader, &HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, Duration::ZERO, MONTH);
+    let overlap = length(reader, &HARFANGLAB_INCIDENTS_SWEEP_OVERLAP);
     Ok(ImportSettings {
         threats: threats?,
         filter: filter?,
@@ -95,7 +90,9 @@ fn alert_filter(reader: &mut Reader<'_>) -> Read<AlertFilter> {
     let types = some_or_all(reader, &HARFANGLAB_INCIDENTS_ALERT_TYPES, any_type);
     let maturities = some_or_all(reader, &HARFANGLAB_INCIDENTS_ALERT_MATURITIES, maturity);
     let min_level = reader.optional(&HARFANGLAB_INCIDENTS_ALERT_MIN_LEVEL, |text| {
-        parse::choice(text, &ALERT_LEVELS).map(|position| ALERT_LEVELS[position].to_owned())
+        HARFANGLAB_INCIDENTS_ALERT_MIN_LEVEL
+            .choice(text)
+            .map(|position| ALERT_LEVELS[position].to_owned())
     });
     Ok(AlertFilter {
         statuses: statuses?,
@@ -120,13 +117,10 @@ fn some_or_all(
 pub(super) fn journal(reader: &mut Reader<'_>) -> Read<JournalSettings> {
     let address = reader.required(&HARFANGLAB_INCIDENTS_JOURNAL_URL, journal_url);
     let password = reader.optional_secret(&HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD);
-    let connections = reader
-        .required(&HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS, |text| parse::whole(text, 2, 100));
-    let queue = count(reader, &HARFANGLAB_INCIDENTS_JOURNAL_QUEUE, 1_000_000);
-    let decade = DAY * 3650;
-    let retention = length(reader, &HARFANGLAB_INCIDENTS_JOURNAL_RETENTION, Duration::ZERO, decade);
-    let retention_dead =
-        length(reader, &HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD, Duration::ZERO, decade);
+    let connections = whole(reader, &HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS);
+    let queue = whole(reader, &HARFANGLAB_INCIDENTS_JOURNAL_QUEUE);
+    let retention = length(reader, &HARFANGLAB_INCIDENTS_JOURNAL_RETENTION);
+    let retention_dead = length(reader, &HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD);
     let max_size = size(reader, &HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE);
     let min_free = size(reader, &HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE);
     let (url, password_of_url) = address?;
@@ -148,11 +142,11 @@ fn size(reader: &mut Reader<'_>, option: &OptionSpec) -> Read<u64> {
 }
 
 pub(super) fn pipeline(reader: &mut Reader<'_>) -> Read<PipelineSettings> {
-    let concurrency = count(reader, &HARFANGLAB_INCIDENTS_CONCURRENCY, 1_000);
-    let batch = count(reader, &HARFANGLAB_INCIDENTS_BATCH, 10_000);
-    let lease = length(reader, &HARFANGLAB_INCIDENTS_LEASE, SECOND, DAY);
-    let retry_max = length(reader, &HARFANGLAB_INCIDENTS_RETRY_MAX, SECOND, DAY);
-    let resend_after = length(reader, &HARFANGLAB_INCIDENTS_RESEND_AFTER, Duration::ZERO, DAY);
+    let concurrency = whole(reader, &HARFANGLAB_INCIDENTS_CONCURRENCY);
+    let batch = whole(reader, &HARFANGLAB_INCIDENTS_BATCH);
+    let lease = length(reader, &HARFANGLAB_INCIDENTS_LEASE);
+    let retry_max = length(reader, &HARFANGLAB_INCIDENTS_RETRY_MAX);
+    let resend_after = length(reader, &HARFANGLAB_INCIDENTS_RESEND_AFTER);
     Ok(PipelineSettings {
         concurrency: concurrency?,
         batch: batch?,
@@ -168,25 +162,20 @@ pub(super) fn elastic_pull(reader: &mut Reader<'_>) -> Read<bool> {
 }
 
 pub(super) fn enrichment(reader: &mut Reader<'_>) -> Read<EnrichmentSettings> {
-    let longest_wait = Duration::from_mins(10);
-    let first_wait =
-        length(reader, &HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT, Duration::ZERO, longest_wait);
-    let time = length(reader, &HARFANGLAB_INCIDENTS_ENRICHMENT_TIME, Duration::ZERO, DAY);
+    let first_wait = length(reader, &HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT);
+    let time = length(reader, &HARFANGLAB_INCIDENTS_ENRICHMENT_TIME);
     let confirm = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM, parse::boolean);
     Ok(EnrichmentSettings { first_wait: first_wait?, time: time?, confirm: confirm? })
 }
 
-pub(super) fn count(reader: &mut Reader<'_>, option: &OptionSpec, most: u64) -> Read<usize> {
-    reader.required(option, |text| parse::whole(text, 1, most))
+/// A whole number within the option's bounds.
+pub(super) fn whole<T: TryFrom<u64>>(reader: &mut Reader<'_>, option: &OptionSpec) -> Read<T> {
+    reader.required(option, |text| option.whole(text))
 }
 
-pub(super) fn length(
-    reader: &mut Reader<'_>,
-    option: &OptionSpec,
-    least: Duration,
-    most: Duration,
-) -> Read<Duration> {
-    reader.required(option, |text| parse::duration(text, least, most))
+/// A length of time within the option's bounds.
+pub(super) fn length(reader: &mut Reader<'_>, option: &OptionSpec) -> Read<Duration> {
+    reader.required(option, |text| option.length(text))
 }
 
 /// The console's documentation shows the token behind `Token `, and so it is often pasted.
@@ -241,17 +230,17 @@ fn marking(text: &str) -> Result<Marking, Refusal> {
 
 fn naming(text: &str) -> Result<IncidentNaming, Refusal> {
     let namings = [IncidentNaming::Title, IncidentNaming::Message];
-    parse::choice(text, &["title", "message"]).map(|position| namings[position])
+    HARFANGLAB_INCIDENTS_INCIDENT_NAME.choice(text).map(|position| namings[position])
 }
 
 fn account_identity(text: &str) -> Result<AccountIdentity, Refusal> {
     let identities = [AccountIdentity::Login, AccountIdentity::Sid];
-    parse::choice(text, &["login", "sid"]).map(|position| identities[position])
+    HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY.choice(text).map(|position| identities[position])
 }
 
 fn raw_attachment(text: &str) -> Result<RawAttachment, Refusal> {
     let attachments = [RawAttachment::None, RawAttachment::Note];
-    parse::choice(text, &["none", "note"]).map(|position| attachments[position])
+    HARFANGLAB_INCIDENTS_ATTACH_RAW.choice(text).map(|position| attachments[position])
 }
 
 /// The journal's address, and the password that stands in it.

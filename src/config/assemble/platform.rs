@@ -1,11 +1,16 @@
 //! `opencti:`, `connector:` and `mq:`, and reading the token again.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use secrecy::SecretString;
 use url::Url;
 
-use super::{certificates, sending, webhook::secret_file};
+use super::{
+    certificates,
+    ours::{length, whole},
+    sending,
+    webhook::secret_file,
+};
 use crate::config::{
     effective::Source,
     fault::{self, Fault},
@@ -31,7 +36,6 @@ use crate::config::{
 const UNVERIFIED: &str = "MQ_USE_SSL_REJECT_UNAUTHORIZED=false: RabbitMQ's certificate is NOT \
     checked, so anybody on the way can pass for it and read its password and every alert; set \
     MQ_USE_SSL_CA to its certificate authority and leave this out";
-const YEAR: Duration = Duration::from_hours(365 * 24);
 
 /// Reads the token again from the file that it came from.
 ///
@@ -42,7 +46,7 @@ pub fn opencti_token(path: &Path) -> Result<SecretString, Fault> {
         given::secret_file(&OPENCTI_TOKEN, &fault::subject(&OPENCTI_TOKEN), path.to_owned())?;
     parse::token(&given.text).map(SecretString::from).map_err(|refusal| {
         let problem = format!("names the file {}, whose value {refusal}", path.display());
-        Fault::of(&OPENCTI_TOKEN, problem, format!("expected {}", OPENCTI_TOKEN.expects))
+        Fault::of(&OPENCTI_TOKEN, problem, format!("expected {}", OPENCTI_TOKEN.expects()))
     })
 }
 
@@ -70,8 +74,7 @@ pub(super) fn connector(reader: &mut Reader<'_>) -> Read<ConnectorSettings> {
     let scope = reader.list(&CONNECTOR_SCOPE, |item| Ok(item.to_owned()));
     let log_level = reader.required(&CONNECTOR_LOG_LEVEL, log_level);
     let json_logging = reader.required(&OPENCTI_JSON_LOGGING, parse::boolean);
-    let duration_period = reader
-        .required(&CONNECTOR_DURATION_PERIOD, |text| parse::duration(text, Duration::ZERO, YEAR));
+    let duration_period = length(reader, &CONNECTOR_DURATION_PERIOD);
     let run_and_terminate = reader.required(&CONNECTOR_RUN_AND_TERMINATE, parse::boolean);
     let queue_threshold_mb = reader.required(&CONNECTOR_QUEUE_THRESHOLD, parse::positive);
     let send_to_queue = reader.required(&CONNECTOR_SEND_TO_QUEUE, parse::boolean);
@@ -95,7 +98,7 @@ pub(super) fn connector(reader: &mut Reader<'_>) -> Read<ConnectorSettings> {
 pub(super) fn broker(reader: &mut Reader<'_>) -> Read<MqOverrides> {
     let text = |text: &str| Ok(text.to_owned());
     let host = reader.optional(&MQ_HOST, text);
-    let port = reader.optional(&MQ_PORT, |text| parse::whole(text, 1, 65_535));
+    let port = reader.optional(&MQ_PORT, |text| MQ_PORT.whole(text));
     let vhost = reader.optional(&MQ_VHOST, text);
     let use_ssl = reader.optional(&MQ_USE_SSL, parse::boolean);
     let user = reader.optional(&MQ_USER, text);
@@ -128,7 +131,7 @@ pub(super) fn broker(reader: &mut Reader<'_>) -> Read<MqOverrides> {
 
 pub(super) fn connector_metrics(reader: &mut Reader<'_>) -> Read<Option<ConnectorMetricsSettings>> {
     let is_on = reader.required(&CONNECTOR_EXPOSE_METRICS, parse::boolean);
-    let port = reader.required(&CONNECTOR_METRICS_PORT, |text| parse::whole(text, 0, 65_535));
+    let port = whole(reader, &CONNECTOR_METRICS_PORT);
     let namespace = reader.optional(&CONNECTOR_METRICS_NAMESPACE, metric_name);
     let subsystem = reader.optional(&CONNECTOR_METRICS_SUBSYSTEM, metric_name);
     let (is_on, port, parts) = (is_on?, port?, [namespace?, subsystem?]);
@@ -180,8 +183,7 @@ fn log_level(text: &str) -> Result<String, Refusal> {
 fn directory(reader: &mut Reader<'_>) -> Read<Option<DirectorySettings>> {
     let is_on = reader.required(&CONNECTOR_SEND_TO_DIRECTORY, parse::boolean);
     let path = reader.optional(&CONNECTOR_SEND_TO_DIRECTORY_PATH, |text| Ok(text.into()));
-    let retention = reader
-        .required(&CONNECTOR_SEND_TO_DIRECTORY_RETENTION, |text| parse::whole(text, 0, 36_500));
+    let retention = whole(reader, &CONNECTOR_SEND_TO_DIRECTORY_RETENTION);
     let (is_on, path, retention_days) = (is_on?, path?, retention?);
     if !is_on {
         return Ok(None);

@@ -1,6 +1,6 @@
 //! `connector:` and `s3:`: the sending modes besides the plain queue.
 
-use super::platform::is_set;
+use super::{ours::whole, platform::is_set};
 use crate::config::{
     options::{
         CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT,
@@ -19,10 +19,7 @@ pub(super) fn sending(reader: &mut Reader<'_>) -> Read<SendingSettings> {
     let s3 = s3(reader);
     let approval = reader.required(&CONNECTOR_VALIDATE_BEFORE_IMPORT, approval);
     let wants_account = reader.required(&CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT, parse::boolean);
-    let confidence = reader
-        .required(&CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT_CONFIDENCE_LEVEL, |text| {
-            parse::whole(text, 0, 100)
-        });
+    let confidence = whole(reader, &CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT_CONFIDENCE_LEVEL);
     let (protocol, approval, confidence) = (protocol?, approval?, confidence?);
     let service_account_confidence = wants_account?.then_some(confidence);
     if approval.is_needed() && protocol == QueueProtocol::Api {
@@ -50,10 +47,9 @@ fn s3(reader: &mut Reader<'_>) -> Read<Option<S3Settings>> {
     let is_on = reader.required(&CONNECTOR_SEND_TO_S3, parse::boolean);
     let bucket = reader.optional(&CONNECTOR_SEND_TO_S3_BUCKET, text);
     let folder = reader.required(&CONNECTOR_SEND_TO_S3_FOLDER, folder);
-    let retention_days =
-        reader.required(&CONNECTOR_SEND_TO_S3_RETENTION, |text| parse::whole(text, 0, 36_500));
+    let retention_days = whole(reader, &CONNECTOR_SEND_TO_S3_RETENTION);
     let endpoint = reader.optional(&S3_ENDPOINT, host);
-    let port = reader.optional(&S3_PORT, |text| parse::whole(text, 1, 65_535));
+    let port = reader.optional(&S3_PORT, |text| S3_PORT.whole(text));
     let use_ssl = reader.optional(&S3_USE_SSL, parse::boolean);
     let region = reader.optional(&S3_BUCKET_REGION, text);
     let access_key = reader.optional_secret(&S3_ACCESS_KEY);
@@ -74,7 +70,7 @@ fn s3(reader: &mut Reader<'_>) -> Read<Option<S3Settings>> {
 
 fn queue_protocol(text: &str) -> Result<QueueProtocol, Refusal> {
     let protocols = [QueueProtocol::Amqp, QueueProtocol::Api];
-    parse::choice(text, &["amqp", "api"]).map(|position| protocols[position])
+    CONNECTOR_QUEUE_PROTOCOL.choice(text).map(|position| protocols[position])
 }
 
 fn approval(text: &str) -> Result<Approval, Refusal> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use secrecy::SecretString;
 
 use super::{
-    ours::{DAY, SECOND, count, length},
+    ours::{length, whole},
     webhook::{network, secret, secret_file, secrets_of, tls},
 };
 use crate::config::{
@@ -43,8 +43,8 @@ pub(super) fn syslog(reader: &mut Reader<'_>) -> Read<Option<SyslogSettings>> {
     let max_frame = reader.required(&HARFANGLAB_INCIDENTS_SYSLOG_MAX_FRAME, |text| {
         parse::size_bytes(text, 1 << 10, 64 << 20)
     });
-    let max_connections = count(reader, &HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS, 10_000);
-    let idle = length(reader, &HARFANGLAB_INCIDENTS_SYSLOG_IDLE_TIMEOUT, SECOND, DAY * 30);
+    let max_connections = whole(reader, &HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS);
+    let idle = length(reader, &HARFANGLAB_INCIDENTS_SYSLOG_IDLE_TIMEOUT);
     let (listen, tokens, networks, tls) = (listen?, tokens?, networks?, tls?);
     let Some(listen) = listen else {
         warn_of_no_effect(reader);

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::{
     certificates::readable_file,
-    ours::{DAY, SECOND, count, length},
+    ours::{length, whole},
 };
 use crate::config::{
     effective::Source,
@@ -44,12 +44,12 @@ pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
     let hmac_encoding = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING, encoding);
     let hmac_prefix =
         reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX, |text| Ok(text.to_owned()));
-    let tolerance = length(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE, SECOND, DAY);
+    let tolerance = length(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE);
     let max_body = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY, |text| {
         parse::size_bytes(text, 1 << 10, 1 << 30)
     });
-    let max_in_flight = count(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT, 100_000);
-    let max_connections = count(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS, 100_000);
+    let max_in_flight = whole(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT);
+    let max_connections = whole(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS);
     let access = access(reader);
     let tls = tls(
         reader,
@@ -96,12 +96,12 @@ pub(super) fn secrets_of(option: &OptionSpec, path: &Path) -> Result<Vec<SecretS
         Ok(_none) => Err(Fault::of(
             option,
             format!("names the file {}, which holds no secret", path.display()),
-            format!("expected {}", option.expects),
+            format!("expected {}", option.expects()),
         )),
         Err(refusal) => Err(Fault::of(
             option,
             format!("has a secret in the file {}, which {refusal}", path.display()),
-            format!("expected {}", option.expects),
+            format!("expected {}", option.expects()),
         )),
     }
 }
@@ -121,9 +121,7 @@ pub(super) fn secret_file(reader: &Reader<'_>, option: &OptionSpec) -> Option<Pa
 fn access(reader: &mut Reader<'_>) -> Read<AccessSettings> {
     let allowed = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS, network);
     let proxies = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES, network);
-    let failures = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_MAX_FAILURES, |text| {
-        parse::whole(text, 1, 1_000_000)
-    });
+    let failures = whole(reader, &HARFANGLAB_INCIDENTS_WEBHOOK_MAX_FAILURES);
     Ok(AccessSettings {
         allowed_networks: allowed?,
         trusted_proxies: proxies?,
@@ -160,7 +158,7 @@ fn scheme(item: &str) -> Result<WebhookScheme, Refusal> {
 
 fn encoding(text: &str) -> Result<HmacEncoding, Refusal> {
     let encodings = [HmacEncoding::Hex, HmacEncoding::Base64];
-    parse::choice(text, &["hex", "base64"]).map(|position| encodings[position])
+    HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING.choice(text).map(|position| encodings[position])
 }
 
 fn path(text: &str) -> Result<String, Refusal> {

@@ -6,8 +6,9 @@
 
 mod ours;
 mod platform;
+mod shape;
 
-pub(super) use self::{ours::*, platform::*};
+pub(super) use self::{ours::*, platform::*, shape::Shape};
 
 /// The sections of `config.yml`, in the order in which `config` prints them.
 pub(super) const SECTIONS: [&str; 5] = ["opencti", "connector", "mq", "s3", OUR_SECTION];
@@ -38,8 +39,10 @@ pub(super) struct OptionSpec {
     pub(super) standing: Standing,
     /// Whether each of several consoles may have its own.
     pub(super) reach: Reach,
-    /// What it is given, in words that follow "expected".
-    pub(super) expects: &'static str,
+    /// What its value looks like; of a list, each of them.
+    pub(super) shape: Shape,
+    /// What there is to know besides, in words; mostly none.
+    pub(super) note: &'static str,
 }
 
 /// How an option's text is read and shown.
@@ -95,12 +98,7 @@ impl OptionSpec {
         (!self.key.is_empty()).then(|| format!("{}.{}", self.section, self.key))
     }
 
-    const fn new(
-        kind: Kind,
-        section: &'static str,
-        key: &'static str,
-        expects: &'static str,
-    ) -> Self {
+    const fn new(kind: Kind, section: &'static str, key: &'static str, shape: Shape) -> Self {
         Self {
             variable: "",
             section,
@@ -109,12 +107,18 @@ impl OptionSpec {
             default: None,
             standing: Standing::Used,
             reach: Reach::Service,
-            expects,
+            shape,
+            note: "",
         }
     }
 
     const fn default(mut self, default: &'static str) -> Self {
         self.default = Some(default);
+        self
+    }
+
+    const fn note(mut self, note: &'static str) -> Self {
+        self.note = note;
         self
     }
 
@@ -134,26 +138,30 @@ impl OptionSpec {
     }
 }
 
-const fn plain(section: &'static str, key: &'static str, expects: &'static str) -> OptionSpec {
-    OptionSpec::new(Kind::Plain, section, key, expects)
+const fn plain(section: &'static str, key: &'static str, words: &'static str) -> OptionSpec {
+    shaped(section, key, Shape::Words(words))
 }
 
-const fn list(section: &'static str, key: &'static str, expects: &'static str) -> OptionSpec {
-    OptionSpec::new(Kind::List, section, key, expects)
+const fn shaped(section: &'static str, key: &'static str, shape: Shape) -> OptionSpec {
+    OptionSpec::new(Kind::Plain, section, key, shape)
 }
 
-const fn secret(section: &'static str, key: &'static str, expects: &'static str) -> OptionSpec {
-    OptionSpec::new(Kind::Secret, section, key, expects)
+const fn list(section: &'static str, key: &'static str, words: &'static str) -> OptionSpec {
+    OptionSpec::new(Kind::List, section, key, Shape::Words(words))
+}
+
+const fn secret(section: &'static str, key: &'static str, words: &'static str) -> OptionSpec {
+    OptionSpec::new(Kind::Secret, section, key, Shape::Words(words))
 }
 
 /// An option that has no place in `config.yml`.
-const fn environment_only(expects: &'static str) -> OptionSpec {
-    OptionSpec::new(Kind::Plain, "", "", expects)
+const fn environment_only(shape: Shape) -> OptionSpec {
+    OptionSpec::new(Kind::Plain, "", "", shape)
 }
 
 /// An option of other kinds of connector, or one that the platform has stopped reading.
 const fn idle(section: &'static str, key: &'static str) -> OptionSpec {
-    let mut option = OptionSpec::new(Kind::Plain, section, key, "anything: it has no effect here");
+    let mut option = plain(section, key, "anything: it has no effect here");
     option.standing = Standing::WithoutEffect;
     option
 }

@@ -1,12 +1,15 @@
 //! Our own section: the nine options of the Python connector and what we add. Each says whether one of
 //! several consoles may have its own.
 
-use super::{Kind, OUR_SECTION, OptionSpec, environment_only, list, options, plain, secret};
+use super::{
+    Kind, OUR_SECTION, OptionSpec, Shape, environment_only, list, options, plain, secret, shaped,
+};
+use crate::config::settings::ALERT_LEVELS;
 
 options! { OURS:
-    HARFANGLAB_INCIDENTS_CONFIG => environment_only("the path of config.yml");
-    HARFANGLAB_INCIDENTS_URL => plain(OUR_SECTION, "url",
-        "the base URL of the HarfangLab console, such as https://edr.example.org")
+    HARFANGLAB_INCIDENTS_CONFIG => environment_only(Shape::Words("the path of config.yml"));
+    HARFANGLAB_INCIDENTS_URL => shaped(OUR_SECTION, "url",
+        Shape::Url("the base URL of the HarfangLab console, such as https://edr.example.org"))
         .own();
     HARFANGLAB_INCIDENTS_TOKEN => secret(OUR_SECTION, "token",
         "an API token of the HarfangLab console")
@@ -14,7 +17,7 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_SSL_VERIFY => plain(OUR_SECTION, "ssl_verify",
         "true, false, or the path of a PEM file with the console's certificate authority")
         .default("true").inherited();
-    HARFANGLAB_INCIDENTS_IMPORT_THREATS => plain(OUR_SECTION, "import_threats", "true or false")
+    HARFANGLAB_INCIDENTS_IMPORT_THREATS => shaped(OUR_SECTION, "import_threats", Shape::Switch)
         .default("false").inherited();
     HARFANGLAB_INCIDENTS_ALERT_STATUSES => list(OUR_SECTION, "alert_statuses",
         "all, or some of new, investigating, probable_false_positive, false_positive, closed")
@@ -22,14 +25,13 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_ALERT_TYPES => list(OUR_SECTION, "alert_types",
         "all, or alert types such as yara,sigma,ioc")
         .inherited();
-    HARFANGLAB_INCIDENTS_ALERT_MIN_LEVEL => plain(OUR_SECTION, "alert_min_level",
-        "one of informational, low, medium, high, critical")
+    HARFANGLAB_INCIDENTS_ALERT_MIN_LEVEL => shaped(OUR_SECTION, "alert_min_level",
+        Shape::Choice(&ALERT_LEVELS))
         .inherited();
-    HARFANGLAB_INCIDENTS_DEFAULT_MARKING => plain(OUR_SECTION, "default_marking",
-        "one of TLP:CLEAR, TLP:GREEN, TLP:AMBER, TLP:AMBER+STRICT, TLP:RED")
+    HARFANGLAB_INCIDENTS_DEFAULT_MARKING => shaped(OUR_SECTION, "default_marking",
+        Shape::Choice(&["TLP:CLEAR", "TLP:GREEN", "TLP:AMBER", "TLP:AMBER+STRICT", "TLP:RED"]))
         .default("TLP:CLEAR").inherited();
-    HARFANGLAB_INCIDENTS_DEFAULT_SCORE => plain(OUR_SECTION, "default_score",
-        "a whole number from 0 to 100")
+    HARFANGLAB_INCIDENTS_DEFAULT_SCORE => shaped(OUR_SECTION, "default_score", Shape::Whole(0, 100))
         .inherited();
     HARFANGLAB_INCIDENTS_IMPORT_START_DATE => plain(OUR_SECTION, "import_start_date",
         "a date such as 2026-01-31 or 2026-01-31T08:00:00Z, or how long ago, such as P30D")
@@ -46,7 +48,7 @@ options! { OURS:
         .default("header").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_SECRET =>
         OptionSpec::new(Kind::SecretList, OUR_SECTION, "webhook_secret",
-        "one or more secrets, better of 16 bytes or more, separated by commas")
+        Shape::Words("one or more secrets, better of 16 bytes or more, separated by commas"))
         .own();
     HARFANGLAB_INCIDENTS_WEBHOOK_HEADER => plain(OUR_SECTION, "webhook_header",
         "the name of an HTTP header")
@@ -54,23 +56,23 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER => plain(OUR_SECTION, "webhook_hmac_header",
         "the name of an HTTP header")
         .inherited();
-    HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING => plain(OUR_SECTION, "webhook_hmac_encoding",
-        "hex or base64")
+    HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING => shaped(OUR_SECTION, "webhook_hmac_encoding",
+        Shape::Choice(&["hex", "base64"]))
         .default("hex").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX => plain(OUR_SECTION, "webhook_hmac_prefix",
         "what stands before the signature in its header")
         .default("sha256=").inherited();
-    HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE => plain(OUR_SECTION, "webhook_tolerance",
-        "an ISO-8601 duration from PT1S to P1D")
+    HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE => shaped(OUR_SECTION, "webhook_tolerance",
+        Shape::Length("PT1S", "P1D"))
         .default("PT5M").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY => plain(OUR_SECTION, "webhook_max_body",
         "a size from 1KiB to 1GiB: bytes, or a number followed by KiB, MiB or GiB")
         .default("10MiB").inherited();
-    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT => plain(OUR_SECTION, "webhook_max_in_flight",
-        "a whole number from 1 to 100000")
+    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_IN_FLIGHT => shaped(OUR_SECTION, "webhook_max_in_flight",
+        Shape::Whole(1, 100_000))
         .default("512").inherited();
-    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS => plain(OUR_SECTION, "webhook_max_connections",
-        "a whole number from 1 to 100000")
+    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS => shaped(OUR_SECTION, "webhook_max_connections",
+        Shape::Whole(1, 100_000))
         .default("768");
 
     HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS => list(OUR_SECTION, "webhook_allowed_networks",
@@ -78,8 +80,8 @@ options! { OURS:
         .inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES => list(OUR_SECTION, "webhook_trusted_proxies",
         "addresses or networks such as 127.0.0.1, 10.0.0.0/8");
-    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_FAILURES => plain(OUR_SECTION, "webhook_max_failures",
-        "a whole number from 1 to 1000000: failed attempts a minute")
+    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_FAILURES => shaped(OUR_SECTION, "webhook_max_failures",
+        Shape::Whole(1, 1_000_000)).note("failed attempts a minute")
         .default("30").inherited();
     HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT => plain(OUR_SECTION, "webhook_tls_cert",
         "the path of a PEM file with the endpoint's certificate and what it was issued by");
@@ -92,7 +94,7 @@ options! { OURS:
         "an address and port such as 0.0.0.0:6514");
     HARFANGLAB_INCIDENTS_SYSLOG_TOKEN =>
         OptionSpec::new(Kind::SecretList, OUR_SECTION, "syslog_token",
-        "one or more tokens, better of 16 bytes or more, separated by commas");
+        Shape::Words("one or more tokens, better of 16 bytes or more, separated by commas"));
     HARFANGLAB_INCIDENTS_SYSLOG_TOKEN_ID => plain(OUR_SECTION, "syslog_token_id",
         "the name of an element of structured data, such as harfanglab@32473")
         .default("harfanglab@32473");
@@ -110,14 +112,14 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_SYSLOG_MAX_FRAME => plain(OUR_SECTION, "syslog_max_frame",
         "a size from 1KiB to 64MiB: bytes, or a number followed by KiB or MiB")
         .default("2MiB");
-    HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS => plain(OUR_SECTION, "syslog_max_connections",
-        "a whole number from 1 to 10000")
+    HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS => shaped(OUR_SECTION, "syslog_max_connections",
+        Shape::Whole(1, 10_000))
         .default("64");
-    HARFANGLAB_INCIDENTS_SYSLOG_IDLE_TIMEOUT => plain(OUR_SECTION, "syslog_idle_timeout",
-        "an ISO-8601 duration from PT1S to P30D")
+    HARFANGLAB_INCIDENTS_SYSLOG_IDLE_TIMEOUT => shaped(OUR_SECTION, "syslog_idle_timeout",
+        Shape::Length("PT1S", "P30D"))
         .default("P1D");
 
-    HARFANGLAB_INCIDENTS_ELASTIC_PULL => plain(OUR_SECTION, "elastic_pull", "true or false")
+    HARFANGLAB_INCIDENTS_ELASTIC_PULL => shaped(OUR_SECTION, "elastic_pull", Shape::Switch)
         .default("false").inherited();
 
     HARFANGLAB_INCIDENTS_JOURNAL_URL => plain(OUR_SECTION, "journal_url",
@@ -125,17 +127,17 @@ options! { OURS:
         .default("sqlite:harfanglab-incidents.db");
     HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD => secret(OUR_SECTION, "journal_password",
         "the password of the user in HARFANGLAB_INCIDENTS_JOURNAL_URL");
-    HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS => plain(OUR_SECTION, "journal_connections",
-        "a whole number from 2 to 100")
+    HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS => shaped(OUR_SECTION, "journal_connections",
+        Shape::Whole(2, 100))
         .default("8");
-    HARFANGLAB_INCIDENTS_JOURNAL_QUEUE => plain(OUR_SECTION, "journal_queue",
-        "a whole number from 1 to 1000000")
+    HARFANGLAB_INCIDENTS_JOURNAL_QUEUE => shaped(OUR_SECTION, "journal_queue",
+        Shape::Whole(1, 1_000_000))
         .default("4096");
-    HARFANGLAB_INCIDENTS_JOURNAL_RETENTION => plain(OUR_SECTION, "journal_retention",
-        "an ISO-8601 duration up to P3650D, or 0")
+    HARFANGLAB_INCIDENTS_JOURNAL_RETENTION => shaped(OUR_SECTION, "journal_retention",
+        Shape::Length("PT0S", "P3650D")).note("0 keeps them")
         .default("P30D");
-    HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD => plain(OUR_SECTION, "journal_retention_dead",
-        "an ISO-8601 duration up to P3650D, or 0")
+    HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD => shaped(OUR_SECTION, "journal_retention_dead",
+        Shape::Length("PT0S", "P3650D")).note("0 keeps them")
         .default("P180D");
     HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE => plain(OUR_SECTION, "journal_max_size",
         "a size up to 16384GiB: bytes, or a number followed by KiB, MiB or GiB; or 0")
@@ -149,57 +151,53 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN => secret(OUR_SECTION, "management_token",
         "a token of at least 16 characters, such as `openssl rand -hex 32` makes");
 
-    HARFANGLAB_INCIDENTS_INCIDENT_NAME => plain(OUR_SECTION, "incident_name",
-        "title or message")
+    HARFANGLAB_INCIDENTS_INCIDENT_NAME => shaped(OUR_SECTION, "incident_name",
+        Shape::Choice(&["title", "message"]))
         .inherited();
-    HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY => plain(OUR_SECTION, "account_identity",
-        "login or sid")
+    HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY => shaped(OUR_SECTION, "account_identity",
+        Shape::Choice(&["login", "sid"]))
         .default("login").inherited();
     HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES => list(OUR_SECTION, "workflow_statuses",
         "pairs of a HarfangLab status and a status of OpenCTI's workflow of incidents, such as \
          new=NEW, closed=CLOSED")
         .inherited();
-    HARFANGLAB_INCIDENTS_ATTACH_RAW => plain(OUR_SECTION, "attach_raw",
-        "none or note")
+    HARFANGLAB_INCIDENTS_ATTACH_RAW => shaped(OUR_SECTION, "attach_raw",
+        Shape::Choice(&["none", "note"]))
         .default("none").inherited();
     HARFANGLAB_INCIDENTS_ALERT_MATURITIES => list(OUR_SECTION, "alert_maturities",
         "all, or some of stable, testing, experimental")
         .default("stable").inherited();
-    HARFANGLAB_INCIDENTS_SWEEP_OVERLAP => plain(OUR_SECTION, "sweep_overlap",
-        "an ISO-8601 duration from PT0S to P30D")
+    HARFANGLAB_INCIDENTS_SWEEP_OVERLAP => shaped(OUR_SECTION, "sweep_overlap",
+        Shape::Length("PT0S", "P30D"))
         .default("PT15M").inherited();
-    HARFANGLAB_INCIDENTS_API_RATE => plain(OUR_SECTION, "api_rate",
-        "a whole number from 1 to 10000: requests a second")
+    HARFANGLAB_INCIDENTS_API_RATE => shaped(OUR_SECTION, "api_rate",
+        Shape::Whole(1, 10_000)).note("requests a second")
         .default("20").inherited();
-    HARFANGLAB_INCIDENTS_API_CONCURRENCY => plain(OUR_SECTION, "api_concurrency",
-        "a whole number from 1 to 1000")
+    HARFANGLAB_INCIDENTS_API_CONCURRENCY => shaped(OUR_SECTION, "api_concurrency",
+        Shape::Whole(1, 1_000))
         .default("8").inherited();
-    HARFANGLAB_INCIDENTS_API_TIMEOUT => plain(OUR_SECTION, "api_timeout",
-        "an ISO-8601 duration from PT1S to PT1H")
+    HARFANGLAB_INCIDENTS_API_TIMEOUT => shaped(OUR_SECTION, "api_timeout",
+        Shape::Length("PT1S", "PT1H"))
         .default("PT30S").inherited();
 
-    HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT => plain(OUR_SECTION, "enrichment_wait",
-        "an ISO-8601 duration from PT0S to PT10M")
+    HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT => shaped(OUR_SECTION, "enrichment_wait",
+        Shape::Length("PT0S", "PT10M"))
         .default("PT1S").inherited();
-    HARFANGLAB_INCIDENTS_ENRICHMENT_TIME => plain(OUR_SECTION, "enrichment_time",
-        "an ISO-8601 duration from PT0S to P1D")
+    HARFANGLAB_INCIDENTS_ENRICHMENT_TIME => shaped(OUR_SECTION, "enrichment_time",
+        Shape::Length("PT0S", "P1D"))
         .default("PT10M").inherited();
-    HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM => plain(OUR_SECTION, "webhook_confirm", "true or false")
+    HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM => shaped(OUR_SECTION, "webhook_confirm", Shape::Switch)
         .default("false").inherited();
 
-    HARFANGLAB_INCIDENTS_CONCURRENCY => plain(OUR_SECTION, "concurrency",
-        "a whole number from 1 to 1000")
+    HARFANGLAB_INCIDENTS_CONCURRENCY => shaped(OUR_SECTION, "concurrency", Shape::Whole(1, 1_000))
         .default("16");
-    HARFANGLAB_INCIDENTS_BATCH => plain(OUR_SECTION, "batch",
-        "a whole number from 1 to 10000")
+    HARFANGLAB_INCIDENTS_BATCH => shaped(OUR_SECTION, "batch", Shape::Whole(1, 10_000))
         .default("100");
-    HARFANGLAB_INCIDENTS_LEASE => plain(OUR_SECTION, "lease",
-        "an ISO-8601 duration from PT1S to P1D")
+    HARFANGLAB_INCIDENTS_LEASE => shaped(OUR_SECTION, "lease", Shape::Length("PT1S", "P1D"))
         .default("PT5M");
-    HARFANGLAB_INCIDENTS_RETRY_MAX => plain(OUR_SECTION, "retry_max",
-        "an ISO-8601 duration from PT1S to P1D")
+    HARFANGLAB_INCIDENTS_RETRY_MAX => shaped(OUR_SECTION, "retry_max", Shape::Length("PT1S", "P1D"))
         .default("PT10M");
-    HARFANGLAB_INCIDENTS_RESEND_AFTER => plain(OUR_SECTION, "resend_after",
-        "an ISO-8601 duration from PT0S to P1D")
+    HARFANGLAB_INCIDENTS_RESEND_AFTER => shaped(OUR_SECTION, "resend_after",
+        Shape::Length("PT0S", "P1D"))
         .default("PT1H");
 }
