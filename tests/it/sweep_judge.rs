@@ -74,6 +74,16 @@ impl Story {
     }
 }
 
+/// Pushes until it is taken, as a sender does that is told to come again.
+async fn push(world: &World, body: &Value) {
+    loop {
+        match post(&world.webhook, body).await.0.as_u16() {
+            202 => return,
+            status => assert_eq!(status, 503),
+        }
+    }
+}
+
 async fn judge(seed: u64, count: usize) {
     eprintln!("the judge's seed is {seed}, with {count} alerts");
     let now = Clock::system().now();
@@ -100,11 +110,7 @@ async fn judge(seed: u64, count: usize) {
             std::iter::repeat_n(story.push(), times)
         });
         let pushes: Vec<Value> = pushes.collect();
-        stream::iter(pushes)
-            .for_each_concurrent(8, async |body| {
-                assert_eq!(post(&world.webhook, &body).await.0.as_u16(), 202);
-            })
-            .await;
+        stream::iter(pushes).for_each_concurrent(8, async |body| push(&world, &body).await).await;
         world.sweep().await;
         world.settle().await;
     }
