@@ -73,6 +73,8 @@ impl Listing {
                 name => listing.filters.push(filter(collection, name, value)?),
             }
         }
+        // Dates were read once and cost little to compare.
+        listing.filters.sort_by_key(|filter| matches!(filter, Filter::Exact { .. }));
         if limit.is_none() && collection == Collection::Alerts {
             return Err(("limit".to_owned(), "This field is required.".to_owned()));
         }

@@ -21,13 +21,13 @@ use tokio::sync::{Mutex as Turn, oneshot};
 use super::{
     Console, ConsoleError,
     lookup::unique_id,
-    pages::{Listing, PAGE_LIMIT},
+    pages::{Listing, PAGE_LIMIT, RESULT_WINDOW, next_whole_second},
 };
+use crate::alert::date;
 
 /// The longest time between two alerts of one stretch.
-const GAP: TimeDelta = TimeDelta::seconds(10);
-/// Alerts asked for in one stretch at most. It is read as long as that costs fewer requests than asking
-/// for each, and no console shows more of one query than so many pages.
+const GAP: TimeDelta = TimeDelta::hours(1);
+/// Alerts asked for in one stretch at most: no console shows more of one query than so many pages.
 const STRETCH_LIMIT: usize = 100;
 /// Neighbours remembered at most, of about 100 bytes each.
 const NEIGHBOURS: u64 = 20_000;
@@ -139,7 +139,7 @@ impl Console {
         let [Push { time: Some(first), .. }, .., Push { time: Some(last), .. }] = pushes else {
             return self.each(pushes).await;
         };
-        let listed = match self.listed(pushes.len(), *first, *last).await {
+        let listed = match self.listed(pushes, *first, *last).await {
             Ok(listed) => listed,
             // It does not list in this way; a single alert may still be asked for.
             Err(ConsoleError::Refused { .. }) => Listed::default(),
@@ -177,29 +177,26 @@ impl Console {
         Ok(self.alert_of_push(push).await?.as_ref().and_then(page_id))
     }
 
-    /// What the console lists from the second of `first` to that of `last`. Gives up where asking for
-    /// each of those that are `wanted` costs less.
+    /// What the console lists from the second of the `first` of `wanted` to that of its `last`, and the
+    /// neighbours on the same pages. Gives up after as many pages as there are alerts to ask for.
     async fn listed(
         &self,
-        wanted: usize,
+        wanted: &[Push],
         first: DateTime<Utc>,
         last: DateTime<Utc>,
     ) -> Result<Listed, ConsoleError> {
-        let until = last + TimeDelta::seconds(1);
-        let most = u32::try_from(wanted).unwrap_or(u32::MAX).saturating_mul(PAGE_LIMIT);
+        let end = next_whole_second(last + TimeDelta::nanoseconds(1));
         let mut listed = Listed::default();
         let mut offset = 0;
-        while offset < most {
-            let page = self.page(Listing::Alerts, first, Some(until), offset, PAGE_LIMIT).await?;
+        for _alert in wanted {
+            let page = self.page(Listing::Alerts, first, None, offset, PAGE_LIMIT).await?;
             offset += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
-            for item in &page.items {
-                let Some(page) = page_id(item) else { continue };
-                let key = key(unique_id(item));
+            listed.is_whole = !page.has_next || page.items.iter().any(|item| is_from(item, end));
+            for (key, page) in page.items.iter().filter_map(known) {
                 self.together().neighbours.insert(key.clone(), page.clone());
                 listed.pages.insert(key, page);
             }
-            listed.is_whole = !page.has_next;
-            if listed.is_whole || page.count.is_some_and(|count| count > u64::from(most)) {
+            if listed.is_whole || u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
                 break;
             }
         }
@@ -225,6 +222,17 @@ impl Push {
 /// Ids are compared whatever their case.
 fn key(id: &str) -> String {
     id.to_ascii_lowercase()
+}
+
+/// An alert's key and the id of its page.
+fn known(item: &Value) -> Option<(String, String)> {
+    Some((key(unique_id(item)), page_id(item)?))
+}
+
+/// Whether an alert was raised at `time` or later.
+fn is_from(item: &Value, time: DateTime<Utc>) -> bool {
+    let raised_at = item.get("alert_time").and_then(Value::as_str).and_then(date::parse);
+    raised_at.is_some_and(|raised_at| raised_at >= time)
 }
 
 /// The id by which the console's pages name an alert.

@@ -168,7 +168,7 @@ fn says(ready: &Value, part: &str, row: &Row) {
 }
 
 /// Serves until every incident of `count` alerts is on the queue; answers their names.
-async fn incidents(stage: &Stage, count: usize) -> BTreeSet<String> {
+pub(crate) async fn incidents(stage: &Stage, count: usize) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     let is_last = |message: &crate::support::broker::Message| {
         let objects = message.bundle["objects"].as_array().into_iter().flatten();

@@ -13,7 +13,10 @@ use harfanglab_incidents::{
 use serde_json::{Value, json};
 
 use crate::{
-    support::{app::is_long, stage::post},
+    support::{
+        app::is_long,
+        stage::{http, post_by},
+    },
     sweep_world::{Sent, World},
 };
 
@@ -75,9 +78,9 @@ impl Story {
 }
 
 /// Pushes until it is taken, as a sender does that is told to come again.
-async fn push(world: &World, body: &Value) {
+async fn push(client: &reqwest::Client, world: &World, body: &Value) {
     loop {
-        match post(&world.webhook, body).await.0.as_u16() {
+        match post_by(client, &world.webhook, body).await.0.as_u16() {
             202 => return,
             status => assert_eq!(status, 503),
         }
@@ -88,6 +91,7 @@ async fn judge(seed: u64, count: usize) {
     eprintln!("the judge's seed is {seed}, with {count} alerts");
     let now = Clock::system().now();
     let world = World::start(|console| console.seed(now), |_settings| {}).await;
+    let client = http();
     let stories = stories(seed, count, now);
     let mut random = fastrand::Rng::with_seed(seed ^ 0xFA17);
     for round in 0..ALL_ROUNDS {
@@ -110,7 +114,9 @@ async fn judge(seed: u64, count: usize) {
             std::iter::repeat_n(story.push(), times)
         });
         let pushes: Vec<Value> = pushes.collect();
-        stream::iter(pushes).for_each_concurrent(8, async |body| push(&world, &body).await).await;
+        stream::iter(pushes)
+            .for_each_concurrent(8, async |body| push(&client, &world, &body).await)
+            .await;
         world.sweep().await;
         world.settle().await;
     }

@@ -1,11 +1,10 @@
 //! A connector that is deleted in OpenCTI, and is missed first by a replica that does not lead.
 
-use std::collections::BTreeSet;
-
 use harfanglab_incidents::{clock::Clock, demo::Generator};
 
 use crate::{
     deployment::prometheus::until,
+    life::incidents,
     support::{
         app::App,
         opencti::State,
@@ -26,19 +25,6 @@ async fn start(stage: &Stage, role_then: &str) -> App {
     let is_so = async || (role(&management).await.as_deref() == Some(role_then)).then_some(());
     until(role_then, is_so).await;
     app
-}
-
-/// Incidents on the queue, until so many were seen.
-async fn incidents(stage: &Stage, count: usize) -> BTreeSet<String> {
-    let mut seen = BTreeSet::new();
-    let is_last = |message: &crate::support::broker::Message| {
-        let objects = message.bundle["objects"].as_array().into_iter().flatten();
-        let incidents = objects.filter(|object| object["type"] == "incident");
-        seen.extend(incidents.map(|incident| incident["id"].as_str().unwrap().to_owned()));
-        seen.len() == count
-    };
-    stage.broker.messages_until(&stage.queue(), is_last).await;
-    seen
 }
 
 #[tokio::test]
