@@ -41,8 +41,10 @@ async fn a_connector_that_is_deleted_and_comes_back_by_a_follower_gets_everythin
         stage.console.add_alert(alert.api_item());
     }
     let mut leader = start(&stage, "leads").await;
-    let first = incidents(&stage, 10).await;
     let id = stage.connector_id.clone();
+    let is_there = |state: &State| state.connectors.contains_key(&id);
+    stage.opencti.wait_for("the registration", is_there).await;
+    let first = incidents(&stage, 10).await;
     let has_cursors = |state: &State| {
         let kept = state.connectors[&id].state.as_ref();
         kept.is_some_and(|state| state.contains("last_incident"))
@@ -56,8 +58,7 @@ async fn a_connector_that_is_deleted_and_comes_back_by_a_follower_gets_everythin
     stage.console.add_alert(alerts[10].api_item());
     let url = follower.webhook().await;
     assert_eq!(post(&url, &alerts[10].native()).await.0.as_u16(), 202);
-    let back = |state: &State| state.connectors.contains_key(&id);
-    stage.opencti.wait_for("the connector is back", back).await;
+    stage.opencti.wait_for("the connector is back", is_there).await;
     leader.thaw();
 
     let second = incidents(&stage, 11).await;
