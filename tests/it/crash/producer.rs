@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
     demo::{DemoAlert, DemoConsole, Generator},
@@ -41,7 +42,10 @@ impl Ledger {
     pub(crate) fn new(seed: u64, count: usize) -> Self {
         let mut generator = Generator::new(seed);
         let now = Clock::system().now();
-        let alerts = (0..count).map(|_| generator.next_alert(now)).collect();
+        // A second apart: no console raises thousands at one instant.
+        let raised_at = |second| now - TimeDelta::seconds(second);
+        let seconds = 0..i64::try_from(count).expect("not so many");
+        let alerts = seconds.rev().map(|second| generator.next_alert(raised_at(second))).collect();
         Self {
             alerts,
             next: AtomicUsize::new(0),
