@@ -23,7 +23,7 @@ use super::{
     lookup::unique_id,
     pages::{Listing, PAGE_LIMIT, RESULT_WINDOW, next_whole_second},
 };
-use crate::alert::date;
+use crate::alert::{date, lenient::identifier_at};
 
 /// The longest time between two alerts of one stretch.
 const GAP: TimeDelta = TimeDelta::hours(1);
@@ -126,7 +126,7 @@ impl Console {
         let answers = pushes
             .chunk_by(|one, next| one.time.zip(next.time).is_some_and(|(a, b)| b - a <= GAP))
             .flat_map(|stretch| stretch.chunks(STRETCH_LIMIT))
-            .map(|stretch| self.alerts_of_stretch(stretch));
+            .map(|stretch| self.pages_of_stretch(stretch));
         let answers = join_all(answers).await.into_iter().flatten();
         for (listener, answer) in listeners.into_iter().zip(answers) {
             // Whoever was called off does not listen.
@@ -135,7 +135,7 @@ impl Console {
     }
 
     /// An answer for each of these pushes, which are sorted by their time.
-    async fn alerts_of_stretch(&self, pushes: &[Push]) -> Vec<Answer> {
+    async fn pages_of_stretch(&self, pushes: &[Push]) -> Vec<Answer> {
         let [Push { time: Some(first), .. }, .., Push { time: Some(last), .. }] = pushes else {
             return self.each(pushes).await;
         };
@@ -145,28 +145,33 @@ impl Console {
             Err(ConsoleError::Refused { .. }) => Listed::default(),
             Err(failure) => return vec![Err(failure); pushes.len()],
         };
-        let (there, absent): (Vec<_>, Vec<_>) =
-            pushes.iter().cloned().partition(|push| listed.pages.contains_key(&push.key()));
-        let absent = match absent.split_first() {
-            None => Vec::new(),
-            Some(_) if listed.is_whole && !there.is_empty() => vec![Ok(None); absent.len()],
-            // Nothing of what is wanted: not there yet, or listed under other times. One tells.
-            Some((one, rest)) if listed.is_whole => {
-                let told = self.page_of_one_push(one).await;
-                let rest = match &told {
-                    Ok(Some(_)) => self.each(rest).await,
-                    told => vec![told.clone(); rest.len()],
-                };
-                [vec![told], rest].concat()
+        let absent: Vec<Push> =
+            pushes.iter().filter(|push| !listed.pages.contains_key(&push.key())).cloned().collect();
+        let is_none_there = absent.len() == pushes.len();
+        let mut answers = match absent.split_first() {
+            Some((one, rest)) if listed.is_whole && is_none_there => {
+                self.one_tells(one, rest).await
             }
-            Some(_) => self.each(&absent).await,
-        };
-        let mut absent = absent.into_iter();
+            Some(_) if listed.is_whole => vec![Ok(None); absent.len()],
+            _ => self.each(&absent).await,
+        }
+        .into_iter();
         let answer = |push: &Push| match listed.pages.get(&push.key()) {
             Some(page) => Some(Ok(Some(page.clone()))),
-            None => absent.next(),
+            None => answers.next(),
         };
         pushes.iter().filter_map(answer).collect()
+    }
+
+    /// Nothing of what is wanted was listed: it is not there yet, or listed under other times. Asked
+    /// for by its id, `one` tells; only if it is there, the `rest` may be, too.
+    async fn one_tells(&self, one: &Push, rest: &[Push]) -> Vec<Answer> {
+        let told = self.page_of_one_push(one).await;
+        let rest = match &told {
+            Ok(Some(_)) => self.each(rest).await,
+            told => vec![told.clone(); rest.len()],
+        };
+        [vec![told], rest].concat()
     }
 
     async fn each(&self, pushes: &[Push]) -> Vec<Answer> {
@@ -237,9 +242,5 @@ fn is_from(item: &Value, time: DateTime<Utc>) -> bool {
 
 /// The id by which the console's pages name an alert.
 fn page_id(item: &Value) -> Option<String> {
-    match item.get("id")? {
-        Value::String(id) if !id.is_empty() => Some(id.clone()),
-        Value::Number(id) => Some(id.to_string()),
-        _ => None,
-    }
+    identifier_at(item, "id")
 }
