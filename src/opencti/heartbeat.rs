@@ -68,14 +68,21 @@ struct Pinged {
 #[derive(Debug)]
 pub struct Heartbeat {
     connector: Arc<Connector>,
-    /// The registration under which the platform last held the state that was sent.
-    held: Mutex<Option<Arc<Registration>>>,
+    sent: Mutex<Option<Sent>>,
+}
+
+/// A state that the platform was sent, unless it answered that it holds another one.
+#[derive(Debug)]
+struct Sent {
+    under: Arc<Registration>,
+    /// Whether it answered. Without an answer it may hold the state all the same.
+    is_held: bool,
 }
 
 impl Heartbeat {
     /// For this connector.
     pub fn new(connector: Arc<Connector>) -> Self {
-        Self { connector, held: Mutex::new(None) }
+        Self { connector, sent: Mutex::new(None) }
     }
 
     /// Sends one heartbeat now, registering first where needed; answers what is new.
@@ -88,9 +95,9 @@ impl Heartbeat {
 
     async fn ping(&self, pulse: &Pulse) -> Result<Option<HeartbeatEvent>, OpenCtiError> {
         let registration = self.connector.registration().await?;
-        let mut held = self.held.lock().await;
+        let mut sent = self.sent.lock().await;
         let was_recreated = registration.state.is_none()
-            && held.as_ref().is_some_and(|before| !Arc::ptr_eq(before, &registration));
+            && sent.as_ref().is_some_and(|sent| !Arc::ptr_eq(&sent.under, &registration));
         let variables = self.variables(pulse);
         let event = match self.connector.platform().call::<Data>(&PING_CONNECTOR, variables).await {
             // Only now: after a reset this beat is the one whose state the platform drops.
@@ -101,7 +108,8 @@ impl Heartbeat {
                 if answered != pulse.state {
                     Some(HeartbeatEvent::StateChanged(answered))
                 } else if answered.is_some() {
-                    let begins = held.replace(registration).is_none();
+                    let before = sent.replace(Sent { under: registration, is_held: true });
+                    let begins = before.is_none_or(|before| !before.is_held);
                     return Ok(begins.then_some(HeartbeatEvent::Held));
                 } else {
                     None
@@ -112,9 +120,14 @@ impl Heartbeat {
                 let state = self.connector.registration().await?.state.clone();
                 Some(HeartbeatEvent::Recreated(state))
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                if pulse.state.is_some() && sent.is_none() {
+                    *sent = Some(Sent { under: registration, is_held: false });
+                }
+                return Err(error);
+            }
         };
-        *held = None;
+        *sent = None;
         Ok(event)
     }
 

@@ -133,6 +133,24 @@ async fn configured_headers_travel_and_may_replace_the_token() {
 }
 
 #[tokio::test]
+async fn a_connector_that_is_deleted_before_its_first_state_was_answered_counts_as_made_anew() {
+    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+    let connector = connector(&platform);
+    let heartbeat = Heartbeat::new(Arc::clone(&connector));
+    let pulse = Pulse { state: Some(json!({"cursor": 5})), ..Pulse::default() };
+    connector.registration().await.unwrap();
+    platform.fail_next("PingConnector", "UNKNOWN_ERROR", "the queue is being deleted");
+    heartbeat.beat(&pulse).await.unwrap_err();
+    // It was taken before the failure.
+    platform.keep_state(CONNECTOR, "{\"cursor\":5}");
+    platform.delete_connector(CONNECTOR).await;
+    connector.forget(&connector.registration().await.unwrap());
+    let recreated = heartbeat.beat(&pulse).await.unwrap();
+    assert_eq!(recreated, Some(HeartbeatEvent::Recreated(None)));
+    assert_eq!(heartbeat.beat(&pulse).await.unwrap(), Some(HeartbeatEvent::Held));
+}
+
+#[tokio::test]
 async fn a_heartbeat_reports_a_reset_and_a_deleted_connector() {
     let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
     let connector = connector(&platform);

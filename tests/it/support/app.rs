@@ -23,6 +23,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Bytes of the shortest secret that logs are searched for.
 const SECRET_MIN: usize = 12;
+/// Lines of its log that a failing test shows.
+const LINES_OF_A_FAILURE: usize = 60;
+
 /// Whether the tests are to run at their large sizes.
 pub(crate) fn is_long() -> bool {
     std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some()
@@ -193,10 +196,12 @@ pub(crate) struct App {
 /// No log of any test may hold a secret of its configuration.
 impl Drop for App {
     fn drop(&mut self) {
+        let log = self.log();
         if std::thread::panicking() {
+            let end = log.lines().rev().take(LINES_OF_A_FAILURE).collect::<Vec<_>>();
+            eprintln!("its log, the newest line first:\n{}", end.join("\n"));
             return;
         }
-        let log = self.log();
         for secret in &self.secrets {
             for form in forms_of(secret) {
                 let line = log.lines().find(|line| line.contains(&form));
