@@ -82,15 +82,8 @@ fn clean(bundle: &Bundle, max_body_bytes: usize) -> Result<(Bundle, usize), Deli
     if split.pieces.is_empty() {
         return Err(refused("the bundle holds nothing that OpenCTI can import".to_owned()));
     }
-    let objects: Vec<Map<String, Value>> = split
-        .pieces
-        .into_iter()
-        .map(|piece| {
-            let mut object = piece.without_nulls().object;
-            object.shift_remove("nb_deps");
-            object
-        })
-        .collect();
+    let pieces = split.pieces.into_iter();
+    let objects = pieces.map(|piece| piece.without_nulls().object.into_owned()).collect();
     let cleaned = Bundle { id: bundle.id.clone(), objects };
     let bytes = escaped_bytes(&cleaned);
     if bytes > max_body_bytes {

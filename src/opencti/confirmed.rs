@@ -157,16 +157,10 @@ fn is_lasting(object: &Map<String, Value>) -> bool {
     }
 }
 
-/// Over everything but the splitter's own key, which differs from bundle to bundle.
+/// Without the number of dependencies, which differs from bundle to bundle.
 fn digest(object: &Map<String, Value>) -> Content {
-    let mut hasher = Sha256::new();
-    for (key, value) in object.iter().filter(|(key, _)| *key != "nb_deps") {
-        hasher.update(key);
-        hasher.update([0]);
-        hasher.update(value.to_string());
-        hasher.update([0]);
-    }
-    hasher.finalize().into()
+    let text = serde_json::to_vec(object).expect("its keys are texts, and nothing else can fail");
+    Sha256::digest(text).into()
 }
 
 fn id(object: &Map<String, Value>) -> &str {

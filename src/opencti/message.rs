@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::Serialize;
+use base64::{display::Base64Display, encoded_len, engine::general_purpose::STANDARD};
+use serde::{Serialize, Serializer};
 
 use super::{
     confirmed::{Mark, Wanted, marks},
@@ -20,10 +20,10 @@ use crate::stix::Bundle;
 /// Room for everything in a message but its content; ids are far shorter.
 const ENVELOPE_BYTES: usize = 2048;
 
-/// A bundle cut up and encoded, ready to be published once there is a work for it.
+/// A bundle cut up, ready to be published once there is a work for it.
 #[derive(Debug, Clone)]
 pub(super) struct Parcel {
-    /// Contents of the messages, base64, in the order in which they must leave.
+    /// One-object bundles, each for a message, in the order in which they must leave.
     pub(super) contents: Vec<Arc<str>>,
     /// What each message holds.
     pub(super) marks: Vec<Mark>,
@@ -53,13 +53,14 @@ impl Parcel {
         let mut contents: Vec<Arc<str>> = Vec::with_capacity(split.pieces.len());
         for piece in split.pieces {
             let piece = piece.without_nulls();
-            let content = STANDARD.encode(piece.to_bundle(&bundle.id));
-            if content.len() + ENVELOPE_BYTES > max_message_bytes {
+            let content = piece.to_bundle(&bundle.id);
+            let message_bytes =
+                encoded_len(content.len(), true).map_or(usize::MAX, |bytes| bytes + ENVELOPE_BYTES);
+            if message_bytes > max_message_bytes {
                 let id = piece.object.get("id").and_then(|id| id.as_str()).unwrap_or_default();
                 return Err(refused(format!(
-                    "{id} makes a message of {} bytes, more than the {max_message_bytes} that the \
-                     queue takes",
-                    content.len() + ENVELOPE_BYTES,
+                    "{id} makes a message of {message_bytes} bytes, more than the \
+                     {max_message_bytes} that the queue takes",
                 )));
             }
             contents.push(content.into());
@@ -97,7 +98,14 @@ pub(super) fn body(
         no_split: false,
         work_id: work.as_str(),
     };
-    serde_json::to_vec(&message).expect("texts and numbers can always be written")
+    let mut body = Vec::with_capacity(ENVELOPE_BYTES + content.len() / 3 * 4);
+    serde_json::to_writer(&mut body, &message).expect("texts and numbers can always be written");
+    body
+}
+
+/// Base64.
+fn encoded<S: Serializer>(content: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Base64Display::new(content.as_bytes(), &STANDARD))
 }
 
 /// The envelope; it borrows the content, which is most of it.
@@ -108,6 +116,7 @@ struct Message<'a> {
     action_sequence: usize,
     /// A list: the worker fails on null.
     entities_types: [&'static str; 0],
+    #[serde(serialize_with = "encoded")]
     content: &'a str,
     update: bool,
     draft_id: Option<&'a str>,

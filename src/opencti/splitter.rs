@@ -9,14 +9,19 @@
 //! Does not live here: the message around a piece (`message`), and what our own rule adds on top
 //! ([`Piece::without_nulls`] is a separate step, so that the bare algorithm can be compared).
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use super::stix_types::is_supported;
 use crate::stix::Bundle;
 
+/// Under this key a piece tells its number of dependencies.
+const DEPENDENCIES: &str = "nb_deps";
 const OPENCTI_EXTENSION: &str = "extension-definition--ea279b3e-5c71-4632-ac08-831c66a786ba";
 
 /// What happens to references whose target is not in the bundle.
@@ -50,28 +55,30 @@ pub enum SplitError {
 
 /// A bundle in pieces.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Split {
+pub struct Split<'a> {
     /// What is to be sent, in order.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<Piece<'a>>,
     /// Ids of objects the platform could not take: of an unknown type, or without both ends.
     pub incompatible: Vec<String>,
 }
 
-/// One object of a split bundle.
+/// One object of a split bundle, borrowed from it unless the splitter changed something.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Piece {
+pub struct Piece<'a> {
     /// `nb_deps`: how many objects, this one included, must be there for it to be complete.
     pub dependencies: u64,
-    /// The object, with its `nb_deps` key.
-    pub object: Map<String, Value>,
+    /// The object. Its `nb_deps` key is added when it is written.
+    pub object: Cow<'a, Map<String, Value>>,
 }
 
-impl Piece {
+impl Piece<'_> {
     /// Removes keys without a value. A null reference is an error for observables on every
     /// platform, and newer ones read a null as an order to clear what is stored.
     #[must_use]
     pub fn without_nulls(mut self) -> Self {
-        self.object.retain(|_, value| !value.is_null());
+        if self.object.values().any(Value::is_null) {
+            self.object.to_mut().retain(|_, value| !value.is_null());
+        }
         self
     }
 
@@ -82,9 +89,20 @@ impl Piece {
             id: bundle_id,
             spec_version: "2.1",
             x_opencti_seq: self.dependencies,
-            objects: [&self.object],
+            objects: [self],
         };
         bundle.written()
+    }
+}
+
+impl Serialize for Piece<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in self.object.iter().filter(|(key, _)| *key != DEPENDENCIES) {
+            map.serialize_entry(key, value)?;
+        }
+        map.serialize_entry(DEPENDENCIES, &self.dependencies)?;
+        map.end()
     }
 }
 
@@ -96,7 +114,7 @@ struct OneObject<'a> {
     id: &'a str,
     spec_version: &'static str,
     x_opencti_seq: u64,
-    objects: [&'a Map<String, Value>; 1],
+    objects: [&'a Piece<'a>; 1],
 }
 
 impl OneObject<'_> {
@@ -106,51 +124,128 @@ impl OneObject<'_> {
 }
 
 /// Splits `bundle` into one-object pieces in the order in which they must be sent.
-pub fn split(bundle: &Bundle, dangling: Dangling) -> Result<Split, SplitError> {
+pub fn split(bundle: &Bundle, dangling: Dangling) -> Result<Split<'_>, SplitError> {
     let mut splitter = Splitter::new(bundle, dangling)?;
     for object in &bundle.objects {
         splitter.enlist(text(object, "id"), &mut Vec::new())?;
     }
-    let Splitter { mut items, order, incompatible, .. } = splitter;
-    let mut pieces: Vec<Piece> = order
-        .into_iter()
-        .map(|slot| {
-            let object = std::mem::take(&mut items[slot]);
-            let dependencies = object.get("nb_deps").and_then(Value::as_u64).unwrap_or(1);
-            Piece { dependencies, object }
-        })
-        .collect();
+    let Splitter { items, order, incompatible, .. } = splitter;
+    let mut pieces: Vec<Piece> = order.into_iter().map(|slot| items[slot].piece()).collect();
     pieces.sort_by_key(|piece| piece.dependencies);
     Ok(Split { pieces, incompatible })
 }
 
-struct Splitter {
+/// An object of the bundle while the visit goes on.
+struct Item<'a> {
+    object: &'a Map<String, Value>,
+    /// What some of its keys hold instead by now.
+    changes: Vec<(&'a str, Change<'a>)>,
+    /// `nb_deps`, once it was visited.
+    dependencies: Option<u64>,
+}
+
+/// What the visit left of a key's value.
+enum Change<'a> {
+    /// Null.
+    Dropped,
+    /// These entries of its list.
+    Entries(Vec<&'a Value>),
+}
+
+impl<'a> Item<'a> {
+    fn new(object: &'a Map<String, Value>) -> Self {
+        Self { object, changes: Vec::new(), dependencies: None }
+    }
+
+    fn change(&self, key: &str) -> Option<&Change<'a>> {
+        self.changes.iter().find(|(changed, _)| *changed == key).map(|(_, change)| change)
+    }
+
+    fn set(&mut self, key: &'a str, change: Change<'a>) {
+        self.changes.retain(|(changed, _)| *changed != key);
+        self.changes.push((key, change));
+    }
+
+    /// The entries of a list as they are by now.
+    fn entries(&self, key: &str) -> Option<Vec<&'a Value>> {
+        match self.change(key) {
+            Some(Change::Entries(entries)) => Some(entries.clone()),
+            Some(Change::Dropped) => None,
+            None => Some(self.object.get(key)?.as_array()?.iter().collect()),
+        }
+    }
+
+    /// Whether a key holds something by now.
+    fn is_set(&self, key: &str) -> bool {
+        self.object.get(key).is_some_and(|value| !value.is_null())
+            && !matches!(self.change(key), Some(Change::Dropped))
+    }
+
+    fn is_compatible(&self, id: &str) -> Result<bool, SplitError> {
+        match text(self.object, "type") {
+            "relationship" => {
+                for end in ["source_ref", "target_ref"] {
+                    if !self.object.contains_key(end) {
+                        return Err(SplitError::NoEnd { id: id.to_owned(), end });
+                    }
+                }
+                Ok(self.is_set("source_ref") && self.is_set("target_ref"))
+            }
+            "sighting" => {
+                let places = self.entries("where_sighted_refs");
+                let is_somewhere = places.is_some_and(|places| !places.is_empty());
+                Ok(self.is_set("sighting_of_ref") && is_somewhere)
+            }
+            _ => Ok(is_supported(id)),
+        }
+    }
+
+    fn piece(&self) -> Piece<'a> {
+        let mut object = Cow::Borrowed(self.object);
+        for (key, change) in &self.changes {
+            let value = match change {
+                Change::Dropped => Value::Null,
+                Change::Entries(entries) if self.is_whole(key, entries) => continue,
+                Change::Entries(entries) => entries.iter().map(|&entry| entry.clone()).collect(),
+            };
+            object.to_mut().insert((*key).to_owned(), value);
+        }
+        Piece { dependencies: self.dependencies.unwrap_or(1), object }
+    }
+
+    /// Whether all entries of a list stayed.
+    fn is_whole(&self, key: &str, entries: &[&Value]) -> bool {
+        let all = self.object.get(key).and_then(Value::as_array);
+        all.is_some_and(|all| all.len() == entries.len())
+    }
+}
+
+struct Splitter<'a> {
     dangling: Dangling,
-    /// The objects; references drop out of them as the visit goes on.
-    items: Vec<Map<String, Value>>,
+    items: Vec<Item<'a>>,
     /// Every id, also the platform's internal ones, to its object. Of two objects with one id the
     /// later counts.
-    slots: HashMap<String, usize>,
+    slots: HashMap<&'a str, usize>,
     /// Ids that are done.
-    done: HashSet<String>,
+    done: HashSet<&'a str>,
     /// What an id was found to refer to so far: keeps two objects from referring to each other.
-    references: HashMap<String, HashSet<String>>,
+    references: HashMap<&'a str, HashSet<&'a str>>,
     order: Vec<usize>,
     incompatible: Vec<String>,
 }
 
-impl Splitter {
-    fn new(bundle: &Bundle, dangling: Dangling) -> Result<Self, SplitError> {
-        let mut slots = HashMap::new();
+impl<'a> Splitter<'a> {
+    fn new(bundle: &'a Bundle, dangling: Dangling) -> Result<Self, SplitError> {
+        let mut slots = HashMap::with_capacity(bundle.objects.len());
         for (slot, object) in bundle.objects.iter().enumerate() {
             if text(object, "id").is_empty() {
                 return Err(SplitError::NoId { position: slot + 1 });
             }
-            slots.extend(ids_of(object).map(|id| (id.to_owned(), slot)));
+            slots.extend(ids_of(object).map(|id| (id, slot)));
         }
         Ok(Self {
             dangling,
-            items: bundle.objects.clone(),
+            items: bundle.objects.iter().map(Item::new).collect(),
             slots,
             done: HashSet::new(),
             references: HashMap::new(),
@@ -160,38 +255,35 @@ impl Splitter {
     }
 
     /// Visits an object and everything it refers to; answers its `nb_deps`.
-    fn enlist(&mut self, id: &str, parents: &mut Vec<String>) -> Result<u64, SplitError> {
+    fn enlist(&mut self, id: &'a str, parents: &mut Vec<&'a str>) -> Result<u64, SplitError> {
         let Some(&slot) = self.slots.get(id) else {
             return Ok(0);
         };
         if self.done.contains(id) {
-            return Ok(self.items[slot].get("nb_deps").and_then(Value::as_u64).unwrap_or(1));
+            return Ok(self.items[slot].dependencies.unwrap_or(1));
         }
-        self.references.entry(id.to_owned()).or_default();
+        let object = self.items[slot].object;
         let mut dependencies = 1;
-        let visited = self.items[slot].keys().filter(|key| is_visited(key));
-        let keys: Vec<String> = visited.cloned().collect();
-        for key in keys {
+        for key in object.keys().map(String::as_str) {
             if key.ends_with("_refs") {
-                dependencies += self.visit_list(slot, &key, id, parents)?;
+                dependencies += self.visit_list(slot, key, id, parents)?;
             } else if key.ends_with("_ref") {
-                dependencies += self.visit_single(slot, &key, id, parents)?;
+                dependencies += self.visit_single(slot, key, id, parents)?;
             } else if key == "external_references" {
-                keep_first(&mut self.items[slot], &key, external_reference_identity);
+                self.keep_first(slot, key, external_reference_identity);
             } else if key == "kill_chain_phases" {
-                keep_first(&mut self.items[slot], &key, kill_chain_identity);
+                self.keep_first(slot, key, kill_chain_identity);
             }
         }
-        self.items[slot].insert("nb_deps".to_owned(), dependencies.into());
+        self.items[slot].dependencies = Some(dependencies);
         // A cycle may have come by here a second time and finished the object meanwhile.
         if !self.done.contains(id) {
-            if is_compatible(&self.items[slot], id)? {
+            if self.items[slot].is_compatible(id)? {
                 self.order.push(slot);
             } else {
                 self.incompatible.push(id.to_owned());
             }
-            let ids: Vec<String> = ids_of(&self.items[slot]).map(str::to_owned).collect();
-            self.done.extend(ids);
+            self.done.extend(ids_of(object));
         }
         Ok(dependencies)
     }
@@ -199,24 +291,21 @@ impl Splitter {
     fn visit_list(
         &mut self,
         slot: usize,
-        key: &str,
-        id: &str,
-        parents: &mut Vec<String>,
+        key: &'a str,
+        id: &'a str,
+        parents: &mut Vec<&'a str>,
     ) -> Result<u64, SplitError> {
-        let Some(Value::Array(targets)) = self.items[slot].get(key).cloned() else {
-            return Ok(0);
-        };
-        let mut kept: Vec<Value> = Vec::new();
+        let mut kept: Vec<&Value> = Vec::new();
         let mut dependencies = 0;
-        for target in &targets {
+        for target in self.items[slot].entries(key).unwrap_or_default() {
             if let Some(found) = target.as_str().filter(|t| self.may_refer(id, t, parents)) {
                 dependencies += self.follow(id, found, parents)?;
-                if !kept.contains(target) {
-                    kept.push(target.clone());
+                if !kept.contains(&target) {
+                    kept.push(target);
                 }
             }
             // Set anew for each target, because a cycle sees the object as it is by then.
-            self.items[slot].insert(key.to_owned(), Value::Array(kept.clone()));
+            self.items[slot].set(key, Change::Entries(kept.clone()));
         }
         Ok(dependencies)
     }
@@ -224,48 +313,46 @@ impl Splitter {
     fn visit_single(
         &mut self,
         slot: usize,
-        key: &str,
-        id: &str,
-        parents: &mut Vec<String>,
+        key: &'a str,
+        id: &'a str,
+        parents: &mut Vec<&'a str>,
     ) -> Result<u64, SplitError> {
-        let target = self.items[slot].get(key).and_then(Value::as_str).map(str::to_owned);
+        let item = &self.items[slot];
+        let target = item.object.get(key).filter(|_| item.is_set(key)).and_then(Value::as_str);
         if let Some(target) = target.filter(|target| self.may_refer(id, target, parents)) {
-            return self.follow(id, &target, parents);
+            return self.follow(id, target, parents);
         }
-        self.items[slot].insert(key.to_owned(), Value::Null);
+        self.items[slot].set(key, Change::Dropped);
         Ok(0)
     }
 
-    fn may_refer(&self, id: &str, target: &str, parents: &[String]) -> bool {
+    /// Keeps the first entry of each identity; entries without one go.
+    fn keep_first(&mut self, slot: usize, key: &'a str, identity: fn(&Value) -> Option<Identity>) {
+        if let Some(mut entries) = self.items[slot].entries(key) {
+            let mut seen = HashSet::new();
+            entries.retain(|entry| identity(entry).is_some_and(|identity| seen.insert(identity)));
+            self.items[slot].set(key, Change::Entries(entries));
+        }
+    }
+
+    fn may_refer(&self, id: &str, target: &str, parents: &[&str]) -> bool {
         let dropped = self.dangling == Dangling::Drop && !self.slots.contains_key(target);
         let mutual = self.references.get(target).is_some_and(|targets| targets.contains(id));
-        is_supported(target)
-            && !dropped
-            && !mutual
-            && target != id
-            && !parents.iter().any(|parent| parent == target)
+        is_supported(target) && !dropped && !mutual && target != id && !parents.contains(&target)
     }
 
     fn follow(
         &mut self,
-        id: &str,
-        target: &str,
-        parents: &mut Vec<String>,
+        id: &'a str,
+        target: &'a str,
+        parents: &mut Vec<&'a str>,
     ) -> Result<u64, SplitError> {
-        self.references.entry(id.to_owned()).or_default().insert(target.to_owned());
-        parents.push(target.to_owned());
+        self.references.entry(id).or_default().insert(target);
+        parents.push(target);
         let dependencies = self.enlist(target, parents);
         parents.pop();
         dependencies
     }
-}
-
-/// Whether something is done about this key.
-fn is_visited(key: &str) -> bool {
-    key.ends_with("_ref")
-        || key.ends_with("_refs")
-        || key == "external_references"
-        || key == "kill_chain_phases"
 }
 
 fn text<'a>(object: &'a Map<String, Value>, key: &str) -> &'a str {
@@ -281,50 +368,28 @@ fn ids_of(object: &Map<String, Value>) -> impl Iterator<Item = &str> {
         .filter(|id| !id.is_empty())
 }
 
-fn is_compatible(object: &Map<String, Value>, id: &str) -> Result<bool, SplitError> {
-    let is_set = |key: &str| object.get(key).is_some_and(|value| !value.is_null());
-    match text(object, "type") {
-        "relationship" => {
-            for end in ["source_ref", "target_ref"] {
-                if !object.contains_key(end) {
-                    return Err(SplitError::NoEnd { id: id.to_owned(), end });
-                }
-            }
-            Ok(is_set("source_ref") && is_set("target_ref"))
-        }
-        "sighting" => {
-            let places = object.get("where_sighted_refs").and_then(Value::as_array);
-            Ok(is_set("sighting_of_ref") && places.is_some_and(|places| !places.is_empty()))
-        }
-        _ => Ok(is_supported(id)),
-    }
-}
-
-/// Keeps the first entry of each identity; entries without one go.
-fn keep_first(
-    object: &mut Map<String, Value>,
-    key: &str,
-    identity: fn(&Value) -> Option<(String, String)>,
-) {
-    if let Some(Value::Array(entries)) = object.get_mut(key) {
-        let mut seen = HashSet::new();
-        entries.retain(|entry| identity(entry).is_some_and(|identity| seen.insert(identity)));
-    }
+/// What is the same in two entries of which the first one counts.
+#[derive(PartialEq, Eq, Hash)]
+enum Identity<'a> {
+    Url(&'a str),
+    Names(&'a str, &'a str),
 }
 
 /// An external reference is identified by its URL, else by source name and external id together.
-fn external_reference_identity(reference: &Value) -> Option<(String, String)> {
-    let field = |name: &str| reference.get(name).and_then(Value::as_str);
-    match field("url") {
-        Some(url) => Some((url.to_owned(), String::new())),
-        // A blank in front keeps it apart from any URL with the same text.
-        None => {
-            Some((format!(" {}", field("source_name")?), format!(" {}", field("external_id")?)))
-        }
+fn external_reference_identity(reference: &Value) -> Option<Identity<'_>> {
+    match field(reference, "url") {
+        Some(url) => Some(Identity::Url(url)),
+        None => Some(Identity::Names(
+            field(reference, "source_name")?,
+            field(reference, "external_id")?,
+        )),
     }
 }
 
-fn kill_chain_identity(phase: &Value) -> Option<(String, String)> {
-    let field = |name: &str| phase.get(name).and_then(Value::as_str).map(str::to_owned);
-    Some((field("kill_chain_name")?, field("phase_name")?))
+fn kill_chain_identity(phase: &Value) -> Option<Identity<'_>> {
+    Some(Identity::Names(field(phase, "kill_chain_name")?, field(phase, "phase_name")?))
+}
+
+fn field<'a>(entry: &'a Value, name: &str) -> Option<&'a str> {
+    entry.get(name)?.as_str()
 }

@@ -1,6 +1,8 @@
 //! Dates as text: in objects RFC 3339 UTC with milliseconds; inside the ids of incidents, cases
 //! and notes as Python's `isoformat()` writes them, because the platform's own client hashes that.
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, Datelike as _, NaiveDateTime, Offset as _, SubsecRound as _, TimeZone};
 use chrono::{Timelike, Utc};
 use serde::{Serialize, Serializer};
@@ -32,13 +34,16 @@ pub fn shortest(date: DateTime<Utc>) -> String {
 
 /// Up to six digits of fraction, zeros at the end cut off down to `fewest_digits`.
 fn with_fraction(date: DateTime<Utc>, fewest_digits: usize) -> String {
-    let micros = format!("{:06}", microseconds(&date));
-    let needed = micros.trim_end_matches('0').len().max(fewest_digits);
-    let seconds = date.format("%Y-%m-%dT%H:%M:%S");
-    match &micros[..needed] {
-        "" => format!("{seconds}Z"),
-        fraction => format!("{seconds}.{fraction}Z"),
+    let mut text = to_the_second(&date.naive_utc());
+    let (mut digits, mut fraction) = (6, microseconds(&date));
+    while digits > fewest_digits && fraction % 10 == 0 {
+        (digits, fraction) = (digits - 1, fraction / 10);
     }
+    if digits > 0 {
+        write!(text, ".{fraction:0digits$}").expect("a text takes every write");
+    }
+    text.push('Z');
+    text
 }
 
 /// Python's `datetime.isoformat()`: six digits of fraction or none, and the offset as `+00:00`.
@@ -56,11 +61,24 @@ pub fn isoformat<Zone: TimeZone>(date: &DateTime<Zone>) -> String {
 
 /// Python's `datetime.isoformat()` of a date that knows no offset.
 pub fn isoformat_without_offset(date: &NaiveDateTime) -> String {
-    let seconds = date.format("%Y-%m-%dT%H:%M:%S");
+    let seconds = to_the_second(date);
     match microseconds(date) {
-        0 => seconds.to_string(),
+        0 => seconds,
         micros => format!("{seconds}.{micros:06}"),
     }
+}
+
+/// `2026-01-01T00:30:24`: as chrono's own format would write it, which it reads anew each time.
+fn to_the_second(date: &NaiveDateTime) -> String {
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+        date.year(),
+        date.month(),
+        date.day(),
+        date.hour(),
+        date.minute(),
+        date.second(),
+    )
 }
 
 /// Microseconds of the second; a leap second counts as the one before it.
