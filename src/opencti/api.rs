@@ -137,7 +137,7 @@ impl ApiSink {
 
     /// Pushes a load; one that is refused is pushed again bundle by bundle, so that one bad bundle
     /// does not take others with it.
-    async fn push(&self, load: &Load, bundles: &[Bundle], progress: &mut Progress) {
+    async fn push(&self, load: &Load, bundles: &[Arc<Bundle>], progress: &mut Progress) {
         let outcome = self.push_once(load, progress).await;
         if load.members.len() > 1 && matches!(outcome, Err(DeliveryError::Refused(_))) {
             for single in api_load::apart(load, bundles, self.max_body_bytes) {

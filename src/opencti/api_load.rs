@@ -7,7 +7,7 @@
 //!
 //! Does not live here: sending (`api`).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value};
 
@@ -52,7 +52,7 @@ pub(super) struct Loads {
 }
 
 /// Cleans bundles and packs them into as few loads as their sizes and contents allow.
-pub(super) fn pack(bundles: &[Bundle], max_body_bytes: usize) -> Loads {
+pub(super) fn pack(bundles: &[Arc<Bundle>], max_body_bytes: usize) -> Loads {
     let mut packed = Loads::default();
     for (position, bundle) in bundles.iter().enumerate() {
         match clean(bundle, max_body_bytes) {
@@ -64,7 +64,7 @@ pub(super) fn pack(bundles: &[Bundle], max_body_bytes: usize) -> Loads {
 }
 
 /// The bundles of a load, each as a load of its own.
-pub(super) fn apart(load: &Load, bundles: &[Bundle], max_body_bytes: usize) -> Vec<Load> {
+pub(super) fn apart(load: &Load, bundles: &[Arc<Bundle>], max_body_bytes: usize) -> Vec<Load> {
     let single = |&position: &usize| {
         let (bundle, bytes) = clean(&bundles[position], max_body_bytes).ok()?;
         Some(Load { members: vec![position], bundle, bytes })
@@ -138,8 +138,8 @@ mod tests {
 
     use super::*;
 
-    fn bundle(id: u32, name: &str) -> Bundle {
-        serde_json::from_value(json!({
+    fn bundle(id: u32, name: &str) -> Arc<Bundle> {
+        let bundle = serde_json::from_value(json!({
             "type": "bundle",
             "id": format!("bundle--{id}"),
             "objects": [
@@ -147,8 +147,8 @@ mod tests {
                  "created_by_ref": "identity--1", "object_ref": null},
                 {"type": "identity", "id": "identity--1", "name": "HarfangLab"},
             ],
-        }))
-        .unwrap()
+        }));
+        Arc::new(bundle.unwrap())
     }
 
     fn members(loads: &Loads) -> Vec<Vec<usize>> {

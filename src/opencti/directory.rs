@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn delivery(count: usize) -> Delivery {
-        let bundle = Bundle { id: "bundle--1".to_owned(), objects: Vec::new() };
+        let bundle = Arc::new(Bundle { id: "bundle--1".to_owned(), objects: Vec::new() });
         let (title, summary) = ("title".to_owned(), "summary".to_owned());
         Delivery { title, summary, bundles: vec![bundle; count], ..Delivery::default() }
     }

@@ -1,6 +1,6 @@
 //! Where bundles go. OpenCTI's queue, OpenCTI's API, a directory and S3.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -14,7 +14,7 @@ pub struct Delivery {
     /// What an analyst reads when the work is done.
     pub summary: String,
     /// The bundles, in the order in which they must leave.
-    pub bundles: Vec<Bundle>,
+    pub bundles: Vec<Arc<Bundle>>,
     /// Whose each bundle is, in the same order: a number that means something to the caller only,
     /// for what is said of the objects later. Empty: nothing is to be remembered of them.
     pub senders: Vec<i64>,

@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{journal::EventId, stix::Bundle};
@@ -55,13 +55,11 @@ impl Confirmations {
 }
 
 /// Tells the messages of one event from others.
-pub(super) fn content(bundles: &[Bundle]) -> u64 {
+pub(super) fn content(bundles: &[Arc<Bundle>]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for bundle in bundles {
-        bundle.id.hash(&mut hasher);
-        for object in &bundle.objects {
-            serde_json::Value::Object(object.clone()).to_string().hash(&mut hasher);
-        }
+        let text = serde_json::to_vec(&**bundle);
+        text.expect("a bundle holds JSON and nothing else").hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -47,7 +47,7 @@ impl NegativeSightings {
     /// Takes note of the sightings in confirmed bundles.
     pub(super) async fn note<'a>(
         self,
-        confirmed: impl Iterator<Item = &'a Bundle>,
+        confirmed: impl Iterator<Item = &'a Arc<Bundle>>,
         journal: &dyn Journal,
         now: DateTime<Utc>,
     ) {
@@ -90,7 +90,8 @@ pub(super) async fn take_back(batch: &mut [Ready], journal: &dyn Journal) {
         match journal.note_sighting(key, sighted).await {
             Ok(MergedSightings::Harmless) => {}
             Ok(MergedSightings::Real) => {
-                let objects = ready.bundles.iter_mut().flat_map(|bundle| &mut bundle.objects);
+                let bundles = ready.bundles.iter_mut().map(Arc::make_mut);
+                let objects = bundles.flat_map(|bundle| &mut bundle.objects);
                 objects.filter(|object| is_sighting(object)).for_each(|object| {
                     object.insert("x_opencti_negative".to_owned(), Value::Bool(false));
                 });
@@ -241,7 +242,7 @@ mod tests {
             received_at: DateTime::UNIX_EPOCH,
             title: "title".to_owned(),
             root_id: "incident--1".to_owned(),
-            bundles: vec![Bundle { id: "bundle--1".to_owned(), objects }],
+            bundles: vec![Arc::new(Bundle { id: "bundle--1".to_owned(), objects })],
             follow_up: None,
             delivered: Delivered {
                 false_positive: Some(("verdict".to_owned(), sighted(true))),

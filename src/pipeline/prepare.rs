@@ -35,7 +35,7 @@ pub(super) struct Ready {
     pub(super) title: String,
     pub(super) root_id: String,
     /// One, but for a threat with more objects than one case message may refer to.
-    pub(super) bundles: Vec<Bundle>,
+    pub(super) bundles: Vec<Arc<Bundle>>,
     /// What goes on being asked for once it is delivered.
     pub(super) follow_up: Option<FollowUp>,
     /// What is written down once it is delivered.
@@ -108,7 +108,7 @@ impl Preparer {
             received_at: event.received_at,
             title: first.identity.name.clone(),
             root_id: first.root_id.clone(),
-            bundles: conversions.into_iter().map(|conversion| conversion.bundle).collect(),
+            bundles: conversions.into_iter().map(|conversion| conversion.bundle.into()).collect(),
             follow_up,
             delivered,
         })

@@ -63,6 +63,7 @@ pub(crate) fn bundle(name: &str) -> Bundle {
 
 pub(crate) fn delivery(bundles: Vec<Bundle>) -> Delivery {
     let (title, summary) = ("2 alerts".to_owned(), "2 alerts, done".to_owned());
+    let bundles = bundles.into_iter().map(Arc::new).collect();
     Delivery { title, summary, bundles, ..Delivery::default() }
 }
 

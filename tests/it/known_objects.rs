@@ -61,6 +61,7 @@ impl Road {
 }
 
 fn delivery(bundles: Vec<Bundle>) -> Delivery {
+    let bundles = bundles.into_iter().map(Arc::new).collect();
     Delivery { title: "alerts".to_owned(), bundles, ..Delivery::default() }
 }
 

@@ -40,6 +40,7 @@ fn bundle(number: u32, name: &str) -> Bundle {
 
 fn delivery(bundles: Vec<Bundle>) -> Delivery {
     let (title, summary) = ("2 alerts".to_owned(), "2 alerts, done".to_owned());
+    let bundles = bundles.into_iter().map(Arc::new).collect();
     Delivery { title, summary, bundles, ..Delivery::default() }
 }
 

@@ -56,7 +56,9 @@ impl Sink for Recorder {
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
-        self.0.send_modify(|bundles| bundles.extend(delivery.bundles.iter().cloned()));
+        self.0.send_modify(|bundles| {
+            bundles.extend(delivery.bundles.iter().map(|it| Bundle::clone(it)));
+        });
         vec![Ok(()); delivery.bundles.len()]
     }
 }

@@ -40,7 +40,7 @@ fn delivery(captured: &Value) -> Delivery {
     let bundle: Bundle =
         serde_json::from_value(captured["files"][0]["content"]["bundle"].clone()).unwrap();
     let (title, summary) = ("Run @ 1".to_owned(), "done".to_owned());
-    Delivery { title, summary, bundles: vec![bundle], ..Delivery::default() }
+    Delivery { title, summary, bundles: vec![Arc::new(bundle)], ..Delivery::default() }
 }
 
 fn connector(platform: &FakeOpenCti, settings: ConnectorSettings) -> Arc<Connector> {
