@@ -140,8 +140,8 @@ struct Item<'a> {
     object: &'a Map<String, Value>,
     /// What some of its keys hold instead by now.
     changes: Vec<(&'a str, Change<'a>)>,
-    /// `nb_deps`, once it was visited.
-    dependencies: Option<u64>,
+    /// `nb_deps`: what it says itself, until it was visited.
+    dependencies: u64,
 }
 
 /// What the visit left of a key's value.
@@ -154,7 +154,8 @@ enum Change<'a> {
 
 impl<'a> Item<'a> {
     fn new(object: &'a Map<String, Value>) -> Self {
-        Self { object, changes: Vec::new(), dependencies: None }
+        let told = object.get(DEPENDENCIES).and_then(Value::as_u64);
+        Self { object, changes: Vec::new(), dependencies: told.unwrap_or(1) }
     }
 
     fn change(&self, key: &str) -> Option<&Change<'a>> {
@@ -210,7 +211,7 @@ impl<'a> Item<'a> {
             };
             object.to_mut().insert((*key).to_owned(), value);
         }
-        Piece { dependencies: self.dependencies.unwrap_or(1), object }
+        Piece { dependencies: self.dependencies, object }
     }
 
     /// Whether all entries of a list stayed.
@@ -260,7 +261,7 @@ impl<'a> Splitter<'a> {
             return Ok(0);
         };
         if self.done.contains(id) {
-            return Ok(self.items[slot].dependencies.unwrap_or(1));
+            return Ok(self.items[slot].dependencies);
         }
         let object = self.items[slot].object;
         let mut dependencies = 1;
@@ -275,7 +276,7 @@ impl<'a> Splitter<'a> {
                 self.keep_first(slot, key, kill_chain_identity);
             }
         }
-        self.items[slot].dependencies = Some(dependencies);
+        self.items[slot].dependencies = dependencies;
         // A cycle may have come by here a second time and finished the object meanwhile.
         if !self.done.contains(id) {
             if self.items[slot].is_compatible(id)? {

@@ -4,7 +4,10 @@
 //!
 //! With `--peer` the Python connector does the same beside it, against the same console and broker.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use harfanglab_incidents::{
     clock::Clock,
@@ -16,7 +19,12 @@ use uuid::Uuid;
 use crate::{
     Plan, Size, backlog, idle,
     process::Usage,
-    support::{app::Home, broker::Broker, opencti::Personality, stage::Stage},
+    support::{
+        app::Home,
+        broker::{Broker, Message},
+        opencti::Personality,
+        stage::Stage,
+    },
     table::{Bar, Figures, Row},
 };
 
@@ -34,6 +42,8 @@ struct Cost {
     usage: Usage,
     requests: f64,
     messages: f64,
+    /// Different objects in them.
+    objects: f64,
     /// KiB of the journal's files.
     journal: f64,
 }
@@ -67,11 +77,19 @@ async fn stage_of(alerts: u32) -> Stage {
 }
 
 async fn cost_of(stage: Stage, (seconds, usage): (f64, Usage)) -> Cost {
+    let messages = f64::from(stage.broker.depth(&stage.queue()).await);
+    let mut objects = HashSet::new();
+    let note = |message: Message| {
+        let id = message.bundle["objects"][0]["id"].as_str().expect("objects have an id");
+        objects.insert(id.to_owned());
+    };
+    stage.broker.drain(&stage.queue(), note).await;
     let cost = Cost {
         seconds,
         usage,
         requests: number(stage.console.requests().total()),
-        messages: f64::from(stage.broker.depth(&stage.queue()).await),
+        messages,
+        objects: number(objects.len() as u64),
         journal: journal_kibibytes(&stage.home),
     };
     stage.broker.delete_queue(&stage.queue()).await;
@@ -161,14 +179,16 @@ async fn of_size(plan: &Plan, alerts: u32, idle: f64) -> Vec<Row> {
     } else {
         time
     };
-    let messages = row("messages", "", &|cost| cost.messages);
+    // An alert becomes more objects here than there: the bar is for as many objects.
+    let repeated = row("messages an object", "", &|cost| cost.messages / cost.objects);
     let per_alert = |cost: &Cost| cost.journal / f64::from(alerts);
     let growth = ours_all.figures(|cost| cost.usage.peak - idle);
     vec![
         time,
         row("on the processor", "s", &|cost| cost.usage.cpu_seconds).0,
         requests,
-        barred(messages, Bar::AtMost(1.0)),
+        row("messages", "", &|cost| cost.messages).0,
+        barred(repeated, Bar::AtMost(1.0)),
         row("peak memory", "MiB", &|cost| cost.usage.peak).0,
         Row::alone(what("peak memory over idle"), "MiB", growth).bar(Bar::AtMost(64.0)),
         Row::alone(what("journal, per alert"), "KiB", ours_all.figures(per_alert)),
