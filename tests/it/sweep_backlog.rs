@@ -2,27 +2,23 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
-    config::Settings,
-    demo::{Collection, DemoAlert, DemoConsole, DemoConsoleConfig, Generator, RequestKind},
-    harfanglab::Console,
-    intake::{Door, Entry},
-    journal::{SqliteJournal, write_what_comes_in},
-    sweep::{Found, Pace, Pushes, Sweep},
+    demo::{Collection, DemoConsole, Generator, RequestKind},
+    sweep::{Found, Pushes},
 };
-use serde_json::json;
-use tempfile::TempDir;
 
 use crate::{
-    support::{app::is_long, health, opencti::Personality, stage::Stage},
+    support::{
+        app::is_long,
+        opencti::Personality,
+        stage::Stage,
+        sweep_by_hand::{ByHand, change, minute},
+    },
     sweep_world::World,
 };
 
@@ -109,67 +105,9 @@ async fn whenever_the_plug_is_pulled_every_alert_of_the_backlog_arrives() {
     assert_eq!(incidents.len(), usize::try_from(count).unwrap(), "seed {seed}: nothing skipped");
 }
 
-/// A sweep by hand: a console, a journal and a clock that is moved by the minute. What is read goes
-/// through `between` on its way to the journal.
-struct ByHand {
-    console: DemoConsole,
-    sweep: Sweep,
-    minutes: Arc<AtomicI64>,
-    _folder: TempDir,
-}
-
-fn start() -> DateTime<Utc> {
-    "2026-05-26T07:40:00Z".parse().unwrap()
-}
-
-fn minute(minute: i64) -> DateTime<Utc> {
-    start() + TimeDelta::minutes(minute)
-}
-
-impl ByHand {
-    async fn start(between: impl Fn(&DemoConsole, &Entry) + Send + 'static) -> Arc<Self> {
-        let folder = TempDir::new().unwrap();
-        let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
-        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-        let settings =
-            Settings::embedded(url.clone(), folder.path().to_owned(), console.settings());
-        let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
-        let (inner, entries) = Door::new(8);
-        tokio::spawn(write_what_comes_in(journal.clone(), entries, Arc::default(), health()));
-        let (door, mut entries) = Door::new(8);
-        let minutes = Arc::new(AtomicI64::new(0));
-        let passed = Arc::clone(&minutes);
-        let clock = Clock::from_fn(move || minute(passed.load(Ordering::SeqCst)));
-        let client = Arc::new(Console::new(&settings.harfanglab).unwrap());
-        let sweep = Sweep::new(client, door, journal, settings.import, clock, Pushes::Taken);
-        let by_hand = Arc::new(Self { console, sweep, minutes, _folder: folder });
-        let whole = Arc::downgrade(&by_hand);
-        tokio::spawn(async move {
-            while let Some(entry) = entries.recv().await {
-                if let Some(whole) = whole.upgrade() {
-                    between(&whole.console, &entry);
-                }
-                let _gone = entry.reply.send(inner.append_in_turn(entry.notifications).await);
-            }
-        });
-        by_hand
-    }
-
-    async fn at(&self, minute: i64) -> Found {
-        self.minutes.store(minute, Ordering::SeqCst);
-        self.sweep.run_once(Pace::Schedule).await.unwrap()
-    }
-}
-
-/// Changes the status of an alert at this instant.
-fn change(console: &DemoConsole, alert: &DemoAlert, status: &str, at: DateTime<Utc>) {
-    let changes = json!({"status": status, "last_update": at.to_rfc3339()});
-    console.update_alert(alert.unique_id(), &changes).unwrap();
-}
-
 #[tokio::test]
 async fn only_what_a_push_should_have_brought_counts_as_missed() {
-    let by_hand = ByHand::start(|_console, _entry| {}).await;
+    let by_hand = ByHand::start(Pushes::Taken, |_console, _entry| {}).await;
     let mut generator = Generator::new(42);
     let mut raise = |at: i64| {
         let alert = generator.next_alert(minute(at));
@@ -184,7 +122,7 @@ async fn only_what_a_push_should_have_brought_counts_as_missed() {
     raise(10);
     let Found { new, missed, .. } = by_hand.at(10).await;
     assert_eq!((new, missed), (2, 1), "the push of the youngest may be on its way");
-    change(&by_hand.console, &old, "closed", minute(11));
+    change(&by_hand.console, old.unique_id(), "closed", minute(11));
     let Found { new, missed, .. } = by_hand.at(20).await;
     assert_eq!((new, missed), (1, 0), "a changed status was never to be pushed");
 }
@@ -197,12 +135,12 @@ async fn what_an_analyst_touches_while_changes_are_read_hides_none_of_the_others
     let newest = generator.next_alert(minute(-1));
     let touched = alerts.clone();
     let is_touched = AtomicBool::new(false);
-    let by_hand = ByHand::start(move |console, entry| {
+    let by_hand = ByHand::start(Pushes::Taken, move |console, entry| {
         // The first page of changes.
         let is_first = entry.notifications.iter().any(|it| it.body().contains("investigating"));
         if is_first && !is_touched.swap(true, Ordering::SeqCst) {
             for alert in &touched[..50] {
-                change(console, alert, "closed", minute(100));
+                change(console, alert.unique_id(), "closed", minute(100));
             }
         }
     })
@@ -213,7 +151,7 @@ async fn what_an_analyst_touches_while_changes_are_read_hides_none_of_the_others
     assert_eq!(by_hand.at(0).await.new, 301);
     for (second, alert) in (0..).zip(&alerts) {
         let at = minute(30) + TimeDelta::seconds(second);
-        change(&by_hand.console, alert, "investigating", at);
+        change(&by_hand.console, alert.unique_id(), "investigating", at);
     }
     let Found { updated, .. } = by_hand.at(110).await;
     assert_eq!(updated, 350, "each once, and those that were touched meanwhile once more");

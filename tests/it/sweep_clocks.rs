@@ -1,79 +1,35 @@
 //! A console whose clock differs from ours: what changes there is still told, and in its order.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use harfanglab_incidents::{
-    clock::Clock,
-    config::Settings,
-    demo::{DemoConsole, DemoConsoleConfig, Generator},
-    harfanglab::Console,
-    intake::Door,
-    journal::{Counts, Journal, SqliteJournal, write_what_comes_in},
-    sweep::{Pace, Pushes, Sweep},
-};
-use serde_json::json;
-use tempfile::TempDir;
+use harfanglab_incidents::{demo::Generator, journal::Journal as _, sweep::Pushes};
 
-use crate::support::health;
+use crate::support::sweep_by_hand::{ByHand, change, minute};
 
 /// One alert on a console, and a service that sweeps it by a clock of its own.
 struct Skewed {
-    console: DemoConsole,
+    by_hand: Arc<ByHand>,
     alert: String,
-    sweep: Sweep,
-    journal: Arc<SqliteJournal>,
-    minutes: Arc<AtomicI64>,
-    _folder: TempDir,
-}
-
-/// Our clock at the beginning.
-fn start() -> DateTime<Utc> {
-    "2026-05-26T07:40:00Z".parse().unwrap()
 }
 
 impl Skewed {
     /// The alert was raised a minute ago, by the console's clock, which is `ahead` of ours.
     async fn new(ahead: TimeDelta) -> Self {
-        let folder = TempDir::new().unwrap();
-        let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
-        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-        let settings =
-            Settings::embedded(url.clone(), folder.path().to_owned(), console.settings());
-        let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
-        let (door, entries) = Door::new(8);
-        tokio::spawn(write_what_comes_in(journal.clone(), entries, Arc::default(), health()));
-        let minutes = Arc::new(AtomicI64::new(0));
-        let passed = Arc::clone(&minutes);
-        let clock =
-            Clock::from_fn(move || start() + TimeDelta::minutes(passed.load(Ordering::SeqCst)));
-        let client = Arc::new(Console::new(&settings.harfanglab).unwrap());
-        let kept: Arc<dyn Journal> = journal.clone();
-        let sweep = Sweep::new(client, door, kept, settings.import, clock, Pushes::NotTaken);
-        let raised_at = start() + ahead - TimeDelta::minutes(1);
-        let alert = Generator::new(50).next_alert(raised_at);
-        console.add_alert(alert.api_item());
-        let alert = alert.unique_id().to_owned();
-        Self { console, alert, sweep, journal, minutes, _folder: folder }
+        let by_hand = ByHand::start(Pushes::NotTaken, |_console, _entry| {}).await;
+        let alert = Generator::new(50).next_alert(minute(-1) + ahead);
+        by_hand.console.add_alert(alert.api_item());
+        Self { by_hand, alert: alert.unique_id().to_owned() }
     }
 
     /// An analyst changes the alert; `shown` is what the console's clock says then.
     fn change(&self, status: &str, shown: DateTime<Utc>) {
-        let change = json!({ "status": status, "last_update": shown.to_rfc3339() });
-        self.console.update_alert(&self.alert, &change).unwrap();
+        change(&self.by_hand.console, &self.alert, status, shown);
     }
 
     /// Sweeps `minute` minutes after the beginning, by our clock; answers how much was new.
     async fn sweep_at(&self, minute: i64) -> usize {
-        self.minutes.store(minute, Ordering::SeqCst);
-        self.sweep.run_once(Pace::Schedule).await.unwrap().new
-    }
-
-    async fn counts(&self) -> Counts {
-        self.journal.counts().await.unwrap()
+        self.by_hand.at(minute).await.new
     }
 }
 
@@ -82,21 +38,22 @@ async fn what_changes_after_a_console_s_fast_clock_was_set_right_does_not_look_o
     let ahead = TimeDelta::hours(2);
     let skewed = Skewed::new(ahead).await;
     assert_eq!(skewed.sweep_at(0).await, 1);
-    skewed.change("closed", start() + ahead + TimeDelta::minutes(5));
+    skewed.change("closed", minute(5) + ahead);
     assert_eq!(skewed.sweep_at(10).await, 1);
-    skewed.change("investigating", start() + ahead + TimeDelta::minutes(15));
+    skewed.change("investigating", minute(15) + ahead);
     assert_eq!(skewed.sweep_at(20).await, 1, "by the console's own dates");
 
     // Its clock is right from now on: the dates of before still lie ahead.
-    for (minute, status) in [(30, "false_positive"), (40, "closed"), (50, "investigating")] {
-        skewed.change(status, start() + TimeDelta::minutes(minute));
-        assert_eq!(skewed.sweep_at(minute + 5).await, 1, "{status} is new");
-        assert_eq!(skewed.sweep_at(minute + 6).await, 0, "{status} is known");
+    for (at, status) in [(30, "false_positive"), (40, "closed"), (50, "investigating")] {
+        skewed.change(status, minute(at));
+        assert_eq!(skewed.sweep_at(at + 5).await, 1, "{status} is new");
+        assert_eq!(skewed.sweep_at(at + 6).await, 0, "{status} is known");
     }
     // They have come to pass.
-    skewed.change("closed", start() + TimeDelta::minutes(200));
+    skewed.change("closed", minute(200));
     assert_eq!(skewed.sweep_at(205).await, 1);
-    assert_eq!(skewed.counts().await.superseded, 0, "nothing was taken for old");
+    let counts = skewed.by_hand.journal.counts().await.unwrap();
+    assert_eq!(counts.superseded, 0, "nothing was taken for old");
 }
 
 #[tokio::test]
@@ -104,9 +61,9 @@ async fn what_changes_on_a_console_whose_clock_is_slow_is_found_by_the_next_swee
     let behind = TimeDelta::hours(-2);
     let skewed = Skewed::new(behind).await;
     assert_eq!(skewed.sweep_at(0).await, 1);
-    skewed.change("closed", start() + behind + TimeDelta::minutes(5));
+    skewed.change("closed", minute(5) + behind);
     assert_eq!(skewed.sweep_at(10).await, 1);
-    skewed.change("new", start() + behind + TimeDelta::minutes(15));
+    skewed.change("new", minute(15) + behind);
     assert_eq!(skewed.sweep_at(20).await, 1);
     assert_eq!(skewed.sweep_at(30).await, 0);
 }

@@ -13,6 +13,7 @@ pub(crate) mod shared;
 pub(crate) mod skipped;
 pub(crate) mod stage;
 pub(crate) mod stores;
+pub(crate) mod sweep_by_hand;
 
 /// Parts of which nothing is wrong.
 pub(crate) fn health() -> std::sync::Arc<harfanglab_incidents::health::Health> {
