@@ -144,7 +144,7 @@ mod tests {
             "id": format!("bundle--{id}"),
             "objects": [
                 {"type": "incident", "id": format!("incident--{id}"), "name": name,
-                 "created_by_ref": "identity--1", "object_ref": null},
+                 "created_by_ref": "identity--1", "object_ref": null, "nb_deps": 7},
                 {"type": "identity", "id": "identity--1", "name": "HarfangLab"},
             ],
         }));

@@ -11,6 +11,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
@@ -71,11 +72,11 @@ pub struct Heartbeat {
     sent: Mutex<Option<Sent>>,
 }
 
-/// A state that the platform was sent, unless it answered that it holds another one.
+/// What the platform may hold of us: a registration without a state after it tells of a deletion.
 #[derive(Debug)]
 struct Sent {
     under: Arc<Registration>,
-    /// Whether it answered. Without an answer it may hold the state all the same.
+    /// Whether it answered that it holds the state. What it did not answer may have been taken, too.
     is_held: bool,
 }
 
@@ -117,12 +118,14 @@ impl Heartbeat {
             }
             Err(OpenCtiError::ConnectorUnknown) => {
                 self.connector.forget(&registration);
+                // Registering may fail: then the next beat has to know it.
+                sent.get_or_insert(Sent { under: registration, is_held: false });
                 let state = self.connector.registration().await?.state.clone();
                 Some(HeartbeatEvent::Recreated(state))
             }
             Err(error) => {
-                if pulse.state.is_some() && sent.is_none() {
-                    *sent = Some(Sent { under: registration, is_held: false });
+                if pulse.state.is_some() && may_have_been_taken(&error) {
+                    sent.get_or_insert(Sent { under: registration, is_held: false });
                 }
                 return Err(error);
             }
@@ -187,6 +190,18 @@ impl Heartbeat {
                 "last_run_datetime": date(pulse.last_run),
             },
         })
+    }
+}
+
+/// Whether a beat that failed like this may have reached the platform and changed something there: the
+/// answer was lost, or it failed in the middle.
+fn may_have_been_taken(error: &OpenCtiError) -> bool {
+    match error {
+        OpenCtiError::Unreachable { .. } | OpenCtiError::Other { .. } => true,
+        OpenCtiError::NotThePlatform { status } => {
+            matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+        }
+        _ => false,
     }
 }
 

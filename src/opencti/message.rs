@@ -103,8 +103,7 @@ pub(super) fn body(
     body
 }
 
-/// Base64.
-fn encoded<S: Serializer>(content: &str, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_base64<S: Serializer>(content: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&Base64Display::new(content.as_bytes(), &STANDARD))
 }
 
@@ -116,7 +115,7 @@ struct Message<'a> {
     action_sequence: usize,
     /// A list: the worker fails on null.
     entities_types: [&'static str; 0],
-    #[serde(serialize_with = "encoded")]
+    #[serde(serialize_with = "as_base64")]
     content: &'a str,
     update: bool,
     draft_id: Option<&'a str>,

@@ -95,10 +95,11 @@ impl Piece<'_> {
     }
 }
 
+/// The object with its `nb_deps`, as it leaves.
 impl Serialize for Piece<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (key, value) in self.object.iter().filter(|(key, _)| *key != DEPENDENCIES) {
+        for (key, value) in &*self.object {
             map.serialize_entry(key, value)?;
         }
         map.serialize_entry(DEPENDENCIES, &self.dependencies)?;
@@ -203,6 +204,9 @@ impl<'a> Item<'a> {
 
     fn piece(&self) -> Piece<'a> {
         let mut object = Cow::Borrowed(self.object);
+        if object.contains_key(DEPENDENCIES) {
+            object.to_mut().shift_remove(DEPENDENCIES);
+        }
         for (key, change) in &self.changes {
             let value = match change {
                 Change::Dropped => Value::Null,

@@ -108,7 +108,10 @@ impl Preparer {
             received_at: event.received_at,
             title: first.identity.name.clone(),
             root_id: first.root_id.clone(),
-            bundles: conversions.into_iter().map(|conversion| conversion.bundle.into()).collect(),
+            bundles: conversions
+                .into_iter()
+                .map(|conversion| Arc::new(conversion.bundle))
+                .collect(),
             follow_up,
             delivered,
         })

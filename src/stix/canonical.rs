@@ -48,9 +48,9 @@ fn write_value(text: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// `serde_json` escapes a string exactly as RFC 8785 asks.
+/// `serde_json` writes strings, whole numbers, booleans and null exactly as RFC 8785 asks.
 fn write_as_serde<T: Serialize + ?Sized>(text: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(text, value).expect("a memory takes every write");
+    serde_json::to_writer(text, value).expect("bytes in memory take every write");
 }
 
 fn write_number(text: &mut Vec<u8>, number: &Number) {

@@ -68,7 +68,7 @@ pub fn isoformat_without_offset(date: &NaiveDateTime) -> String {
     }
 }
 
-/// `2026-01-01T00:30:24`: as chrono's own format would write it, which it reads anew each time.
+/// `2026-01-01T00:30:24`, for years of four digits. Not by chrono's format, which is read anew each time.
 fn to_the_second(date: &NaiveDateTime) -> String {
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",

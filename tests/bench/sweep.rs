@@ -33,8 +33,8 @@ const LATENCY: Duration = Duration::from_millis(20);
 /// Rounds of a size: a backlog is long enough to need no more.
 const ROUNDS_MOST: usize = 3;
 /// Seconds, requests and MiB of the Python connector for 10,000 alerts and this latency, measured on 2
-/// cores in August 2026 with pycti 7.260817.0.
-const PEER_THEN: &str = "302 s, 10,100 requests, 635 MiB";
+/// cores in November 2026 with pycti 7.260604.0.
+const PEER_THEN: &str = "340 s, 10,100 requests, 545 MiB";
 
 /// What one sweep of a backlog cost.
 struct Cost {

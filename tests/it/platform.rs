@@ -151,6 +151,34 @@ async fn a_connector_that_is_deleted_before_its_first_state_was_answered_counts_
 }
 
 #[tokio::test]
+async fn a_deletion_that_cannot_be_mended_at_once_is_told_by_the_beat_that_mends_it() {
+    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+    let connector = connector(&platform);
+    let heartbeat = Heartbeat::new(Arc::clone(&connector));
+    let pulse = Pulse { state: Some(json!({"cursor": 5})), ..Pulse::default() };
+    connector.registration().await.unwrap();
+    platform.delete_connector(CONNECTOR).await;
+    platform.fail_next("RegisterConnector", "DATABASE_ERROR", "search engine");
+    heartbeat.beat(&pulse).await.unwrap_err();
+    let recreated = heartbeat.beat(&pulse).await.unwrap();
+    assert_eq!(recreated, Some(HeartbeatEvent::Recreated(None)));
+}
+
+#[tokio::test]
+async fn a_beat_that_was_turned_away_leaves_no_state_that_could_be_missed() {
+    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+    let connector = connector(&platform);
+    let heartbeat = Heartbeat::new(Arc::clone(&connector));
+    let pulse = Pulse { state: Some(json!({"cursor": 5})), ..Pulse::default() };
+    connector.registration().await.unwrap();
+    platform.fail_next("PingConnector", "FORBIDDEN_ACCESS", "You are not allowed to do this.");
+    heartbeat.beat(&pulse).await.unwrap_err();
+    // A delivery registered again, for a reason of its own.
+    connector.forget(&connector.registration().await.unwrap());
+    assert_eq!(heartbeat.beat(&pulse).await.unwrap(), Some(HeartbeatEvent::Held));
+}
+
+#[tokio::test]
 async fn a_heartbeat_reports_a_reset_and_a_deleted_connector() {
     let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
     let connector = connector(&platform);

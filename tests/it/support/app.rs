@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -281,7 +281,8 @@ impl App {
 
     /// Everything logged until now.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().join("\n")
+        // Also while a test fails that looked at it.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 
     /// Everything that it ever logged, once it has ended.
