@@ -28,8 +28,6 @@ const MEET_AGAIN_MAX: Duration = Duration::from_mins(1);
 const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 /// How often OpenCTI is asked for the workflow of incidents at start.
 const WORKFLOW_TRIES: usize = 3;
-/// Under this name the journal keeps how incidents are named.
-const NAMING: &str = "incident_name";
 
 /// OpenCTI, as this connector sees it.
 pub(super) struct Platform {
@@ -308,13 +306,14 @@ async fn heed(
     }
 }
 
-/// An empty journal goes on where the Python connector stopped, under the names that it gave. The
-/// names come first: cursors without them would name every incident anew after a crash in between.
+/// An empty journal goes on where the Python connector stopped, under the names that it gave, or where
+/// this one did whose journal was lost. The names come first: cursors without them would name every
+/// incident anew after a crash in between.
 async fn take_over(state: &ConnectorState, remote: &Value) -> Result<(), JournalError> {
     for (kept, own) in state.to_take_over(remote).await? {
         let (console, journal) = (kept.console.name(), &*kept.journal);
-        if journal.remembered(NAMING).await?.is_none() {
-            journal.remember(NAMING, "message").await?;
+        if !sweep::names_by_title(own) && journal.remembered(sweep::NAMING).await?.is_none() {
+            journal.remember(sweep::NAMING, "message").await?;
             info!(
                 console,
                 "incidents keep the names that the Python connector gave them; set \
@@ -335,7 +334,7 @@ pub(super) async fn naming(set: Option<IncidentNaming>, journal: &dyn Journal) -
     if let Some(naming) = set {
         return naming;
     }
-    match insist(|| journal.remembered(NAMING)).await.as_deref() {
+    match insist(|| journal.remembered(sweep::NAMING)).await.as_deref() {
         Some("message") => IncidentNaming::Message,
         _ => IncidentNaming::Title,
     }

@@ -25,6 +25,12 @@ pub(super) fn state_key(of: Listing) -> &'static str {
     }
 }
 
+/// Under this name the journal keeps how incidents are named, when that was taken over; and the state
+/// that OpenCTI keeps tells it, so that our own state is not taken for the Python connector's.
+pub const NAMING: &str = "incident_name";
+/// How incidents are named where nothing was taken over.
+const BY_TITLE: &str = "title";
+
 /// Under this name the journal keeps that OpenCTI has held a state of ours.
 const HELD: &str = "state_held_by_opencti";
 
@@ -123,7 +129,8 @@ pub(super) async fn was_cleared(
     Ok(remote.is_none() && journal.remembered(HELD).await?.is_some())
 }
 
-/// The connector's state as OpenCTI keeps it: the cursors under the Python connector's keys.
+/// The connector's state as OpenCTI keeps it: the cursors under the Python connector's keys, and how
+/// incidents are named.
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
@@ -135,7 +142,12 @@ pub(super) async fn state(journal: &dyn Journal) -> Result<Option<Value>, Journa
             state.insert(state_key(of).to_owned(), json!(text));
         }
     }
-    Ok((!state.is_empty()).then_some(Value::Object(state)))
+    if state.is_empty() {
+        return Ok(None);
+    }
+    let naming = journal.remembered(NAMING).await?;
+    state.insert(NAMING.to_owned(), naming.unwrap_or_else(|| BY_TITLE.to_owned()).into());
+    Ok(Some(Value::Object(state)))
 }
 
 /// Whether the journal has no cursor yet and the state that OpenCTI holds has one.
@@ -148,6 +160,11 @@ pub(super) async fn can_take_over(
 ) -> Result<bool, JournalError> {
     let is_empty = state(journal).await?.is_none();
     Ok(is_empty && ALL.into_iter().any(|of| remote_position(of, remote).is_some()))
+}
+
+/// Whether a state is one of ours, under which incidents were named as this connector does by itself.
+pub fn names_by_title(remote: &Value) -> bool {
+    remote.get(NAMING).is_some_and(|naming| naming == BY_TITLE)
 }
 
 /// Takes over the state that OpenCTI holds for this connector: an import goes on where the Python

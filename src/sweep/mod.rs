@@ -29,7 +29,7 @@ use tracing::info;
 use self::reading::Stretch;
 pub use self::{
     backfill::{Size, size_of},
-    cursor::{Cursor, take_over},
+    cursor::{Cursor, NAMING, names_by_title, take_over},
     job::{CalledOff, Job, JobBoard, JobState, Pace, Progress, Range},
     queue::{ElasticQueue, QueueEnded},
     record::SweepRecord,

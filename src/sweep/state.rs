@@ -1,8 +1,9 @@
 //! The state that OpenCTI keeps for the connector, which may sweep several consoles.
 //!
-//! One console's is the Python connector's: its two cursors under its two names. Of several, the two
-//! names have the least of the cursors, and none until every console has one, so that who goes back to
-//! a connector for one console skips nothing; below `consoles` each console has its own.
+//! One console's is the Python connector's: its two cursors under its two names, and how incidents are
+//! named, which that one does not read. Of several, the two names have the least of the cursors, and none
+//! until every console has one, so that who goes back to a connector for one console skips nothing; below
+//! `consoles` each console has its own.
 //!
 //! Does not live here: the cursors themselves (`cursor`), telling OpenCTI (`service`).
 

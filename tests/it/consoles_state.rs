@@ -59,7 +59,9 @@ async fn the_two_names_have_the_least_cursor_and_none_until_every_console_has_on
     let told = two.told().await;
     assert_eq!(
         told,
-        json!({"consoles": {"lyon": {}, "paris": {ALERTS: "2026-05-09T00:00:00+00:00"}}})
+        json!({"consoles": {
+            "lyon": {}, "paris": {ALERTS: "2026-05-09T00:00:00+00:00", "incident_name": "title"},
+        }})
     );
     Cursor::new(&*two.lyon, Listing::Alerts).advance(at(7)).await.unwrap();
     // Not every console need import threats.

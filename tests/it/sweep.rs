@@ -118,6 +118,32 @@ async fn the_state_that_the_python_connector_left_is_where_the_import_goes_on() 
 }
 
 #[tokio::test]
+async fn who_loses_the_journal_goes_on_from_its_own_state_under_its_own_names() {
+    let mut stage = Stage::new(Personality::V7_260817_0).await;
+    stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
+    let now = Clock::system().now();
+    stage.console.seed(now);
+    let mut generator = Generator::new(8);
+    let older = generator.alert(Kind::SigmaProcess, now - chrono::TimeDelta::days(2));
+    let newer = generator.alert(Kind::SigmaProcess, now - chrono::TimeDelta::minutes(1));
+    stage.console.add_alert(older.api_item());
+    stage.console.add_alert(newer.api_item());
+    let mut run = stage.home.start(&[]);
+    assert!(run.exit().await.success(), "{}", run.log());
+    let works = stage.opencti.works();
+    let names = incident_names(&stage.messages_of(&works).await);
+    assert_eq!(names.len(), 2);
+
+    std::fs::remove_file(stage.home.journal()).unwrap();
+    let mut run = stage.home.start(&[]);
+    assert!(run.exit().await.success(), "{}", run.log());
+    let all_works = stage.opencti.works();
+    let again = incident_names(&stage.messages_of(&all_works[works.len()..]).await);
+    assert_eq!(again.len(), 1, "only what lies in the overlap");
+    assert!(names.contains(&again[0]), "no second name: {again:?} beside {names:?}");
+}
+
+#[tokio::test]
 async fn a_false_positive_reaches_opencti_though_the_filter_lets_only_open_alerts_in() {
     let mut stage = Stage::new(Personality::V7_260817_0).await;
     stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
