@@ -1,6 +1,7 @@
 //! A connector that is deleted in OpenCTI, and is missed first by a replica that does not lead.
 
 use harfanglab_incidents::{clock::Clock, demo::Generator};
+use serde_json::Value;
 
 use crate::{
     deployment::prometheus::until,
@@ -15,7 +16,7 @@ use crate::{
 
 async fn role(management: &str) -> Option<String> {
     let answer = http().get(format!("{management}/readyz")).send().await.ok()?;
-    let ready: serde_json::Value = answer.json().await.ok()?;
+    let ready: Value = answer.json().await.ok()?;
     ready["role"].as_str().map(str::to_owned)
 }
 
@@ -51,6 +52,9 @@ async fn a_connector_that_is_deleted_and_comes_back_by_a_follower_gets_everythin
     };
     stage.opencti.wait_for("the cursors", has_cursors).await;
     let mut follower = start(&stage, "follows").await;
+    // Deleted in the middle of that, the connector would be back without its queue.
+    let registered = |line: &Value| (line["message"] == "registered with OpenCTI").then_some(());
+    follower.wait_for_log("the follower's registration", registered).await;
 
     // What only the follower delivers.
     leader.freeze();
