@@ -132,13 +132,19 @@ async fn configured_headers_travel_and_may_replace_the_token() {
     assert!(error.contains("X-Broken") && !error.contains("ret\""), "{error}");
 }
 
-#[tokio::test]
-async fn a_connector_that_is_deleted_before_its_first_state_was_answered_counts_as_made_anew() {
+/// A platform on which the connector is registered, and a beat that carries a state.
+async fn registered() -> (FakeOpenCti, Arc<Connector>, Heartbeat, Pulse) {
     let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
     let connector = connector(&platform);
+    connector.registration().await.unwrap();
     let heartbeat = Heartbeat::new(Arc::clone(&connector));
     let pulse = Pulse { state: Some(json!({"cursor": 5})), ..Pulse::default() };
-    connector.registration().await.unwrap();
+    (platform, connector, heartbeat, pulse)
+}
+
+#[tokio::test]
+async fn a_connector_that_is_deleted_before_its_first_state_was_answered_counts_as_made_anew() {
+    let (platform, connector, heartbeat, pulse) = registered().await;
     platform.fail_next("PingConnector", "UNKNOWN_ERROR", "the queue is being deleted");
     heartbeat.beat(&pulse).await.unwrap_err();
     // It was taken before the failure.
@@ -152,11 +158,7 @@ async fn a_connector_that_is_deleted_before_its_first_state_was_answered_counts_
 
 #[tokio::test]
 async fn a_deletion_that_cannot_be_mended_at_once_is_told_by_the_beat_that_mends_it() {
-    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
-    let connector = connector(&platform);
-    let heartbeat = Heartbeat::new(Arc::clone(&connector));
-    let pulse = Pulse { state: Some(json!({"cursor": 5})), ..Pulse::default() };
-    connector.registration().await.unwrap();
+    let (platform, _connector, heartbeat, pulse) = registered().await;
     platform.delete_connector(CONNECTOR).await;
     platform.fail_next("RegisterConnector", "DATABASE_ERROR", "search engine");
     heartbeat.beat(&pulse).await.unwrap_err();
@@ -166,11 +168,7 @@ async fn a_deletion_that_cannot_be_mended_at_once_is_told_by_the_beat_that_mends
 
 #[tokio::test]
 async fn a_beat_that_was_turned_away_leaves_no_state_that_could_be_missed() {
-    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
-    let connector = connector(&platform);
-    let heartbeat = Heartbeat::new(Arc::clone(&connector));
-    let pulse = Pulse { state: Some(json!({"cursor": 5})), ..Pulse::default() };
-    connector.registration().await.unwrap();
+    let (platform, connector, heartbeat, pulse) = registered().await;
     platform.fail_next("PingConnector", "FORBIDDEN_ACCESS", "You are not allowed to do this.");
     heartbeat.beat(&pulse).await.unwrap_err();
     // A delivery registered again, for a reason of its own.
