@@ -4,6 +4,7 @@
 //! once. `append` answers only when the notifications are committed.
 
 use std::{
+    ops::AddAssign,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +15,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Notification, Origin};
+use super::Notification;
 use crate::label::ConsoleLabel;
 
 /// From one try of a patient sender to the next.
@@ -23,9 +24,9 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Notifications on their way to a commit, with the way back for the answer.
 #[derive(Debug)]
 pub struct Entry {
-    /// What is to be stored, all in one commit.
+    /// What is to be stored; a large one in several commits.
     pub notifications: Vec<Notification>,
-    /// Told once the commit is durable, or has failed.
+    /// Told once all of it is durable, or a commit has failed.
     pub reply: oneshot::Sender<Result<Receipt, DoorError>>,
 }
 
@@ -42,7 +43,16 @@ pub struct Receipt {
     pub dead_letters: usize,
 }
 
-/// Why nothing was stored.
+impl AddAssign for Receipt {
+    fn add_assign(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.first_seen += other.first_seen;
+        self.duplicates += other.duplicates;
+        self.dead_letters += other.dead_letters;
+    }
+}
+
+/// Why a delivery was not stored, or not all of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DoorError {
     /// The queue in front of the journal is full.
@@ -104,16 +114,15 @@ impl Door {
     /// Stores `notifications`; `Ok` means durable. Refuses at once when the queue is full.
     ///
     /// # Errors
-    /// [`DoorError`]; nothing of the batch was acknowledged.
+    /// [`DoorError`]; the batch is not acknowledged, and what is stored of it is known when it comes again.
     pub async fn append(&self, notifications: Vec<Notification>) -> Result<Receipt, DoorError> {
         self.check_room()?;
-        let origin = origin(&notifications);
         let (reply, answer) = oneshot::channel();
         self.sender.try_send(Entry { notifications, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => DoorError::Busy,
             mpsc::error::TrySendError::Closed(_) => DoorError::Closed,
         })?;
-        count(origin, answer.await.unwrap_or(Err(DoorError::Closed)))
+        answer.await.unwrap_or(Err(DoorError::Closed))
     }
 
     /// As [`Door::append`], but waits for its turn: for the sweep, which can.
@@ -125,13 +134,12 @@ impl Door {
         notifications: Vec<Notification>,
     ) -> Result<Receipt, DoorError> {
         self.check_room()?;
-        let origin = origin(&notifications);
         let (reply, answer) = oneshot::channel();
         self.sender
             .send(Entry { notifications, reply })
             .await
             .map_err(|_closed| DoorError::Closed)?;
-        count(origin, answer.await.unwrap_or(Err(DoorError::Closed)))
+        answer.await.unwrap_or(Err(DoorError::Closed))
     }
 }
 
@@ -158,26 +166,4 @@ impl Door {
             }
         }
     }
-}
-
-/// The road of a batch: all that one proof verified came by the same.
-fn origin(notifications: &[Notification]) -> Option<Origin> {
-    notifications.first().map(Notification::origin)
-}
-
-/// Counts what became of a batch.
-fn count(origin: Option<Origin>, stored: Result<Receipt, DoorError>) -> Result<Receipt, DoorError> {
-    if let (Some(origin), Ok(receipt)) = (origin, &stored) {
-        for (result, number) in [
-            ("accepted", receipt.accepted),
-            ("duplicate", receipt.duplicates),
-            ("dead_letter", receipt.dead_letters),
-        ] {
-            metrics::counter!("events_received_total", "origin" => origin.as_str(), "result" => result)
-                .increment(number as u64);
-        }
-        metrics::counter!("dead_letters_total", "step" => "receiving")
-            .increment(receipt.dead_letters as u64);
-    }
-    stored
 }

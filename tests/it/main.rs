@@ -35,6 +35,7 @@ mod ids;
 mod interrupted_works;
 mod journal;
 mod journal_damage;
+mod journal_large;
 mod journal_model;
 mod journal_move;
 mod journal_records;

@@ -9,12 +9,9 @@ use sqlx::{Postgres, Row as _, SqlitePool, Transaction, sqlite::SqliteRow};
 use super::{PostgresJournal, prepared};
 use crate::journal::{
     JournalError, SqliteJournal,
-    sql::{Session as _, Statement, Value, query},
+    sql::{Session as _, Statement, VALUES_MAX, Value, query},
 };
 
-/// Rows that travel in one statement; with the most columns of a table far below the 65,535 values
-/// that PostgreSQL takes.
-const ROWS_AT_ONCE: usize = 200;
 /// Bytes of text that travel in one statement.
 const BYTES_AT_ONCE: usize = 8 << 20;
 
@@ -140,11 +137,12 @@ async fn copy(
     let reading = sqlx::AssertSqlSafe(format!("SELECT {columns} FROM {name}"));
     let mut rows = sqlx::query(reading).fetch(from);
     let into = format!("INSERT INTO {name} ({columns}) VALUES ");
+    let rows_at_once = VALUES_MAX / (numbers.len() + texts.len());
     let (mut insert, mut waiting, mut bytes, mut moved) = (query(into.clone()), 0, 0, 0);
     while let Some(row) = rows.try_next().await? {
         bytes += add(&mut insert, &row, numbers.len(), texts.len(), waiting == 0)?;
         waiting += 1;
-        if waiting == ROWS_AT_ONCE || bytes > BYTES_AT_ONCE {
+        if waiting == rows_at_once || bytes > BYTES_AT_ONCE {
             let full = std::mem::replace(&mut insert, query(into.clone()));
             moved += prepared(full).persistent(false).execute(&mut **change).await?.rows_affected();
             (waiting, bytes) = (0, 0);

@@ -174,8 +174,9 @@ impl Session for Pool {
 fn prepared(statement: Statement) -> Query<'static, Postgres, PgArguments> {
     #[cfg(test)]
     super::plans::note(&statement);
-    let prepared = sqlx::query(AssertSqlSafe(statement.text));
-    statement.values.into_iter().fold(prepared, |prepared, value| match value {
+    let (text, values) = statement.into_parts();
+    let prepared = sqlx::query(AssertSqlSafe(text));
+    values.into_iter().fold(prepared, |prepared, value| match value {
         Value::Number(number) => prepared.bind(number),
         Value::Text(Some(text)) if text.contains('\0') => {
             prepared.bind(text.replace('\0', "\u{fffd}"))

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     SqlJournal,
-    statement::{Columns as _, query},
+    statement::{Columns as _, VALUES_MAX, query},
     store::{Change as _, Dialect, Order, Store, Words},
     versions::Standing,
 };
@@ -19,8 +19,10 @@ use crate::{
     },
 };
 
-/// Rows one `INSERT` carries; SQLite takes at most 32,766 values in one statement.
-const ROWS_PER_INSERT: usize = 1_000;
+/// Columns of a new row.
+const COLUMNS: usize = 20;
+/// Rows one `INSERT` carries.
+const ROWS_PER_INSERT: usize = VALUES_MAX / COLUMNS;
 
 /// Whether an alert of a threat is still to be delivered.
 pub(in crate::journal) const UNFINISHED_OF_THREAT: &str = "SELECT EXISTS (SELECT 1 FROM events \

@@ -39,6 +39,15 @@ const DROPPING: Words = Words {
     postgres: dropping!("(SELECT value::bigint FROM json_array_elements_text($3::json))"),
 };
 
+/// Narrows a search to these ids: before and after their JSON.
+const ONE_OF: [Words; 2] = [
+    Words {
+        sqlite: " AND id IN (SELECT value FROM json_each(",
+        postgres: " AND id IN (SELECT value::bigint FROM json_array_elements_text(",
+    },
+    Words { sqlite: "))", postgres: "::json))" },
+];
+
 impl<S: Store> SqlJournal<S> {
     pub(super) async fn find_letters(
         &self,
@@ -54,11 +63,8 @@ impl<S: Store> SqlJournal<S> {
         query.push_bind(&self.console).push(" AND state = ").push_bind(filter.kind.state());
         query.push(" AND id > ").push_bind(after);
         if !filter.ids.is_empty() {
-            query.push(" AND id IN (");
-            for (place, id) in filter.ids.iter().enumerate() {
-                query.push(if place == 0 { "" } else { ", " }).push_bind(*id);
-            }
-            query.push(")");
+            let [before, after] = ONE_OF.map(S::say);
+            query.push(before).push_bind(json!(filter.ids).to_string()).push(after);
         }
         if let Some(reason) = &filter.reason {
             query.push(" AND LOWER(reason) LIKE LOWER(").push_bind(containing(reason));

@@ -46,7 +46,7 @@ pub(super) use self::{
     operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, OLD_IDENTITIES, REMOVING},
 };
 pub(super) use self::{
-    statement::{Column, Columns, Statement, Value, query},
+    statement::{Column, Columns, Statement, VALUES_MAX, Value, query},
     store::{Change, Dialect, Order, Session, Store},
 };
 use super::JournalError;

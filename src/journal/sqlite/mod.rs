@@ -129,8 +129,9 @@ impl Session for Pool {
 fn prepared(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
     #[cfg(test)]
     super::plans::note(&statement);
-    let prepared = sqlx::query(AssertSqlSafe(statement.text));
-    statement.values.into_iter().fold(prepared, |prepared, value| match value {
+    let (text, values) = statement.into_parts();
+    let prepared = sqlx::query(AssertSqlSafe(text));
+    values.into_iter().fold(prepared, |prepared, value| match value {
         Value::Number(number) => prepared.bind(number),
         Value::Text(text) => prepared.bind(text),
     })
