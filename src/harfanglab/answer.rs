@@ -6,7 +6,7 @@ use std::{error::Error, time::Duration};
 use reqwest::{Response, StatusCode, header};
 use serde_json::Value;
 
-use super::ConsoleError;
+use super::{ConsoleError, client::TOO_LONG};
 
 /// Longest body that is read, after decompression. A page of 100 alerts is about 1 MiB.
 const BODY_LIMIT_BYTES: usize = 64 * 1024 * 1024;
@@ -98,6 +98,8 @@ impl Request<'_> {
             }
             // A 404 page that is not JSON is the web server's: no such route, not no such object.
             StatusCode::NOT_FOUND if json.is_some() => ConsoleError::NotFound { path },
+            // Nothing but the address differs from one request to the next.
+            StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => TOO_LONG,
             status if status.is_server_error() => {
                 ConsoleError::Failing { path, status: status.as_u16(), retry_after }
             }

@@ -26,6 +26,10 @@ use crate::{config::HarfangLabSettings, outbound};
 /// How long what the console denied is not asked for again.
 const DENIED_PAUSE: Duration = Duration::from_secs(5);
 
+/// Longest address that is asked for, in bytes: less than common web servers take of a request's first
+/// line. Addresses hold ids and names out of alerts, which may be of any length.
+const ADDRESS_MAX_BYTES: usize = 8_000;
+
 /// A HarfangLab console.
 #[derive(Clone)]
 pub struct Console(Arc<Inner>);
@@ -168,13 +172,39 @@ impl Console {
     }
 
     fn url(&self, segments: &[&str], query: &[(&str, String)]) -> Result<Url, ConsoleError> {
+        ensure_askable(segments, query)?;
         let mut url = self.0.base.clone();
         url.path_segments_mut().map_err(|()| not_an_address())?.pop_if_empty().extend(segments);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        if url.as_str().len() > ADDRESS_MAX_BYTES {
+            return Err(TOO_LONG);
+        }
         Ok(url)
     }
+}
+
+/// What is longer than any console takes.
+pub(super) const TOO_LONG: ConsoleError =
+    ConsoleError::Unaskable { why: "it is longer than any address may be" };
+
+/// Fails on values that would ask for something else, or at which a console breaks.
+fn ensure_askable(segments: &[&str], query: &[(&str, String)]) -> Result<(), ConsoleError> {
+    let unaskable = |why| Err(ConsoleError::Unaskable { why });
+    // The last one may be empty: it makes the trailing slash.
+    let named = segments.split_last().map_or(segments, |(_last, named)| named);
+    if named.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
+        return unaskable("it is empty, or a way to another part of the API");
+    }
+    if segments.iter().any(|segment| segment.contains(char::is_control)) {
+        return unaskable("it has a control character");
+    }
+    // No database of a console keeps it, so that asking for it fails there.
+    if query.iter().any(|(_, value)| value.contains('\0')) {
+        return unaskable("it has the character 0");
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Console {
@@ -248,6 +278,22 @@ mod tests {
         let console = console("https://edr.example", "t").unwrap();
         let url = console.url(&["api", "a/../b?c#d", ""], &[]).unwrap();
         assert_eq!(url.as_str(), "https://edr.example/api/a%2F..%2Fb%3Fc%23d/");
+    }
+
+    #[test]
+    fn what_would_ask_for_something_else_or_break_the_console_is_not_asked_for() {
+        let console = console("https://edr.example", "t").unwrap();
+        let agent = |id: &str| console.url(&["api", "data", "endpoint", "Agent", id, ""], &[]);
+        let rule = |name: &str| console.url(&["api", ""], &[("rule_name__exact", name.to_owned())]);
+        for id in ["", ".", "..", "a\nb", "a\0", &"a".repeat(8_000), &"é".repeat(2_000)] {
+            assert!(agent(id).unwrap_err().is_unaskable(), "{} bytes", id.len());
+        }
+        assert!(agent(&"a".repeat(7_000)).is_ok() && agent("...").is_ok());
+        for name in ["a\0b", &"a".repeat(8_000)] {
+            let error = rule(name).unwrap_err();
+            assert!(error.is_unaskable() && !error.is_transient(), "{error}");
+        }
+        assert!(rule("Two\nlines").is_ok());
     }
 
     #[test]

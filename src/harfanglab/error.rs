@@ -70,6 +70,13 @@ pub enum ConsoleError {
         /// What the console said.
         said: String,
     },
+    /// An id or name out of an alert that cannot stand in a request: the fault is the alert's, not the
+    /// console's.
+    #[error("HarfangLab cannot be asked with an id or name of this alert: {why}")]
+    Unaskable {
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// No connection, or it broke.
     #[error("HarfangLab cannot be reached for {path}: {why}. It is asked again later")]
     Unreachable {
@@ -124,7 +131,7 @@ impl ConsoleError {
             Self::Busy { .. } => "busy",
             Self::Failing { .. } => "failing",
             Self::NotFound { .. } => "not_found",
-            Self::Refused { .. } => "refused",
+            Self::Refused { .. } | Self::Unaskable { .. } => "refused",
             Self::Unreachable { .. } | Self::Setup(_) => "unreachable",
             Self::TimedOut { .. } => "timed_out",
             Self::Unreadable { .. } | Self::TooLarge { .. } => "unusable",
@@ -161,6 +168,11 @@ impl ConsoleError {
                 | Self::TimedOut { .. }
                 | Self::Unreadable { .. }
         )
+    }
+
+    /// Whether what was to be asked for cannot stand in a request, now or later.
+    pub fn is_unaskable(&self) -> bool {
+        matches!(self, Self::Unaskable { .. })
     }
 
     /// Whether the API itself says that this object does not exist.

@@ -4,7 +4,7 @@
 //! The operator's filter is never sent: it is applied once, after the journal. Filters only narrow
 //! a query that holds more than the console shows of one.
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::{Console, ConsoleError, answer::Request};
@@ -13,6 +13,9 @@ use super::{Console, ConsoleError, answer::Request};
 pub const PAGE_LIMIT: u32 = 100;
 /// Items one query can reach, whatever its offset; a query that has this many must be split by time.
 pub const RESULT_WINDOW: u64 = 10_000;
+
+/// The last year that a date may name.
+const LAST_YEAR: i32 = 9999;
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -203,8 +206,11 @@ pub(super) fn read_page(
     Ok(Page { count, items, has_next })
 }
 
-/// The one form of date that every console takes: whole seconds and `Z`.
+/// The one form of date that every console takes: whole seconds, `Z`, and a year of four digits.
 pub(super) fn seconds(time: DateTime<Utc>) -> String {
+    if time.year() > LAST_YEAR {
+        return format!("{LAST_YEAR}-12-31T23:59:59Z");
+    }
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -262,6 +268,10 @@ mod tests {
             ]
         };
         assert_eq!(query(at("2026-03-01T11:00:00Z")), expected("2026-03-01T11:00:00Z"));
+        assert_eq!(
+            seconds(at("9999-12-31T23:59:59.5Z") + TimeDelta::days(2)),
+            "9999-12-31T23:59:59Z"
+        );
         assert_eq!(query(at("2026-03-01T11:00:00.001Z")), expected("2026-03-01T11:00:01Z"));
     }
 }

@@ -114,8 +114,12 @@ impl Console {
                 let items = self.rule_list("YaraFile", "name__exact", name).await?;
                 Ok(first_enabled(items, |item| is(item, "name", name)).map(|item| yara_file(&item)))
             };
-            if let Some(file) = self.rules().yara.get_or(name.clone(), look_up).await? {
-                return Ok(Some(Arc::unwrap_or_clone(file)));
+            match self.rules().yara.get_or(name.clone(), look_up).await {
+                Ok(Some(file)) => return Ok(Some(Arc::unwrap_or_clone(file))),
+                Ok(None) => {}
+                // Another name may do.
+                Err(failure) if failure.is_unaskable() => {}
+                Err(failure) => return Err(failure),
             }
         }
         Ok(None)

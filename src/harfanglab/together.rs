@@ -142,7 +142,7 @@ impl Console {
         let listed = match self.listed(pushes, *first, *last).await {
             Ok(listed) => listed,
             // It does not list in this way; a single alert may still be asked for.
-            Err(ConsoleError::Refused { .. }) => Listed::default(),
+            Err(ConsoleError::Refused { .. } | ConsoleError::Unaskable { .. }) => Listed::default(),
             Err(failure) => return vec![Err(failure); pushes.len()],
         };
         let absent: Vec<Push> =
@@ -168,7 +168,8 @@ impl Console {
     async fn one_tells(&self, one: &Push, rest: &[Push]) -> Vec<Answer> {
         let told = self.page_of_one_push(one).await;
         let rest = match &told {
-            Ok(Some(_)) => self.each(rest).await,
+            // One that cannot be asked for says nothing of the others.
+            Ok(Some(_)) | Err(ConsoleError::Unaskable { .. }) => self.each(rest).await,
             told => vec![told.clone(); rest.len()],
         };
         [vec![told], rest].concat()

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tracing::debug;
 
 use crate::{
     alert::{Agent, Alert, Threat, ThreatRule, intelligence::Intelligence},
@@ -33,6 +34,11 @@ impl<T> Found<T> {
         match answer {
             Ok(Some(item)) => Self::Yes(item),
             Ok(None) => Self::NotThere,
+            // The alert's own fault: waiting for the console changes nothing.
+            Err(failure) if failure.is_unaskable() => {
+                debug!(%failure, "an alert is imported without a look-up");
+                Self::NothingToAsk
+            }
             Err(failure) => Self::Failed(failure),
         }
     }

@@ -175,6 +175,21 @@ async fn an_agent_that_the_alert_only_names_is_looked_up_and_only_fills_what_is_
 }
 
 #[tokio::test]
+async fn an_alert_whose_ids_no_console_can_be_asked_with_leaves_at_once_with_what_is_known() {
+    let mut rig = Rig::start(|_settings| {}).await;
+    let element = json!({
+        "log_type": "alert", "alert_type": "selfprotection", "status": "new", "level": "high",
+        "alert_unique_id": "u".repeat(9_000), "rule_name": "Firewall Rule Removed",
+        "alert_time": start().to_rfc3339(), "agent": { "agentid": "a".repeat(100_000) },
+    });
+    rig.push(Dialect::NativeAlert, &element).await;
+    rig.delivered(1).await;
+    let counts = rig.until("it has left", |counts| counts.delivered == 1).await;
+    assert_eq!((counts.following_up, counts.pending), (0, 0), "nothing is waited for");
+    assert_eq!(rig.console.requests().total(), 0);
+}
+
+#[tokio::test]
 async fn with_confirmation_only_what_the_console_shows_is_imported() {
     let mut rig = Rig::start(|settings| settings.enrichment.confirm = true).await;
     let alert = alert();

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::demo::{
-    DemoConsole, DemoConsoleConfig, Generator, Kind, RequestKind, UniqueIdFilter,
+    Collection, DemoConsole, DemoConsoleConfig, Fault, Generator, Kind, RequestKind, UniqueIdFilter,
 };
 use serde_json::{Value, json};
 
@@ -94,4 +94,49 @@ async fn a_threat_without_a_note_is_answered_with_nothing_and_that_is_no_fault()
     }
     assert_eq!((threats.len(), notes), (6, 3));
     assert_eq!(console.requests().of(RequestKind::Note), 6);
+}
+
+#[tokio::test]
+async fn what_no_console_can_be_asked_with_is_not_sent_and_the_console_stays_well() {
+    let console = started();
+    let client = client(&console);
+    let huge = "a".repeat(1 << 20);
+    assert!(client.agent(&huge).await.unwrap_err().is_unaskable());
+    assert!(client.threat("..").await.unwrap_err().is_unaskable());
+    assert!(client.sigma_rule(None, Some("Odd\0Rule")).await.unwrap_err().is_unaskable());
+    assert!(client.ioc_rule(None, &huge).await.unwrap_err().is_unaskable());
+    assert_eq!(console.requests().total(), 0);
+    let names = [huge, "no such file".to_owned()];
+    assert!(client.yara_file(&names).await.unwrap().is_none());
+    assert_eq!(console.requests().total(), 1, "for the other name");
+
+    let agents = RequestKind::One(Collection::Agents);
+    for status in [414, 431] {
+        let asked = console.requests().of(agents);
+        console.fail_next(agents, 1, Fault::Status(status));
+        let id = format!("long for this console: {status}");
+        assert!(client.agent(&id).await.unwrap_err().is_unaskable());
+        assert_eq!(console.requests().of(agents), asked + 1, "not asked again");
+    }
+    assert!(client.denied().borrow().is_none());
+}
+
+#[tokio::test]
+async fn a_push_with_an_id_that_cannot_be_asked_for_says_nothing_of_those_asked_for_with_it() {
+    let console = started();
+    let alerts = fill(&console, 9, TimeDelta::seconds(1));
+    let client = client(&console);
+    let huge = "a".repeat(1 << 20);
+    // Nothing is listed at these times, so that one is asked for by its id in place of all.
+    let at = |minutes| Some(noon() + TimeDelta::minutes(minutes));
+    let look_ups = [
+        // Asked for alone, while the other two wait.
+        client.page_of_push(alerts[1].unique_id(), None, at(90)),
+        client.page_of_push(&huge, None, at(100)),
+        client.page_of_push(alerts[5].unique_id(), None, at(110)),
+    ];
+    let found = futures_util::future::join_all(look_ups).await;
+    assert_eq!(found[0], Ok(Some(alerts[1].api_id())));
+    assert!(found[1].as_ref().unwrap_err().is_unaskable());
+    assert_eq!(found[2], Ok(Some(alerts[5].api_id())));
 }
