@@ -48,12 +48,21 @@ pub enum Part {
     Queue,
     /// The console's API.
     HarfangLab,
+    /// This replica's clock and that of the journal's database are apart.
+    Clock,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 6] =
-        [Self::Journal, Self::Room, Self::OpenCti, Self::Delivery, Self::Queue, Self::HarfangLab];
+    pub const ALL: [Self; 7] = [
+        Self::Journal,
+        Self::Room,
+        Self::OpenCti,
+        Self::Delivery,
+        Self::Queue,
+        Self::HarfangLab,
+        Self::Clock,
+    ];
 
     /// Parts without which nothing can be accepted.
     pub const VITAL: [Self; 2] = [Self::Journal, Self::Room];
@@ -67,6 +76,7 @@ impl Part {
             Self::Delivery => "delivery",
             Self::Queue => "opencti_queue",
             Self::HarfangLab => "harfanglab",
+            Self::Clock => "clock",
         }
     }
 }

@@ -32,7 +32,9 @@
 //!   delivered version is pending once more, some seconds later, in the commit that says so;
 //! - a version that OpenCTI refused in part after its delivery, for a reason that passes, is pending
 //!   once more, a bounded number of times, unless a newer one is on its way;
-//! - a claim is fenced: who lost the lease cannot finish the event;
+//! - a claim is fenced: whoever lost the lease to another claim cannot finish the event, whatever the
+//!   outcome. What it delivered before is delivered once more by that claim, which changes nothing; to
+//!   end the event would let a newer version leave while that claim is still sending this one;
 //! - a letter that is asked for again leaves before newer versions that still wait, waits for one
 //!   that is just leaving, and ends as superseded when a newer one was delivered first;
 //! - nothing but a person brings back what a person dropped: the same version, when push or sweep
@@ -53,7 +55,8 @@
 //! next look, within half a minute.
 //!
 //! Who uses PostgreSQL: any number of replicas, and commands beside them. Nobody takes a lease from
-//! another one before it runs out, and what must be alone is alone (`sql::Order`).
+//! another one before it runs out, by the database's clock and not by a replica's, and what must be
+//! alone is alone (`sql::Order`).
 //!
 //! Does not live here: deciding what becomes of an event (`pipeline`), reading a body (`intake`).
 
@@ -75,7 +78,7 @@ mod writer;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::{
     activity::{Activity, HOURS, Hour},
@@ -86,7 +89,7 @@ pub use self::{
     lacking::Lacking,
     open::{Opened, Place, open, open_beside, probe},
     operations::{Letter, LetterFilter, LetterKind, Operations, PruneBefore, Pruned, Retried},
-    postgres::{LeaderLock, Leadership, PostgresJournal},
+    postgres::{LeaderLock, Leadership, LeaseTime, PostgresJournal},
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
     story::{Chapter, Story, WaitsFor},
@@ -95,6 +98,7 @@ pub use self::{
 };
 use crate::{
     alert::{IncidentIdentity, MergedSightings, Sighted},
+    clock::Clock,
     intake::{Notification, Receipt},
 };
 
@@ -149,6 +153,10 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// Whether other replicas may use it at the same time.
     fn has_replicas(&self) -> bool;
 
+    /// By how much the clock by which leases go is ahead of `clock`; `None` where it is the same one, or
+    /// where the answer took too long to tell.
+    async fn clock_skew(&self, clock: &Clock) -> Result<Option<TimeDelta>, JournalError>;
+
     /// Stores every batch in one commit, and says what became of each.
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;
 
@@ -161,13 +169,14 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
         now: DateTime<Utc>,
     ) -> Result<Vec<Event>, JournalError>;
 
-    /// Lets claims last for `lease` from `now` on. Those that were lost or have ended are left alone.
+    /// Lets claims last for `lease` from `now` on, and answers those that do. Those that were lost or
+    /// have ended are left alone.
     async fn renew(
         &self,
         claims: &[Claim],
         lease: Duration,
         now: DateTime<Utc>,
-    ) -> Result<(), JournalError>;
+    ) -> Result<Vec<Claim>, JournalError>;
 
     /// Ends claims, or puts them back for later. Claims whose lease was lost are left alone.
     async fn finish(

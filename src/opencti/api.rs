@@ -28,7 +28,6 @@ use super::{
     work::{CONTINUED, WorkId, WorkOutcome},
     works::{NotOpened, Works},
 };
-use crate::stix::Bundle;
 
 /// Largest request by default: OpenCTI takes bodies of 50 MB by its own default. In bytes.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 45_000_000;
@@ -135,15 +134,17 @@ impl ApiSink {
         })
     }
 
-    /// Pushes a load; one that is refused is pushed again bundle by bundle, so that one bad bundle
-    /// does not take others with it.
-    async fn push(&self, load: &Load, bundles: &[Arc<Bundle>], progress: &mut Progress) {
-        let outcome = self.push_once(load, progress).await;
-        if load.members.len() > 1 && matches!(outcome, Err(DeliveryError::Refused(_))) {
-            for single in api_load::apart(load, bundles, self.max_body_bytes) {
+    /// Pushes a load; one that is refused, or of which not all may leave any more, is pushed again
+    /// bundle by bundle, so that one bundle does not take others with it.
+    async fn push(&self, load: &Load, delivery: &Delivery, progress: &mut Progress) {
+        let outcome = self.push_once(load, delivery, progress).await;
+        let is_of_one =
+            matches!(outcome, Err(DeliveryError::Refused(_) | DeliveryError::LeaseLost));
+        if load.members.len() > 1 && is_of_one {
+            for single in api_load::apart(load, &delivery.bundles, self.max_body_bytes) {
                 let outcome = match &progress.trouble {
                     Some(reason) => Err(DeliveryError::Unavailable(reason.clone())),
-                    None => self.push_once(&single, progress).await,
+                    None => self.push_once(&single, delivery, progress).await,
                 };
                 progress.results[single.members[0]] = outcome;
             }
@@ -154,10 +155,18 @@ impl ApiSink {
         }
     }
 
-    async fn push_once(&self, load: &Load, progress: &mut Progress) -> Result<(), DeliveryError> {
+    async fn push_once(
+        &self,
+        load: &Load,
+        delivery: &Delivery,
+        progress: &mut Progress,
+    ) -> Result<(), DeliveryError> {
         let connector_id = &self.connector.settings().id;
         let text = load.text();
         loop {
+            if !load.members.iter().all(|member| delivery.may_leave(*member)) {
+                return Err(DeliveryError::LeaseLost);
+            }
             let work = progress.work.as_ref();
             let pushed = self.connector.platform().push_bundle(connector_id, &text, work).await;
             let error = match pushed {
@@ -253,7 +262,7 @@ impl Sink for ApiSink {
                     progress.results[member] = Err(DeliveryError::Unavailable(reason.clone()));
                 }
             } else {
-                self.push(load, bundles, &mut progress).await;
+                self.push(load, delivery, &mut progress).await;
             }
         }
         self.close(delivery, &progress).await;

@@ -84,11 +84,17 @@ impl Sink for DirectorySink {
             })
             .collect();
         let folder = self.folder.clone();
+        let (leases, senders) = (delivery.leases.clone(), delivery.senders.clone());
+        let may_leave = move |position: usize| leases.holds(senders.get(position));
         let unavailable = |reason: String| DeliveryError::Unavailable(reason);
-        match tokio::task::spawn_blocking(move || folder.write_all(&contents)).await {
+        match tokio::task::spawn_blocking(move || folder.write_all(&contents, may_leave)).await {
             Ok(results) => results
                 .into_iter()
-                .map(|result| result.map_err(|error| unavailable(self.folder.explain(&error))))
+                .map(|result| match result {
+                    Ok(Written::Whole) => Ok(()),
+                    Ok(Written::Withdrawn) => Err(DeliveryError::LeaseLost),
+                    Err(error) => Err(unavailable(self.folder.explain(&error))),
+                })
                 .collect(),
             Err(interrupted) => {
                 vec![Err(unavailable(interrupted.to_string())); delivery.bundles.len()]
@@ -104,15 +110,32 @@ struct Folder {
     clock: Clock,
 }
 
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// It is there.
+    Whole,
+    /// It was taken away before anybody could read it: its lease had ended.
+    Withdrawn,
+}
+
 impl Folder {
-    fn write_all(&self, contents: &[String]) -> Vec<io::Result<()>> {
+    /// `may_leave` is asked of each content, by its position.
+    fn write_all(
+        &self,
+        contents: &[String],
+        may_leave: impl Fn(usize) -> bool,
+    ) -> Vec<io::Result<Written>> {
         if let Err(error) = fs::create_dir_all(&self.path) {
             return contents.iter().map(|_| Err(copy(&error))).collect();
         }
         if let Err(error) = self.remove_old() {
             tracing::warn!(%error, folder = %self.path.display(), "old files were not removed");
         }
-        let results: Vec<_> = contents.iter().map(|content| self.write(content)).collect();
+        let writing = contents.iter().enumerate();
+        let results: Vec<_> = writing
+            .map(|(position, content)| self.write(content, || may_leave(position)))
+            .collect();
         // Without it a renamed file may be gone after a power cut.
         match File::open(&self.path).and_then(|folder| folder.sync_all()) {
             Ok(()) => results,
@@ -120,7 +143,8 @@ impl Folder {
         }
     }
 
-    fn write(&self, content: &str) -> io::Result<()> {
+    /// The file leaves when it gets its name: `may_leave` is asked immediately before.
+    fn write(&self, content: &str, may_leave: impl Fn() -> bool) -> io::Result<Written> {
         loop {
             let path = self.path.join(self.names.next());
             let temporary = path.with_extension("json.tmp");
@@ -131,11 +155,14 @@ impl Folder {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
-            let written = file
-                .write_all(content.as_bytes())
-                .and_then(|()| file.sync_all())
-                .and_then(|()| fs::rename(&temporary, &path));
-            if written.is_err() {
+            let written =
+                file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| {
+                    if !may_leave() {
+                        return Ok(Written::Withdrawn);
+                    }
+                    fs::rename(&temporary, &path).map(|()| Written::Whole)
+                });
+            if !matches!(written, Ok(Written::Whole)) {
                 // The write is what failed; a left-over is removed with the old files.
                 let _ = fs::remove_file(&temporary);
             }

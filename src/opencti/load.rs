@@ -59,11 +59,15 @@ impl Load {
         }
     }
 
-    /// The broker confirmed all of it.
-    pub(super) fn is_confirmed(&self, confirmed: Option<&ConfirmedObjects>) {
+    /// The broker confirmed all of it that `left`, by the parcel's position.
+    pub(super) fn is_confirmed(
+        &self,
+        confirmed: Option<&ConfirmedObjects>,
+        left: impl Fn(usize) -> bool,
+    ) {
         if let Some(confirmed) = confirmed {
-            let marks = self.parcels.iter().flat_map(|parcel| &parcel.marks);
-            confirmed.remember(marks, self.era);
+            let parcels = self.parcels.iter().enumerate().filter(|(index, _)| left(*index));
+            confirmed.remember(parcels.flat_map(|(_, parcel)| &parcel.marks), self.era);
         }
     }
 }

@@ -59,7 +59,7 @@ pub use self::{
     s3_bucket::{S3Bucket, S3Error},
     service_account::{AccountStanding, ServiceAccount},
     sighting::{Negative, ShownSighting},
-    sink::{Delivery, DeliveryError, Sink},
+    sink::{Delivery, DeliveryError, LeaseCheck, Sink},
     splitter::{Dangling, Piece, Split, SplitError, split},
     work::{CONTINUED, WorkId, WorkOutcome},
     work_errors::{WorkError, WorkReport, may_be_taken_later},

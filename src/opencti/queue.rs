@@ -25,7 +25,7 @@ use super::{
     ledger::WorkLedger,
     load::Load,
     message::Parcel,
-    publish::{Opened, Published, Trouble, publish},
+    publish::{Opened, Published, STALL_TIMEOUT, Trouble, publish},
     registration::{Connector, Registration},
     sink::{Delivery, DeliveryError, Sink},
     work::{CONTINUED, WorkId, WorkOutcome},
@@ -83,26 +83,32 @@ impl QueueSink {
             Ok(opened) => opened,
             Err(reason) => return vec![Err(DeliveryError::Unavailable(reason)); parcels.len()],
         };
-        let published = publish(&opened, &load.parcels).await;
+        let may_leave = |index| delivery.leases.holds(senders.get(index));
+        let published = publish(&opened, &load.parcels, may_leave).await;
         let reason = match &published.trouble {
-            None => String::new(),
+            None => "the leases of some events had ended".to_owned(),
             Some(trouble) => self.recover(trouble, &opened).await,
         };
         self.close(&opened, delivery, &published, load.total, &reason).await;
         if published.trouble.is_none() {
-            load.is_confirmed(self.confirmed.as_deref());
+            load.is_confirmed(self.confirmed.as_deref(), |index| {
+                published.held_back[index].is_none()
+            });
             opened.broker.give_back(opened.channel);
         }
-        load.parcels
-            .iter()
-            .zip(&published.confirmed)
-            .map(|(parcel, confirmed)| {
+        let results = published.held_back.into_iter().enumerate();
+        results
+            .map(|(index, held_back)| {
+                let (parcel, confirmed) = (&load.parcels[index], published.confirmed[index]);
+                if let Some(held_back) = held_back {
+                    return Err(held_back);
+                }
                 // After a return nobody can say which message it was: all go again. So does what
                 // was left out of a parcel because another one held it.
                 let safe = match &published.trouble {
-                    None => *confirmed == parcel.contents.len(),
-                    Some(Trouble::Broker(_) | Trouble::TooLarge(_)) => {
-                        *confirmed == parcel.contents.len() && !parcel.leans
+                    None => confirmed == parcel.contents.len(),
+                    Some(Trouble::Broker(_) | Trouble::TooLarge(_) | Trouble::Stalled) => {
+                        confirmed == parcel.contents.len() && !parcel.leans
                     }
                     Some(Trouble::Unroutable) => false,
                 };
@@ -212,7 +218,7 @@ impl QueueSink {
                 "the connector's queue is gone from RabbitMQ; registering again with OpenCTI"
                     .to_owned()
             }
-            Trouble::Broker(reason) => {
+            Trouble::Broker(_) | Trouble::Stalled => {
                 if let Err(blocked) = opened.broker.ensure_takes_messages() {
                     return blocked.to_string();
                 }
@@ -221,7 +227,13 @@ impl QueueSink {
                 if current.as_ref().is_some_and(|broker| Arc::ptr_eq(broker, &opened.broker)) {
                     *current = None;
                 }
-                format!("RabbitMQ did not confirm: {reason}")
+                match trouble {
+                    Trouble::Broker(reason) => format!("RabbitMQ did not confirm: {reason}"),
+                    _ => format!(
+                        "RabbitMQ did not confirm: nothing happened for {} s",
+                        STALL_TIMEOUT.as_secs()
+                    ),
+                }
             }
             Trouble::TooLarge(limit_bytes) => {
                 opened.broker.set_message_limit(*limit_bytes);
@@ -251,16 +263,18 @@ impl QueueSink {
         reason: &str,
     ) {
         let work = &opened.work;
+        let confirmed: usize = published.confirmed.iter().sum();
         match &published.trouble {
-            None => self.works.close(work, &delivery.summary, WorkOutcome::Published).await,
-            Some(_) if published.may_have_arrived == 0 => {
+            None if confirmed == total => {
+                self.works.close(work, &delivery.summary, WorkOutcome::Published).await;
+            }
+            _ if published.may_have_arrived == 0 => {
                 self.works.delete(work).await;
                 if let Some(draft) = &opened.draft {
                     self.connector.platform().discard_draft(draft).await;
                 }
             }
-            Some(_) => {
-                let confirmed: usize = published.confirmed.iter().sum();
+            _ => {
                 let message = format!(
                     "{confirmed} of {total} objects were queued, the rest {CONTINUED}: {reason}"
                 );

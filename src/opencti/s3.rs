@@ -147,16 +147,22 @@ impl Sink for S3Sink {
         let puts: Vec<_> = delivery
             .bundles
             .iter()
-            .map(|bundle| {
+            .enumerate()
+            .map(|(position, bundle)| {
                 let (key, content) =
                     (self.key(&self.names.next()), self.content(bundle, &registration));
                 let bucket = Arc::clone(&bucket);
-                async move { bucket.put(&key, content).await }
+                async move {
+                    if !delivery.may_leave(position) {
+                        return None;
+                    }
+                    Some(bucket.put(&key, content).await)
+                }
             })
             .collect();
         let results: Vec<_> = stream::iter(puts).buffered(AT_ONCE).collect().await;
-        let is_told = |result: &Result<(), S3Error>| match result {
-            Err(S3Error::Answer { status, .. }) => status.is_client_error(),
+        let is_told = |result: &Option<Result<(), S3Error>>| match result {
+            Some(Err(S3Error::Answer { status, .. })) => status.is_client_error(),
             _ => false,
         };
         if registration.s3.is_some() && results.iter().any(is_told) {
@@ -165,7 +171,7 @@ impl Sink for S3Sink {
         results
             .into_iter()
             .map(|result| {
-                result.map_err(|error| match error {
+                result.ok_or(DeliveryError::LeaseLost)?.map_err(|error| match error {
                     S3Error::TooLarge { .. } => DeliveryError::Refused(error.to_string()),
                     error => DeliveryError::Unavailable(error.to_string()),
                 })

@@ -1,6 +1,6 @@
 //! Where bundles go. OpenCTI's queue, OpenCTI's API, a directory and S3.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -21,6 +21,40 @@ pub struct Delivery {
     /// Senders whose bundles leave whole, whatever was confirmed recently: OpenCTI refused something
     /// of them.
     pub whole: HashSet<i64>,
+    /// Says, immediately before the first message of a bundle, whether its sender may still send.
+    pub leases: LeaseCheck,
+}
+
+/// Whether senders still hold the leases of what they send.
+#[derive(Clone, Default)]
+pub struct LeaseCheck(Option<Arc<dyn Fn(i64) -> bool + Send + Sync>>);
+
+impl LeaseCheck {
+    /// Asks `holds` of each sender. The default holds for everybody.
+    pub fn new(holds: impl Fn(i64) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(holds)))
+    }
+
+    /// Returns whether this sender's lease has not ended. A bundle without a sender has no lease.
+    pub fn holds(&self, sender: Option<&i64>) -> bool {
+        match (&self.0, sender) {
+            (Some(holds), Some(sender)) => holds(*sender),
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Debug for LeaseCheck {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("LeaseCheck")
+    }
+}
+
+impl Delivery {
+    /// Returns whether the bundle at this position may begin to leave now.
+    pub(super) fn may_leave(&self, position: usize) -> bool {
+        self.leases.holds(self.senders.get(position))
+    }
 }
 
 /// Why a bundle was not delivered.
@@ -32,6 +66,10 @@ pub enum DeliveryError {
     /// This bundle can never be delivered as it is.
     #[error("{0}")]
     Refused(String),
+    /// The lease of its sender had ended before anything of it left: it is left to whoever holds the
+    /// event now.
+    #[error("its lease had ended")]
+    LeaseLost,
 }
 
 /// Takes bundles and answers only when they are safe on the other side.

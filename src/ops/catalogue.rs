@@ -256,6 +256,10 @@ pub const CATALOGUE: &[Metric] = &[
         ],
     ),
     counter("bundle_violations_total", "Objects in bundles that OpenCTI would refuse: defects."),
+    counter(
+        "leases_lost_total",
+        "Events that were not sent because their leases had ended; their next claims send them.",
+    ),
     counter("published_messages_total", "Messages handed to RabbitMQ.").shared(),
     counter("confirmed_messages_total", "Messages that RabbitMQ confirmed.").shared(),
     counter("api_bundles_total", "Bundles that OpenCTI's API took, where they go there.").shared(),
@@ -317,8 +321,17 @@ pub const CATALOGUE: &[Metric] = &[
         "1 while this replica leads: it sweeps and beats. Over all replicas on a journal it is 1.",
     )
     .shared(),
+    gauge(
+        "journal_clock_skew_seconds",
+        Unit::Seconds,
+        "By how much the clock of the journal's database is ahead of this replica's; 0 with a file.",
+    )
+    .shared(),
     gauge("part_degraded", Unit::Count, "1 while a part does not work, as /readyz tells in words.")
-        .by("part", &["journal", "room", "opencti", "delivery", "opencti_queue", "harfanglab"]),
+        .by(
+            "part",
+            &["journal", "room", "opencti", "delivery", "opencti_queue", "harfanglab", "clock"],
+        ),
     gauge(
         "build_info",
         Unit::Count,

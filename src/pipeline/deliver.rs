@@ -12,7 +12,7 @@ use super::{
     defect::{self, Step},
     false_positives::{self, NegativeSightings},
     finish,
-    leases::Lease,
+    leases::{Lease, Leases},
     prepare::{Delivered, Ready},
     retry,
     room::Bytes,
@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub(super) struct Deliverer {
+    pub(super) leases: Arc<Leases>,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) sinks: Vec<Arc<dyn Sink>>,
     pub(super) clock: Clock,
@@ -118,15 +119,17 @@ impl Deliverer {
             .note(confirmed.flat_map(|(ready, _)| &ready.bundles), &*self.journal, self.clock.now())
             .await;
         self.write_down(batch, &mut of_events).await;
-        let outcomes: Vec<_> = batch
-            .iter()
-            .zip(of_events)
-            .map(|(ready, of_event)| (ready.claim, self.outcome(ready, of_event)))
-            .collect();
-        for (claim, outcome) in &outcomes {
-            if !matches!(outcome, Outcome::Later { .. }) {
-                self.confirmations.forget(claim.event);
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for (ready, of_event) in batch.iter().zip(of_events) {
+            let is_lost = of_event == Err(DeliveryError::LeaseLost);
+            if is_lost && let Err(failure) = self.journal.uncounted(ready.claim).await {
+                warn!(%failure, "a try counts in which nothing was sent");
             }
+            let outcome = self.outcome(ready, of_event);
+            if is_lost || !matches!(outcome, Outcome::Later { .. }) {
+                self.confirmations.forget(ready.claim.event);
+            }
+            outcomes.push((ready.claim, outcome));
         }
         let is_delivered = |outcome: &Outcome| {
             matches!(outcome, Outcome::Delivered { .. } | Outcome::DeliveredInPart { .. })
@@ -228,10 +231,25 @@ impl Deliverer {
                 warn!(%reason, "a bundle can never be delivered and is kept as a dead letter");
             }
         }
+        let lost = results.iter().filter(|result| **result == Err(DeliveryError::LeaseLost));
+        let lost = lost.count();
+        if lost > 0 {
+            metrics::counter!("leases_lost_total").increment(lost as u64);
+            warn!(
+                events = lost,
+                "events were not sent: their leases had ended, since this process stood still or \
+                 could not reach the journal; whoever claims them next sends them"
+            );
+        }
     }
 
+    /// How an event ends. One whose lease had ended is put back at once, should its claim be the latest
+    /// one still; if another has it, the journal leaves it alone.
     fn outcome(&self, ready: &Ready, result: Result<(), DeliveryError>) -> Outcome {
         match result {
+            Err(error @ DeliveryError::LeaseLost) => {
+                Outcome::Later { at: self.clock.now(), reason: error.to_string() }
+            }
             Ok(()) => {
                 let now = self.clock.now();
                 let since = |then: DateTime<Utc>| (now - then).as_seconds_f64().max(0.0);
@@ -283,6 +301,7 @@ impl Deliverer {
             whole,
             bundles: batch.iter().flat_map(|ready| ready.bundles.clone()).collect(),
             senders: senders.collect(),
+            leases: self.leases.check(batch.iter().map(|ready| ready.claim)),
         }
     }
 
@@ -322,15 +341,17 @@ fn parts(batch: Vec<Ready>) -> impl Iterator<Item = Vec<Ready>> {
     [new, first_half, second_half].into_iter().filter(|part| !part.is_empty())
 }
 
-/// Of two results the one that decides: a refusal outlasts an outage, an outage a success.
+/// Of two results the one that decides: a lost lease outlasts a refusal, a refusal an outage, an outage a
+/// success.
 fn worse(
     one: Result<(), DeliveryError>,
     other: Result<(), DeliveryError>,
 ) -> Result<(), DeliveryError> {
-    match (&one, &other) {
-        (Err(DeliveryError::Refused(_)), _)
-        | (_, Ok(()))
-        | (Err(DeliveryError::Unavailable(_)), Err(DeliveryError::Unavailable(_))) => one,
-        _ => other,
-    }
+    let weight = |result: &Result<(), DeliveryError>| match result {
+        Ok(()) => 0,
+        Err(DeliveryError::Unavailable(_)) => 1,
+        Err(DeliveryError::Refused(_)) => 2,
+        Err(DeliveryError::LeaseLost) => 3,
+    };
+    if weight(&other) > weight(&one) { other } else { one }
 }

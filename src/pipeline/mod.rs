@@ -52,7 +52,7 @@ use self::{
     room::{Place, Room},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Moment},
     config::PipelineSettings,
     health::Health,
     journal::{Claim, Event, Journal, JournalError, Outcome},
@@ -108,12 +108,12 @@ impl Pipeline {
     pub async fn run(self, stop: CancellationToken) {
         let pipeline = Arc::new(self);
         let (ready, waiting) = mpsc::channel(pipeline.settings.batch.max(1));
-        let leases = Leases::new(pipeline.settings.lease);
+        let leases = Leases::new(pipeline.settings.lease, pipeline.clock.clone());
         let journal = Arc::clone(&pipeline.journal);
         let console = ConsoleLabel::current();
-        let renewing = Arc::clone(&leases).renew_in_time(journal, pipeline.clock.clone());
+        let renewing = Arc::clone(&leases).renew_in_time(journal);
         let _renewing = AbortOnDropHandle::new(tokio::spawn(console.on(renewing)));
-        let mut delivering = tokio::spawn(console.on(pipeline.deliverer().run(waiting)));
+        let mut delivering = tokio::spawn(console.on(pipeline.deliverer(&leases).run(waiting)));
         let delivered = tokio::select! {
             () = pipeline.claim_until(&stop, ready, &leases) => delivering.await,
             ended = &mut delivering => ended,
@@ -126,8 +126,9 @@ impl Pipeline {
         }
     }
 
-    fn deliverer(&self) -> Deliverer {
+    fn deliverer(&self, leases: &Arc<Leases>) -> Deliverer {
         Deliverer {
+            leases: Arc::clone(leases),
             journal: Arc::clone(&self.journal),
             sinks: self.sinks.clone(),
             clock: self.clock.clone(),
@@ -156,7 +157,8 @@ impl Pipeline {
             // None any more after a stop, however long it was waited until then.
             let Some(mut claim) = stop.run_until_cancelled(room.for_a_claim()).await else { break };
             let free = room.free_places().min(self.settings.batch).max(1);
-            let now = self.clock.now();
+            // Before the claim is sent: a lease counts from here.
+            let now = self.clock.moment();
             let events = match self.claim(free, leases, now).await {
                 Ok(events) => events,
                 Err(failure) => {
@@ -195,10 +197,10 @@ impl Pipeline {
         &self,
         limit: usize,
         leases: &Leases,
-        now: DateTime<Utc>,
+        now: Moment,
     ) -> Result<Vec<Event>, JournalError> {
         leases.renew(&*self.journal, now).await?;
-        self.journal.claim(limit, self.settings.lease, now).await
+        self.journal.claim(limit, self.settings.lease, now.wall).await
     }
 
     async fn prepare_one(&self, event: Event, share: Share, ready: mpsc::Sender<Prepared>) {

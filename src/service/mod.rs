@@ -7,6 +7,7 @@
 mod access;
 mod account;
 mod backpressure;
+mod clock_skew;
 mod console;
 mod ending;
 mod error;
@@ -221,6 +222,11 @@ impl Service {
                 retention.run(term).await;
             }
         });
+        if !self.leader.is_alone() {
+            let (clock, health) = (self.clock.clone(), Arc::clone(&self.health));
+            let watching = clock_skew::watch(self.journal(), clock, health, stop.clone());
+            self.parts.spawn(ServicePart::ClockSkew, watching);
+        }
         if let Some(confirmed) = self.outlets.confirmed.clone() {
             let (leader, journals) = (Arc::clone(&self.leader), self.journals());
             let token = stop.clone();

@@ -21,6 +21,8 @@ pub enum ServicePart {
     JournalWriter,
     /// Watches the room on the journal's disk.
     Room,
+    /// Compares this replica's clock with the database's.
+    ClockSkew,
     /// Removes what ended long ago.
     Retention,
     /// Tells whether the console denies access.
@@ -46,6 +48,7 @@ impl fmt::Display for ServicePart {
             Self::Pipeline => "pipeline",
             Self::JournalWriter => "journal's writer",
             Self::Room => "watch over the journal's disk",
+            Self::ClockSkew => "watch over the clock",
             Self::Retention => "journal's retention",
             Self::ConsoleAccess => "watch over the console's access",
             Self::Token => "watch over the token's file",

@@ -167,11 +167,16 @@ async fn who_lost_its_lease_cannot_finish_the_event(store: Store) {
     store.finish(slow.claim, Outcome::Dead { reason: "too late".to_owned() }).await;
     assert_eq!(store.journal.counts().await.unwrap().dead, 0);
     assert_eq!(store.journal.counts().await.unwrap().pending, 1);
-    // What the broker confirmed is delivered, also when the lease was lost on the way.
+    // Nor as delivered: the other one is still sending it, and a newer version must wait for that.
+    store.append(vec![native("a", "closed")]).await;
     store.finish(slow.claim, delivered()).await;
+    assert_eq!(store.journal.counts().await.unwrap().delivered, 0);
+    assert!(store.claim_at(start() + LEASE).await.is_empty(), "the newer version waits");
     store.finish(other.claim, delivered()).await;
+    let newer = store.claim_at(start() + LEASE).await.remove(0);
+    store.finish(newer.claim, delivered()).await;
     let counts = store.journal.counts().await.unwrap();
-    assert_eq!((counts.delivered, counts.pending), (1, 0));
+    assert_eq!((counts.delivered, counts.pending), (2, 0));
     assert_eq!(store.journal.next_due().await.unwrap(), None);
 }
 

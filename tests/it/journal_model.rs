@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
     intake::{Notification, Origin, dialect::Dialect, verification::Proof},
-    journal::{Claim, Counts, Journal, Outcome, PostgresJournal, Retried, SqliteJournal},
+    journal::{
+        Claim, Counts, Journal, LeaseTime, Outcome, PostgresJournal, Retried, SqliteJournal,
+    },
 };
 use proptest::{prelude::*, test_runner::Config};
 use serde_json::json;
@@ -170,7 +172,7 @@ impl Model {
     fn finish(&mut self, place: usize, fence: u32, how: How, now: DateTime<Utc>) {
         let row = &mut self.rows[place];
         let is_delivered = matches!(how, How::Delivered);
-        if row.state != State::Pending || (row.claims != fence && !is_delivered) {
+        if row.state != State::Pending || row.claims != fence {
             return;
         }
         row.leased_until = None;
@@ -423,6 +425,7 @@ proptest! {
             }
             let url = place.get().unwrap();
             let journal = PostgresJournal::open(url, None, 2, CONSOLE).await.unwrap();
+            let journal = journal.with_lease_time(LeaseTime::OfCaller);
             Arc::new(journal) as Arc<dyn Journal>
         });
     }

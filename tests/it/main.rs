@@ -43,6 +43,7 @@ mod journal_turns;
 mod journal_versions;
 mod journal_writers;
 mod known_objects;
+mod leases;
 mod letters;
 mod life;
 mod limits;

@@ -6,6 +6,8 @@
 //! connection, so that nobody has to clean up after a replica that died. Within a replica `turns` come
 //! before them, so that waiting takes no more connections than one a console and class.
 //!
+//! Leases begin and end by the clock of the server (`LeaseTime`).
+//!
 //! Every wait has an end: the server breaks off a statement, a wait for a lock and a transaction that
 //! does nothing, and a server that went away without a word is given up on here.
 //!
@@ -20,6 +22,7 @@ mod turns;
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{
     AssertSqlSafe, PgPool, Postgres, Transaction,
     postgres::{PgArguments, PgRow},
@@ -35,9 +38,16 @@ use super::{
         query,
     },
 };
+use crate::clock::Clock;
 
 /// How long an answer is waited for: longer than the server works on a statement.
 const ANSWER_MAX: Duration = Duration::from_secs(45);
+
+/// How long an answer may take by which clocks are compared.
+const SKEW_ANSWER_MAX: TimeDelta = TimeDelta::seconds(1);
+
+/// The database's clock, in milliseconds since 1970.
+const CLOCK: &str = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint";
 
 /// The journal in a PostgreSQL database.
 pub type PostgresJournal = SqlJournal<PostgresStore>;
@@ -47,11 +57,30 @@ pub type PostgresJournal = SqlJournal<PostgresStore>;
 pub struct PostgresStore {
     pool: PgPool,
     turns: Turns,
+    lease_time: LeaseTime,
+}
+
+/// Whose clock leases go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseTime {
+    /// The database's, so that it does not matter how far the clocks of replicas differ.
+    OfDatabase,
+    /// The caller's, for tests that decide what time it is.
+    OfCaller,
+}
+
+impl PostgresJournal {
+    /// The same journal, whose leases go by this clock.
+    #[must_use]
+    pub fn with_lease_time(mut self, lease_time: LeaseTime) -> Self {
+        self.store.lease_time = lease_time;
+        self
+    }
 }
 
 impl PostgresStore {
     fn new(pool: PgPool) -> Self {
-        Self { pool, turns: Turns::default() }
+        Self { pool, turns: Turns::default(), lease_time: LeaseTime::OfDatabase }
     }
 }
 
@@ -85,6 +114,30 @@ impl Store for PostgresStore {
 
     fn writer(&self) -> Pool {
         Pool(self.pool.clone())
+    }
+
+    /// Read once the turn has come: not the time at which the transaction began.
+    async fn lease_time(
+        &self,
+        change: &mut Self::Change,
+        now: DateTime<Utc>,
+    ) -> Result<i64, JournalError> {
+        if self.lease_time == LeaseTime::OfCaller {
+            return Ok(now.timestamp_millis());
+        }
+        query(CLOCK).fetch_one(change).await?.try_get(0)
+    }
+
+    async fn clock_skew(&self, clock: &Clock) -> Result<Option<TimeDelta>, JournalError> {
+        let asked = clock.now();
+        let told: i64 = query(CLOCK).fetch_one(&mut self.readers()).await?.try_get(0)?;
+        let took = clock.now() - asked;
+        if took > SKEW_ANSWER_MAX {
+            return Ok(None);
+        }
+        // It was read at some time in between.
+        let meanwhile = asked + took / 2;
+        Ok(Some(TimeDelta::milliseconds(told.saturating_sub(meanwhile.timestamp_millis()))))
     }
 
     /// Tables and indexes of the journal's schema, with what is free inside: PostgreSQL keeps that for

@@ -2,30 +2,34 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tracing::error;
 
 use super::{
     SqlJournal, date, microseconds,
     statement::{Columns, query},
-    store::{Change as _, Order, Session, Store, Words},
+    store::{Change as _, Dialect, Order, Session, Store, Words},
 };
 use crate::{
     alert::IncidentIdentity,
-    intake::{Origin, dialect::Dialect},
+    intake::{Origin, dialect},
     journal::{CLAIM_BYTES, Claim, Event, FollowUp, JournalError, Lacking, Outcome},
 };
 
-/// What of `e` nothing else holds up at the time `$1`.
+/// What of `e` nothing else holds up at the time `$1`, and by leases at `$lease_time`.
 macro_rules! is_free {
-    () => {
-        "(e.leased_until IS NULL OR e.leased_until <= $1) \
-         AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
+    ($lease_time:literal) => {
+        concat!(
+            "(e.leased_until IS NULL OR e.leased_until <= ",
+            $lease_time,
+            ") AND NOT EXISTS (SELECT 1 FROM events other WHERE other.console = e.console \
              AND other.key = e.key AND other.id <> e.id AND other.state = 'pending' AND ( \
-             CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL OR other.leased_until > $1 \
+             other.leased_until > ",
+            $lease_time,
+            " OR CASE WHEN other.follows IS NULL THEN e.follows IS NOT NULL \
                  OR (other.id < e.id AND NOT (other.root_id IS NOT NULL AND other.due_at > $1)) \
-             ELSE other.leased_until > $1 \
-                 OR (e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= $1) END))"
+             ELSE e.follows IS NOT NULL AND other.id < e.id AND other.due_at <= $1 END))"
+        )
     };
 }
 
@@ -35,7 +39,7 @@ macro_rules! claim {
             "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes FROM ",
             $events,
             " WHERE e.state = 'pending' AND e.due_at <= $1 AND e.console = $2 AND ",
-            is_free!(),
+            is_free!("$5"),
             " ORDER BY e.due_at, e.id LIMIT $3",
             $alone,
             "), fitting AS (\
@@ -86,7 +90,7 @@ macro_rules! next_free {
             "SELECT e.due_at FROM ",
             $events,
             " WHERE e.state = 'pending' AND e.console = $2 AND ",
-            is_free!(),
+            is_free!("$3"),
             " ORDER BY e.due_at, e.id LIMIT 1"
         )
     };
@@ -114,14 +118,14 @@ impl<S: Store> SqlJournal<S> {
         lease: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<Event>, JournalError> {
-        let leased_until = end_of(lease, now);
         let mut transaction = self.begin(Order::Departures).await?;
-        self.follow_clock(&mut transaction, now).await?;
+        let lease_time = self.follow_clock(&mut transaction, now).await?;
         let rows = query(S::say(CLAIM))
             .bind(now.timestamp_millis())
             .bind(&self.console)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
+            .bind(lease_time)
             .fetch_all(&mut transaction)
             .await?;
         let mut events = Vec::with_capacity(rows.len());
@@ -134,7 +138,7 @@ impl<S: Store> SqlJournal<S> {
         }
         let ids: Vec<i64> = events.iter().map(|event| event.claim.event).collect();
         query(S::say(LEASE))
-            .bind(leased_until.timestamp_millis())
+            .bind(end_of(lease, lease_time))
             .bind(serde_json::json!(ids).to_string())
             .execute(&mut transaction)
             .await?;
@@ -147,25 +151,36 @@ impl<S: Store> SqlJournal<S> {
         claims: &[Claim],
         lease: Duration,
         now: DateTime<Utc>,
-    ) -> Result<(), JournalError> {
-        let leased_until = end_of(lease, now);
+    ) -> Result<Vec<Claim>, JournalError> {
         // One after the other with those that end many: both go through the rows in their own order.
         let mut transaction = self.begin(Order::Departures).await?;
         // Before: the next claim would move these, too, and take what is under way.
-        self.follow_clock(&mut transaction, now).await?;
+        let lease_time = self.follow_clock(&mut transaction, now).await?;
+        // Once a lease has ended another replica may have claimed a newer version, with which this one
+        // must not be under way. A journal with one service has no other: its leases end with their
+        // claims, also when the clock is set ahead.
+        let ends_after = match S::DIALECT {
+            Dialect::Sqlite => i64::MIN,
+            Dialect::Postgres => lease_time,
+        };
+        let mut renewed = Vec::with_capacity(claims.len());
         for claim in claims {
-            query(
+            let rows = query(
                 "UPDATE events SET leased_until = $1 WHERE id = $2 AND attempts = $3 \
-                 AND state = 'pending' AND leased_until IS NOT NULL",
+                 AND state = 'pending' AND leased_until > $4",
             )
-            .bind(leased_until.timestamp_millis())
+            .bind(end_of(lease, lease_time))
             .bind(claim.event)
             .bind(claim.fence)
+            .bind(ends_after)
             .execute(&mut transaction)
             .await?;
+            if rows > 0 {
+                renewed.push(*claim);
+            }
         }
         transaction.commit().await?;
-        Ok(())
+        Ok(renewed)
     }
 
     pub(super) async fn finish_claims(
@@ -199,26 +214,30 @@ impl<S: Store> SqlJournal<S> {
     /// many wait.
     pub(super) async fn next_due_head(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
         let now = self.latest.load(Ordering::Relaxed);
+        let leases_ahead = self.leases_ahead.load(Ordering::Relaxed);
+        let lease_time = now.saturating_add(leases_ahead);
         let free = query(S::say(NEXT_FREE))
             .bind(now)
             .bind(&self.console)
+            .bind(lease_time)
             .fetch_optional(&mut self.store.readers())
             .await?;
         let leased = query(S::say(NEXT_LEASE_END))
-            .bind(now)
+            .bind(lease_time)
             .bind(&self.console)
             .fetch_one(&mut self.store.readers())
             .await?;
         let free = free.map(|row| row.try_get::<i64>(0)).transpose()?;
+        // By the caller's clock.
         let leased: Option<i64> = leased.try_get(0)?;
+        let leased = leased.map(|end| end.saturating_sub(leases_ahead));
         free.into_iter().chain(leased).min().map(date).transpose()
     }
 }
 
-/// When a lease ends that begins now.
-fn end_of(lease: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
-    let lease = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX);
-    now.checked_add_signed(lease).unwrap_or(DateTime::<Utc>::MAX_UTC)
+/// When a lease ends that begins at `lease_time`, in milliseconds since 1970.
+fn end_of(lease: Duration, lease_time: i64) -> i64 {
+    lease_time.saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Makes an event that cannot be read a dead letter.
@@ -238,8 +257,8 @@ async fn bury(
     Ok(())
 }
 
-/// Writes one outcome down; `false` when the lease was lost meanwhile. What was delivered is
-/// delivered, whoever holds the lease now.
+/// Writes one outcome down; `false` when another claim has taken the event meanwhile, whose outcome it
+/// is to write.
 async fn finish_one(
     transaction: &mut impl Session,
     claim: Claim,
@@ -263,7 +282,7 @@ async fn finish_one(
         "UPDATE events SET state = $1, root_id = COALESCE($2, root_id), reason = $3, \
          due_at = COALESCE($4, due_at), leased_until = NULL, gave_up_at = $8, \
          finished_at = CASE WHEN $4 IS NULL THEN $5 END \
-         WHERE id = $6 AND state = 'pending' AND (attempts = $7 OR $1 = 'delivered')",
+         WHERE id = $6 AND state = 'pending' AND attempts = $7",
     )
     .bind(state)
     .bind(root_id)
@@ -309,7 +328,7 @@ fn event(row: &impl Columns) -> Result<Event, JournalError> {
             .ok_or_else(|| JournalError::Corrupt(format!("event of origin {origin}")))?,
         dialect: dialect
             .as_deref()
-            .and_then(Dialect::from_name)
+            .and_then(dialect::Dialect::from_name)
             .ok_or_else(|| JournalError::Corrupt(format!("event of dialect {dialect:?}")))?,
         body: row.try_get(5)?,
         received_at: date(row.try_get(6)?)?,

@@ -1,9 +1,10 @@
-//! A clock that is set back: what waits in the journal would wait longer by as much, so its times are
-//! moved along.
+//! Whose clock is meant: leases go by the clock of the store (`Store::lease_time`), which of several
+//! replicas is the database's; all other times go by the caller's.
 //!
-//! Several replicas on one journal have a clock each. One that is set back moves what waits, which
-//! then leaves at most too early; it moves no lease, since another replica may hold it, and it does
-//! not take what others received for news from its own future.
+//! A clock that is set back: what waits in the journal would wait longer by as much, so its times are
+//! moved along. Several replicas on one journal have a clock each. One that is set back moves what
+//! waits, which then leaves at most too early; it moves no lease, which does not go by its clock, and
+//! it does not take what others received for news from its own future.
 
 use std::sync::atomic::Ordering;
 
@@ -37,13 +38,15 @@ const WAITING: Words = Words {
 
 impl<S: Store> SqlJournal<S> {
     /// Notices that `now` is before the time of the last claim or renewal, or, at the first, before
-    /// the arrival of what waits.
+    /// the arrival of what waits. Answers the time by which leases go.
     pub(super) async fn follow_clock(
         &self,
         transaction: &mut S::Change,
         now: DateTime<Utc>,
-    ) -> Result<(), JournalError> {
+    ) -> Result<i64, JournalError> {
+        let lease_time = self.store.lease_time(transaction, now).await?;
         let now = now.timestamp_millis();
+        self.leases_ahead.store(lease_time.saturating_sub(now), Ordering::Relaxed);
         let latest = match self.latest.swap(now, Ordering::Relaxed) {
             0 if S::DIALECT == Dialect::Postgres => now,
             0 => self.latest_arrival(transaction).await?.unwrap_or(now),
@@ -51,7 +54,7 @@ impl<S: Store> SqlJournal<S> {
         };
         let back = latest - now;
         if back <= TOLERANCE_MS {
-            return Ok(());
+            return Ok(lease_time);
         }
         let events =
             query(S::say(WAITING)).bind(back).bind(&self.console).execute(transaction).await?;
@@ -62,7 +65,7 @@ impl<S: Store> SqlJournal<S> {
             seconds = back / 1_000,
             events, "the clock was set back; what waits in the journal does not wait the longer"
         );
-        Ok(())
+        Ok(lease_time)
     }
 
     /// When the youngest of what waits was received.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     SqlJournal,
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     alert::{IncidentIdentity, MergedSightings, Sighted},
+    clock::Clock,
     intake::{Notification, Place, Receipt},
     journal::{
         Adoption, AlertName, CaseObjects, Claim, Counts, Event, Journal, JournalError, Outcome,
@@ -54,6 +55,10 @@ impl<S: Store> Journal for SqlJournal<S> {
 
     fn has_replicas(&self) -> bool {
         S::DIALECT == Dialect::Postgres
+    }
+
+    async fn clock_skew(&self, clock: &Clock) -> Result<Option<TimeDelta>, JournalError> {
+        self.store.clock_skew(clock).await
     }
 
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {
@@ -109,7 +114,7 @@ impl<S: Store> Journal for SqlJournal<S> {
         claims: &[Claim],
         lease: Duration,
         now: DateTime<Utc>,
-    ) -> Result<(), JournalError> {
+    ) -> Result<Vec<Claim>, JournalError> {
         self.renew_claims(claims, lease, now).await
     }
 

@@ -59,11 +59,18 @@ pub struct SqlJournal<S> {
     pub(super) console: String,
     /// When the latest claim or renewal was made, in milliseconds since 1970; 0 before the first.
     pub(super) latest: Arc<AtomicI64>,
+    /// By how many milliseconds the clock of leases was ahead of the caller's then.
+    pub(super) leases_ahead: Arc<AtomicI64>,
 }
 
 impl<S: Store> SqlJournal<S> {
     pub(super) fn new(store: S, console: &str) -> Self {
-        Self { store, console: console.to_owned(), latest: Arc::default() }
+        Self {
+            store,
+            console: console.to_owned(),
+            latest: Arc::default(),
+            leases_ahead: Arc::default(),
+        }
     }
 
     /// The journal of another console in the same database, on the same connections.

@@ -4,8 +4,10 @@
 
 use std::fmt::Debug;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::statement::{Columns, Statement};
-use crate::journal::JournalError;
+use crate::{clock::Clock, journal::JournalError};
 
 /// Which of the things that need an order a change takes part in. SQLite has one writer, and so one
 /// order; in PostgreSQL, where several replicas write, a change waits only for those that it must not
@@ -90,6 +92,21 @@ pub(in crate::journal) trait Store:
 
     /// Runs single statements that change something.
     fn writer(&self) -> Self::Pool;
+
+    /// The time by which leases begin and end, in milliseconds since 1970: the caller's `now`, or that
+    /// of the database.
+    fn lease_time(
+        &self,
+        change: &mut Self::Change,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<i64, JournalError>> + Send;
+
+    /// By how much the clock of [`Store::lease_time`] is ahead of `clock`; `None` where it is the same
+    /// one, or where the answer took too long to tell.
+    fn clock_skew(
+        &self,
+        clock: &Clock,
+    ) -> impl Future<Output = Result<Option<TimeDelta>, JournalError>> + Send;
 
     /// Bytes in use.
     fn used_bytes(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;

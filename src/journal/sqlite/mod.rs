@@ -10,6 +10,7 @@ mod plans;
 
 use std::{fs::File, path::Path, sync::Arc};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{
     AssertSqlSafe, Sqlite, SqlitePool, Transaction,
     query::Query,
@@ -23,6 +24,7 @@ use super::{
         query,
     },
 };
+use crate::clock::Clock;
 
 /// Pages given back to the file system in one step: four megabytes at most.
 const PAGES_PER_STEP: u32 = 1_000;
@@ -62,6 +64,19 @@ impl Store for SqliteStore {
 
     fn writer(&self) -> Pool {
         Pool(self.writer.clone())
+    }
+
+    /// The service is the only one that takes leases.
+    async fn lease_time(
+        &self,
+        _change: &mut Self::Change,
+        now: DateTime<Utc>,
+    ) -> Result<i64, JournalError> {
+        Ok(now.timestamp_millis())
+    }
+
+    async fn clock_skew(&self, _clock: &Clock) -> Result<Option<TimeDelta>, JournalError> {
+        Ok(None)
     }
 
     async fn used_bytes(&self) -> Result<u64, JournalError> {

@@ -58,6 +58,9 @@ fn rows<'a>(snapshot: &'a Snapshot, management: &Management) -> Vec<Row<'a>> {
         part(Part::Journal, &all, "Journal", ""),
         part(Part::Room, &all, "Room for the journal", ""),
     ];
+    if management.consoles.iter().any(|console| console.journal.has_replicas()) {
+        rows.push(part(Part::Clock, &all, "Clock, beside the database's", ""));
+    }
     let consoles = management.consoles.iter();
     rows.extend(consoles.map(|console| {
         part(Part::HarfangLab, &console.label, "HarfangLab console", console.jobs.console())

@@ -149,6 +149,9 @@ fn consequence(part: Part) -> &'static str {
             "The console does not answer as it should: pushes are imported with what they bring, \
              and nothing is swept."
         }
+        Part::Clock => {
+            "This replica's clock is wrong, or the database's: retries and reports go by wrong times."
+        }
     }
 }
 

@@ -188,6 +188,16 @@ impl FakeOpenCti {
         self.shared.state.send_modify(|state| state.faults.push(fault));
     }
 
+    /// From now on requests of this operation are not answered.
+    pub(crate) fn hold(&self, operation: &str) {
+        self.shared.state.send_modify(|state| state.held = Some(operation.to_owned()));
+    }
+
+    /// Answers what was held.
+    pub(crate) fn let_go(&self) {
+        self.shared.state.send_modify(|state| state.held = None);
+    }
+
     /// From now on another token is valid.
     pub(crate) fn change_token(&self, token: &str) {
         self.shared.state.send_modify(|state| token.clone_into(&mut state.token));
@@ -365,6 +375,9 @@ async fn answer(
                     headers: headers(&request),
                 });
             });
+            let is_let_go = |state: &State| state.held.as_ref() != Some(&call.operation);
+            let mut states = shared.state.subscribe();
+            drop(states.wait_for(is_let_go).await.expect("the state is this server's own"));
             if is_known {
                 resolvers::resolve(&shared, &call, &token).await
             } else {

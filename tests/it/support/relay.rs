@@ -1,9 +1,9 @@
-//! A wire that can be cut: connections go through it to an address, until they are cut.
+//! A wire that can be cut, or held still on the way back: connections go through it to an address.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
@@ -12,6 +12,7 @@ use tokio::{
 pub(crate) struct Relay {
     address: SocketAddr,
     cuts: watch::Sender<u64>,
+    answers_held: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -19,20 +20,20 @@ impl Relay {
     pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let cuts = watch::Sender::new(0);
-        let cut = cuts.clone();
+        let (cuts, answers_held) = (watch::Sender::new(0), watch::Sender::new(false));
+        let (cut, held) = (cuts.clone(), answers_held.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let mut cut = cut.subscribe();
+                let (mut cut, held) = (cut.subscribe(), held.subscribe());
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = carry(near, target) => {}
+                        () = carry(near, target, held) => {}
                         _ = cut.changed() => {}
                     }
                 });
             }
         });
-        Self { address, cuts }
+        Self { address, cuts, answers_held }
     }
 
     /// Where it listens.
@@ -44,11 +45,35 @@ impl Relay {
     pub(crate) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
+
+    /// From now on nothing comes back; what is sent goes through.
+    pub(crate) fn hold_answers(&self) {
+        self.answers_held.send_replace(true);
+    }
 }
 
-async fn carry(mut near: TcpStream, target: SocketAddr) {
-    if let Ok(mut far) = TcpStream::connect(target).await {
-        // That either end hangs up is what this is for.
-        let _ended = copy_bidirectional(&mut near, &mut far).await;
+async fn carry(mut near: TcpStream, target: SocketAddr, held: watch::Receiver<bool>) {
+    let Ok(mut far) = TcpStream::connect(target).await else { return };
+    let ((mut asked, answers), (answered, mut asks)) = (near.split(), far.split());
+    // That either end hangs up is what this is for.
+    let there = async {
+        let _ended = copy(&mut asked, &mut asks).await;
+        let _ended = asks.shutdown().await;
+    };
+    tokio::join!(there, carry_back(answered, answers, held));
+}
+
+async fn carry_back(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut held: watch::Receiver<bool>,
+) {
+    let mut buffer = vec![0; 16 << 10];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let is_let_go = held.wait_for(|held| !held).await.is_ok();
+        if !is_let_go || to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
     }
+    let _ended = to.shutdown().await;
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use harfanglab_incidents::journal::{Journal, PostgresJournal, SqliteJournal};
+use harfanglab_incidents::journal::{Journal, LeaseTime, PostgresJournal, SqliteJournal};
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
@@ -55,9 +55,10 @@ impl Fresh {
         }
     }
 
-    /// One more replica on PostgreSQL.
+    /// One more replica on PostgreSQL, where the test decides what time it is.
     pub(crate) async fn replica(&self) -> PostgresJournal {
-        PostgresJournal::open(&self.url, None, CONNECTIONS, CONSOLE).await.unwrap()
+        let journal = PostgresJournal::open(&self.url, None, CONNECTIONS, CONSOLE).await.unwrap();
+        journal.with_lease_time(LeaseTime::OfCaller)
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(super) max_body_bytes: Option<usize>,
     pub(super) token: String,
     pub(super) faults: Vec<Fault>,
+    /// The operation that is not answered at the moment.
+    pub(super) held: Option<String>,
     /// Connector ids that were registered with `enrichment_resolution`.
     pub(super) resolving: BTreeSet<String>,
 }
