@@ -155,7 +155,7 @@ fn log_change(failure: Option<&str>) {
         tracing::warn!(
             reason,
             "the size of the connector's queue is not known, so deliveries do not wait for \
-             CONNECTOR_QUEUE_THRESHOLD; the token's user needs the role \"Connector\""
+             CONNECTOR_QUEUE_THRESHOLD"
         );
     } else {
         tracing::info!("the size of the connector's queue is known again");

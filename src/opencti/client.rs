@@ -117,6 +117,12 @@ impl OpenCti {
         version
     }
 
+    /// The error of a caller that waits no longer for an answer of this platform.
+    pub fn no_answer_within(&self, wait: Duration) -> OpenCtiError {
+        let reason = format!("no answer within {} s", wait.as_secs());
+        OpenCtiError::Unreachable { host: self.host(), reason }
+    }
+
     /// Whether the platform has a feature, as far as is known.
     pub fn has(&self, feature: Feature) -> bool {
         self.with_features(|features| features.has(feature))

@@ -15,6 +15,7 @@ mod jobs;
 mod leader;
 mod listeners;
 mod manager;
+mod outage;
 mod parts;
 mod platform;
 mod recreated;
@@ -282,6 +283,12 @@ impl Service {
             let stop = stop_pipeline.clone();
             let telling = recreated::tell_the_leader(leader, connector, state.clone(), stop);
             self.parts.spawn(ServicePart::Leader, telling);
+        }
+        if let Some(platform) = platform {
+            let client = platform.connector().platform().clone();
+            let (health, stop) = (Arc::clone(&self.health), stop_pipeline.clone());
+            let watching = outage::watch(client, health, outage::PACE, stop);
+            self.parts.spawn(ServicePart::OutageWatch, watching);
         }
         if let Some(pressure) = &self.outlets.pressure {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;

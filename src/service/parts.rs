@@ -29,6 +29,8 @@ pub enum ServicePart {
     ConsoleAccess,
     /// Reads renewed tokens.
     Token,
+    /// Watches whether OpenCTI answers.
+    OutageWatch,
     /// Watches the length of OpenCTI's queue.
     QueueWatch,
     /// Reads what OpenCTI says of works.
@@ -52,6 +54,7 @@ impl fmt::Display for ServicePart {
             Self::Retention => "journal's retention",
             Self::ConsoleAccess => "watch over the console's access",
             Self::Token => "watch over the token's file",
+            Self::OutageWatch => "watch over OpenCTI's answers",
             Self::QueueWatch => "watch over OpenCTI's queue",
             Self::Afterwards => "reader of OpenCTI's works",
             Self::Heartbeat => "heartbeat",

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{ServiceError, reset::Reset};
+use super::{ServiceError, outage, reset::Reset};
 use crate::{
     config::{ConnectorSettings, IncidentNaming, OpenCtiSettings, Settings},
     convert::NetworkTraffic,
@@ -64,7 +64,9 @@ impl Platform {
             .without_max_times()
             .build();
         let registration = loop {
-            match self.connector.registration().await {
+            let registering = self.connector.registration();
+            let client = self.connector.platform();
+            match outage::await_answer(registering, client, health, outage::PACE).await {
                 Ok(registration) => break registration,
                 Err(failure) if once && !failure.is_retryable() => return Err(failure.into()),
                 Err(failure) => {

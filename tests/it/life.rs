@@ -10,11 +10,14 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{
-    app::App,
-    broker::push_queue,
-    opencti::{Outage, Personality, State},
-    stage::{Stage, http, incident_names, post},
+use crate::{
+    deployment::prometheus::until,
+    support::{
+        app::App,
+        broker::push_queue,
+        opencti::{Outage, Personality, State},
+        stage::{Stage, http, incident_names, post},
+    },
 };
 
 /// Tries that an outage of ten minutes sees: waits double from two seconds on.
@@ -157,6 +160,45 @@ async fn outlive(row: Row) {
     assert_eq!(incident_names(&stage.messages_of(&works).await).len(), 2, "{}", row.name);
     assert!(app.terminate().await.success(), "{}: {}", row.name, app.log());
     all_delivered(&stage, 2, row.name).await;
+}
+
+#[tokio::test]
+async fn an_opencti_that_takes_connections_and_never_answers_is_degraded_and_alerts_wait_for_it() {
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    stage.home.set("HARFANGLAB_INCIDENTS_RETRY_MAX", "PT1S");
+    let mut app = stage.home.start(&["serve"]);
+    let (url, management) = (app.webhook().await, app.management().await);
+    let alerts = alerts(27, 2);
+    assert_eq!(post(&url, &alerts[0].native()).await.0.as_u16(), 202);
+    stage.closed_works(1).await;
+
+    stage.opencti.fall_silent();
+    let degraded = async || {
+        let ready = readiness(&management).await;
+        ready["degraded"]["opencti"].as_str().map(str::to_owned)
+    };
+    let reason = until("OpenCTI is degraded", degraded).await;
+    assert!(reason.contains("no answer within 8 s") && !reason.contains("role"), "{reason}");
+    let page = async |path: &str| {
+        http().get(format!("{management}{path}")).send().await.unwrap().text().await.unwrap()
+    };
+    assert!(page("/metrics").await.contains("part_degraded{part=\"opencti\"} 1"));
+    assert!(page("/").await.contains("no answer within 8 s"));
+    assert_eq!(post(&url, &alerts[1].native()).await.0.as_u16(), 202);
+
+    stage.opencti.come_back();
+    stage.closed_works(2).await;
+    let is_well = async || {
+        let ready = readiness(&management).await;
+        (ready["status"] == "ready").then_some(())
+    };
+    until("everything works again", is_well).await;
+    assert!(app.terminate().await.success(), "{}", app.log());
+    let log = app.log();
+    assert!(log.contains("OpenCTI cannot be used") && log.contains("can be used again"), "{log}");
+    assert!(!log.contains("role \\\"Connector\\\""), "nobody refused anything: {log}");
+    all_delivered(&stage, 2, "a silent OpenCTI").await;
 }
 
 fn says(ready: &Value, part: &str, row: &Row) {

@@ -177,8 +177,16 @@ impl FakeOpenCti {
         self.shared.state.send_modify(|state| state.outage = Some(outage));
     }
 
+    /// From now on every request is taken and none is answered, until it comes back.
+    pub(crate) fn fall_silent(&self) {
+        self.shared.state.send_modify(|state| state.is_silent = true);
+    }
+
     pub(crate) fn come_back(&self) {
-        self.shared.state.send_modify(|state| state.outage = None);
+        self.shared.state.send_modify(|state| {
+            state.outage = None;
+            state.is_silent = false;
+        });
     }
 
     /// The next request of this operation fails with this code.
@@ -343,6 +351,11 @@ async fn answer(
     request: HttpRequest,
     body: web::Json<Value>,
 ) -> HttpResponse {
+    if shared.state.borrow().is_silent {
+        let mut states = shared.state.subscribe();
+        let spoke = states.wait_for(|state| !state.is_silent).await;
+        drop(spoke.expect("it lives as long as the server"));
+    }
     let outage = shared.state.borrow().outage;
     if let Some(Outage { status, content_type, body }) = outage {
         shared.state.send_modify(|state| state.turned_away += 1);

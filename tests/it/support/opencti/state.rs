@@ -27,6 +27,8 @@ pub(crate) struct State {
     /// The workflow of incidents: id and name of each status, in their order.
     pub(crate) incident_statuses: Vec<(String, String)>,
     pub(super) outage: Option<Outage>,
+    /// Requests are taken and not answered for now.
+    pub(super) is_silent: bool,
     /// Bundles given to the API.
     pub(crate) pushes: Vec<FakePush>,
     pub(crate) drafts: Vec<FakeDraft>,

@@ -1,0 +1,145 @@
+//! Notices an outage of OpenCTI within 20 seconds, also one that takes connections and never answers.
+//!
+//! Every replica asks OpenCTI for its version every few seconds. An error, or no answer in time, makes
+//! the component `opencti` degraded until the next answer that comes in time. The short wait is this
+//! question's alone: every other call goes on waiting for a slow answer and uses it.
+//!
+//! Does not live here: the first registration (`platform`), which waits by the same rule.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    health::{Health, Part},
+    opencti::OpenCti,
+};
+
+/// How often OpenCTI is asked, and how long an answer may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Pause between an answer and the next question.
+    pause: Duration,
+    /// Longest wait for an answer before OpenCTI counts as away.
+    patience: Duration,
+}
+
+/// Together less than the 20 seconds within which an outage shows.
+pub(super) const PACE: Pace =
+    Pace { pause: Duration::from_secs(8), patience: Duration::from_secs(8) };
+const _: () = assert!(PACE.pause.as_secs() + PACE.patience.as_secs() < 20);
+
+/// Asks until `stop`. The log says when an outage begins, changes and ends.
+pub(super) async fn watch(
+    client: OpenCti,
+    health: Arc<Health>,
+    pace: Pace,
+    stop: CancellationToken,
+) {
+    let asking = async {
+        let mut trouble: Option<String> = None;
+        loop {
+            let answer = timeout(pace.patience, client.version()).await;
+            let answer =
+                answer.unwrap_or_else(|_elapsed| Err(client.no_answer_within(pace.patience)));
+            let now = answer.err().map(|failure| failure.to_string());
+            match &now {
+                Some(reason) => health.degraded(Part::OpenCti, reason.clone()),
+                None => health.well(Part::OpenCti),
+            }
+            if now != trouble {
+                if let Some(reason) = &now {
+                    warn!(
+                        reason,
+                        "OpenCTI cannot be used; deliveries are accepted and wait in the journal"
+                    );
+                } else {
+                    info!("OpenCTI can be used again");
+                }
+                trouble = now;
+            }
+            sleep(pace.pause).await;
+        }
+    };
+    stop.run_until_cancelled(asking).await;
+}
+
+/// Waits for an answer of OpenCTI as long as it takes, and reports OpenCTI as degraded while that is
+/// longer than it should be.
+pub(super) async fn await_answer<T>(
+    answer: impl Future<Output = T>,
+    client: &OpenCti,
+    health: &Health,
+    pace: Pace,
+) -> T {
+    let mut answer = pin!(answer);
+    if let Ok(in_time) = timeout(pace.patience, answer.as_mut()).await {
+        return in_time;
+    }
+    let reason = client.no_answer_within(pace.patience).to_string();
+    warn!(reason, "OpenCTI has not answered yet; deliveries are accepted and wait in the journal");
+    health.degraded(Part::OpenCti, reason);
+    answer.await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{net::TcpListener, sync::oneshot};
+
+    use super::*;
+    use crate::config::{OpenCtiSettings, TlsVerification};
+
+    const FAST: Pace =
+        Pace { pause: Duration::from_millis(5), patience: Duration::from_millis(50) };
+
+    /// A client of a listener that takes connections and never answers.
+    async fn client_of_a_black_hole() -> (OpenCti, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = OpenCtiSettings {
+            url: format!("http://{}", listener.local_addr().unwrap()).parse().unwrap(),
+            token: "a-token".into(),
+            token_file: None,
+            tls: TlsVerification::System,
+            custom_headers: Vec::new(),
+        };
+        (OpenCti::new(&settings).unwrap(), listener)
+    }
+
+    async fn until_degraded(health: &Health) -> String {
+        loop {
+            if let Some(reason) = health.reasons().remove(Part::OpenCti.name()) {
+                return reason;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_platform_that_never_answers_is_degraded_once_patience_is_over() {
+        let (client, _listener) = client_of_a_black_hole().await;
+        let (health, stop) = (Arc::new(Health::default()), CancellationToken::new());
+        let reason = tokio::select! {
+            reason = until_degraded(&health) => reason,
+            () = watch(client, Arc::clone(&health), FAST, stop) => panic!("nothing stops it"),
+        };
+        assert!(reason.contains("does not answer: no answer within"), "{reason}");
+        assert!(!reason.contains("role"), "nobody refused anything: {reason}");
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_is_used_though_the_platform_is_degraded_meanwhile() {
+        let (client, _listener) = client_of_a_black_hole().await;
+        let health = Health::default();
+        let (late, answer) = oneshot::channel();
+        let degraded = async {
+            let reason = until_degraded(&health).await;
+            late.send(7).unwrap();
+            reason
+        };
+        let (answer, reason) = tokio::join!(await_answer(answer, &client, &health, FAST), degraded);
+        assert_eq!(answer, Ok(7));
+        assert!(reason.contains("does not answer"), "{reason}");
+    }
+}
