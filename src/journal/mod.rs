@@ -93,7 +93,10 @@ pub use self::{
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
     story::{Chapter, Story, WaitsFor},
-    works::{DueWork, ListedRefusal, MOST_REFUSALS, Refusal, SentAgain, WorkJournal, WorkPart},
+    works::{
+        DueWork, ListedRefusal, LostWork, MOST_REFUSALS, Refusal, Requeued, SentAgain, WorkJournal,
+        WorkPart, WorkStanding,
+    },
     writer::write_what_comes_in,
 };
 use crate::{
@@ -243,8 +246,8 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// Forgets a value: it was never remembered.
     async fn forget(&self, name: &str) -> Result<(), JournalError>;
 
-    /// Starts another import generation, in which everything is new again, and forgets these
-    /// remembered values, all in one commit.
+    /// Starts another import generation, in which everything is new again, forgets these remembered
+    /// values, and has every closed work looked at, all in one commit.
     async fn start_over(&self, forgotten: &[&str]) -> Result<(), JournalError>;
 
     /// How many events wait, as in [`Counts::pending`]: cheap, whatever else the journal holds.

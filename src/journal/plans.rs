@@ -12,8 +12,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnect
 use tempfile::TempDir;
 
 use super::{
-    AlertName, CaseObjects, CaseStanding, FollowUp, Journal, Lacking, LetterFilter, Outcome,
-    PostgresJournal, PruneBefore, Refusal, SightingFlag, SqliteJournal, WorkPart,
+    AlertName, CaseObjects, CaseStanding, FollowUp, Journal, Lacking, LetterFilter, LostWork,
+    Outcome, PostgresJournal, PruneBefore, Refusal, SightingFlag, SqliteJournal, WorkPart,
     sql::{Statement, Value},
 };
 use crate::{
@@ -187,6 +187,15 @@ async fn of_works(journal: &dyn Journal, event: i64) {
     };
     journal.work_read("work", &[refusal]).await.unwrap();
     journal.send_again(event, "no", &[TimeDelta::minutes(1)], now()).await.unwrap();
+    journal.work_opened("lost", &parts, now()).await.unwrap();
+    let lost = LostWork {
+        work: "lost",
+        reason: "lost",
+        waits: &[TimeDelta::zero()],
+        closing: None,
+        refusals: &[],
+    };
+    journal.work_lost(&lost, now()).await.unwrap();
     journal.remember("cursor", "2026").await.unwrap();
     journal.remembered("cursor").await.unwrap();
     journal.story("k21").await.unwrap().unwrap();

@@ -4,6 +4,9 @@
 //! ```text
 //! opened ──▶ closed ──▶ looked at, again and again ──▶ read: refusals kept, work forgotten, and
 //!    │                                                 what was refused for now leaves once more
+//!    │                            │
+//!    │                            └──▶ lost: objects never came; its events are requeued, and the
+//!    │                                 work is closed if it is open, and forgotten
 //!    └──▶ left open (a failure, a crash) ──▶ closed
 //! ```
 //!
@@ -36,6 +39,50 @@ pub struct DueWork {
     pub looks: u32,
     /// When it was opened.
     pub opened_at: DateTime<Utc>,
+    /// How it looked last; `None` before the first look.
+    pub standing: Option<WorkStanding>,
+    /// Whether the import was started over since it was opened.
+    pub was_reset: bool,
+    /// Whether its events were requeued because it was lost: it is only to be closed.
+    pub is_lost: bool,
+}
+
+/// How a work looks in OpenCTI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkStanding {
+    /// What OpenCTI shows; compared, not read.
+    pub shown: String,
+    /// Since when it has shown that.
+    pub since: DateTime<Utc>,
+}
+
+/// A work of which objects never reached OpenCTI.
+#[derive(Debug, Clone, Copy)]
+pub struct LostWork<'a> {
+    /// The platform's id of it.
+    pub work: &'a str,
+    /// Why its events are requeued, in plain words.
+    pub reason: &'a str,
+    /// How long an event waits that is requeued for the first time in an import generation, for the
+    /// second time and so on; no more after the last.
+    pub waits: &'a [TimeDelta],
+    /// The message with which the work is still to be closed.
+    pub closing: Option<&'a str>,
+    /// Objects of it that OpenCTI refused.
+    pub refusals: &'a [Refusal],
+}
+
+/// What became of the events of a lost work.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requeued {
+    /// How many were requeued.
+    pub pending: usize,
+    /// How many need not be: a version is on its way, or was imported again since.
+    pub came_otherwise: usize,
+    /// Those that were requeued as often as they may.
+    pub gave_up: Vec<EventId>,
+    /// Those of which the journal has no text any more.
+    pub without_text: Vec<EventId>,
 }
 
 /// An object of a delivered event that OpenCTI refused.
@@ -77,7 +124,9 @@ pub enum SentAgain {
     OnItsWay,
     /// It has left once more as often as it may.
     GaveUp,
-    /// No delivered version of it has its text any more, or everything was imported again since.
+    /// A version of it came again since a reset started the import over.
+    CameAgain,
+    /// No delivered version of it has its text any more.
     NotThere,
 }
 
@@ -128,8 +177,23 @@ pub trait WorkJournal: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<Vec<DueWork>, JournalError>;
 
-    /// A work was looked at in vain and is to be looked at again at `at`.
-    async fn look_again(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
+    /// A work was looked at in vain and is to be looked at again at `at`. `None`: how it stands is
+    /// not known, and what is remembered of that stays.
+    async fn look_again(
+        &self,
+        work: &str,
+        standing: Option<&WorkStanding>,
+        at: DateTime<Utc>,
+    ) -> Result<(), JournalError>;
+
+    /// Objects of a work never came: requeues what was delivered in it, in the newest version and in
+    /// the present import generation, and forgets the work or has it closed, in one commit. `None`
+    /// while an event of it is claimed: to be asked again. A work that was ended before needs nothing.
+    async fn work_lost(
+        &self,
+        lost: &LostWork<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Requeued>, JournalError>;
 
     /// OpenCTI could not answer for a work: its turn is again at `at`, and nothing is counted.
     async fn postpone_work(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
@@ -141,8 +205,8 @@ pub trait WorkJournal: Send + Sync {
     /// all refusals the newest [`MOST_REFUSALS`] are kept; the same again is counted.
     async fn work_read(&self, work: &str, refusals: &[Refusal]) -> Result<(), JournalError>;
 
-    /// Lets the newest delivered version of the alert or threat of `event` leave once more, whole,
-    /// because of `reason`: after the first of `waits` the first time, after the next one the next
+    /// Requeues the newest delivered version of the alert or threat of `event`, to leave whole, because
+    /// of `reason`: after the first of `waits` the first time, after the next one the next
     /// time, and no more after the last.
     async fn send_again(
         &self,
@@ -152,7 +216,7 @@ pub trait WorkJournal: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<SentAgain, JournalError>;
 
-    /// Which of these events [`WorkJournal::send_again`] let leave once more.
+    /// Which of these events [`WorkJournal::send_again`] or [`WorkJournal::work_lost`] requeued.
     async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError>;
 
     /// What OpenCTI refused, newest first.

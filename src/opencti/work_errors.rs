@@ -24,13 +24,20 @@ const MAX_REASON_CHARS: usize = 1_000;
 pub struct WorkReport {
     /// Whether everything announced was imported or refused.
     pub is_complete: bool,
-    /// Objects that were announced and neither imported nor refused yet.
-    pub outstanding: usize,
+    /// Objects that were announced.
+    pub expected: i64,
+    /// Objects that were imported or refused.
+    pub processed: i64,
     /// What was refused; what is known to be no loss is left out.
     pub errors: Vec<WorkError>,
 }
 
 impl WorkReport {
+    /// Objects that were announced and neither imported nor refused yet.
+    pub fn outstanding(&self) -> usize {
+        usize::try_from(self.expected - self.processed).unwrap_or_default()
+    }
+
     /// Whether we ourselves closed it before everything that was announced had left.
     pub fn was_interrupted(&self) -> bool {
         self.errors.iter().any(WorkError::is_our_note)
@@ -89,18 +96,10 @@ struct Work {
     errors: Option<Vec<Option<Message>>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Tracking {
     import_expected_number: Option<i64>,
     import_processed_number: Option<i64>,
-}
-
-impl Tracking {
-    fn outstanding(&self) -> usize {
-        let expected = self.import_expected_number.unwrap_or_default();
-        let processed = self.import_processed_number.unwrap_or_default();
-        usize::try_from(expected - processed).unwrap_or_default()
-    }
 }
 
 #[derive(Deserialize)]
@@ -120,17 +119,21 @@ impl OpenCti {
             answer => answer?,
         };
         let has_traffic = self.has(Feature::NetworkTraffic);
-        Ok(data.work.map(|work| WorkReport {
-            is_complete: work.status == "complete",
-            outstanding: work.tracking.as_ref().map_or(0, Tracking::outstanding),
-            errors: work
-                .errors
-                .into_iter()
-                .flatten()
-                .flatten()
-                .filter(|message| has_traffic || !is_spurious(message))
-                .map(read)
-                .collect(),
+        Ok(data.work.map(|work| {
+            let tracking = work.tracking.unwrap_or_default();
+            WorkReport {
+                is_complete: work.status == "complete",
+                expected: tracking.import_expected_number.unwrap_or_default(),
+                processed: tracking.import_processed_number.unwrap_or_default(),
+                errors: work
+                    .errors
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .filter(|message| has_traffic || !is_spurious(message))
+                    .map(read)
+                    .collect(),
+            }
         }))
     }
 }

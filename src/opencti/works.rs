@@ -67,7 +67,8 @@ impl Works {
             .await;
         match closed {
             Ok(()) => self.tell(|ledger| ledger.closed(work)).await,
-            Err(error) if error.is_work_gone() => self.tell(|ledger| ledger.deleted(work)).await,
+            // Deleted there with what was queued of it: the first look finds that.
+            Err(error) if error.is_work_gone() => self.tell(|ledger| ledger.closed(work)).await,
             Err(error) => {
                 tracing::warn!(
                     work_id = work.as_str(),

@@ -276,10 +276,16 @@ pub const CATALOGUE: &[Metric] = &[
     ),
     counter(
         "events_sent_again_total",
-        "Events that leave once more because OpenCTI refused something of them for now, and those \
-         that left so often that they do no more.",
+        "Events that leave once more because OpenCTI refused something of them for now or lost their \
+         work, and those that left so often that they do no more.",
     )
     .by("outcome", &["sent_again", "gave_up"]),
+    counter(
+        "works_lost_total",
+        "Works of which objects never reached OpenCTI though it showed no error; their events leave \
+         once more.",
+    )
+    .by("reason", &["purged", "gone", "stuck", "unmoved"]),
     counter(
         "sightings_flagged_total",
         "Sightings whose verdict was set in OpenCTI afterwards; before version 7 only.",

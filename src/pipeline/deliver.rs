@@ -39,6 +39,10 @@ pub(super) struct Deliverer {
     pub(super) confirmations: Confirmations,
 }
 
+/// How long a delivery may take before its sink counts as degraded: less than the 20 seconds within
+/// which an outage shows.
+const SLOW: Duration = Duration::from_secs(15);
+
 /// How long what is ready waits for the others of its claim that are not ready yet.
 const WINDOW: Duration = Duration::from_millis(50);
 
@@ -156,7 +160,7 @@ impl Deliverer {
             }
             let part: Vec<&Ready> = missing.iter().map(|index| &batch[*index]).collect();
             let delivery = self.delivery(&part).await;
-            let answers = sink.deliver(&delivery).await;
+            let answers = self.await_answers(&**sink, &delivery).await;
             debug_assert_eq!(answers.len(), delivery.bundles.len(), "one answer a bundle");
             self.tell_of_sink(sink.name(), &answers);
             let mut answers = answers.into_iter();
@@ -170,6 +174,25 @@ impl Deliverer {
             }
         }
         results
+    }
+
+    /// Waits for a sink as long as it takes, and reports it as degraded while that is longer than it
+    /// should be: a broker that takes connections and never answers.
+    async fn await_answers(
+        &self,
+        sink: &dyn Sink,
+        delivery: &Delivery,
+    ) -> Vec<Result<(), DeliveryError>> {
+        let mut delivering = sink.deliver(delivery);
+        if let Ok(answers) = tokio::time::timeout(SLOW, &mut delivering).await {
+            return answers;
+        }
+        let (sink, seconds) = (sink.name(), SLOW.as_secs());
+        let reason = format!("a delivery to the sink `{sink}` takes longer than {seconds} seconds");
+        warn!(sink, "{reason}; it is waited for");
+        self.health.sink_degraded(sink, reason.clone());
+        self.health.degraded(Part::Delivery, reason);
+        delivering.await
     }
 
     /// Writes down what was delivered for those that come later, before the events end: after a

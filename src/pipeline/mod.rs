@@ -20,6 +20,7 @@ mod false_positives;
 mod filter;
 mod leases;
 mod ledger;
+mod lost_works;
 mod prepare;
 mod prepare_alert;
 mod prepare_threat;

@@ -1,13 +1,15 @@
 //! What OpenCTI refused comes back: works are closed where that failed before, looked at until they
 //! are done, and each error is put on the event whose object it is about. An event of which something
-//! was refused for a reason that passes leaves once more (`sent_again`).
+//! was refused for a reason that passes leaves once more (`sent_again`), and so do the events of a work
+//! that lost objects without an error (`lost_works`).
 //!
 //! A work is looked at a few times, further and further apart; after the last look it is let go with
-//! what it says by then. A work for which OpenCTI has no answer makes room for the others, and is let
-//! go by age. A token that may not read works is told once, then works are let go.
+//! what it says by then, unless some of it is still queued. A work for which OpenCTI has no answer lets
+//! the others go first, and is let go by age. A token that may not read works is told once, then works
+//! are let go.
 //!
 //! Does not live here: asking OpenCTI (`opencti`), keeping (`journal`), when this runs
-//! (`afterwards`).
+//! (`afterwards`), when a work counts as lost (`lost_works`).
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -20,10 +22,13 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
-use super::sent_again;
+use super::{
+    lost_works::{self, Loss, Verdict},
+    sent_again,
+};
 use crate::{
     clock::Clock,
-    journal::{DueWork, EventId, Journal, JournalError, Refusal, WorkPart},
+    journal::{DueWork, EventId, Journal, JournalError, LostWork, Refusal, WorkPart, WorkStanding},
     opencti::{
         CONTINUED, ConfirmedObjects, OpenCti, OpenCtiError, WorkError, WorkId, WorkOutcome,
         WorkReport,
@@ -33,6 +38,8 @@ use crate::{
 /// Seconds from one look at a work to the next; the first counts from its closing. The last look is
 /// about a day after.
 const LOOKS_AFTER_SECONDS: [i64; 10] = [20, 40, 60, 180, 600, 1_800, 3_600, 10_800, 21_600, 43_200];
+/// From one look to the next for a work of which something is queued after all of these.
+const LAST_WAIT: TimeDelta = TimeDelta::hours(12);
 /// Works handled in one round.
 const WORKS_A_ROUND: usize = 20;
 /// A work that could not be closed or read has its turn again after a quarter of its age, between
@@ -73,6 +80,17 @@ pub(super) enum Rest {
     MaybeMore,
 }
 
+/// The connector's queue in OpenCTI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    /// Nothing waits there.
+    Empty,
+    /// Something waits there.
+    Holds,
+    /// OpenCTI does not say.
+    Unknown,
+}
+
 /// Whether the round goes on.
 enum Next {
     Work,
@@ -87,6 +105,7 @@ impl Refusals {
         let rest = if due.len() < WORKS_A_ROUND { Rest::None } else { Rest::MaybeMore };
         for work in due {
             let next = match &work.closing {
+                Some(message) if work.is_lost => self.end(&work, message).await?,
                 Some(message) => self.close(&work, message).await?,
                 None => self.look_at(&work).await?,
             };
@@ -107,11 +126,48 @@ impl Refusals {
                 Ok(Next::Work)
             }
             Err(error) if error.is_work_gone() => {
+                self.heed(work, None, self.next_look(work)).await?;
+                Ok(Next::Work)
+            }
+            Err(error) => self.postpone(work, "closed", &error).await,
+        }
+    }
+
+    /// Closes a lost work: nothing of it is open in OpenCTI afterwards, and it is let go.
+    async fn end(&self, work: &DueWork, message: &str) -> Result<Next, JournalError> {
+        let id = WorkId::remembered(&*work.id);
+        let ended = async {
+            match self.platform.read_work(&id).await? {
+                Some(report) if !report.is_complete => {
+                    self.complete(&id, report.outstanding(), message).await
+                }
+                _ => Ok(()),
+            }
+        };
+        match ended.await {
+            Ok(()) => {
+                self.journal.forget_work(&work.id).await?;
+                Ok(Next::Work)
+            }
+            Err(error) if error.is_work_gone() => {
                 self.journal.forget_work(&work.id).await?;
                 Ok(Next::Work)
             }
             Err(error) => self.postpone(work, "closed", &error).await,
         }
+    }
+
+    /// Completes a work of which `outstanding` announced objects never come.
+    async fn complete(
+        &self,
+        work: &WorkId,
+        outstanding: usize,
+        message: &str,
+    ) -> Result<(), OpenCtiError> {
+        if outstanding > 0 {
+            self.platform.expect_fewer_objects(work, outstanding).await?;
+        }
+        self.platform.close_work(work, message, WorkOutcome::Interrupted).await
     }
 
     /// Makes room for other works; the round ends only with OpenCTI as a whole.
@@ -139,39 +195,113 @@ impl Refusals {
             self.journal.forget_work(&work.id).await?;
             return Ok(Next::Work);
         }
-        let next_look = usize::try_from(work.looks + 1).ok();
-        let next_look = next_look.and_then(|look| LOOKS_AFTER_SECONDS.get(look));
-        let next_look = next_look.map(|wait| self.clock.now() + TimeDelta::seconds(*wait));
+        let next_look = self.next_look(work);
         match self.platform.read_work(&WorkId::remembered(&*work.id)).await {
-            Ok(Some(report)) => self.heed(work, report, next_look).await?,
-            Ok(None) => {
-                // Deleted in OpenCTI, with what of it was still queued.
-                if let Some(confirmed) = &self.confirmed {
-                    confirmed.forget();
-                    self.tell_other_replicas().await?;
-                }
-                self.journal.forget_work(&work.id).await?;
-            }
+            Ok(report) => self.heed(work, report, next_look).await?,
             Err(error) => return self.cannot_be_read(work, error, next_look).await,
         }
         Ok(Next::Work)
     }
 
-    /// Waits on for a work that is not done, unless this was the last look; else keeps what it says.
+    /// The date of the look after this one; `None`: this is the last.
+    fn next_look(&self, work: &DueWork) -> Option<DateTime<Utc>> {
+        let look = usize::try_from(work.looks + 1).ok()?;
+        let wait = LOOKS_AFTER_SECONDS.get(look)?;
+        Some(self.clock.now() + TimeDelta::seconds(*wait))
+    }
+
+    /// Requeues what a lost work brought, keeps what a work says that is done, and waits on for any
+    /// other, unless this was the last look. `None`: OpenCTI does not know the work.
     async fn heed(
         &self,
         work: &DueWork,
-        report: WorkReport,
+        report: Option<WorkReport>,
         next_look: Option<DateTime<Utc>>,
     ) -> Result<(), JournalError> {
-        let waits = !report.is_complete && report.was_interrupted() && report.outstanding > 0;
-        if waits && (next_look.is_none() || self.nothing_is_queued().await) {
-            self.settle(work, report.outstanding).await;
+        let now = self.clock.now();
+        let standing = lost_works::standing(work, report.as_ref(), now);
+        if report.is_none() && standing.since == now {
+            // At once: what is delivered meanwhile must not count on what was queued of it.
+            self.forget_everything_confirmed().await?;
         }
-        match next_look.filter(|_| !report.is_complete) {
-            Some(at) => self.journal.look_again(&work.id, at).await,
+        let verdict = lost_works::judge(work, report.as_ref(), standing.since, now);
+        match (verdict, report) {
+            (Verdict::Lost(loss), report) => self.lost(work, loss, report, &standing).await,
+            (Verdict::Open(Some(decided_at)), _) => {
+                let at = next_look.map_or(decided_at, |next| next.min(decided_at));
+                self.journal.look_again(&work.id, Some(&standing), at).await
+            }
+            (Verdict::Open(None), Some(report)) => {
+                self.wait_on(work, report, &standing, next_look).await
+            }
+            (_, report) => {
+                let errors = report.map(|report| report.errors).unwrap_or_default();
+                self.keep(&work.id, errors).await
+            }
+        }
+    }
+
+    /// A work in progress with objects that are still to come.
+    async fn wait_on(
+        &self,
+        work: &DueWork,
+        report: WorkReport,
+        standing: &WorkStanding,
+        next_look: Option<DateTime<Utc>>,
+    ) -> Result<(), JournalError> {
+        let now = self.clock.now();
+        let is_interrupted = report.was_interrupted() && report.outstanding() > 0;
+        let is_unmoved = lost_works::is_unmoved(&report, standing.since, now);
+        // The queue is asked for only where that decides something.
+        let queue = if is_interrupted || is_unmoved { self.queue().await } else { Queue::Unknown };
+        if is_interrupted && (next_look.is_none() || queue == Queue::Empty) {
+            self.settle(work, report.outstanding()).await;
+        }
+        if is_unmoved && (queue == Queue::Empty || (queue, next_look) == (Queue::Unknown, None)) {
+            return self.lost(work, Loss::Unmoved, Some(report), standing).await;
+        }
+        // A backlog may take longer than all looks together.
+        let is_queued = is_unmoved && queue == Queue::Holds && now - work.opened_at < OLDEST_WORK;
+        match next_look.or_else(|| is_queued.then_some(now + LAST_WAIT)) {
+            Some(at) => self.journal.look_again(&work.id, Some(standing), at).await,
             None => self.keep(&work.id, report.errors).await,
         }
+    }
+
+    /// Requeues what was delivered in a work that lost objects.
+    async fn lost(
+        &self,
+        work: &DueWork,
+        loss: Loss,
+        report: Option<WorkReport>,
+        standing: &WorkStanding,
+    ) -> Result<(), JournalError> {
+        let now = self.clock.now();
+        self.forget_everything_confirmed().await?;
+        let parts = self.journal.parts_of_work(&work.id).await?;
+        let errors = report.map(|report| report.errors).unwrap_or_default();
+        let refusals = matched(&work.id, errors, parts, now);
+        let closing = loss.closing();
+        let ending = LostWork {
+            work: &work.id,
+            reason: loss.reason(),
+            waits: loss.waits(),
+            closing: closing.as_deref(),
+            refusals: &refusals,
+        };
+        let Some(requeued) = self.journal.work_lost(&ending, now).await? else {
+            return self.journal.look_again(&work.id, Some(standing), first_look(now)).await;
+        };
+        metrics::counter!("objects_refused_by_opencti_total").increment(refusals.len() as u64);
+        metrics::counter!("works_lost_total", "reason" => loss.name()).increment(1);
+        sent_again::tell_lost(&work.id, loss.reason(), &standing.shown, &requeued);
+        Ok(())
+    }
+
+    async fn forget_everything_confirmed(&self) -> Result<(), JournalError> {
+        let Some(confirmed) = &self.confirmed else { return Ok(()) };
+        confirmed.forget();
+        self.tell_other_replicas().await
     }
 
     async fn cannot_be_read(
@@ -193,7 +323,7 @@ impl Refusals {
             return self.postpone(work, "read", &error).await;
         } else if let Some(at) = next_look {
             warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read");
-            self.journal.look_again(&work.id, at).await?;
+            self.journal.look_again(&work.id, None, at).await?;
         } else {
             warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read and is let go");
             self.journal.forget_work(&work.id).await?;
@@ -201,10 +331,13 @@ impl Refusals {
         Ok(Next::Work)
     }
 
-    /// Whether nothing can come any more in a work that was interrupted.
-    async fn nothing_is_queued(&self) -> bool {
-        // Empty, or not known: then it is settled at a later look.
-        matches!(self.platform.queue_bytes(&self.connector_id).await, Ok(bytes) if bytes <= 0.0)
+    /// Whether anything can still come from the connector's queue.
+    async fn queue(&self) -> Queue {
+        match self.platform.queue_bytes(&self.connector_id).await {
+            Ok(bytes) if bytes <= 0.0 => Queue::Empty,
+            Ok(_) => Queue::Holds,
+            Err(_) => Queue::Unknown,
+        }
     }
 
     /// Completes a work of which something that was announced never comes, as after a crash: else
@@ -214,11 +347,7 @@ impl Refusals {
         let message = format!(
             "{outstanding} announced objects never came in this work; what is missing {CONTINUED}"
         );
-        let settling = async {
-            self.platform.expect_fewer_objects(&id, outstanding).await?;
-            self.platform.close_work(&id, &message, WorkOutcome::Interrupted).await
-        };
-        match settling.await {
+        match self.complete(&id, outstanding, &message).await {
             Ok(()) => {
                 info!(work_id = work.id, outstanding, "an interrupted work is settled in OpenCTI");
             }

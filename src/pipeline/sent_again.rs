@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
 use crate::{
-    journal::{EventId, Journal, JournalError, Refusal, SentAgain},
+    journal::{EventId, Journal, JournalError, Refusal, Requeued, SentAgain},
     opencti::may_be_taken_later,
 };
 
@@ -42,10 +42,43 @@ pub(super) async fn send_again(
                      of it; `events show` tells its story"
                 );
             }
-            SentAgain::OnItsWay | SentAgain::NotThere => {}
+            SentAgain::OnItsWay | SentAgain::CameAgain | SentAgain::NotThere => {}
         }
     }
     Ok(())
+}
+
+/// Tells what became of the events of a work that lost objects, of which OpenCTI showed this.
+pub(super) fn tell_lost(work: &str, reason: &str, shown: &str, requeued: &Requeued) {
+    let Requeued { pending, came_otherwise, gave_up, without_text } = requeued;
+    warn!(
+        work_id = work,
+        reason,
+        shown,
+        requeued = pending,
+        came_otherwise,
+        "objects of a work never reached OpenCTI; the events in it are sent once more"
+    );
+    let counter =
+        |outcome: &'static str| metrics::counter!("events_sent_again_total", "outcome" => outcome);
+    counter("sent_again").increment(*pending as u64);
+    counter("gave_up").increment((gave_up.len() + without_text.len()) as u64);
+    if !gave_up.is_empty() {
+        warn!(
+            work_id = work,
+            events = ?gave_up,
+            "events were sent once more as often as they may, and their work was lost again; a newer \
+             version of the alert, or a reset in OpenCTI, brings them again"
+        );
+    }
+    if !without_text.is_empty() {
+        warn!(
+            work_id = work,
+            events = ?without_text,
+            "events cannot be sent once more: HARFANGLAB_INCIDENTS_JOURNAL_RETENTION has removed \
+             their text"
+        );
+    }
 }
 
 /// The events that are to leave once more, each with the first reason.

@@ -17,6 +17,7 @@ use crate::{
 async fn a_work_that_a_crash_interrupted_completes_once_nothing_of_it_is_queued_any_more() {
     for personality in Personality::ALL {
         let (stage, _, _) = delivered(personality, &[Kind::SigmaProcess]).await;
+        stage.opencti.complete_closed_works();
         let client = OpenCti::new(&stage.opencti.settings()).unwrap();
         client.version().await.unwrap();
         let id = client.open_work(&stage.connector_id, "in the middle of it").await.unwrap();

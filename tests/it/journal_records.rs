@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     intake::Origin,
-    journal::{LetterFilter, Outcome, Refusal, SightingFlag, WorkPart},
+    journal::{LetterFilter, LostWork, Outcome, Refusal, Requeued, SightingFlag, WorkPart},
 };
 
 use crate::{
@@ -32,7 +32,7 @@ async fn a_work_is_kept_from_its_opening_until_it_is_read(store: Store) {
     assert_eq!(due.len(), 3);
     assert_eq!(closing("orphaned").as_deref(), Some("stopped"));
     assert_eq!((closing("left-open").as_deref(), closing("closed")), (Some("not closed"), None));
-    journal.look_again("closed", old + minute).await.unwrap();
+    journal.look_again("closed", None, old + minute).await.unwrap();
     journal.postpone_work("orphaned", old + minute).await.unwrap();
     journal.forget_work("left-open").await.unwrap();
     assert!(journal.works_due(9, old).await.unwrap().is_empty());
@@ -54,6 +54,69 @@ async fn a_work_is_kept_from_its_opening_until_it_is_read(store: Store) {
     assert_eq!((times, listed[0].key.as_deref()), (vec![1, 2], Some("a")));
     assert_eq!(journal.story("a").await.unwrap().unwrap().refusals.len(), 2);
     assert!(journal.parts_of_work("closed").await.unwrap().is_empty());
+}
+
+async fn what_a_lost_work_brought_is_requeued_once_and_in_the_present_generation(store: Store) {
+    let journal = &store.journal;
+    let a = store.ended(native("a", "new"), delivered()).await.claim.event;
+    let b = store.ended(native("b", "new"), delivered()).await.claim.event;
+    let c = store.ended(native("c", "new"), delivered()).await.claim.event;
+    let parts = [a, b, c].map(|event| WorkPart { event, objects: vec![format!("x--{event}")] });
+    journal.work_opened("work", &parts, start()).await.unwrap();
+    journal.work_closed("work", start(), start() + TimeDelta::hours(1)).await.unwrap();
+    journal.start_over(&[]).await.unwrap();
+    let due = journal.works_due(9, start()).await.unwrap();
+    assert!(due[0].was_reset && !due[0].is_lost, "it is due at once: {due:?}");
+
+    // One comes again by the sweep, and is under way.
+    assert_eq!(store.append(native("b", "new")).await, (1, 0));
+    let swept = store.claim().await.remove(0);
+    let waits = [TimeDelta::zero()];
+    let lost =
+        LostWork { work: "work", reason: "lost", waits: &waits, closing: None, refusals: &[] };
+    let requeued = journal.work_lost(&lost, start()).await.unwrap().unwrap();
+    let expected = Requeued { pending: 2, came_otherwise: 1, ..Requeued::default() };
+    assert_eq!(requeued, expected);
+    let again = journal.work_lost(&lost, start()).await.unwrap();
+    assert_eq!(again, Some(Requeued::default()), "another replica comes too late");
+    assert_eq!(journal.works_due(9, start()).await.unwrap(), []);
+    journal.finish(&[(swept.claim, delivered())], start()).await.unwrap();
+
+    assert_eq!(store.append(native("a", "new")).await, (0, 1), "the sweep finds it there");
+    let claimed = store.claim().await;
+    assert_eq!(claimed.iter().map(|event| event.claim.event).collect::<Vec<_>>(), [a, c]);
+    assert_eq!(journal.sent_again(&[a, b, c]).await.unwrap(), [a, c].into(), "whole");
+    for event in &claimed {
+        assert!(event.claim.fence > event.claim.attempt, "{event:?}");
+        journal.finish(&[(event.claim, delivered())], start()).await.unwrap();
+    }
+
+    // Lost once more in the same generation, and again in the next one.
+    let part = |event| [WorkPart { event, objects: Vec::new() }];
+    journal.work_opened("second", &part(a), start()).await.unwrap();
+    let second = LostWork { work: "second", closing: Some("close it"), ..lost };
+    let requeued = journal.work_lost(&second, start()).await.unwrap().unwrap();
+    assert_eq!((requeued.pending, requeued.gave_up), (0, vec![a]));
+    let due = journal.works_due(9, start()).await.unwrap();
+    assert!(due[0].is_lost && due[0].closing.as_deref() == Some("close it"), "{due:?}");
+    journal.start_over(&[]).await.unwrap();
+    journal.work_opened("third", &part(a), start()).await.unwrap();
+    let third = LostWork { work: "third", ..lost };
+    assert_eq!(journal.work_lost(&third, start()).await.unwrap().unwrap().pending, 1);
+}
+
+async fn a_work_is_not_lost_while_an_event_of_it_is_claimed(store: Store) {
+    let journal = &store.journal;
+    store.append(native("a", "new")).await;
+    let event = store.claim().await.remove(0);
+    let parts = [WorkPart { event: event.claim.event, objects: Vec::new() }];
+    journal.work_opened("work", &parts, start()).await.unwrap();
+    let waits = [TimeDelta::zero()];
+    let lost =
+        LostWork { work: "work", reason: "lost", waits: &waits, closing: None, refusals: &[] };
+    assert_eq!(journal.work_lost(&lost, start()).await.unwrap(), None, "it may end any moment");
+    journal.finish(&[(event.claim, delivered())], start()).await.unwrap();
+    assert_eq!(journal.work_lost(&lost, start()).await.unwrap().unwrap().pending, 1);
 }
 
 async fn it_is_known_what_was_delivered_before(store: Store) {
@@ -113,6 +176,8 @@ async fn what_the_status_page_asks_for_is_told(store: Store) {
 
 on_both_databases! {
     a_work_is_kept_from_its_opening_until_it_is_read,
+    what_a_lost_work_brought_is_requeued_once_and_in_the_present_generation,
+    a_work_is_not_lost_while_an_event_of_it_is_claimed,
     it_is_known_what_was_delivered_before,
     a_verdict_is_kept_until_opencti_shows_it_and_while_it_is_one,
     what_the_status_page_asks_for_is_told,

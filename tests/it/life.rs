@@ -186,6 +186,12 @@ async fn an_opencti_that_takes_connections_and_never_answers_is_degraded_and_ale
     assert!(page("/metrics").await.contains("part_degraded{part=\"opencti\"} 1"));
     assert!(page("/").await.contains("no answer within 8 s"));
     assert_eq!(post(&url, &alerts[1].native()).await.0.as_u16(), 202);
+    let delivery = async || {
+        let ready = readiness(&management).await;
+        ready["degraded"]["delivery"].as_str().map(str::to_owned)
+    };
+    let reason = until("the delivery that hangs is degraded", delivery).await;
+    assert!(reason.contains("takes longer than 15 seconds"), "{reason}");
 
     stage.opencti.come_back();
     stage.closed_works(2).await;

@@ -47,6 +47,7 @@ mod leases;
 mod letters;
 mod life;
 mod limits;
+mod lost_works;
 mod platform;
 mod postgres_tls;
 mod postgres_upgrade;

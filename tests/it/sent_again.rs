@@ -20,7 +20,7 @@ use crate::{
 const MISSING: &str = "{'name': 'MISSING_REFERENCE_ERROR', 'message': 'Element(s) not found'}";
 
 /// The ids of all objects that left in one bundle.
-fn objects_of(bundle: &Value, messages: &[Message]) -> BTreeSet<String> {
+pub(crate) fn objects_of(bundle: &Value, messages: &[Message]) -> BTreeSet<String> {
     let of_bundle = messages.iter().filter(|message| message.bundle["id"] == *bundle);
     of_bundle
         .map(|message| message.bundle["objects"][0]["id"].as_str().unwrap().to_owned())
@@ -39,7 +39,7 @@ fn refuse(stage: &Stage, messages: &[Message], bundle: &Value, kind: &str, reaso
 }
 
 /// What waits in the journal is due now.
-async fn time_passes(stage: &Stage) {
+pub(crate) async fn time_passes(stage: &Stage) {
     let mut journal = connect(&stage.home.journal()).await;
     let due = "UPDATE events SET due_at = 0 WHERE state = 'pending'";
     sqlx::query(due).execute(&mut journal).await.unwrap();

@@ -38,6 +38,7 @@ const TABLES: [Table; 9] = [
             "is_version",
             "attempts_before",
             "pruned_at",
+            "times_lost",
         ],
         &[
             "console",
@@ -59,7 +60,11 @@ const TABLES: [Table; 9] = [
     ),
     ("incidents", &["created_at_us"], &["console", "key", "name"]),
     ("remembered", &[], &["name", "value"]),
-    ("works", &["opened_at", "closed_at", "look_at", "looks"], &["id", "console", "closing"]),
+    (
+        "works",
+        &["opened_at", "closed_at", "look_at", "looks", "shown_since", "was_reset", "is_lost"],
+        &["id", "console", "closing", "shown"],
+    ),
     ("work_parts", &["position", "event"], &["work", "objects"]),
     ("refusals", &["id", "event", "times", "refused_at"], &["console", "object", "reason", "work"]),
     (

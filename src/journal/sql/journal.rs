@@ -221,6 +221,16 @@ impl<S: Store> Journal for SqlJournal<S> {
                 .execute(&mut transaction)
                 .await?;
         }
+        // The queue was purged or deleted: what was lost with it shows in the works, which are looked
+        // at now.
+        query(
+            "UPDATE works SET was_reset = 1, \
+             look_at = CASE WHEN closed_at IS NULL THEN look_at ELSE opened_at END \
+             WHERE console = $1",
+        )
+        .bind(&self.console)
+        .execute(&mut transaction)
+        .await?;
         transaction.commit().await?;
         Ok(())
     }

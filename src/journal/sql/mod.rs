@@ -24,6 +24,7 @@ mod follow_up;
 mod incidents;
 mod journal;
 mod letters;
+mod lost_works;
 mod merging;
 mod operations;
 mod sent_again;

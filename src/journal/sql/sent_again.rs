@@ -1,7 +1,9 @@
-//! What leaves once more because OpenCTI refused something of it after it was delivered: how often that
-//! was, and when it leaves next.
+//! Requeues delivered events of which OpenCTI refused something for a reason that passes, or whose work
+//! was lost. They leave whole, and count how often they were requeued: refusals among the remembered
+//! values, under the event's id, until its row is removed; lost works in its row.
 //!
-//! Counted among the remembered values, under the event's id, until the event's row is removed.
+//! An event of an earlier import generation is requeued in the present one, so that the sweep which
+//! brings it again finds it there. One that the sweep has brought already stays where it is.
 
 use std::collections::HashSet;
 
@@ -15,28 +17,72 @@ use super::{
 };
 use crate::journal::{EventId, JournalError, SentAgain};
 
-/// The newest delivered version of the alert or threat of an event, whose text is still there, and
-/// whether another one is on its way.
+/// The newest delivered version of the alert or threat of an event, whose text is still there; whether
+/// another one is on its way; and whether the present import generation has it under its key, or
+/// something that was received as it was.
 const NEWEST: &str = "SELECT version.id, version.key, \
      EXISTS (SELECT 1 FROM events other WHERE other.console = version.console \
-         AND other.key = version.key AND other.state = 'pending' AND other.follows IS NULL) \
+         AND other.key = version.key AND other.state = 'pending' AND other.follows IS NULL), \
+     version.generation, about.generation, version.times_lost, \
+     EXISTS (SELECT 1 FROM events other WHERE other.console = version.console \
+         AND other.key = version.key AND other.generation = $3 AND other.follows IS NULL) \
+     OR EXISTS (SELECT 1 FROM events other WHERE other.console = version.console \
+         AND other.received_key = version.received_key AND other.generation = $3) \
      FROM events about JOIN events version \
      ON version.console = about.console AND version.key = about.key \
-     WHERE about.id = $1 AND about.console = $2 AND version.generation = $3 \
+     WHERE about.id = $1 AND about.console = $2 \
      AND version.state = 'delivered' AND version.follows IS NULL AND version.is_version = 1 \
      AND version.pruned_at IS NULL ORDER BY version.id DESC LIMIT 1";
+
+/// The objects of a case go along into another import generation.
+const MOVE_CASE: &str = "INSERT INTO case_objects \
+     (console, generation, threat_key, object_id, is_sent) \
+     SELECT console, $1, threat_key, object_id, 0 FROM case_objects \
+     WHERE console = $2 AND generation = $3 AND threat_key = $4 ON CONFLICT DO NOTHING";
+
+/// Why an event is requeued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// OpenCTI refused something of it.
+    Refusal,
+    /// Its work lost objects.
+    LostWork,
+}
+
+/// How an event is requeued.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Requeue<'a> {
+    pub(super) cause: Cause,
+    /// In plain words.
+    pub(super) reason: &'a str,
+    /// How long it waits the first time, the second and so on.
+    pub(super) waits: &'a [TimeDelta],
+}
+
+/// A delivered version.
+struct Newest {
+    id: EventId,
+    key: String,
+    is_on_its_way: bool,
+    generation: i64,
+    /// How often its work was lost in its generation.
+    times_lost: usize,
+    /// Whether it came again in the present generation, after the event in question.
+    came_again: bool,
+}
 
 macro_rules! sent_again {
     ($events:literal) => {
         concat!(
             "SELECT k.value FROM ",
             $events,
-            " WHERE EXISTS (SELECT 1 FROM remembered WHERE name = $2 || k.value)"
+            " WHERE EXISTS (SELECT 1 FROM remembered WHERE name = $2 || k.value) \
+             OR EXISTS (SELECT 1 FROM events WHERE id = k.value AND times_lost > 0)"
         )
     };
 }
 
-/// Which of some events were sent again.
+/// Which of some events were requeued.
 const SENT_AGAIN: Words = Words {
     sqlite: sent_again!("json_each($1) k"),
     postgres: sent_again!(
@@ -45,7 +91,7 @@ const SENT_AGAIN: Words = Words {
 };
 
 impl<S: Store> SqlJournal<S> {
-    pub(super) async fn let_leave_again(
+    pub(super) async fn requeue_refused(
         &self,
         event: EventId,
         reason: &str,
@@ -53,54 +99,108 @@ impl<S: Store> SqlJournal<S> {
         now: DateTime<Utc>,
     ) -> Result<SentAgain, JournalError> {
         let mut transaction = self.begin(Order::Departures).await?;
-        let generation = self.generation(&mut transaction).await?;
-        let newest = query(NEWEST)
-            .bind(event)
-            .bind(&self.console)
-            .bind(generation)
-            .fetch_optional(&mut transaction)
-            .await?;
-        let Some(newest) = newest else {
+        let requeue = Requeue { cause: Cause::Refusal, reason, waits };
+        let requeued = self.requeue(&mut transaction, event, &requeue, now).await?;
+        transaction.commit().await?;
+        Ok(requeued)
+    }
+
+    /// Requeues the newest delivered version of the alert or threat of `event`.
+    pub(super) async fn requeue(
+        &self,
+        transaction: &mut S::Change,
+        event: EventId,
+        requeue: &Requeue<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<SentAgain, JournalError> {
+        let generation = self.generation(transaction).await?;
+        let Some(newest) = self.newest_delivered(transaction, event, generation).await? else {
             return Ok(SentAgain::NotThere);
         };
-        let (id, key, is_on_its_way): (EventId, String, bool) =
-            (newest.try_get(0)?, newest.try_get(1)?, newest.try_get(2)?);
-        if is_on_its_way {
+        if newest.is_on_its_way {
             return Ok(SentAgain::OnItsWay);
         }
-        let times = self.times_sent_again(&mut transaction, id).await?;
-        let Some(wait) = waits.get(times) else {
+        if newest.came_again {
+            return Ok(SentAgain::CameAgain);
+        }
+        // Whoever starts the import over means it: lost works count anew.
+        let times_lost = if newest.generation == generation { newest.times_lost } else { 0 };
+        let (times, times_lost) = match requeue.cause {
+            Cause::LostWork => (times_lost, times_lost + 1),
+            Cause::Refusal => (self.times_refused(transaction, newest.id).await?, times_lost),
+        };
+        let Some(wait) = requeue.waits.get(times) else {
             return Ok(SentAgain::GaveUp);
         };
+        let Requeue { reason, waits, .. } = requeue;
         query(
             "UPDATE events SET state = 'pending', attempts_before = attempts, due_at = $1, \
-             finished_at = NULL, leased_until = NULL, reason = $2 WHERE id = $3",
+             finished_at = NULL, leased_until = NULL, reason = $2, generation = $3, \
+             times_lost = $4 WHERE id = $5",
         )
         .bind((now + *wait).timestamp_millis())
         .bind(format!("leaves once more ({} of {}): {reason}", times + 1, waits.len()))
-        .bind(id)
-        .execute(&mut transaction)
+        .bind(generation)
+        .bind(i64::try_from(times_lost).unwrap_or(i64::MAX))
+        .bind(newest.id)
+        .execute(transaction)
         .await?;
-        query(S::say(REMEMBER))
-            .bind(sent_again_name(&self.console, id))
-            .bind((times + 1).to_string())
-            .execute(&mut transaction)
-            .await?;
-        self.let_case_refer_again(&mut transaction, &key, generation).await?;
-        transaction.commit().await?;
+        if requeue.cause == Cause::Refusal {
+            query(S::say(REMEMBER))
+                .bind(sent_again_name(&self.console, newest.id))
+                .bind((times + 1).to_string())
+                .execute(transaction)
+                .await?;
+        }
+        self.let_case_refer_again(transaction, &newest, generation).await?;
         Ok(SentAgain::Pending)
+    }
+
+    async fn newest_delivered(
+        &self,
+        transaction: &mut S::Change,
+        event: EventId,
+        generation: i64,
+    ) -> Result<Option<Newest>, JournalError> {
+        let row = query(NEWEST)
+            .bind(event)
+            .bind(&self.console)
+            .bind(generation)
+            .fetch_optional(transaction)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let (of_version, of_event): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
+        let is_there: bool = row.try_get(6)?;
+        let came_again = if of_version == generation { of_event < generation } else { is_there };
+        Ok(Some(Newest {
+            id: row.try_get(0)?,
+            key: row.try_get(1)?,
+            is_on_its_way: row.try_get(2)?,
+            generation: of_version,
+            times_lost: usize::try_from(row.try_get::<i64>(5)?).unwrap_or_default(),
+            came_again,
+        }))
     }
 
     /// What the case of a threat referred to, it refers to once more.
     async fn let_case_refer_again(
         &self,
         transaction: &mut S::Change,
-        key: &str,
+        newest: &Newest,
         generation: i64,
     ) -> Result<(), JournalError> {
-        let Some(threat_key) = key.strip_prefix("threat:") else {
+        let Some(threat_key) = newest.key.strip_prefix("threat:") else {
             return Ok(());
         };
+        if newest.generation != generation {
+            query(MOVE_CASE)
+                .bind(generation)
+                .bind(&self.console)
+                .bind(newest.generation)
+                .bind(threat_key)
+                .execute(transaction)
+                .await?;
+        }
         query(
             "UPDATE case_objects SET is_sent = 0 \
              WHERE console = $1 AND generation = $2 AND threat_key = $3",
@@ -113,7 +213,7 @@ impl<S: Store> SqlJournal<S> {
         Ok(())
     }
 
-    async fn times_sent_again(
+    async fn times_refused(
         &self,
         transaction: &mut S::Change,
         event: EventId,

@@ -11,8 +11,8 @@ use super::{
     store::{Change as _, Order, Store, Words},
 };
 use crate::journal::{
-    DueWork, EventId, JournalError, ListedRefusal, MOST_REFUSALS, Refusal, SentAgain, WorkJournal,
-    WorkPart,
+    DueWork, EventId, JournalError, ListedRefusal, LostWork, MOST_REFUSALS, Refusal, Requeued,
+    SentAgain, WorkJournal, WorkPart, WorkStanding,
 };
 
 /// For how long a work may be another replica's, under way; far longer than a lease.
@@ -150,33 +150,42 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         now: DateTime<Utc>,
     ) -> Result<Vec<DueWork>, JournalError> {
         let rows = query(
-            "SELECT id, closing, looks, opened_at FROM works WHERE console = $1 AND look_at <= $2 \
-             ORDER BY look_at, id LIMIT $3",
+            "SELECT id, closing, looks, opened_at, shown, shown_since, was_reset, is_lost FROM works \
+             WHERE console = $1 AND look_at <= $2 ORDER BY look_at, id LIMIT $3",
         )
         .bind(&self.console)
         .bind(now.timestamp_millis())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&mut self.store.readers())
         .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(DueWork {
-                    id: row.try_get(0)?,
-                    closing: row.try_get(1)?,
-                    looks: row.tries(2)?,
-                    opened_at: date(row.try_get(3)?)?,
-                })
-            })
-            .collect()
+        rows.iter().map(due).collect()
     }
 
-    async fn look_again(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
-        query("UPDATE works SET looks = looks + 1, look_at = $1 WHERE id = $2")
-            .bind(at.timestamp_millis())
-            .bind(work)
-            .execute(&mut self.store.writer())
-            .await?;
+    async fn look_again(
+        &self,
+        work: &str,
+        standing: Option<&WorkStanding>,
+        at: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        query(
+            "UPDATE works SET looks = looks + 1, look_at = $1, shown = COALESCE($2, shown), \
+             shown_since = COALESCE($3, shown_since) WHERE id = $4",
+        )
+        .bind(at.timestamp_millis())
+        .bind(standing.map(|standing| standing.shown.as_str()))
+        .bind(standing.map(|standing| standing.since.timestamp_millis()))
+        .bind(work)
+        .execute(&mut self.store.writer())
+        .await?;
         Ok(())
+    }
+
+    async fn work_lost(
+        &self,
+        lost: &LostWork<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Requeued>, JournalError> {
+        self.end_lost_work(lost, now).await
     }
 
     async fn postpone_work(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
@@ -224,7 +233,7 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         waits: &[TimeDelta],
         now: DateTime<Utc>,
     ) -> Result<SentAgain, JournalError> {
-        self.let_leave_again(event, reason, waits, now).await
+        self.requeue_refused(event, reason, waits, now).await
     }
 
     async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError> {
@@ -254,7 +263,7 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
 }
 
 impl<S: Store> SqlJournal<S> {
-    async fn refuse(
+    pub(super) async fn refuse(
         &self,
         transaction: &mut S::Change,
         refusals: &[Refusal],
@@ -295,6 +304,22 @@ impl<S: Store> SqlJournal<S> {
         .await?;
         rows.iter().map(listed).collect()
     }
+}
+
+fn due(row: &impl Columns) -> Result<DueWork, JournalError> {
+    let standing = match (row.try_get(4)?, row.try_get::<Option<i64>>(5)?) {
+        (Some(shown), Some(since)) => Some(WorkStanding { shown, since: date(since)? }),
+        _ => None,
+    };
+    Ok(DueWork {
+        id: row.try_get(0)?,
+        closing: row.try_get(1)?,
+        looks: row.tries(2)?,
+        opened_at: date(row.try_get(3)?)?,
+        standing,
+        was_reset: row.flag(6)?,
+        is_lost: row.flag(7)?,
+    })
 }
 
 fn listed(row: &impl Columns) -> Result<ListedRefusal, JournalError> {

@@ -249,12 +249,16 @@ impl FakeOpenCti {
         });
     }
 
-    /// The refresh button of the user interface: the state is emptied and the queue purged.
+    /// The refresh button of the user interface: the state is emptied, the queue purged, and every work
+    /// complete with as many objects as were processed by then.
     pub(crate) async fn reset_state(&self, connector_id: &str) {
         self.shared.state.send_modify(|state| {
             let connector = state.connectors.get_mut(connector_id).expect("it is registered");
             connector.state = Some(String::new());
             connector.is_reset = true;
+            connector.queue_bytes = 0.0;
+            let works = state.works.iter_mut().filter(|work| work.connector_id == connector_id);
+            works.for_each(|work| work.is_complete = true);
         });
         if let Some(broker) = &self.shared.broker {
             broker.purge_queue(&push_queue(connector_id)).await;
@@ -278,14 +282,23 @@ impl FakeOpenCti {
 
     /// The worker is through with a work.
     pub(crate) fn complete_work(&self, work_id: &str) {
-        self.change_work(work_id, |work| work.is_complete = true);
+        self.change_work(work_id, FakeWork::complete);
     }
 
     /// The worker is through with every work that is closed.
     pub(crate) fn complete_closed_works(&self) {
         self.shared.state.send_modify(|state| {
-            let closed = state.works.iter_mut().filter(|work| work.closed.is_some());
-            closed.for_each(|work| work.is_complete = true);
+            let is_open = |work: &&mut FakeWork| work.closed.is_some() && !work.is_complete;
+            state.works.iter_mut().filter(is_open).for_each(FakeWork::complete);
+        });
+    }
+
+    /// The search engine is away while the worker comes to the last objects of a work: they count as
+    /// processed, none is imported, none is an error, and the work stays in progress for ever.
+    pub(crate) fn burn_objects(&self, work_id: &str) {
+        self.change_work(work_id, |work| {
+            work.processed = work.expected;
+            work.is_complete = false;
         });
     }
 

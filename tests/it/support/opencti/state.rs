@@ -95,6 +95,14 @@ impl FakeWork {
     }
 }
 
+impl FakeWork {
+    /// Every object that was announced is imported or refused.
+    pub(super) fn complete(&mut self) {
+        self.processed = self.processed.max(self.expected);
+        self.is_complete = true;
+    }
+}
+
 /// What the worker reported of an object.
 #[derive(Debug, Clone)]
 pub(super) struct FakeWorkError {

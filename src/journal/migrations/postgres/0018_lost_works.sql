@@ -1,0 +1,12 @@
+-- Works of which objects never reached OpenCTI.
+
+-- How a work looked last in OpenCTI, and since when: one that stays as it is has lost what is missing.
+ALTER TABLE works ADD COLUMN shown TEXT;
+ALTER TABLE works ADD COLUMN shown_since BIGINT;
+-- 1: the connector was reset after the work was opened, and its queue purged with that.
+ALTER TABLE works ADD COLUMN was_reset BIGINT NOT NULL DEFAULT 0;
+-- 1: its events were requeued because it was lost; all that is left to do is to close it.
+ALTER TABLE works ADD COLUMN is_lost BIGINT NOT NULL DEFAULT 0;
+
+-- How often the event was requeued in its import generation because its work was lost.
+ALTER TABLE events ADD COLUMN times_lost BIGINT NOT NULL DEFAULT 0;

@@ -1,0 +1,100 @@
+//! Works of which objects never reached OpenCTI. Their events are requeued and the work ends in one
+//! commit, so that neither a crash nor another replica requeues them twice.
+//!
+//! Does not live here: how an event is requeued (`sent_again`), which works are lost (`pipeline`).
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    SqlJournal,
+    sent_again::{Cause, Requeue},
+    statement::{Columns as _, query},
+    store::{Change as _, Order, Store},
+};
+use crate::journal::{EventId, JournalError, LostWork, Requeued, SentAgain};
+
+impl<S: Store> SqlJournal<S> {
+    pub(super) async fn end_lost_work(
+        &self,
+        lost: &LostWork<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Requeued>, JournalError> {
+        let mut transaction = self.begin(Order::Departures).await?;
+        if !self.is_still_known(&mut transaction, lost.work).await? {
+            return Ok(Some(Requeued::default()));
+        }
+        if is_under_way::<S>(&mut transaction, lost.work).await? {
+            return Ok(None);
+        }
+        let requeue = Requeue { cause: Cause::LostWork, reason: lost.reason, waits: lost.waits };
+        let mut requeued = Requeued::default();
+        for event in events_of::<S>(&mut transaction, lost.work).await? {
+            match self.requeue(&mut transaction, event, &requeue, now).await? {
+                SentAgain::Pending => requeued.pending += 1,
+                SentAgain::OnItsWay | SentAgain::CameAgain => requeued.came_otherwise += 1,
+                SentAgain::GaveUp => requeued.gave_up.push(event),
+                SentAgain::NotThere => requeued.without_text.push(event),
+            }
+        }
+        if !lost.refusals.is_empty() {
+            self.refuse(&mut transaction, lost.refusals).await?;
+        }
+        let ending = match lost.closing {
+            Some(message) => {
+                query("UPDATE works SET is_lost = 1, closing = $1, look_at = $2 WHERE id = $3")
+                    .bind(message)
+                    .bind(now.timestamp_millis())
+                    .bind(lost.work)
+            }
+            None => query("DELETE FROM works WHERE id = $1").bind(lost.work),
+        };
+        ending.execute(&mut transaction).await?;
+        let parts = query("DELETE FROM work_parts WHERE work = $1").bind(lost.work);
+        parts.execute(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(requeued))
+    }
+
+    /// Whether nobody else has ended it.
+    async fn is_still_known(
+        &self,
+        transaction: &mut S::Change,
+        work: &str,
+    ) -> Result<bool, JournalError> {
+        let row = query(
+            "SELECT EXISTS (SELECT 1 FROM works WHERE id = $1 AND console = $2 AND is_lost = 0)",
+        )
+        .bind(work)
+        .bind(&self.console)
+        .fetch_one(transaction)
+        .await?;
+        row.try_get(0)
+    }
+}
+
+/// Whether an event of the work is claimed: it may be about to count as delivered by this very work.
+async fn is_under_way<S: Store>(
+    transaction: &mut S::Change,
+    work: &str,
+) -> Result<bool, JournalError> {
+    let row = query(
+        "SELECT EXISTS (SELECT 1 FROM work_parts JOIN events ON events.id = work_parts.event \
+         WHERE work_parts.work = $1 AND events.leased_until IS NOT NULL)",
+    )
+    .bind(work)
+    .fetch_one(transaction)
+    .await?;
+    row.try_get(0)
+}
+
+async fn events_of<S: Store>(
+    transaction: &mut S::Change,
+    work: &str,
+) -> Result<Vec<EventId>, JournalError> {
+    let rows =
+        query("SELECT event FROM work_parts WHERE work = $1 GROUP BY event ORDER BY MIN(position)")
+            .bind(work)
+            .fetch_all(transaction)
+            .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
