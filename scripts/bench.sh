@@ -3,7 +3,7 @@
 # bar is met. Bars are ratios, but where the promise itself is a time or a size: the machine may be busy.
 # Exits with 1 when a bar is missed.
 #
-#   scripts/bench.sh [accept|convert|sweep|latency|idle|all …] [--rounds N] [--long]
+#   scripts/bench.sh [accept|bodies|convert|sweep|latency|idle|all …] [--rounds N] [--long]
 #                    [--json FILE] [--peer DIRECTORY]
 #   scripts/bench.sh parts            what single parts cost, by Criterion
 #
@@ -26,7 +26,7 @@ options=()
 peer=
 while [[ $# -gt 0 ]]; do
     case $1 in
-        accept | convert | sweep | latency | idle | all | parts) names+=("$1") ;;
+        accept | bodies | convert | sweep | latency | idle | all | parts) names+=("$1") ;;
         --long) options+=("$1") ;;
         --rounds | --json)
             options+=("$1" "${2:?$1 needs a value}")
@@ -101,7 +101,7 @@ if [[ -z ${HARFANGLAB_INCIDENTS_TEST_AMQP_URL:-} ]]; then
     HARFANGLAB_INCIDENTS_TEST_AMQP_URL=$(scripts/rabbitmq.sh start "$work/rabbitmq")
     export HARFANGLAB_INCIDENTS_TEST_AMQP_URL
 fi
-if is_wanted accept && [[ -z ${HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL:-} ]]; then
+if { is_wanted accept || is_wanted bodies; } && [[ -z ${HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL:-} ]]; then
     start_postgres
 fi
 # The sizes are more than a test waits for.

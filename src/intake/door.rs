@@ -4,6 +4,7 @@
 //! once. `append` answers only when the notifications are committed.
 
 use std::{
+    iter::Sum,
     ops::AddAssign,
     sync::{
         Arc,
@@ -18,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::Notification;
 use crate::label::ConsoleLabel;
 
+/// Probes that wait for the writer at most; who asks then waits for a place.
+const PROBES_WAITING: usize = 4;
 /// From one try of a patient sender to the next.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -52,6 +55,24 @@ impl AddAssign for Receipt {
     }
 }
 
+impl Sum for Receipt {
+    fn sum<I: Iterator<Item = Self>>(receipts: I) -> Self {
+        receipts.fold(Self::default(), |mut sum, receipt| {
+            sum += receipt;
+            sum
+        })
+    }
+}
+
+/// The end of a door that the journal's writer holds.
+#[derive(Debug)]
+pub struct Entries {
+    /// What is to be stored.
+    pub deliveries: mpsc::Receiver<Entry>,
+    /// Who asks whether something could be stored now.
+    pub probes: mpsc::Receiver<oneshot::Sender<Result<(), DoorError>>>,
+}
+
 /// Why a delivery was not stored, or not all of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DoorError {
@@ -73,6 +94,7 @@ pub enum DoorError {
 #[derive(Debug, Clone)]
 pub struct Door {
     sender: mpsc::Sender<Entry>,
+    probes: mpsc::Sender<oneshot::Sender<Result<(), DoorError>>>,
     has_no_room: Arc<AtomicBool>,
     console: ConsoleLabel,
 }
@@ -80,10 +102,12 @@ pub struct Door {
 impl Door {
     /// A door behind which at most `queue` batches wait, and the end that the journal's writer
     /// holds.
-    pub fn new(queue: usize) -> (Self, mpsc::Receiver<Entry>) {
-        let (sender, receiver) = mpsc::channel(queue.max(1));
+    pub fn new(queue: usize) -> (Self, Entries) {
+        let (sender, deliveries) = mpsc::channel(queue.max(1));
+        let (probes, probes_received) = mpsc::channel(PROBES_WAITING);
         let (has_no_room, console) = (Arc::default(), ConsoleLabel::default());
-        (Self { sender, has_no_room, console }, receiver)
+        let entries = Entries { deliveries, probes: probes_received };
+        (Self { sender, probes, has_no_room, console }, entries)
     }
 
     /// Through which only what is of this console goes.
@@ -144,6 +168,17 @@ impl Door {
 }
 
 impl Door {
+    /// Asks the writer whether a delivery could be stored now: it writes as much as one. Whether there is
+    /// room does not matter here.
+    ///
+    /// # Errors
+    /// [`DoorError::Failed`] or [`DoorError::Closed`].
+    pub async fn probe(&self) -> Result<(), DoorError> {
+        let (reply, answer) = oneshot::channel();
+        self.probes.send(reply).await.map_err(|_closed| DoorError::Closed)?;
+        answer.await.unwrap_or(Err(DoorError::Closed))
+    }
+
     /// As [`Door::append_in_turn`], but tries again until `give_up` is cancelled, once at least: for those
     /// whose sender cannot be asked to send it again. `tell` hears why it has to wait, each time.
     ///

@@ -23,7 +23,7 @@ pub mod verification;
 pub mod webhook;
 
 pub use self::{
-    door::{Door, DoorError, Entry, Receipt},
+    door::{Door, DoorError, Entries, Entry, Receipt},
     notification::{Notification, Origin, Place, is_believed},
     sorting::{Sorted, sort},
 };

@@ -68,6 +68,7 @@ pub struct Webhook {
     failed: FailedAttempts,
     complaints: Complaints,
     locked_out: Complaints,
+    not_stored: Complaints,
     door: Door,
     clock: Clock,
     max_body_bytes: usize,
@@ -91,6 +92,7 @@ impl Webhook {
             failed: FailedAttempts::new(settings.access.max_failures_per_minute),
             complaints: Complaints::default(),
             locked_out: Complaints::default(),
+            not_stored: Complaints::default(),
             door,
             clock,
             max_body_bytes: settings.max_body_bytes,
@@ -212,13 +214,19 @@ async fn take(
     store(sorted, webhook).await
 }
 
-fn not_stored(reason: &DoorError) -> Refusal {
+fn not_stored(webhook: &Webhook, reason: &DoorError) -> Refusal {
     let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not stored; try again shortly");
     if *reason == DoorError::NoRoom {
         // Told once, by who watches the room.
         return refusal.retry_after(NO_ROOM_RETRY_AFTER_SECONDS);
     }
-    error!(%reason, "a delivery could not be stored; the sender was asked to come back");
+    if let Some(left_out) = webhook.not_stored.due(webhook.clock.now()) {
+        error!(
+            %reason,
+            left_out,
+            "a delivery could not be stored; the sender was asked to come back"
+        );
+    }
     refusal
 }
 
@@ -283,7 +291,7 @@ async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusa
             .unwrap_or_else(|_elapsed| {
                 Err(DoorError::Failed("no commit within 10 seconds".to_owned()))
             })
-            .map_err(|reason| not_stored(&reason))?
+            .map_err(|reason| not_stored(webhook, &reason))?
     };
     Ok(HttpResponse::Accepted().json(Answer {
         accepted: receipt.accepted,

@@ -62,6 +62,7 @@
 
 mod activity;
 mod event;
+mod failure;
 mod lacking;
 mod open;
 mod operations;
@@ -71,6 +72,7 @@ mod postgres;
 mod sightings;
 mod sql;
 mod sqlite;
+mod storage;
 mod story;
 mod works;
 mod writer;
@@ -80,6 +82,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::failure::{FailureKind, kind_of};
 pub use self::{
     activity::{Activity, HOURS, Hour},
     event::{
@@ -92,6 +95,7 @@ pub use self::{
     postgres::{LeaderLock, Leadership, LeaseTime, PostgresJournal},
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
+    storage::{Storage, check_writable, probe_while_in_trouble},
     story::{Chapter, Story, WaitsFor},
     works::{
         DueWork, ListedRefusal, LostWork, MOST_REFUSALS, Refusal, Requeued, SentAgain, WorkJournal,
@@ -147,6 +151,21 @@ pub enum JournalError {
     Corrupt(String),
 }
 
+impl JournalError {
+    /// Whether the log is told of it by [`Journal::storage`], from its beginning to its end.
+    pub fn is_told(&self) -> bool {
+        matches!(self.kind(), Some(FailureKind::Storage(_)))
+    }
+
+    /// What kind of failure it is; `None`: not one of the database.
+    fn kind(&self) -> Option<FailureKind> {
+        match self {
+            Self::Database(error) => Some(kind_of(error)),
+            _ => None,
+        }
+    }
+}
+
 /// The durable store: SQLite, embedded, or PostgreSQL, for several replicas.
 #[async_trait]
 pub trait Journal: Operations + WorkJournal + SightingJournal {
@@ -159,6 +178,13 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// By how much the clock by which leases go is ahead of `clock`; `None` where it is the same one, or
     /// where the answer took too long to tell.
     async fn clock_skew(&self, clock: &Clock) -> Result<Option<TimeDelta>, JournalError>;
+
+    /// Whether it can be written.
+    fn storage(&self) -> &Storage;
+
+    /// Writes as much as a typical alert, over what was written by the last call, and reads: both ways
+    /// work afterwards, and [`Journal::storage`] says so.
+    async fn probe(&self) -> Result<(), JournalError>;
 
     /// Stores every batch in one commit, and says what became of each.
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;

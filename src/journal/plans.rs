@@ -102,6 +102,7 @@ async fn go(journal: &dyn Journal) {
         .await
         .unwrap();
     journal.append(&[vec![notification("a", "closed")]]).await.unwrap();
+    journal.probe().await.unwrap();
     journal.next_due().await.unwrap();
     journal.is_drained().await.unwrap();
     journal.pending().await.unwrap();

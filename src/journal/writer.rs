@@ -5,17 +5,16 @@
 //! commits and answered after the last one; in each of them the other deliveries have their turn, so
 //! that none of them waits for all of it. When one of its commits fails, its sender is asked to come
 //! back: what was stored of it is recognised then.
+//!
+//! Probes have a lane of their own: they wait for the commit that is under way, and for no other.
 
 use std::{collections::VecDeque, sync::Arc, vec};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tracing::error;
 
-use super::{Journal, JournalError};
-use crate::{
-    health::{Health, Part},
-    intake::{DoorError, Entry, Notification, Origin, Receipt},
-};
+use super::{Journal, JournalError, failure::FailureKind};
+use crate::intake::{DoorError, Entries, Entry, Notification, Origin, Receipt};
 
 /// Deliveries that share one commit at most.
 const DELIVERIES_PER_COMMIT: usize = 256;
@@ -25,41 +24,93 @@ const ROWS_PER_COMMIT: usize = 1_000;
 const BYTES_PER_COMMIT: usize = 4 << 20;
 /// Rows that a delivery adds to a commit before the next one has its turn.
 const ROWS_PER_TURN: usize = 50;
+/// Times that a commit is tried which gives way to another one.
+const TRIES: usize = 4;
 
-/// Commits what comes through the door until it is closed; `arrived` is notified after each commit,
-/// `health` told how it went.
+/// Commits what comes through the door until it is closed; `arrived` is notified after each commit.
 pub async fn write_what_comes_in(
     journal: Arc<dyn Journal>,
-    mut entries: mpsc::Receiver<Entry>,
+    mut entries: Entries,
     arrived: Arc<Notify>,
-    health: Arc<Health>,
 ) {
     let mut received = Vec::with_capacity(DELIVERIES_PER_COMMIT);
     let mut waiting = VecDeque::new();
     loop {
         let free = DELIVERIES_PER_COMMIT.saturating_sub(waiting.len());
-        if waiting.is_empty() {
-            if entries.recv_many(&mut received, free).await == 0 {
-                return;
+        tokio::select! {
+            biased;
+            Some(reply) = entries.probes.recv() => {
+                if reply.is_closed() {
+                    continue;
+                }
+                let probed = journal.probe().await;
+                let probed = probed.map_err(|failure| DoorError::Failed(failure.to_string()));
+                // Who asked may have gone.
+                let _gone = reply.send(probed);
+                continue;
             }
-        } else {
-            received.extend(std::iter::from_fn(|| entries.try_recv().ok()).take(free));
+            () = std::future::ready(()), if !waiting.is_empty() => {}
+            count = entries.deliveries.recv_many(&mut received, free) => {
+                if count == 0 {
+                    return;
+                }
+            }
         }
+        let free = free.saturating_sub(received.len());
+        received.extend(std::iter::from_fn(|| entries.deliveries.try_recv().ok()).take(free));
         waiting.extend(received.drain(..).map(Delivery::from));
         let batches = next_commit(&mut waiting);
-        match journal.append(&batches).await {
-            Ok(receipts) => {
-                health.well(Part::Journal);
-                stored(&mut waiting, &batches, receipts);
-                arrived.notify_one();
-            }
-            Err(failure) => {
-                error!(%failure, "the journal could not commit; senders are asked to come back");
-                health.degraded(Part::Journal, failure.to_string());
-                failed(&mut waiting, &batches, &failure);
-            }
+        let results = commit(&*journal, &batches).await;
+        if results.iter().any(Result::is_ok) {
+            arrived.notify_one();
+        }
+        settle(&mut waiting, &batches, results);
+    }
+}
+
+/// Stores batches in one commit. When that fails by what one of them holds, each is stored by itself, so
+/// that the others do not suffer for it.
+async fn commit(
+    journal: &dyn Journal,
+    batches: &[Vec<Notification>],
+) -> Vec<Result<Receipt, DoorError>> {
+    let failure = match append(journal, batches).await {
+        Ok(receipts) => return receipts.into_iter().map(Ok).collect(),
+        Err(failure) => failure,
+    };
+    let is_of_one = failure.kind() == Some(FailureKind::Statement);
+    if is_of_one && batches.iter().filter(|batch| !batch.is_empty()).count() > 1 {
+        let mut results = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let stored = append(journal, std::slice::from_ref(batch)).await;
+            let stored = stored.map_err(|failure| refused(&failure));
+            results.push(stored.map(|receipts| receipts.into_iter().sum()));
+        }
+        return results;
+    }
+    vec![Err(refused(&failure)); batches.len()]
+}
+
+/// Stores batches in one commit, again when it gave way to another one.
+async fn append(
+    journal: &dyn Journal,
+    batches: &[Vec<Notification>],
+) -> Result<Vec<Receipt>, JournalError> {
+    for _ in 1..TRIES {
+        match journal.append(batches).await {
+            Err(failure) if failure.kind() == Some(FailureKind::Conflict) => {}
+            ended => return ended,
         }
     }
+    journal.append(batches).await
+}
+
+/// A failure of the storage is told by `storage`, from its beginning to its end.
+fn refused(failure: &JournalError) -> DoorError {
+    if !failure.is_told() {
+        error!(%failure, "the journal could not commit deliveries; their senders are asked to come back");
+    }
+    DoorError::Failed(failure.to_string())
 }
 
 /// A delivery of which something is still to be stored.
@@ -107,38 +158,37 @@ fn next_commit(waiting: &mut VecDeque<Delivery>) -> Vec<Vec<Notification>> {
     }
 }
 
-/// Answers those that are stored whole. Of the others those come first next time that had no turn.
-fn stored(waiting: &mut VecDeque<Delivery>, batches: &[Vec<Notification>], receipts: Vec<Receipt>) {
+/// Answers those that are stored whole or had a part in a commit that failed. Of the others those come
+/// first next time that had no turn.
+fn settle(
+    waiting: &mut VecDeque<Delivery>,
+    batches: &[Vec<Notification>],
+    results: Vec<Result<Receipt, DoorError>>,
+) {
     let mut had_a_turn = Vec::new();
     let mut had_none = VecDeque::new();
-    for ((mut delivery, batch), receipt) in waiting.drain(..).zip(batches).zip(receipts) {
-        count(batch, receipt);
-        delivery.receipt += receipt;
-        if delivery.rest.as_slice().is_empty() {
-            let receipt = delivery.receipt;
-            delivery.answer(Ok(receipt));
-        } else if batch.is_empty() {
+    for ((mut delivery, batch), result) in waiting.drain(..).zip(batches).zip(results) {
+        let is_whole = delivery.rest.as_slice().is_empty();
+        if batch.is_empty() && !is_whole {
             had_none.push_back(delivery);
-        } else {
-            had_a_turn.push(delivery);
+            continue;
+        }
+        match result {
+            Ok(receipt) => {
+                count(batch, receipt);
+                delivery.receipt += receipt;
+                if is_whole {
+                    let receipt = delivery.receipt;
+                    delivery.answer(Ok(receipt));
+                } else {
+                    had_a_turn.push(delivery);
+                }
+            }
+            Err(reason) => delivery.answer(Err(reason)),
         }
     }
     *waiting = had_none;
     waiting.extend(had_a_turn);
-}
-
-/// Refuses those that had a part in a commit that failed.
-fn failed(waiting: &mut VecDeque<Delivery>, batches: &[Vec<Notification>], failure: &JournalError) {
-    let reason = DoorError::Failed(failure.to_string());
-    let mut had_none = VecDeque::new();
-    for (delivery, batch) in waiting.drain(..).zip(batches) {
-        if batch.is_empty() && !delivery.rest.as_slice().is_empty() {
-            had_none.push_back(delivery);
-        } else {
-            delivery.answer(Err(reason.clone()));
-        }
-    }
-    *waiting = had_none;
 }
 
 /// Counts what became of a batch; all that one proof verified came by the same road.
@@ -179,8 +229,8 @@ mod tests {
             let batches = next_commit(waiting);
             let rows: Vec<usize> = batches.iter().map(Vec::len).collect();
             let receipt = |rows: &usize| Receipt { accepted: *rows, ..Receipt::default() };
-            let receipts = rows.iter().map(receipt).collect();
-            stored(waiting, &batches, receipts);
+            let receipts = rows.iter().map(receipt).map(Ok).collect();
+            settle(waiting, &batches, receipts);
             commits.push(rows);
         }
         commits
@@ -227,8 +277,8 @@ mod tests {
         let (small, mut answer_of_small) = delivery(1, 10);
         let mut waiting = VecDeque::from([large, small]);
         let batches = vec![Vec::from_iter(waiting[0].rest.next()), Vec::new()];
-        failed(&mut waiting, &batches, &JournalError::Corrupt("a test".to_owned()));
-        assert!(matches!(answer.try_recv(), Ok(Err(DoorError::Failed(_)))));
+        settle(&mut waiting, &batches, vec![Err(DoorError::Busy); 2]);
+        assert_eq!(answer.try_recv(), Ok(Err(DoorError::Busy)));
         assert!(answer_of_small.try_recv().is_err(), "it has had no answer yet");
         assert_eq!(waiting.len(), 1);
     }

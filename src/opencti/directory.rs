@@ -27,6 +27,8 @@ use crate::{
 };
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+/// After this long nobody writes to a temporary file any more: its writer was killed.
+const TEMPORARY_MAX: Duration = Duration::from_hours(1);
 
 /// Writes bundles into a folder.
 pub struct DirectorySink {
@@ -163,7 +165,7 @@ impl Folder {
                     fs::rename(&temporary, &path).map(|()| Written::Whole)
                 });
             if !matches!(written, Ok(Written::Whole)) {
-                // The write is what failed; a left-over is removed with the old files.
+                // The write is what failed; a left-over is removed when it is an hour old.
                 let _ = fs::remove_file(&temporary);
             }
             return written;
@@ -171,15 +173,18 @@ impl Folder {
     }
 
     fn remove_old(&self) -> io::Result<()> {
-        if self.retention_days == 0 {
-            return Ok(());
-        }
-        let age = Duration::from_secs(u64::from(self.retention_days) * SECONDS_A_DAY);
-        let limit = SystemTime::from(self.clock.now()) - age;
+        let days = Duration::from_secs(u64::from(self.retention_days) * SECONDS_A_DAY);
+        let now = SystemTime::from(self.clock.now());
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            let is_ours = entry.file_name().to_str().is_some_and(|name| self.is_ours(name));
-            if is_ours && entry.metadata()?.modified()? < limit {
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| self.is_ours(name)) else { continue };
+            let age = match (name.strip_suffix(".tmp").is_some(), self.retention_days) {
+                (true, _) => TEMPORARY_MAX,
+                (false, 0) => continue,
+                (false, _) => days,
+            };
+            if entry.metadata()?.modified()? < now - age {
                 remove(&entry.path())?;
             }
         }
@@ -299,7 +304,7 @@ mod tests {
         // Their age is that of the file, not of the name: by this clock they are a century old.
         let kept = sink(folder.path(), 0, "2126-01-01T00:00:00Z");
         assert_eq!(kept.deliver(&delivery(0)).await, []);
-        assert_eq!(names(folder.path()).len(), 3, "zero days keeps everything");
+        assert_eq!(names(folder.path()), [ours, foreign], "zero days keeps every whole file");
 
         let cleaned = sink(folder.path(), 7, "2126-01-01T00:00:00Z");
         assert_eq!(cleaned.deliver(&delivery(0)).await, []);

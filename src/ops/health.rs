@@ -1,25 +1,21 @@
 //! The health pages: alive, ready, and what is degraded. OpenCTI or the console being away never
 //! makes the service unready: it goes on accepting into the journal.
 
-use std::time::Duration;
-
 use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use super::Management;
-use crate::{health::Part, journal::Counts};
-
-/// Longest wait for the journal's answer to a probe.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
-/// What a probe writes is remembered under this name.
-const PROBE: &str = "readiness_probe";
+use crate::{
+    health::Part,
+    journal::{Counts, check_writable},
+};
 
 pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "alive" }))
 }
 
-/// 200 while the journal can be written, with what is degraded; 503 when it cannot. Each probe
-/// writes, so that a journal that works again is noticed even while nobody is let in to post.
+/// 200 while the journal can be written, with what is degraded; 503 when it cannot. Each answer
+/// writes as much as an alert, by the writer of deliveries, so that it holds for the next one.
 pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
     let probed = probe(&management).await;
     let degraded = management.health.reasons();
@@ -77,27 +73,21 @@ impl Probed {
 /// How full the journal is; `Err`: nothing can be accepted, because of that. The health knows of it
 /// then.
 pub(super) async fn probe(management: &Management) -> Result<Probed, String> {
-    let probed = tokio::time::timeout(PROBE_TIMEOUT, use_journal(management)).await;
-    let probed = probed.unwrap_or_else(|_elapsed| {
-        Err(format!("the journal did not answer within {} seconds", PROBE_TIMEOUT.as_secs()))
-    });
-    match &probed {
-        Ok(_) => management.health.well(Part::Journal),
-        Err(reason) => management.health.degraded(Part::Journal, reason.clone()),
-    }
+    let probed = use_journal(management).await;
     let degraded = management.health.reasons();
-    let vital = Part::VITAL.iter().find_map(|part| degraded.get(part.name()).cloned());
-    probed.and_then(|counts| vital.map_or(Ok(counts), Err))
+    // As the health says it, in words with what to do.
+    match Part::VITAL.iter().find_map(|part| degraded.get(part.name()).cloned()) {
+        Some(reason) => Err(reason),
+        None => probed,
+    }
 }
 
-/// Writes to the journal, which is one for all consoles, and reads from it.
+/// Writes to the journal, which is one for all consoles, as a delivery does, and reads from it.
 async fn use_journal(management: &Management) -> Result<Probed, String> {
-    let now = management.clock.now().to_rfc3339();
     let mut all = Vec::with_capacity(management.consoles.len());
     for (position, console) in management.consoles.iter().enumerate() {
         if position == 0 {
-            let written = console.journal.remember(PROBE, &now).await;
-            written.map_err(|failure| failure.to_string())?;
+            check_writable(&*console.journal, &console.door).await?;
         }
         all.push(console.journal.counts().await.map_err(|failure| failure.to_string())?);
     }

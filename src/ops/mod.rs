@@ -26,8 +26,12 @@ pub use self::{
     metrics_page::{Metrics, MetricsError},
 };
 use crate::{
-    clock::Clock, health::Health, intake::syslog::SyslogStanding, journal::Journal,
-    label::ConsoleLabel, sweep::JobBoard,
+    clock::Clock,
+    health::Health,
+    intake::{Door, syslog::SyslogStanding},
+    journal::Journal,
+    label::ConsoleLabel,
+    sweep::JobBoard,
 };
 
 /// What the management pages show of a console.
@@ -36,8 +40,10 @@ pub struct ManagedConsole {
     pub name: String,
     /// None where there is one console.
     pub label: ConsoleLabel,
-    /// Asked whether it can be used, and how full it is with what is of this console.
+    /// Asked how full it is with what is of this console.
     pub journal: Arc<dyn Journal>,
+    /// Asked whether a delivery could be stored.
+    pub door: Door,
     /// Where jobs are hung up.
     pub jobs: Arc<JobBoard>,
     /// Told when a dead letter waits for the pipeline again.

@@ -163,7 +163,9 @@ impl Pipeline {
             let events = match self.claim(free, leases, now).await {
                 Ok(events) => events,
                 Err(failure) => {
-                    error!(%failure, "the journal cannot be read; trying again");
+                    if !failure.is_told() {
+                        error!(%failure, "the journal cannot be read; trying again");
+                    }
                     tokio::time::sleep(JOURNAL_FAILED).await;
                     continue;
                 }
@@ -260,12 +262,14 @@ async fn finish(journal: &dyn Journal, outcomes: &[(Claim, Outcome)], now: DateT
     for tries_left in (0..TRIES_TO_FINISH).rev() {
         let written: Result<(), JournalError> = journal.finish(outcomes, now).await;
         let Err(failure) = written else { return };
-        error!(
-            %failure,
-            events = outcomes.len(),
-            tries_left,
-            "outcomes could not be written to the journal"
-        );
+        if tries_left == 0 || !failure.is_told() {
+            error!(
+                %failure,
+                events = outcomes.len(),
+                tries_left,
+                "outcomes could not be written to the journal"
+            );
+        }
         if tries_left > 0 {
             tokio::time::sleep(JOURNAL_FAILED).await;
         }

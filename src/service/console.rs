@@ -30,7 +30,7 @@ use crate::{
     convert::{ConvertSettings, NetworkTraffic},
     harfanglab::Console,
     health::{Health, Part},
-    intake::{Door, Entry},
+    intake::{Door, Entries},
     journal::{Journal, write_what_comes_in},
     label::ConsoleLabel,
     pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
@@ -47,7 +47,7 @@ pub(super) struct ConsoleService {
     pub(super) board: Arc<JobBoard>,
     pub(super) health: Arc<Health>,
     client: Arc<Console>,
-    entries: Mutex<Option<mpsc::Receiver<Entry>>>,
+    entries: Mutex<Option<Entries>>,
     jobs: Mutex<mpsc::Receiver<Job>>,
 }
 
@@ -109,7 +109,6 @@ impl ConsoleService {
             Arc::clone(&self.journal),
             entries,
             Arc::clone(&self.arrived),
-            Arc::clone(&self.health),
         ));
         Some(parts.spawn(ServicePart::JournalWriter, writing))
     }

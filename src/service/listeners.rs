@@ -197,12 +197,13 @@ fn managed(
     console: &ConsoleService,
     webhook: Option<SocketAddr>,
 ) -> ManagedConsole {
-    let ConsoleService { settings, label, journal, arrived, board, .. } = console;
+    let ConsoleService { settings, label, journal, door, arrived, board, .. } = console;
     let webhook = webhook.filter(|_address| !settings.webhook.secrets.is_empty());
     ManagedConsole {
         name: settings.name.clone(),
         label: label.clone(),
         journal: Arc::clone(journal),
+        door: door.clone(),
         jobs: Arc::clone(board),
         arrived: Arc::clone(arrived),
         endpoint: webhook.map(|address| format!("{address}{}", settings.webhook.path)),

@@ -105,6 +105,7 @@ impl Service {
             Box::pin(journal::open(&settings.journal, &urls)).await?;
         let outlets = Outlets::open(&settings, &shared, &clock, more_sinks)?;
         let health = Arc::new(Health::new(clock.clone()));
+        shared.storage().report_to(&health);
         let consoles = each.into_iter().map(|console| {
             let journal = shared.of_console(console.harfanglab.url.as_str());
             ConsoleService::new(console, &settings, journal, (&health, &clock))
@@ -122,6 +123,10 @@ impl Service {
             parts.spawn(ServicePart::Room, room.watch(upkeep.clone()));
         }
         let writers = join_all(consoles.iter().map(|console| console.write(&parts))).await;
+        // There is always one, and the journal is one for all.
+        let (journal, door) = (Arc::clone(&shared), consoles[0].door.clone());
+        let probing = journal::probe_while_in_trouble(journal, door, upkeep.clone());
+        parts.spawn(ServicePart::JournalProbe, probing);
         let shown = Shown {
             consoles: &consoles,
             health: Arc::clone(&health),

@@ -19,6 +19,8 @@ pub enum ServicePart {
     Pipeline,
     /// Writes what comes in to the journal.
     JournalWriter,
+    /// Notices that the journal can be written again.
+    JournalProbe,
     /// Watches the room on the journal's disk.
     Room,
     /// Compares this replica's clock with the database's.
@@ -49,6 +51,7 @@ impl fmt::Display for ServicePart {
             Self::Leader => "choice of the replica that leads",
             Self::Pipeline => "pipeline",
             Self::JournalWriter => "journal's writer",
+            Self::JournalProbe => "probe of the journal",
             Self::Room => "watch over the journal's disk",
             Self::ClockSkew => "watch over the clock",
             Self::Retention => "journal's retention",

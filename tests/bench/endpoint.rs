@@ -14,7 +14,7 @@ use harfanglab_incidents::{
     clock::Clock,
     config::{Settings, WebhookSettings},
     intake::{
-        Door, Receipt,
+        Door, Entries, Receipt,
         verification::Verifier,
         webhook::{Webhook, routes},
     },
@@ -26,12 +26,13 @@ use tokio::task::JoinHandle;
 
 use crate::support::{
     app::WEBHOOK_SECRET,
-    health,
     stores::{Database, Fresh},
 };
 
 /// Requests that one commit shares at most, in front of nothing as in front of a journal.
 const WAITING: usize = 1_024;
+/// More than 10,000 alerts have.
+const MAX_BODY_BYTES: usize = 128 << 20;
 /// Events read at once afterwards.
 const CLAIM: usize = 1_000;
 
@@ -57,6 +58,8 @@ fn settings() -> WebhookSettings {
     let folder = std::env::temp_dir();
     let url = "sqlite::memory:".to_owned();
     let mut settings = Settings::embedded(url, folder, crate::settings::console());
+    // The largest body that is measured has the most elements, not the most bytes.
+    settings.webhook.max_body_bytes = MAX_BODY_BYTES;
     settings.webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
     settings.webhook
 }
@@ -69,7 +72,7 @@ impl Endpoint {
                 let place = database.fresh().await;
                 let journal = place.open().await;
                 let kept = Arc::clone(&journal);
-                let writing = write_what_comes_in(kept, entries, Arc::default(), health());
+                let writing = write_what_comes_in(kept, entries, Arc::default());
                 (tokio::spawn(writing), Some((journal, place)))
             }
             Behind::Nothing => (tokio::spawn(nothing(entries)), None),
@@ -111,9 +114,9 @@ impl Endpoint {
     }
 }
 
-async fn nothing(mut entries: tokio::sync::mpsc::Receiver<harfanglab_incidents::intake::Entry>) {
+async fn nothing(mut entries: Entries) {
     let mut waiting = Vec::new();
-    while entries.recv_many(&mut waiting, WAITING).await > 0 {
+    while entries.deliveries.recv_many(&mut waiting, WAITING).await > 0 {
         for entry in waiting.drain(..) {
             let accepted = entry.notifications.len();
             let receipt = Receipt { accepted, first_seen: accepted, ..Receipt::default() };

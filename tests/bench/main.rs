@@ -9,6 +9,7 @@
 
 mod accept;
 mod backlog;
+mod bodies;
 mod convert;
 mod endpoint;
 mod idle;
@@ -51,7 +52,7 @@ pub(crate) enum Size {
     Long,
 }
 
-const ALL: [&str; 5] = ["accept", "convert", "sweep", "latency", "idle"];
+const ALL: [&str; 6] = ["accept", "bodies", "convert", "sweep", "latency", "idle"];
 
 impl Plan {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -94,6 +95,7 @@ async fn main() -> ExitCode {
         eprintln!("measuring {name} …");
         let rows = match name.as_str() {
             "accept" => accept::measure(&plan).await,
+            "bodies" => bodies::measure(&plan).await,
             "convert" => convert::measure(&plan).await,
             "sweep" => sweep::measure(&plan).await,
             "latency" => latency::measure(&plan).await,

@@ -22,10 +22,7 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{
-    health,
-    stage::{Stage, http, post},
-};
+use crate::support::stage::{Stage, http, post};
 
 const ALERTS: RequestKind = RequestKind::List(Collection::Alerts);
 /// Alerts on the console: two pages.
@@ -111,7 +108,7 @@ impl Scene {
         let journal = Arc::new(self.journal().await);
         let (door, entries) = Door::new(8);
         let arrived = Arc::new(Notify::new());
-        let writer = tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived, health()));
+        let writer = tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived));
         let console = Arc::new(Console::new(&settings.harfanglab).unwrap());
         let (settings, clock) = (settings.import, clock());
         let pushes = Pushes::NotTaken;

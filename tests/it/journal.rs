@@ -14,10 +14,7 @@ use harfanglab_incidents::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::support::{
-    health,
-    stores::{CONSOLE, Database, Fresh, on_both_databases},
-};
+use crate::support::stores::{CONSOLE, Database, Fresh, on_both_databases};
 
 pub(crate) const LEASE: Duration = Duration::from_mins(5);
 
@@ -289,8 +286,7 @@ async fn deliveries_that_wait_together_share_a_commit_and_each_gets_its_own_answ
         })
         .collect();
     let journal = Arc::clone(&store.journal);
-    let writer =
-        tokio::spawn(write_what_comes_in(journal, entries, Arc::clone(&arrived), health()));
+    let writer = tokio::spawn(write_what_comes_in(journal, entries, Arc::clone(&arrived)));
     drop(door);
     let mut accepted = 0;
     let mut duplicates = 0;

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::{
     journal::{Store, native, start},
-    support::{app::is_long, health, stores::on_both_databases},
+    support::{app::is_long, stores::on_both_databases},
 };
 
 /// As many elements as one body may hold; in the ordinary run more than two commits do.
@@ -38,8 +38,7 @@ async fn the_largest_delivery_is_stored_whole_and_known_again_and_a_small_one_do
     let small = tokio::spawn(async move { second.append(vec![native("small", "new")]).await });
     // Both are there when the first commit begins.
     tokio::task::yield_now().await;
-    let writer =
-        tokio::spawn(write_what_comes_in(journal, entries, Arc::new(Notify::new()), health()));
+    let writer = tokio::spawn(write_what_comes_in(journal, entries, Arc::new(Notify::new())));
     let stored = Receipt { accepted: 1, first_seen: 1, ..Receipt::default() };
     assert_eq!(small.await.unwrap().unwrap(), stored);
     assert!(!whole.is_finished(), "the small one waited for all of the large one");

@@ -30,6 +30,7 @@ mod dialects;
 mod elastic_pull;
 mod enrichment;
 mod faults;
+mod full_disk;
 mod hostile_posts;
 mod ids;
 mod interrupted_works;

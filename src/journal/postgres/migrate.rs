@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 
 use futures_util::TryStreamExt as _;
-use sqlx::{Postgres, Row as _, SqlitePool, Transaction, sqlite::SqliteRow};
+use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 
-use super::{PostgresJournal, prepared};
+use super::{PostgresChange, PostgresJournal};
 use crate::journal::{
     JournalError, SqliteJournal,
-    sql::{Session as _, Statement, VALUES_MAX, Value, query},
+    sql::{Change as _, Order, Session as _, Statement, Store as _, VALUES_MAX, Value, query},
 };
 
 /// Bytes of text that travel in one statement.
@@ -99,10 +99,9 @@ impl PostgresJournal {
         &self,
         from: &SqliteJournal,
     ) -> Result<Vec<(&'static str, u64)>, JournalError> {
-        let mut change = self.store.pool.begin().await?;
-        sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
-            .execute(&mut *change)
-            .await?;
+        let mut change = self.store.begin("", Order::None).await?;
+        let patient = "SELECT set_config('idle_in_transaction_session_timeout', '0', true)";
+        change.execute(query(patient)).await?;
         let mut moved = Vec::with_capacity(TABLES.len());
         for table in &TABLES {
             refuse_if_not_empty(&mut change, table.0).await?;
@@ -118,7 +117,7 @@ impl PostgresJournal {
 
 /// Also keeps others from beginning to write there.
 async fn refuse_if_not_empty(
-    change: &mut Transaction<'static, Postgres>,
+    change: &mut PostgresChange,
     table: &'static str,
 ) -> Result<(), JournalError> {
     change.execute(query(format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))).await?;
@@ -134,7 +133,7 @@ async fn refuse_if_not_empty(
 
 async fn copy(
     from: &SqlitePool,
-    change: &mut Transaction<'static, Postgres>,
+    change: &mut PostgresChange,
     table: &Table,
 ) -> Result<u64, JournalError> {
     let (name, numbers, texts) = *table;
@@ -149,12 +148,12 @@ async fn copy(
         waiting += 1;
         if waiting == rows_at_once || bytes > BYTES_AT_ONCE {
             let full = std::mem::replace(&mut insert, query(into.clone()));
-            moved += prepared(full).persistent(false).execute(&mut **change).await?.rows_affected();
+            moved += change.execute(full).await?;
             (waiting, bytes) = (0, 0);
         }
     }
     if waiting > 0 {
-        moved += prepared(insert).persistent(false).execute(&mut **change).await?.rows_affected();
+        moved += change.execute(insert).await?;
     }
     Ok(moved)
 }

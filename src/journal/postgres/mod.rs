@@ -20,11 +20,11 @@ mod open;
 mod refusal;
 mod turns;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{
-    AssertSqlSafe, PgPool, Postgres, Transaction,
+    AssertSqlSafe, PgPool, Postgres,
     postgres::{PgArguments, PgRow},
     query::Query,
 };
@@ -32,10 +32,10 @@ use sqlx::{
 pub use self::lock::{LeaderLock, Leadership};
 use self::turns::{Turn, Turns};
 use super::{
-    JournalError,
+    JournalError, Storage,
     sql::{
-        Change, Column, Columns, Dialect, Order, Session, SqlJournal, Statement, Store, Value,
-        query,
+        Change, Column, Columns, Dialect, Lent, Order, Session, SqlJournal, Statement, Store,
+        Value, query,
     },
 };
 use crate::clock::Clock;
@@ -58,6 +58,7 @@ pub struct PostgresStore {
     pool: PgPool,
     turns: Turns,
     lease_time: LeaseTime,
+    storage: Arc<Storage>,
 }
 
 /// Whose clock leases go by.
@@ -80,18 +81,23 @@ impl PostgresJournal {
 
 impl PostgresStore {
     fn new(pool: PgPool) -> Self {
-        Self { pool, turns: Turns::default(), lease_time: LeaseTime::OfDatabase }
+        let storage = Arc::default();
+        Self { pool, turns: Turns::default(), lease_time: LeaseTime::OfDatabase, storage }
     }
 }
 
 /// A change that is not committed yet. Its turns end after it.
 pub(in crate::journal) struct PostgresChange {
-    transaction: Transaction<'static, Postgres>,
+    lent: Lent<Postgres>,
     _turns: Vec<Turn>,
 }
 
 /// Connections for single statements.
-pub(in crate::journal) struct Pool(PgPool);
+pub(in crate::journal) struct Pool {
+    pool: PgPool,
+    /// Told what fails; `None`: nothing is changed here.
+    storage: Option<Arc<Storage>>,
+}
 
 impl Store for PostgresStore {
     type Change = PostgresChange;
@@ -101,19 +107,26 @@ impl Store for PostgresStore {
     const DIALECT: Dialect = Dialect::Postgres;
 
     async fn begin(&self, console: &str, order: Order) -> Result<Self::Change, JournalError> {
-        let turns = self.turns.wait(console, classes(order)).await?;
-        let transaction = limited(self.pool.begin()).await?;
-        let mut change = PostgresChange { transaction, _turns: turns };
+        let turns = self.turns.wait(console, classes(order)).await;
+        let turns = turns.inspect_err(|error| self.storage.failed(error))?;
+        let mut lent = Lent::by(&self.pool, Some(&self.storage)).await?;
+        let begun = limited(sqlx::raw_sql("BEGIN").execute(lent.connection())).await;
+        lent.begun(begun)?;
+        let mut change = PostgresChange { lent, _turns: turns };
         change.also(console, order).await?;
         Ok(change)
     }
 
     fn readers(&self) -> Pool {
-        Pool(self.pool.clone())
+        Pool { pool: self.pool.clone(), storage: None }
     }
 
     fn writer(&self) -> Pool {
-        Pool(self.pool.clone())
+        Pool { pool: self.pool.clone(), storage: Some(Arc::clone(&self.storage)) }
+    }
+
+    fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// Read once the turn has come: not the time at which the transaction began.
@@ -167,27 +180,17 @@ fn classes(order: Order) -> &'static [&'static str] {
     }
 }
 
-impl Session for Transaction<'static, Postgres> {
-    type Row = PgRow;
-
-    async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
-        Ok(limited(prepared(statement).execute(&mut **self)).await?.rows_affected())
-    }
-
-    async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<PgRow>, JournalError> {
-        limited(prepared(statement).fetch_all(&mut **self)).await
-    }
-}
-
 impl Session for PostgresChange {
     type Row = PgRow;
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
-        Session::execute(&mut self.transaction, statement).await
+        let done = limited(prepared(statement).execute(self.lent.connection())).await;
+        Ok(self.lent.ended(done)?.rows_affected())
     }
 
     async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<PgRow>, JournalError> {
-        Session::fetch_all(&mut self.transaction, statement).await
+        let rows = limited(prepared(statement).fetch_all(self.lent.connection())).await;
+        self.lent.ended(rows)
     }
 }
 
@@ -197,16 +200,25 @@ impl Change for PostgresChange {
     /// connection already nobody's turn is waited for: those whose turn it is may wait for connections.
     async fn also(&mut self, console: &str, order: Order) -> Result<(), JournalError> {
         for class in classes(order) {
+            let locking = query(
+                "SELECT 1 FROM (SELECT pg_advisory_xact_lock(\
+                 hashtextextended(current_schema() || $1, 0))) AS locked",
+            );
             let name = format!(" harfanglab-incidents {class} {console}");
-            let locking =
-                "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || $1, 0))";
-            limited(sqlx::query(locking).bind(name).execute(&mut *self.transaction)).await?;
+            self.execute(locking.bind(name)).await?;
         }
         Ok(())
     }
 
-    async fn commit(self) -> Result<(), JournalError> {
-        limited(self.transaction.commit()).await
+    async fn commit(mut self) -> Result<(), JournalError> {
+        self.lent.check()?;
+        let done = limited(sqlx::raw_sql("COMMIT").execute(self.lent.connection())).await;
+        self.lent.done(done)
+    }
+
+    async fn roll_back(mut self) -> Result<(), JournalError> {
+        let done = limited(sqlx::raw_sql("ROLLBACK").execute(self.lent.connection())).await;
+        self.lent.done(done)
     }
 }
 
@@ -214,11 +226,15 @@ impl Session for Pool {
     type Row = PgRow;
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
-        Ok(limited(prepared(statement).execute(&self.0)).await?.rows_affected())
+        let mut lent = Lent::by(&self.pool, self.storage.as_ref()).await?;
+        let done = limited(prepared(statement).execute(lent.connection())).await;
+        Ok(lent.ended(done)?.rows_affected())
     }
 
     async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<PgRow>, JournalError> {
-        limited(prepared(statement).fetch_all(&self.0)).await
+        let mut lent = Lent::by(&self.pool, self.storage.as_ref()).await?;
+        let rows = limited(prepared(statement).fetch_all(lent.connection())).await;
+        lent.ended(rows)
     }
 }
 
@@ -240,13 +256,13 @@ fn prepared(statement: Statement) -> Query<'static, Postgres, PgArguments> {
 
 async fn limited<T>(
     answer: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, JournalError> {
+) -> Result<T, sqlx::Error> {
     match tokio::time::timeout(ANSWER_MAX, answer).await {
-        Ok(answer) => Ok(answer?),
+        Ok(answer) => answer,
         Err(_elapsed) => {
             let silent = "the server does not answer; check that it runs and can be reached";
             let error = std::io::Error::new(std::io::ErrorKind::TimedOut, silent);
-            Err(JournalError::Database(sqlx::Error::Io(error)))
+            Err(sqlx::Error::Io(error))
         }
     }
 }

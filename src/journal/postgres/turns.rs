@@ -12,8 +12,6 @@ use std::{
 
 use tokio::sync::{Mutex as Waiting, OwnedMutexGuard};
 
-use crate::journal::JournalError;
-
 /// How long a turn is waited for: as long as for a lock in the database.
 const TURN_MAX: Duration = Duration::from_secs(10);
 
@@ -30,12 +28,12 @@ impl Turns {
     /// Waits for a turn in each of these classes, in this order.
     ///
     /// # Errors
-    /// [`JournalError::Database`] when it does not come, as when no connection is free.
+    /// [`sqlx::Error::PoolTimedOut`] when it does not come, as when no connection is free.
     pub(super) async fn wait(
         &self,
         console: &str,
         classes: &[&'static str],
-    ) -> Result<Vec<Turn>, JournalError> {
+    ) -> Result<Vec<Turn>, sqlx::Error> {
         let mut turns = Vec::with_capacity(classes.len());
         for class in classes {
             let turn = tokio::time::timeout(TURN_MAX, self.line(console, class).lock_owned());

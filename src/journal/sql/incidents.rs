@@ -54,9 +54,11 @@ impl<S: Store> SqlJournal<S> {
         let dated = Dated { updated_at, received_at: None };
         let standing = others.standing(&alert.key, &alert.version, dated, Origin::Sweep);
         let Standing::Latest { recurrence, updated_at, .. } = standing else {
+            transaction.roll_back().await?;
             return Ok(Adoption::AlreadyThere);
         };
         if is_under_way(&mut transaction, &self.console, &alert.key, claim).await? {
+            transaction.roll_back().await?;
             return Ok(Adoption::OlderUnderWay);
         }
         let updated = query(
@@ -77,6 +79,7 @@ impl<S: Store> SqlJournal<S> {
         .execute(&mut transaction)
         .await?;
         if updated == 0 {
+            transaction.roll_back().await?;
             return Ok(Adoption::AlreadyThere);
         }
         // A try that failed may have fixed the name already, under the event's first key.
@@ -122,6 +125,7 @@ impl<S: Store> SqlJournal<S> {
         .fetch_optional(&mut transaction)
         .await?;
         let Some(unmatched) = unmatched else {
+            transaction.roll_back().await?;
             return Ok(None);
         };
         let (id, key): (i64, String) = (unmatched.try_get(0)?, unmatched.try_get(1)?);

@@ -17,6 +17,7 @@ use crate::{
     intake::{Notification, Place, Receipt},
     journal::{
         Adoption, AlertName, CaseObjects, Claim, Counts, Event, Journal, JournalError, Outcome,
+        Storage, storage::PROBES,
     },
 };
 
@@ -24,6 +25,20 @@ use crate::{
 const COLUMNS: usize = 20;
 /// Rows one `INSERT` carries.
 const ROWS_PER_INSERT: usize = VALUES_MAX / COLUMNS;
+
+macro_rules! write_probe {
+    ($name:literal) => {
+        concat!(
+            "INSERT INTO remembered (name, value) VALUES ($1, $2) ON CONFLICT (",
+            $name,
+            ") DO UPDATE SET value = CASE WHEN remembered.value = $2 THEN $3 ELSE $2 END"
+        )
+    };
+}
+
+/// Keeps one text, and each time another one than before.
+const WRITE_PROBE: Words =
+    Words { sqlite: write_probe!("name"), postgres: write_probe!("md5(name)") };
 
 /// Whether an alert of a threat is still to be delivered.
 pub(in crate::journal) const UNFINISHED_OF_THREAT: &str = "SELECT EXISTS (SELECT 1 FROM events \
@@ -59,6 +74,23 @@ impl<S: Store> Journal for SqlJournal<S> {
 
     async fn clock_skew(&self, clock: &Clock) -> Result<Option<TimeDelta>, JournalError> {
         self.store.clock_skew(clock).await
+    }
+
+    fn storage(&self) -> &Storage {
+        self.store.storage()
+    }
+
+    async fn probe(&self) -> Result<(), JournalError> {
+        let [one, other] = &*PROBES;
+        query(S::say(WRITE_PROBE))
+            .bind(self.remembered_name("readiness_probe"))
+            .bind(one)
+            .bind(other)
+            .execute(&mut self.store.writer())
+            .await?;
+        self.counts().await?;
+        self.storage().written();
+        Ok(())
     }
 
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {

@@ -21,9 +21,11 @@ impl<S: Store> SqlJournal<S> {
     ) -> Result<Option<Requeued>, JournalError> {
         let mut transaction = self.begin(Order::Departures).await?;
         if !self.is_still_known(&mut transaction, lost.work).await? {
+            transaction.roll_back().await?;
             return Ok(Some(Requeued::default()));
         }
         if is_under_way::<S>(&mut transaction, lost.work).await? {
+            transaction.roll_back().await?;
             return Ok(None);
         }
         let requeue = Requeue { cause: Cause::LostWork, reason: lost.reason, waits: lost.waits };

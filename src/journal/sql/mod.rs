@@ -23,6 +23,7 @@ mod counts;
 mod follow_up;
 mod incidents;
 mod journal;
+mod lent;
 mod letters;
 mod lost_works;
 mod merging;
@@ -47,6 +48,7 @@ pub(super) use self::{
     operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, OLD_IDENTITIES, REMOVING},
 };
 pub(super) use self::{
+    lent::Lent,
     statement::{Column, Columns, Statement, VALUES_MAX, Value, query},
     store::{Change, Dialect, Order, Session, Store},
 };

@@ -7,7 +7,10 @@ use std::fmt::Debug;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::statement::{Columns, Statement};
-use crate::{clock::Clock, journal::JournalError};
+use crate::{
+    clock::Clock,
+    journal::{JournalError, Storage},
+};
 
 /// Which of the things that need an order a change takes part in. SQLite has one writer, and so one
 /// order; in PostgreSQL, where several replicas write, a change waits only for those that it must not
@@ -59,7 +62,7 @@ pub(in crate::journal) trait Session: Send {
     ) -> impl Future<Output = Result<Vec<Self::Row>, JournalError>> + Send;
 }
 
-/// A change that is not committed yet; dropped, it never was.
+/// A change that is not committed yet; dropped, it never was, and its connection is closed.
 pub(in crate::journal) trait Change: Session {
     /// Takes part in this, too, from now on.
     fn also(
@@ -69,6 +72,9 @@ pub(in crate::journal) trait Change: Session {
     ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     fn commit(self) -> impl Future<Output = Result<(), JournalError>> + Send;
+
+    /// Ends it without any change; its connection stays in use.
+    fn roll_back(self) -> impl Future<Output = Result<(), JournalError>> + Send;
 }
 
 /// A database.
@@ -107,6 +113,9 @@ pub(in crate::journal) trait Store:
         &self,
         clock: &Clock,
     ) -> impl Future<Output = Result<Option<TimeDelta>, JournalError>> + Send;
+
+    /// Whether it can be written.
+    fn storage(&self) -> &Storage;
 
     /// Bytes in use.
     fn used_bytes(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;

@@ -12,16 +12,16 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{
-    AssertSqlSafe, Sqlite, SqlitePool, Transaction,
+    AssertSqlSafe, Sqlite, SqlitePool,
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
 
 use super::{
-    JournalError,
+    JournalError, Storage,
     sql::{
-        Change, Column, Columns, Dialect, Order, Session, SqlJournal, Statement, Store, Value,
-        query,
+        Change, Column, Columns, Dialect, Lent, Order, Session, SqlJournal, Statement, Store,
+        Value, query,
     },
 };
 use crate::clock::Clock;
@@ -39,15 +39,23 @@ pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     file: Arc<Path>,
+    storage: Arc<Storage>,
     /// Held as long as the service has the journal open; commands beside it hold nothing.
     _only_user: Option<Arc<File>>,
 }
 
+/// A change that is not committed yet.
+pub(in crate::journal) struct SqliteChange(Lent<Sqlite>);
+
 /// Connections for single statements.
-pub(in crate::journal) struct Pool(SqlitePool);
+pub(in crate::journal) struct Pool {
+    pool: SqlitePool,
+    /// Told what fails; `None`: nothing is changed here.
+    storage: Option<Arc<Storage>>,
+}
 
 impl Store for SqliteStore {
-    type Change = Transaction<'static, Sqlite>;
+    type Change = SqliteChange;
     type Pool = Pool;
     type Row = SqliteRow;
 
@@ -55,15 +63,22 @@ impl Store for SqliteStore {
 
     /// Holds the write lock from its start, whatever it takes part in.
     async fn begin(&self, _console: &str, _order: Order) -> Result<Self::Change, JournalError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        let mut lent = Lent::by(&self.writer, Some(&self.storage)).await?;
+        let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(lent.connection()).await;
+        lent.begun(begun)?;
+        Ok(SqliteChange(lent))
     }
 
     fn readers(&self) -> Pool {
-        Pool(self.readers.clone())
+        Pool { pool: self.readers.clone(), storage: None }
     }
 
     fn writer(&self) -> Pool {
-        Pool(self.writer.clone())
+        Pool { pool: self.writer.clone(), storage: Some(Arc::clone(&self.storage)) }
+    }
+
+    fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// The service is the only one that takes leases.
@@ -107,25 +122,34 @@ impl Store for SqliteStore {
     }
 }
 
-impl Session for Transaction<'static, Sqlite> {
+impl Session for SqliteChange {
     type Row = SqliteRow;
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
-        Ok(prepared(statement).execute(&mut **self).await?.rows_affected())
+        let done = prepared(statement).execute(self.0.connection()).await;
+        Ok(self.0.ended(done)?.rows_affected())
     }
 
     async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, JournalError> {
-        Ok(prepared(statement).fetch_all(&mut **self).await?)
+        let rows = prepared(statement).fetch_all(self.0.connection()).await;
+        self.0.ended(rows)
     }
 }
 
-impl Change for Transaction<'static, Sqlite> {
+impl Change for SqliteChange {
     async fn also(&mut self, _console: &str, _order: Order) -> Result<(), JournalError> {
         Ok(())
     }
 
-    async fn commit(self) -> Result<(), JournalError> {
-        Ok(self.commit().await?)
+    async fn commit(mut self) -> Result<(), JournalError> {
+        self.0.check()?;
+        let done = sqlx::raw_sql("COMMIT").execute(self.0.connection()).await;
+        self.0.done(done)
+    }
+
+    async fn roll_back(mut self) -> Result<(), JournalError> {
+        let done = sqlx::raw_sql("ROLLBACK").execute(self.0.connection()).await;
+        self.0.done(done)
     }
 }
 
@@ -133,11 +157,15 @@ impl Session for Pool {
     type Row = SqliteRow;
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
-        Ok(prepared(statement).execute(&self.0).await?.rows_affected())
+        let mut lent = Lent::by(&self.pool, self.storage.as_ref()).await?;
+        let done = prepared(statement).execute(lent.connection()).await;
+        Ok(lent.ended(done)?.rows_affected())
     }
 
     async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, JournalError> {
-        Ok(prepared(statement).fetch_all(&self.0).await?)
+        let mut lent = Lent::by(&self.pool, self.storage.as_ref()).await?;
+        let rows = prepared(statement).fetch_all(lent.connection()).await;
+        lent.ended(rows)
     }
 }
 
@@ -155,5 +183,27 @@ fn prepared(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
 impl Columns for SqliteRow {
     fn try_get<'r, T: Column<'r>>(&'r self, place: usize) -> Result<T, JournalError> {
         Ok(sqlx::Row::try_get(self, place)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_of_which_a_statement_was_broken_off_is_never_committed() {
+        let folder = TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let mut change = journal.store.begin("", Order::None).await.unwrap();
+        // As by whoever is cancelled while it waits.
+        let _broken_off = change.0.connection();
+        change.execute(query("INSERT INTO remembered VALUES ('a', 'b')")).await.unwrap();
+        change.commit().await.unwrap_err();
+        let mut change = journal.store.begin("", Order::None).await.unwrap();
+        change.execute(query("INSERT INTO remembered VALUES ('a', 'c')")).await.unwrap();
+        change.commit().await.unwrap();
     }
 }

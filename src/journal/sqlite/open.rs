@@ -149,7 +149,8 @@ impl SqliteJournal {
             SqliteConnectOptions::new().filename(&file).read_only(true).busy_timeout(BUSY_TIMEOUT);
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
         let file = Arc::from(file);
-        let store = SqliteStore { writer, readers, file, _only_user: only_user.map(Arc::new) };
+        let (storage, only_user) = (Arc::default(), only_user.map(Arc::new));
+        let store = SqliteStore { writer, readers, file, storage, _only_user: only_user };
         Ok(Self::new(store, console))
     }
 

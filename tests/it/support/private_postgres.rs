@@ -39,6 +39,11 @@ impl PrivatePostgres {
         Self::start_in(folder, &["--tls"])
     }
 
+    /// One with all of its data on a disk that may be full.
+    pub(crate) fn start_on(disk: &std::path::Path) -> Self {
+        Self::start_in(TempDir::new_in(disk).unwrap(), &[])
+    }
+
     fn start_in(folder: TempDir, options: &[&str]) -> Self {
         let mut server = Self { folder, url: String::new() };
         server.url = server.script("start", options);
@@ -58,6 +63,13 @@ impl PrivatePostgres {
     /// Starts it again with what it had on disk, at the same address.
     pub(crate) fn start_again(&self) {
         assert_eq!(self.script("start", &[]), self.url);
+    }
+
+    /// Starts it again if it has given up, as when it could not write its log.
+    pub(crate) fn start_if_stopped(&self) {
+        if std::net::TcpStream::connect(("127.0.0.1", self.port())).is_err() {
+            self.start_again();
+        }
     }
 
     /// Where it listens.

@@ -18,8 +18,6 @@ use harfanglab_incidents::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::health;
-
 pub(crate) struct ByHand {
     pub(crate) console: DemoConsole,
     pub(crate) journal: Arc<SqliteJournal>,
@@ -53,7 +51,7 @@ impl ByHand {
             Settings::embedded(url.clone(), folder.path().to_owned(), console.settings());
         let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
         let (inner, entries) = Door::new(8);
-        tokio::spawn(write_what_comes_in(journal.clone(), entries, Arc::default(), health()));
+        tokio::spawn(write_what_comes_in(journal.clone(), entries, Arc::default()));
         let (door, mut entries) = Door::new(8);
         let minutes = Arc::new(AtomicI64::new(0));
         let passed = Arc::clone(&minutes);
@@ -63,7 +61,7 @@ impl ByHand {
         let by_hand = Arc::new(Self { console, journal, sweep, minutes, _folder: folder });
         let whole = Arc::downgrade(&by_hand);
         tokio::spawn(async move {
-            while let Some(entry) = entries.recv().await {
+            while let Some(entry) = entries.deliveries.recv().await {
                 if let Some(whole) = whole.upgrade() {
                     between(&whole.console, &entry);
                 }

@@ -1,0 +1,205 @@
+//! Whether the journal can be written, known in one place for all consoles and replicas of a process, and
+//! told alike to log and health (and so to `/readyz`, status page, metrics and `healthcheck`).
+//!
+//! ```text
+//! writable ── any change fails ──▶ not writable ── a probe is committed ──▶ writable
+//! ```
+//!
+//! Any failed change begins it: of a delivery, a claim, an outcome, a cursor. Only a probe ends it, which
+//! goes through the writer of deliveries and writes as much as a large alert with its indexes (64 KiB): on
+//! a full disk smaller changes may still find room. While it lasts there is a probe every second, so that it ends by itself,
+//! and deliveries go on being tried.
+//!
+//! Does not live here: kinds of failures (`failure`), noticing them (`sql::lent`).
+
+use std::{
+    sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::{
+    Journal,
+    failure::{FailureKind, kind_of},
+};
+use crate::{
+    health::{Health, Part},
+    intake::Door,
+};
+
+/// From one probe to the next while the journal cannot be written.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
+/// From one line of the log to the next while it lasts.
+const SAY_EVERY: Duration = Duration::from_mins(1);
+/// Hashes in a probe; the digits of each are 64 bytes.
+const HASHES_OF_A_PROBE: u32 = 1_024;
+
+/// Two texts of 64 KiB, which no database can make smaller. They take turns: a
+/// page that is overwritten by the same is not written.
+pub(super) static PROBES: LazyLock<[String; 2]> = LazyLock::new(|| {
+    [0, HASHES_OF_A_PROBE].map(|first| {
+        let hash = |number: u32| hex::encode(Sha256::digest(number.to_le_bytes()));
+        (first..first + HASHES_OF_A_PROBE).map(hash).collect()
+    })
+});
+
+/// Whether the journal can be written.
+#[derive(Debug, Default)]
+pub struct Storage {
+    trouble: Mutex<Option<Trouble>>,
+    /// Whether there is trouble, for whoever waits for it.
+    is_in_trouble: watch::Sender<bool>,
+    health: OnceLock<Arc<Health>>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    began: Instant,
+    said: Instant,
+    /// Failures since then.
+    unsaid: u64,
+}
+
+impl Storage {
+    /// Tells `health` from now on.
+    pub fn report_to(&self, health: &Arc<Health>) {
+        let _already = self.health.set(Arc::clone(health));
+    }
+
+    /// A change failed.
+    pub(super) fn failed(&self, error: &sqlx::Error) {
+        if let FailureKind::Storage(advice) = kind_of(error) {
+            self.failed_because(format!("{error}; {advice}"));
+        }
+    }
+
+    fn failed_because(&self, reason: String) {
+        let mut trouble = self.lock();
+        let now = Instant::now();
+        match trouble.as_mut() {
+            None => {
+                error!(
+                    %reason,
+                    "the journal cannot be written: deliveries get 503, /readyz answers 503, and what \
+                     is accepted already waits; it goes on by itself as soon as it can be written"
+                );
+                *trouble = Some(Trouble { began: now, said: now, unsaid: 0 });
+            }
+            Some(trouble) if now - trouble.said >= SAY_EVERY => {
+                let seconds = (now - trouble.began).as_secs();
+                let failures = trouble.unsaid + 1;
+                error!(%reason, seconds, failures, "the journal still cannot be written");
+                (trouble.said, trouble.unsaid) = (now, 0);
+            }
+            Some(trouble) => trouble.unsaid += 1,
+        }
+        if let Some(health) = self.health.get() {
+            health.degraded(Part::Journal, reason);
+        }
+        // Under the lock, so that nobody sees the two differ for longer than a moment.
+        self.is_in_trouble.send_replace(true);
+        drop(trouble);
+    }
+
+    /// A probe was committed.
+    pub(super) fn written(&self) {
+        let mut trouble = self.lock();
+        if let Some(trouble) = trouble.take() {
+            let seconds = trouble.began.elapsed().as_secs();
+            info!(seconds, "the journal can be written again: deliveries are accepted");
+        }
+        if let Some(health) = self.health.get() {
+            health.well(Part::Journal);
+        }
+        self.is_in_trouble.send_replace(false);
+        drop(trouble);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Trouble>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Checks that a delivery could be stored now: waits a little for a probe, which goes through `door`.
+///
+/// # Errors
+/// Why not, in words.
+pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<(), String> {
+    if let Ok(answered) = tokio::time::timeout(PROBE_TIMEOUT, door.probe()).await {
+        return answered.map_err(|reason| reason.to_string());
+    }
+    let seconds = PROBE_TIMEOUT.as_secs();
+    let reason = format!(
+        "the journal did not answer within {seconds} seconds; check its database and its disk"
+    );
+    journal.storage().failed_because(reason.clone());
+    Err(reason)
+}
+
+/// Probes while the journal cannot be written, until `stop`.
+pub async fn probe_while_in_trouble(
+    journal: Arc<dyn Journal>,
+    door: Door,
+    stop: CancellationToken,
+) {
+    let mut trouble = journal.storage().is_in_trouble.subscribe();
+    let probing = async {
+        // The sender lives as long as the journal.
+        while trouble.wait_for(|is_there| *is_there).await.is_ok() {
+            tokio::time::sleep(PROBE_EVERY).await;
+            // Told by the storage itself.
+            let _outcome = check_writable(&*journal, &door).await;
+        }
+    };
+    stop.run_until_cancelled(probing).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection as _;
+
+    use super::*;
+    use crate::journal::SqliteJournal;
+
+    #[test]
+    fn any_failure_of_the_storage_begins_trouble_and_only_a_probe_ends_it() {
+        let (storage, health) = (Storage::default(), Arc::new(Health::default()));
+        storage.report_to(&health);
+        storage.failed(&sqlx::Error::RowNotFound);
+        assert!(health.reasons().is_empty(), "the values' fault");
+        storage.failed(&sqlx::Error::WorkerCrashed);
+        storage.failed(&sqlx::Error::PoolTimedOut);
+        let reasons = health.reasons();
+        assert!(reasons["journal"].contains("overloaded"), "the newest: {reasons:?}");
+        assert!(*storage.is_in_trouble.borrow());
+        storage.written();
+        assert!(health.reasons().is_empty() && !*storage.is_in_trouble.borrow());
+    }
+
+    #[tokio::test]
+    async fn each_probe_writes_as_much_as_a_large_alert_and_leaves_nothing_that_grows() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("journal.db");
+        let url = format!("sqlite:{}", file.display());
+        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let log_bytes = || std::fs::metadata(folder.path().join("journal.db-wal")).unwrap().len();
+        for _ in 0..4 {
+            let before = log_bytes();
+            journal.probe().await.unwrap();
+            let written = log_bytes() - before;
+            assert!(written >= 64 << 10, "only {written} bytes");
+        }
+        let mut beside = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let kept: i64 = sqlx::query_scalar("SELECT SUM(LENGTH(value)) FROM remembered")
+            .fetch_one(&mut beside)
+            .await
+            .unwrap();
+        assert_eq!(kept, 64 << 10);
+    }
+}
