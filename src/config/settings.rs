@@ -386,8 +386,12 @@ pub struct JournalSettings {
     pub queue: usize,
     /// `…_JOURNAL_RETENTION`: how long texts of finished events are kept; zero: for ever.
     pub retention: Duration,
-    /// `…_JOURNAL_RETENTION_DEAD`: how long dead and dropped letters are kept; zero: for ever.
+    /// `…_JOURNAL_RETENTION_DEAD`: how long dead letters are kept; zero: for ever.
     pub retention_dead: Duration,
+    /// `…_JOURNAL_SAMPLES`: notifications of an unknown kind that are kept a shape and day.
+    pub samples: usize,
+    /// `…_JOURNAL_SAMPLE_SHAPES`: shapes of which samples are kept a day.
+    pub sample_shapes: usize,
     /// `…_JOURNAL_MAX_SIZE`: bytes in use above which nothing is accepted; zero: no bound.
     pub max_size_bytes: u64,
     /// `…_JOURNAL_MIN_FREE`: free bytes of its disk below which nothing is accepted; zero: no bound.

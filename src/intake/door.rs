@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::Notification;
+use super::{Notification, Samples};
 use crate::label::ConsoleLabel;
 
 /// Probes that wait for the writer at most; who asks then waits for a place.
@@ -97,6 +97,7 @@ pub struct Door {
     probes: mpsc::Sender<oneshot::Sender<Result<(), DoorError>>>,
     has_no_room: Arc<AtomicBool>,
     console: ConsoleLabel,
+    samples: Arc<Samples>,
 }
 
 impl Door {
@@ -107,7 +108,18 @@ impl Door {
         let (probes, probes_received) = mpsc::channel(PROBES_WAITING);
         let (has_no_room, console) = (Arc::default(), ConsoleLabel::default());
         let entries = Entries { deliveries, probes: probes_received };
-        (Self { sender, probes, has_no_room, console }, entries)
+        (Self { sender, probes, has_no_room, console, samples: Arc::default() }, entries)
+    }
+
+    /// Through which only so much of unknown kinds goes.
+    #[must_use]
+    pub fn sampling(self, samples: Samples) -> Self {
+        Self { samples: Arc::new(samples), ..self }
+    }
+
+    /// Which notifications of unknown kinds are kept.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// Through which only what is of this console goes.

@@ -2,7 +2,8 @@
 //! journal.
 //!
 //! A delivery is admitted by where it comes from, read whole, verified on its raw bytes,
-//! decompressed, decoded into elements, recognised, and handed through the [`Door`] as
+//! decompressed, decoded into elements, classified (of unknown kinds only [`Samples`] are kept), and
+//! handed through the [`Door`] as
 //! [`Notification`]s, which only a verified delivery can become.
 //!
 //! Does not live here: storing (`journal` holds the other side of the door), OpenCTI (never
@@ -16,6 +17,7 @@ pub mod dialect;
 mod door;
 mod notification;
 mod refusal;
+mod samples;
 mod sorting;
 mod source;
 pub mod syslog;
@@ -25,5 +27,6 @@ pub mod webhook;
 pub use self::{
     door::{Door, DoorError, Entries, Entry, Receipt},
     notification::{Notification, Origin, Place, is_believed},
+    samples::Samples,
     sorting::{Sorted, sort},
 };

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::{
-    dialect::{self, Dialect},
+    dialect::{self, Dialect, Shape},
     verification::Proof,
 };
 
@@ -79,6 +79,7 @@ pub struct Notification {
     agent_id: Option<String>,
     title: Option<String>,
     threat_key: Option<String>,
+    shape: Option<String>,
 }
 
 impl Notification {
@@ -97,6 +98,7 @@ impl Notification {
             agent_id: None,
             title: None,
             threat_key: None,
+            shape: None,
         };
         match dialect {
             Dialect::NativeThreat => {
@@ -138,7 +140,15 @@ impl Notification {
             agent_id: None,
             title: None,
             threat_key: None,
+            shape: None,
         }
+    }
+
+    /// A dead letter that stands for all of its unknown kind.
+    pub fn sample(proof: &Proof, body: String, shape: &Shape) -> Self {
+        let reason = format!("of an unknown kind, one of a sample: {}", shape.words());
+        let shape = Some(shape.digest().to_owned());
+        Self { shape, ..Self::dead_letter(proof, body, reason) }
     }
 
     /// Which road it came by.
@@ -189,6 +199,11 @@ impl Notification {
     /// The rule, by which an ECS event finds its alert.
     pub fn title(&self) -> Option<&str> {
         self.title.as_deref()
+    }
+
+    /// For a sample of an unknown kind: the digest of its shape.
+    pub fn shape(&self) -> Option<&str> {
+        self.shape.as_deref()
     }
 
     /// The threat it belongs to.

@@ -1,11 +1,16 @@
-//! Elements of a verified body, sorted into what is stored and what is only counted.
+//! Elements of a verified body, classified into what is stored and what is only counted.
 
 use super::{
-    Notification,
+    Notification, Samples,
     decode::Element,
-    dialect::{Recognised, recognise},
+    dialect::{Recognised, UnknownKind, has_mark_beside_level, recognise, recognise_unknown},
+    samples::Sampled,
     verification::Proof,
+    webhook::counted_as,
 };
+
+/// Why an element that may be an alert or a threat is a dead letter.
+const MARKED: &str = "of no known dialect, and it may be an alert or a threat";
 
 /// What a body held.
 #[derive(Debug, Default)]
@@ -14,38 +19,62 @@ pub struct Sorted {
     pub notifications: Vec<Notification>,
     /// Kind of each element that was acknowledged and is not kept (telemetry).
     pub telemetry: Vec<String>,
+    /// Elements of unknown kinds of which enough is kept.
+    pub unknown: usize,
 }
 
 impl Sorted {
     /// Whether the body held nothing but `{}`.
     pub fn is_connection_test(&self) -> bool {
-        self.notifications.is_empty() && self.telemetry.is_empty()
+        self.notifications.is_empty() && self.telemetry.is_empty() && self.unknown == 0
+    }
+
+    /// Elements that were acknowledged and are not kept.
+    pub fn ignored(&self) -> usize {
+        self.telemetry.len() + self.unknown
+    }
+
+    fn unknown(&mut self, proof: &Proof, text: String, reason: Option<String>, samples: &Samples) {
+        match recognise_unknown(&text) {
+            UnknownKind::Telemetry(kind) => self.telemetry.push(kind.to_owned()),
+            UnknownKind::Marked => {
+                let reason = reason.unwrap_or_else(|| MARKED.to_owned());
+                self.notifications.push(Notification::dead_letter(proof, text, reason));
+            }
+            UnknownKind::Shaped(shape) => {
+                let sample = Notification::sample(proof, text, &shape);
+                match samples.decide(&shape, sample.key(), proof.received_at()) {
+                    Sampled::Kept => self.notifications.push(sample),
+                    Sampled::Counted => self.unknown += 1,
+                }
+            }
+        }
     }
 }
 
-/// Sorts the elements of a verified body.
-pub fn sort(proof: &Proof, elements: Vec<Element>) -> Sorted {
+/// Classifies the elements of a verified body. Of unknown kinds `samples` says which are kept.
+pub fn sort(proof: &Proof, elements: Vec<Element>, samples: &Samples) -> Sorted {
     let mut sorted = Sorted::default();
     for element in elements {
         match element {
             Element::Unreadable { text, reason } => {
-                sorted.notifications.push(Notification::dead_letter(proof, text, reason));
+                sorted.unknown(proof, text, Some(reason), samples);
             }
             Element::Json { raw, value } => match recognise(&value) {
                 Recognised::Notification(dialect) => {
                     let notification = Notification::of_dialect(proof, dialect, &value, raw);
                     sorted.notifications.push(notification);
                 }
+                // A kind that is new to us may be an alert.
+                Recognised::Telemetry(kind)
+                    if counted_as(&kind) == "other" && has_mark_beside_level(&raw) =>
+                {
+                    let reason = MARKED.to_owned();
+                    sorted.notifications.push(Notification::dead_letter(proof, raw, reason));
+                }
                 Recognised::Telemetry(kind) => sorted.telemetry.push(kind),
                 Recognised::ConnectionTest => {}
-                Recognised::Unknown => {
-                    let reason = "of no known dialect: neither a HarfangLab alert nor a threat";
-                    sorted.notifications.push(Notification::dead_letter(
-                        proof,
-                        raw,
-                        reason.to_owned(),
-                    ));
-                }
+                Recognised::Unknown => sorted.unknown(proof, raw, None, samples),
             },
         }
     }

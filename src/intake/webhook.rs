@@ -206,7 +206,7 @@ async fn take(
         };
         Refusal::new(status, error.to_string())
     })?;
-    let sorted = sort(&proof, elements);
+    let sorted = sort(&proof, elements, webhook.door.samples());
     if sorted.is_connection_test() {
         info!("the console tested the connection");
         return Ok(HttpResponse::Ok().json(Answer::default()));
@@ -278,8 +278,8 @@ fn not_verified(
 }
 
 async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusal> {
-    let Sorted { notifications, telemetry } = sorted;
-    let ignored = telemetry.len();
+    let ignored = sorted.ignored();
+    let Sorted { notifications, telemetry, .. } = sorted;
     for kind in telemetry {
         metrics::counter!("webhook_ignored_total", "kind" => counted_as(&kind)).increment(1);
     }

@@ -156,6 +156,30 @@ pub enum Adoption {
     OlderUnderWay,
 }
 
+/// Bytes of texts in the journal, by what removes them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TextBytes {
+    /// Of pending events and follow-ups: to be delivered.
+    pub pending: u64,
+    /// Of delivered, filtered and superseded events: the retention of finished events removes them.
+    pub finished: u64,
+    /// Of dead letters: a person, or their own retention, removes them.
+    pub dead: u64,
+    /// Of letters that were dropped before dropping removed the text.
+    pub dropped: u64,
+}
+
+impl TextBytes {
+    fn and(self, other: Self) -> Self {
+        Self {
+            pending: self.pending + other.pending,
+            finished: self.finished + other.finished,
+            dead: self.dead + other.dead,
+            dropped: self.dropped + other.dropped,
+        }
+    }
+}
+
 /// Events by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -173,6 +197,8 @@ pub struct Counts {
     pub dead: u64,
     /// Dropped by a person.
     pub dropped: u64,
+    /// What their texts take.
+    pub bytes: TextBytes,
     /// When the oldest pending event was received, in milliseconds since 1970.
     pub oldest_pending_ms: Option<i64>,
     /// When the oldest follow-up was begun.
@@ -194,6 +220,7 @@ impl Counts {
             superseded: self.superseded + other.superseded,
             dead: self.dead + other.dead,
             dropped: self.dropped + other.dropped,
+            bytes: self.bytes.and(other.bytes),
             oldest_pending_ms: oldest(self.oldest_pending_ms, other.oldest_pending_ms),
             oldest_following_up_ms: oldest(
                 self.oldest_following_up_ms,

@@ -7,7 +7,7 @@
 //!    ▲                                   │                                        │  │
 //!    ├──────────── try again at ◀────────┘                                        │  │
 //!    └──────────────────────── a person asks for it again ◀──────────────────────┘  ▼
-//!                                                            a person drops it ▶ dropped
+//!                                       a person drops it, and its text is removed ▶ dropped
 //! ```
 //!
 //! What always holds:
@@ -37,8 +37,10 @@
 //!   end the event would let a newer version leave while that claim is still sending this one;
 //! - a letter that is asked for again leaves before newer versions that still wait, waits for one
 //!   that is just leaving, and ends as superseded when a newer one was delivered first;
-//! - nothing but a person brings back what a person dropped: the same version, when push or sweep
-//!   bring it again, is a duplicate of it;
+//! - nothing brings back what a person dropped: the same version, when push or sweep bring it again, is
+//!   a duplicate of it;
+//! - of unknown kinds a sample is stored, by its shape; it, and the texts of finished events, may go
+//!   early when space runs short. Dead letters that may be alerts, and what is pending, never do;
 //! - what ended long ago loses its body first and its row much later, so that a version is known
 //!   again for as long as anything could bring it. The name of an incident goes when no row of it is
 //!   left and it was raised two years before such rows, that of a case with the note that was sent of
@@ -87,11 +89,14 @@ pub use self::{
     activity::{Activity, HOURS, Hour},
     event::{
         Adoption, AlertName, CaseObjects, CaseStanding, Claim, Counts, Event, EventId, FollowUp,
-        Outcome,
+        Outcome, TextBytes,
     },
     lacking::Lacking,
     open::{Opened, Place, open, open_beside, probe},
-    operations::{Letter, LetterFilter, LetterKind, Operations, PruneBefore, Pruned, Retried},
+    operations::{
+        Letter, LetterFilter, LetterGroup, LetterKind, Operations, PruneBefore, Pruned, Removable,
+        Retried,
+    },
     postgres::{LeaderLock, Leadership, LeaseTime, PostgresJournal},
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,

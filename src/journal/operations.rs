@@ -18,6 +18,8 @@ pub struct LetterFilter {
     pub ids: Vec<EventId>,
     /// Only those whose reason holds this text, in any case of ASCII letters.
     pub reason: Option<String>,
+    /// Only those with the same reason as this one.
+    pub like: Option<EventId>,
     /// Only those that ended before this time.
     pub ended_before: Option<DateTime<Utc>>,
     /// Only those that came by this road.
@@ -67,8 +69,21 @@ pub struct Letter {
     pub attempts: u32,
     /// Why it could not be delivered, in plain words.
     pub reason: String,
-    /// Length of its text.
+    /// Length of its text; 0: the text was removed.
     pub size_bytes: u64,
+}
+
+/// Letters with the same reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterGroup {
+    /// The reason that they share.
+    pub reason: String,
+    /// How many there are.
+    pub letters: u64,
+    /// When the newest became a letter.
+    pub newest_at: DateTime<Utc>,
+    /// One of them.
+    pub example: EventId,
 }
 
 /// What became of a letter that was asked for again.
@@ -80,7 +95,7 @@ pub enum Retried {
     Superseded,
     /// Its text is still of no known dialect: it stays a dead letter.
     StillUnreadable,
-    /// It is no letter any more, or its text was pruned.
+    /// It is no letter any more, or its text was removed.
     NotThere,
 }
 
@@ -93,6 +108,31 @@ pub struct PruneBefore {
     pub letters: Option<DateTime<Utc>>,
     /// Rows whose body was removed before this time.
     pub rows: Option<DateTime<Utc>>,
+}
+
+/// What may be removed when space runs short, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removable {
+    /// Texts of letters that were dropped before dropping removed them.
+    DroppedTexts,
+    /// Samples of unknown kinds, with their rows.
+    Samples,
+    /// Texts of what was delivered, filtered or superseded.
+    FinishedTexts,
+}
+
+impl Removable {
+    /// Everything, in the order in which it goes.
+    pub const ALL: [Self; 3] = [Self::DroppedTexts, Self::Samples, Self::FinishedTexts];
+
+    /// Name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DroppedTexts => "dropped",
+            Self::Samples => "sample",
+            Self::FinishedTexts => "finished",
+        }
+    }
 }
 
 /// What one step of pruning removed.
@@ -126,6 +166,13 @@ pub trait Operations: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Letter>, JournalError>;
 
+    /// At most `limit` groups of letters with equal reasons, the largest first.
+    async fn letter_groups(
+        &self,
+        filter: &LetterFilter,
+        limit: usize,
+    ) -> Result<Vec<LetterGroup>, JournalError>;
+
     /// The text of an event as it was received; `None` when there is no such event or its text was
     /// pruned.
     async fn text(&self, event: EventId) -> Result<Option<String>, JournalError>;
@@ -138,8 +185,8 @@ pub trait Operations: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<Vec<Retried>, JournalError>;
 
-    /// Drops dead letters: they are never tried again by themselves, and the same version, when it
-    /// comes again, is a duplicate. Answers how many there were.
+    /// Drops dead letters: their texts are removed at once, and the same version, when it comes again,
+    /// is a duplicate. Answers how many there were.
     async fn discard(&self, letters: &[EventId], now: DateTime<Utc>) -> Result<u64, JournalError>;
 
     /// Everything about an alert or threat: `name` is an event's id, the id of the alert or threat,
@@ -159,4 +206,21 @@ pub trait Operations: Send + Sync {
 
     /// Bytes in use: of the file and what lies beside it, without what is free inside.
     async fn used_bytes(&self) -> Result<u64, JournalError>;
+
+    /// Removes of this kind, the oldest first, of every console, in one short commit of at most
+    /// `rows` rows. Answers how many there were.
+    async fn remove(
+        &self,
+        what: Removable,
+        rows: usize,
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError>;
+
+    /// Gives some of what is free inside the file, and what lies beside it, back to the file system;
+    /// answers how many bytes the file became smaller. PostgreSQL does that in its own time.
+    async fn shrink(&self) -> Result<u64, JournalError>;
+
+    /// Samples of unknown kinds that came since a time and have their text: the digest of the shape
+    /// and the key of each.
+    async fn samples(&self, since: DateTime<Utc>) -> Result<Vec<(String, String)>, JournalError>;
 }

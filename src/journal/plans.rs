@@ -13,7 +13,8 @@ use tempfile::TempDir;
 
 use super::{
     AlertName, CaseObjects, CaseStanding, FollowUp, Journal, Lacking, LetterFilter, LostWork,
-    Outcome, PostgresJournal, PruneBefore, Refusal, SightingFlag, SqliteJournal, WorkPart,
+    Outcome, PostgresJournal, PruneBefore, Refusal, Removable, SightingFlag, SqliteJournal,
+    WorkPart,
     sql::{Statement, Value},
 };
 use crate::{
@@ -200,12 +201,17 @@ async fn of_works(journal: &dyn Journal, event: i64) {
     journal.remember("cursor", "2026").await.unwrap();
     journal.remembered("cursor").await.unwrap();
     journal.story("k21").await.unwrap().unwrap();
+    assert!(!journal.letter_groups(&LetterFilter::default(), 20).await.unwrap().is_empty());
     let letters = journal.letters(&LetterFilter::default(), 0, 20).await.unwrap();
     let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
     journal.retry(&ids[..1], now()).await.unwrap();
     journal.discard(&ids[1..2], now()).await.unwrap();
     journal.text(ids[2]).await.unwrap();
     journal.activity(now()).await.unwrap();
+    for what in Removable::ALL {
+        journal.remove(what, 10, now()).await.unwrap();
+    }
+    journal.samples(now()).await.unwrap();
     let old = DateTime::from_timestamp_millis(40);
     journal
         .prune(PruneBefore { finished: old, letters: old, rows: None }, 10, now())
@@ -311,11 +317,14 @@ async fn nothing_that_is_asked_all_the_time_walks_over_a_table_of_a_postgresql_j
 /// The numbers that triggers keep up are those of the events.
 async fn assert_counted(connection: &mut PgConnection) {
     let wrong = "SELECT * FROM (SELECT console, CASE WHEN state = 'pending' AND follows IS NOT NULL \
-             THEN 'following-up' ELSE state END AS standing, COUNT(*) AS events \
-             FROM events GROUP BY 1, 2) AS counted \
+             THEN 'following-up' ELSE state END AS standing, COUNT(*) AS events, \
+             SUM(OCTET_LENGTH(body)) AS bytes FROM events GROUP BY 1, 2) AS counted \
          FULL JOIN (SELECT console, standing, SUM(events) AS events FROM event_counts \
              GROUP BY 1, 2 HAVING SUM(events) <> 0) AS kept USING (console, standing) \
-         WHERE counted.events IS DISTINCT FROM kept.events";
+         FULL JOIN (SELECT console, standing, SUM(bytes) AS bytes FROM text_bytes \
+             GROUP BY 1, 2) AS texts USING (console, standing) \
+         WHERE counted.events IS DISTINCT FROM kept.events \
+         OR COALESCE(counted.bytes, 0) <> COALESCE(texts.bytes, 0)";
     let rows = sqlx::raw_sql(wrong).fetch_all(connection).await.unwrap();
     assert_eq!(rows.len(), 0);
 }

@@ -143,6 +143,12 @@ pub const CATALOGUE: &[Metric] = &[
     ),
     counter("webhook_ignored_total", "Telemetry that was acknowledged and not kept, by its kind.")
         .by("kind", TELEMETRY_KINDS),
+    counter(
+        "unknown_kinds_total",
+        "Notifications of unknown kinds without a mark of an alert or threat, kept as samples or \
+         merely counted.",
+    )
+    .by("outcome", &["kept", "counted"]),
     gauge("syslog_connections", Unit::Count, "Connections of syslog that are open.").shared(),
     counter("syslog_messages_total", "Messages that came whole by syslog.").shared(),
     counter("syslog_verified_total", "Messages of syslog whose token and origin were right.")
@@ -183,6 +189,14 @@ pub const CATALOGUE: &[Metric] = &[
         "state",
         &["pending", "following_up", "delivered", "filtered", "superseded", "dead", "dropped"],
     ),
+    gauge("journal_text_bytes", Unit::Bytes, "Bytes of texts in the journal, by state.")
+        .by("state", &["pending", "finished", "dead", "dropped"]),
+    counter(
+        "journal_texts_removed_total",
+        "Texts that were removed because the journal ran short of space, by what they were.",
+    )
+    .by("kind", &["dropped", "sample", "finished"])
+    .shared(),
     gauge(
         "journal_oldest_pending_age_seconds",
         Unit::Seconds,

@@ -56,6 +56,12 @@ fn shown(counts: &Counts) -> Value {
         "superseded": counts.superseded,
         "dead_letters": counts.dead,
         "dropped": counts.dropped,
+        "text_bytes": {
+            "pending": counts.bytes.pending,
+            "finished": counts.bytes.finished,
+            "dead_letters": counts.bytes.dead,
+            "dropped": counts.bytes.dropped,
+        },
     })
 }
 

@@ -87,6 +87,15 @@ async fn measure(console: &ManagedConsole, clock: &Clock) {
         #[expect(clippy::cast_precision_loss, reason = "no journal holds 2^52 events")]
         metrics::gauge!("journal_events", "state" => state).set(count as f64);
     }
+    for (state, bytes) in [
+        ("pending", counts.bytes.pending),
+        ("finished", counts.bytes.finished),
+        ("dead", counts.bytes.dead),
+        ("dropped", counts.bytes.dropped),
+    ] {
+        #[expect(clippy::cast_precision_loss, reason = "no journal has 2^52 bytes")]
+        metrics::gauge!("journal_text_bytes", "state" => state).set(bytes as f64);
+    }
     let now = clock.now();
     let age = |oldest: Option<i64>| {
         let oldest = oldest.and_then(DateTime::from_timestamp_millis);

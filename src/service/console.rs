@@ -7,11 +7,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use chrono::{DurationRound as _, TimeDelta};
 use tokio::{
     sync::{Mutex, Notify, mpsc},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::{
     ServiceError, ServicePart, access,
@@ -30,7 +32,7 @@ use crate::{
     convert::{ConvertSettings, NetworkTraffic},
     harfanglab::Console,
     health::{Health, Part},
-    intake::{Door, Entries},
+    intake::{Door, Entries, Samples},
     journal::{Journal, write_what_comes_in},
     label::ConsoleLabel,
     pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
@@ -81,12 +83,13 @@ impl ConsoleService {
         } else {
             ConsoleLabel::default()
         };
+        let samples = Samples::new(service.journal.samples, service.journal.sample_shapes);
         let (door, entries) = Door::new(service.journal.queue);
         let (board, jobs) = JobBoard::new(settings.harfanglab.url.to_string(), clock.clone());
         Ok(Self {
             client: Arc::new(Console::new(&settings.harfanglab)?),
             health: Arc::new(health.of_console(label.clone())),
-            door: door.of_console(label.clone()),
+            door: door.of_console(label.clone()).sampling(samples),
             arrived: Arc::default(),
             board: Arc::new(board),
             entries: Mutex::new(Some(entries)),
@@ -100,6 +103,18 @@ impl ConsoleService {
     /// What the journal keeps for it.
     pub(super) fn kept(&self) -> Kept {
         Kept { console: self.label.clone(), journal: Arc::clone(&self.journal) }
+    }
+
+    /// Goes on with the day's samples of unknown kinds where the process before left off.
+    pub(super) async fn recall_samples(&self, clock: &Clock) {
+        let now = clock.now();
+        let day = now.duration_trunc(TimeDelta::days(1)).unwrap_or(now);
+        match self.journal.samples(day).await {
+            Ok(known) => self.door.samples().recall(known, now),
+            Err(failure) => {
+                warn!(%failure, "the day's samples of unknown kinds begin anew");
+            }
+        }
     }
 
     /// Writes to the journal what comes through the door, from now on until the door is gone.

@@ -118,10 +118,12 @@ impl Service {
         if let Some(folder) = leader.folder() {
             let doors: Vec<Door> = consoles.iter().map(|console| console.door.clone()).collect();
             let folder = folder.to_owned();
-            let mut room = Room::new(&shared, folder, &settings.journal, doors, &health);
+            let journals = consoles.iter().map(|console| Arc::clone(&console.journal)).collect();
+            let mut room = Room::new(journals, folder, &settings.journal, doors, &health, &clock);
             room.look().await;
             parts.spawn(ServicePart::Room, room.watch(upkeep.clone()));
         }
+        join_all(consoles.iter().map(|console| console.recall_samples(&clock))).await;
         let writers = join_all(consoles.iter().map(|console| console.write(&parts))).await;
         // There is always one, and the journal is one for all.
         let (journal, door) = (Arc::clone(&shared), consoles[0].door.clone());

@@ -1,38 +1,62 @@
-//! Room for the journal: below the mark nothing more is accepted, so that what is accepted already
-//! can still be worked on, and no commit is broken off by a full disk.
+//! The disk guard: keeps so much of the disk free, and the journal so small, that what is accepted
+//! already can still be worked on, and no commit is broken off by a full disk.
 //!
-//! Noticed and ended by itself, told once each way. The sweep meets the same closed door and goes on
-//! from its cursor later.
+//! At a mark it first removes what nobody needs, a little at a time ([`Removable`]), and gives the disk
+//! back. When nothing of that is left it shuts the doors: deliveries get 503 and the sweep pauses. It
+//! goes on removing, and opens them as soon as there is space again. Pending events and dead letters
+//! that may be alerts are never touched. The sweep goes on from its cursor later.
+//!
+//! Does not live here: what is removed because it is old (`service::retention`).
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
+    clock::Clock,
     config::JournalSettings,
     health::{Health, Part},
     intake::Door,
-    journal::Journal,
+    journal::{Counts, Journal, JournalError, Removable, TextBytes},
 };
 
-/// How often the room is looked at.
+/// How often the space is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Steps of removing before the guard looks up; each is a commit of milliseconds.
+const STEPS_AT_ONCE: usize = 40;
+/// Bytes given back for which another step is made although nothing was removed.
+const WORTH_A_STEP: u64 = 1 << 20;
+/// How long the writer is left alone between two steps.
+const BETWEEN_STEPS: Duration = Duration::from_millis(5);
+/// Texts that one step removes; fewer after a step for which the disk had no room.
+const ROWS_PER_STEP: usize = 200;
+/// From one line of the log about what was removed to the next.
+const TELL_EVERY: TimeDelta = TimeDelta::minutes(1);
 
-/// Keeps every console's door shut while there is no room.
+/// Guards the space of the journal and keeps every console's door shut while there is none.
 pub(super) struct Room {
-    journal: Arc<dyn Journal>,
+    /// One for each console; what is removed goes from all by any of them.
+    journals: Vec<Arc<dyn Journal>>,
     folder: PathBuf,
     marks: Marks,
     doors: Vec<Door>,
     health: Arc<Health>,
+    clock: Clock,
     standing: Standing,
+    rows_per_step: usize,
+    removed: Removed,
 }
 
-/// Whether there is room.
+/// Whether there is space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
+    /// Enough.
     Ample,
+    /// Too little, and something may be removed.
+    Removing,
+    /// Too little: the doors are shut.
     Short,
 }
 
@@ -50,70 +74,217 @@ struct Measured {
     free: u64,
 }
 
+/// How far from the marks is enough: who is short needs an eighth more, so that the door does not flap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Margin {
+    None,
+    Eighth,
+}
+
+/// Texts that were removed since the log was told.
+#[derive(Debug, Default)]
+struct Removed {
+    dropped: u64,
+    samples: u64,
+    finished: u64,
+    told: Option<DateTime<Utc>>,
+}
+
 impl Room {
     pub(super) fn new(
-        journal: &Arc<dyn Journal>,
+        journals: Vec<Arc<dyn Journal>>,
         folder: PathBuf,
         settings: &JournalSettings,
         doors: Vec<Door>,
         health: &Arc<Health>,
+        clock: &Clock,
     ) -> Self {
-        let marks = Marks { max_used: settings.max_size_bytes, min_free: settings.min_free_bytes };
-        let (journal, health) = (Arc::clone(journal), Arc::clone(health));
-        Self { journal, folder, marks, doors, health, standing: Standing::Ample }
+        Self {
+            journals,
+            folder,
+            marks: Marks { max_used: settings.max_size_bytes, min_free: settings.min_free_bytes },
+            doors,
+            health: Arc::clone(health),
+            clock: clock.clone(),
+            standing: Standing::Ample,
+            rows_per_step: ROWS_PER_STEP,
+            removed: Removed::default(),
+        }
     }
 
-    /// Looks every moment until `stop`.
+    /// Looks every moment until `stop`; at once again while there is something to remove.
     pub(super) async fn watch(mut self, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+        loop {
+            let pause =
+                if self.standing == Standing::Removing { BETWEEN_STEPS } else { LOOK_EVERY };
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
             self.look().await;
         }
     }
 
-    /// Opens or shuts the doors by what there is now.
+    /// Makes space, and opens or shuts the doors by what there is then.
     pub(super) async fn look(&mut self) {
-        let measured = match self.measure().await {
-            Ok(measured) => measured,
+        if let Err(reason) = self.look_and_remove().await {
             // Whoever writes to the journal will say what is wrong with it.
-            Err(reason) => return warn!(%reason, "the journal's room cannot be measured"),
-        };
-        match (self.marks.shortage(measured, self.standing), self.standing) {
-            (Some(reason), was) => {
-                if was == Standing::Ample {
-                    error!(
-                        %reason,
-                        "the journal has no room: deliveries get 503 and the sweep pauses; make \
-                         room, and the service goes on by itself"
-                    );
-                }
-                self.doors.iter().for_each(Door::has_no_room);
-                self.health.degraded(Part::Room, reason);
-                self.standing = Standing::Short;
-            }
-            (None, Standing::Short) => {
-                info!("the journal has room again: deliveries are accepted");
-                self.doors.iter().for_each(Door::has_room);
-                self.health.well(Part::Room);
-                self.standing = Standing::Ample;
-            }
-            (None, Standing::Ample) => {}
+            warn!(%reason, "the journal's space cannot be measured");
         }
+        self.removed.tell(self.clock.now());
+    }
+
+    async fn look_and_remove(&mut self) -> Result<(), String> {
+        for _step in 0..STEPS_AT_ONCE {
+            if self.shortage(self.margin()).await?.is_none() {
+                self.open();
+                return Ok(());
+            }
+            let given_back = self.give_back().await;
+            let Some(shortage) = self.shortage(self.margin()).await? else {
+                self.open();
+                return Ok(());
+            };
+            if !self.remove().await && given_back < WORTH_A_STEP {
+                let is_open = self.standing != Standing::Short;
+                if is_open && self.shortage(Margin::None).await?.is_none() {
+                    self.open();
+                } else {
+                    self.shut(&shortage).await;
+                }
+                return Ok(());
+            }
+            if self.standing == Standing::Ample {
+                self.standing = Standing::Removing;
+            }
+            tokio::time::sleep(BETWEEN_STEPS).await;
+        }
+        Ok(())
+    }
+
+    fn margin(&self) -> Margin {
+        if self.standing == Standing::Ample { Margin::None } else { Margin::Eighth }
+    }
+
+    fn open(&mut self) {
+        if self.standing == Standing::Short {
+            info!("the journal has room again: deliveries are accepted");
+            self.doors.iter().for_each(Door::has_room);
+            self.health.well(Part::Room);
+        }
+        self.standing = Standing::Ample;
+    }
+
+    async fn shut(&mut self, shortage: &str) {
+        let reason = format!("{shortage}; {}", self.taken().await);
+        if self.standing != Standing::Short {
+            error!(
+                %reason,
+                "the journal has no room: deliveries get 503 and the sweep pauses; make room, and \
+                 the service goes on by itself"
+            );
+        }
+        self.doors.iter().for_each(Door::has_no_room);
+        self.health.degraded(Part::Room, reason);
+        self.standing = Standing::Short;
+    }
+
+    async fn shortage(&self, margin: Margin) -> Result<Option<String>, String> {
+        Ok(self.marks.shortage(self.measure().await?, margin))
     }
 
     async fn measure(&self) -> Result<Measured, String> {
-        let used = self.journal.used_bytes().await.map_err(|error| error.to_string())?;
+        let used = self.journal().used_bytes().await.map_err(|error| error.to_string())?;
         let disk = rustix::fs::statvfs(&self.folder).map_err(|error| error.to_string())?;
         Ok(Measured { used, free: disk.f_bavail.saturating_mul(disk.f_frsize) })
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        // There is always one console.
+        &*self.journals[0]
+    }
+
+    /// Gives back what is free already; answers how many bytes the file became smaller.
+    async fn give_back(&self) -> u64 {
+        self.journal().shrink().await.unwrap_or_else(|failure| {
+            warn!(%failure, "the journal cannot give disk back");
+            0
+        })
+    }
+
+    /// Removes a few texts; whether there were any, or may be with the next step.
+    async fn remove(&mut self) -> bool {
+        let now = self.clock.now();
+        for what in Removable::ALL {
+            match self.journal().remove(what, self.rows_per_step, now).await {
+                Ok(0) => {}
+                Ok(texts) => {
+                    self.removed.add(what, texts);
+                    self.rows_per_step = (self.rows_per_step * 2).min(ROWS_PER_STEP);
+                    return true;
+                }
+                Err(failure) => return self.take_smaller_steps(&failure),
+            }
+        }
+        false
+    }
+
+    /// Removing needs a little space of its own; whether a smaller step is worth a try.
+    fn take_smaller_steps(&mut self, failure: &JournalError) -> bool {
+        if self.rows_per_step > 1 {
+            self.rows_per_step /= 4;
+            self.rows_per_step = self.rows_per_step.max(1);
+            return true;
+        }
+        warn!(%failure, "nothing can be removed from the journal");
+        false
+    }
+
+    /// Says what takes the space, and what frees it.
+    async fn taken(&self) -> String {
+        let mut all = Counts::default();
+        for journal in &self.journals {
+            match journal.counts().await {
+                Ok(counts) => all = all.and(counts),
+                Err(_failure) => return "what takes it cannot be told".to_owned(),
+            }
+        }
+        by_state(all.bytes)
+    }
+}
+
+impl Removed {
+    fn add(&mut self, what: Removable, texts: u64) {
+        metrics::counter!("journal_texts_removed_total", "kind" => what.name()).increment(texts);
+        match what {
+            Removable::DroppedTexts => self.dropped += texts,
+            Removable::Samples => self.samples += texts,
+            Removable::FinishedTexts => self.finished += texts,
+        }
+    }
+
+    /// Tells the log, once a minute at most.
+    fn tell(&mut self, now: DateTime<Utc>) {
+        let is_due = self.told.is_none_or(|told| (now - told).abs() >= TELL_EVERY);
+        if !is_due || self.dropped + self.samples + self.finished == 0 {
+            return;
+        }
+        warn!(
+            dropped = self.dropped,
+            samples = self.samples,
+            finished = self.finished,
+            "the journal ran short of space: texts of dropped letters, of samples of unknown kinds \
+             and of finished events were removed, so that alerts are accepted"
+        );
+        *self = Self { told: Some(now), ..Self::default() };
     }
 }
 
 impl Marks {
-    /// Why there is no room, in words with what to do. Who is short needs an eighth more than the
-    /// mark, so that the door does not flap.
-    fn shortage(self, measured: Measured, was: Standing) -> Option<String> {
-        let more = |mark: u64| match was {
-            Standing::Ample => 0,
-            Standing::Short => mark / 8,
+    /// Why there is no room, in words.
+    fn shortage(self, measured: Measured, margin: Margin) -> Option<String> {
+        let more = |mark: u64| match margin {
+            Margin::None => 0,
+            Margin::Eighth => mark / 8,
         };
         let Self { max_used, min_free } = self;
         if min_free > 0 && measured.free < min_free.saturating_add(more(min_free)) {
@@ -126,13 +297,52 @@ impl Marks {
         }
         if max_used > 0 && measured.used > max_used.saturating_sub(more(max_used)) {
             return Some(format!(
-                "the journal has grown to {} MiB, HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE is {} MiB; \
-                 see why deliveries do not leave, or shorten HARFANGLAB_INCIDENTS_JOURNAL_RETENTION",
+                "the journal has grown to {} MiB, HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE is {} MiB",
                 measured.used >> 20,
                 max_used >> 20
             ));
         }
         None
+    }
+}
+
+/// What takes the space, by state, each with what frees it.
+fn by_state(bytes: TextBytes) -> String {
+    let states = [
+        (bytes.pending, "of events that wait", "see why deliveries do not leave"),
+        (
+            bytes.dead,
+            "of dead letters",
+            "`harfanglab-incidents dead-letters drop` frees them at once, \
+             HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD in time",
+        ),
+        (
+            bytes.finished,
+            "of finished events",
+            "HARFANGLAB_INCIDENTS_JOURNAL_RETENTION says how long they are kept",
+        ),
+        (
+            bytes.dropped,
+            "of dropped letters",
+            "HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD says how long they are kept",
+        ),
+    ];
+    let taken: Vec<String> = states
+        .into_iter()
+        .filter(|(bytes, ..)| *bytes > 0)
+        .map(|(bytes, what, remedy)| format!("{} {what} ({remedy})", size(bytes)))
+        .collect();
+    if taken.is_empty() {
+        return "no texts are left in it".to_owned();
+    }
+    format!("its texts are {}", taken.join(", "))
+}
+
+fn size(bytes: u64) -> String {
+    if bytes < 1 << 20 {
+        format!("{} KiB", bytes.div_ceil(1 << 10))
+    } else {
+        format!("{} MiB", bytes >> 20)
     }
 }
 
@@ -145,15 +355,30 @@ mod tests {
     #[test]
     fn below_a_mark_there_is_no_room_until_there_is_an_eighth_more() {
         let marks = Marks { max_used: 80 * MIB, min_free: 80 * MIB };
-        let short = |used: u64, free: u64, was| {
-            marks.shortage(Measured { used: used * MIB, free: free * MIB }, was).is_some()
+        let short = |used: u64, free: u64, margin| {
+            marks.shortage(Measured { used: used * MIB, free: free * MIB }, margin).is_some()
         };
-        let (ample, was_short) = (Standing::Ample, Standing::Short);
+        let (ample, was_short) = (Margin::None, Margin::Eighth);
         assert!(!short(80, 80, ample), "at the marks");
         assert!(short(81, 80, ample) && short(80, 79, ample));
         assert!(short(71, 500, was_short) && !short(70, 500, was_short));
         assert!(short(0, 89, was_short) && !short(0, 90, was_short));
         let off = Marks { max_used: 0, min_free: 0 };
         assert!(off.shortage(Measured { used: u64::MAX, free: 0 }, ample).is_none());
+    }
+
+    #[test]
+    fn what_takes_the_space_is_named_by_state_with_what_frees_it() {
+        let bytes = TextBytes { pending: 5 * MIB, dead: 90 * MIB, finished: 100, dropped: 0 };
+        let told = by_state(bytes);
+        for part in [
+            "5 MiB of events that wait",
+            "90 MiB of dead letters (`harfanglab-incidents dead-letters drop`",
+            "HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD",
+            "1 KiB of finished events (HARFANGLAB_INCIDENTS_JOURNAL_RETENTION says",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert!(!told.contains("dropped letters"), "{told}");
     }
 }

@@ -89,7 +89,8 @@ impl ElasticQueue {
     /// Commits a chunk, however long it takes.
     async fn keep(&self, events: Vec<Value>, stop: &CancellationToken) -> Result<(), QueueEnded> {
         let elements = events.into_iter().map(element).collect();
-        let sorted = sort(&Proof::taken_from_queue(self.clock.now()), elements);
+        let proof = Proof::taken_from_queue(self.clock.now());
+        let sorted = sort(&proof, elements, self.door.samples());
         for kind in &sorted.telemetry {
             let kind = counted_as(kind);
             metrics::counter!("elastic_pull_ignored_total", "kind" => kind).increment(1);

@@ -230,6 +230,16 @@ fn telemetry_the_connection_test_and_what_is_unknown_are_told_apart() {
         (r#"{"alert": {}}"#, Recognised::Unknown),
         (r#"{"count": 0, "next": null, "previous": null, "results": []}"#, Recognised::Unknown),
         (r#"{"ecs": {"version": "9.0.0"}, "hlab": {"detection": {}}}"#, Recognised::Unknown),
+        // A detection of another kind than "alert", and what another shipper made.
+        (
+            r#"{"agent": {"type": "hurukai"}, "event": {"kind": "pipeline_error"}, "hlab":
+               {"detection": {"title": "x"}}}"#,
+            Recognised::Unknown,
+        ),
+        (
+            r#"{"ecs": {"version": "8.0.0"}, "agent": {"type": "filebeat"}, "message": "x"}"#,
+            Recognised::Unknown,
+        ),
         ("[]", Recognised::Unknown),
         ("\"alert\"", Recognised::Unknown),
     ] {

@@ -197,7 +197,8 @@ impl Model {
 
     fn retry(&mut self, place: usize, now: DateTime<Utc>) -> Retried {
         let row = &self.rows[place];
-        if !matches!(row.state, State::Dead | State::Dropped) {
+        // The text of what was dropped is gone.
+        if row.state != State::Dead {
             return Retried::NotThere;
         }
         let is_newer = |other: &Row| other.key == row.key && other.state == State::Delivered;

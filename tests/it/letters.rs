@@ -8,7 +8,8 @@ use harfanglab_incidents::{
     clock::Clock,
     intake::{Notification, Origin, dialect::Dialect, verification::Proof},
     journal::{
-        Event, Journal, LetterFilter, LetterKind, Outcome, Retried, SqliteJournal, WaitsFor,
+        Event, Journal, LetterFilter, LetterGroup, LetterKind, Outcome, Retried, SqliteJournal,
+        WaitsFor,
     },
 };
 use serde_json::{Value, json};
@@ -128,7 +129,7 @@ async fn a_letter_that_a_newer_version_has_overtaken_ends_as_superseded(store: S
     assert_eq!((counts.delivered, counts.superseded, counts.dead), (2, 2, 0));
 }
 
-async fn what_a_person_dropped_comes_back_by_a_person_only(store: Store) {
+async fn what_a_person_dropped_is_gone_at_once_and_never_comes_back_by_itself(store: Store) {
     let dead = store.dead("a", "new", "a defect").await;
     assert_eq!(store.journal.discard(&[dead.claim.event], start()).await.unwrap(), 1);
     assert_eq!(store.append(native("a", "new")).await, (0, 1), "the sweep brings it again");
@@ -137,8 +138,10 @@ async fn what_a_person_dropped_comes_back_by_a_person_only(store: Store) {
     assert_eq!(store.journal.counts().await.unwrap().dropped, 1);
     let dropped = LetterFilter { kind: LetterKind::Dropped, ..LetterFilter::default() };
     assert_eq!(store.ids(&dropped).await, [dead.claim.event]);
-    assert_eq!(store.retry(&dead).await, Retried::Pending);
-    assert_eq!(store.claim().await.len(), 1);
+    let listed = store.journal.letters(&dropped, 0, 9).await.unwrap();
+    assert_eq!(listed[0].size_bytes, 0, "its text went at once");
+    assert_eq!(store.journal.text(dead.claim.event).await.unwrap(), None);
+    assert_eq!(store.retry(&dead).await, Retried::NotThere);
 }
 
 async fn a_text_that_could_not_be_read_stays_a_letter_until_a_version_can_read_it(store: Store) {
@@ -210,13 +213,32 @@ async fn the_story_tells_what_waits_for_what(store: Store) {
     assert_eq!(store.journal.story("nobody").await.unwrap(), None);
 }
 
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+async fn letters_with_equal_reasons_are_one_group_the_largest_first(store: Store) {
+    let mut alike = Vec::new();
+    for number in 0..5 {
+        alike.push(store.dead(&format!("a{number}"), "new", "too large").await.claim.event);
+    }
+    let odd = store.dead("b", "new", "a defect").await.claim.event;
+    let all = LetterFilter::default();
+    let groups = store.journal.letter_groups(&all, 9).await.unwrap();
+    let told = |group: &LetterGroup| (group.reason.clone(), group.letters, group.example);
+    let expected = [("too large".to_owned(), 5, alike[4]), ("a defect".to_owned(), 1, odd)];
+    assert_eq!(groups.iter().map(told).collect::<Vec<_>>(), expected);
+    assert_eq!(groups[0].newest_at, start());
+    assert_eq!(store.journal.letter_groups(&all, 1).await.unwrap().len(), 1);
+    let like = LetterFilter { like: Some(alike[2]), ..all };
+    assert_eq!(store.ids(&like).await, alike);
+    let by_reason = LetterFilter { reason: Some("DEFECT".to_owned()), ..LetterFilter::default() };
+    assert_eq!(store.journal.letter_groups(&by_reason, 9).await.unwrap().len(), 1);
 }
 
-async fn run(home: &Home, arguments: &[&str]) -> Ran {
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+pub(crate) async fn run(home: &Home, arguments: &[&str]) -> Ran {
     let mut app = home.start(arguments);
     let mut stdout = String::new();
     app.stdout().read_to_string(&mut stdout).await.unwrap();
@@ -244,6 +266,9 @@ async fn the_commands_work_beside_the_running_service_which_delivers_what_is_ret
 
     let listed = run(&stage.home, &["dead-letters", "list"]).await;
     assert_eq!(listed.code, Some(0), "{}", listed.stderr);
+    assert_eq!(listed.stdout.lines().count(), 4, "{}", listed.stdout);
+    assert!(listed.stdout.contains("it was too large") && listed.stdout.contains("LETTERS"));
+    let listed = run(&stage.home, &["dead-letters", "list", "--each"]).await;
     assert_eq!(listed.stdout.lines().count(), 3, "{}", listed.stdout);
     assert!(listed.stdout.contains("it was too large") && listed.stdout.contains("push"));
     let pushed = run(&stage.home, &["dead-letters", "list", "--source", "push", "--json"]).await;
@@ -306,8 +331,9 @@ on_both_databases! {
     letters_are_found_by_id_reason_age_and_source_with_their_text_as_received,
     a_letter_that_is_asked_for_again_starts_over_and_its_old_claim_stays_fenced,
     a_letter_that_a_newer_version_has_overtaken_ends_as_superseded,
-    what_a_person_dropped_comes_back_by_a_person_only,
+    what_a_person_dropped_is_gone_at_once_and_never_comes_back_by_itself,
     a_text_that_could_not_be_read_stays_a_letter_until_a_version_can_read_it,
     a_letter_that_can_be_read_by_now_undoes_nothing_that_is_newer_by_its_own_date,
     the_story_tells_what_waits_for_what,
+    letters_with_equal_reasons_are_one_group_the_largest_first,
 }

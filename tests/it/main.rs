@@ -43,6 +43,7 @@ mod journal_records;
 mod journal_turns;
 mod journal_versions;
 mod journal_writers;
+mod junk;
 mod known_objects;
 mod leases;
 mod letters;

@@ -16,6 +16,9 @@ A dead letter is a notification that was accepted and cannot be delivered as it 
 its text and the reason until somebody retries or drops it. Works beside the running service, which
 takes up what is retried within half a minute.
 
+`list` counts letters with the same reason in one line, with an example; `--each` lists every one, and
+`--like 42` means those with the same reason as letter 42.
+
 `refused` lists what OpenCTI's workers could not import of alerts that were delivered: those are no
 dead letters. What was refused because something was missing or busy leaves once more, up to three
 times; else the next version of the alert brings the object again.
@@ -25,19 +28,21 @@ Examples:
   harfanglab-incidents dead-letters show 42 --body | jq .
   harfanglab-incidents dead-letters retry --reason \"too large\" --dry-run
   harfanglab-incidents dead-letters drop 42 43
+  harfanglab-incidents dead-letters drop --like 42 --yes
   harfanglab-incidents dead-letters export --output letters.jsonl";
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum DeadLettersCommand {
-    /// A line a letter, the oldest first.
+    /// A line for each reason, with how many letters have it; `--each`: a line a letter, the oldest
+    /// first.
     List(ListArguments),
     /// One letter with its reason and its text.
     Show(ShowArguments),
     /// Let letters enter the pipeline again. One that a newer version has overtaken ends as
     /// superseded.
     Retry(RetryArguments),
-    /// Drop letters for good: nothing but `retry --dropped` brings them back, and the same version,
-    /// when it comes again, is a duplicate.
+    /// Drop letters for good: their texts are removed at once, and the same version, when it comes
+    /// again, is a duplicate.
     Drop(DropArguments),
     /// What OpenCTI refused of alerts after they were delivered, the newest first.
     Refused(Listing),
@@ -54,6 +59,9 @@ pub(in crate::cli) struct Selection {
     /// Only those whose reason holds this text, in any case.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Only those with the same reason as this letter.
+    #[arg(long, value_name = "ID")]
+    like: Option<EventId>,
     /// Only those that died longer ago than this: PT2H, P7D.
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     older_than: Option<Duration>,
@@ -65,7 +73,7 @@ pub(in crate::cli) struct Selection {
 /// Which letters are meant, by a command that changes them: it must be said.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true)
-    .args(["ids", "reason", "older_than", "source", "all"]))]
+    .args(["ids", "reason", "like", "older_than", "source", "all"]))]
 pub(in crate::cli) struct Choice {
     #[command(flatten)]
     pub(super) selection: Selection,
@@ -77,7 +85,7 @@ pub(in crate::cli) struct Choice {
 /// Dead letters or dropped ones.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Pile {
-    /// Those that a person dropped instead.
+    /// Those that were dropped instead; their texts are gone, but for those of an earlier version.
     #[arg(long)]
     dropped: bool,
 }
@@ -101,6 +109,17 @@ pub(in crate::cli) struct ListArguments {
     pub(super) pile: Pile,
     #[command(flatten)]
     pub(super) listing: Listing,
+    /// A line a letter; without it, and without --json or ids, a line a reason.
+    #[arg(long)]
+    each: bool,
+}
+
+impl ListArguments {
+    /// Whether letters with the same reason share a line. JSON has an object a letter, always.
+    pub(super) fn groups(&self) -> bool {
+        let names_letters = !self.selection.ids.is_empty() || self.selection.like.is_some();
+        !self.each && !self.listing.json && !names_letters
+    }
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +209,7 @@ impl Selection {
             kind,
             ids: self.ids.clone(),
             reason: self.reason.clone(),
+            like: self.like,
             ended_before: self
                 .older_than
                 .map(|length| ago(length).unwrap_or(chrono::DateTime::<chrono::Utc>::MIN_UTC)),

@@ -47,6 +47,9 @@ pub(super) fn run(
 fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
     let Listing { limit, json } = arguments.listing;
     let filter = arguments.selection.filter(arguments.pile.kind(), desk.now());
+    if arguments.groups() {
+        return list_groups(desk, &filter, limit);
+    }
     let mut listed = 0;
     let mut text = String::new();
     for_each_page(desk, &filter, |console, page| {
@@ -71,6 +74,28 @@ fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
             text.push_str("… and more; see them with a larger --limit\n");
         }
     }
+    output::print(&text)
+}
+
+/// A line for each reason, the most frequent first.
+fn list_groups(desk: &Desk, filter: &LetterFilter, limit: usize) -> Result<(), Failure> {
+    let mut groups = Vec::new();
+    for OfConsole { name, journal } in &desk.consoles {
+        let of_console = desk.wait(journal.letter_groups(filter, limit.saturating_add(1)))?;
+        groups.extend(of_console.into_iter().map(|group| (name.as_deref(), group)));
+    }
+    if groups.is_empty() {
+        return output::print(&format!("no {} letters\n", filter.kind.state()));
+    }
+    groups.sort_by_key(|(_name, group)| std::cmp::Reverse(group.letters));
+    let mut text = show::heading_of_groups();
+    for (name, group) in groups.iter().take(limit) {
+        text.push_str(&show::group_as_line(group, *name));
+    }
+    if groups.len() > limit {
+        text.push_str("… and more; see them with a larger --limit\n");
+    }
+    text.push_str("each letter: dead-letters list --each, or --like ID for one reason\n");
     output::print(&text)
 }
 
@@ -183,10 +208,12 @@ fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
     for (journal, page) in pages(&letters) {
         dropped += desk.wait(journal.discard(page, desk.now()))?;
     }
+    // What is free now goes back to the file system before the command ends.
+    while letters.first().map_or(Ok(0), |(journal, _ids)| desk.wait(journal.shrink()))? > 0 {}
     output::print(&text)?;
     eprintln!(
-        "{dropped} dropped for good: the same versions, when they come again, are duplicates of \
-         them; `dead-letters retry --dropped` brings them back"
+        "{dropped} dropped for good: their texts are removed, and the same versions, when they come \
+         again, are duplicates of them"
     );
     Ok(())
 }

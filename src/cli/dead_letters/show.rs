@@ -9,7 +9,7 @@ use crate::{
         events,
         output::{line_of, moment},
     },
-    journal::{EventId, Letter, LetterKind, ListedRefusal, Retried},
+    journal::{EventId, Letter, LetterGroup, LetterKind, ListedRefusal, Retried},
 };
 
 /// How what became of a letter is told.
@@ -24,6 +24,17 @@ const REASON_LENGTH: usize = 100;
 
 pub(super) fn heading() -> String {
     format!("{:>8}  {:<20}  {:<9}  {:>5}  {:<36}  REASON\n", "ID", "DIED", "SOURCE", "TRIES", "KEY")
+}
+
+pub(super) fn heading_of_groups() -> String {
+    format!("{:>8}  {:<20}  {:>8}  REASON\n", "LETTERS", "NEWEST", "EXAMPLE")
+}
+
+pub(super) fn group_as_line(group: &LetterGroup, console: Option<&str>) -> String {
+    let reason: String = line_of(&group.reason).chars().take(REASON_LENGTH).collect();
+    let (count, newest, example) = (group.letters, moment(group.newest_at), group.example);
+    let of_console = console.map(|console| format!("[{console}] ")).unwrap_or_default();
+    format!("{count:>8}  {newest:<20}  {example:>8}  {of_console}{reason}\n")
 }
 
 pub(super) fn as_line(letter: &Letter, console: Option<&str>) -> String {
@@ -121,6 +132,7 @@ pub(super) fn in_full(
     line("died", &moment(letter.ended_at));
     line("tries", &letter.attempts.to_string());
     line("size", &format!("{} bytes", letter.size_bytes));
+    let body = if letter.size_bytes == 0 { "(its text was removed)" } else { body };
     let _ = writeln!(text, "\n{body}");
     text
 }
@@ -136,7 +148,7 @@ pub(super) fn of_retry(id: EventId, became: Option<Retried>, form: Form) -> Stri
         Some(Retried::StillUnreadable) => {
             ("still_unreadable", "stays a dead letter: its text is still of no known dialect")
         }
-        Some(Retried::NotThere) => ("not_there", "is no letter any more"),
+        Some(Retried::NotThere) => ("not_there", "is no letter any more, or its text was removed"),
     };
     told(id, name, words, form)
 }

@@ -21,6 +21,7 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE, HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE,
         HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD, HARFANGLAB_INCIDENTS_JOURNAL_QUEUE,
         HARFANGLAB_INCIDENTS_JOURNAL_RETENTION, HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD,
+        HARFANGLAB_INCIDENTS_JOURNAL_SAMPLE_SHAPES, HARFANGLAB_INCIDENTS_JOURNAL_SAMPLES,
         HARFANGLAB_INCIDENTS_JOURNAL_URL, HARFANGLAB_INCIDENTS_LEASE,
         HARFANGLAB_INCIDENTS_RESEND_AFTER, HARFANGLAB_INCIDENTS_RETRY_MAX,
         HARFANGLAB_INCIDENTS_SSL_VERIFY, HARFANGLAB_INCIDENTS_SWEEP_OVERLAP,
@@ -121,6 +122,8 @@ pub(super) fn journal(reader: &mut Reader<'_>) -> Read<JournalSettings> {
     let queue = whole(reader, &HARFANGLAB_INCIDENTS_JOURNAL_QUEUE);
     let retention = length(reader, &HARFANGLAB_INCIDENTS_JOURNAL_RETENTION);
     let retention_dead = length(reader, &HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD);
+    let samples = whole(reader, &HARFANGLAB_INCIDENTS_JOURNAL_SAMPLES);
+    let sample_shapes = whole(reader, &HARFANGLAB_INCIDENTS_JOURNAL_SAMPLE_SHAPES);
     let max_size = size(reader, &HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE);
     let min_free = size(reader, &HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE);
     let (url, password_of_url) = address?;
@@ -131,6 +134,8 @@ pub(super) fn journal(reader: &mut Reader<'_>) -> Read<JournalSettings> {
         queue: queue?,
         retention: retention?,
         retention_dead: retention_dead?,
+        samples: samples?,
+        sample_shapes: sample_shapes?,
         max_size_bytes: max_size?,
         min_free_bytes: min_free?,
     })

@@ -139,6 +139,12 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD => shaped(OUR_SECTION, "journal_retention_dead",
         Shape::Length("PT0S", "P3650D")).note("0 keeps them")
         .default("P180D");
+    HARFANGLAB_INCIDENTS_JOURNAL_SAMPLES => shaped(OUR_SECTION, "journal_samples",
+        Shape::Whole(0, 1_000)).note("notifications a shape and day")
+        .default("100");
+    HARFANGLAB_INCIDENTS_JOURNAL_SAMPLE_SHAPES => shaped(OUR_SECTION, "journal_sample_shapes",
+        Shape::Whole(1, 1_000)).note("shapes a day")
+        .default("50");
     HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE => plain(OUR_SECTION, "journal_max_size",
         "a size up to 16384GiB: bytes, or a number followed by KiB, MiB or GiB; or 0")
         .default("20GiB");

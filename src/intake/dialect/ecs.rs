@@ -15,29 +15,30 @@ use crate::alert::{
     lenient::{at, identifier_at, integer_at, text_at, texts_at, word_at},
 };
 
-/// What ECS allows in `event.kind` beside `alert`.
-const OTHER_KINDS: [&str; 7] =
-    ["asset", "enrichment", "event", "metric", "pipeline_error", "signal", "state"];
-
-/// Whether the element is an event of HarfangLab's Elastic connector.
+/// Whether the element is an event of ECS, HarfangLab's or another shipper's.
 pub(super) fn is_ecs(element: &Value) -> bool {
-    at(element, "ecs.version").is_some()
-        || word_at(element, "agent.type").as_deref() == Some("hurukai")
+    at(element, "ecs.version").is_some() || is_of_harfanglab(element)
 }
 
-/// Tells an alert from telemetry. An event with detection fields whose kind cannot be understood
-/// is left unknown, so that it is kept.
+/// Whether HarfangLab's Elastic connector made it.
+fn is_of_harfanglab(element: &Value) -> bool {
+    word_at(element, "agent.type").as_deref() == Some("hurukai")
+}
+
+/// Tells an alert from telemetry. An event with detection fields of another kind than `alert` is left
+/// unknown, so that it is kept, and so is what another shipper made: it may wrap an alert.
 pub(super) fn recognise(element: &Value) -> Recognised {
     let kind = word_at(element, "event.kind");
     let detection = at(element, "hlab.detection").is_some()
         || ["title", "level", "confidence", "engine.name"]
             .iter()
             .any(|field| at(element, &format!("hlab.detection.{field}")).is_some());
-    match kind.as_deref() {
-        Some("alert") => Recognised::Notification(Dialect::EcsAlert),
-        Some(other) if OTHER_KINDS.contains(&other) => telemetry(element),
-        _ if detection => Recognised::Unknown,
-        _ => telemetry(element),
+    if kind.as_deref() == Some("alert") {
+        Recognised::Notification(Dialect::EcsAlert)
+    } else if detection || !is_of_harfanglab(element) {
+        Recognised::Unknown
+    } else {
+        telemetry(element)
     }
 }
 

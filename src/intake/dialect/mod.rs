@@ -12,13 +12,17 @@ mod ecs_evidence;
 mod key;
 mod native;
 mod threat;
+mod unknown;
 
 use std::{collections::HashSet, hash::Hash};
 
 use serde_json::Value;
 
-pub use self::key::{
-    key, key_of_identified, key_of_text, key_of_threat, updated_at, version, version_of_threat,
+pub use self::{
+    key::{
+        key, key_of_identified, key_of_text, key_of_threat, updated_at, version, version_of_threat,
+    },
+    unknown::{Shape, UnknownKind, has_mark_beside_level, recognise_unknown},
 };
 use crate::alert::{Agent, Alert, Hashes, Threat, lenient};
 
@@ -63,7 +67,7 @@ pub enum Recognised {
     Telemetry(String),
     /// `{}`: the connection test.
     ConnectionTest,
-    /// Well-formed, of no known dialect.
+    /// Well-formed, of no known dialect: [`recognise_unknown`] looks closer.
     Unknown,
 }
 

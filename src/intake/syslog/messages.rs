@@ -111,7 +111,7 @@ impl Shared {
         read.verified += 1;
         let elements =
             decode(message.body(), ELEMENTS_MAX).map_err(|_unreadable| Refusal::NotJson)?;
-        let sorted = sort(&proof, elements);
+        let sorted = sort(&proof, elements, self.door.samples());
         if sorted.is_connection_test() {
             info!("the console tested the connection by syslog");
         }

@@ -56,6 +56,7 @@ const TABLES: [Table; 9] = [
             "reason",
             "root_id",
             "lacking",
+            "shape",
         ],
     ),
     ("incidents", &["created_at_us"], &["console", "key", "name"]),

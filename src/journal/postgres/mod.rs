@@ -168,6 +168,11 @@ impl Store for PostgresStore {
     async fn give_back(&self) -> Result<u64, JournalError> {
         Ok(0)
     }
+
+    /// The same.
+    async fn shrink(&self) -> Result<u64, JournalError> {
+        Ok(0)
+    }
 }
 
 /// In the order in which they are taken.

@@ -1,5 +1,5 @@
-//! How many events stand where, and since when those that can wait do. Triggers keep the numbers up, so
-//! that nobody counts events, however many there are.
+//! How many events stand where, what their texts take, and since when those that can wait do. Triggers
+//! keep the numbers up, so that nobody counts events, however many there are.
 //!
 //! SQLite has a row for each standing. In PostgreSQL such rows would make the replicas wait for each
 //! other: there each change adds rows of its own, what is told is their sum, and who reads many adds them
@@ -13,7 +13,7 @@ use super::{
 use crate::journal::{Counts, JournalError};
 
 macro_rules! counts {
-    ($number:literal, $grouped:literal) => {
+    ($number:literal, $bytes:literal, $grouped:literal) => {
         concat!(
             "SELECT standing, ",
             $number,
@@ -27,6 +27,8 @@ macro_rules! counts {
                  UNION ALL SELECT MIN(received_at) FROM events \
                      WHERE console = $1 AND state = 'dead' AND follows > 0) AS either) \
              END, ",
+            $bytes,
+            ", ",
             $grouped
         )
     };
@@ -34,19 +36,28 @@ macro_rules! counts {
 
 /// What stands where; at the last place how many rows that was added up from.
 pub(in crate::journal) const COUNTS: Words = Words {
-    sqlite: counts!("events", "1 FROM event_counts WHERE console = $1"),
+    sqlite: counts!("events", "bytes", "1 FROM event_counts WHERE console = $1"),
     postgres: counts!(
         "CAST(SUM(events) AS BIGINT)",
+        "(SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM text_bytes texts \
+         WHERE texts.console = $1 AND texts.standing = event_counts.standing)",
         "COUNT(*) FROM event_counts WHERE console = $1 GROUP BY standing"
     ),
 };
 
 /// Puts one row in the place of many. Of two replicas that do so at once each takes other rows.
-const ADD_UP: &str = "WITH taken AS (DELETE FROM event_counts WHERE ctid IN (\
+const ADD_UP: [&str; 2] = [
+    "WITH taken AS (DELETE FROM event_counts WHERE ctid IN (\
          SELECT ctid FROM event_counts WHERE console = $1 LIMIT 20000 FOR UPDATE SKIP LOCKED) \
      RETURNING standing, events) \
      INSERT INTO event_counts (console, standing, events) \
-     SELECT $1, standing, SUM(events) FROM taken GROUP BY standing HAVING SUM(events) <> 0";
+     SELECT $1, standing, SUM(events) FROM taken GROUP BY standing HAVING SUM(events) <> 0",
+    "WITH taken AS (DELETE FROM text_bytes WHERE ctid IN (\
+         SELECT ctid FROM text_bytes WHERE console = $1 LIMIT 20000 FOR UPDATE SKIP LOCKED) \
+     RETURNING standing, bytes) \
+     INSERT INTO text_bytes (console, standing, bytes) \
+     SELECT $1, standing, SUM(bytes) FROM taken GROUP BY standing HAVING SUM(bytes) <> 0",
+];
 
 /// From how many rows on they are added up.
 const MANY_ROWS: u64 = 1_000;
@@ -59,24 +70,40 @@ impl<S: Store> SqlJournal<S> {
         let mut added_up = 0;
         for row in rows {
             let count = row.count(1)?;
-            added_up += row.count(3)?;
+            let bytes = row.count(3)?;
+            added_up += row.count(4)?;
             match row.try_get::<&str>(0)? {
                 "pending" => {
                     counts.pending = count;
+                    counts.bytes.pending += bytes;
                     counts.oldest_pending_ms = row.try_get(2)?;
                 }
                 "following-up" => {
                     counts.following_up = count;
+                    counts.bytes.pending += bytes;
                     counts.oldest_following_up_ms = row.try_get(2)?;
                 }
-                "delivered" => counts.delivered = count,
-                "filtered" => counts.filtered = count,
-                "superseded" => counts.superseded = count,
+                "delivered" => {
+                    counts.delivered = count;
+                    counts.bytes.finished += bytes;
+                }
+                "filtered" => {
+                    counts.filtered = count;
+                    counts.bytes.finished += bytes;
+                }
+                "superseded" => {
+                    counts.superseded = count;
+                    counts.bytes.finished += bytes;
+                }
                 "dead" => {
                     counts.dead = count;
+                    counts.bytes.dead = bytes;
                     counts.oldest_dead_ms = row.try_get(2)?;
                 }
-                "dropped" => counts.dropped = count,
+                "dropped" => {
+                    counts.dropped = count;
+                    counts.bytes.dropped = bytes;
+                }
                 other => return Err(JournalError::Corrupt(format!("event in state {other}"))),
             }
         }
@@ -89,7 +116,9 @@ impl<S: Store> SqlJournal<S> {
     /// Keeps the rows few that are added up.
     pub(super) async fn add_up_counts(&self) -> Result<(), JournalError> {
         if S::DIALECT == Dialect::Postgres {
-            query(ADD_UP).bind(&self.console).execute(&mut self.store.writer()).await?;
+            for adding_up in ADD_UP {
+                query(adding_up).bind(&self.console).execute(&mut self.store.writer()).await?;
+            }
         }
         Ok(())
     }

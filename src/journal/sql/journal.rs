@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Columns of a new row.
-const COLUMNS: usize = 20;
+const COLUMNS: usize = 21;
 /// Rows one `INSERT` carries.
 const ROWS_PER_INSERT: usize = VALUES_MAX / COLUMNS;
 
@@ -287,7 +287,8 @@ impl<S: Store> SqlJournal<S> {
         let mut insert = query(
             "INSERT INTO events (console, generation, received_key, received_version, key, \
              version, origin, dialect, body, received_at, happened_at, agent_id, title, \
-             threat_key, state, due_at, reason, finished_at, updated_at, recurrence) VALUES ",
+             threat_key, state, due_at, reason, finished_at, updated_at, recurrence, shape) \
+             VALUES ",
         );
         for (place, (notification, standing)) in rows.iter().enumerate() {
             let (state, dialect, reason) = match notification.place() {
@@ -325,7 +326,8 @@ impl<S: Store> SqlJournal<S> {
                 .and_bind(reason)
                 .and_bind(reason.is_some().then_some(received_at))
                 .and_bind(updated_at)
-                .and_bind(recurrence);
+                .and_bind(recurrence)
+                .and_bind(notification.shape());
         }
         insert.push(") ON CONFLICT DO NOTHING");
         insert.execute(transaction).await?;

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use tracing::warn;
 
 use super::{
     SqlJournal, date,
-    statement::{Columns, query},
+    statement::{Columns, Statement, query},
     store::{Change as _, Order, Store, Words},
     versions::{Standing, dated},
 };
@@ -16,7 +17,7 @@ use crate::{
         dialect::{Dialect, Recognised, recognise},
         verification::Proof,
     },
-    journal::{EventId, JournalError, Letter, LetterFilter, Retried},
+    journal::{EventId, JournalError, Letter, LetterFilter, LetterGroup, Retried},
 };
 
 /// What a version that was overtaken is told to be.
@@ -25,18 +26,20 @@ const OVERTAKEN: &str = "asked for again, but a newer version was delivered mean
 const KNOWN: &str = "asked for again, but the same version came by another road";
 
 macro_rules! dropping {
-    ($one_of:literal) => {
+    ($away:literal, $one_of:literal) => {
         concat!(
-            "UPDATE events SET state = 'dropped', finished_at = $1 WHERE state = 'dead' \
-             AND console = $2 AND id IN ",
+            "UPDATE events SET ",
+            $away,
+            "state = 'dropped', finished_at = $1, body = '', pruned_at = $1 \
+             WHERE state = 'dead' AND console = $2 AND id IN ",
             $one_of
         )
     };
 }
 
 const DROPPING: Words = Words {
-    sqlite: dropping!("(SELECT value FROM json_each($3))"),
-    postgres: dropping!("(SELECT value::bigint FROM json_array_elements_text($3::json))"),
+    sqlite: dropping!("id = -id, ", "(SELECT value FROM json_each($3))"),
+    postgres: dropping!("", "(SELECT value::bigint FROM json_array_elements_text($3::json))"),
 };
 
 /// Narrows a search to these ids: before and after their JSON.
@@ -58,10 +61,43 @@ impl<S: Store> SqlJournal<S> {
         let mut query = query(
             "SELECT id, key, version, origin, dialect, title, received_at, finished_at, \
              attempts - attempts_before, reason, CAST(OCTET_LENGTH(body) AS BIGINT) FROM events \
-             WHERE pruned_at IS NULL AND console = ",
+             WHERE console = ",
         );
-        query.push_bind(&self.console).push(" AND state = ").push_bind(filter.kind.state());
+        self.push_filter(&mut query, filter);
         query.push(" AND id > ").push_bind(after);
+        query.push(" ORDER BY id LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = query.fetch_all(&mut self.store.readers()).await?;
+        rows.iter().map(letter).collect()
+    }
+
+    /// The largest groups of equal reasons. Of SQLite an index holds all that it needs.
+    pub(super) async fn group_letters(
+        &self,
+        filter: &LetterFilter,
+        limit: usize,
+    ) -> Result<Vec<LetterGroup>, JournalError> {
+        let mut query = query(
+            "SELECT reason, COUNT(*), MAX(finished_at), MAX(id) FROM events \
+             WHERE state IN ('dead', 'dropped') AND console = ",
+        );
+        self.push_filter(&mut query, filter);
+        query.push(" GROUP BY reason ORDER BY COUNT(*) DESC, MAX(id) LIMIT ");
+        query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = query.fetch_all(&mut self.store.readers()).await?;
+        let groups = rows.iter().map(|row| {
+            Ok(LetterGroup {
+                reason: row.try_get::<Option<String>>(0)?.unwrap_or_default(),
+                letters: row.count(1)?,
+                newest_at: date(row.try_get::<Option<i64>>(2)?.unwrap_or_default())?,
+                example: row.try_get(3)?,
+            })
+        });
+        groups.collect()
+    }
+
+    /// Adds the console and the rest of the filter behind `console = `.
+    fn push_filter(&self, query: &mut Statement, filter: &LetterFilter) {
+        query.push_bind(&self.console).push(" AND state = ").push_bind(filter.kind.state());
         if !filter.ids.is_empty() {
             let [before, after] = ONE_OF.map(S::say);
             query.push(before).push_bind(json!(filter.ids).to_string()).push(after);
@@ -70,15 +106,16 @@ impl<S: Store> SqlJournal<S> {
             query.push(" AND LOWER(reason) LIKE LOWER(").push_bind(containing(reason));
             query.push(") ESCAPE '!'");
         }
+        if let Some(like) = filter.like {
+            query.push(" AND reason = (SELECT reason FROM events WHERE id = ").push_bind(like);
+            query.push(")");
+        }
         if let Some(before) = filter.ended_before {
             query.push(" AND finished_at < ").push_bind(before.timestamp_millis());
         }
         if let Some(origin) = filter.origin {
             query.push(" AND origin = ").push_bind(origin.as_str());
         }
-        query.push(" ORDER BY id LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows = query.fetch_all(&mut self.store.readers()).await?;
-        rows.iter().map(letter).collect()
     }
 
     pub(super) async fn text_of(&self, event: EventId) -> Result<Option<String>, JournalError> {
@@ -190,7 +227,8 @@ impl<S: Store> SqlJournal<S> {
         };
         let named = query(
             "UPDATE events SET dialect = $1, key = $2, version = $3, happened_at = $4, \
-             agent_id = $5, title = $6, threat_key = $7, recurrence = $9, updated_at = $10 \
+             agent_id = $5, title = $6, threat_key = $7, recurrence = $9, updated_at = $10, \
+             shape = NULL \
              WHERE id = $8 AND NOT EXISTS (SELECT 1 FROM events other \
                  WHERE other.console = events.console AND other.key = $2 \
                  AND other.version = $3 AND other.recurrence = $9 \
@@ -241,7 +279,12 @@ impl<S: Store> SqlJournal<S> {
             .bind(json!(letters).to_string())
             .execute(&mut transaction)
             .await?;
+        Self::close_gaps(&mut transaction).await?;
         transaction.commit().await?;
+        if let Err(failure) = self.store.give_back().await {
+            // They are dropped, and whoever prunes gives it back later.
+            warn!(%failure, "the disk of dropped letters is not given back yet");
+        }
         Ok(dropped)
     }
 }

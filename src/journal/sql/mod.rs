@@ -30,6 +30,7 @@ mod merging;
 mod operations;
 mod sent_again;
 mod sightings;
+mod space;
 mod statement;
 mod store;
 mod versions;
@@ -46,6 +47,7 @@ pub(super) use self::{
     journal::{PENDING, UNFINISHED_OF_THREAT},
     merging::COMPLETE_CASE,
     operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, OLD_IDENTITIES, REMOVING},
+    space::{REMOVE_DROPPED, REMOVE_FINISHED, REMOVE_SAMPLES, SAMPLES},
 };
 pub(super) use self::{
     lent::Lent,

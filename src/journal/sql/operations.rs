@@ -9,13 +9,13 @@ use super::{
     SqlJournal, date, microseconds,
     sent_again::{forget_sent_again, sent_again_prefix},
     statement::{Columns, query},
-    store::{Change as _, Dialect, Order, Session, Store, Words},
+    store::{Change as _, Order, Session, Store, Words},
 };
 use crate::{
     alert::IncidentIdentity,
     journal::{
-        Activity, Chapter, EventId, JournalError, Lacking, Letter, LetterFilter, Operations,
-        PruneBefore, Pruned, Retried, Story,
+        Activity, Chapter, EventId, JournalError, Lacking, Letter, LetterFilter, LetterGroup,
+        Operations, PruneBefore, Pruned, Removable, Retried, Story,
     },
 };
 
@@ -84,6 +84,14 @@ impl<S: Store> Operations for SqlJournal<S> {
         limit: usize,
     ) -> Result<Vec<Letter>, JournalError> {
         self.find_letters(filter, after, limit).await
+    }
+
+    async fn letter_groups(
+        &self,
+        filter: &LetterFilter,
+        limit: usize,
+    ) -> Result<Vec<LetterGroup>, JournalError> {
+        self.group_letters(filter, limit).await
     }
 
     async fn text(&self, event: EventId) -> Result<Option<String>, JournalError> {
@@ -180,6 +188,23 @@ impl<S: Store> Operations for SqlJournal<S> {
     async fn used_bytes(&self) -> Result<u64, JournalError> {
         self.store.used_bytes().await
     }
+
+    async fn remove(
+        &self,
+        what: Removable,
+        rows: usize,
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError> {
+        self.remove_texts(what, rows, now).await
+    }
+
+    async fn shrink(&self) -> Result<u64, JournalError> {
+        self.store.shrink().await
+    }
+
+    async fn samples(&self, since: DateTime<Utc>) -> Result<Vec<(String, String)>, JournalError> {
+        self.samples_that_came(since).await
+    }
 }
 
 impl<S: Store> SqlJournal<S> {
@@ -228,9 +253,6 @@ impl<S: Store> SqlJournal<S> {
 
     /// Removes the bodies of what ended before `time`, as `states` says. A dead letter without its
     /// text can never be tried again, so it is dropped with it.
-    ///
-    /// SQLite leaves a row that became short where it is, alone on a page that was full of its text.
-    /// So each is moved away and back: what is taken out of its page and put in anew closes the gaps.
     async fn empty(
         transaction: &mut S::Change,
         states: Words,
@@ -242,11 +264,9 @@ impl<S: Store> SqlJournal<S> {
             .bind(now.timestamp_millis())
             .bind(time.timestamp_millis())
             .bind(i64::try_from(rows).unwrap_or(i64::MAX))
-            .execute(transaction)
+            .execute(&mut *transaction)
             .await?;
-        if S::DIALECT == Dialect::Sqlite {
-            query("UPDATE events SET id = -id WHERE id < 0").execute(transaction).await?;
-        }
+        Self::close_gaps(transaction).await?;
         Ok(emptied)
     }
 }

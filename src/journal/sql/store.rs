@@ -123,6 +123,10 @@ pub(in crate::journal) trait Store:
     /// Gives some of what is free back to the file system; answers how many pages.
     fn give_back(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
 
+    /// Gives what is free inside the file, a bounded part of it, and beside it back to the file system;
+    /// answers by how many bytes the file became smaller.
+    fn shrink(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
+
     /// The spelling that this database understands.
     fn say(words: Words) -> &'static str {
         match Self::DIALECT {

@@ -8,7 +8,11 @@ mod open;
 #[cfg(test)]
 mod plans;
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{
@@ -100,10 +104,7 @@ impl Store for SqliteStore {
              FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
         );
         let in_file = used.fetch_one(&mut self.readers()).await?.count(0)?;
-        let mut log = self.file.as_os_str().to_owned();
-        log.push("-wal");
-        let beside = std::fs::metadata(log).map_or(0, |log| log.len());
-        Ok(in_file + beside)
+        Ok(in_file + length(&self.log()))
     }
 
     async fn give_back(&self) -> Result<u64, JournalError> {
@@ -120,6 +121,31 @@ impl Store for SqliteStore {
         vacuum.fetch_all(&mut self.writer()).await?;
         Ok(before.saturating_sub(free().await?))
     }
+
+    /// The file becomes shorter when the log is copied back into it.
+    async fn shrink(&self) -> Result<u64, JournalError> {
+        let before = length(&self.file);
+        let given_back = self.give_back().await;
+        // Also when the log has no room for what is moved: without it there is more. Busy readers are
+        // waited for a few seconds; whether the log could be cut then is seen by its size.
+        query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&mut self.writer()).await?;
+        given_back?;
+        Ok(before.saturating_sub(length(&self.file)))
+    }
+}
+
+impl SqliteStore {
+    /// The write-ahead log beside the file.
+    fn log(&self) -> PathBuf {
+        let mut log = self.file.as_os_str().to_owned();
+        log.push("-wal");
+        PathBuf::from(log)
+    }
+}
+
+/// In bytes; 0: it is not there.
+fn length(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |file| file.len())
 }
 
 impl Session for SqliteChange {

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 use super::SqliteJournal;
 use crate::journal::sql::{
     CLAIM, COMPLETE_CASE, COUNTS, EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, NEXT_FREE, NEXT_LEASE_END,
-    OLD_IDENTITIES, PENDING, REMOVING, UNFINISHED_OF_THREAT,
+    OLD_IDENTITIES, PENDING, REMOVE_DROPPED, REMOVE_FINISHED, REMOVE_SAMPLES, REMOVING, SAMPLES,
+    UNFINISHED_OF_THREAT,
 };
 
 /// As many events of each state, every tenth of a threat.
@@ -57,6 +58,10 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
         ),
         (EMPTY_FINISHED.sqlite, &["events_to_prune (finished_at<?)"]),
         (EMPTY_LETTERS.sqlite, &["events_letters_to_prune (finished_at<?)"]),
+        (REMOVE_DROPPED.sqlite, &["events_dropped (finished_at>?)"]),
+        (REMOVE_SAMPLES, &["events_samples (received_at>?)"]),
+        (REMOVE_FINISHED.sqlite, &["events_to_prune (finished_at>?)"]),
+        (SAMPLES.sqlite, &["events_samples (received_at>?)"]),
         (
             REMOVING,
             &[
@@ -97,17 +102,19 @@ async fn the_counts_that_are_kept_up_are_those_of_the_events_whatever_becomes_of
         "UPDATE events SET follows = id - 1 WHERE id % 5 = 0",
         "UPDATE events SET follows = NULL WHERE id % 15 = 0",
         "UPDATE events SET state = 'dropped' WHERE state = 'dead' AND id % 2 = 0",
+        "UPDATE events SET body = '' WHERE id % 4 = 0",
         "UPDATE OR IGNORE events SET state = 'pending', key = 'k1' WHERE id % 11 = 0",
         "DELETE FROM events WHERE id % 3 = 1",
     ] {
         sqlx::query(change).execute(&journal.store.writer).await.unwrap();
         let counted = "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL \
-             THEN 'following-up' ELSE state END AS standing, COUNT(*) AS events FROM events \
-             GROUP BY standing ORDER BY standing";
-        let kept = "SELECT standing, events FROM event_counts WHERE events > 0 ORDER BY standing";
-        let read = async |query: &'static str| -> Vec<(String, i64)> {
+             THEN 'following-up' ELSE state END AS standing, COUNT(*) AS events, \
+             SUM(OCTET_LENGTH(body)) AS bytes FROM events GROUP BY standing ORDER BY standing";
+        let kept = "SELECT standing, events, bytes FROM event_counts \
+             WHERE events > 0 OR bytes <> 0 ORDER BY standing";
+        let read = async |query: &'static str| -> Vec<(String, i64, i64)> {
             let rows = sqlx::query(query).fetch_all(&journal.store.writer).await.unwrap();
-            rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+            rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
         };
         assert_eq!(read(kept).await, read(counted).await, "{change}");
     }

@@ -5,17 +5,20 @@ use maud::{Markup, html};
 
 use super::{
     gate::Visitor,
-    snapshot::{LETTERS, Of, Snapshot},
+    snapshot::{LETTERS, Listed, Of, Snapshot},
     view::{Actions, Refresh, Viewer, document, of},
     words::{beginning, counted, grouped, moment, size, visible},
 };
-use crate::journal::{Letter, LetterKind, ListedRefusal};
+use crate::{
+    journal::{Letter, LetterGroup, LetterKind, ListedRefusal},
+    label::ConsoleLabel,
+};
 
 /// Most bytes of a text that are shown; the whole is one click away.
 const SHOWN_BYTES: usize = 64 << 10;
 
 /// The section of dead letters.
-pub(super) fn dead(snapshot: &Snapshot, letters: &[Of<Letter>], viewer: Viewer) -> Markup {
+pub(super) fn dead(snapshot: &Snapshot, letters: &[Of<Listed>], viewer: Viewer) -> Markup {
     let shown = letters.get(..LETTERS).unwrap_or(letters);
     html! {
         section #dead-letters {
@@ -27,11 +30,16 @@ pub(super) fn dead(snapshot: &Snapshot, letters: &[Of<Letter>], viewer: Viewer) 
                 (how_to_act(viewer))
             }
             ul.letters {
-                @for letter in shown { li { (listed(snapshot, letter, viewer)) } }
+                @for Of { console, it } in shown {
+                    li {
+                        @match it {
+                            Listed::One(letter) => (one(snapshot, console, letter, viewer)),
+                            Listed::Alike(group) => (alike(snapshot, console, group)),
+                        }
+                    }
+                }
             }
-            @if letters.len() > shown.len() && let Some(last) = shown.last() {
-                p { a href=(format!("/?after={}#dead-letters", last.it.id)) { "later ones" } }
-            }
+            @if letters.len() > shown.len() { (more(shown)) }
         }
     }
 }
@@ -54,8 +62,41 @@ fn how_to_act(viewer: Viewer) -> Markup {
     }
 }
 
-fn listed(snapshot: &Snapshot, letter: &Of<Letter>, viewer: Viewer) -> Markup {
-    let Of { console, it: letter } = letter;
+/// The way to those that are not shown: after the last one where each is listed.
+fn more(shown: &[Of<Listed>]) -> Markup {
+    html! {
+        p {
+            @match shown.last() {
+                Some(Of { it: Listed::One(last), .. }) => {
+                    a href=(format!("/?after={}#dead-letters", last.id)) { "later ones" }
+                },
+                _ => {
+                    "There are more reasons: "
+                    code { "harfanglab-incidents dead-letters list" } "."
+                },
+            }
+        }
+    }
+}
+
+/// Several letters of the same reason.
+fn alike(snapshot: &Snapshot, console: &ConsoleLabel, group: &LetterGroup) -> Markup {
+    html! {
+        p.title {
+            a href=(format!("/?like={}#dead-letters", group.example)) {
+                (counted(group.letters, "letter"))
+            }
+        }
+        p { bdi { (visible(beginning(&group.reason, 300))) } }
+        p.quiet {
+            "the newest " (moment(group.newest_at, snapshot.now)) (of(console)) "; "
+            code { "harfanglab-incidents dead-letters drop --like " (group.example) }
+            " drops them all"
+        }
+    }
+}
+
+fn one(snapshot: &Snapshot, console: &ConsoleLabel, letter: &Letter, viewer: Viewer) -> Markup {
     html! {
         p.title {
             @if viewer.visitor == Visitor::Operator {
@@ -119,14 +160,12 @@ pub(super) fn in_full(letter: &Letter, kind: LetterKind, text: &str) -> Markup {
                 }
                 @match kind {
                     LetterKind::Dead => (actions(letter)),
-                    LetterKind::Dropped => p.quiet {
-                        "To bring it back: "
-                        code { "harfanglab-incidents dead-letters retry --dropped " (letter.id) }
-                    },
+                    LetterKind::Dropped => {},
                 }
             }
             section {
                 h2 { "Its text, as it was received" }
+                @if text.is_empty() { p.quiet { "It was removed." } } @else {
                 p {
                     a href=(format!("/letters/{}/text", letter.id)) download { "Download it" }
                     @if shown.len() < text.len() {
@@ -135,6 +174,7 @@ pub(super) fn in_full(letter: &Letter, kind: LetterKind, text: &str) -> Markup {
                     }
                 }
                 pre dir="ltr" { (visible(shown)) }
+                }
             }
         }
     };

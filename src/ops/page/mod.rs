@@ -43,9 +43,11 @@ use crate::journal::{EventId, JournalError, Letter, LetterFilter, LetterKind, Re
 /// What the address may carry.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Asked {
-    /// Letters after this event.
+    /// Each letter after this event, instead of a line a reason.
     #[serde(default)]
     after: EventId,
+    /// Each letter with the same reason as this one.
+    like: Option<EventId>,
     /// What was just done, to be told.
     done: Option<Done>,
 }
@@ -78,7 +80,8 @@ impl Done {
             Self::NotThere => ("not-there", "It is no dead letter any more."),
             Self::Dropped => (
                 "dropped",
-                "It is dropped. `harfanglab-incidents dead-letters retry --dropped` brings it back.",
+                "It is dropped, and its text is removed. The same version, when it comes again, is a \
+                 duplicate.",
             ),
         }
     }
@@ -142,7 +145,7 @@ pub(super) async fn status(
     };
     let actions = if gate.has_token() { Actions::WithToken } else { Actions::Never };
     let asked = asked.map(web::Query::into_inner).unwrap_or_default();
-    let snapshot = Snapshot::take(&management, asked.after).await;
+    let snapshot = Snapshot::take(&management, &asked).await;
     let told = asked.done.map(|done| done.words().1);
     page(StatusCode::OK, view::status(&snapshot, &management, Viewer { visitor, actions }, told))
 }

@@ -6,10 +6,16 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::words::{counted, long};
+use super::{
+    Asked,
+    words::{counted, long},
+};
 use crate::{
     health::{Part, Place, SinkPlace, Trouble},
-    journal::{Activity, Counts, EventId, JournalError, Letter, LetterFilter, ListedRefusal},
+    journal::{
+        Activity, Counts, EventId, Journal, JournalError, Letter, LetterFilter, LetterGroup,
+        ListedRefusal,
+    },
     label::ConsoleLabel,
     ops::{Management, health},
     sweep::SweepRecord,
@@ -39,8 +45,25 @@ pub(super) struct FromJournal {
     pub(super) activity: Activity,
     /// The last one of each console, in their order.
     pub(super) sweeps: Vec<Of<Option<SweepRecord>>>,
-    pub(super) letters: Vec<Of<Letter>>,
+    pub(super) letters: Vec<Of<Listed>>,
     pub(super) refusals: Vec<Of<ListedRefusal>>,
+}
+
+/// A line of the list of letters.
+pub(super) enum Listed {
+    One(Letter),
+    /// Several of the same reason.
+    Alike(LetterGroup),
+}
+
+impl Listed {
+    /// How many letters it stands for, and the id of one of them.
+    fn order(&self) -> (std::cmp::Reverse<u64>, EventId) {
+        match self {
+            Self::One(letter) => (std::cmp::Reverse(1), letter.id),
+            Self::Alike(group) => (std::cmp::Reverse(group.letters), group.example),
+        }
+    }
 }
 
 /// Something of a console.
@@ -69,11 +92,11 @@ pub(super) struct Headline {
 }
 
 impl Snapshot {
-    /// Looks at everything; letters after event `after`.
-    pub(super) async fn take(management: &Management, after: EventId) -> Self {
+    /// Looks at everything, and at the letters that were asked for.
+    pub(super) async fn take(management: &Management, asked: &Asked) -> Self {
         let now = management.clock.now();
         let counts = health::probe(management).await.map(|probed| probed.all());
-        let journal = read(management, now, after).await.map_err(|failure| failure.to_string());
+        let journal = read(management, now, asked).await.map_err(|failure| failure.to_string());
         let (troubles, sinks) = (management.health.troubles(), management.health.sink_troubles());
         Self { now, counts, troubles, sinks, journal }
     }
@@ -158,7 +181,7 @@ fn consequence(part: Part) -> &'static str {
 async fn read(
     management: &Management,
     now: DateTime<Utc>,
-    after: EventId,
+    asked: &Asked,
 ) -> Result<FromJournal, JournalError> {
     let mut read = FromJournal {
         activity: Activity::default(),
@@ -173,15 +196,34 @@ async fn read(
             if read.sweeps.is_empty() { activity } else { read.activity.and(&activity) };
         let sweep = SweepRecord::last(journal).await?;
         read.sweeps.push(Of { console: label.clone(), it: sweep });
-        // One more than is shown tells whether there are more.
-        let letters = journal.letters(&LetterFilter::default(), after, LETTERS + 1).await?;
+        let letters = letters(journal, asked).await?;
         read.letters.extend(letters.into_iter().map(|it| Of { console: label.clone(), it }));
         let refusals = journal.refusals(REFUSALS).await?;
         read.refusals.extend(refusals.into_iter().map(|it| Of { console: label.clone(), it }));
     }
-    read.letters.sort_by_key(|letter| letter.it.id);
+    read.letters.sort_by_key(|listed| listed.it.order());
     read.letters.truncate(LETTERS + 1);
     read.refusals.sort_by_key(|refused| std::cmp::Reverse(refused.it.refusal.refused_at));
     read.refusals.truncate(REFUSALS);
     Ok(read)
+}
+
+/// A line a reason, or each letter where that was asked for; one more than is shown tells whether
+/// there are more.
+async fn letters(journal: &dyn Journal, asked: &Asked) -> Result<Vec<Listed>, JournalError> {
+    let filter = LetterFilter { like: asked.like, ..LetterFilter::default() };
+    if asked.after > 0 || asked.like.is_some() {
+        let letters = journal.letters(&filter, asked.after, LETTERS + 1).await?;
+        return Ok(letters.into_iter().map(Listed::One).collect());
+    }
+    let groups = journal.letter_groups(&filter, LETTERS + 1).await?;
+    let (alone, alike): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.letters == 1);
+    let mut listed: Vec<Listed> = alike.into_iter().map(Listed::Alike).collect();
+    if !alone.is_empty() {
+        let ids = alone.iter().map(|group| group.example).collect();
+        let filter = LetterFilter { ids, ..LetterFilter::default() };
+        let letters = journal.letters(&filter, 0, alone.len()).await?;
+        listed.extend(letters.into_iter().map(Listed::One));
+    }
+    Ok(listed)
 }

@@ -8,7 +8,7 @@ use super::{
     gate::Visitor,
     job, letters,
     snapshot::{FromJournal, Headline, Light, Of, Snapshot, waited},
-    words::{counted, grouped, long, moment},
+    words::{counted, grouped, long, moment, size},
 };
 use crate::{
     health::Role, intake::syslog::SyslogStanding, journal::Counts, label::ConsoleLabel,
@@ -175,7 +175,10 @@ fn figures(counts: &Counts, snapshot: &Snapshot) -> Markup {
             div {
                 dt { "dead letters" }
                 dd.alarming[counts.dead > 0] { (grouped(counts.dead)) }
-                dd.quiet { (grouped(counts.dropped)) " dropped" }
+                dd.quiet {
+                    @if counts.bytes.dead > 0 { (size(counts.bytes.dead)) " of text; " }
+                    (grouped(counts.dropped)) " dropped"
+                }
             }
             div {
                 dt { "set aside" }

@@ -15,6 +15,7 @@ use harfanglab_incidents::{
     config::{WebhookScheme, load},
     convert::carried_intelligence,
     intake::{
+        Samples,
         decode::{Element, decode},
         sort,
         verification::Verifier,
@@ -77,8 +78,8 @@ fn read_body(body: &[u8]) {
         }
     }
     let count = elements.len();
-    let sorted = sort(&proof_of_a_push(at(0)), elements);
-    assert!(sorted.notifications.len() + sorted.telemetry.len() <= count);
+    let sorted = sort(&proof_of_a_push(at(0)), elements, &Samples::default());
+    assert!(sorted.notifications.len() + sorted.ignored() <= count);
 }
 
 fn read_rule(text: &str) {

@@ -1,0 +1,187 @@
+//! The shape of an element: for an object the sorted names of its top-level fields.
+
+use std::fmt::{self, Write as _};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use sha2::{Digest as _, Sha256};
+
+use super::marks;
+
+/// Names that make a shape; a longer list is cut.
+const NAMES_MAX: usize = 1_024;
+/// Longest name, and longest list of names, that is said, in characters.
+const NAME_LENGTH_MAX: usize = 32;
+const WORDS_LENGTH_MAX: usize = 160;
+
+/// The shape of an element: its digest, and words for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    digest: String,
+    words: String,
+}
+
+impl Shape {
+    /// Tells shapes apart: 16 hexadecimal digits.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Names the shape for a person, such as `an object with count, next, results`. The names are
+    /// the sender's.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
+    /// The shape of what is no JSON object.
+    pub(super) fn of_text(text: &str) -> Self {
+        let words = match text.trim_start().chars().next() {
+            Some('{') => "an object that cannot be read",
+            _ if serde_json::from_str::<IgnoredAny>(text).is_err() => "text that is not JSON",
+            Some('[') => "a list",
+            Some('"') => "a text",
+            Some('-' | '0'..='9') => "a number",
+            _ => "a single word",
+        };
+        Self::new(words.as_bytes(), words.to_owned())
+    }
+
+    fn new(content: &[u8], words: String) -> Self {
+        let digest = hex::encode(&Sha256::digest(content)[..8]);
+        Self { digest, words }
+    }
+}
+
+/// The top level of a JSON object.
+#[derive(Default)]
+pub(super) struct TopLevel {
+    /// Names of fields that are not null, sorted.
+    names: Vec<String>,
+    /// Whether `agent` is an object.
+    pub(super) has_agent: bool,
+    /// Whether one of the fields, however many there are, is the level of an alert or threat.
+    pub(super) has_level: bool,
+}
+
+impl TopLevel {
+    /// `None` when the text is no JSON object.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let mut top: Self = serde_json::from_str(text).ok()?;
+        top.names.sort_unstable();
+        top.names.dedup();
+        Some(top)
+    }
+
+    pub(super) fn has_all(&self, names: &[&str]) -> bool {
+        let has =
+            |name: &&str| self.names.binary_search_by(|known| known.as_str().cmp(name)).is_ok();
+        names.iter().all(has)
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        let mut words = String::from("an object with ");
+        for (position, name) in self.names.iter().enumerate() {
+            if words.chars().count() > WORDS_LENGTH_MAX {
+                // Writing to a string cannot fail.
+                let _ = write!(words, ", … ({} fields)", self.names.len());
+                break;
+            }
+            words.push_str(if position == 0 { "" } else { ", " });
+            words.extend(name.chars().take(NAME_LENGTH_MAX));
+        }
+        if self.names.is_empty() {
+            words.push_str("nothing in it");
+        }
+        let content = self.names.iter().flat_map(|name| [name.as_bytes(), b"\0"].concat());
+        Shape::new(&content.collect::<Vec<u8>>(), words)
+    }
+}
+
+impl<'de> Deserialize<'de> for TopLevel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TopLevelVisitor)
+    }
+}
+
+struct TopLevelVisitor;
+
+impl<'de> Visitor<'de> for TopLevelVisitor {
+    type Value = TopLevel;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TopLevel, A::Error> {
+        let mut top = TopLevel::default();
+        while let Some(name) = map.next_key::<String>()? {
+            let value: ValueKind = map.next_value()?;
+            top.has_agent |= name == "agent" && value == ValueKind::Object;
+            top.has_level |= marks::is_level(&name);
+            if value != ValueKind::Null && top.names.len() < NAMES_MAX {
+                top.names.push(name);
+            }
+        }
+        Ok(top)
+    }
+}
+
+/// What a value is, without the value.
+#[derive(PartialEq, Eq)]
+enum ValueKind {
+    Null,
+    Object,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for ValueKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueKindVisitor)
+    }
+}
+
+struct ValueKindVisitor;
+
+impl<'de> Visitor<'de> for ValueKindVisitor {
+    type Value = ValueKind;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<ValueKind, E> {
+        Ok(ValueKind::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, _value: bool) -> Result<ValueKind, E> {
+        Ok(ValueKind::Other)
+    }
+
+    fn visit_i64<E: de::Error>(self, _value: i64) -> Result<ValueKind, E> {
+        Ok(ValueKind::Other)
+    }
+
+    fn visit_u64<E: de::Error>(self, _value: u64) -> Result<ValueKind, E> {
+        Ok(ValueKind::Other)
+    }
+
+    fn visit_f64<E: de::Error>(self, _value: f64) -> Result<ValueKind, E> {
+        Ok(ValueKind::Other)
+    }
+
+    fn visit_str<E: de::Error>(self, _value: &str) -> Result<ValueKind, E> {
+        Ok(ValueKind::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<ValueKind, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(ValueKind::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ValueKind, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(ValueKind::Object)
+    }
+}

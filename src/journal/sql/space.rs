@@ -1,0 +1,105 @@
+//! What the journal may do without when space runs short, and the samples that it has.
+//!
+//! Texts go, rows stay, so that a version is known again; samples go whole. Pending events, and dead
+//! letters that are no samples, are never touched.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    SqlJournal,
+    statement::{Columns as _, query},
+    store::{Change as _, Dialect, Order, Session, Store, Words},
+};
+use crate::journal::{JournalError, Removable};
+
+macro_rules! removing {
+    ($away:literal, $which:literal) => {
+        concat!(
+            "UPDATE events SET ",
+            $away,
+            "body = '', pruned_at = $1 WHERE id IN (SELECT id FROM events WHERE ",
+            $which,
+            " AND finished_at > 0 ORDER BY finished_at LIMIT $2) AND ",
+            $which
+        )
+    };
+}
+
+macro_rules! removing_in_both {
+    ($which:literal) => {
+        Words { sqlite: removing!("id = -id, ", $which), postgres: removing!("", $which) }
+    };
+}
+
+/// Each has an index of its own. On PostgreSQL the row is looked at once more when it is changed:
+/// somebody may just bring it back.
+pub(in crate::journal) const REMOVE_DROPPED: Words =
+    removing_in_both!("pruned_at IS NULL AND state = 'dropped'");
+pub(in crate::journal) const REMOVE_FINISHED: Words =
+    removing_in_both!("pruned_at IS NULL AND state IN ('delivered', 'filtered', 'superseded')");
+/// Nothing knows a sample again or refers to it: it goes with its row, which is nearly as large.
+pub(in crate::journal) const REMOVE_SAMPLES: &str = "DELETE FROM events WHERE id IN (\
+     SELECT id FROM events WHERE shape IS NOT NULL AND pruned_at IS NULL AND state = 'dead' \
+     AND received_at > 0 ORDER BY received_at LIMIT $1) AND state = 'dead'";
+
+macro_rules! samples {
+    ($console:literal) => {
+        concat!(
+            "SELECT shape, received_key FROM events WHERE received_at >= $1 \
+             AND shape IS NOT NULL AND pruned_at IS NULL AND ",
+            $console,
+            " = $2"
+        )
+    };
+}
+
+/// The samples of a console that came since a time: there are few of all consoles.
+pub(in crate::journal) const SAMPLES: Words =
+    Words { sqlite: samples!("+console"), postgres: samples!("console") };
+
+impl<S: Store> SqlJournal<S> {
+    /// Removes up to `rows` of this kind, the oldest first, of every console.
+    pub(super) async fn remove_texts(
+        &self,
+        what: Removable,
+        rows: usize,
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError> {
+        let limit = i64::try_from(rows).unwrap_or(i64::MAX);
+        let emptying = |words| query(S::say(words)).bind(now.timestamp_millis()).bind(limit);
+        let removing = match what {
+            Removable::DroppedTexts => emptying(REMOVE_DROPPED),
+            Removable::Samples => query(REMOVE_SAMPLES).bind(limit),
+            Removable::FinishedTexts => emptying(REMOVE_FINISHED),
+        };
+        let mut transaction = self.begin(Order::Both).await?;
+        let removed = removing.execute(&mut transaction).await?;
+        Self::close_gaps(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(removed)
+    }
+
+    /// Moves rows back whose text was removed.
+    ///
+    /// SQLite leaves a row that became short where it is, alone on a page that was full of its text.
+    /// So whoever removes a text moves its row away, to `-id`, and this moves it back: what is taken
+    /// out of its page and put in anew closes the gaps.
+    pub(super) async fn close_gaps(transaction: &mut impl Session) -> Result<(), JournalError> {
+        if S::DIALECT == Dialect::Sqlite {
+            query("UPDATE events SET id = -id WHERE id < 0").execute(transaction).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn samples_that_came(
+        &self,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<(String, String)>, JournalError> {
+        let rows = query(S::say(SAMPLES))
+            .bind(since.timestamp_millis())
+            .bind(&self.console)
+            .fetch_all(&mut self.store.readers())
+            .await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+}

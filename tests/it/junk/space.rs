@@ -1,0 +1,107 @@
+//! What goes when space runs short, and what never does.
+
+use std::path::PathBuf;
+
+use harfanglab_incidents::{
+    intake::{
+        Notification,
+        dialect::{UnknownKind, recognise_unknown},
+        verification::Proof,
+    },
+    journal::Removable,
+};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::metric;
+use crate::{
+    journal::{native, start},
+    journal_damage::lonely_home,
+    letters::{Store, delivered},
+    limits::{SmallDisk, counts},
+    support::{
+        stage::{http, post, post_by},
+        stores::on_both_databases,
+    },
+};
+
+fn sample(text: &str) -> Notification {
+    let UnknownKind::Shaped(shape) = recognise_unknown(text) else { panic!("{text}") };
+    Notification::sample(&Proof::answered_by_console(start()), text.to_owned(), &shape)
+}
+
+async fn texts_of_samples_and_finished_events_can_go_and_nothing_else_does(store: Store) {
+    let dead = store.dead("dead", "new", "a defect").await;
+    let finished = store.ended(native("finished", "new"), delivered()).await;
+    store.append(native("waiting", "new")).await;
+    store
+        .journal
+        .append(&[(0..3).map(|n| sample(&format!("{{\"n\": {n}}}"))).collect()])
+        .await
+        .unwrap();
+    let known = store.journal.samples(start()).await.unwrap();
+    assert_eq!((known.len(), known[0].1.starts_with("text:")), (3, true));
+    let before = store.journal.counts().await.unwrap();
+    assert_eq!((before.dead, before.dropped), (4, 0));
+    assert!(before.bytes.dead > 24 && before.bytes.finished > 0 && before.bytes.pending > 0);
+
+    let remove = async |what, rows| store.journal.remove(what, rows, start()).await.unwrap();
+    assert_eq!(remove(Removable::DroppedTexts, 9).await, 0);
+    assert_eq!((remove(Removable::Samples, 2).await, remove(Removable::Samples, 9).await), (2, 1));
+    assert_eq!(remove(Removable::Samples, 9).await, 0, "a letter that may be an alert stays");
+    assert_eq!(remove(Removable::FinishedTexts, 9).await, 1);
+    assert_eq!(remove(Removable::FinishedTexts, 9).await, 0, "so does what waits");
+
+    let after = store.journal.counts().await.unwrap();
+    assert_eq!((after.dead, after.dropped, after.delivered, after.pending), (1, 0, 1, 1));
+    assert_eq!((after.bytes.finished, after.bytes.dropped), (0, 0));
+    assert_eq!(after.bytes.dead, u64::try_from(dead.body.len()).unwrap());
+    assert_eq!(after.bytes.pending, before.bytes.pending);
+    assert_eq!(store.journal.text(dead.claim.event).await.unwrap(), Some(dead.body));
+    assert_eq!(store.journal.text(finished.claim.event).await.unwrap(), None);
+    assert!(store.journal.samples(start()).await.unwrap().is_empty());
+    assert_eq!(store.append(native("finished", "new")).await, (0, 1), "it is known all the same");
+}
+
+/// Of a shape of its own, and large.
+fn odd(number: usize) -> Value {
+    json!({ "odd": number, "padding": "x".repeat(10_000) })
+}
+
+#[tokio::test]
+async fn on_a_disk_that_runs_full_samples_go_before_an_alert_is_refused() {
+    let Some(disk) = SmallDisk::mount("32m") else { return };
+    let mut home = lonely_home();
+    let file = disk.path().join("journal.db");
+    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "8MiB");
+    home.set("HARFANGLAB_INCIDENTS_JOURNAL_SAMPLES", "1000");
+    let mut app = home.start(&["serve"]);
+    let (url, management) = (app.webhook().await, app.management().await);
+    let client = http();
+    for number in 0..900 {
+        let (status, answer) = post_by(&client, &url, &odd(number)).await;
+        assert_eq!((status, &answer["dead_letters"]), (StatusCode::ACCEPTED, &json!(1)));
+    }
+    // Somebody else takes nearly all that is left: as much as the samples take goes, if need be.
+    let ballast: PathBuf = disk.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 14 << 20]).unwrap();
+    app.wait_for_log("samples went", |line| {
+        line["message"].as_str()?.starts_with("the journal ran short of space").then_some(())
+    })
+    .await;
+    let alert = json!({"log_type": "alert", "alert_type": "sigma", "alert_unique_id": "a"});
+    assert_eq!(post(&url, &alert).await.0, StatusCode::ACCEPTED);
+    let ready = counts(&mut app).await;
+    assert_ne!(ready["status"], "unready", "{ready}");
+    assert!(
+        ready["journal"]["text_bytes"]["dead_letters"].as_u64().unwrap() < 9_000_000,
+        "{ready}"
+    );
+    assert!(metric(&management, "journal_texts_removed_total{kind=\"sample\"}").await > 0);
+    assert!(!app.log().contains("the journal has no room"), "the door was never shut");
+}
+
+on_both_databases! {
+    texts_of_samples_and_finished_events_can_go_and_nothing_else_does,
+}
