@@ -21,6 +21,8 @@ const LARGEST_EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
 
 /// The value at the dotted `path`; `null` counts as absent.
 pub fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    #[cfg(test)]
+    asked::note(path);
     let object = value.as_object()?;
     if let Some(found) = object.get(path).filter(|found| !found.is_null()) {
         return Some(found);
@@ -128,6 +130,29 @@ pub fn date_at(value: &Value, path: &str) -> DateField {
         Some(text) => date::parse(&text).map_or(DateField::Unreadable(text), DateField::Date),
         None if found.is_string() => DateField::Absent,
         None => DateField::Unreadable(found.to_string()),
+    }
+}
+
+/// Which paths were asked for, for the test that compares them with what is built.
+#[cfg(test)]
+pub(crate) mod asked {
+    use std::{cell::RefCell, collections::BTreeSet};
+
+    thread_local! {
+        static PATHS: RefCell<BTreeSet<String>> = RefCell::default();
+    }
+
+    pub(super) fn note(path: &str) {
+        PATHS.with_borrow_mut(|paths| {
+            if !paths.contains(path) {
+                paths.insert(path.to_owned());
+            }
+        });
+    }
+
+    /// Every path that this thread has asked for.
+    pub(crate) fn paths() -> BTreeSet<String> {
+        PATHS.with_borrow(BTreeSet::clone)
     }
 }
 

@@ -9,6 +9,7 @@
 //! nearly every field, and one odd field must not cost the alert.
 
 pub mod date;
+pub mod element;
 pub mod intelligence;
 pub mod lenient;
 

@@ -12,13 +12,17 @@ use url::Url;
 
 use super::{arguments::ConvertArguments, failure::Failure, output, setup, summary};
 use crate::{
+    alert::element::{self, MaxValues},
     clock::Clock,
     config::{ConversionSettings, IncidentNaming},
     convert::{
         Conversion, ConvertSettings, Known, NetworkTraffic, Wanted, attach_raw,
         carried_intelligence, convert_alert, convert_threat, gate, wanted_intelligence,
     },
-    intake::dialect::{Dialect, Recognised, read_alert, read_threat, recognise},
+    intake::{
+        decode,
+        dialect::{Dialect, Recognised, read_alert, read_threat, recognise},
+    },
 };
 
 /// Longest input that is read, in bytes.
@@ -31,10 +35,11 @@ const PLACEHOLDER_CONSOLE: &str = "https://harfanglab.invalid";
 pub(super) fn run(config: Option<&Path>, arguments: &ConvertArguments) -> Result<(), Failure> {
     let settings = convert_settings(setup::load_for_conversion(config)?);
     let input = read_input(arguments.file.as_deref())?;
-    let element: Value = serde_json::from_slice(&input)
-        .context("the input is not one JSON value; give one alert or threat")?;
+    let text = decode::text_of(&input);
+    let element = element::read(&text, MaxValues::LARGEST)
+        .context("the input cannot be read; give one alert or threat")?;
     let known = Known::received(Clock::system().now());
-    let conversion = convert(&element, &known, &settings)?;
+    let conversion = convert(&element, &text, &known, &settings)?;
     let mut told = String::new();
     if arguments.summary {
         told.push_str(&summary::tree(&conversion.bundle, &conversion.root_id));
@@ -55,6 +60,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &ConvertArguments) -> Result
 
 fn convert(
     element: &Value,
+    text: &str,
     known: &Known,
     settings: &ConvertSettings,
 ) -> anyhow::Result<Conversion> {
@@ -66,7 +72,7 @@ fn convert(
             let alert = read_alert(dialect, element);
             let carried = carried_intelligence(&alert);
             let conversion = convert_alert(&alert, carried.as_ref(), known, settings);
-            Ok(attach_raw(conversion, element, settings))
+            Ok(attach_raw(conversion, text, settings))
         }
         Recognised::Telemetry(kind) => {
             bail!("this is telemetry ({kind}), which the service counts and does not import")

@@ -4,6 +4,7 @@
 //! Exit codes: 0 done; 64 wrong configuration or usage, before anything is bound or reached; 1
 //! anything else that went wrong. Faults and failures go to stderr, results to stdout.
 
+mod allocator;
 mod arguments;
 mod backfill;
 mod check;

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::{failure::Failure, logging, runtime, setup};
+use super::{allocator, failure::Failure, logging, runtime, setup};
 use crate::{clock::Clock, config::Loaded, service::Service};
 
 /// Loads, starts logging, and runs the service to its end.
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
+    allocator::give_back_large_blocks();
     let Loaded { settings, warnings, .. } = setup::load(config)?;
     logging::start(&settings.connector)?;
     for warning in &warnings {

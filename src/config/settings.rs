@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{console::ConsoleSettings, sending::SendingSettings};
+use crate::alert::element::MaxValues;
 
 /// Everything the service can be told.
 #[derive(Debug, Clone)]
@@ -182,6 +183,8 @@ pub struct HarfangLabSettings {
     pub concurrency: usize,
     /// Longest a single request may take (`…_API_TIMEOUT`).
     pub request_timeout: Duration,
+    /// Most values that are built of an alert, a threat or an answer's item (`…_MAX_VALUES`).
+    pub max_values: MaxValues,
 }
 
 /// What is imported, and with which name, marking and score.

@@ -21,7 +21,10 @@ use super::{
     rules,
     store::{Collection, Records},
 };
-use crate::config::{HarfangLabSettings, TlsVerification};
+use crate::{
+    alert::element::MaxValues,
+    config::{HarfangLabSettings, TlsVerification},
+};
 
 /// How the simulated console is to be.
 #[derive(Debug, Clone)]
@@ -96,6 +99,7 @@ impl DemoConsole {
             requests_per_second: 10_000,
             concurrency: 16,
             request_timeout: Duration::from_secs(10),
+            max_values: MaxValues::default(),
         }
     }
 

@@ -1,15 +1,21 @@
 //! What one HTTP answer of the console means: its status, then its body, which is read to a bound
 //! and must be JSON. Knows nothing of paths or of what the JSON holds.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use reqwest::{Response, StatusCode, header};
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ConsoleError, client::TOO_LONG};
+use crate::alert::element::{self, MaxValues};
 
 /// Longest body that is read, after decompression. A page of 100 alerts is about 1 MiB.
-const BODY_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+const BODY_LIMIT_BYTES: usize = 16 << 20;
+/// Longest body that is read beside others; larger ones take turns.
+const SMALL_BODY_BYTES: usize = 1 << 20;
+/// How much of a refusal is read.
+const REFUSAL_LIMIT_BYTES: usize = 64 * 1024;
 /// Longest piece of the console's own words that an error repeats, in characters.
 const SAID_LIMIT: usize = 200;
 
@@ -22,29 +28,54 @@ pub(super) struct Request<'a> {
     pub timeout: Duration,
     /// Never repeated, even where a server does.
     pub token: &'a str,
+    /// The most values that are built of one item.
+    pub max_values: MaxValues,
+}
+
+/// The text of an answer: well-formed JSON, of which nothing is built yet.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) text: String,
+    /// Kept as long as a large text is.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+#[cfg(test)]
+impl From<Value> for Answer {
+    fn from(value: Value) -> Self {
+        Self { text: value.to_string(), _turn: None }
+    }
 }
 
 impl Request<'_> {
-    /// Reads an answer: the JSON of a success (`None` for an empty body), else what it means.
-    pub(super) async fn read(self, response: Response) -> Result<Option<Value>, ConsoleError> {
+    /// Reads an answer: the JSON of a success (`None` for an empty body), else what it means. A large
+    /// one waits for the turn that `large` has.
+    pub(super) async fn read(
+        self,
+        response: Response,
+        large: &Arc<Semaphore>,
+    ) -> Result<Option<Answer>, ConsoleError> {
         let status = response.status();
         let retry_after = retry_after(&response);
         let looks_like_html = is_html(&response);
-        let body = self.body(response).await;
         if !status.is_success() {
-            return Err(self.refusal(status, retry_after, &body.unwrap_or_default()));
+            let body = self.beginning(response).await;
+            return Err(self.refusal(status, retry_after, &body));
         }
-        let body = body?;
+        let (body, turn) = self.body(response, large).await?;
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
         }
-        serde_json::from_slice(&body).map(Some).map_err(|error| {
+        let not_json = |error: String| {
             self.unreadable(if looks_like_html {
                 "it is a web page".to_owned()
             } else {
                 format!("it is not whole JSON ({error})")
             })
-        })
+        };
+        let text = String::from_utf8(body).map_err(|error| not_json(error.to_string()))?;
+        element::check(&text).map_err(|unread| not_json(unread.to_string()))?;
+        Ok(Some(Answer { text, _turn: turn }))
     }
 
     /// An answer that is not what the path answers.
@@ -68,16 +99,37 @@ impl Request<'_> {
         ConsoleError::Unreachable { path, why: causes(error) }
     }
 
-    async fn body(self, mut response: Response) -> Result<Vec<u8>, ConsoleError> {
+    /// What a refusal says, as far as it is worth reading.
+    async fn beginning(self, mut response: Response) -> Vec<u8> {
         let mut body = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() > REFUSAL_LIMIT_BYTES {
+                body.truncate(REFUSAL_LIMIT_BYTES);
+                break;
+            }
+        }
+        body
+    }
+
+    async fn body(
+        self,
+        mut response: Response,
+        large: &Arc<Semaphore>,
+    ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), ConsoleError> {
+        let (mut body, mut turn) = (Vec::new(), None);
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(error))? {
             if body.len() + chunk.len() > BODY_LIMIT_BYTES {
                 let path = self.path.to_owned();
                 return Err(ConsoleError::TooLarge { path, limit_bytes: BODY_LIMIT_BYTES });
             }
+            if body.len() + chunk.len() > SMALL_BODY_BYTES && turn.is_none() {
+                // It is never closed: there always is a turn in the end.
+                turn = Arc::clone(large).acquire_owned().await.ok();
+            }
             body.extend_from_slice(&chunk);
         }
-        Ok(body)
+        Ok((body, turn))
     }
 
     fn refusal(

@@ -14,14 +14,18 @@ use std::{
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use url::Url;
 
 use super::{
-    ConsoleError, access::Access, answer::Request, retry, rules::RuleCaches, together::Together,
+    ConsoleError,
+    access::Access,
+    answer::{Answer, Request},
+    retry,
+    rules::RuleCaches,
+    together::Together,
 };
-use crate::{config::HarfangLabSettings, outbound};
+use crate::{alert::element::MaxValues, config::HarfangLabSettings, outbound};
 
 /// How long what the console denied is not asked for again.
 const DENIED_PAUSE: Duration = Duration::from_secs(5);
@@ -42,6 +46,9 @@ struct Inner {
     timeout: Duration,
     rate: DefaultDirectRateLimiter,
     slots: Semaphore,
+    /// The turn of answers that are large.
+    large_answers: Arc<Semaphore>,
+    max_values: MaxValues,
     rules: RuleCaches,
     together: Together,
     access: Access,
@@ -76,6 +83,8 @@ impl Console {
             timeout: settings.request_timeout,
             rate: RateLimiter::direct(Quota::per_second(rate)),
             slots: Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            large_answers: Arc::new(Semaphore::new(1)),
+            max_values: settings.max_values,
             rules: RuleCaches::new(),
             together: Together::new(),
             access: Access::new(pause),
@@ -90,13 +99,14 @@ impl Console {
         &self,
         segments: &[&str],
         query: &[(&str, String)],
-        read: impl Fn(Request<'_>, Option<Value>) -> Result<T, ConsoleError>,
+        read: impl Fn(Request<'_>, Option<Answer>) -> Result<T, ConsoleError>,
     ) -> Result<T, ConsoleError> {
         let url = self.url(segments, query)?;
         let request = Request {
             path: url.path(),
             timeout: self.0.timeout,
             token: self.0.token.expose_secret(),
+            max_values: self.0.max_values,
         };
         let access = &self.0.access;
         retry::quickly(|| async {
@@ -114,13 +124,14 @@ impl Console {
     pub(super) async fn get_once<T>(
         &self,
         segments: &[&str],
-        read: impl Fn(Request<'_>, Option<Value>) -> Result<T, ConsoleError>,
+        read: impl Fn(Request<'_>, Option<Answer>) -> Result<T, ConsoleError>,
     ) -> Result<T, ConsoleError> {
         let url = self.url(segments, &[])?;
         let request = Request {
             path: url.path(),
             timeout: self.0.timeout,
             token: self.0.token.expose_secret(),
+            max_values: self.0.max_values,
         };
         let access = &self.0.access;
         if let Some(denied) = access.denied_lately(request.path) {
@@ -137,6 +148,11 @@ impl Console {
         self.0.access.watch()
     }
 
+    /// The most values that are built of an alert, a threat or an item.
+    pub fn max_values(&self) -> MaxValues {
+        self.0.max_values
+    }
+
     pub(super) fn rules(&self) -> &RuleCaches {
         &self.0.rules
     }
@@ -145,7 +161,7 @@ impl Console {
         &self.0.together
     }
 
-    async fn send(&self, url: Url, request: Request<'_>) -> Result<Option<Value>, ConsoleError> {
+    async fn send(&self, url: Url, request: Request<'_>) -> Result<Option<Answer>, ConsoleError> {
         let inner = &*self.0;
         let _slot = inner.slots.acquire().await.map_err(|_| {
             ConsoleError::Setup("the client is shut down and takes no more requests".to_owned())
@@ -162,7 +178,7 @@ impl Console {
                 .send()
                 .await
                 .map_err(|error| request.failure(error))?;
-            request.read(response).await
+            request.read(response, &inner.large_answers).await
         }
         .await;
         metrics::histogram!("console_request_seconds").record(began.elapsed());
@@ -256,6 +272,7 @@ mod tests {
             requests_per_second: 10,
             concurrency: 2,
             request_timeout: Duration::from_secs(1),
+            max_values: MaxValues::default(),
         })
     }
 

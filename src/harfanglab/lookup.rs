@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::{
     Console, ConsoleError,
-    answer::Request,
-    pages::{PAGE_LIMIT, next_whole_second, read_page, seconds},
+    answer::{Answer, Request},
+    pages::{PAGE_LIMIT, Page, next_whole_second, read_page, seconds},
     together::Push,
 };
-use crate::alert::date;
+use crate::alert::{date, element};
 
 /// How far an alert's API time may lie from the time its push gives.
 const MATCH_WINDOW: TimeDelta = TimeDelta::minutes(2);
@@ -39,7 +39,7 @@ impl Console {
             Ok(page) => {
                 // What honours the filter and has nothing does not show the alert yet.
                 let is_honoured = page.items.is_empty();
-                let found = page.items.into_iter().find(|item| has_id(item, id));
+                let found = values(page).find(|item| has_id(item, id));
                 if found.is_some() || is_honoured {
                     return Ok(found);
                 }
@@ -91,7 +91,8 @@ impl Console {
                 |request: Request<'_>, answer| read_page(request, answer, offset, PAGE_LIMIT);
             let page = self.get(&ALERTS, &query, read).await?;
             offset += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
-            for item in page.items {
+            let has_next = page.has_next;
+            for item in values(page) {
                 let Some(distance) = distance(&item) else {
                     continue;
                 };
@@ -102,7 +103,7 @@ impl Console {
                     nearest = Some((distance, item));
                 }
             }
-            if !page.has_next {
+            if !has_next {
                 break;
             }
         }
@@ -118,20 +119,30 @@ impl Console {
     /// A threat's note. A threat without one is answered 200 with an empty body.
     pub async fn threat_note(&self, id: &str) -> Result<Option<Value>, ConsoleError> {
         let path = ["api", "data", "alert", "alert", "Threat", id, "note", ""];
-        let read = |request: Request<'_>, answer| match answer {
-            None | Some(Value::Null) => Ok(None),
+        let read = |request: Request<'_>, answer: Option<Answer>| match answer {
+            None => Ok(None),
+            Some(answer) if answer.text.trim() == "null" => Ok(None),
             answer => object(request, answer).map(Some),
         };
         found(self.get(&path, &[], read).await).map(Option::flatten)
     }
 }
 
-/// Takes an answer that must be a JSON object.
-pub(super) fn object(request: Request<'_>, answer: Option<Value>) -> Result<Value, ConsoleError> {
-    match answer {
-        Some(object @ Value::Object(_)) => Ok(object),
-        _ => Err(request.unreadable("it is not an object")),
+/// Takes an answer that must be a JSON object: what is used of it.
+pub(super) fn object(request: Request<'_>, answer: Option<Answer>) -> Result<Value, ConsoleError> {
+    let Some(answer) = answer else {
+        return Err(request.unreadable("it is not an object"));
+    };
+    match element::read_checked(&answer.text, request.max_values) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(_) => Err(request.unreadable("it is not an object")),
+        Err(unread) => Err(request.unreadable(unread.to_string())),
     }
+}
+
+/// The items of a page that can be read.
+pub(super) fn values(page: Page) -> impl Iterator<Item = Value> {
+    page.items.into_iter().filter_map(|item| item.read.ok())
 }
 
 /// "The API has no such object" as a value.

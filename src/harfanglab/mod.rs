@@ -26,5 +26,5 @@ mod together;
 pub use self::{
     client::Console,
     error::ConsoleError,
-    pages::{Filter, Listing, PAGE_LIMIT, Page, RESULT_WINDOW},
+    pages::{Filter, Item, Listing, PAGE_LIMIT, Page, RESULT_WINDOW},
 };

@@ -7,7 +7,11 @@
 use chrono::{DateTime, Datelike as _, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::{Console, ConsoleError, answer::Request};
+use super::{
+    Console, ConsoleError,
+    answer::{Answer, Request},
+};
+use crate::alert::element::{self, Unread};
 
 /// Items asked for at once: what other integrations ask for without trouble.
 pub const PAGE_LIMIT: u32 = 100;
@@ -17,13 +21,29 @@ pub const RESULT_WINDOW: u64 = 10_000;
 /// The last year that a date may name.
 const LAST_YEAR: i32 = 9999;
 
+/// An item of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// As the console wrote it.
+    pub text: String,
+    /// What is used of it.
+    pub read: Result<Value, Unread>,
+}
+
+impl Item {
+    /// What is used of it; null where it cannot be read.
+    pub fn value(&self) -> &Value {
+        self.read.as_ref().unwrap_or(&Value::Null)
+    }
+}
+
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     /// How many items the query has in all, as the console says; some stop at [`RESULT_WINDOW`].
     pub count: Option<u64>,
     /// The items as they came.
-    pub items: Vec<Value>,
+    pub items: Vec<Item>,
     /// Whether a further page has items. Its offset is this one's plus the number of items here.
     pub has_next: bool,
 }
@@ -181,26 +201,36 @@ impl List {
     }
 }
 
-/// Reads `{count, next, results}`; without `results` it is not a list.
+/// Reads `{count, next, results}`; without `results` it is not a list, and with more items than were
+/// asked for it is not what was asked for.
 pub(super) fn read_page(
     request: Request<'_>,
-    answer: Option<Value>,
+    answer: Option<Answer>,
     offset: u32,
     limit: u32,
 ) -> Result<Page, ConsoleError> {
-    let Some(Value::Object(mut answer)) = answer else {
-        return Err(request.unreadable("it is not a list"));
-    };
-    let Some(Value::Array(items)) = answer.remove("results") else {
-        return Err(request.unreadable("it has no `results`"));
-    };
-    let count = answer.get("count").and_then(Value::as_u64);
+    let answer = answer.filter(|answer| answer.text.trim_start().starts_with('{'));
+    let text = &answer.ok_or_else(|| request.unreadable("it is not a list"))?.text;
+    let results = element::field(text, "results").filter(|results| results.starts_with('['));
+    let results = results.ok_or_else(|| request.unreadable("it has no `results`"))?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    if element::items(results).nth(most).is_some() {
+        return Err(request.unreadable(format!("it has more than the {limit} items asked for")));
+    }
+    let items: Vec<Item> = element::items(results)
+        .map(|text| Item {
+            text: text.to_owned(),
+            read: element::read_checked(text, request.max_values),
+        })
+        .collect();
+    let count = element::field(text, "count").and_then(|count| count.parse().ok());
+    let next = element::field(text, "next");
     let reached = u64::from(offset) + items.len() as u64;
     let has_next = !items.is_empty()
-        && match (answer.get("next"), count) {
-            (Some(Value::String(_)), _) => true,
+        && match (next, count) {
+            (Some(next), _) if next.starts_with('"') => true,
             (_, Some(count)) => reached < count,
-            (Some(Value::Null), None) => false,
+            (Some("null"), None) => false,
             (_, None) => items.len() as u64 >= u64::from(limit),
         };
     Ok(Page { count, items, has_next })
@@ -227,10 +257,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::alert::element::MaxValues;
 
     fn read(answer: Value) -> Result<Page, ConsoleError> {
-        let request = Request { path: "/list/", timeout: Duration::ZERO, token: "" };
-        read_page(request, Some(answer), 100, 2)
+        let (timeout, max_values) = (Duration::ZERO, MaxValues(20));
+        let request = Request { path: "/list/", timeout, token: "", max_values };
+        read_page(request, Some(answer.into()), 100, 2)
     }
 
     #[test]
@@ -250,11 +282,23 @@ mod tests {
     }
 
     #[test]
+    fn a_page_larger_than_asked_for_is_refused_before_anything_is_built_of_it() {
+        for item in [json!(1), json!([[]]), json!({"": 0}), json!({"id": "a"})] {
+            let page = json!({"results": vec![item; 3]});
+            assert!(read(page).unwrap_err().to_string().contains("more than the 2 items"));
+        }
+        let page =
+            read(json!({"results": [{"id": "a", "tags": vec![1; 50]}, {"id": "b"}]})).unwrap();
+        assert_eq!(page.items[0].read, Err(Unread::TooManyValues(20)));
+        assert_eq!(page.items[1].value(), &json!({"id": "b"}));
+    }
+
+    #[test]
     fn what_has_no_results_is_no_list_and_an_empty_one_is() {
         for answer in [json!({"count": 0}), json!([]), json!({"results": null}), json!("hello")] {
             assert!(read(answer.clone()).unwrap_err().is_transient(), "{answer}");
         }
-        assert_eq!(read(json!({"results": []})).unwrap().items, Vec::<Value>::new());
+        assert_eq!(read(json!({"results": []})).unwrap().items, []);
     }
 
     #[test]

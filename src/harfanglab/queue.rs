@@ -5,23 +5,25 @@
 //! or nothing once the queue is drained; the user needs the permission "elastic pull". From the public
 //! Elastic integration that HarfangLab wrote.
 
-use serde_json::Value;
-
 use super::{Console, ConsoleError};
 
 impl Console {
-    /// Takes the oldest chunk of the queue; empty: there is none.
+    /// Takes the oldest chunk of the queue: the text of an array of events, or of one event. `None`:
+    /// there is none.
     ///
     /// # Errors
     /// [`ConsoleError`]. When an answer was lost on its way, or cannot be used, its chunk is gone.
-    pub async fn take_chunk(&self) -> Result<Vec<Value>, ConsoleError> {
+    pub async fn take_chunk(&self) -> Result<Option<String>, ConsoleError> {
         let path = ["api", "data", "connectors", "elastic", "pull", ""];
-        self.get_once(&path, |request, answer| match answer {
-            None => Ok(Vec::new()),
-            Some(Value::Array(events)) => Ok(events),
-            // It has left the queue: an event alone is better taken than lost.
-            Some(event @ Value::Object(_)) => Ok(vec![event]),
-            Some(_) => Err(request.unreadable("it is no array of events")),
+        self.get_once(&path, |request, answer| {
+            let Some(answer) = answer else { return Ok(None) };
+            let text = answer.text.trim();
+            // An event alone has left the queue, too: it is better taken than lost.
+            if !text.starts_with(['[', '{']) {
+                return Err(request.unreadable("it is no array of events"));
+            }
+            let is_empty = text.strip_prefix('[').is_some_and(|rest| rest.trim_start() == "]");
+            Ok((!is_empty).then_some(answer.text))
         })
         .await
     }

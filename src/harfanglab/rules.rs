@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     Console, ConsoleError,
     cache::{RuleCache, Weighs},
-    lookup::{found, object},
+    lookup::{found, object, values},
     pages::read_page,
 };
 use crate::alert::{
@@ -144,7 +144,7 @@ impl Console {
         let path = ["api", "data", "threat_intelligence", collection, ""];
         let query = [(filter, value.to_owned()), ("limit", "20".to_owned())];
         let page = self.get(&path, &query, |request, answer| read_page(request, answer, 0, 20));
-        Ok(page.await?.items)
+        Ok(values(page.await?).collect())
     }
 }
 

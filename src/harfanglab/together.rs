@@ -21,7 +21,7 @@ use tokio::sync::{Mutex as Turn, oneshot};
 use super::{
     Console, ConsoleError,
     lookup::unique_id,
-    pages::{Listing, PAGE_LIMIT, RESULT_WINDOW, next_whole_second},
+    pages::{Item, Listing, PAGE_LIMIT, RESULT_WINDOW, next_whole_second},
 };
 use crate::alert::{date, lenient::identifier_at};
 
@@ -197,8 +197,9 @@ impl Console {
         for _alert in wanted {
             let page = self.page(Listing::Alerts, first, None, offset, PAGE_LIMIT).await?;
             offset += u32::try_from(page.items.len()).unwrap_or(u32::MAX);
-            listed.is_whole = !page.has_next || page.items.iter().any(|item| is_from(item, end));
-            for (key, page) in page.items.iter().filter_map(known) {
+            listed.is_whole =
+                !page.has_next || page.items.iter().any(|item| is_from(item.value(), end));
+            for (key, page) in page.items.iter().map(Item::value).filter_map(known) {
                 self.together().neighbours.insert(key.clone(), page.clone());
                 listed.pages.insert(key, page);
             }

@@ -4,7 +4,7 @@
 //! Does not live here: what the bytes say (`decode`), whether they may be believed
 //! (`verification`, which sees them as they were sent).
 
-use std::{io::Read, sync::Arc, time::Duration};
+use std::{io::Read, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -13,19 +13,16 @@ use actix_web::{
 };
 use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::refusal::Refusal;
+use super::{
+    memory::{Charge, Exhausted, MemoryBudget, SMALL_BYTES},
+    refusal::Refusal,
+};
 
 /// Bytes decompressed at a time.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Longest time a body may take to arrive.
+/// Longest time a body may take to arrive, once there is memory for it.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// Memory for all bodies together, and how many of the largest must fit.
-const ROOM_BYTES: usize = 64 << 20;
-const BODIES_AT_LEAST: usize = 4;
-/// What room is counted in.
-const UNIT_BYTES: usize = 1024;
 
 /// How the bytes of a body are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,35 +33,18 @@ pub(super) enum Encoding {
     Gzip,
 }
 
-/// What all bodies together may take of the memory, in units of [`UNIT_BYTES`].
-pub(super) struct Room(Arc<Semaphore>);
-
-impl Room {
-    /// Room for several bodies of `max_bytes`.
-    pub(super) fn new(max_bytes: usize) -> Self {
-        let bytes = ROOM_BYTES.max(max_bytes.saturating_mul(BODIES_AT_LEAST));
-        Self(Arc::new(Semaphore::new((bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
-    }
-
-    /// Takes room for `bytes` more; at the bound the sender is asked to come back.
-    fn take(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Refusal> {
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
-        let taken = Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_full| {
-            let error = "too much is being received at once; try again shortly";
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error)
-        })?;
-        match held {
-            Some(held) => held.merge(taken),
-            None => *held = Some(taken),
-        }
-        Ok(())
-    }
-}
-
-/// A body with the room that it takes.
+/// A body with the memory that it is charged.
 pub(super) struct Body {
     pub(super) bytes: web::Bytes,
-    held: Option<OwnedSemaphorePermit>,
+    pub(super) charge: Charge,
+}
+
+/// At the bound the sender is asked to come back.
+impl From<Exhausted> for Refusal {
+    fn from(_: Exhausted) -> Self {
+        let error = "too much is being received at once; try again shortly";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
 }
 
 /// Reads the whole body; at the bound it stops reading, whether the length was announced or not,
@@ -73,41 +53,51 @@ pub(super) async fn read(
     request: &HttpRequest,
     payload: web::Payload,
     max_bytes: usize,
-    room: &Room,
+    memory: &MemoryBudget,
 ) -> Result<Body, Refusal> {
-    let reading = read_all(request, payload, max_bytes, room);
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
+        .unwrap_or(0);
+    if announced > max_bytes {
+        return Err(Refusal::too_large());
+    }
+    let mut charge = Charge::default();
+    if announced > SMALL_BYTES {
+        // Before anything of it is read: who waits holds nothing.
+        memory.take_turn(&mut charge).await?;
+    }
+    // What is announced may never come.
+    let capacity = if charge.has_turn() { announced } else { announced.min(CHUNK_BYTES) };
+    let reading = read_all(payload, capacity, max_bytes, (memory, charge));
     tokio::time::timeout(READ_TIMEOUT, reading).await.unwrap_or_else(|_elapsed| {
         Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))
     })
 }
 
 async fn read_all(
-    request: &HttpRequest,
     mut payload: web::Payload,
+    capacity: usize,
     max_bytes: usize,
-    room: &Room,
+    (memory, mut charge): (&MemoryBudget, Charge),
 ) -> Result<Body, Refusal> {
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > max_bytes) {
-        return Err(Refusal::too_large());
-    }
-    let mut held = None;
-    // What is announced may never come.
-    let mut body = web::BytesMut::with_capacity(announced.unwrap_or(0).min(CHUNK_BYTES));
+    let mut body = web::BytesMut::with_capacity(capacity);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_cut| {
             Refusal::new(StatusCode::BAD_REQUEST, "the body ended before its length")
         })?;
-        if body.len() + chunk.len() > max_bytes {
+        let length = body.len() + chunk.len();
+        if length > max_bytes {
             return Err(Refusal::too_large());
         }
-        room.take(&mut held, chunk.len())?;
+        if length > SMALL_BYTES {
+            memory.take_turn(&mut charge).await?;
+        }
+        memory.charge(&mut charge, chunk.len())?;
         body.extend_from_slice(&chunk);
     }
-    Ok(Body { bytes: body.freeze(), held })
+    Ok(Body { bytes: body.freeze(), charge })
 }
 
 /// What the headers say about the body: JSON, as it is or by gzip.
@@ -134,25 +124,44 @@ pub(super) async fn decoded(
     mut body: Body,
     encoding: Encoding,
     max_bytes: usize,
-    room: &Room,
+    memory: &MemoryBudget,
 ) -> Result<Body, Refusal> {
-    match encoding {
-        Encoding::Identity => Ok(body),
-        // Megabytes take milliseconds, in which this thread would answer nobody else.
-        Encoding::Gzip => {
-            room.take(&mut body.held, max_bytes)?;
-            let Body { bytes, held } = body;
-            let unpacked = web::block(move || gunzip(&bytes, max_bytes)).await;
-            let bytes = unpacked.unwrap_or_else(|_stopping| {
-                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not stored; try again shortly"))
-            })?;
-            Ok(Body { bytes, held })
+    if encoding == Encoding::Identity {
+        return Ok(body);
+    }
+    if !body.charge.has_turn() {
+        memory.charge(&mut body.charge, SMALL_BYTES.min(max_bytes))?;
+        match unpacked(&body, SMALL_BYTES.min(max_bytes)).await? {
+            Unpacked::Whole(bytes) => return Ok(Body { bytes, ..body }),
+            Unpacked::TooLarge if max_bytes <= SMALL_BYTES => return Err(Refusal::too_large()),
+            // Again from the beginning: until the turn comes, only what was sent is held.
+            Unpacked::TooLarge => memory.take_turn(&mut body.charge).await?,
         }
+    }
+    match unpacked(&body, max_bytes).await? {
+        Unpacked::Whole(bytes) => Ok(Body { bytes, ..body }),
+        Unpacked::TooLarge => Err(Refusal::too_large()),
     }
 }
 
+/// What decompressing came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Unpacked {
+    Whole(web::Bytes),
+    /// Larger than the bound.
+    TooLarge,
+}
+
+/// Decompresses beside this thread: megabytes take milliseconds, in which it would answer nobody else.
+async fn unpacked(body: &Body, max_bytes: usize) -> Result<Unpacked, Refusal> {
+    let bytes = body.bytes.clone();
+    web::block(move || gunzip(&bytes, max_bytes))
+        .await
+        .unwrap_or_else(|_stopping| Err(Refusal::stopping()))
+}
+
 /// Decompresses chunk by chunk and stops at the bound, however much would follow.
-fn gunzip(body: &[u8], max_bytes: usize) -> Result<web::Bytes, Refusal> {
+fn gunzip(body: &[u8], max_bytes: usize) -> Result<Unpacked, Refusal> {
     let mut decoder = MultiGzDecoder::new(body);
     let mut whole = web::BytesMut::new();
     let mut chunk = [0; CHUNK_BYTES];
@@ -161,10 +170,10 @@ fn gunzip(body: &[u8], max_bytes: usize) -> Result<web::Bytes, Refusal> {
             Refusal::new(StatusCode::BAD_REQUEST, "the body is not whole gzip")
         })?;
         if length == 0 {
-            return Ok(whole.freeze());
+            return Ok(Unpacked::Whole(whole.freeze()));
         }
         if whole.len() + length > max_bytes {
-            return Err(Refusal::too_large());
+            return Ok(Unpacked::TooLarge);
         }
         whole.extend_from_slice(&chunk[..length]);
     }
@@ -184,26 +193,30 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn status(body: &[u8], max_bytes: usize) -> Option<StatusCode> {
-        gunzip(body, max_bytes).err().map(|refusal| refusal.answer().status())
+    fn status(body: &[u8]) -> Option<StatusCode> {
+        gunzip(body, 100).err().map(|refusal| refusal.answer().status())
+    }
+
+    fn whole(body: &[u8], max_bytes: usize) -> Unpacked {
+        gunzip(body, max_bytes).unwrap()
     }
 
     #[test]
     fn gzip_is_taken_up_to_the_bound_and_in_several_members() {
         let text = b"{}".repeat(50_000);
-        assert_eq!(gunzip(&gzip(&text), text.len()).unwrap(), text);
-        assert_eq!(status(&gzip(&text), text.len() - 1), Some(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(whole(&gzip(&text), text.len()), Unpacked::Whole(text.clone().into()));
+        assert_eq!(whole(&gzip(&text), text.len() - 1), Unpacked::TooLarge);
         let members = [gzip(b"[1,"), gzip(b"2]")].concat();
-        assert_eq!(gunzip(&members, 100).unwrap(), "[1,2]");
+        assert_eq!(whole(&members, 100), Unpacked::Whole("[1,2]".into()));
     }
 
     #[test]
     fn a_cut_a_changed_and_a_plain_body_are_no_gzip() {
         let mut changed = gzip(br#"{"log_type":"alert"}"#);
-        assert_eq!(status(&changed[..changed.len() - 1], 100), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(status(&changed[..changed.len() - 1]), Some(StatusCode::BAD_REQUEST));
         let checksum = changed.len() - 8;
         changed[checksum] ^= 1;
-        assert_eq!(status(&changed, 100), Some(StatusCode::BAD_REQUEST));
-        assert_eq!(status(b"{}", 100), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(status(&changed), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(status(b"{}"), Some(StatusCode::BAD_REQUEST));
     }
 }

@@ -16,8 +16,8 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Notification, Samples};
-use crate::label::ConsoleLabel;
+use super::{MemoryBudget, Notification, Samples};
+use crate::{alert::element::MaxValues, label::ConsoleLabel};
 
 /// Probes that wait for the writer at most; who asks then waits for a place.
 const PROBES_WAITING: usize = 4;
@@ -98,6 +98,8 @@ pub struct Door {
     has_no_room: Arc<AtomicBool>,
     console: ConsoleLabel,
     samples: Arc<Samples>,
+    memory: MemoryBudget,
+    max_values: MaxValues,
 }
 
 impl Door {
@@ -106,9 +108,32 @@ impl Door {
     pub fn new(queue: usize) -> (Self, Entries) {
         let (sender, deliveries) = mpsc::channel(queue.max(1));
         let (probes, probes_received) = mpsc::channel(PROBES_WAITING);
-        let (has_no_room, console) = (Arc::default(), ConsoleLabel::default());
-        let entries = Entries { deliveries, probes: probes_received };
-        (Self { sender, probes, has_no_room, console, samples: Arc::default() }, entries)
+        let door = Self {
+            sender,
+            probes,
+            has_no_room: Arc::default(),
+            console: ConsoleLabel::default(),
+            memory: MemoryBudget::default(),
+            samples: Arc::default(),
+            max_values: MaxValues::default(),
+        };
+        (door, Entries { deliveries, probes: probes_received })
+    }
+
+    /// For what is read within `memory`, and at most `max_values` of an element.
+    #[must_use]
+    pub fn bounded(self, memory: MemoryBudget, max_values: MaxValues) -> Self {
+        Self { memory, max_values, ..self }
+    }
+
+    /// The memory budget of what comes through it.
+    pub(super) fn memory(&self) -> &MemoryBudget {
+        &self.memory
+    }
+
+    /// The most values that are built of an element.
+    pub fn max_values(&self) -> MaxValues {
+        self.max_values
     }
 
     /// Through which only so much of unknown kinds goes.

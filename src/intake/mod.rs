@@ -15,6 +15,7 @@ mod complaints;
 pub mod decode;
 pub mod dialect;
 mod door;
+mod memory;
 mod notification;
 mod refusal;
 mod samples;
@@ -26,6 +27,7 @@ pub mod webhook;
 
 pub use self::{
     door::{Door, DoorError, Entries, Entry, Receipt},
+    memory::MemoryBudget,
     notification::{Notification, Origin, Place, is_believed},
     samples::Samples,
     sorting::{Sorted, sort},

@@ -83,7 +83,8 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// A notification of a known dialect; `body` is the element's own text, `element` its value.
+    /// A notification of a known dialect; `body` is the element's own text, `element`
+    /// what is used of it.
     pub fn of_dialect(proof: &Proof, dialect: Dialect, element: &Value, body: String) -> Self {
         let received_at = proof.received_at();
         let mut notification = Self {
@@ -103,7 +104,7 @@ impl Notification {
         match dialect {
             Dialect::NativeThreat => {
                 let threat = dialect::read_threat(element);
-                notification.key = dialect::key_of_threat(element, &threat);
+                notification.key = dialect::key_of_threat(&notification.body, &threat);
                 notification.version = dialect::version_of_threat(&threat);
                 notification.updated_at = threat.last_update;
                 notification.threat_key = Some(threat.id);
@@ -111,7 +112,7 @@ impl Notification {
             }
             Dialect::NativeAlert | Dialect::EcsAlert => {
                 let alert = dialect::read_alert(dialect, element);
-                notification.key = dialect::key(dialect, element, &alert);
+                notification.key = dialect::key(dialect, element, &notification.body, &alert);
                 notification.version = dialect::version(&alert);
                 notification.updated_at = dialect::updated_at(&alert);
                 notification.happened_at =

@@ -37,6 +37,11 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
     }
 
+    /// The service ends.
+    pub(super) fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not stored; try again shortly")
+    }
+
     /// What the sender is told.
     pub(super) fn error(&self) -> &str {
         &self.error

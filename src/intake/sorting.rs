@@ -8,6 +8,7 @@ use super::{
     verification::Proof,
     webhook::counted_as,
 };
+use crate::alert::element::{self, MaxValues};
 
 /// Why an element that may be an alert or a threat is a dead letter.
 const MARKED: &str = "of no known dialect, and it may be an alert or a threat";
@@ -52,30 +53,40 @@ impl Sorted {
     }
 }
 
-/// Classifies the elements of a verified body. Of unknown kinds `samples` says which are kept.
-pub fn sort(proof: &Proof, elements: Vec<Element>, samples: &Samples) -> Sorted {
+/// Classifies the elements of a verified body, one after the other, so that the values of one alone
+/// are there at a time. Of unknown kinds `samples` says which are kept; of what is read no more than
+/// `max` values are built.
+pub fn sort(
+    proof: &Proof,
+    elements: Vec<Element<'_>>,
+    samples: &Samples,
+    max: MaxValues,
+) -> Sorted {
     let mut sorted = Sorted::default();
     for element in elements {
-        match element {
-            Element::Unreadable { text, reason } => {
-                sorted.unknown(proof, text, Some(reason), samples);
+        let (raw, read) = match element {
+            Element::Json { raw } => {
+                let read = element::read_checked(&raw, max);
+                (raw.into_owned(), read.map_err(|unread| unread.to_string()))
             }
-            Element::Json { raw, value } => match recognise(&value) {
-                Recognised::Notification(dialect) => {
-                    let notification = Notification::of_dialect(proof, dialect, &value, raw);
-                    sorted.notifications.push(notification);
-                }
-                // A kind that is new to us may be an alert.
-                Recognised::Telemetry(kind)
-                    if counted_as(&kind) == "other" && has_mark_beside_level(&raw) =>
-                {
-                    let reason = MARKED.to_owned();
-                    sorted.notifications.push(Notification::dead_letter(proof, raw, reason));
-                }
-                Recognised::Telemetry(kind) => sorted.telemetry.push(kind),
-                Recognised::ConnectionTest => {}
-                Recognised::Unknown => sorted.unknown(proof, raw, None, samples),
-            },
+            Element::Unreadable { text, reason } => (text.into_owned(), Err(reason.into_owned())),
+        };
+        match read.map(|value| (recognise(&value), value)) {
+            Err(reason) => sorted.unknown(proof, raw, Some(reason), samples),
+            Ok((Recognised::Notification(dialect), value)) => {
+                let notification = Notification::of_dialect(proof, dialect, &value, raw);
+                sorted.notifications.push(notification);
+            }
+            // A kind that is new to us may be an alert.
+            Ok((Recognised::Telemetry(kind), _))
+                if counted_as(&kind) == "other" && has_mark_beside_level(&raw) =>
+            {
+                let reason = MARKED.to_owned();
+                sorted.notifications.push(Notification::dead_letter(proof, raw, reason));
+            }
+            Ok((Recognised::Telemetry(kind), _)) => sorted.telemetry.push(kind),
+            Ok((Recognised::ConnectionTest, _)) => {}
+            Ok((Recognised::Unknown, _)) => sorted.unknown(proof, raw, None, samples),
         }
     }
     sorted

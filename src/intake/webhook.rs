@@ -19,13 +19,14 @@ use tracing::{error, info, warn};
 use super::{
     Door, DoorError, Receipt, Sorted,
     attempts::{Exhausted, FailedAttempts},
-    body,
+    body::{self, Body},
     complaints::Complaints,
-    decode::{DecodeError, decode},
+    decode::{self, DecodeError, decode},
+    memory::Charge,
     refusal::Refusal,
     sort,
     source::Sources,
-    verification::{NotVerified, Verifier},
+    verification::{NotVerified, Proof, Verifier},
 };
 use crate::clock::Clock;
 
@@ -72,7 +73,6 @@ pub struct Webhook {
     door: Door,
     clock: Clock,
     max_body_bytes: usize,
-    room: body::Room,
     max_in_flight: usize,
     in_flight: AtomicUsize,
 }
@@ -96,7 +96,6 @@ impl Webhook {
             door,
             clock,
             max_body_bytes: settings.max_body_bytes,
-            room: body::Room::new(settings.max_body_bytes),
             max_in_flight: settings.max_in_flight,
             in_flight: AtomicUsize::new(0),
         })
@@ -184,7 +183,8 @@ async fn take(
     may_try(webhook, address, began)?;
     let glance = webhook.verifier.load().glance(request.headers());
     glance.map_err(|reason| not_verified(webhook, address, reason, began))?;
-    let sent = body::read(request, payload, webhook.max_body_bytes, &webhook.room).await?;
+    let memory = webhook.door.memory();
+    let sent = body::read(request, payload, webhook.max_body_bytes, memory).await?;
     metrics::counter!("webhook_body_bytes_total").increment(sent.bytes.len() as u64);
     let now = webhook.clock.now();
     // Again, for those who began many attempts before the first one failed.
@@ -196,9 +196,29 @@ async fn take(
         warn!(error = refusal.error(), "a verified delivery cannot be read and was refused");
     };
     let encoding = body::encoding(request).inspect_err(unreadable)?;
-    let decoded = body::decoded(sent, encoding, webhook.max_body_bytes, &webhook.room).await;
-    let body = decoded.inspect_err(unreadable)?;
-    let elements = decode(&body.bytes, ELEMENTS_MAX).map_err(|error| {
+    let decoded = body::decoded(sent, encoding, webhook.max_body_bytes, memory).await;
+    let (sorted, charge) = read(proof, decoded.inspect_err(unreadable)?, webhook).await?;
+    if sorted.is_connection_test() {
+        info!("the console tested the connection");
+        return Ok(HttpResponse::Ok().json(Answer::default()));
+    }
+    store(sorted, charge, webhook).await
+}
+
+/// Reads the elements of a body, and lets go of it. A large one is read beside this thread.
+async fn read(proof: Proof, body: Body, webhook: &Webhook) -> Result<(Sorted, Charge), Refusal> {
+    let Body { bytes, charge } = body;
+    let door = webhook.door.clone();
+    let read = move || {
+        decode(&decode::text_of(&bytes), ELEMENTS_MAX)
+            .map(|elements| sort(&proof, elements, door.samples(), door.max_values()))
+    };
+    let read = if charge.has_turn() {
+        web::block(read).await.map_err(|_stopping| Refusal::stopping())?
+    } else {
+        read()
+    };
+    let sorted = read.map_err(|error| {
         warn!(%error, "a verified delivery cannot be read and was refused");
         let status = match error {
             DecodeError::TooManyElements { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -206,12 +226,7 @@ async fn take(
         };
         Refusal::new(status, error.to_string())
     })?;
-    let sorted = sort(&proof, elements, webhook.door.samples());
-    if sorted.is_connection_test() {
-        info!("the console tested the connection");
-        return Ok(HttpResponse::Ok().json(Answer::default()));
-    }
-    store(sorted, webhook).await
+    Ok((sorted, charge))
 }
 
 fn not_stored(webhook: &Webhook, reason: &DoorError) -> Refusal {
@@ -277,7 +292,7 @@ fn not_verified(
     Refusal::new(StatusCode::UNAUTHORIZED, "not verified")
 }
 
-async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusal> {
+async fn store(sorted: Sorted, charge: Charge, webhook: &Webhook) -> Result<HttpResponse, Refusal> {
     let ignored = sorted.ignored();
     let Sorted { notifications, telemetry, .. } = sorted;
     for kind in telemetry {
@@ -286,12 +301,21 @@ async fn store(sorted: Sorted, webhook: &Webhook) -> Result<HttpResponse, Refusa
     let receipt = if notifications.is_empty() {
         Receipt::default()
     } else {
-        tokio::time::timeout(COMMIT_TIMEOUT, webhook.door.append(notifications))
-            .await
-            .unwrap_or_else(|_elapsed| {
-                Err(DoorError::Failed("no commit within 10 seconds".to_owned()))
-            })
-            .map_err(|reason| not_stored(webhook, &reason))?
+        let door = webhook.door.clone();
+        // By itself: what waits for the journal is in memory whether its sender waits or not.
+        let console = door.console().clone();
+        let appended = tokio::spawn(console.on(async move {
+            let receipt = door.append(notifications).await;
+            drop(charge);
+            receipt
+        }));
+        let failed = |reason: &str| Err(DoorError::Failed(reason.to_owned()));
+        match tokio::time::timeout(COMMIT_TIMEOUT, appended).await {
+            Ok(Ok(receipt)) => receipt,
+            Ok(Err(_defect)) => failed("it broke off by a defect"),
+            Err(_elapsed) => failed("no commit within 10 seconds"),
+        }
+        .map_err(|reason| not_stored(webhook, &reason))?
     };
     Ok(HttpResponse::Accepted().json(Answer {
         accepted: receipt.accepted,

@@ -115,7 +115,7 @@ use crate::{
 };
 
 /// Most bytes of text in one claim, unless its only event has more. The pipeline counts on it.
-pub const CLAIM_BYTES: usize = 16 << 20;
+pub const CLAIM_BYTES: usize = 4 << 20;
 
 /// Why the journal could not do what was asked.
 #[derive(Debug, thiserror::Error)]

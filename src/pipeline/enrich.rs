@@ -10,7 +10,7 @@ use serde_json::Value;
 use tracing::debug;
 
 use crate::{
-    alert::{Agent, Alert, Threat, ThreatRule, intelligence::Intelligence},
+    alert::{Agent, Alert, Threat, ThreatRule, element::MaxValues, intelligence::Intelligence},
     convert::{Wanted, carried_intelligence, completed, rule_tags, wanted_intelligence},
     harfanglab::{Console, ConsoleError},
     intake::dialect::{self, Dialect},
@@ -53,6 +53,11 @@ impl Enricher {
     /// An enricher that asks `console`.
     pub fn new(console: Arc<Console>) -> Self {
         Self { console }
+    }
+
+    /// The most values that are built of an element.
+    pub(super) fn max_values(&self) -> MaxValues {
+        self.console.max_values()
     }
 
     /// The alert as the console shows it: its page's id, and for an ECS event all of it.

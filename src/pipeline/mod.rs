@@ -53,6 +53,7 @@ use self::{
     room::{Place, Room},
 };
 use crate::{
+    alert::element::memory_bytes,
     clock::{Clock, Moment},
     config::PipelineSettings,
     health::Health,
@@ -149,6 +150,7 @@ impl Pipeline {
         leases: &Arc<Leases>,
     ) {
         let room = Room::new(self.settings.concurrency);
+        let max_values = self.preparer.enricher.max_values();
         let preparing = TaskTracker::new();
         let console = ConsoleLabel::current();
         while !stop.is_cancelled() {
@@ -179,7 +181,7 @@ impl Pipeline {
             // The last one takes it along: whoever asks who shares it finds nobody else.
             let together = std::iter::repeat_n(Arc::new(()), events.len());
             for ((event, together), lease) in events.into_iter().zip(together).zip(kept) {
-                let place = room.place(&mut claim, event.body.len()).await;
+                let place = room.place(&mut claim, memory_bytes(&event.body, max_values)).await;
                 let (pipeline, ready) = (Arc::clone(self), ready.clone());
                 let share = Share { together, place, lease };
                 preparing.spawn(console.on(async move {

@@ -3,12 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use tracing::{debug, warn};
 
 use super::{enrich::Enricher, filter, retry};
 use crate::{
-    alert::{Alert, IncidentIdentity, Sighted},
+    alert::{Alert, IncidentIdentity, Sighted, element},
     clock::Clock,
     config::{AlertFilter, EnrichmentSettings},
     convert::{Conversion, ConvertSettings, Known, gate},
@@ -80,19 +79,22 @@ pub struct Preparer {
 impl Preparer {
     /// The bundle of `event`, or how the event ends instead.
     pub(super) async fn prepare(&self, event: Event) -> Result<Ready, Outcome> {
-        let element: Value = serde_json::from_str(&event.body)
-            .map_err(|error| Outcome::Dead { reason: format!("the text is not JSON: {error}") })?;
+        let element = element::read(&event.body, self.enricher.max_values())
+            .map_err(|unread| Outcome::Dead { reason: unread.to_string() })?;
         let (conversions, follow_up, delivered) = match event.dialect {
             Dialect::NativeThreat => {
                 // Boxed: it holds whole threats across its look-ups.
-                let preparing = Box::pin(self.prepare_threat(&event, &element));
+                let pushed = dialect::read_threat(&element);
+                drop(element);
+                let preparing = Box::pin(self.prepare_threat(&event, pushed));
                 let (conversions, delivered) = preparing.await?;
                 (conversions, None, delivered)
             }
             Dialect::NativeAlert | Dialect::EcsAlert => {
                 let pushed = dialect::read_alert(event.dialect, &element);
+                drop(element);
                 // Boxed: it holds whole alerts across its look-ups.
-                let preparing = Box::pin(self.prepare_alert(&event, pushed, &element));
+                let preparing = Box::pin(self.prepare_alert(&event, pushed));
                 let (conversion, follow_up, delivered) = preparing.await?;
                 (vec![conversion], follow_up, delivered)
             }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::{
     enrich::{Found, filled},
     prepare::{Delivered, MATCH_TOLERANCE, Preparer},
@@ -35,7 +33,6 @@ impl Preparer {
         &self,
         event: &Event,
         pushed: Alert,
-        element: &Value,
     ) -> Result<(Conversion, Option<FollowUp>, Delivered), Outcome> {
         self.let_through(event, &pushed)?;
         let mut lacking = Lacking::default();
@@ -59,7 +56,7 @@ impl Preparer {
         let Seen { alert, key, identity } = seen;
         let convert = |known: &Known| {
             let conversion = convert_alert(&alert, intelligence.as_ref(), known, &self.convert);
-            attach_raw(conversion, element, &self.convert)
+            attach_raw(conversion, &event.body, &self.convert)
         };
         let mut conversion = self.convert_as_fixed(event, &key, identity, convert).await?;
         if let Some(sighted) = &conversion.sighted {

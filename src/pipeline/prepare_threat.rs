@@ -1,7 +1,6 @@
 //! Turns one claimed threat into the messages of its case.
 
 use chrono::TimeDelta;
-use serde_json::Value;
 
 use super::{
     enrich::Found,
@@ -11,7 +10,6 @@ use super::{
 use crate::{
     alert::Threat,
     convert::{Conversion, Known, MOST_CASE_OBJECTS, convert_threat},
-    intake::dialect,
     journal::{CaseObjects, CaseStanding, Event, JournalError, Outcome},
 };
 
@@ -27,9 +25,8 @@ impl Preparer {
     pub(super) async fn prepare_threat(
         &self,
         event: &Event,
-        element: &Value,
+        pushed: Threat,
     ) -> Result<(Vec<Conversion>, Delivered), Outcome> {
-        let pushed = dialect::read_threat(element);
         let failed = |failure: JournalError| self.journal_failed(event, &failure);
         if self.clock.now() - event.received_at < ALERTS_IN_TIME
             && self.journal.has_unfinished_alerts(&pushed.id).await.map_err(failed)?

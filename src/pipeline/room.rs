@@ -1,5 +1,6 @@
 //! How much is under way at once: events by their number while they are prepared, and the bytes of
-//! their texts from the claim to the delivery, since one text may be a thousand times another.
+//! their texts and of what is built of them from the claim to the delivery, since one may be a
+//! thousand times another.
 //!
 //! Bytes are taken for a whole claim before it is made, as many as the journal may answer with, so
 //! that what waits for the others of its claim never waits for room that only they can give back.
@@ -10,8 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::journal::CLAIM_BYTES;
 
-/// Bytes of the texts under way: four full claims. A single larger text has the room for itself.
-const BYTES_MAX: usize = 4 * CLAIM_BYTES;
+/// Bytes under way: six full claims. A single larger event has the room for itself.
+const BYTES_MAX: usize = 6 * CLAIM_BYTES;
 /// What bytes are counted in.
 const UNIT_BYTES: usize = 1024;
 
@@ -51,8 +52,8 @@ impl Room {
         self.places.available_permits()
     }
 
-    /// A place for an event whose text has so many bytes, which come out of `claim`; a text that is
-    /// larger than a claim waits for more.
+    /// A place for an event that takes so many bytes, which come out of `claim`; where it has too few,
+    /// the event waits for more.
     pub(super) async fn place(&self, claim: &mut Bytes, bytes: usize) -> Place {
         let wanted = units(bytes).min(units(BYTES_MAX));
         let there = claim.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
@@ -93,7 +94,7 @@ mod tests {
     async fn what_is_under_way_is_bounded_by_bytes_and_what_fits_goes_on() {
         let room = Room::new(100);
         let mut held = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..5 {
             let mut claim = room.for_a_claim().await;
             held.push(room.place(&mut claim, CLAIM_BYTES).await);
         }
@@ -104,8 +105,8 @@ mod tests {
         drop(claim);
         assert!(waits(room.for_a_claim()).await, "a whole claim does not fit beside it");
         drop(small);
-        let fourth = room.for_a_claim().await;
-        drop((fourth, held));
+        let sixth = room.for_a_claim().await;
+        drop((sixth, held));
         let mut claim = room.for_a_claim().await;
         let giant = room.place(&mut claim, 10 * BYTES_MAX).await;
         drop(claim);

@@ -32,7 +32,7 @@ use crate::{
     convert::{ConvertSettings, NetworkTraffic},
     harfanglab::Console,
     health::{Health, Part},
-    intake::{Door, Entries, Samples},
+    intake::{Door, Entries, MemoryBudget, Samples},
     journal::{Journal, write_what_comes_in},
     label::ConsoleLabel,
     pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
@@ -76,7 +76,7 @@ impl ConsoleService {
         settings: ConsoleSettings,
         service: &Settings,
         journal: Arc<dyn Journal>,
-        (health, clock): (&Health, &Clock),
+        (health, memory, clock): (&Health, &MemoryBudget, &Clock),
     ) -> Result<Self, ServiceError> {
         let label = if service.has_several_consoles() {
             ConsoleLabel::of(&settings.name)
@@ -89,7 +89,10 @@ impl ConsoleService {
         Ok(Self {
             client: Arc::new(Console::new(&settings.harfanglab)?),
             health: Arc::new(health.of_console(label.clone())),
-            door: door.of_console(label.clone()).sampling(samples),
+            door: door
+                .of_console(label.clone())
+                .sampling(samples)
+                .bounded(memory.clone(), settings.harfanglab.max_values),
             arrived: Arc::default(),
             board: Arc::new(board),
             entries: Mutex::new(Some(entries)),

@@ -60,6 +60,7 @@ use crate::{
     config::Settings,
     health::Health,
     intake::Door,
+    intake::MemoryBudget,
     journal::{self, Journal, Opened},
     opencti::{Pulse, QueueLoad, Sink},
     sweep::{ConnectorState, JobBoard, Pushes},
@@ -106,9 +107,10 @@ impl Service {
         let outlets = Outlets::open(&settings, &shared, &clock, more_sinks)?;
         let health = Arc::new(Health::new(clock.clone()));
         shared.storage().report_to(&health);
+        let memory = MemoryBudget::default();
         let consoles = each.into_iter().map(|console| {
             let journal = shared.of_console(console.harfanglab.url.as_str());
-            ConsoleService::new(console, &settings, journal, (&health, &clock))
+            ConsoleService::new(console, &settings, journal, (&health, &memory, &clock))
         });
         let consoles: Vec<ConsoleService> = consoles.collect::<Result<_, _>>()?;
         let parts = Parts::new();

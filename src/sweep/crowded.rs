@@ -119,12 +119,13 @@ impl Sweep {
             if narrowed.is_empty() {
                 seen.count = seen.count.max(page.count.unwrap_or_default());
             }
-            page.items.iter().for_each(|item| seen.note(item));
-            found.add(self.append(stretch, &page.items).await?);
-            if !page.has_next || page.items.is_empty() {
+            page.items.iter().for_each(|item| seen.note(item.value()));
+            let count = u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
+            found.add(self.append(stretch, page.items).await?);
+            if !page.has_next || count == 0 {
                 return Ok((found, true));
             }
-            offset += u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
+            offset += count;
             if u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
                 return Ok((found, false));
             }

@@ -11,16 +11,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
     clock::Clock,
     harfanglab::{Console, ConsoleError},
-    intake::{Door, decode::Element, sort, verification::Proof, webhook::counted_as},
+    intake::{Door, decode::decode, sort, verification::Proof, webhook::counted_as},
 };
 
+/// The most events of one chunk.
+const EVENTS_MAX: usize = 50_000;
 /// From an empty queue to the next question.
 const EMPTY_PAUSE: Duration = Duration::from_secs(10);
 /// Shortest and longest pause after a failure.
@@ -58,15 +59,17 @@ impl ElasticQueue {
         let mut told: Option<String> = None;
         while !term.is_cancelled() {
             let wait = match self.console.take_chunk().await {
-                Ok(events) => {
+                Ok(chunk) => {
                     pause = PAUSE_MIN;
                     if told.take().is_some() {
                         info!("the queue of the console's Elastic connector is read again");
                     }
-                    let is_empty = events.is_empty();
+                    let is_empty = chunk.is_none();
                     let outcome = if is_empty { "empty" } else { "chunk" };
                     metrics::counter!("elastic_pulls_total", "outcome" => outcome).increment(1);
-                    self.keep(events, stop).await?;
+                    if let Some(chunk) = chunk {
+                        self.keep(&chunk, stop).await?;
+                    }
                     if is_empty { self.empty_pause } else { Duration::ZERO }
                 }
                 Err(failure) => {
@@ -87,10 +90,19 @@ impl ElasticQueue {
     }
 
     /// Commits a chunk, however long it takes.
-    async fn keep(&self, events: Vec<Value>, stop: &CancellationToken) -> Result<(), QueueEnded> {
-        let elements = events.into_iter().map(element).collect();
+    async fn keep(&self, chunk: &str, stop: &CancellationToken) -> Result<(), QueueEnded> {
+        let elements = match decode(chunk, EVENTS_MAX) {
+            Ok(elements) => elements,
+            Err(unusable) => {
+                error!(
+                    %unusable,
+                    "a chunk of the console's queue cannot be used; the next sweep finds its alerts"
+                );
+                return Ok(());
+            }
+        };
         let proof = Proof::taken_from_queue(self.clock.now());
-        let sorted = sort(&proof, elements, self.door.samples());
+        let sorted = sort(&proof, elements, self.door.samples(), self.door.max_values());
         for kind in &sorted.telemetry {
             let kind = counted_as(kind);
             metrics::counter!("elastic_pull_ignored_total", "kind" => kind).increment(1);
@@ -125,14 +137,6 @@ impl ElasticQueue {
 /// The service ended before a chunk was stored.
 #[derive(Debug)]
 pub struct QueueEnded;
-
-fn element(event: Value) -> Element {
-    let text = event.to_string();
-    match event {
-        value @ Value::Object(_) => Element::Json { raw: text, value },
-        _ => Element::Unreadable { text, reason: "it is no JSON object".to_owned() },
-    }
-}
 
 /// Says what to do; once, until it is another failure.
 fn tell(failure: &ConsoleError) {

@@ -7,7 +7,7 @@ use tracing::warn;
 use super::{CalledOff, Cursor, Found, Pace, Sweep, SweepError};
 use crate::{
     alert::date,
-    harfanglab::{Filter, Listing, PAGE_LIMIT, Page, RESULT_WINDOW},
+    harfanglab::{ConsoleError, Filter, Item, Listing, PAGE_LIMIT, Page, RESULT_WINDOW},
     intake::{DoorError, Notification, Receipt, dialect::Dialect, verification::Proof},
 };
 
@@ -38,20 +38,22 @@ impl Sweep {
         let mut found = Found::default();
         loop {
             let page = self.page(stretch, since, offset).await?;
-            let last = page.items.iter().filter_map(|item| time_of(stretch.of, item)).max();
-            found.add(self.append(stretch, &page.items).await?);
+            let last = page.items.iter().filter_map(|item| time_of(stretch.of, item.value())).max();
+            let next_second = next_second(stretch.of, since, &page.items);
+            let count = u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
+            found.add(self.append(stretch, page.items).await?);
             if let Some(last) = last {
                 // A console whose clock is ahead must not make later alerts be skipped.
                 stretch.mark.advance(last.min(self.clock.now())).await?;
             }
-            if !page.has_next || page.items.is_empty() {
+            if !page.has_next || count == 0 {
                 return Ok(found);
             }
-            if let Some(second) = next_second(stretch.of, since, &page.items) {
+            if let Some(second) = next_second {
                 (since, offset) = (second, 0);
                 continue;
             }
-            offset += u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
+            offset += count;
             if u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
                 since = self.after_full_window(stretch, since, last, &mut found).await?;
                 offset = 0;
@@ -66,17 +68,23 @@ impl Sweep {
         offset: u32,
     ) -> Result<Page, SweepError> {
         self.keep_pace(stretch.pace).await?;
-        let narrowed = stretch.narrowed;
-        let asked = async {
-            match stretch.until {
-                Some(until) if !narrowed.is_empty() => {
-                    let console = &self.console;
-                    console.narrowed_alert_page(since, until, narrowed, offset, PAGE_LIMIT).await
+        let (console, narrowed) = (&self.console, stretch.narrowed);
+        let mut limit = PAGE_LIMIT;
+        loop {
+            let asked = async {
+                match stretch.until {
+                    Some(until) if !narrowed.is_empty() => {
+                        console.narrowed_alert_page(since, until, narrowed, offset, limit).await
+                    }
+                    until => console.page(stretch.of, since, until, offset, limit).await,
                 }
-                until => self.console.page(stretch.of, since, until, offset, PAGE_LIMIT).await,
+            };
+            match stretch.pace.unless_called_off(asked).await? {
+                // A few huge alerts must not keep the others from being found.
+                Err(ConsoleError::TooLarge { .. }) if limit > 1 => limit = (limit / 10).max(1),
+                page => return Ok(page?),
             }
-        };
-        Ok(stretch.pace.unless_called_off(asked).await??)
+        }
     }
 
     /// Before a page: a backfill waits for deliveries.
@@ -117,7 +125,7 @@ impl Sweep {
     pub(super) async fn append(
         &self,
         stretch: &Stretch<'_>,
-        items: &[Value],
+        items: Vec<Item>,
     ) -> Result<Found, DoorError> {
         let (of, pushed_since) = (stretch.of, stretch.pushed_since);
         let now = self.clock.now();
@@ -126,16 +134,23 @@ impl Sweep {
             Listing::Alerts | Listing::ChangedAlerts => Dialect::NativeAlert,
             Listing::Threats | Listing::ChangedThreats => Dialect::NativeThreat,
         };
-        let should_be_here = |item: &Value| {
-            let raised_at = time_of(of, item).filter(|_| of == Listing::Alerts);
+        let should_be_here = |item: &Item| {
+            let raised_at = time_of(of, item.value()).filter(|_| of == Listing::Alerts);
             raised_at.zip(pushed_since).is_some_and(|(raised_at, since)| {
                 raised_at >= since && raised_at <= now - PUSH_TAKES_MAX
             })
         };
-        let (pushed, others): (Vec<_>, Vec<_>) = items.iter().partition(|it| should_be_here(it));
-        let changed =
-            items.iter().filter_map(|item| time_of(of.changes(), item).or(time_of(of, item)));
+        let changed = items.iter().map(Item::value);
+        let changed = changed.filter_map(|item| time_of(of.changes(), item).or(time_of(of, item)));
         let mut found = Found { last_change: changed.max(), ..Found::default() };
+        let unreadable = items.iter().filter(|item| !item.value().is_object()).count();
+        if unreadable > 0 {
+            warn!(
+                unreadable,
+                "the console answered items that cannot be read; they are dead letters"
+            );
+        }
+        let (pushed, others): (Vec<_>, Vec<_>) = items.into_iter().partition(should_be_here);
         for (items, is_expected) in [(others, 0), (pushed, 1)] {
             let notifications: Vec<_> =
                 items.into_iter().map(|item| notification(&proof, dialect, item)).collect();
@@ -158,21 +173,23 @@ impl Sweep {
 /// Where the next page of changes begins, when this one reached another second than that of `since`.
 /// What is changed while it is listed goes to the end of the list, and every other one moves forward:
 /// an offset would pass over some of them, so it only counts within one second.
-fn next_second(of: Listing, since: DateTime<Utc>, items: &[Value]) -> Option<DateTime<Utc>> {
+fn next_second(of: Listing, since: DateTime<Utc>, items: &[Item]) -> Option<DateTime<Utc>> {
     let is_by_change = matches!(of, Listing::ChangedAlerts | Listing::ChangedThreats);
-    let times: Vec<_> = items.iter().filter_map(|item| time_of(of, item)).collect();
+    let times: Vec<_> = items.iter().filter_map(|item| time_of(of, item.value())).collect();
     let last = times.last().filter(|_| is_by_change && times.is_sorted())?.trunc_subsecs(0);
     (last > since).then_some(last)
 }
 
-fn notification(proof: &Proof, dialect: Dialect, item: &Value) -> Notification {
-    let body = item.to_string();
-    if item.is_object() {
-        return Notification::of_dialect(proof, dialect, item, body);
+fn notification(proof: &Proof, dialect: Dialect, item: Item) -> Notification {
+    let Item { text, read } = item;
+    match read {
+        Ok(value @ Value::Object(_)) => Notification::of_dialect(proof, dialect, &value, text),
+        Ok(_) => {
+            let reason = "the console answered an item that is not an object".to_owned();
+            Notification::dead_letter(proof, text, reason)
+        }
+        Err(unread) => Notification::dead_letter(proof, text, unread.to_string()),
     }
-    warn!("the console answered an item that is not an object; it is a dead letter");
-    let reason = "the console answered an item that is not an object".to_owned();
-    Notification::dead_letter(proof, body, reason)
 }
 
 /// The time by which the console orders this item.

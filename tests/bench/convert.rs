@@ -115,7 +115,7 @@ fn on_the_processor() -> f64 {
 
 /// All rows.
 pub(crate) async fn measure(plan: &Plan) -> Vec<Row> {
-    let (kept, given) = alerts().await;
+    let (kept, given) = Box::pin(alerts()).await;
     let (settings, known) = (settings::convert(), Known::received(Clock::system().now()));
     let [mut ours, mut peers] = [const { Vec::new() }; 2];
     for number in 0..=plan.rounds {

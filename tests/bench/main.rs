@@ -96,7 +96,7 @@ async fn main() -> ExitCode {
         let rows = match name.as_str() {
             "accept" => accept::measure(&plan).await,
             "bodies" => bodies::measure(&plan).await,
-            "convert" => convert::measure(&plan).await,
+            "convert" => Box::pin(convert::measure(&plan)).await,
             "sweep" => sweep::measure(&plan).await,
             "latency" => latency::measure(&plan).await,
             _ => idle::measure(&plan).await,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use harfanglab_incidents::{
+    alert::element::MaxValues,
     config::{
         AccountIdentity, HarfangLabSettings, IncidentNaming, Marking, RawAttachment,
         TlsVerification,
@@ -34,5 +35,6 @@ pub(crate) fn console() -> HarfangLabSettings {
         requests_per_second: 1,
         concurrency: 1,
         request_timeout: Duration::from_secs(1),
+        max_values: MaxValues::default(),
     }
 }

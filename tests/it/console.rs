@@ -64,7 +64,8 @@ async fn every_alert_of_a_span_is_read_once_and_oldest_first() {
         has_next = page.has_next;
         seen.extend(page.items);
     }
-    let ids: Vec<_> = seen.iter().map(|item| item["alert_unique_id"].as_str().unwrap()).collect();
+    let ids: Vec<_> =
+        seen.iter().map(|item| item.value()["alert_unique_id"].as_str().unwrap()).collect();
     assert_eq!(ids, alerts.iter().map(DemoAlert::unique_id).collect::<Vec<_>>());
     assert_eq!(console.requests().of(ALERTS), 3);
 }
@@ -82,7 +83,9 @@ async fn a_span_holds_its_whole_first_and_last_second() {
     let times: Vec<_> = page
         .items
         .iter()
-        .map(|item| DateTime::parse_from_rfc3339(item["alert_time"].as_str().unwrap()).unwrap())
+        .map(|item| {
+            DateTime::parse_from_rfc3339(item.value()["alert_time"].as_str().unwrap()).unwrap()
+        })
         .collect();
     assert_eq!(times.first().unwrap().to_utc(), second(2000));
     assert_eq!(times.last().unwrap().to_utc(), second(4750));

@@ -6,6 +6,7 @@ mod evidence;
 mod keys;
 mod odd_types;
 mod samples;
+mod used_fields;
 
 use std::{fs, path::Path};
 

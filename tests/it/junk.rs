@@ -5,7 +5,14 @@
 mod floods;
 mod space;
 
-use harfanglab_incidents::intake::{Place, Samples, decode::decode, sort};
+use harfanglab_incidents::{
+    alert::element::MaxValues,
+    intake::{
+        Place, Samples, Sorted,
+        decode::{Element, decode, text_of},
+        sort,
+    },
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -88,13 +95,17 @@ async fn telemetry_without_a_log_type_is_counted_by_kind_and_what_may_be_an_aler
     );
 }
 
+fn classify(elements: Vec<Element<'_>>) -> Sorted {
+    sort(&proof_of_a_push(at(0)), elements, &Samples::default(), MaxValues::default())
+}
+
 #[test]
 fn the_cases_that_were_found_are_classified_as_they_should_be() {
     let Some(folder) = shared("cases", "inputs that failed before") else { return };
     let classified = |name: &str| {
         let body = std::fs::read(folder.join(name)).unwrap();
-        let elements = decode(&body, 10).unwrap();
-        sort(&proof_of_a_push(at(0)), elements, &Samples::default())
+        let body = text_of(&body);
+        classify(decode(&body, 10).unwrap())
     };
     for (number, kind) in [(1, "dns_resolution"), (3, "file"), (6, "network"), (11, "registry")] {
         let sorted = classified(&format!("telemetry-without-log-type-{number}.json"));
@@ -125,8 +136,8 @@ fn real_telemetry_whose_log_type_is_taken_away_is_still_known_where_it_names_its
             continue;
         }
         event.as_object_mut().unwrap().remove("log_type");
-        let elements = decode(event.to_string().as_bytes(), 10).unwrap();
-        let sorted = sort(&proof_of_a_push(at(0)), elements, &Samples::default());
+        let text = event.to_string();
+        let sorted = classify(decode(&text, 10).unwrap());
         if event["agent"].is_object() && event.get("@event_create_date").is_some() {
             assert_eq!(sorted.telemetry, [kind], "{name}");
             known += 1;

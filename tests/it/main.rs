@@ -50,6 +50,7 @@ mod letters;
 mod life;
 mod limits;
 mod lost_works;
+mod memory;
 mod platform;
 mod postgres_tls;
 mod postgres_upgrade;

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The token of these tests. The end of each test looks for it in the log.
-const TOKEN: &str = "a-syslog-token-of-the-tests";
+pub(crate) const TOKEN: &str = "a-syslog-token-of-the-tests";
 
 /// A service that delivers nothing and listens for syslog, with these variables on top.
 async fn started(changes: &[(&str, &str)]) -> (Home, App, SocketAddr) {
@@ -44,13 +44,13 @@ async fn started(changes: &[(&str, &str)]) -> (Home, App, SocketAddr) {
 }
 
 /// A home whose service listens for syslog on a free port, with [`TOKEN`].
-fn listening(mut home: Home) -> Home {
+pub(crate) fn listening(mut home: Home) -> Home {
     home.set("HARFANGLAB_INCIDENTS_SYSLOG_LISTEN", "127.0.0.1:0");
     home.set("HARFANGLAB_INCIDENTS_SYSLOG_TOKEN", TOKEN);
     home
 }
 
-async fn address(app: &mut App) -> SocketAddr {
+pub(crate) async fn address(app: &mut App) -> SocketAddr {
     app.wait_for_log("it listens for syslog", |line| {
         let is_it = line["message"] == "listening for syslog";
         is_it.then(|| line["attributes"]["address"].as_str()?.parse().ok()).flatten()
@@ -66,7 +66,7 @@ fn alert(id: &str) -> Value {
 }
 
 /// A message as HarfangLab sends it, with this token.
-fn message_with(token: &str, body: &str) -> String {
+pub(crate) fn message_with(token: &str, body: &str) -> String {
     let data = format!("[harfanglab@32473 token=\"{token}\"]");
     format!("<14>1 2026-05-26T07:39:58.447Z console HarfangLab - - {data} {body}")
 }
@@ -82,7 +82,7 @@ async fn connect(from: &str, to: SocketAddr) -> TcpStream {
 }
 
 /// Sends these bytes and ends the connection.
-async fn send(from: &str, to: SocketAddr, bytes: &[u8]) {
+pub(crate) async fn send(from: &str, to: SocketAddr, bytes: &[u8]) {
     let mut stream = connect(from, to).await;
     // Who is refused early may be cut off before everything is sent.
     let _reset = stream.write_all(bytes).await;
@@ -103,7 +103,7 @@ async fn refused(app: &mut App, reason: &str) -> u64 {
 }
 
 /// Waits until the journal holds `count` events, and no more.
-async fn until_stored(app: &mut App, count: u64) {
+pub(crate) async fn until_stored(app: &mut App, count: u64) {
     until(&format!("{count} events are stored"), async || {
         // While nothing can be stored there are no counts.
         let counts = counts(app).await;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 
 use super::certificates;
+use crate::alert::element::MaxValues;
 use crate::config::{
     options::{
         HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY, HARFANGLAB_INCIDENTS_ALERT_MATURITIES,
@@ -23,10 +24,10 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_JOURNAL_RETENTION, HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD,
         HARFANGLAB_INCIDENTS_JOURNAL_SAMPLE_SHAPES, HARFANGLAB_INCIDENTS_JOURNAL_SAMPLES,
         HARFANGLAB_INCIDENTS_JOURNAL_URL, HARFANGLAB_INCIDENTS_LEASE,
-        HARFANGLAB_INCIDENTS_RESEND_AFTER, HARFANGLAB_INCIDENTS_RETRY_MAX,
-        HARFANGLAB_INCIDENTS_SSL_VERIFY, HARFANGLAB_INCIDENTS_SWEEP_OVERLAP,
-        HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL, HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM,
-        HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES, OptionSpec,
+        HARFANGLAB_INCIDENTS_MAX_VALUES, HARFANGLAB_INCIDENTS_RESEND_AFTER,
+        HARFANGLAB_INCIDENTS_RETRY_MAX, HARFANGLAB_INCIDENTS_SSL_VERIFY,
+        HARFANGLAB_INCIDENTS_SWEEP_OVERLAP, HARFANGLAB_INCIDENTS_TOKEN, HARFANGLAB_INCIDENTS_URL,
+        HARFANGLAB_INCIDENTS_WEBHOOK_CONFIRM, HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES, OptionSpec,
     },
     parse::{self, Refusal},
     reader::{Read, Reader},
@@ -43,6 +44,7 @@ pub(super) fn harfanglab(reader: &mut Reader<'_>) -> Read<HarfangLabSettings> {
     let rate = whole(reader, &HARFANGLAB_INCIDENTS_API_RATE);
     let concurrency = whole(reader, &HARFANGLAB_INCIDENTS_API_CONCURRENCY);
     let timeout = length(reader, &HARFANGLAB_INCIDENTS_API_TIMEOUT);
+    let max_values = whole(reader, &HARFANGLAB_INCIDENTS_MAX_VALUES);
     Ok(HarfangLabSettings {
         url: url?,
         token: token?,
@@ -50,6 +52,7 @@ pub(super) fn harfanglab(reader: &mut Reader<'_>) -> Read<HarfangLabSettings> {
         requests_per_second: rate?,
         concurrency: concurrency?,
         request_timeout: timeout?,
+        max_values: MaxValues(max_values?),
     })
 }
 

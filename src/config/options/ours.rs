@@ -185,6 +185,9 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_API_TIMEOUT => shaped(OUR_SECTION, "api_timeout",
         Shape::Length("PT1S", "PT1H"))
         .default("PT30S").inherited();
+    HARFANGLAB_INCIDENTS_MAX_VALUES => shaped(OUR_SECTION, "max_values",
+        Shape::Whole(1_000, 100_000))
+        .default("10000").inherited();
 
     HARFANGLAB_INCIDENTS_ENRICHMENT_WAIT => shaped(OUR_SECTION, "enrichment_wait",
         Shape::Length("PT0S", "PT10M"))

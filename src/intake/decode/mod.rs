@@ -10,27 +10,28 @@
 mod half_characters;
 mod scanner;
 
-use serde_json::Value;
+use std::borrow::Cow;
 
 use self::scanner::{Scanner, Stop};
 
-/// One element of a body.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Element {
-    /// A JSON object.
+/// By how much a text may be longer than its body.
+const GROWTH_MAX_BYTES: usize = 64 * 1024;
+
+/// One element of a body, as it stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Element<'a> {
+    /// A well-formed JSON object, not built yet.
     Json {
-        /// The element's own text as sent. Bytes that are not UTF-8, and escapes of half a
-        /// character, stand as U+FFFD in it, so that it can be parsed again.
-        raw: String,
-        /// What the text says.
-        value: Value,
+        /// Its text as sent. Escapes of half a character stand as U+FFFD in it, so that it can be
+        /// parsed by every reader.
+        raw: Cow<'a, str>,
     },
     /// Something that is no JSON object.
     Unreadable {
         /// Its text as sent.
-        text: String,
+        text: Cow<'a, str>,
         /// Why it cannot be read.
-        reason: String,
+        reason: Cow<'static, str>,
     },
 }
 
@@ -54,13 +55,29 @@ pub enum DecodeError {
     },
 }
 
-/// Splits `body` into at most `max_elements` elements, in the order in which they stand.
+/// The text of a body. Bytes that are not UTF-8 stand as U+FFFD in it, or as `?` when there are so many
+/// of them that the text would grow by more than [`GROWTH_MAX_BYTES`].
+pub fn text_of(body: &[u8]) -> Cow<'_, str> {
+    let broken = body.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
+    if broken * char::REPLACEMENT_CHARACTER.len_utf8() <= GROWTH_MAX_BYTES {
+        return String::from_utf8_lossy(body);
+    }
+    let mut text = String::with_capacity(body.len());
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push('?');
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// Splits the text of a body into at most `max_elements` elements, in the order in which they stand.
 ///
-/// An empty array is a body without elements, not an error. A well-formed value that is no object,
-/// is nested too deeply or has a number out of range is an unreadable element; a body that breaks
-/// off keeps the elements before the break and has the rest as an unreadable one.
-pub fn decode(body: &[u8], max_elements: usize) -> Result<Vec<Element>, DecodeError> {
-    let text = String::from_utf8_lossy(body);
+/// An empty array is a body without elements, not an error. A well-formed value that is no object is
+/// an unreadable element; a body that breaks off keeps the elements before the break and has the rest
+/// as an unreadable one.
+pub fn decode(text: &str, max_elements: usize) -> Result<Vec<Element<'_>>, DecodeError> {
     let text = text.trim_start_matches('\u{feff}');
     if text.trim().is_empty() {
         return Err(DecodeError::Empty);
@@ -73,7 +90,7 @@ pub fn decode(body: &[u8], max_elements: usize) -> Result<Vec<Element>, DecodeEr
         Err(Stop::Broken { reason }) => {
             let well_formed = scanner.elements.len();
             scanner.recover(&reason).map_err(|_| too_many)?;
-            let readable = |element: &Element| matches!(element, Element::Json { .. });
+            let readable = |element: &Element<'_>| matches!(element, Element::Json { .. });
             if well_formed == 0 && !scanner.elements.iter().any(readable) {
                 return Err(DecodeError::NotJson { reason });
             }
@@ -87,13 +104,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::alert::element;
 
     /// `J` and the raw text, or `U` and the text, of each element.
     fn read(body: &str) -> Vec<String> {
-        let elements = decode(body.as_bytes(), 100).unwrap();
+        let elements = decode(body, 100).unwrap();
         let show = |element| match element {
-            Element::Json { raw, value } => {
-                assert_eq!(serde_json::from_str::<Value>(&raw).unwrap(), value);
+            Element::Json { raw } => {
+                element::check(&raw).unwrap();
                 format!("J{raw}")
             }
             Element::Unreadable { text, .. } => format!("U{text}"),
@@ -124,9 +142,12 @@ mod tests {
             ["J{\"a\":1}", "U{\"b\":\nlorem", "J{\"c\":3}"]
         );
         assert_eq!(read("not json\n{\"a\":1}"), ["Unot json", "J{\"a\":1}"]);
-        assert_eq!(read("{\"a\":1e999}{\"b\":2}"), ["U{\"a\":1e999}", "J{\"b\":2}"]);
-        let deep = format!("{{\"a\":{}{}}}", "[".repeat(500), "]".repeat(500));
-        assert_eq!(read(&format!("[{deep},{{}}]")), [format!("U{deep}"), "J{}".to_owned()]);
+        assert_eq!(read("{\"a\":1e999}{\"b\":2}"), ["J{\"a\":1e999}", "J{\"b\":2}"]);
+        for (levels, mark) in [(500, 'J'), (200_000, 'U')] {
+            let deep = format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+            let expected = [format!("{mark}{deep}"), "J{}".to_owned()];
+            assert_eq!(read(&format!("[{deep},{{}}]")), expected, "{levels}");
+        }
     }
 
     #[test]
@@ -148,20 +169,25 @@ mod tests {
         let body = r#"{"path":"C:\\\ud83d\ude00\ud800x\\ud800\udc00"}"#;
         assert_eq!(read(body), ["J{\"path\":\"C:\\\\\\ud83d\\ude00\u{fffd}x\\\\ud800\u{fffd}\"}"]);
         assert_eq!(read("x\n{\"path\":\"\\ud800\"}"), ["Ux", "J{\"path\":\"\u{fffd}\"}"]);
-        let elements = decode(b"{\"path\":\"caf\xe9\"}", 1).unwrap();
-        assert!(
-            matches!(&elements[0], Element::Json { value, .. } if value["path"] == "caf\u{fffd}")
-        );
+        assert_eq!(read(&text_of(b"{\"path\":\"caf\xe9\"}")), ["J{\"path\":\"caf\u{fffd}\"}"]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_make_a_body_grow() {
+        let body = [b"{\"a\":\"".as_slice(), &vec![0xff; 1_000_000], b"\"}"].concat();
+        let text = text_of(&body);
+        assert_eq!(text.len(), body.len());
+        assert!(matches!(decode(&text, 1).unwrap()[..], [Element::Json { .. }]));
     }
 
     #[test]
     fn a_body_without_anything_readable_is_refused() {
         for body in ["", "  \n", "\u{feff}"] {
-            assert_eq!(decode(body.as_bytes(), 10), Err(DecodeError::Empty), "{body:?}");
+            assert_eq!(decode(body, 10), Err(DecodeError::Empty), "{body:?}");
         }
         let bomb = "[".repeat(100_000);
         for body in ["not json", "{\"a\":", "{\n\"a\": [\n{\"b\":1}\n", "[", "}", ",", &bomb] {
-            let refused = decode(body.as_bytes(), 10);
+            let refused = decode(body, 10);
             assert!(matches!(refused, Err(DecodeError::NotJson { .. })), "{refused:?}");
         }
     }
@@ -169,27 +195,27 @@ mod tests {
     #[test]
     fn more_elements_than_allowed_are_refused() {
         let too_many = Err(DecodeError::TooManyElements { max_elements: 2 });
-        assert_eq!(decode(b"[{},{}]", 2).map(|elements| elements.len()), Ok(2));
+        assert_eq!(decode("[{},{}]", 2).map(|elements| elements.len()), Ok(2));
         for body in ["[{},{},{}]", "{}{}{}", "{}\n{}\nx", "{}\nx\n{}"] {
-            assert_eq!(decode(body.as_bytes(), 2), too_many, "{body}");
+            assert_eq!(decode(body, 2), too_many, "{body}");
         }
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(&bytes, 5);
+            let _ = decode(&text_of(&bytes), 5);
         }
 
         #[test]
         fn no_text_that_looks_like_json_makes_it_panic(
             text in r#"([\[\]{},:"\\\n u0-9a-fD8]|\\u[dD][89cC]00|é|\{\}|\{"a":1\}){0,40}"#
         ) {
-            if let Ok(elements) = decode(text.as_bytes(), 20) {
-                for element in elements {
-                    if let Element::Json { raw, value } = element {
-                        prop_assert_eq!(serde_json::from_str::<Value>(&raw).unwrap(), value);
-                    }
+            for element in decode(&text, 20).unwrap_or_default() {
+                if let Element::Json { raw } = element {
+                    // Whatever else reads the text can.
+                    let whole = serde_json::from_str::<serde_json::Value>(&raw);
+                    prop_assert!(whole.is_ok_and(|value| value.is_object()), "{}", raw);
                 }
             }
         }

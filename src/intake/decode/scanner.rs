@@ -2,10 +2,13 @@
 //!
 //! Does not live here: when a body is refused as a whole (`decode`).
 
+use std::borrow::Cow;
+
 use serde::de::IgnoredAny;
-use serde_json::{Deserializer, Value};
+use serde_json::Deserializer;
 
 use super::{Element, half_characters::without_half_characters};
+use crate::alert::element::{self, Unread};
 
 /// Why a well-formed value is no element.
 const NOT_AN_OBJECT: &str = "not a JSON object";
@@ -22,7 +25,7 @@ pub(super) enum Stop {
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    pub(super) elements: Vec<Element>,
+    pub(super) elements: Vec<Element<'a>>,
     max_elements: usize,
 }
 
@@ -80,31 +83,23 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads one value; where it is delimited but cannot be read, only this element is lost.
+    /// Passes over one value; only a whole one is an element.
     fn value(&mut self) -> Result<(), Stop> {
         let rest = self.rest();
-        let mut values = Deserializer::from_str(rest).into_iter::<Value>();
-        let read = values.next();
-        let read_length = values.byte_offset();
-        let reason = match read {
-            Some(Ok(value)) => {
-                self.at += read_length;
-                return self.push(element(&rest[..read_length], value));
+        if let Some(raw) = element::too_deep(rest) {
+            self.at += raw.len();
+            return self.unreadable(raw, Unread::TooDeep.to_string());
+        }
+        let mut values = Deserializer::from_str(rest).into_iter::<IgnoredAny>();
+        match values.next() {
+            Some(Ok(IgnoredAny)) => {
+                let raw = &rest[..values.byte_offset()];
+                self.at += raw.len();
+                self.push(element(without_half_characters(raw)))
             }
-            Some(Err(error)) => error.to_string(),
-            None => "expected a value".to_owned(),
-        };
-        let mut skipped = Deserializer::from_str(rest).into_iter::<IgnoredAny>();
-        let Some(Ok(IgnoredAny)) = skipped.next() else {
-            return Err(Stop::Broken { reason });
-        };
-        let raw = &rest[..skipped.byte_offset()];
-        self.at += raw.len();
-        let repaired = without_half_characters(raw);
-        self.push(match serde_json::from_str(&repaired) {
-            Ok(value) => element(&repaired, value),
-            Err(_) => Element::Unreadable { text: raw.to_owned(), reason },
-        })
+            Some(Err(error)) => Err(Stop::Broken { reason: error.to_string() }),
+            None => Err(Stop::Broken { reason: "expected a value".to_owned() }),
+        }
     }
 
     /// Goes on after a break: line by line, as NDJSON allows. Where the broken value is spread
@@ -113,37 +108,40 @@ impl<'a> Scanner<'a> {
         let rest = self.rest();
         let first_line = rest.lines().next().unwrap_or_default();
         if ["", "{", "["].contains(&first_line.trim()) {
-            return self.unreadable(rest, reason);
+            return self.unreadable(rest, reason.to_owned());
         }
         // Where the unreadable lines began, and why the first of them is one.
-        let mut broken = Some((0, reason.to_owned()));
+        let mut broken = Some((0, Cow::from(reason.to_owned())));
         let mut start = 0;
         for line in rest.split_inclusive('\n') {
             let end = start + line.len();
             let item = without_half_characters(line.trim().trim_end_matches(','));
             if start > 0 && !item.is_empty() && item != "]" {
-                match serde_json::from_str::<Value>(&item) {
-                    Ok(value) if value.is_object() => {
+                match element::check(&item) {
+                    Ok(()) if item.starts_with('{') => {
                         if let Some((from, reason)) = broken.take() {
-                            self.unreadable(&rest[from..start], &reason)?;
+                            self.unreadable(&rest[from..start], reason)?;
                         }
-                        self.push(element(&item, value))?;
+                        self.push(element(item))?;
                     }
-                    Ok(_) => broken = broken.or(Some((start, NOT_AN_OBJECT.to_owned()))),
-                    Err(error) => broken = broken.or(Some((start, error.to_string()))),
+                    Ok(()) => broken = broken.or(Some((start, NOT_AN_OBJECT.into()))),
+                    Err(error) => broken = broken.or(Some((start, error.to_string().into()))),
                 }
             }
             start = end;
         }
-        broken.map_or(Ok(()), |(from, reason)| self.unreadable(&rest[from..], &reason))
+        broken.map_or(Ok(()), |(from, reason)| self.unreadable(&rest[from..], reason))
     }
 
-    fn unreadable(&mut self, text: &str, reason: &str) -> Result<(), Stop> {
-        let (text, reason) = (text.trim().to_owned(), reason.to_owned());
-        self.push(Element::Unreadable { text, reason })
+    fn unreadable(
+        &mut self,
+        text: &'a str,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> Result<(), Stop> {
+        self.push(Element::Unreadable { text: text.trim().into(), reason: reason.into() })
     }
 
-    fn push(&mut self, element: Element) -> Result<(), Stop> {
+    fn push(&mut self, element: Element<'a>) -> Result<(), Stop> {
         if self.elements.len() == self.max_elements {
             return Err(Stop::TooMany);
         }
@@ -152,10 +150,11 @@ impl<'a> Scanner<'a> {
     }
 }
 
-fn element(raw: &str, value: Value) -> Element {
-    if value.is_object() {
-        Element::Json { raw: raw.trim().to_owned(), value }
+/// What a well-formed value is.
+fn element(raw: Cow<'_, str>) -> Element<'_> {
+    if raw.starts_with('{') {
+        Element::Json { raw }
     } else {
-        Element::Unreadable { text: raw.trim().to_owned(), reason: NOT_AN_OBJECT.to_owned() }
+        Element::Unreadable { text: raw, reason: NOT_AN_OBJECT.into() }
     }
 }

@@ -10,19 +10,24 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Dialect, native};
-use crate::alert::{Alert, Threat};
+use crate::alert::{
+    Alert, Threat,
+    element::{self, content_hash},
+};
 
 /// Key of an alert: its `alert_unique_id` in lower case; without one, `content:` and the SHA-256
-/// of its canonical JSON; for an ECS alert `ecs:` and that hash.
+/// of the canonical JSON of its `text`; for an ECS alert `ecs:` and that hash.
 ///
 /// The nil UUID counts as no id: it stands where a console or forwarder had none to give, and two
 /// alerts must never share a key.
-pub fn key(dialect: Dialect, element: &Value, alert: &Alert) -> String {
+pub fn key(dialect: Dialect, element: &Value, text: &str, alert: &Alert) -> String {
     if dialect == Dialect::EcsAlert {
-        return format!("ecs:{}", content_hash(element));
+        return format!("ecs:{}", content_hash(text));
     }
-    key_of_identified(alert)
-        .unwrap_or_else(|| format!("content:{}", content_hash(native::unwrapped(element))))
+    key_of_identified(alert).unwrap_or_else(|| {
+        let inner = native::is_wrapped(element).then(|| element::field(text, native::WRAPPER));
+        format!("content:{}", content_hash(inner.flatten().unwrap_or(text)))
+    })
 }
 
 /// Key of an alert by its `alert_unique_id` alone, if it has one.
@@ -30,12 +35,12 @@ pub fn key_of_identified(alert: &Alert) -> Option<String> {
     alert.unique_id.as_deref().and_then(usable_id)
 }
 
-/// Key of a threat: `threat:` and its id in lower case, or the hash of its canonical JSON when the
-/// id cannot be read.
-pub fn key_of_threat(element: &Value, threat: &Threat) -> String {
+/// Key of a threat: `threat:` and its id in lower case, or the hash of the canonical JSON of its `text` when
+/// the id cannot be read.
+pub fn key_of_threat(text: &str, threat: &Threat) -> String {
     match usable_id(&threat.id) {
         Some(id) => format!("threat:{id}"),
-        None => format!("threat:content:{}", content_hash(element)),
+        None => format!("threat:content:{}", content_hash(text)),
     }
 }
 
@@ -87,42 +92,5 @@ fn usable_id(id: &str) -> Option<String> {
         Ok(uuid) if uuid.is_nil() => None,
         Ok(uuid) => Some(uuid.to_string()),
         Err(_) => (!id.is_empty()).then(|| id.to_lowercase()),
-    }
-}
-
-/// SHA-256 in hex over the JSON with the keys of every object sorted and no white space.
-fn content_hash(element: &Value) -> String {
-    let mut canonical = String::new();
-    write_canonical(element, &mut canonical);
-    hex::encode(Sha256::digest(canonical.as_bytes()))
-}
-
-fn write_canonical(value: &Value, canonical: &mut String) {
-    match value {
-        Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.iter().collect();
-            fields.sort_unstable_by_key(|(name, _)| *name);
-            canonical.push('{');
-            for (index, (name, value)) in fields.into_iter().enumerate() {
-                if index > 0 {
-                    canonical.push(',');
-                }
-                canonical.push_str(&Value::from(name.as_str()).to_string());
-                canonical.push(':');
-                write_canonical(value, canonical);
-            }
-            canonical.push('}');
-        }
-        Value::Array(items) => {
-            canonical.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    canonical.push(',');
-                }
-                write_canonical(item, canonical);
-            }
-            canonical.push(']');
-        }
-        scalar => canonical.push_str(&scalar.to_string()),
     }
 }

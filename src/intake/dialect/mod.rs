@@ -146,3 +146,53 @@ fn unique<Item: Clone + Eq + Hash>(items: impl Iterator<Item = Item>) -> Vec<Ite
     let mut known = HashSet::new();
     items.filter(|item| known.insert(item.clone())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::alert::element::{self, MaxValues};
+
+    /// An element with every one of these fields, each an object that has all of them.
+    fn full(names: &BTreeSet<String>) -> Value {
+        let of = |inner: &Value| -> Value {
+            let fields = names.iter().map(|name| (name.clone(), inner.clone()));
+            fields.collect::<Map<_, _>>().into()
+        };
+        of(&of(&json!({ "zz": 1 })))
+    }
+
+    #[test]
+    fn every_field_that_a_reader_asks_for_is_built() {
+        let mut names = BTreeSet::new();
+        loop {
+            let element = full(&names);
+            let _ = recognise(&element);
+            let _ = (native::read(&element), ecs::read(&element), threat::read(&element));
+            let _ = read_agent(&element);
+            let asked = lenient::asked::paths();
+            let parts = asked.iter().flat_map(|path| path.split('.')).map(str::to_owned);
+            let parts: BTreeSet<String> = parts.collect();
+            if parts == names {
+                break;
+            }
+            names = parts;
+        }
+        assert!(names.len() > 200, "{} names are asked for", names.len());
+        for path in lenient::asked::paths().into_iter().filter(|path| !path.is_empty()) {
+            let nested = path.rsplit('.').fold(json!("it"), |inner, name| json!({ name: inner }));
+            for text in [nested.to_string(), json!({ &path: "it" }).to_string()] {
+                let built = element::read(&text, MaxValues::default()).unwrap();
+                let found = lenient::text_at(&built, &path);
+                assert_eq!(
+                    found.as_deref(),
+                    Some("it"),
+                    "{path} is not in `alert::element::fields`"
+                );
+            }
+        }
+    }
+}

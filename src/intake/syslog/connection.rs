@@ -63,6 +63,15 @@ enum Arrived {
     End(Option<Refusal>),
 }
 
+impl Pending {
+    /// Gives a long frame's place back with its memory, once nothing of the frame is left.
+    fn release_long_frame(&mut self) {
+        if self.buffer.len() < CHUNK_BYTES && self.long_frame.take().is_some() {
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
+    }
+}
+
 impl Connection {
     /// Reads until the sender ends, the service stops, or the stream cannot be followed.
     pub(super) async fn run(self, mut stream: impl AsyncRead + Unpin) {
@@ -74,10 +83,14 @@ impl Connection {
         };
         loop {
             let (frames, broken) = self.whole_frames(&mut pending);
-            if self.take(&frames).await == GoOn::No {
+            let go_on = self.take(&frames).await;
+            let has_taken_some = !frames.is_empty();
+            drop(frames);
+            pending.release_long_frame();
+            if go_on == GoOn::No {
                 return;
             }
-            if !frames.is_empty() && pending.begun.is_some() {
+            if has_taken_some && pending.begun.is_some() {
                 // Our waiting for the journal is not this sender's slowness.
                 pending.begun = Some(Instant::now());
             }
@@ -114,15 +127,12 @@ impl Connection {
         let is_within = !pending.buffer.is_empty() || pending.framer.is_within_a_frame();
         pending.begun =
             if is_within { pending.begun.or_else(|| Some(Instant::now())) } else { None };
-        if pending.buffer.len() < CHUNK_BYTES && pending.long_frame.take().is_some() {
-            // A long frame's memory goes with its place.
-            pending.buffer = BytesMut::from(&pending.buffer[..]);
-        }
         (frames, None)
     }
 
     /// Verifies, reads and commits frames.
     async fn take(&self, frames: &[Bytes]) -> GoOn {
+        let Some(_charge) = self.shared.charge(frames).await else { return GoOn::No };
         let mut read = Read::default();
         let mut go_on = GoOn::Yes;
         for frame in frames {

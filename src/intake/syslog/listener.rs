@@ -36,8 +36,8 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// Silence after which the system asks whether the other side is still there.
 const KEEP_ALIVE: Duration = Duration::from_mins(2);
 /// Memory for frames longer than a chunk, and how many of the longest must fit.
-const LONG_FRAMES_BYTES: usize = 64 << 20;
-const LONG_FRAMES_AT_LEAST: usize = 4;
+const LONG_FRAMES_BYTES: usize = 16 << 20;
+const LONG_FRAMES_AT_LEAST: usize = 2;
 /// Pause after the system could not give us a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// Longest time at shutdown for storing what was read, and then for giving it up.

@@ -15,7 +15,8 @@ use crate::{
         Door, DoorError, Notification,
         attempts::{Exhausted, FailedAttempts},
         complaints::Complaints,
-        decode::decode,
+        decode::{self, decode},
+        memory::{Charge, SMALL_BYTES},
         sort,
         verification::{NotProven, Sender, SyslogVerifier},
         webhook::counted_as,
@@ -91,6 +92,18 @@ impl Shared {
         }
     }
 
+    /// Waits for the memory in which frames are read and kept until they are stored; nothing more is
+    /// read meanwhile. `None` when the service ends before there is any.
+    pub(super) async fn charge(&self, frames: &[Bytes]) -> Option<Charge> {
+        let bytes = frames.iter().map(Bytes::len).sum();
+        let memory = self.door.memory();
+        let mut charge = Charge::default();
+        if bytes > SMALL_BYTES || memory.charge(&mut charge, bytes).is_err() {
+            self.give_up.run_until_cancelled(memory.await_turn(&mut charge)).await?;
+        }
+        Some(charge)
+    }
+
     /// Verifies and reads one frame; what it holds is added to `read`.
     pub(super) fn take(&self, sender: Sender, frame: &Bytes, read: &mut Read) -> GoOn {
         metrics::counter!("syslog_messages_total").increment(1);
@@ -109,9 +122,9 @@ impl Shared {
         let proof = self.verifier.load().verify(sender, &message, now)?;
         self.standing.verified(now);
         read.verified += 1;
-        let elements =
-            decode(message.body(), ELEMENTS_MAX).map_err(|_unreadable| Refusal::NotJson)?;
-        let sorted = sort(&proof, elements, self.door.samples());
+        let text = decode::text_of(message.body());
+        let elements = decode(&text, ELEMENTS_MAX).map_err(|_unreadable| Refusal::NotJson)?;
+        let sorted = sort(&proof, elements, self.door.samples(), self.door.max_values());
         if sorted.is_connection_test() {
             info!("the console tested the connection by syslog");
         }

@@ -129,8 +129,9 @@ impl<S: Store> SqlJournal<S> {
             .fetch_all(&mut transaction)
             .await?;
         let mut events = Vec::with_capacity(rows.len());
-        for row in &rows {
-            match event(row) {
+        // Each row goes with its text as soon as the text is taken from it.
+        for row in rows {
+            match event(&row) {
                 Ok(event) => events.push(event),
                 // One row that no version of ours wrote must not keep the others.
                 Err(failure) => bury(&mut transaction, row.try_get(0)?, &failure, now).await?,

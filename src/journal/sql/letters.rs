@@ -11,6 +11,7 @@ use super::{
     versions::{Standing, dated},
 };
 use crate::{
+    alert::element::{self, MaxValues},
     intake::{
         Notification, Origin,
         decode::{Element, decode},
@@ -297,16 +298,17 @@ fn containing(text: &str) -> String {
 
 /// What a text that no earlier version could read says to this one.
 fn read_again(text: &str, received_at: DateTime<Utc>) -> Option<(Dialect, Notification)> {
-    let element = decode(text.as_bytes(), 1).ok()?.into_iter().next()?;
-    let Element::Json { raw, value } = element else {
+    let element = decode(text, 1).ok()?.into_iter().next()?;
+    let Element::Json { raw } = element else {
         return None;
     };
+    let value = element::read_checked(&raw, MaxValues::LARGEST).ok()?;
     let Recognised::Notification(dialect) = recognise(&value) else {
         return None;
     };
     // Only what the text says is taken from it: the row keeps the road that it came by.
     let proof = Proof::answered_by_console(received_at);
-    Some((dialect, Notification::of_dialect(&proof, dialect, &value, raw)))
+    Some((dialect, Notification::of_dialect(&proof, dialect, &value, raw.into_owned())))
 }
 
 fn letter(row: &impl Columns) -> Result<Letter, JournalError> {

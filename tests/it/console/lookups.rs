@@ -1,8 +1,12 @@
 //! One alert, one threat, one note.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use harfanglab_incidents::demo::{
-    Collection, DemoConsole, DemoConsoleConfig, Fault, Generator, Kind, RequestKind, UniqueIdFilter,
+use harfanglab_incidents::{
+    demo::{
+        Collection, DemoConsole, DemoConsoleConfig, Fault, Generator, Kind, RequestKind,
+        UniqueIdFilter,
+    },
+    harfanglab::Item,
 };
 use serde_json::{Value, json};
 
@@ -87,7 +91,7 @@ async fn a_threat_without_a_note_is_answered_with_nothing_and_that_is_no_fault()
         .unwrap()
         .items;
     let mut notes = 0;
-    for threat in &threats {
+    for threat in threats.iter().map(Item::value) {
         let id = threat["id"].as_str().map_or_else(|| threat["id"].to_string(), str::to_owned);
         assert_eq!(client.threat(&id).await.unwrap().as_ref(), Some(threat));
         notes += usize::from(client.threat_note(&id).await.unwrap().is_some());

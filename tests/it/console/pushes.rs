@@ -11,7 +11,7 @@ use harfanglab_incidents::{
         PushDialect::{Ecs, Native, SignedNative},
         PushPlan, Pusher,
     },
-    harfanglab::Listing,
+    harfanglab::{Item, Listing},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::SecretString;
@@ -131,7 +131,7 @@ async fn alerts_are_pushed_in_both_dialects_and_found_on_the_console_afterwards(
     while let Some(pushed) = told.recv().await {
         assert_eq!(pushed.status, 202);
         let is_it = |item: &&Value| item["alert_unique_id"] == pushed.unique_id.as_str();
-        let found = shown.iter().find(is_it).unwrap();
+        let found = shown.iter().map(Item::value).find(is_it).unwrap();
         assert_eq!(found["rule_name"], pushed.title);
         assert_eq!(found["agent"]["hostname"], pushed.host);
         dialects.push(pushed.dialect);

@@ -291,7 +291,7 @@ fn a_url_with_quotes_keeps_them_and_its_pattern_escapes_them() {
 #[test]
 fn the_alert_itself_goes_along_as_a_note_only_when_asked_for() {
     let alert = made::alert("sigma");
-    let raw = json!({ "msg": "```", "padding": "é".repeat(100_000) });
+    let raw = json!({ "msg": "```", "padding": "é".repeat(100_000) }).to_string();
     let plain = converted_with(&alert, &made::settings());
     assert_eq!(attach_raw(plain.clone(), &raw, &made::settings()), plain);
     let settings = ConvertSettings { raw: RawAttachment::Note, ..made::settings() };
@@ -302,4 +302,7 @@ fn the_alert_itself_goes_along_as_a_note_only_when_asked_for() {
     let content = note["content"].as_str().unwrap();
     assert!(content.len() < 66_000 && content.ends_with("more bytes."), "{}", content.len());
     assert!(content.starts_with("````json\n{"), "nothing in it closes the fence");
+    let short = attach_raw(plain, r#"{"b":1,"a":[2]}"#, &settings);
+    let content = one(&short, "note")["content"].as_str().unwrap().to_owned();
+    assert!(content.contains("{\n  \"b\": 1,\n  \"a\": ["), "{content}");
 }

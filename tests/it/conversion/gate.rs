@@ -1,8 +1,9 @@
 //! The gate lets nothing through that OpenCTI refuses.
 
 use harfanglab_incidents::{
+    alert::element::{self, MaxValues},
     convert::{Conversion, gate::violations},
-    intake::decode::{Element, decode},
+    intake::decode::{Element, decode, text_of},
     stix::Bundle,
 };
 use serde_json::{Value, json};
@@ -94,10 +95,11 @@ fn of_all_fixtures_and_samples() -> Vec<(String, Conversion)> {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let elements = decode(&std::fs::read(&path).unwrap(), 1_000).unwrap_or_default();
-        for element in &elements {
-            let Element::Json { value, .. } = element else { continue };
-            all.extend(fixtures::converted(value).map(|conversion| (name.clone(), conversion)));
+        let body = std::fs::read(&path).unwrap();
+        for element in decode(&text_of(&body), 1_000).unwrap_or_default() {
+            let Element::Json { raw } = element else { continue };
+            let value = element::read(&raw, MaxValues::default()).unwrap();
+            all.extend(fixtures::converted(&value).map(|conversion| (name.clone(), conversion)));
         }
     }
     all

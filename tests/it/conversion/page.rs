@@ -28,7 +28,7 @@ fn everything() -> Vec<Conversion> {
     settings_with_raw.raw = RawAttachment::Note;
     let known = made::never_seen();
     let noted = convert_alert(&made::alert("sigma"), None, &known, &settings_with_raw);
-    all.push(attach_raw(noted, &json!({ "alert_type": "sigma" }), &settings_with_raw));
+    all.push(attach_raw(noted, &json!({ "alert_type": "sigma" }).to_string(), &settings_with_raw));
     // What alerts show is what their cases refer to.
     let members: Vec<String> =
         all.iter().flat_map(Conversion::case_references).map(str::to_owned).collect();

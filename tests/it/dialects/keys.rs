@@ -9,7 +9,7 @@ use super::fixture;
 
 fn key_and_version(dialect: Dialect, element: &Value) -> (String, String) {
     let alert = read_alert(dialect, element);
-    (key(dialect, element, &alert), version(&alert))
+    (key(dialect, element, &element.to_string(), &alert), version(&alert))
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_threat_is_known_by_its_id_and_versioned_by_what_changes() {
     let read = |name: &str| {
         let element = fixture(name);
         let threat = read_threat(&element);
-        (key_of_threat(&element, &threat), version_of_threat(&threat))
+        (key_of_threat(&element.to_string(), &threat), version_of_threat(&threat))
     };
     let integer = read("threat_3x");
     assert_eq!(integer.0, "threat:829");
@@ -70,6 +70,6 @@ fn a_threat_is_known_by_its_id_and_versioned_by_what_changes() {
     assert_eq!(read("threat_5x").0, read("rest_threat_5x").0);
     assert_ne!(read("threat_5x").1, read("rest_threat_5x").1);
     let nameless = json!({"log_type": "threat", "id": null});
-    let key = key_of_threat(&nameless, &read_threat(&nameless));
+    let key = key_of_threat(&nameless.to_string(), &read_threat(&nameless));
     assert!(key.starts_with("threat:content:"), "{key}");
 }

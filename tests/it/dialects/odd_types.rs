@@ -2,9 +2,10 @@
 //! values of other types, and everything else is still read.
 
 use harfanglab_incidents::{
+    alert::element::{self, MaxValues},
     alert::{Alert, Process, Threat},
     intake::{
-        decode::{Element, decode},
+        decode::{Element, decode, text_of},
         dialect::{Dialect, Recognised, key, read_alert, read_threat, recognise},
     },
 };
@@ -190,8 +191,9 @@ proptest! {
         if cut {
             bytes.truncate(end.index(bytes.len()));
         }
-        for element in decode(&bytes, 100).unwrap_or_default() {
-            if let Element::Json { value, .. } = element {
+        for element in decode(&text_of(&bytes), 100).unwrap_or_default() {
+            if let Element::Json { raw } = element {
+                let value = element::read(&raw, MaxValues::default()).unwrap();
                 let _ = recognise(&value);
                 let _ = read_alert(Dialect::NativeAlert, &value);
                 let _ = read_alert(Dialect::EcsAlert, &value);
@@ -302,7 +304,7 @@ proptest! {
         let _ = recognise(&element);
         for dialect in [Dialect::NativeAlert, Dialect::EcsAlert] {
             let alert = read_alert(dialect, &element);
-            prop_assert!(!key(dialect, &element, &alert).is_empty());
+            prop_assert!(!key(dialect, &element, &element.to_string(), &alert).is_empty());
         }
         let _ = read_threat(&element);
     }

@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use harfanglab_incidents::intake::{
-    decode::{Element, decode},
-    dialect::{Dialect, Recognised, read_alert, read_threat, recognise},
+use harfanglab_incidents::{
+    alert::element::{self, MaxValues},
+    intake::{
+        decode::{Element, decode, text_of},
+        dialect::{Dialect, Recognised, read_alert, read_threat, recognise},
+    },
 };
 use serde_json::Value;
 
@@ -35,12 +38,14 @@ fn every_real_payload_is_what_its_place_in_the_index_says() {
         let parts: Vec<&str> = name.split("__").collect();
         let (channel, kind) = (parts[1], parts[2]);
         let body = fs::read(folder.join(&name)).unwrap();
+        let body = text_of(&body);
         let elements = decode(&body, 1000).unwrap();
         assert!(!elements.is_empty(), "{name}");
         for element in elements {
-            let Element::Json { value, .. } = element else {
+            let Element::Json { raw } = element else {
                 panic!("{name} has an unreadable element");
             };
+            let value = element::read(&raw, MaxValues::default()).unwrap();
             let recognised = recognise(&value);
             match (channel, kind) {
                 ("push-syslog", "alert") => assert_alert(&recognised, &value, &name),

@@ -26,12 +26,20 @@ use crate::alert::{
 /// What parts several addresses in one text.
 const ADDRESS_SEPARATORS: [char; 4] = [',', ';', ' ', '|'];
 
-/// The alert inside the REST API's `{"alert": {…}}`, else the element itself.
+/// The field in which the REST API's `{"alert": {…}}` has the alert.
+pub(super) const WRAPPER: &str = "alert";
+
+/// The alert inside the REST API's wrapper, else the element itself.
 pub(super) fn unwrapped(element: &Value) -> &Value {
-    match object_at(element, "alert") {
+    match object_at(element, WRAPPER) {
         Some(inner) if is_alert(inner) && !is_alert(element) => inner,
         _ => element,
     }
+}
+
+/// Whether the alert stands in the REST API's wrapper.
+pub(super) fn is_wrapped(element: &Value) -> bool {
+    !std::ptr::eq(unwrapped(element), element)
 }
 
 /// Whether the element has what only alerts have. REST items have no `log_type`.
