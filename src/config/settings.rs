@@ -296,8 +296,10 @@ pub struct WebhookSettings {
     pub max_body_bytes: usize,
     /// `…_WEBHOOK_MAX_IN_FLIGHT`: requests at once; above it 429.
     pub max_in_flight: usize,
-    /// `…_WEBHOOK_MAX_CONNECTIONS`: connections at once; above it new ones wait to be accepted.
+    /// `…_WEBHOOK_MAX_CONNECTIONS`: connections at once.
     pub max_connections: usize,
+    /// `…_WEBHOOK_MAX_CONNECTIONS_PER_ADDRESS`: of these, from one address that is no trusted proxy.
+    pub max_connections_per_address: usize,
     /// `…_WEBHOOK_SECRET_FILE`: where `secrets` were read from, and are read again when it changes;
     /// `None` when they were given another way.
     pub secret_file: Option<PathBuf>,
@@ -340,6 +342,8 @@ pub struct SyslogSettings {
     pub max_frame_bytes: usize,
     /// `…_SYSLOG_MAX_CONNECTIONS`: connections at once.
     pub max_connections: usize,
+    /// `…_SYSLOG_MAX_CONNECTIONS_PER_ADDRESS`: of these, from one address.
+    pub max_connections_per_address: usize,
     /// `…_SYSLOG_IDLE_TIMEOUT`: how long a connection may be silent.
     pub idle_timeout: Duration,
 }

@@ -35,7 +35,7 @@ impl FailedAttempts {
 
     /// How many seconds this address has to wait before it may try again; `None`: it may.
     pub(crate) fn wait_seconds(&self, address: IpAddr, now: DateTime<Utc>) -> Option<u64> {
-        let empty_at = *self.lock().get(&key(address))?;
+        let empty_at = *self.lock().get(&network_of(address))?;
         // The bucket is full as long as one more failure does not fit.
         let wait = (empty_at - now).min(MINUTE) + self.cost - MINUTE;
         (wait > TimeDelta::zero())
@@ -48,7 +48,7 @@ impl FailedAttempts {
         if empty_at.len() >= self.addresses_max {
             forget_some(&mut empty_at, now);
         }
-        let empty = empty_at.entry(key(address)).or_insert(now);
+        let empty = empty_at.entry(network_of(address)).or_insert(now);
         // Neither requests that were under way together nor a clock set back lock anybody out for
         // longer than a minute.
         *empty = ((*empty).max(now) + self.cost).min(now + MINUTE);
@@ -83,7 +83,7 @@ fn forget_some(empty_at: &mut HashMap<IpAddr, DateTime<Utc>>, now: DateTime<Utc>
 }
 
 /// Who has one address of IPv6 has the whole /64 that it is in.
-fn key(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

@@ -11,7 +11,7 @@ const SILENCE: TimeDelta = TimeDelta::minutes(1);
 
 /// When the last line was written, and how many have been left out since.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<Option<Silence>>);
+pub(crate) struct Complaints(Mutex<Option<Silence>>);
 
 #[derive(Debug)]
 struct Silence {
@@ -21,7 +21,7 @@ struct Silence {
 
 impl Complaints {
     /// Notes a refusal. `Some`: a line is due, and so many refusals before it had none.
-    pub(super) fn due(&self, now: DateTime<Utc>) -> Option<u64> {
+    pub(crate) fn due(&self, now: DateTime<Utc>) -> Option<u64> {
         let mut silence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match silence.as_mut() {
             // A clock that was set back does not silence for longer.

@@ -11,7 +11,8 @@
 
 pub(crate) mod attempts;
 mod body;
-mod complaints;
+pub(crate) mod complaints;
+pub mod connections;
 pub mod decode;
 pub mod dialect;
 mod door;
@@ -20,7 +21,7 @@ mod notification;
 mod refusal;
 mod samples;
 mod sorting;
-mod source;
+pub mod source;
 pub mod syslog;
 pub mod verification;
 pub mod webhook;

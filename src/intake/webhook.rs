@@ -21,6 +21,7 @@ use super::{
     attempts::{Exhausted, FailedAttempts},
     body::{self, Body},
     complaints::Complaints,
+    connections::OpenConnection,
     decode::{self, DecodeError, decode},
     memory::Charge,
     refusal::Refusal,
@@ -99,6 +100,11 @@ impl Webhook {
             max_in_flight: settings.max_in_flight,
             in_flight: AtomicUsize::new(0),
         })
+    }
+
+    /// Whose connections are taken, and which of them are proxies.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 }
 
@@ -192,6 +198,9 @@ async fn take(
     let verified = webhook.verifier.load().verify(request.headers(), &sent.bytes, now);
     let proof = verified.map_err(|reason| not_verified(webhook, address, reason, now))?;
     metrics::counter!("webhook_verified_total").increment(1);
+    if let Some(connection) = request.conn_data::<Arc<OpenConnection>>() {
+        connection.verified();
+    }
     let unreadable = |refusal: &Refusal| {
         warn!(error = refusal.error(), "a verified delivery cannot be read and was refused");
     };

@@ -122,6 +122,8 @@ pub const CATALOGUE: &[Metric] = &[
         "reason",
         &[
             "network",
+            "too_many_connections",
+            "handshake",
             "too_many_failures",
             "missing",
             "malformed",
@@ -149,7 +151,15 @@ pub const CATALOGUE: &[Metric] = &[
          merely counted.",
     )
     .by("outcome", &["kept", "counted"]),
-    gauge("syslog_connections", Unit::Count, "Connections of syslog that are open.").shared(),
+    gauge(
+        "connections_open",
+        Unit::Count,
+        "Connections from senders that are open, by listener and by whether a delivery on them was \
+         verified.",
+    )
+    .by("listener", &["webhook", "syslog"])
+    .and("state", &["unverified", "verified"])
+    .shared(),
     counter("syslog_messages_total", "Messages that came whole by syslog.").shared(),
     counter("syslog_verified_total", "Messages of syslog whose token and origin were right.")
         .shared(),

@@ -1,25 +1,20 @@
-//! The sockets: the endpoint that HarfangLab posts to, the listener for its syslog (`syslog`), the
+//! The sockets: the endpoint that HarfangLab posts to (`endpoint`), the listener for its syslog (`syslog`), the
 //! management pages, and the metrics under the names of Python connectors.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::Arc,
-    time::Duration,
 };
 
-use actix_web::{
-    App, HttpServer,
-    dev::{Server, ServerHandle},
-};
+use actix_web::dev::{Server, ServerHandle};
 use arc_swap::ArcSwap;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
-use tracing_actix_web::TracingLogger;
 
 use super::{
     ServiceError,
     console::ConsoleService,
-    request_span::RequestSpan,
+    endpoint::{self, Endpoint},
     secrets,
     syslog::{self, Syslog},
     tls,
@@ -28,21 +23,14 @@ use crate::{
     clock::Clock,
     config::{ConnectorMetricsSettings, ConsoleSettings, Settings, WebhookSettings},
     health::Health,
-    intake::{
-        verification::Verifier,
-        webhook::{Webhook, routes},
-    },
+    intake::{verification::Verifier, webhook::Webhook},
     label::ConsoleLabel,
     ops::{self, ManagedConsole, Management, Metrics},
     sweep::Pushes,
 };
 
-/// Longest time a client may take to send its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection without requests is kept.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Longest time that open requests get at shutdown.
-const SHUTDOWN_TIMEOUT_SECONDS: u64 = 10;
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: i32 = 1024;
 
 /// What listens and is shown.
 pub(super) struct Shown<'a> {
@@ -54,18 +42,18 @@ pub(super) struct Shown<'a> {
 /// Bound and serving.
 #[derive(Default)]
 pub(super) struct Listeners {
-    webhook: Option<(SocketAddr, ServerHandle)>,
+    webhook: Option<OpenWebhook>,
     syslog: Option<Syslog>,
     management: Option<ServerHandle>,
     connector_metrics: Option<ServerHandle>,
     _secrets: Vec<AbortOnDropHandle<()>>,
 }
 
-/// One console's endpoint.
-#[derive(Clone)]
-struct Endpoint {
-    path: String,
-    webhook: Arc<Webhook>,
+/// The endpoint, serving.
+struct OpenWebhook {
+    address: SocketAddr,
+    handle: ServerHandle,
+    draining: CancellationToken,
 }
 
 impl Listeners {
@@ -96,9 +84,9 @@ impl Listeners {
         let webhook = if endpoints.is_empty() {
             None
         } else {
-            Some(open_webhook(&settings.webhook, endpoints)?)
+            Some(open_webhook(&settings.webhook, endpoints, clock)?)
         };
-        let bound_webhook = webhook.as_ref().map(|(address, _handle)| *address);
+        let bound_webhook = webhook.as_ref().map(|webhook| webhook.address);
         let address = settings.management_listen;
         let (listener, bound) = bind("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address)?;
         let consoles = shown.consoles.iter();
@@ -127,7 +115,7 @@ impl Listeners {
     }
 
     pub(super) fn webhook_address(&self) -> Option<SocketAddr> {
-        self.webhook.as_ref().map(|(address, _handle)| *address)
+        self.webhook.as_ref().map(|webhook| webhook.address)
     }
 
     /// Stops accepting and lets open requests finish, at every door at the same time.
@@ -138,8 +126,9 @@ impl Listeners {
             }
         };
         let webhook = async {
-            if let Some((_address, handle)) = &self.webhook {
-                handle.stop(true).await;
+            if let Some(webhook) = &self.webhook {
+                webhook.draining.cancel();
+                webhook.handle.stop(true).await;
                 info!("no longer accepting deliveries");
             }
         };
@@ -229,37 +218,19 @@ fn open_connector_metrics(
 fn open_webhook(
     settings: &WebhookSettings,
     endpoints: Vec<Endpoint>,
-) -> Result<(SocketAddr, ServerHandle), ServiceError> {
+    clock: &Clock,
+) -> Result<OpenWebhook, ServiceError> {
     let tls = settings.tls.as_ref();
     let tls = tls.map(|tls| tls::server_config(tls, tls::WEBHOOK)).transpose()?;
     let (listener, address) = bind("HARFANGLAB_INCIDENTS_LISTEN", settings.listen)?;
     let paths = endpoints.iter().map(|endpoint| endpoint.path.as_str()).collect::<Vec<_>>();
     let paths = paths.join(", ");
-    // The bound is each worker's own: together they stay within the configured one.
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = workers.min(settings.max_connections);
-    let server = HttpServer::new(move || {
-        let app = App::new().wrap(TracingLogger::<RequestSpan>::new());
-        endpoints.iter().fold(app, |app, Endpoint { path, webhook }| {
-            app.configure(routes(Arc::clone(webhook), path))
-        })
-    })
-    .client_request_timeout(HEAD_TIMEOUT)
-    .tls_handshake_timeout(HEAD_TIMEOUT)
-    .workers(workers)
-    .max_connections(settings.max_connections / workers)
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
-    .disable_signals();
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls),
-        None => server.listen(listener),
-    };
-    let server =
-        server.map_err(not_listening("HARFANGLAB_INCIDENTS_LISTEN", settings.listen))?.run();
+    let draining = CancellationToken::new();
+    let server = endpoint::serve(settings, endpoints, tls, listener, (clock, draining.clone()))
+        .map_err(not_listening("HARFANGLAB_INCIDENTS_LISTEN", settings.listen))?;
     info!(%address, scheme, path = %paths, "listening for deliveries");
-    Ok((address, spawn(server)))
+    Ok(OpenWebhook { address, handle: spawn(server), draining })
 }
 
 pub(super) fn bind(
@@ -267,6 +238,9 @@ pub(super) fn bind(
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), ServiceError> {
     let listener = TcpListener::bind(address).map_err(not_listening(variable, address))?;
+    // The library asks for 128, which a flood fills before the next connection is accepted.
+    rustix::net::listen(&listener, BACKLOG)
+        .map_err(|error| not_listening(variable, address)(error.into()))?;
     let bound = listener.local_addr().map_err(not_listening(variable, address))?;
     Ok((listener, bound))
 }

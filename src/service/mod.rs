@@ -10,6 +10,7 @@ mod backpressure;
 mod clock_skew;
 mod console;
 mod ending;
+mod endpoint;
 mod error;
 mod jobs;
 mod leader;

@@ -49,6 +49,14 @@ pub(super) struct TlsVariables {
     certificate: &'static str,
     key: &'static str,
     client_authorities: &'static str,
+    /// Protocol to agree on, for clients that name any (ALPN).
+    protocol: Option<&'static str>,
+}
+
+impl TlsVariables {
+    fn protocols(self) -> Vec<Vec<u8>> {
+        self.protocol.iter().map(|protocol| protocol.as_bytes().to_vec()).collect()
+    }
 }
 
 /// Those of the endpoint.
@@ -56,6 +64,7 @@ pub(super) const WEBHOOK: TlsVariables = TlsVariables {
     certificate: "HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT",
     key: "HARFANGLAB_INCIDENTS_WEBHOOK_TLS_KEY",
     client_authorities: "HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CLIENT_CA",
+    protocol: Some("http/1.1"),
 };
 
 /// Those of the listener for syslog.
@@ -63,6 +72,7 @@ pub(super) const SYSLOG: TlsVariables = TlsVariables {
     certificate: "HARFANGLAB_INCIDENTS_SYSLOG_TLS_CERT",
     key: "HARFANGLAB_INCIDENTS_SYSLOG_TLS_KEY",
     client_authorities: "HARFANGLAB_INCIDENTS_SYSLOG_TLS_CLIENT_CA",
+    protocol: None,
 };
 
 /// TLS 1.2 and 1.3 as these settings ask for.
@@ -82,12 +92,14 @@ pub(super) fn server_config(
         None => WebPkiClientVerifier::no_client_auth(),
     };
     let pair = |error| TlsError::Pair { variable: variables.certificate, error };
-    ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(pair)?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
-        .map_err(pair)
+        .map_err(pair)?;
+    config.alpn_protocols = variables.protocols();
+    Ok(config)
 }
 
 /// Demands a certificate that one of the authorities in the file issued.

@@ -30,7 +30,7 @@ async fn started(changes: &[(&str, &str)]) -> (Home, App, String) {
 }
 
 /// `address:port` of a URL.
-fn authority(url: &str) -> &str {
+pub(crate) fn authority(url: &str) -> &str {
     url.split('/').nth(2).unwrap()
 }
 
@@ -39,7 +39,7 @@ async fn connect(url: &str) -> TcpStream {
 }
 
 /// The head of a post with the secret and these header lines.
-fn head(lines: &str) -> String {
+pub(crate) fn head(lines: &str) -> String {
     format!(
         "POST /webhooks/harfanglab HTTP/1.1\r\nHost: service\r\nAuthorization: {WEBHOOK_SECRET}\r\n\
          Content-Type: application/json\r\n{lines}\r\n"

@@ -13,6 +13,7 @@ mod check;
 mod command_line;
 mod configuration;
 mod configuration_secrets;
+mod connection_limit;
 mod connector_metrics;
 mod console;
 mod console_faults;

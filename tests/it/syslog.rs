@@ -58,7 +58,7 @@ pub(crate) async fn address(app: &mut App) -> SocketAddr {
     .await
 }
 
-fn alert(id: &str) -> Value {
+pub(crate) fn alert(id: &str) -> Value {
     json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": id, "status": "new",
         "level": "high", "rule_name": "Suspicious Thing",
@@ -71,7 +71,7 @@ pub(crate) fn message_with(token: &str, body: &str) -> String {
     format!("<14>1 2026-05-26T07:39:58.447Z console HarfangLab - - {data} {body}")
 }
 
-fn message(body: &Value) -> String {
+pub(crate) fn message(body: &Value) -> String {
     message_with(TOKEN, &body.to_string())
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn settings(scheme: WebhookScheme, secrets: &[&str]) -> WebhookSettin
         max_body_bytes: 1_000_000,
         max_in_flight: 8,
         max_connections: 8,
+        max_connections_per_address: 8,
         secret_file: None,
         access: AccessSettings {
             allowed_networks: Vec::new(),

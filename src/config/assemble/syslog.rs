@@ -13,6 +13,7 @@ use crate::config::{
     options::{
         HARFANGLAB_INCIDENTS_SYSLOG_ALLOWED_NETWORKS, HARFANGLAB_INCIDENTS_SYSLOG_IDLE_TIMEOUT,
         HARFANGLAB_INCIDENTS_SYSLOG_LISTEN, HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS,
+        HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS_PER_ADDRESS,
         HARFANGLAB_INCIDENTS_SYSLOG_MAX_FRAME, HARFANGLAB_INCIDENTS_SYSLOG_TLS_CERT,
         HARFANGLAB_INCIDENTS_SYSLOG_TLS_CLIENT_CA, HARFANGLAB_INCIDENTS_SYSLOG_TLS_KEY,
         HARFANGLAB_INCIDENTS_SYSLOG_TOKEN, HARFANGLAB_INCIDENTS_SYSLOG_TOKEN_ID,
@@ -44,6 +45,7 @@ pub(super) fn syslog(reader: &mut Reader<'_>) -> Read<Option<SyslogSettings>> {
         parse::size_bytes(text, 1 << 10, 64 << 20)
     });
     let max_connections = whole(reader, &HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS);
+    let per_address = whole(reader, &HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS_PER_ADDRESS);
     let idle = length(reader, &HARFANGLAB_INCIDENTS_SYSLOG_IDLE_TIMEOUT);
     let (listen, tokens, networks, tls) = (listen?, tokens?, networks?, tls?);
     let Some(listen) = listen else {
@@ -60,6 +62,7 @@ pub(super) fn syslog(reader: &mut Reader<'_>) -> Read<Option<SyslogSettings>> {
         tls,
         max_frame_bytes: max_frame?,
         max_connections: max_connections?,
+        max_connections_per_address: per_address?,
         idle_timeout: idle?,
     };
     check_proof(reader, &settings)?;

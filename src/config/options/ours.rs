@@ -74,6 +74,9 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS => shaped(OUR_SECTION, "webhook_max_connections",
         Shape::Whole(1, 100_000))
         .default("768");
+    HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS_PER_ADDRESS => shaped(OUR_SECTION,
+        "webhook_max_connections_per_address", Shape::Whole(1, 100_000))
+        .default("128");
 
     HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS => list(OUR_SECTION, "webhook_allowed_networks",
         "addresses or networks such as 192.0.2.10, 2001:db8::/32")
@@ -115,6 +118,9 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS => shaped(OUR_SECTION, "syslog_max_connections",
         Shape::Whole(1, 10_000))
         .default("64");
+    HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS_PER_ADDRESS => shaped(OUR_SECTION,
+        "syslog_max_connections_per_address", Shape::Whole(1, 10_000))
+        .default("32");
     HARFANGLAB_INCIDENTS_SYSLOG_IDLE_TIMEOUT => shaped(OUR_SECTION, "syslog_idle_timeout",
         Shape::Length("PT1S", "P30D"))
         .default("P1D");

@@ -35,7 +35,7 @@ pub(super) enum NotAdmitted {
 }
 
 /// Who may post, and whom to believe about it.
-pub(super) struct Sources {
+pub struct Sources {
     allowed: Vec<IpNet>,
     trusted: Vec<IpNet>,
 }
@@ -46,6 +46,17 @@ impl Sources {
             allowed: settings.allowed_networks.clone(),
             trusted: settings.trusted_proxies.clone(),
         }
+    }
+
+    /// Returns whether a connection from `peer` may carry a delivery: a trusted proxy's may, since
+    /// each of its requests is checked for its own client.
+    pub fn may_connect(&self, peer: IpAddr) -> bool {
+        self.trusts(peer) || self.allowed.is_empty() || contains(&self.allowed, peer.to_canonical())
+    }
+
+    /// Returns whether `peer` is a trusted proxy.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        contains(&self.trusted, peer.to_canonical())
     }
 
     /// The address to which a request from `peer` is counted, when it may post.

@@ -171,3 +171,16 @@ fn without_any_named_proxy_this_machine_is_believed_for_counting_only() {
     assert_eq!(admit(&["127.0.0.1/32"], "127.0.0.1"), address("192.0.2.7"));
     assert_eq!(admit(&["192.0.2.0/24"], "127.0.0.1"), None);
 }
+
+#[test]
+fn only_an_allowed_network_or_a_trusted_proxy_may_connect() {
+    let sources = |allowed: &[&str]| Sources {
+        allowed: networks(allowed),
+        trusted: networks(&["10.0.0.0/8"]),
+    };
+    let listed = sources(&["192.0.2.0/24"]);
+    let may_connect = |peer: &str| listed.may_connect(peer.parse().unwrap());
+    assert!(may_connect("192.0.2.7") && may_connect("::ffff:192.0.2.7") && may_connect(PROXY));
+    assert!(!may_connect("198.51.100.9"));
+    assert!(sources(&[]).may_connect("198.51.100.9".parse().unwrap()));
+}

@@ -19,9 +19,11 @@ use super::{
     framing::{Framed, Framer},
     messages::{GoOn, Read, Shared},
     refusal::Refusal,
-    seats::Seat,
 };
-use crate::intake::verification::Sender;
+use crate::intake::{
+    connections::{OpenConnection, TooManyConnections},
+    verification::Sender,
+};
 
 /// Bytes that are read at once, and that every connection may hold.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -42,7 +44,7 @@ pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
     pub(super) limits: Limits,
     pub(super) sender: Sender,
-    pub(super) seat: Seat,
+    pub(super) open: OpenConnection,
     /// No more is to be read.
     pub(super) stop: CancellationToken,
 }
@@ -142,7 +144,7 @@ impl Connection {
             }
         }
         if read.verified > 0 {
-            self.seat.is_verified();
+            self.open.verified();
         }
         let count = read.notifications.len();
         if self.shared.store(read.notifications).await.is_err() {
@@ -187,12 +189,12 @@ impl Connection {
 
     async fn until_stopped<T>(&self, doing: impl Future<Output = T>) -> Option<T> {
         let doing = self.stop.run_until_cancelled(doing);
-        self.seat.makes_way().run_until_cancelled(doing).await.flatten()
+        self.open.unless_evicted(doing).await.ok().flatten()
     }
 
     fn stopped(&self) -> Arrived {
-        let made_way = self.seat.makes_way().is_cancelled() && !self.stop.is_cancelled();
-        Arrived::End(made_way.then_some(Refusal::MadeWay))
+        let is_evicted = self.open.is_evicted() && !self.stop.is_cancelled();
+        Arrived::End(is_evicted.then_some(TooManyConnections::Evicted.into()))
     }
 
     /// Takes the last line, which need not be ended, when the sender has ended the connection.

@@ -1,8 +1,14 @@
-//! The listener: accepts connections within the bound, shakes hands, and lets each run by itself.
+//! The listener: accepts connections within the connection limit, makes the TLS handshake, and lets
+//! each run by itself.
 //!
 //! It takes its verifier and its door from whoever builds it, so that there can be one a console.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use rustix::net::sockopt;
@@ -10,7 +16,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
@@ -18,7 +23,6 @@ use super::{
     connection::{Connection, Limits},
     messages::Shared,
     refusal::Refusal,
-    seats::{Seat, Seats},
     standing::SyslogStanding,
 };
 use crate::{
@@ -26,13 +30,12 @@ use crate::{
     config::SyslogSettings,
     intake::{
         Door,
+        connections::{ConnectionLimit, Peer},
         verification::{ClientCertificate, Sender, SyslogVerifier},
     },
     label::ConsoleLabel,
 };
 
-/// Longest time for a TLS handshake.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// Silence after which the system asks whether the other side is still there.
 const KEEP_ALIVE: Duration = Duration::from_mins(2);
 /// Memory for frames longer than a chunk, and how many of the longest must fit.
@@ -79,6 +82,12 @@ impl Listener {
         let transport = if parts.tls.is_some() { "TLS" } else { "TCP" };
         let standing = Arc::new(SyslogStanding::new(address, transport));
         let console = parts.door.console().clone();
+        let limit = ConnectionLimit::new(
+            "syslog",
+            settings.max_connections,
+            settings.max_connections_per_address,
+            parts.clock.clone(),
+        );
         let shared =
             Arc::new(Shared::new(parts.verifier, parts.door, parts.clock, Arc::clone(&standing)));
         let long_frames = (LONG_FRAMES_BYTES / settings.max_frame_bytes).max(LONG_FRAMES_AT_LEAST);
@@ -89,13 +98,13 @@ impl Listener {
             };
         let accepting = Accepting {
             listener,
-            seats: Seats::new(settings.max_connections),
+            limit,
             limits: Limits {
                 max_frame_bytes: settings.max_frame_bytes,
                 idle_timeout: settings.idle_timeout,
                 long_frames: Arc::new(Semaphore::new(long_frames)),
             },
-            tls: parts.tls.map(TlsAcceptor::from),
+            tls: parts.tls,
             certificate,
             shared: Arc::clone(&shared),
             connections: TaskTracker::new(),
@@ -127,9 +136,9 @@ impl Listener {
 
 struct Accepting {
     listener: TcpListener,
-    seats: Seats,
+    limit: ConnectionLimit,
     limits: Limits,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<rustls::ServerConfig>>,
     certificate: ClientCertificate,
     shared: Arc<Shared>,
     connections: TaskTracker,
@@ -140,11 +149,7 @@ impl Accepting {
     async fn run(self) {
         while let Some(accepted) = self.stop.run_until_cancelled(self.listener.accept()).await {
             match accepted {
-                Ok((stream, peer)) => {
-                    if self.stop.run_until_cancelled(self.receive(stream, peer)).await.is_none() {
-                        return;
-                    }
-                }
+                Ok((stream, peer)) => self.receive(stream, peer),
                 Err(error) => {
                     warn!(%error, "a connection for syslog could not be accepted; trying again");
                     self.stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
@@ -153,57 +158,50 @@ impl Accepting {
         }
     }
 
-    async fn receive(&self, stream: TcpStream, peer: SocketAddr) {
+    fn receive(&self, stream: TcpStream, peer: SocketAddr) {
         let address = peer.ip().to_canonical();
         if let Err(refusal) = self.shared.admit(address) {
             return self.shared.refuse(address, &refusal);
         }
-        let Some(seat) = self.seats.take().await else { return };
         // A console may be silent for days; one whose machine is gone must not stay for ever.
         let asks = sockopt::set_socket_keepalive(&stream, true)
             .and_then(|()| sockopt::set_tcp_keepidle(&stream, KEEP_ALIVE));
         if let Err(error) = asks {
             warn!(%error, "the system will not notice when this syslog sender goes away");
         }
-        let conversation = self.conversation(stream, address, seat);
-        let standing = Arc::clone(&self.shared.standing);
+        let conversation = self.conversation(stream, address);
+        let shared = Arc::clone(&self.shared);
         self.connections.spawn(ConsoleLabel::current().on(async move {
-            standing.connected();
-            conversation.await;
-            standing.disconnected();
+            shared.standing.connected();
+            if let Err(refusal) = conversation.await {
+                shared.refuse(address, &refusal);
+            }
+            shared.standing.disconnected();
         }));
     }
 
-    /// The handshake, when there is one, and everything after it.
+    /// Everything that happens on a connection from its admission on. An error is told by the caller.
     fn conversation(
         &self,
         stream: TcpStream,
-        address: std::net::IpAddr,
-        seat: Seat,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let (tls, shared, stop) = (self.tls.clone(), Arc::clone(&self.shared), self.stop.clone());
+        address: IpAddr,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
+        let admitted = self.limit.admit(Peer::Direct(address));
+        let (tls, stop) = (self.tls.clone(), self.stop.clone());
+        let (shared, limits) = (Arc::clone(&self.shared), self.limits.clone());
         let sender = Sender { address, certificate: self.certificate };
-        let limits = self.limits.clone();
         async move {
+            let admitted = stop.run_until_cancelled(admitted).await;
+            let Some(open) = admitted.transpose()? else { return Ok(()) };
             let Some(tls) = tls else {
-                return Connection { shared, limits, sender, seat, stop }.run(stream).await;
+                Connection { shared, limits, sender, open, stop }.run(stream).await;
+                return Ok(());
             };
-            let shaking = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream));
-            let shaking = seat.makes_way().run_until_cancelled(shaking);
-            match stop.run_until_cancelled(shaking).await {
-                None => {}
-                Some(None) => shared.refuse(address, &Refusal::MadeWay),
-                Some(Some(Ok(Ok(stream)))) => {
-                    Connection { shared, limits, sender, seat, stop }.run(stream).await;
-                }
-                Some(Some(Ok(Err(error)))) => {
-                    shared.refuse(address, &Refusal::Handshake(error.to_string()));
-                }
-                Some(Some(Err(_elapsed))) => {
-                    let slow = "it took too long".to_owned();
-                    shared.refuse(address, &Refusal::Handshake(slow));
-                }
-            }
+            let handshake = open.unless_evicted(open.handshake(tls, stream));
+            let Some(stream) = stop.run_until_cancelled(handshake).await else { return Ok(()) };
+            let stream = stream??;
+            Connection { shared, limits, sender, open, stop }.run(stream).await;
+            Ok(())
         }
     }
 }

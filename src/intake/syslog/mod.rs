@@ -10,8 +10,8 @@
 //! the connection breaks is gone on this road; the sweep finds it.
 //!
 //! Bounds: connections; the length of a frame; frames longer than a chunk that are being received at
-//! once; the time a frame may take and a connection may be silent. Who is not verified yet makes way
-//! when all connections are taken.
+//! once; the time a frame may take and a connection may be silent. An unverified connection is closed
+//! for a new one when all are taken (`intake::connections`).
 //!
 //! UDP is not offered: a datagram holds less than many alerts do, anybody can send one in another's
 //! name, it cannot be made to wait, and nobody would ever know what the kernel dropped.
@@ -24,7 +24,6 @@ mod header;
 mod listener;
 mod messages;
 mod refusal;
-mod seats;
 mod standing;
 
 pub use self::{

@@ -2,7 +2,10 @@
 //! sent is ever in it.
 
 use super::{framing::FramingError, header::HeaderError};
-use crate::intake::verification::NotProven;
+use crate::intake::{
+    connections::{HandshakeError, TooManyConnections},
+    verification::NotProven,
+};
 
 /// Why a connection or a message was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,11 +15,11 @@ pub(super) enum Refusal {
     #[error("its address sent too many wrong tokens and has to wait")]
     TooManyFailures,
     #[error(
-        "all connections are taken, and this one had not been verified yet; see who holds them, or \
-         raise HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS"
+        "{0}; see who holds them, or raise HARFANGLAB_INCIDENTS_SYSLOG_MAX_CONNECTIONS or \
+         …_SYSLOG_MAX_CONNECTIONS_PER_ADDRESS"
     )]
-    MadeWay,
-    #[error("the TLS handshake failed: {0}")]
+    TooManyConnections(#[from] TooManyConnections),
+    #[error("{0}")]
     Handshake(String),
     #[error("a message is longer than HARFANGLAB_INCIDENTS_SYSLOG_MAX_FRAME")]
     TooLong,
@@ -53,13 +56,19 @@ pub const REASONS: &[&str] = &[
     "not_json",
 ];
 
+impl From<HandshakeError> for Refusal {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error.to_string())
+    }
+}
+
 impl Refusal {
     /// Name in metrics.
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::NotProven(reason) => reason.reason(),
             Self::TooManyFailures => "too_many_failures",
-            Self::MadeWay => "too_many_connections",
+            Self::TooManyConnections(_) => "too_many_connections",
             Self::Handshake(_) => "handshake",
             Self::TooLong => "too_large",
             Self::Framing(_) => "framing",

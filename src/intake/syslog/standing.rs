@@ -46,18 +46,12 @@ impl SyslogStanding {
     }
 
     pub(super) fn connected(&self) {
-        self.set_connections(|connections| connections + 1);
+        self.lock().connections += 1;
     }
 
     pub(super) fn disconnected(&self) {
-        self.set_connections(|connections| connections.saturating_sub(1));
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "there are never so many connections")]
-    fn set_connections(&self, change: impl FnOnce(usize) -> usize) {
         let mut now = self.lock();
-        now.connections = change(now.connections);
-        metrics::gauge!("syslog_connections").set(now.connections as f64);
+        now.connections = now.connections.saturating_sub(1);
     }
 
     pub(super) fn verified(&self, at: DateTime<Utc>) {

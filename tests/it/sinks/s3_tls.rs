@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::StatusCode, web};
-use reqwest::Method;
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
 
 use super::combined::{stage_with_an_alert, with_s3};
-use crate::support::{authority::Authority, opencti::Personality, s3::S3Server, stage::http};
-
-/// More than any object of these tests, in bytes.
-const BODY_MAX: usize = 10 << 20;
+use crate::support::{authority::Authority, opencti::Personality, s3::S3Server};
 
 /// Serves `server` by TLS, with a certificate of `authority`; answers the port.
 fn behind_tls(server: &S3Server, authority: &Authority) -> u16 {
@@ -28,39 +28,28 @@ fn behind_tls(server: &S3Server, authority: &Authority) -> u16 {
         .with_single_cert(vec![certificate], key)
         .unwrap();
     let told = server.told();
-    let target = format!("http://{}:{}", told["endpoint"].as_str().unwrap(), told["port"]);
-    let target = web::Data::new(target);
-    let listening = HttpServer::new(move || {
-        App::new()
-            .app_data(target.clone())
-            .app_data(web::PayloadConfig::new(BODY_MAX))
-            .default_service(web::to(forward))
-    })
-    .workers(1)
-    .disable_signals()
-    .bind_rustls_0_23(("127.0.0.1", 0), tls)
-    .unwrap();
-    let port = listening.addrs()[0].port();
-    tokio::spawn(listening.run());
+    let target = format!("{}:{}", told["endpoint"].as_str().unwrap(), told["port"]);
+    let (listener, port) = listener();
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    tokio::spawn(async move {
+        while let Ok((stream, _peer)) = listener.accept().await {
+            let (acceptor, target) = (acceptor.clone(), target.clone());
+            tokio::spawn(async move {
+                // A client that does not know the authority ends the handshake.
+                let Ok(mut client) = acceptor.accept(stream).await else { return };
+                let mut server = TcpStream::connect(target).await.unwrap();
+                let _ended = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
     port
 }
 
-/// The host stays as the client named it: it is part of what was signed.
-async fn forward(
-    request: HttpRequest,
-    body: web::Bytes,
-    target: web::Data<String>,
-) -> HttpResponse {
-    let url = format!("{}{}", **target, request.uri().path_and_query().unwrap());
-    let method = Method::from_bytes(request.method().as_str().as_bytes()).unwrap();
-    let host = request.connection_info().host().to_owned();
-    let mut forwarded = http().request(method, url).header("host", host).body(body.to_vec());
-    if let Some(kind) = request.headers().get("content-type") {
-        forwarded = forwarded.header("content-type", kind.as_bytes());
-    }
-    let answer = forwarded.send().await.unwrap();
-    let status = StatusCode::from_u16(answer.status().as_u16()).unwrap();
-    HttpResponse::build(status).body(answer.bytes().await.unwrap().to_vec())
+fn listener() -> (TcpListener, u16) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (TcpListener::from_std(listener).unwrap(), port)
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn with_a_certificate_the_endpoint_speaks_tls_and_nothing_else() {
     let authority = Authority::new();
     let (_stage, _app, url) = started(&authority, None).await;
     let answer = post(&client(&authority, None), &url).await.unwrap();
-    assert_eq!(answer, (reqwest::Version::HTTP_2, 200));
+    assert_eq!(answer, (reqwest::Version::HTTP_11, 200));
     assert!(post(&client(&Authority::new(), None), &url).await.is_err(), "of another authority");
     let plain = url.replace("https://", "http://");
     assert!(post(&client(&authority, None), &plain).await.is_err(), "without TLS");
