@@ -37,7 +37,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &ConvertArguments) -> Result
     let input = read_input(arguments.file.as_deref())?;
     let text = decode::text_of(&input);
     let element = element::read(&text, MaxValues::LARGEST)
-        .context("the input cannot be read; give one alert or threat")?;
+        .context("the input is not one JSON value that can be read; give one alert or threat")?;
     let known = Known::received(Clock::system().now());
     let conversion = convert(&element, &text, &known, &settings)?;
     let mut told = String::new();
