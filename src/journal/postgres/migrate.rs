@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use futures_util::TryStreamExt as _;
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 
-use super::{PostgresChange, PostgresJournal};
+use super::{PostgresChange, PostgresJournal, PostgresStore};
 use crate::journal::{
     JournalError, SqliteJournal,
-    sql::{Change as _, Order, Session as _, Statement, Store as _, VALUES_MAX, Value, query},
+    sql::{Change as _, Order, Session as _, Statement, Store as _, Value, query},
 };
 
 /// Bytes of text that travel in one statement.
@@ -142,7 +142,7 @@ async fn copy(
     let reading = sqlx::AssertSqlSafe(format!("SELECT {columns} FROM {name}"));
     let mut rows = sqlx::query(reading).fetch(from);
     let into = format!("INSERT INTO {name} ({columns}) VALUES ");
-    let rows_at_once = VALUES_MAX / (numbers.len() + texts.len());
+    let rows_at_once = PostgresStore::VALUES_MAX / (numbers.len() + texts.len());
     let (mut insert, mut waiting, mut bytes, mut moved) = (query(into.clone()), 0, 0, 0);
     while let Some(row) = rows.try_next().await? {
         bytes += add(&mut insert, &row, numbers.len(), texts.len(), waiting == 0)?;

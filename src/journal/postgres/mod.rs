@@ -105,6 +105,8 @@ impl Store for PostgresStore {
     type Row = PgRow;
 
     const DIALECT: Dialect = Dialect::Postgres;
+    /// Far below the 65,535 that a message holds, and enough that round trips do not count.
+    const VALUES_MAX: usize = 2_500;
 
     async fn begin(&self, console: &str, order: Order) -> Result<Self::Change, JournalError> {
         let turns = self.turns.wait(console, classes(order)).await;
@@ -248,7 +250,7 @@ impl Session for Pool {
 fn prepared(statement: Statement) -> Query<'static, Postgres, PgArguments> {
     #[cfg(test)]
     super::plans::note(&statement);
-    let (text, values) = statement.into_parts();
+    let (text, values) = statement.into_parts(PostgresStore::VALUES_MAX);
     let prepared = sqlx::query(AssertSqlSafe(text));
     values.into_iter().fold(prepared, |prepared, value| match value {
         Value::Number(number) => prepared.bind(number),

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     SqlJournal,
-    statement::{Columns as _, VALUES_MAX, query},
+    statement::{Columns as _, query},
     store::{Change as _, Dialect, Order, Store, Words},
     versions::Standing,
 };
@@ -23,8 +23,6 @@ use crate::{
 
 /// Columns of a new row.
 const COLUMNS: usize = 21;
-/// Rows one `INSERT` carries.
-const ROWS_PER_INSERT: usize = VALUES_MAX / COLUMNS;
 
 macro_rules! write_probe {
     ($name:literal) => {
@@ -116,7 +114,7 @@ impl<S: Store> Journal for SqlJournal<S> {
             }
             receipts.push(receipt);
         }
-        for rows in entered.chunks(ROWS_PER_INSERT) {
+        for rows in entered.chunks(S::VALUES_MAX / COLUMNS) {
             self.insert(&mut transaction, rows, generation).await?;
         }
         if !seen_again.is_empty() {

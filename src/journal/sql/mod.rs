@@ -51,7 +51,7 @@ pub(super) use self::{
 };
 pub(super) use self::{
     lent::Lent,
-    statement::{Column, Columns, Statement, VALUES_MAX, Value, query},
+    statement::{Column, Columns, Statement, Value, query},
     store::{Change, Dialect, Order, Session, Store},
 };
 use super::JournalError;

@@ -9,11 +9,6 @@ use sqlx::{Decode, Postgres, Sqlite, Type};
 use super::store::Session;
 use crate::journal::JournalError;
 
-/// Most values of one statement. For each value of a statement sqlx's SQLite driver walks over the
-/// names of all of them, so that a statement of 20,000 values takes minutes. What grows with a batch
-/// is passed as one JSON value, or in statements of a few rows.
-pub(in crate::journal) const VALUES_MAX: usize = 256;
-
 /// A statement. Its values are written `$1`, `$2`, … and are numbers or texts: a flag is 0 or 1.
 #[derive(Debug)]
 pub(in crate::journal) struct Statement {
@@ -34,10 +29,13 @@ pub(in crate::journal) fn query(text: impl Into<Cow<'static, str>>) -> Statement
 }
 
 impl Statement {
-    /// Hands out text and values, to be run.
-    pub(in crate::journal) fn into_parts(self) -> (Cow<'static, str>, Vec<Value>) {
+    /// Hands out text and values, to be run by a database that takes `values_max` of them.
+    pub(in crate::journal) fn into_parts(
+        self,
+        values_max: usize,
+    ) -> (Cow<'static, str>, Vec<Value>) {
         let count = self.values.len();
-        debug_assert!(count <= VALUES_MAX, "{count} values in one statement: {}", self.text);
+        debug_assert!(count <= values_max, "{count} values in one statement: {}", self.text);
         (self.text, self.values)
     }
 

@@ -82,6 +82,9 @@ pub(in crate::journal) trait Store:
     Debug + Clone + Send + Sync + 'static
 {
     const DIALECT: Dialect;
+    /// Most values of one statement: what grows with a batch is passed as one JSON value, or in
+    /// statements of a few rows.
+    const VALUES_MAX: usize;
     type Row: Columns;
     type Change: Change<Row = Self::Row>;
     type Pool: Session<Row = Self::Row>;

@@ -64,6 +64,9 @@ impl Store for SqliteStore {
     type Row = SqliteRow;
 
     const DIALECT: Dialect = Dialect::Sqlite;
+    /// For each value of a statement sqlx's driver walks over the names of all of them, so that a
+    /// statement of 20,000 values takes minutes.
+    const VALUES_MAX: usize = 256;
 
     /// Holds the write lock from its start, whatever it takes part in.
     async fn begin(&self, _console: &str, _order: Order) -> Result<Self::Change, JournalError> {
@@ -198,7 +201,7 @@ impl Session for Pool {
 fn prepared(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
     #[cfg(test)]
     super::plans::note(&statement);
-    let (text, values) = statement.into_parts();
+    let (text, values) = statement.into_parts(SqliteStore::VALUES_MAX);
     let prepared = sqlx::query(AssertSqlSafe(text));
     values.into_iter().fold(prepared, |prepared, value| match value {
         Value::Number(number) => prepared.bind(number),
