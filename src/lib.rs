@@ -4,6 +4,12 @@
 //! One road: `intake` (or `sweep`) → `journal` → `pipeline` (enrich → convert → deliver).
 //! Arrows point one way; see each module's header for what lives there and what does not.
 
+#![warn(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "`cli::output` escapes what is printed"
+)]
+
 /// The version of this binary.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -17,6 +23,7 @@ pub mod clock;
 pub mod config;
 pub mod convert;
 pub mod demo;
+mod escape;
 pub mod harfanglab;
 pub mod health;
 pub mod intake;

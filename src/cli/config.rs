@@ -9,7 +9,7 @@ use crate::config::{REFERENCE, schema as configuration_schema};
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     let loaded = setup::load(config)?;
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        output::say(&format!("warning: {warning}"));
     }
     output::print(&loaded.effective.to_string())
 }

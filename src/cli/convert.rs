@@ -10,7 +10,12 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use url::Url;
 
-use super::{arguments::ConvertArguments, failure::Failure, output, setup, summary};
+use super::{
+    arguments::ConvertArguments,
+    failure::Failure,
+    output::{self, line_of},
+    setup, summary,
+};
 use crate::{
     alert::element::{self, MaxValues},
     clock::Clock,
@@ -51,7 +56,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &ConvertArguments) -> Result
         return output::print(&told);
     }
     for left_out in &conversion.left_out {
-        eprintln!("left out: {}: {}", left_out.what, left_out.why);
+        output::say(&format!("left out: {}: {}", line_of(left_out.what), line_of(&left_out.why)));
     }
     let bundle = serde_json::to_value(&conversion.bundle).context("the bundle is not JSON")?;
     let text = if arguments.pretty { format!("{bundle:#}\n") } else { format!("{bundle}\n") };
@@ -87,12 +92,12 @@ fn convert(
 /// What was left out, what the service would ask the console for, and what the gate finds.
 fn explanation(conversion: &Conversion, asked_for: Option<&str>) -> String {
     let mut lines = Vec::new();
-    lines.extend(asked_for.map(str::to_owned));
+    lines.extend(asked_for.map(line_of));
     if conversion.left_out.is_empty() {
         lines.push("Nothing was left out.".to_owned());
     }
     for left_out in &conversion.left_out {
-        lines.push(format!("Left out: {}: {}", left_out.what, left_out.why));
+        lines.push(format!("Left out: {}: {}", line_of(left_out.what), line_of(&left_out.why)));
     }
     let violations = gate::violations(&conversion.bundle);
     if violations.is_empty() {

@@ -1,7 +1,6 @@
 //! `demo`: the whole road in one process, with a simulated console and a directory for OpenCTI.
 
 use std::{
-    io::Write,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -13,7 +12,7 @@ use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{arguments::DemoArguments, failure::Failure, runtime};
+use super::{arguments::DemoArguments, failure::Failure, output, runtime};
 use crate::{
     clock::Clock,
     config::{Settings, WebhookScheme},
@@ -150,7 +149,7 @@ async fn wait_until_all_left(journal: &dyn Journal) -> anyhow::Result<()> {
 /// Writes a line to standard output.
 fn say(line: &str) {
     // A reader that closed the pipe has seen enough.
-    let _closed = writeln!(std::io::stdout(), "{line}");
+    let _closed = output::print(&format!("{line}\n"));
 }
 
 /// Tells on standard output what goes in and what comes out.

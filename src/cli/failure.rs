@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::output;
 use crate::config::Faults;
 
 /// Wrong configuration or usage (`EX_USAGE` of sysexits).
@@ -29,15 +30,15 @@ impl Failure {
     pub(super) fn report(&self) -> ExitCode {
         match self {
             Self::Configuration(faults) => {
-                eprintln!("error: {faults}");
+                output::say(&format!("error: {faults}"));
                 ExitCode::from(EXIT_USAGE)
             }
             Self::Usage(what) => {
-                eprintln!("error: {what}");
+                output::say(&format!("error: {what}"));
                 ExitCode::from(EXIT_USAGE)
             }
             Self::Other(error) => {
-                eprintln!("error: {error:#}");
+                output::say(&format!("error: {}", output::line_of(&format!("{error:#}"))));
                 ExitCode::FAILURE
             }
             Self::AlreadyTold => ExitCode::FAILURE,

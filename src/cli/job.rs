@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{failure::Failure, logging, progress::Display, runtime};
+use super::{failure::Failure, logging, output, progress::Display, runtime};
 use crate::{
     clock::Clock,
     config::{ConsoleSettings, Settings},
@@ -105,7 +105,7 @@ async fn is_to_be_cancelled() -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(false);
     }
-    eprint!("The service goes on with it. Cancel it? Type yes, or Ctrl-C again to leave it: ");
+    output::ask("The service goes on with it. Cancel it? Type yes, or Ctrl-C again to leave it: ");
     let read = || {
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).map(|_bytes| answer)

@@ -21,7 +21,7 @@ use tracing_subscriber::{
     registry::{LookupSpan, Scope},
 };
 
-use crate::{clock::Clock, config::ConnectorSettings};
+use crate::{clock::Clock, config::ConnectorSettings, escape};
 
 /// Starts logging for the whole process, as the settings say. Once a process.
 pub(super) fn start(settings: &ConnectorSettings) -> anyhow::Result<()> {
@@ -91,8 +91,8 @@ where
             None => String::new(),
         };
         let line = self.line(*event.metadata().level(), &message, attributes);
-        let line = without_controls(line);
-        writeln!(writer, "{line}")
+        // One event stays one line, whatever is in it.
+        writeln!(writer, "{}", escape::line(&line))
     }
 }
 
@@ -124,27 +124,6 @@ impl Lines {
         }
         line.to_string()
     }
-}
-
-/// One event stays one line and moves no cursor, whatever is in it: control characters, of which
-/// JSON escapes only some, are written as JSON writes them.
-fn without_controls(line: String) -> String {
-    if !line.contains(char::is_control) {
-        return line;
-    }
-    let mut escaped = String::with_capacity(line.len() + 16);
-    for character in line.chars() {
-        match character {
-            '\n' => escaped.push_str("\\n"),
-            '\r' => escaped.push_str("\\r"),
-            // Writing to a string cannot fail.
-            _ if character.is_control() => {
-                let _ = write!(escaped, "\\u{:04x}", u32::from(character));
-            }
-            _ => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 /// Collects the fields of an event.
@@ -264,12 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn no_control_character_reaches_a_terminal_and_json_stays_what_it_says() {
-        let hostile = "\u{1b}[2J\u{9b}31m\u{7f}\r\n\",\"level\":\"INFO\"\u{2028}";
+    fn no_hidden_character_reaches_a_terminal_and_json_stays_what_it_says() {
+        let hostile =
+            "\u{1b}[2J\u{9b}31m\u{7f}\r\n\",\"level\":\"INFO\"\u{2028}\u{202e}gpj\u{200b}\u{e0041}";
         for shape in [Shape::Json, Shape::Plain] {
             let log = logged(shape, || tracing::warn!(rule = hostile, "{hostile}"));
             let line = log.strip_suffix('\n').unwrap();
-            assert!(!line.contains(char::is_control), "{line:?}");
+            assert!(!line.contains(escape::is_hidden), "{line:?}");
             if shape == Shape::Json {
                 let line: Value = serde_json::from_str(line).unwrap();
                 let told = (&line["message"], &line["attributes"]["rule"], &line["level"]);

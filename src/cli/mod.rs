@@ -2,7 +2,8 @@
 //! told comes from `config`.
 //!
 //! Exit codes: 0 done; 64 wrong configuration or usage, before anything is bound or reached; 1
-//! anything else that went wrong. Faults and failures go to stderr, results to stdout.
+//! anything else that went wrong. Faults and failures go to stderr, results to stdout, both by way of
+//! `output`.
 
 mod allocator;
 mod arguments;
@@ -36,6 +37,7 @@ use self::arguments::{Arguments, Command, ConfigCommand, JournalCommand};
 
 /// Runs the command that `arguments` (with the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    output::tell_panics_escaped();
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
@@ -65,7 +67,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Prints what clap has to say: help and version are answers, the rest is wrong usage.
 fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // It quotes what was typed, or pasted.
+        output::say(error.render().to_string().trim_end());
+        return ExitCode::from(failure::EXIT_USAGE);
+    }
     // When even the terminal is gone, the exit code still tells.
     let _ = error.print();
-    if error.use_stderr() { ExitCode::from(failure::EXIT_USAGE) } else { ExitCode::SUCCESS }
+    ExitCode::SUCCESS
 }

@@ -7,6 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::output::{line_of, say};
 use crate::sweep::Progress;
 
 /// Between two lines where there is no terminal.
@@ -42,7 +43,7 @@ impl Display {
         if let Some(bar) = &self.bar {
             bar.set_length(progress.expected.max(read));
             bar.set_position(read);
-            bar.set_message(progress.words.clone());
+            bar.set_message(line_of(&progress.words));
             return;
         }
         let now = Instant::now();
@@ -50,7 +51,7 @@ impl Display {
             return;
         }
         self.told = Some(now);
-        eprintln!("{}", line(progress, now - self.began));
+        say(&line(progress, now - self.began));
     }
 
     /// Takes the bar away.
@@ -71,7 +72,7 @@ fn line(progress: &Progress, elapsed: Duration) -> String {
     }
     if !progress.words.is_empty() {
         line.push_str("; ");
-        line.push_str(&progress.words);
+        line.push_str(&line_of(&progress.words));
     }
     line
 }

@@ -5,6 +5,7 @@ use std::{collections::HashMap, fmt::Write as _};
 
 use serde_json::{Map, Value};
 
+use super::output::line_of;
 use crate::stix::Bundle;
 
 type Json = Map<String, Value>;
@@ -40,7 +41,7 @@ pub(super) fn tree(bundle: &Bundle, root_id: &str) -> String {
 }
 
 fn line(text: &mut String, content: &str) {
-    writeln!(text, "{content}").expect("a string takes every write");
+    writeln!(text, "{}", line_of(content)).expect("a string takes every write");
 }
 
 /// Something that belongs to the root.

@@ -19,6 +19,9 @@ use super::{
     settings::{DirectorySettings, HarfangLabSettings, ImportSettings, Settings},
 };
 
+/// Mode of the files that `demo` and tests have written: for their owner.
+const EMBEDDED_MODE: u32 = 0o600;
+
 /// A configuration without faults.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -112,7 +115,7 @@ impl Settings {
         .expect("the defaults of the table are valid, as a test shows");
         settings.journal.url = journal_url;
         settings.connector.directory =
-            Some(DirectorySettings { path: directory, retention_days: 0 });
+            Some(DirectorySettings { path: directory, retention_days: 0, mode: EMBEDDED_MODE });
         settings.harfanglab = harfanglab;
         settings
     }

@@ -11,6 +11,7 @@
 mod assemble;
 mod console;
 mod effective;
+mod exposure;
 mod fault;
 mod file;
 mod given;
@@ -28,6 +29,7 @@ pub use self::{
     assemble::{opencti_token, syslog_tokens, webhook_secrets},
     console::{ConsoleSettings, ONLY_CONSOLE},
     effective::{Effective, EffectiveConsole, EffectiveValue, Source},
+    exposure::Exposure,
     fault::{Fault, Faults},
     loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},
     reference::REFERENCE,

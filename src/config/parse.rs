@@ -120,6 +120,24 @@ pub(super) fn listen_address(text: &str) -> Result<SocketAddr, Refusal> {
     text.parse().map_err(|_| "is not an IP address with a port".to_owned())
 }
 
+/// A host name without a port, in small letters without a dot at its end.
+pub(super) fn host_name(text: &str) -> Result<String, Refusal> {
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    if name.split('.').all(is_label) { Ok(name) } else { Err("is not a host name".to_owned()) }
+}
+
+/// The mode of a file, in octal, that its owner may read and write and nobody may execute.
+pub(super) fn file_mode(text: &str) -> Result<u32, Refusal> {
+    let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mode = u32::from_str_radix(text, 8).ok().filter(|_| is_octal);
+    mode.filter(|mode| mode & !0o666 == 0 && mode & 0o600 == 0o600)
+        .ok_or_else(|| "is not the mode of a file that its owner may read and write".to_owned())
+}
+
 /// One of `allowed`, in any case; answers its position.
 pub(super) fn choice(text: &str, allowed: &[&str]) -> Result<usize, Refusal> {
     allowed.iter().position(|name| name.eq_ignore_ascii_case(text)).ok_or_else(|| {
@@ -209,6 +227,28 @@ mod tests {
         assert_eq!(start_date("PT90M", now), Ok(now - chrono::Duration::minutes(90)));
         for text in ["yesterday", "2026-02-30", "-P1D", "P", "P99999999Y", "31/01/2026"] {
             assert!(at(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_mode_is_octal_for_the_owner_and_never_to_execute() {
+        for (text, mode) in [("0640", 0o640), ("600", 0o600), ("0666", 0o666), ("0604", 0o604)] {
+            assert_eq!(file_mode(text), Ok(mode), "{text}");
+        }
+        for text in
+            ["", "0", "40", "0o640", "640 ", "+640", "0440", "0755", "1640", "0680", "416", "00640"]
+        {
+            assert!(file_mode(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_name_has_no_port_and_is_compared_in_small_letters() {
+        assert_eq!(host_name("Incidents.Example.org.").as_deref(), Ok("incidents.example.org"));
+        for text in
+            ["a.example:9090", "https://a.example", "*.example", "a..example", ".", "é.example"]
+        {
+            assert!(host_name(text).is_err(), "{text}");
         }
     }
 

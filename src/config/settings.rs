@@ -42,6 +42,9 @@ pub struct Settings {
     /// `HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN`: status page, health and metrics; loopback
     /// by default.
     pub management_listen: SocketAddr,
+    /// `HARFANGLAB_INCIDENTS_MANAGEMENT_HOSTS`: names under which it answers beside addresses and names
+    /// of this network, in small letters without a dot at their end.
+    pub management_hosts: Vec<String>,
     /// `HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN`: what the status page asks for before it shows texts of
     /// alerts or changes anything; `None`: it does neither.
     pub management_token: Option<SecretString>,
@@ -122,13 +125,15 @@ impl ConnectorSettings {
     }
 }
 
-/// `CONNECTOR_SEND_TO_DIRECTORY_PATH` and `…_RETENTION`.
+/// `CONNECTOR_SEND_TO_DIRECTORY_PATH`, `…_RETENTION` and `HARFANGLAB_INCIDENTS_DIRECTORY_MODE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectorySettings {
     /// Where the files go.
     pub path: PathBuf,
     /// Files of ours older than this many days are removed; zero keeps them.
     pub retention_days: u32,
+    /// The mode of the files, as the system counts it: `0o640` for `0640`.
+    pub mode: u32,
 }
 
 /// `mq:` / `MQ_*`: each field overrides what registration answers.

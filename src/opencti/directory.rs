@@ -7,10 +7,14 @@
 //! Does not live here: what stands in a file and how it is called (`transfer`).
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -50,6 +54,8 @@ impl DirectorySink {
             path: directory.path.clone(),
             names: FileNames::new(&settings.name, clock.clone()),
             retention_days: directory.retention_days,
+            mode: directory.mode,
+            mode_refused: AtomicBool::new(false),
             clock,
         };
         Self { folder: Arc::new(folder), settings, connector }
@@ -109,6 +115,8 @@ struct Folder {
     path: PathBuf,
     names: FileNames,
     retention_days: u32,
+    mode: u32,
+    mode_refused: AtomicBool,
     clock: Clock,
 }
 
@@ -128,7 +136,7 @@ impl Folder {
         contents: &[String],
         may_leave: impl Fn(usize) -> bool,
     ) -> Vec<io::Result<Written>> {
-        if let Err(error) = fs::create_dir_all(&self.path) {
+        if let Err(error) = self.make() {
             return contents.iter().map(|_| Err(copy(&error))).collect();
         }
         if let Err(error) = self.remove_old() {
@@ -145,6 +153,31 @@ impl Folder {
         }
     }
 
+    /// Makes the folder when it is missing: who may read the files may enter it.
+    fn make(&self) -> io::Result<()> {
+        if self.path.is_dir() {
+            return Ok(());
+        }
+        let mode = 0o700 | self.mode | (self.mode & 0o444) >> 2;
+        DirBuilder::new().recursive(true).mode(mode).create(&self.path)?;
+        self.permit(&self.path, fs::set_permissions(&self.path, Permissions::from_mode(mode)));
+        Ok(())
+    }
+
+    /// Tells once that a mode could not be set. What was made is never more open than it: only what
+    /// the umask took away is missing.
+    fn permit(&self, path: &Path, set: io::Result<()>) {
+        if let Err(error) = set
+            && !self.mode_refused.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                %error,
+                path = %path.display(),
+                "the file system takes no mode (HARFANGLAB_INCIDENTS_DIRECTORY_MODE); its own stands"
+            );
+        }
+    }
+
     /// The file leaves when it gets its name: `may_leave` is asked immediately before.
     fn write(&self, content: &str, may_leave: impl Fn() -> bool) -> io::Result<Written> {
         loop {
@@ -153,10 +186,14 @@ impl Folder {
             if path.exists() {
                 continue;
             }
-            let mut file = match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(self.mode);
+            let mut file = match options.open(&temporary) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
+            // The umask may have taken away what the reader needs.
+            self.permit(&temporary, file.set_permissions(Permissions::from_mode(self.mode)));
             let written =
                 file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| {
                     if !may_leave() {
@@ -216,6 +253,7 @@ fn copy(error: &io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
     use serde_json::{Value, json};
 
     use super::*;
@@ -240,7 +278,16 @@ mod tests {
     /// A sink into `path` at a moment that stands still.
     fn sink(path: &Path, retention_days: u32, now: &str) -> DirectorySink {
         let now = now.parse().unwrap();
-        let directory = DirectorySettings { path: path.to_owned(), retention_days };
+        sink_of_mode(path, retention_days, 0o640, now)
+    }
+
+    fn sink_of_mode(
+        path: &Path,
+        retention_days: u32,
+        mode: u32,
+        now: DateTime<Utc>,
+    ) -> DirectorySink {
+        let directory = DirectorySettings { path: path.to_owned(), retention_days, mode };
         DirectorySink::new(&directory, settings(), None, Clock::from_fn(move || now))
     }
 
@@ -290,6 +337,21 @@ mod tests {
                 "update": false,
             })
         );
+    }
+
+    #[tokio::test]
+    async fn files_and_a_folder_that_is_made_have_the_mode_whatever_the_umask() {
+        let root = tempfile::tempdir().unwrap();
+        let now = "2026-11-22T19:25:18Z".parse().unwrap();
+        // Whatever umask this runs under, one of these has a bit that it takes away or leaves.
+        for (mode, of_folder) in [(0o600, 0o700), (0o640, 0o750), (0o664, 0o775), (0o666, 0o777)] {
+            let path = root.path().join(format!("{mode:o}"));
+            let sink = sink_of_mode(&path, 0, mode, now);
+            assert_eq!(sink.deliver(&delivery(1)).await, [Ok(())]);
+            let mode_of = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+            let file = path.join(&names(&path)[0]);
+            assert_eq!((mode_of(&file), mode_of(&path)), (mode, of_folder), "{mode:o}");
+        }
     }
 
     #[tokio::test]

@@ -1,9 +1,8 @@
 //! Jobs over the management address, for the commands `sweep` and `backfill` beside a running
-//! service. A JSON body and DELETE are what no other site's page can make a browser send, and an
-//! answer is only given under an address or `localhost`: a page whose name is made to point here (DNS
-//! rebinding) is another site.
+//! service. A JSON body and DELETE are what no other site's page can make a browser send, and no such
+//! page can have a name under which this address answers (`host`).
 
-use actix_web::{HttpResponse, guard::GuardContext, http::header, web};
+use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::info;
@@ -13,17 +12,6 @@ use crate::{
     health::Role,
     sweep::{Job, JobState, Progress},
 };
-
-/// Whether a request names this host by its address, or as `localhost`.
-pub(super) fn is_local_name(request: &GuardContext<'_>) -> bool {
-    let host = request.head().headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let parsed = host.and_then(|host| url::Url::parse(&format!("http://{host}/")).ok());
-    parsed.is_some_and(|url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(_address) => true,
-        None => false,
-    })
-}
 
 /// Which console is meant; needed where there are several.
 #[derive(Debug, Deserialize)]

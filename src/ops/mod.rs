@@ -6,15 +6,13 @@
 mod catalogue;
 mod connector_metrics;
 mod health;
+mod host;
 mod jobs;
 mod metrics_page;
 mod page;
 mod recorder;
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-};
+use std::{net::TcpListener, sync::Arc};
 
 use actix_web::{App, HttpServer, Route, dev::Server, guard, middleware::from_fn, web};
 use secrecy::SecretString;
@@ -64,8 +62,8 @@ pub struct Management {
     pub metrics: Metrics,
     /// The time, for ages.
     pub clock: Clock,
-    /// Where these pages are served.
-    pub address: SocketAddr,
+    /// Names under which they answer beside addresses and names of this network, in small letters.
+    pub hosts: Vec<String>,
     /// How the listener for syslog stands; `None`: there is none.
     pub syslog: Option<Arc<SyslogStanding>>,
     /// Where OpenCTI is, if there is one.
@@ -99,6 +97,7 @@ pub fn serve(
     let gate = web::Data::new(page::Gate::new(token));
     Ok(HttpServer::new(move || {
         App::new()
+            .wrap(from_fn(host::guarded))
             .app_data(management.clone())
             .app_data(gate.clone())
             .service(web::resource("/healthz").route(reading().to(health::alive)))
@@ -115,12 +114,9 @@ pub fn serve(
 /// What a browser could be made to ask for.
 fn pages(config: &mut web::ServiceConfig) {
     let jobs = web::resource("/jobs")
-        .guard(guard::fn_guard(jobs::is_local_name))
         .route(reading().to(jobs::current))
         .route(web::post().to(jobs::submit));
-    let job = web::resource("/jobs/{number}")
-        .guard(guard::fn_guard(jobs::is_local_name))
-        .route(web::delete().to(jobs::cancel));
+    let job = web::resource("/jobs/{number}").route(web::delete().to(jobs::cancel));
     config
         .service(jobs)
         .service(job)

@@ -96,7 +96,7 @@ impl Listeners {
             health: shown.health,
             metrics,
             clock: clock.clone(),
-            address: bound,
+            hosts: settings.management_hosts.clone(),
             syslog: syslog.as_ref().map(Syslog::standing),
             opencti: settings.opencti.as_ref().map(|opencti| opencti.url.to_string()),
             sinks: shown.sinks,

@@ -1,5 +1,6 @@
 //! Secrets that are renewed without a restart: the file that they came from is read again when it
-//! changes and at SIGHUP. What is wrong with it is told once, and again when somebody asks.
+//! changes and at SIGHUP. What is wrong with it, or that others may read it, is told once, and again when
+//! somebody asks.
 //!
 //! The file is looked at by its content, since a mounted secret changes behind a link whose own date
 //! does not.
@@ -12,6 +13,9 @@ use std::{
 };
 
 use tokio::{signal::unix::Signal, time::MissedTickBehavior};
+use tracing::warn;
+
+use crate::config::Exposure;
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -47,6 +51,8 @@ pub(super) async fn follow<T: Send + 'static>(
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told: Option<String> = None;
+    // The start has told of it.
+    let mut exposed = Exposure::of(&file);
     loop {
         let cause = tokio::select! {
             Some(()) = hang_up.recv() => Cause::Signal,
@@ -54,7 +60,14 @@ pub(super) async fn follow<T: Send + 'static>(
         };
         let path = file.clone();
         // It fails only when the process is ending.
-        let Ok(read) = tokio::task::spawn_blocking(move || read(&path)).await else { return };
+        let looked = tokio::task::spawn_blocking(move || (read(&path), Exposure::of(&path))).await;
+        let Ok((read, exposure)) = looked else { return };
+        if let Some(exposure) = exposure
+            && (cause == Cause::Signal || exposed != Some(exposure))
+        {
+            warn!(file = %file.display(), "{} holds secrets and {exposure}", file.display());
+        }
+        exposed = exposure;
         let fault = read.and_then(|read| take(read, cause)).err();
         if let Some(fault) = &fault
             && (cause == Cause::Signal || told.as_ref() != Some(fault))

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -52,6 +53,7 @@ pub(crate) fn load_with(changes: &[(&str, &str)]) -> Result<Loaded, Faults> {
 pub(crate) fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
     fs::write(&path, text).expect("a fresh folder takes files");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
     path
 }
 

@@ -1,6 +1,12 @@
 //! Secrets and certificates in the configuration: where they may come from, and that nothing shows
 //! them.
 
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
+
 use harfanglab_incidents::config::{TlsVerification, load};
 use secrecy::ExposeSecret;
 
@@ -38,6 +44,55 @@ fn secrets_are_read_from_files_and_never_shown() {
         assert!(!shown.contains(secret), "{secret} is shown");
     }
     assert!(shown.contains(named), "the file is named");
+}
+
+#[test]
+fn a_file_with_a_secret_that_others_may_read_is_named_once_and_one_of_our_own_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let set_mode = |path: &Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    let secret = write(directory.path(), "secret", "a-secret-of-more-than-16-bytes");
+    let key = write(directory.path(), "key.pem", "a key");
+    let certificate = write(directory.path(), "cert.pem", "a certificate");
+    let named = secret.to_str().unwrap();
+    let yml = write(
+        directory.path(),
+        "config.yml",
+        &format!(
+            "opencti:\n  token: a-token\nharfanglab_incidents:\n  webhook_secret_file: {named}\n  \
+             token_file: {named}\n  webhook_tls_key: {}\n  webhook_tls_cert: {}\n",
+            key.display(),
+            certificate.display()
+        ),
+    );
+    let variables = ["OPENCTI_TOKEN", "HARFANGLAB_INCIDENTS_TOKEN"].map(|name| (name, ""));
+    let mut all = environment(&PEER);
+    all.extend(environment(&variables));
+    let exposed = || -> Vec<String> {
+        let warnings = load(&all, Some(&yml), now()).unwrap().warnings;
+        warnings.into_iter().filter(|warning| warning.contains("holds secrets")).collect()
+    };
+    set_mode(&certificate, 0o644);
+    for path in [&secret, &key, &yml] {
+        set_mode(path, 0o640);
+    }
+    assert_eq!(exposed(), [] as [String; 0], "our own group may read it");
+    for path in [&secret, &key, &yml] {
+        set_mode(path, 0o644);
+        let told = exposed();
+        let place = path.to_str().unwrap();
+        assert!(told.len() == 1 && told[0].starts_with(place), "{place}: {told:?}");
+        assert!(told[0].contains("every user of this machine (mode 0644)"), "{told:?}");
+        set_mode(path, 0o600);
+    }
+    // A file of settings alone is nobody's secret.
+    set_mode(&yml, 0o644);
+    let text = fs::read_to_string(&yml).unwrap().replace("token: a-token", "url: http://a.example");
+    fs::write(&yml, text).unwrap();
+    all.extend(environment(&[("OPENCTI_TOKEN", "a-token")]));
+    let warnings = load(&all, Some(&yml), now()).unwrap().warnings;
+    assert!(!warnings.iter().any(|warning| warning.contains("holds secrets")), "{warnings:?}");
 }
 
 #[test]

@@ -7,7 +7,12 @@ mod metrics;
 pub(crate) mod nginx;
 pub(crate) mod prometheus;
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+};
 
 use harfanglab_incidents::{
     clock::Clock,
@@ -31,6 +36,7 @@ fn faults(file: Option<&str>, environment: &[(&str, &str)]) -> Vec<String> {
     let path = folder.path().join("config.yml");
     let path = file.map(|text| {
         fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         path
     });
     let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

@@ -222,17 +222,26 @@ async fn a_stranger_a_foreign_page_and_a_foreign_name_get_and_change_nothing() {
         {
             assert_eq!(answered[name], value, "{case}");
         }
-        let policy = answered["content-security-policy"].to_str().unwrap();
-        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{case}");
-        assert!(!policy.contains("unsafe"), "{case}");
+        // A foreign name gets plain text and no page.
+        if expected != 421 {
+            let policy = answered["content-security-policy"].to_str().unwrap();
+            assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{case}");
+            assert!(!policy.contains("unsafe"), "{case}");
+        }
         assert_eq!(expected != 200, !body.contains("AAAAAAAA"), "{case}");
     }
     let (_status, _headers, page) = ask(get, &format!("{management}/"), &[]).await;
     assert!(!page.contains("gpj.exe") && !page.contains(TOKEN), "{page}");
     for path in ["/healthz", "/readyz", "/metrics"] {
         let url = format!("{management}{path}");
-        let answered = ask(Method::GET, &url, &[("host", "a-probe.example")]).await;
-        assert_eq!(answered.0, StatusCode::OK, "{path}");
+        for (host, expected) in
+            [("evil.example", 421), ("a-probe", 200), ("probes.a.svc:9090", 200)]
+        {
+            let (status, _headers, body) = ask(Method::GET, &url, &[("host", host)]).await;
+            assert_eq!(status, expected, "{path} {host}");
+            let names_the_option = body.contains("HARFANGLAB_INCIDENTS_MANAGEMENT_HOSTS");
+            assert_eq!(names_the_option, expected == 421, "{path} {host}: {body}");
+        }
     }
 }
 

@@ -211,7 +211,7 @@ fn report(findings: &[Finding]) -> String {
             Verdict::Wrong => "WRONG",
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{verdict:<6} {party:<14} {words}");
+        let _ = writeln!(text, "{verdict:<6} {party:<14} {}", output::line_of(words));
     }
     text
 }

@@ -23,7 +23,10 @@ use super::{
     journal::{Desk, OfConsole},
     output,
 };
-use crate::journal::{EventId, Journal, Letter, LetterFilter, LetterKind, Retried};
+use crate::{
+    escape,
+    journal::{EventId, Journal, Letter, LetterFilter, LetterKind, Retried},
+};
 
 /// Letters read, and changed in one commit, at a time.
 const PAGE: usize = 200;
@@ -144,9 +147,10 @@ fn show(desk: &Desk, arguments: &ShowArguments) -> Result<(), Failure> {
     })?;
     let text = desk.wait(journal.text(id))?.unwrap_or_default();
     let name = name.as_deref();
-    output::print(&if arguments.body {
-        text
-    } else if arguments.json {
+    if arguments.body {
+        return output::print_as_received(&text);
+    }
+    output::print(&if arguments.json {
         format!("{}\n", show::as_json(&letter, name, Some(&text)))
     } else {
         show::in_full(&letter, name, kind, &text)
@@ -173,10 +177,10 @@ fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
     }
     output::print(&text)?;
     if arguments.dry_run {
-        eprintln!("{} would be tried again; nothing was changed", count(&letters));
+        output::say(&format!("{} would be tried again; nothing was changed", count(&letters)));
         return Ok(());
     }
-    eprintln!("{again} of {} wait to be delivered again", count(&letters));
+    output::say(&format!("{again} of {} wait to be delivered again", count(&letters)));
     if unreadable > 0 {
         let stay = anyhow::anyhow!(
             "{unreadable} cannot be read by this version either and stay dead letters"
@@ -194,11 +198,11 @@ fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
     let text: String = ids.map(|id| of(*id, arguments.form())).collect();
     if arguments.dry_run {
         output::print(&text)?;
-        eprintln!("{} would be dropped; nothing was changed", count(&letters));
+        output::say(&format!("{} would be dropped; nothing was changed", count(&letters)));
         return Ok(());
     }
     if count(&letters) == 0 {
-        eprintln!("nothing to drop");
+        output::say("nothing to drop");
         return Ok(());
     }
     if !arguments.yes {
@@ -211,10 +215,10 @@ fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
     // What is free now goes back to the file system before the command ends.
     while letters.first().map_or(Ok(0), |(journal, _ids)| desk.wait(journal.shrink()))? > 0 {}
     output::print(&text)?;
-    eprintln!(
+    output::say(&format!(
         "{dropped} dropped for good: their texts are removed, and the same versions, when they come \
          again, are duplicates of them"
-    );
+    ));
     Ok(())
 }
 
@@ -228,15 +232,15 @@ fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {
             let file = file.with_context(|| format!("cannot make {}", path.display()))?;
             Box::new(BufWriter::new(file))
         }
-        None => Box::new(io::stdout().lock()),
+        None => Box::new(output::stdout()),
     };
     let mut exported = 0;
     for_each_page(desk, &filter, |OfConsole { name, journal }, page| {
         for letter in page {
             // What was retried or pruned since the page was read has its text elsewhere or nowhere.
             let Some(text) = desk.wait(journal.text(letter.id))? else { continue };
-            let line = show::as_json(letter, name.as_deref(), Some(&text));
-            if let Err(error) = writeln!(target, "{line}") {
+            let line = show::as_json(letter, name.as_deref(), Some(&text)).to_string();
+            if let Err(error) = writeln!(target, "{}", escape::lines(&line)) {
                 if error.kind() == io::ErrorKind::BrokenPipe {
                     return Ok(false);
                 }
@@ -247,7 +251,7 @@ fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {
         Ok(true)
     })?;
     target.flush().context("cannot write the letters")?;
-    eprintln!("{exported} exported");
+    output::say(&format!("{exported} exported"));
     Ok(())
 }
 
@@ -333,7 +337,7 @@ fn confirm(count: usize) -> Result<(), Failure> {
             format!("this drops {count} letters for good and nobody can be asked: add --yes");
         return Err(Failure::Usage(what));
     }
-    eprint!("Drop {count} letters for good? Type yes: ");
+    output::ask(&format!("Drop {count} letters for good? Type yes: "));
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).context("cannot read the answer")?;
     if answer.trim().eq_ignore_ascii_case("yes") {

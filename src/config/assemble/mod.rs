@@ -21,9 +21,9 @@ use super::{
     console::{ConsoleSettings, ONLY_CONSOLE},
     options::{
         self, CONNECTOR_NAME, CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_QUEUE,
-        CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN,
-        HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, HARFANGLAB_INCIDENTS_SYSLOG_LISTEN,
-        HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
+        CONNECTOR_SEND_TO_S3, HARFANGLAB_INCIDENTS_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_HOSTS,
+        HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN,
+        HARFANGLAB_INCIDENTS_SYSLOG_LISTEN, HARFANGLAB_INCIDENTS_URL, OptionSpec, Standing,
     },
     parse,
     reader::{FaultNoted, Read, Reader},
@@ -59,6 +59,7 @@ pub(super) fn settings(
     let pipeline = ours::pipeline(reader);
     let management_listen =
         reader.required(&HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN, parse::listen_address);
+    let management_hosts = reader.list(&HARFANGLAB_INCIDENTS_MANAGEMENT_HOSTS, parse::host_name);
     let management_token =
         reader.optional(&HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN, ours::management_token);
     let connector_metrics = platform::connector_metrics(reader);
@@ -84,6 +85,7 @@ pub(super) fn settings(
         pipeline: pipeline?,
         enrichment,
         management_listen: management_listen?,
+        management_hosts: management_hosts?,
         management_token: management_token?,
         connector_metrics: connector_metrics?,
     };

@@ -20,10 +20,11 @@ use crate::config::{
         CONNECTOR_METRICS_NAMESPACE, CONNECTOR_METRICS_PORT, CONNECTOR_METRICS_SUBSYSTEM,
         CONNECTOR_NAME, CONNECTOR_QUEUE_THRESHOLD, CONNECTOR_RUN_AND_TERMINATE, CONNECTOR_SCOPE,
         CONNECTOR_SEND_TO_DIRECTORY, CONNECTOR_SEND_TO_DIRECTORY_PATH,
-        CONNECTOR_SEND_TO_DIRECTORY_RETENTION, CONNECTOR_SEND_TO_QUEUE, MQ_HOST, MQ_PASS, MQ_PORT,
-        MQ_USE_SSL, MQ_USE_SSL_CA, MQ_USE_SSL_CERT, MQ_USE_SSL_KEY, MQ_USE_SSL_PASSPHRASE,
-        MQ_USE_SSL_REJECT_UNAUTHORIZED, MQ_USER, MQ_VHOST, OPENCTI_CUSTOM_HEADERS,
-        OPENCTI_JSON_LOGGING, OPENCTI_TOKEN, OPENCTI_URL, OptionSpec,
+        CONNECTOR_SEND_TO_DIRECTORY_RETENTION, CONNECTOR_SEND_TO_QUEUE,
+        HARFANGLAB_INCIDENTS_DIRECTORY_MODE, MQ_HOST, MQ_PASS, MQ_PORT, MQ_USE_SSL, MQ_USE_SSL_CA,
+        MQ_USE_SSL_CERT, MQ_USE_SSL_KEY, MQ_USE_SSL_PASSPHRASE, MQ_USE_SSL_REJECT_UNAUTHORIZED,
+        MQ_USER, MQ_VHOST, OPENCTI_CUSTOM_HEADERS, OPENCTI_JSON_LOGGING, OPENCTI_TOKEN,
+        OPENCTI_URL, OptionSpec,
     },
     parse::{self, Refusal},
     reader::{FaultNoted, Read, Reader},
@@ -184,7 +185,8 @@ fn directory(reader: &mut Reader<'_>) -> Read<Option<DirectorySettings>> {
     let is_on = reader.required(&CONNECTOR_SEND_TO_DIRECTORY, parse::boolean);
     let path = reader.optional(&CONNECTOR_SEND_TO_DIRECTORY_PATH, |text| Ok(text.into()));
     let retention = whole(reader, &CONNECTOR_SEND_TO_DIRECTORY_RETENTION);
-    let (is_on, path, retention_days) = (is_on?, path?, retention?);
+    let mode = reader.required(&HARFANGLAB_INCIDENTS_DIRECTORY_MODE, parse::file_mode);
+    let (is_on, path, retention_days, mode) = (is_on?, path?, retention?, mode?);
     if !is_on {
         return Ok(None);
     }
@@ -196,5 +198,5 @@ fn directory(reader: &mut Reader<'_>) -> Read<Option<DirectorySettings>> {
         );
         return Err(FaultNoted);
     };
-    Ok(Some(DirectorySettings { path, retention_days }))
+    Ok(Some(DirectorySettings { path, retention_days, mode }))
 }

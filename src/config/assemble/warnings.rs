@@ -1,18 +1,24 @@
 //! What deserves attention in settings that are right: certificates that are not checked, secrets that
-//! are weak or shared, a start date in the future.
+//! are weak, shared or readable by others, a start date in the future.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::PathBuf,
+};
 
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
     console::ConsoleSettings,
+    effective::{MASK, Source},
+    exposure::Exposure,
     options::{
         CONSOLES, HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_SSL_VERIFY,
         HARFANGLAB_INCIDENTS_SYSLOG_TOKEN, HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, OPENCTI_SSL_VERIFY,
         OptionSpec,
     },
+    parse::PEM_START,
     reader::Reader,
     settings::{Settings, TlsVerification},
 };
@@ -39,6 +45,37 @@ pub(super) fn of(reader: &mut Reader<'_>, settings: &Settings, now: DateTime<Utc
     if let Some(syslog) = &settings.syslog {
         let name = HARFANGLAB_INCIDENTS_SYSLOG_TOKEN.variable;
         warn_of_short_secrets(reader, name, &syslog.tokens);
+    }
+    warn_of_exposed_files(reader, settings);
+}
+
+/// Part of a secret, such as the password of a URL, is masked as all of one is.
+fn holds_secret(value: &str) -> bool {
+    value.contains(MASK)
+}
+
+/// Warns of each file with a secret, or with a key, that others may read.
+fn warn_of_exposed_files(reader: &mut Reader<'_>, settings: &Settings) {
+    let of_consoles = reader.effective.consoles().iter().flat_map(|console| &console.values);
+    let values = reader.effective.values().iter().chain(of_consoles);
+    let mut files: BTreeSet<PathBuf> = values
+        .filter_map(|value| match &value.source {
+            Source::SecretFile(path) => Some(path.clone()),
+            Source::ConfigFile(path) if value.value.as_deref().is_some_and(holds_secret) => {
+                Some(path.clone())
+            }
+            _ => None,
+        })
+        .collect();
+    let webhook = settings.webhook.tls.as_ref();
+    let syslog = settings.syslog.as_ref().and_then(|syslog| syslog.tls.as_ref());
+    files.extend(webhook.into_iter().chain(syslog).map(|tls| tls.key.clone()));
+    let broker = settings.mq.ssl_key.as_ref().map(ExposeSecret::expose_secret);
+    files.extend(broker.filter(|key| !key.starts_with(PEM_START)).map(PathBuf::from));
+    for file in files {
+        if let Some(exposure) = Exposure::of(&file) {
+            reader.warnings.push(format!("{} holds secrets and {exposure}", file.display()));
+        }
     }
 }
 

@@ -160,6 +160,8 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN => plain(OUR_SECTION, "management_listen",
         "an address and port such as 127.0.0.1:9090")
         .default("127.0.0.1:9090");
+    HARFANGLAB_INCIDENTS_MANAGEMENT_HOSTS => list(OUR_SECTION, "management_hosts",
+        "host names without a port, such as incidents.example.org");
     HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN => secret(OUR_SECTION, "management_token",
         "a token of at least 16 characters, such as `openssl rand -hex 32` makes");
 
@@ -215,4 +217,7 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_RESEND_AFTER => shaped(OUR_SECTION, "resend_after",
         Shape::Length("PT0S", "P1D"))
         .default("PT1H");
+    HARFANGLAB_INCIDENTS_DIRECTORY_MODE => plain(OUR_SECTION, "directory_mode",
+        "an octal file mode from 0600 to 0666, such as 0640")
+        .default("0640");
 }

@@ -38,7 +38,10 @@ use self::{
     view::{Actions, Refresh, Viewer, document},
 };
 use super::{ManagedConsole, Management};
-use crate::journal::{EventId, JournalError, Letter, LetterFilter, LetterKind, Retried};
+use crate::{
+    escape,
+    journal::{EventId, JournalError, Letter, LetterFilter, LetterKind, Retried},
+};
 
 /// What the address may carry.
 #[derive(Debug, Default, Deserialize)]
@@ -87,26 +90,12 @@ impl Done {
     }
 }
 
-/// Refuses other names than this machine's where the address is on loopback, and says what a browser
-/// may do with what is answered.
+/// Says what a browser may do with what is answered.
 pub(super) async fn guarded(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let is_loopback = request
-        .app_data::<web::Data<Management>>()
-        .is_some_and(|management| management.address.ip().is_loopback());
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let mut response = if is_loopback && !host.is_some_and(gate::names_this_machine) {
-        let refusal = "This address answers to localhost and 127.0.0.1 only. A proxy in front of it \
-                       has to send one of them as the Host header.\n";
-        let refusal = HttpResponse::MisdirectedRequest()
-            .content_type("text/plain; charset=utf-8")
-            .body(refusal);
-        request.into_response(refusal).map_into_right_body()
-    } else {
-        next.call(request).await?.map_into_left_body()
-    };
+    let mut response = next.call(request).await?;
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
@@ -345,9 +334,9 @@ fn explanation(status: StatusCode, title: &str, words: &str) -> HttpResponse {
 }
 
 fn page(status: StatusCode, markup: Markup) -> HttpResponse {
-    HttpResponseBuilder::new(status)
-        .content_type("text/html; charset=utf-8")
-        .body(markup.into_string())
+    // What no template has shown by its number is escaped here.
+    let text = escape::lines(&markup.into_string()).into_owned();
+    HttpResponseBuilder::new(status).content_type("text/html; charset=utf-8").body(text)
 }
 
 fn see(address: &str) -> HttpResponse {

@@ -3,6 +3,8 @@
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
 
+use crate::escape;
+
 /// How long ago `then` was.
 pub(super) fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let past = now - then;
@@ -72,14 +74,8 @@ pub(super) fn visible(text: &str) -> Markup {
     }
 }
 
-/// Control characters, and those that have no width or direct the text.
 fn is_hidden(letter: char) -> bool {
-    let is_layout = matches!(letter, '\n' | '\t');
-    (letter.is_control() && !is_layout)
-        || matches!(letter,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    escape::is_hidden(letter) && !escape::is_layout(letter)
 }
 
 /// The longest beginning of `text` that is at most `bytes` long.

@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{authority, connect, head, started};
+use super::{authority, connect, head, sent, started};
 use crate::support::stage::http;
 
 /// A whole post that keeps its connection.
@@ -17,6 +17,15 @@ async fn status(stream: &mut TcpStream) -> String {
     let mut answer = vec![0; 1024];
     let length = stream.read(&mut answer).await.unwrap();
     String::from_utf8_lossy(&answer[..length]).chars().skip("HTTP/1.1 ".len()).take(3).collect()
+}
+
+/// What comes back for these bytes until the other side closes.
+async fn answered(address: &str, bytes: &[u8]) -> String {
+    let mut stream = sent("127.0.0.1", address, bytes).await;
+    let _reset = stream.shutdown().await;
+    let mut answer = String::new();
+    let _reset = stream.read_to_string(&mut answer).await;
+    answer
 }
 
 #[tokio::test]
@@ -89,16 +98,28 @@ async fn no_method_but_post_is_served_and_nothing_is_echoed() {
 }
 
 #[tokio::test]
-async fn jobs_are_taken_under_an_address_only_so_that_no_rebound_name_starts_or_cancels_one() {
-    let (_home, mut app, _url) = started(&[]).await;
-    let management = app.management().await;
+async fn no_rebound_name_reaches_the_management_address_wherever_it_is_bound() {
+    // On every address, as in a container.
+    let (_home, mut app, _url) = started(&[
+        ("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "0.0.0.0:0"),
+        ("HARFANGLAB_INCIDENTS_MANAGEMENT_HOSTS", "Incidents.example.org, metrics.example.org"),
+    ])
+    .await;
+    let management = app.management().await.replace("0.0.0.0", "127.0.0.1");
     let address = authority(&management).to_owned();
     let port = address.rsplit(':').next().unwrap();
     let asked = async |host: &str| {
         let request = http().get(format!("{management}/jobs")).header("Host", host);
         request.send().await.unwrap().status().as_u16()
     };
-    for good in [address.clone(), format!("localhost:{port}"), format!("[::1]:{port}")] {
+    for good in [
+        address.clone(),
+        format!("localhost:{port}"),
+        format!("[::1]:{port}"),
+        format!("harfanglab-incidents:{port}"),
+        "harfanglab-incidents.opencti.svc.cluster.local".to_owned(),
+        format!("incidents.example.org.:{port}"),
+    ] {
         assert_eq!(asked(&good).await, 200, "{good}");
     }
     let cancelled = async |host: &str| {
@@ -109,5 +130,18 @@ async fn jobs_are_taken_under_an_address_only_so_that_no_rebound_name_starts_or_
     for bad in ["rebound.example", "127.0.0.1.rebound.example", "localhost.rebound.example", "x@y"]
     {
         assert_eq!((asked(bad).await, cancelled(bad).await), (421, 421), "{bad}");
+        for path in ["", "healthz", "readyz", "metrics", "nothing"] {
+            let request = http().get(format!("{management}/{path}")).header("Host", bad);
+            assert_eq!(request.send().await.unwrap().status().as_u16(), 421, "/{path} {bad}");
+        }
     }
+    // No browser leaves it out; an old load balancer does.
+    let old = answered(&address, b"GET /readyz HTTP/1.0\r\n\r\n").await;
+    assert!(old.starts_with("HTTP/1.0 200"), "{old}");
+    let twice = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nHost: evil.example\r\n\r\n");
+    let twice = answered(&address, twice.as_bytes()).await;
+    assert!(twice.starts_with("HTTP/1.1 421") || twice.starts_with("HTTP/1.1 400"), "{twice}");
+    let absolute = "GET http://evil.example/readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let absolute = answered(&address, absolute.as_bytes()).await;
+    assert!(absolute.starts_with("HTTP/1.1 421"), "{absolute}");
 }

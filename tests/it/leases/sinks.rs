@@ -190,7 +190,8 @@ async fn the_api_gets_the_others_of_a_load_and_nothing_of_an_event_whose_lease_h
 #[tokio::test]
 async fn a_folder_gets_no_file_of_an_event_whose_lease_has_ended() {
     let folder = tempfile::tempdir().unwrap();
-    let directory = DirectorySettings { path: folder.path().to_owned(), retention_days: 7 };
+    let directory =
+        DirectorySettings { path: folder.path().to_owned(), retention_days: 7, mode: 0o640 };
     let settings = connector_settings(&fresh_connector_id());
     let sink = DirectorySink::new(&directory, settings, None, Clock::system());
     let results = sink.deliver(&delivery(3, "x", but_for_one())).await;

@@ -63,7 +63,8 @@ async fn a_file_and_an_object_are_byte_for_byte_what_other_connectors_write() {
         expected["applicant_id"] = json!(user);
 
         let folder = tempfile::tempdir().unwrap();
-        let into = DirectorySettings { path: folder.path().to_owned(), retention_days: 7 };
+        let into =
+            DirectorySettings { path: folder.path().to_owned(), retention_days: 7, mode: 0o640 };
         let registered = Some(Arc::clone(&connector));
         let directory = DirectorySink::new(&into, settings, registered, Clock::system());
         assert_eq!(directory.deliver(&delivery(&capture)).await, [Ok(())]);

@@ -138,6 +138,12 @@ impl Home {
         self.start_as(Command::new("/bin/sh").args(["-c", &script]))
     }
 
+    /// Starts the binary with `arguments` on a terminal: its standard output is what the terminal gets.
+    pub(crate) fn start_on_a_terminal(&self, arguments: &str) -> App {
+        let command = format!("'{}' {arguments}", binary());
+        self.start_as(Command::new("/usr/bin/script").args(["-qec", &command, "/dev/null"]))
+    }
+
     /// The values of all variables that hold a secret.
     fn secrets(&self) -> Vec<String> {
         let kinds = [

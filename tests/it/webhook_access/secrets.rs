@@ -1,7 +1,7 @@
 //! New secrets without a restart: at SIGHUP, when the file changes, and not when the new file is
 //! broken.
 
-use std::path::PathBuf;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -15,10 +15,16 @@ const NEW: &str = "the-new-secret-of-the-tests";
 
 /// The binary with its secrets in a file.
 async fn started() -> (Stage, App, String, PathBuf) {
+    started_with(0o600).await
+}
+
+/// The same with this mode of the file.
+async fn started_with(mode: u32) -> (Stage, App, String, PathBuf) {
     let mut stage = Stage::with_webhook().await;
     stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
     let file = stage.home.path().join("secret");
     std::fs::write(&file, format!("{OLD}\n")).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
     stage.home = stage.home.with_secret_file(&file);
     let mut app = stage.home.start(&["serve"]);
     let url = app.webhook().await;
@@ -55,6 +61,36 @@ async fn at_sighup_the_new_secret_is_taken_and_the_old_one_refused() {
     assert_eq!((status(&url, OLD).await, status(&url, NEW).await), (401, 200));
     let log = app.log();
     assert!(!log.contains(OLD) && !log.contains(NEW), "a secret is in the log");
+}
+
+#[tokio::test]
+async fn a_secret_that_others_may_read_is_told_at_the_start_and_when_it_becomes_so() {
+    let exposed = |line: &Value| says(line, "/secret holds secrets and can be read by every user");
+    let count = |app: &App| {
+        let lines = app.log();
+        let lines = lines.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter(|line| exposed(line)).count()
+    };
+    let (stage, mut app, _url, file) = started_with(0o644).await;
+    // One look later it has not been told again.
+    std::fs::write(&file, NEW).unwrap();
+    app.wait_for_log("the new file is told", |line| {
+        says(line, "secrets were replaced").then_some(())
+    })
+    .await;
+    assert_eq!(count(&app), 1, "{}", app.log());
+    drop(app);
+    drop(stage);
+
+    let (_stage, mut app, _url, file) = started_with(0o600).await;
+    std::fs::write(&file, NEW).unwrap();
+    app.wait_for_log("the file was looked at", |line| {
+        says(line, "secrets were replaced").then_some(())
+    })
+    .await;
+    assert_eq!(count(&app), 0, "{}", app.log());
+    std::fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
+    app.wait_for_log("the mode is told", |line| exposed(line).then_some(())).await;
 }
 
 #[tokio::test]

@@ -3,8 +3,13 @@
 //!
 //! Does not live here: what is asked of whom, authentication, retries (`opencti`, `harfanglab`).
 
+mod proxies;
+
 use std::{path::PathBuf, time::Duration};
 
+use tracing::warn;
+
+use self::proxies::{Proxies, unquoted};
 use crate::config::TlsVerification;
 
 /// Sent as `User-Agent`. Kept stable: some platforms exempt clients from rate limits by it.
@@ -30,6 +35,14 @@ pub enum ClientError {
         /// The file or variable named in the configuration.
         place: String,
     },
+    /// A variable of the environment that names a proxy is wrong.
+    #[error("{variable} {problem}")]
+    Proxy {
+        /// Its name.
+        variable: String,
+        /// Why, in words that follow the name.
+        problem: &'static str,
+    },
     /// The TLS set-up itself failed, usually because the system has no certificate authorities.
     #[error("cannot set up TLS: {0} (is the package `ca-certificates` installed?)")]
     Tls(reqwest::Error),
@@ -37,18 +50,23 @@ pub enum ClientError {
 
 /// Makes a client whose requests take at most `timeout` each, from connecting to the last byte.
 ///
-/// Proxies come from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. Redirects are not followed: a
-/// token must not travel to a host that nobody configured.
+/// Proxies come from the environment (`proxies`), and so do further authorities where `tls` names none
+/// (`REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`). Redirects are not followed: a token must not travel to a
+/// host that nobody configured.
 #[expect(clippy::disallowed_methods, reason = "the one place that may")]
 pub fn client(tls: &TlsVerification, timeout: Duration) -> Result<reqwest::Client, ClientError> {
     install_crypto_provider();
+    let proxies = Proxies::read(|name| std::env::var(name).ok())?;
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
+        .proxy(reqwest::Proxy::custom(move |server| proxies.proxy_for(server)))
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(timeout)
         .redirect(reqwest::redirect::Policy::none());
     match tls {
-        TlsVerification::System => {}
+        TlsVerification::System => {
+            builder = builder.tls_certs_merge(authorities_of_environment());
+        }
         TlsVerification::CaFile(path) => {
             let pem = std::fs::read(path)
                 .map_err(|source| ClientError::CaFile { path: path.clone(), source })?;
@@ -77,6 +95,24 @@ pub fn direct_client(timeout: Duration) -> Result<reqwest::Client, ClientError> 
         .tls_certs_only([])
         .build()
         .map_err(ClientError::Tls)
+}
+
+/// What `requests` takes for its authorities. A path that was right in another connector's image may
+/// lead nowhere in ours: that is told, and the system's authorities remain.
+fn authorities_of_environment() -> Vec<reqwest::Certificate> {
+    let named = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].into_iter().find_map(|variable| {
+        let path = std::env::var(variable).ok()?;
+        let path = unquoted(&path);
+        (!path.is_empty()).then(|| (variable, PathBuf::from(path)))
+    });
+    let Some((variable, path)) = named else { return Vec::new() };
+    let read = std::fs::read(&path)
+        .map_err(|source| ClientError::CaFile { path: path.clone(), source })
+        .and_then(|pem| certificates(&pem, || path.display().to_string()));
+    read.unwrap_or_else(|error| {
+        warn!(%error, variable, "{variable} is not used: {error}");
+        Vec::new()
+    })
 }
 
 fn certificates(
