@@ -71,7 +71,7 @@ fn postgres(code: &str) -> FailureKind {
              HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS"
         }
         ("53" | "58" | "XX", _) => "check disk and memory of the PostgreSQL server, and its log",
-        ("25", _) => "the PostgreSQL server only lets read: name the primary",
+        (_, "25006") => "the PostgreSQL server only lets read: name the primary",
         ("55", _) | (_, "57014") => {
             "PostgreSQL is too slow, or another session holds a lock: check its load and pg_locks"
         }

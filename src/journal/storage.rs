@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{
-    Journal,
+    Journal, JournalError,
     failure::{FailureKind, kind_of},
 };
 use crate::{
@@ -126,13 +126,25 @@ impl Storage {
     }
 }
 
-/// Checks that a delivery could be stored now: waits a little for a probe, which goes through `door`.
+/// Checks that a delivery could be stored now: waits a little for a probe, which goes through `door`, and
+/// for a look at what is there.
 ///
 /// # Errors
 /// Why not, in words.
 pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<(), String> {
-    if let Ok(answered) = tokio::time::timeout(PROBE_TIMEOUT, door.probe()).await {
-        return answered.map_err(|reason| reason.to_string());
+    let probed = async {
+        door.probe().await.map_err(|reason| reason.to_string())?;
+        // Here, where no delivery waits for it.
+        let read = journal.counts().await;
+        if let Err(JournalError::Database(error)) = &read {
+            journal.storage().failed(error);
+        }
+        read.map_err(|failure| failure.to_string())?;
+        journal.storage().written();
+        Ok(())
+    };
+    if let Ok(answered) = tokio::time::timeout(PROBE_TIMEOUT, probed).await {
+        return answered;
     }
     let seconds = PROBE_TIMEOUT.as_secs();
     let reason = format!(

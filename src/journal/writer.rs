@@ -6,11 +6,12 @@
 //! that none of them waits for all of it. When one of its commits fails, its sender is asked to come
 //! back: what was stored of it is recognised then.
 //!
-//! Probes have a lane of their own: they wait for the commit that is under way, and for no other.
+//! Probes have a lane of their own: they wait for the commit that is under way, and for no other. Between
+//! two of them there is a commit of deliveries.
 
 use std::{collections::VecDeque, sync::Arc, vec};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::error;
 
 use super::{Journal, JournalError, failure::FailureKind};
@@ -27,6 +28,12 @@ const ROWS_PER_TURN: usize = 50;
 /// Times that a commit is tried which gives way to another one.
 const TRIES: usize = 4;
 
+/// Probes that share one write at most.
+const PROBES_AT_ONCE: usize = 64;
+
+/// Who asks for a probe waits for this.
+type Probe = oneshot::Sender<Result<(), DoorError>>;
+
 /// Commits what comes through the door until it is closed; `arrived` is notified after each commit.
 pub async fn write_what_comes_in(
     journal: Arc<dyn Journal>,
@@ -39,16 +46,7 @@ pub async fn write_what_comes_in(
         let free = DELIVERIES_PER_COMMIT.saturating_sub(waiting.len());
         tokio::select! {
             biased;
-            Some(reply) = entries.probes.recv() => {
-                if reply.is_closed() {
-                    continue;
-                }
-                let probed = journal.probe().await;
-                let probed = probed.map_err(|failure| DoorError::Failed(failure.to_string()));
-                // Who asked may have gone.
-                let _gone = reply.send(probed);
-                continue;
-            }
+            Some(reply) = entries.probes.recv() => probe(&*journal, reply, &mut entries.probes).await,
             () = std::future::ready(()), if !waiting.is_empty() => {}
             count = entries.deliveries.recv_many(&mut received, free) => {
                 if count == 0 {
@@ -59,12 +57,31 @@ pub async fn write_what_comes_in(
         let free = free.saturating_sub(received.len());
         received.extend(std::iter::from_fn(|| entries.deliveries.try_recv().ok()).take(free));
         waiting.extend(received.drain(..).map(Delivery::from));
+        if waiting.is_empty() {
+            continue;
+        }
         let batches = next_commit(&mut waiting);
         let results = commit(&*journal, &batches).await;
         if results.iter().any(Result::is_ok) {
             arrived.notify_one();
         }
         settle(&mut waiting, &batches, results);
+    }
+}
+
+/// Answers everybody who asks for a probe by a single write. A commit of deliveries follows before the next
+/// one, so that no number of probes keeps them waiting.
+async fn probe(journal: &dyn Journal, first: Probe, others: &mut mpsc::Receiver<Probe>) {
+    let others = std::iter::from_fn(|| others.try_recv().ok()).take(PROBES_AT_ONCE);
+    let mut asked: Vec<Probe> = std::iter::once(first).chain(others).collect();
+    asked.retain(|reply| !reply.is_closed());
+    if asked.is_empty() {
+        return;
+    }
+    let probed = journal.probe().await.map_err(|failure| DoorError::Failed(failure.to_string()));
+    for reply in asked {
+        // Who asked may have gone.
+        let _gone = reply.send(probed.clone());
     }
 }
 
@@ -208,8 +225,15 @@ fn count(batch: &[Notification], receipt: Receipt) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio_util::task::AbortOnDropHandle;
+
     use super::*;
-    use crate::intake::verification::Proof;
+    use crate::{
+        intake::{Door, verification::Proof},
+        journal::SqliteJournal,
+    };
 
     fn delivery(
         rows: usize,
@@ -281,5 +305,27 @@ mod tests {
         assert_eq!(answer.try_recv(), Ok(Err(DoorError::Busy)));
         assert!(answer_of_small.try_recv().is_err(), "it has had no answer yet");
         assert_eq!(waiting.len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_delivery_is_stored_while_probes_are_asked_for_without_a_pause() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let (door, entries) = Door::new(4);
+        let writing = write_what_comes_in(Arc::new(journal), entries, Arc::default());
+        let _writing = AbortOnDropHandle::new(tokio::spawn(writing));
+        let asking: Vec<_> = std::iter::repeat_with(|| {
+            let door = door.clone();
+            AbortOnDropHandle::new(tokio::spawn(async move { while door.probe().await.is_ok() {} }))
+        })
+        .take(16)
+        .collect();
+        door.probe().await.unwrap();
+        let proof = Proof::answered_by_console("2026-05-26T07:40:00Z".parse().unwrap());
+        let letter = Notification::dead_letter(&proof, "x".to_owned(), "a reason".to_owned());
+        let stored = tokio::time::timeout(Duration::from_mins(1), door.append(vec![letter])).await;
+        assert_eq!(stored.expect("probes starve it").unwrap().dead_letters, 1);
+        drop(asking);
     }
 }

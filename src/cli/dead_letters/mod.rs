@@ -212,14 +212,31 @@ fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
     for (journal, page) in pages(&letters) {
         dropped += desk.wait(journal.discard(page, desk.now()))?;
     }
-    // What is free now goes back to the file system before the command ends.
-    while letters.first().map_or(Ok(0), |(journal, _ids)| desk.wait(journal.shrink()))? > 0 {}
     output::print(&text)?;
     output::say(&format!(
         "{dropped} dropped for good: their texts are removed, and the same versions, when they come \
          again, are duplicates of them"
     ));
+    if let Some((journal, _ids)) = letters.first() {
+        give_disk_back(desk, &**journal);
+    }
     Ok(())
+}
+
+/// Gives what is free in the journal back to the file system before the command ends. The service goes on
+/// with it otherwise.
+fn give_disk_back(desk: &Desk, journal: &dyn Journal) {
+    loop {
+        match desk.wait(journal.shrink()) {
+            Ok(0) => return,
+            Ok(_pages) => {}
+            Err(failure) => {
+                return output::say(&format!(
+                    "the file could not be made smaller now: {failure}; the service tries again"
+                ));
+            }
+        }
+    }
 }
 
 fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {

@@ -86,8 +86,6 @@ impl<S: Store> Journal for SqlJournal<S> {
             .bind(other)
             .execute(&mut self.store.writer())
             .await?;
-        self.counts().await?;
-        self.storage().written();
         Ok(())
     }
 

@@ -5,12 +5,12 @@ use maud::{Markup, html};
 
 use super::{
     gate::Visitor,
-    snapshot::{LETTERS, Listed, Of, Snapshot},
+    snapshot::{FromJournal, LETTERS, Listed, Of, Snapshot},
     view::{Actions, Refresh, Viewer, document, of},
     words::{beginning, counted, grouped, moment, size, visible},
 };
 use crate::{
-    journal::{Letter, LetterGroup, LetterKind, ListedRefusal},
+    journal::{EventId, Letter, LetterGroup, LetterKind, ListedRefusal},
     label::ConsoleLabel,
 };
 
@@ -18,7 +18,8 @@ use crate::{
 const SHOWN_BYTES: usize = 64 << 10;
 
 /// The section of dead letters.
-pub(super) fn dead(snapshot: &Snapshot, letters: &[Of<Listed>], viewer: Viewer) -> Markup {
+pub(super) fn dead(snapshot: &Snapshot, journal: &FromJournal, viewer: Viewer) -> Markup {
+    let letters = &journal.letters;
     let shown = letters.get(..LETTERS).unwrap_or(letters);
     html! {
         section #dead-letters {
@@ -39,7 +40,7 @@ pub(super) fn dead(snapshot: &Snapshot, letters: &[Of<Listed>], viewer: Viewer) 
                     }
                 }
             }
-            @if letters.len() > shown.len() { (more(shown)) }
+            @if letters.len() > shown.len() { (more(shown, journal.letters_like)) }
         }
     }
 }
@@ -63,12 +64,13 @@ fn how_to_act(viewer: Viewer) -> Markup {
 }
 
 /// The way to those that are not shown: after the last one where each is listed.
-fn more(shown: &[Of<Listed>]) -> Markup {
+fn more(shown: &[Of<Listed>], like: Option<EventId>) -> Markup {
+    let like = like.map(|like| format!("&like={like}")).unwrap_or_default();
     html! {
         p {
             @match shown.last() {
                 Some(Of { it: Listed::One(last), .. }) => {
-                    a href=(format!("/?after={}#dead-letters", last.id)) { "later ones" }
+                    a href=(format!("/?after={}{like}#dead-letters", last.id)) { "later ones" }
                 },
                 _ => {
                     "There are more reasons: "

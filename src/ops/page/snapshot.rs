@@ -46,6 +46,8 @@ pub(super) struct FromJournal {
     /// The last one of each console, in their order.
     pub(super) sweeps: Vec<Of<Option<SweepRecord>>>,
     pub(super) letters: Vec<Of<Listed>>,
+    /// They are those with the same reason as this one.
+    pub(super) letters_like: Option<EventId>,
     pub(super) refusals: Vec<Of<ListedRefusal>>,
 }
 
@@ -187,6 +189,7 @@ async fn read(
         activity: Activity::default(),
         sweeps: Vec::new(),
         letters: Vec::new(),
+        letters_like: asked.like,
         refusals: Vec::new(),
     };
     for console in &management.consoles {
