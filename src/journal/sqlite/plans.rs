@@ -119,3 +119,31 @@ async fn the_counts_that_are_kept_up_are_those_of_the_events_whatever_becomes_of
         assert_eq!(read(kept).await, read(counted).await, "{change}");
     }
 }
+
+/// A length is read from a row's header; a text that is sorted along goes through a temporary file.
+#[tokio::test]
+async fn the_upgrade_that_adds_up_the_bytes_of_texts_reads_their_lengths_and_not_the_texts() {
+    /// Of an instruction that reads a column: no more than its length in bytes is wanted.
+    const ONLY_LENGTH: i64 = 0xc0;
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    let upgrade = include_str!("../migrations/0016_samples_and_bytes.sql");
+    let begins = upgrade.find("INSERT INTO event_counts").unwrap();
+    let adding = &upgrade[begins..][..upgrade[begins..].find(';').unwrap()];
+    let body = "SELECT cid FROM pragma_table_info('events') WHERE name = 'body'";
+    let body: i64 = sqlx::query_scalar(body).fetch_one(&journal.store.writer).await.unwrap();
+    let explained = sqlx::AssertSqlSafe(format!("EXPLAIN {adding}"));
+    let steps = sqlx::query(explained).fetch_all(&journal.store.writer).await.unwrap();
+    let of = |step: &sqlx::sqlite::SqliteRow, name: &str| step.get::<i64, _>(name);
+    // The first cursor that is opened on the table's root page reads its rows.
+    let root = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'events'";
+    let root: i64 = sqlx::query_scalar(root).fetch_one(&journal.store.writer).await.unwrap();
+    let is = |step: &sqlx::sqlite::SqliteRow, name: &str| step.get::<String, _>("opcode") == name;
+    let opened = steps.iter().find(|step| is(step, "OpenRead") && of(step, "p2") == root).unwrap();
+    let reads = |step: &&sqlx::sqlite::SqliteRow| {
+        is(step, "Column") && of(step, "p1") == of(opened, "p1") && of(step, "p2") == body
+    };
+    let flags: Vec<i64> = steps.iter().filter(reads).map(|step| of(step, "p5")).collect();
+    assert_eq!(flags, [ONLY_LENGTH]);
+}
