@@ -6,6 +6,7 @@
 //!
 //! Does not live here: how many of a shape are kept (`intake::samples`).
 
+mod entry;
 mod marks;
 mod shape;
 
@@ -48,11 +49,17 @@ pub fn recognise_unknown(text: &str) -> UnknownKind {
             UnknownKind::Shaped(Shape::of_text(text))
         };
     };
+    let is_telemetry = top.has_agent && top.has_all(&["@event_create_date"]);
     // An entry of the event log has a level of its own.
     let is_log_entry = top.has_all(&["log_name", "record_number"]);
-    if top.has_level && !is_log_entry || marks::json_has_one(text) {
+    let is_marked = if is_telemetry && is_log_entry {
+        entry::around_chosen_names(text).into_iter().any(marks::json_has_one)
+    } else {
+        top.has_level && !is_log_entry || marks::json_has_one(text)
+    };
+    if is_marked {
         UnknownKind::Marked
-    } else if top.has_agent && top.has_all(&["@event_create_date"]) {
+    } else if is_telemetry {
         let known = KINDS.iter().find(|(_kind, names)| top.has_all(names));
         UnknownKind::Telemetry(known.map_or("other", |(kind, _names)| kind))
     } else {
@@ -123,6 +130,36 @@ mod tests {
             let element = format!("{{{telemetry}, {harmless}}}");
             let judged = recognise_unknown(&element);
             assert!(matches!(judged, UnknownKind::Telemetry(_)), "{harmless}: {judged:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_an_entry_of_the_event_log_chose_are_no_marks_and_all_others_are() {
+        let of = |fields: &str| {
+            recognise_unknown(&format!(
+                r#"{{"agent": {{"agentid": "a"}}, "@event_create_date": "2026-05-26", {fields}}}"#
+            ))
+        };
+        let entry = r#""log_name": "Microsoft-Windows-Sysmon/Operational", "record_number": 7"#;
+        let chosen = r#""event_data": {"RuleName": "x", "RuleId": 1}"#;
+        let of_user = r#""user_data": {"RuleAddedEvent": {"RuleId": 1}}"#;
+        for fields in [
+            format!("{entry}, {chosen}"),
+            format!("{chosen}, {entry}, {of_user}"),
+            format!(r#"{entry}, "event_data": "{{\\"rule\\": 1}}\\\\", {of_user}"#),
+        ] {
+            assert_eq!(of(&fields), UnknownKind::Telemetry("eventlog"), "{fields}");
+        }
+        for fields in [
+            format!(r#"{entry}, {chosen}, "rule_name": "x""#),
+            format!(r#""alert_type": "sigma", {chosen}, {entry}"#),
+            format!(r#"{entry}, "data": {{{chosen}}}"#),
+            format!(r#"{entry}, {chosen}, "message": "{{\"log_type\":\"alert\"}}""#),
+            format!(r#"{entry}, "data": "event_data", "rules": {{}}"#),
+            chosen.to_owned(),
+            format!(r#"{chosen}, "log_name": "System""#),
+        ] {
+            assert_eq!(of(&fields), UnknownKind::Marked, "{fields}");
         }
     }
 
