@@ -41,9 +41,22 @@ pub(super) fn kind_of(error: &Error) -> FailureKind {
     }
 }
 
+/// Whether a smaller change may succeed: the disk had no space for this one.
+pub(super) fn lacks_space(error: &Error) -> bool {
+    let Error::Database(error) = error else { return false };
+    if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+        return error.code() == "53100";
+    }
+    // SQLITE_IOERR, which a full disk may be, and SQLITE_FULL.
+    matches!(sqlite_kind(error.code().as_deref()), 10 | 13)
+}
+
+fn sqlite_kind(code: Option<&str>) -> u32 {
+    code.and_then(|code| code.parse::<u32>().ok()).unwrap_or_default() & 0xff
+}
+
 fn sqlite(code: Option<&str>) -> FailureKind {
-    let code = code.and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
-    FailureKind::Storage(match code & 0xff {
+    FailureKind::Storage(match sqlite_kind(code) {
         // Constraint, too big, mismatch, range.
         18..=20 | 25 => return FailureKind::Statement,
         5 | 6 => "another process holds the journal locked: end it, or wait until it is done",

@@ -95,7 +95,7 @@ pub use self::{
     open::{Opened, Place, open, open_beside, probe},
     operations::{
         Letter, LetterFilter, LetterGroup, LetterKind, Operations, PruneBefore, Pruned, Removable,
-        Retried,
+        Retried, Shrunk,
     },
     postgres::{LeaderLock, Leadership, LeaseTime, PostgresJournal},
     sightings::{DueFlag, SightingFlag, SightingJournal},
@@ -160,6 +160,11 @@ impl JournalError {
     /// Whether the log is told of it by [`Journal::storage`], from its beginning to its end.
     pub fn is_told(&self) -> bool {
         matches!(self.kind(), Some(FailureKind::Storage(_)))
+    }
+
+    /// Whether a smaller change may succeed: the disk had no space for this one.
+    pub fn lacks_space(&self) -> bool {
+        matches!(self, Self::Database(error) if failure::lacks_space(error))
     }
 
     /// What kind of failure it is; `None`: not one of the database.

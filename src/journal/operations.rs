@@ -155,6 +155,17 @@ impl Pruned {
     }
 }
 
+/// What shrinking the journal's file came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shrunk {
+    /// By how much the file became smaller.
+    pub bytes: u64,
+    /// Another step gives back more.
+    pub is_more: bool,
+    /// Somebody still reads an earlier state: until then nothing can be given back.
+    pub is_held_up: bool,
+}
+
 /// The operator's side of the durable store.
 #[async_trait]
 pub trait Operations: Send + Sync {
@@ -208,7 +219,8 @@ pub trait Operations: Send + Sync {
     async fn used_bytes(&self) -> Result<u64, JournalError>;
 
     /// Removes of this kind, the oldest first, of every console, in one short commit of at most
-    /// `rows` rows. Answers how many there were.
+    /// `rows` rows. Answers how many there were. [`super::Storage`] is not told of a failure: it says nothing
+    /// of whether an alert can be stored.
     async fn remove(
         &self,
         what: Removable,
@@ -216,9 +228,10 @@ pub trait Operations: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<u64, JournalError>;
 
-    /// Gives some of what is free inside the file, and what lies beside it, back to the file system;
-    /// answers how many bytes the file became smaller. PostgreSQL does that in its own time.
-    async fn shrink(&self) -> Result<u64, JournalError>;
+    /// Gives some of what is free inside the file, and what lies beside it, back to the file system, in
+    /// smaller and smaller steps while the disk has no space for one. [`super::Storage`] is not told of a
+    /// failure. PostgreSQL does that in its own time.
+    async fn shrink(&self) -> Result<Shrunk, JournalError>;
 
     /// Samples of unknown kinds that came since a time and have their text: the digest of the shape
     /// and the key of each.

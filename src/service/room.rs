@@ -6,6 +6,9 @@
 //! goes on removing, and opens them as soon as there is space again. Pending events and dead letters
 //! that may be alerts are never touched. The sweep goes on from its cursor later.
 //!
+//! A text that was removed frees a part of the file, and only giving that back frees the disk. So nothing
+//! is removed for the disk's sake while there is something to give back, or none of it can be.
+//!
 //! Does not live here: what is removed because it is old (`service::retention`).
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -19,7 +22,7 @@ use crate::{
     config::JournalSettings,
     health::{Health, Part},
     intake::Door,
-    journal::{Counts, Journal, JournalError, Removable, TextBytes},
+    journal::{Counts, Journal, JournalError, Removable, Shrunk, TextBytes},
 };
 
 /// How often the space is looked at.
@@ -32,7 +35,9 @@ const WORTH_A_STEP: u64 = 1 << 20;
 const BETWEEN_STEPS: Duration = Duration::from_millis(5);
 /// Texts that one step removes; fewer after a step for which the disk had no room.
 const ROWS_PER_STEP: usize = 200;
-/// From one line of the log about what was removed to the next.
+/// How long the guard is kept from its work, by a reader or another process, before it shuts the doors.
+const HELD_UP_MAX: TimeDelta = TimeDelta::seconds(10);
+/// From one line of the log to the next of its kind.
 const TELL_EVERY: TimeDelta = TimeDelta::minutes(1);
 
 /// Guards the space of the journal and keeps every console's door shut while there is none.
@@ -47,7 +52,24 @@ pub(super) struct Room {
     standing: Standing,
     rows_per_step: usize,
     removed: Removed,
+    /// Since when it is kept from its work.
+    held_up_since: Option<DateTime<Utc>>,
+    told_failure: OnceAMinute,
 }
+
+/// What a step came to.
+enum Step {
+    /// There is more space, or may be with the next one.
+    Useful,
+    /// Nothing is left that could make space.
+    Useless,
+    /// Something kept it from its work, for this reason.
+    HeldUp(String),
+}
+
+/// Lets one line of its kind into the log in a minute.
+#[derive(Debug, Default)]
+struct OnceAMinute(Option<DateTime<Utc>>);
 
 /// Whether there is space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +87,14 @@ enum Standing {
 struct Marks {
     max_used: u64,
     min_free: u64,
+}
+
+/// Too little space.
+#[derive(Debug)]
+struct Shortage {
+    /// In words.
+    reason: String,
+    is_of_disk: bool,
 }
 
 /// What there is, in bytes.
@@ -87,7 +117,7 @@ struct Removed {
     dropped: u64,
     samples: u64,
     finished: u64,
-    told: Option<DateTime<Utc>>,
+    told: OnceAMinute,
 }
 
 impl Room {
@@ -109,14 +139,16 @@ impl Room {
             standing: Standing::Ample,
             rows_per_step: ROWS_PER_STEP,
             removed: Removed::default(),
+            held_up_since: None,
+            told_failure: OnceAMinute::default(),
         }
     }
 
     /// Looks every moment until `stop`; at once again while there is something to remove.
     pub(super) async fn watch(mut self, stop: CancellationToken) {
         loop {
-            let pause =
-                if self.standing == Standing::Removing { BETWEEN_STEPS } else { LOOK_EVERY };
+            let goes_on = self.standing == Standing::Removing && self.held_up_since.is_none();
+            let pause = if goes_on { BETWEEN_STEPS } else { LOOK_EVERY };
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
@@ -128,7 +160,7 @@ impl Room {
     pub(super) async fn look(&mut self) {
         if let Err(reason) = self.look_and_remove().await {
             // Whoever writes to the journal will say what is wrong with it.
-            warn!(%reason, "the journal's space cannot be measured");
+            self.tell_failure(&reason, "the journal's space cannot be measured");
         }
         self.removed.tell(self.clock.now());
     }
@@ -139,19 +171,27 @@ impl Room {
                 self.open();
                 return Ok(());
             }
-            let given_back = self.give_back().await;
+            let shrunk = self.journal().shrink().await;
             let Some(shortage) = self.shortage(self.margin()).await? else {
                 self.open();
                 return Ok(());
             };
-            if !self.remove().await && given_back < WORTH_A_STEP {
-                let is_open = self.standing != Standing::Short;
-                if is_open && self.shortage(Margin::None).await?.is_none() {
-                    self.open();
-                } else {
-                    self.shut(&shortage).await;
+            match self.make_space(&shortage, shrunk).await {
+                Step::Useful => self.held_up_since = None,
+                Step::Useless => {
+                    self.held_up_since = None;
+                    let is_open = self.standing != Standing::Short;
+                    if is_open && self.shortage(Margin::None).await?.is_none() {
+                        self.open();
+                    } else {
+                        self.shut(&shortage.reason).await;
+                    }
+                    return Ok(());
                 }
-                return Ok(());
+                Step::HeldUp(reason) => {
+                    self.hold_out(&shortage, &reason).await;
+                    return Ok(());
+                }
             }
             if self.standing == Standing::Ample {
                 self.standing = Standing::Removing;
@@ -159,6 +199,49 @@ impl Room {
             tokio::time::sleep(BETWEEN_STEPS).await;
         }
         Ok(())
+    }
+
+    /// Goes on from what was given back: by giving back more, or by removing texts.
+    async fn make_space(
+        &mut self,
+        shortage: &Shortage,
+        shrunk: Result<Shrunk, JournalError>,
+    ) -> Step {
+        let given_back = match shrunk {
+            Ok(Shrunk { is_held_up: true, .. }) => {
+                return Step::HeldUp("somebody reads an earlier state of the journal".to_owned());
+            }
+            Ok(Shrunk { is_more: true, .. }) if shortage.is_of_disk => return Step::Useful,
+            Ok(Shrunk { bytes, .. }) => bytes,
+            Err(failure) if failure.lacks_space() => {
+                self.tell_failure(&failure, "the journal cannot give disk back");
+                if shortage.is_of_disk {
+                    return Step::Useless;
+                }
+                0
+            }
+            Err(failure) => return Step::HeldUp(failure.to_string()),
+        };
+        match self.remove().await {
+            Step::Useless if given_back >= WORTH_A_STEP => Step::Useful,
+            step => step,
+        }
+    }
+
+    /// Leaves the doors as they are for a while: whatever is in the way may be gone with the next look.
+    async fn hold_out(&mut self, shortage: &Shortage, reason: &str) {
+        let now = self.clock.now();
+        let since = *self.held_up_since.get_or_insert(now);
+        if (now - since).abs() >= HELD_UP_MAX {
+            self.tell_failure(&reason, "the journal's guard is kept from making space");
+            self.shut(&shortage.reason).await;
+        }
+    }
+
+    fn tell_failure(&mut self, failure: &dyn std::fmt::Display, message: &str) {
+        if self.told_failure.is_due(self.clock.now()) {
+            warn!(%failure, "{message}");
+        }
     }
 
     fn margin(&self) -> Margin {
@@ -172,6 +255,7 @@ impl Room {
             self.health.well(Part::Room);
         }
         self.standing = Standing::Ample;
+        self.held_up_since = None;
     }
 
     async fn shut(&mut self, shortage: &str) {
@@ -188,7 +272,7 @@ impl Room {
         self.standing = Standing::Short;
     }
 
-    async fn shortage(&self, margin: Margin) -> Result<Option<String>, String> {
+    async fn shortage(&self, margin: Margin) -> Result<Option<Shortage>, String> {
         Ok(self.marks.shortage(self.measure().await?, margin))
     }
 
@@ -203,16 +287,8 @@ impl Room {
         &*self.journals[0]
     }
 
-    /// Gives back what is free already; answers how many bytes the file became smaller.
-    async fn give_back(&self) -> u64 {
-        self.journal().shrink().await.unwrap_or_else(|failure| {
-            warn!(%failure, "the journal cannot give disk back");
-            0
-        })
-    }
-
-    /// Removes a few texts; whether there were any, or may be with the next step.
-    async fn remove(&mut self) -> bool {
+    /// Removes a few texts.
+    async fn remove(&mut self) -> Step {
         let now = self.clock.now();
         for what in Removable::ALL {
             match self.journal().remove(what, self.rows_per_step, now).await {
@@ -220,23 +296,23 @@ impl Room {
                 Ok(texts) => {
                     self.removed.add(what, texts);
                     self.rows_per_step = (self.rows_per_step * 2).min(ROWS_PER_STEP);
-                    return true;
+                    return Step::Useful;
                 }
-                Err(failure) => return self.take_smaller_steps(&failure),
+                Err(failure) if failure.lacks_space() => return self.take_smaller_steps(&failure),
+                Err(failure) => return Step::HeldUp(failure.to_string()),
             }
         }
-        false
+        Step::Useless
     }
 
-    /// Removing needs a little space of its own; whether a smaller step is worth a try.
-    fn take_smaller_steps(&mut self, failure: &JournalError) -> bool {
+    /// Removing needs a little space of its own: a smaller step is worth a try.
+    fn take_smaller_steps(&mut self, failure: &JournalError) -> Step {
         if self.rows_per_step > 1 {
-            self.rows_per_step /= 4;
-            self.rows_per_step = self.rows_per_step.max(1);
-            return true;
+            self.rows_per_step = (self.rows_per_step / 4).max(1);
+            return Step::Useful;
         }
-        warn!(%failure, "nothing can be removed from the journal");
-        false
+        self.tell_failure(failure, "nothing can be removed from the journal");
+        Step::Useless
     }
 
     /// Says what takes the space, and what frees it.
@@ -264,8 +340,7 @@ impl Removed {
 
     /// Tells the log, once a minute at most.
     fn tell(&mut self, now: DateTime<Utc>) {
-        let is_due = self.told.is_none_or(|told| (now - told).abs() >= TELL_EVERY);
-        if !is_due || self.dropped + self.samples + self.finished == 0 {
+        if self.dropped + self.samples + self.finished == 0 || !self.told.is_due(now) {
             return;
         }
         warn!(
@@ -275,32 +350,45 @@ impl Removed {
             "the journal ran short of space: texts of dropped letters, of samples of unknown kinds \
              and of finished events were removed, so that alerts are accepted"
         );
-        *self = Self { told: Some(now), ..Self::default() };
+        *self = Self { told: OnceAMinute(Some(now)), ..Self::default() };
+    }
+}
+
+impl OnceAMinute {
+    /// Whether the line is to be written now.
+    fn is_due(&mut self, now: DateTime<Utc>) -> bool {
+        let is_due = self.0.is_none_or(|told| (now - told).abs() >= TELL_EVERY);
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
     }
 }
 
 impl Marks {
-    /// Why there is no room, in words.
-    fn shortage(self, measured: Measured, margin: Margin) -> Option<String> {
+    /// Why there is no room.
+    fn shortage(self, measured: Measured, margin: Margin) -> Option<Shortage> {
         let more = |mark: u64| match margin {
             Margin::None => 0,
             Margin::Eighth => mark / 8,
         };
         let Self { max_used, min_free } = self;
         if min_free > 0 && measured.free < min_free.saturating_add(more(min_free)) {
-            return Some(format!(
+            let reason = format!(
                 "{} MiB are free on the journal's disk, less than \
                  HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE ({} MiB)",
                 measured.free >> 20,
                 min_free >> 20
-            ));
+            );
+            return Some(Shortage { reason, is_of_disk: true });
         }
         if max_used > 0 && measured.used > max_used.saturating_sub(more(max_used)) {
-            return Some(format!(
+            let reason = format!(
                 "the journal has grown to {} MiB, HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE is {} MiB",
                 measured.used >> 20,
                 max_used >> 20
-            ));
+            );
+            return Some(Shortage { reason, is_of_disk: false });
         }
         None
     }

@@ -228,8 +228,8 @@ fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
 fn give_disk_back(desk: &Desk, journal: &dyn Journal) {
     loop {
         match desk.wait(journal.shrink()) {
-            Ok(0) => return,
-            Ok(_pages) => {}
+            Ok(given_back) if given_back.bytes == 0 => return,
+            Ok(_some) => {}
             Err(failure) => {
                 return output::say(&format!(
                     "the file could not be made smaller now: {failure}; the service tries again"

@@ -32,7 +32,7 @@ use sqlx::{
 pub use self::lock::{LeaderLock, Leadership};
 use self::turns::{Turn, Turns};
 use super::{
-    JournalError, Storage,
+    JournalError, Shrunk, Storage,
     sql::{
         Change, Column, Columns, Dialect, Lent, Order, Session, SqlJournal, Statement, Store,
         Value, query,
@@ -84,6 +84,27 @@ impl PostgresStore {
         let storage = Arc::default();
         Self { pool, turns: Turns::default(), lease_time: LeaseTime::OfDatabase, storage }
     }
+
+    /// `storage` is told what fails.
+    async fn begin_telling(
+        &self,
+        console: &str,
+        order: Order,
+        storage: Option<&Arc<Storage>>,
+    ) -> Result<PostgresChange, JournalError> {
+        let turns = self.turns.wait(console, classes(order)).await;
+        let turns = turns.inspect_err(|error| {
+            if let Some(storage) = storage {
+                storage.failed(error);
+            }
+        })?;
+        let mut lent = Lent::by(&self.pool, storage).await?;
+        let begun = limited(sqlx::raw_sql("BEGIN").execute(lent.connection())).await;
+        lent.begun(begun)?;
+        let mut change = PostgresChange { lent, _turns: turns };
+        change.also(console, order).await?;
+        Ok(change)
+    }
 }
 
 /// A change that is not committed yet. Its turns end after it.
@@ -109,14 +130,15 @@ impl Store for PostgresStore {
     const VALUES_MAX: usize = 2_500;
 
     async fn begin(&self, console: &str, order: Order) -> Result<Self::Change, JournalError> {
-        let turns = self.turns.wait(console, classes(order)).await;
-        let turns = turns.inspect_err(|error| self.storage.failed(error))?;
-        let mut lent = Lent::by(&self.pool, Some(&self.storage)).await?;
-        let begun = limited(sqlx::raw_sql("BEGIN").execute(lent.connection())).await;
-        lent.begun(begun)?;
-        let mut change = PostgresChange { lent, _turns: turns };
-        change.also(console, order).await?;
-        Ok(change)
+        self.begin_telling(console, order, Some(&self.storage)).await
+    }
+
+    async fn begin_upkeep(
+        &self,
+        console: &str,
+        order: Order,
+    ) -> Result<Self::Change, JournalError> {
+        self.begin_telling(console, order, None).await
     }
 
     fn readers(&self) -> Pool {
@@ -172,8 +194,8 @@ impl Store for PostgresStore {
     }
 
     /// The same.
-    async fn shrink(&self) -> Result<u64, JournalError> {
-        Ok(0)
+    async fn shrink(&self) -> Result<Shrunk, JournalError> {
+        Ok(Shrunk::default())
     }
 }
 

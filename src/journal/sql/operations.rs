@@ -15,7 +15,7 @@ use crate::{
     alert::IncidentIdentity,
     journal::{
         Activity, Chapter, EventId, JournalError, Lacking, Letter, LetterFilter, LetterGroup,
-        Operations, PruneBefore, Pruned, Removable, Retried, Story,
+        Operations, PruneBefore, Pruned, Removable, Retried, Shrunk, Story,
     },
 };
 
@@ -198,7 +198,7 @@ impl<S: Store> Operations for SqlJournal<S> {
         self.remove_texts(what, rows, now).await
     }
 
-    async fn shrink(&self) -> Result<u64, JournalError> {
+    async fn shrink(&self) -> Result<Shrunk, JournalError> {
         self.store.shrink().await
     }
 

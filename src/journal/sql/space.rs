@@ -72,7 +72,7 @@ impl<S: Store> SqlJournal<S> {
             Removable::Samples => query(REMOVE_SAMPLES).bind(limit),
             Removable::FinishedTexts => emptying(REMOVE_FINISHED),
         };
-        let mut transaction = self.begin(Order::Both).await?;
+        let mut transaction = self.store.begin_upkeep(&self.console, Order::Both).await?;
         let removed = removing.execute(&mut transaction).await?;
         Self::close_gaps(&mut transaction).await?;
         transaction.commit().await?;

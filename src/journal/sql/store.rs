@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::statement::{Columns, Statement};
 use crate::{
     clock::Clock,
-    journal::{JournalError, Storage},
+    journal::{JournalError, Shrunk, Storage},
 };
 
 /// Which of the things that need an order a change takes part in. SQLite has one writer, and so one
@@ -96,6 +96,14 @@ pub(in crate::journal) trait Store:
         order: Order,
     ) -> impl Future<Output = Result<Self::Change, JournalError>> + Send;
 
+    /// As [`Store::begin`], for upkeep whose failure says nothing of whether an alert can be stored:
+    /// [`Storage`] is not told.
+    fn begin_upkeep(
+        &self,
+        console: &str,
+        order: Order,
+    ) -> impl Future<Output = Result<Self::Change, JournalError>> + Send;
+
     /// Runs single statements that change nothing.
     fn readers(&self) -> Self::Pool;
 
@@ -123,12 +131,12 @@ pub(in crate::journal) trait Store:
     /// Bytes in use.
     fn used_bytes(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
 
-    /// Gives some of what is free back to the file system; answers how many pages.
+    /// Gives some of what is free back to the file system, as much as the disk has space for; answers
+    /// how many pages. [`Storage`] is not told of a failure.
     fn give_back(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
 
-    /// Gives what is free inside the file, a bounded part of it, and beside it back to the file system;
-    /// answers by how many bytes the file became smaller.
-    fn shrink(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
+    /// Gives what is free inside the file, a bounded part of it, and beside it back to the file system.
+    fn shrink(&self) -> impl Future<Output = Result<Shrunk, JournalError>> + Send;
 
     /// The spelling that this database understands.
     fn say(words: Words) -> &'static str {

@@ -11,7 +11,11 @@ mod plans;
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,7 +26,7 @@ use sqlx::{
 };
 
 use super::{
-    JournalError, Storage,
+    JournalError, Shrunk, Storage,
     sql::{
         Change, Column, Columns, Dialect, Lent, Order, Session, SqlJournal, Statement, Store,
         Value, query,
@@ -30,8 +34,10 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// Pages given back to the file system in one step: four megabytes at most.
+/// Most pages given back to the file system in one step: four megabytes. The log takes as much before.
 const PAGES_PER_STEP: u32 = 1_000;
+/// How long cutting the log waits for readers, and holds up writers meanwhile.
+const CUT_WAITS: Duration = Duration::from_millis(50);
 
 /// The journal in one SQLite file.
 pub type SqliteJournal = SqlJournal<SqliteStore>;
@@ -44,6 +50,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     file: Arc<Path>,
     storage: Arc<Storage>,
+    /// Pages that the next step gives back: fewer after one for which the disk had no space.
+    pages_per_step: Arc<AtomicU32>,
     /// Held as long as the service has the journal open; commands beside it hold nothing.
     _only_user: Option<Arc<File>>,
 }
@@ -70,10 +78,15 @@ impl Store for SqliteStore {
 
     /// Holds the write lock from its start, whatever it takes part in.
     async fn begin(&self, _console: &str, _order: Order) -> Result<Self::Change, JournalError> {
-        let mut lent = Lent::by(&self.writer, Some(&self.storage)).await?;
-        let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(lent.connection()).await;
-        lent.begun(begun)?;
-        Ok(SqliteChange(lent))
+        self.begin_telling(Some(&self.storage)).await
+    }
+
+    async fn begin_upkeep(
+        &self,
+        _console: &str,
+        _order: Order,
+    ) -> Result<Self::Change, JournalError> {
+        self.begin_telling(None).await
     }
 
     fn readers(&self) -> Pool {
@@ -111,33 +124,80 @@ impl Store for SqliteStore {
     }
 
     async fn give_back(&self) -> Result<u64, JournalError> {
-        let free = async || {
-            let count = query("SELECT freelist_count FROM pragma_freelist_count");
-            count.fetch_one(&mut self.writer()).await?.count(0)
-        };
-        let before = free().await?;
+        let before = self.free_pages().await?;
         if before == 0 {
             return Ok(0);
         }
-        // The pragma answers a row for each page, and frees them as the rows are read.
-        let vacuum = query(format!("PRAGMA incremental_vacuum({PAGES_PER_STEP})"));
-        vacuum.fetch_all(&mut self.writer()).await?;
-        Ok(before.saturating_sub(free().await?))
+        loop {
+            let pages = self.pages_per_step.load(Ordering::Relaxed);
+            // The pragma answers a row for each page, and frees them as the rows are read. It frees all
+            // of them or none.
+            let vacuum = query(format!("PRAGMA incremental_vacuum({pages})"));
+            let (next, ended) = match vacuum.fetch_all(&mut self.upkeep()).await {
+                Ok(_rows) => ((pages * 2).min(PAGES_PER_STEP), Some(Ok(()))),
+                Err(failure) if failure.lacks_space() && pages > 1 => ((pages / 4).max(1), None),
+                Err(failure) => (pages, Some(Err(failure))),
+            };
+            self.pages_per_step.store(next, Ordering::Relaxed);
+            if let Some(ended) = ended {
+                ended?;
+                return Ok(before.saturating_sub(self.free_pages().await?));
+            }
+        }
     }
 
     /// The file becomes shorter when the log is copied back into it.
-    async fn shrink(&self) -> Result<u64, JournalError> {
+    async fn shrink(&self) -> Result<Shrunk, JournalError> {
         let before = length(&self.file);
         let given_back = self.give_back().await;
-        // Also when the log has no room for what is moved: without it there is more. Busy readers are
-        // waited for a few seconds; whether the log could be cut then is seen by its size.
-        query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&mut self.writer()).await?;
-        given_back?;
-        Ok(before.saturating_sub(length(&self.file)))
+        // Also when the log has no room for what is moved: without it there is more.
+        let is_held_up = !self.cut_log().await?;
+        let is_more = given_back? > 0 && self.free_pages().await? > 0;
+        let bytes = before.saturating_sub(length(&self.file));
+        Ok(Shrunk { bytes, is_more, is_held_up })
     }
 }
 
 impl SqliteStore {
+    /// `storage` is told what fails.
+    async fn begin_telling(
+        &self,
+        storage: Option<&Arc<Storage>>,
+    ) -> Result<SqliteChange, JournalError> {
+        let mut lent = Lent::by(&self.writer, storage).await?;
+        let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(lent.connection()).await;
+        lent.begun(begun)?;
+        Ok(SqliteChange(lent))
+    }
+
+    /// The writer, whose failures nobody is told of.
+    fn upkeep(&self) -> Pool {
+        Pool { pool: self.writer.clone(), storage: None }
+    }
+
+    /// Pages of the file that hold nothing.
+    async fn free_pages(&self) -> Result<u64, JournalError> {
+        let count = query("SELECT freelist_count FROM pragma_freelist_count");
+        count.fetch_one(&mut self.upkeep()).await?.count(0)
+    }
+
+    /// Copies the log back into the file and cuts it; whether all of it was. A reader of an earlier state
+    /// is waited for only a moment, because writers wait along. A connection on which that fails, or is
+    /// broken off, is closed, so that none is left with the short wait.
+    async fn cut_log(&self) -> Result<bool, JournalError> {
+        let mut lent = Lent::by(&self.writer, None).await?;
+        let cutting = format!(
+            "PRAGMA busy_timeout = {}; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = {}",
+            CUT_WAITS.as_millis(),
+            open::BUSY_TIMEOUT.as_millis()
+        );
+        let rows = sqlx::raw_sql(AssertSqlSafe(cutting)).fetch_all(lent.connection()).await;
+        let rows = lent.ended(rows)?;
+        // Only the checkpoint answers three values, of which the first is whether it was held up.
+        let outcome = rows.iter().find(|row| sqlx::Row::len(*row) == 3);
+        Ok(outcome.map(|row| row.try_get::<i64>(0)).transpose()? == Some(0))
+    }
+
     /// The write-ahead log beside the file.
     fn log(&self) -> PathBuf {
         let mut log = self.file.as_os_str().to_owned();
@@ -234,5 +294,29 @@ mod tests {
         let mut change = journal.store.begin("", Order::None).await.unwrap();
         change.execute(query("INSERT INTO remembered VALUES ('a', 'c')")).await.unwrap();
         change.commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_reader_of_an_earlier_state_holds_up_giving_back_and_the_writer_waits_as_long_as_before()
+     {
+        let folder = TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let waits = async || {
+            let timeout = query("SELECT timeout FROM pragma_busy_timeout");
+            timeout.fetch_one(&mut journal.store.writer()).await.unwrap().try_get(0)
+        };
+        let before: i64 = waits().await.unwrap();
+        let mut reader = journal.store.readers.begin().await.unwrap();
+        sqlx::query("SELECT 1 FROM events").fetch_all(&mut *reader).await.unwrap();
+        query("INSERT INTO remembered VALUES ('a', 'b')")
+            .execute(&mut journal.store.writer())
+            .await
+            .unwrap();
+        assert!(journal.store.shrink().await.unwrap().is_held_up);
+        assert_eq!((waits().await.unwrap(), before), (before, 5_000));
+        drop(reader);
+        while journal.store.shrink().await.unwrap().is_held_up {}
+        assert_eq!(length(&journal.store.log()), 0);
     }
 }

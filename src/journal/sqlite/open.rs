@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -20,11 +20,11 @@ use sqlx::{
 };
 use tracing::warn;
 
-use super::{SqliteJournal, SqliteStore, log};
+use super::{PAGES_PER_STEP, SqliteJournal, SqliteStore, log};
 use crate::journal::{JournalError, open::schema_words};
 
 /// How long a connection waits for another process's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 2;
 /// To what size the write-ahead log is cut after it was copied back.
 const LOG_BYTES_KEPT: &str = "67108864";
@@ -150,7 +150,9 @@ impl SqliteJournal {
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
         let file = Arc::from(file);
         let (storage, only_user) = (Arc::default(), only_user.map(Arc::new));
-        let store = SqliteStore { writer, readers, file, storage, _only_user: only_user };
+        let pages_per_step = Arc::new(AtomicU32::new(PAGES_PER_STEP));
+        let store =
+            SqliteStore { writer, readers, file, storage, pages_per_step, _only_user: only_user };
         Ok(Self::new(store, console))
     }
 

@@ -1,14 +1,15 @@
 //! What goes when space runs short, and what never does.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use harfanglab_incidents::{
+    health::Health,
     intake::{
         Notification,
         dialect::{UnknownKind, recognise_unknown},
         verification::Proof,
     },
-    journal::Removable,
+    journal::{Journal as _, Operations as _, Removable, SqliteJournal},
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -100,6 +101,53 @@ async fn on_a_disk_that_runs_full_samples_go_before_an_alert_is_refused() {
     );
     assert!(metric(&management, "journal_texts_removed_total{kind=\"sample\"}").await > 0);
     assert!(!app.log().contains("the journal has no room"), "the door was never shut");
+}
+
+/// All that is free on the disk but `left`.
+fn fill_but(disk: &SmallDisk, left: u64) {
+    let now = rustix::fs::statvfs(disk.path()).unwrap();
+    let free = now.f_bavail * now.f_frsize;
+    let ballast = vec![1; usize::try_from(free - left).unwrap()];
+    std::fs::write(disk.path().join("ballast"), ballast).unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_with_less_space_than_the_log_of_a_whole_step_is_given_back_in_smaller_ones() {
+    let Some(disk) = SmallDisk::mount("32m") else { return };
+    let file = disk.path().join("journal.db");
+    let url = format!("sqlite:{}", file.display());
+    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    for hundred in 0..9 {
+        let samples = (0..100).map(|number| sample(&odd(hundred * 100 + number).to_string()));
+        journal.append(&[samples.collect()]).await.unwrap();
+    }
+    journal.shrink().await.unwrap();
+    let removed = journal.remove(Removable::Samples, 900, start()).await.unwrap();
+    assert_eq!(removed, 900);
+    let health = Arc::new(Health::default());
+    journal.storage().report_to(&health);
+    let length = || std::fs::metadata(&file).unwrap().len();
+    let before = length();
+    fill_but(&disk, 1 << 20);
+    while journal.shrink().await.unwrap().is_more {}
+    assert!(before > 9_000_000 && length() < 1_000_000, "{before} bytes, {} now", length());
+    assert!(health.reasons().is_empty(), "{:?}", health.reasons());
+}
+
+#[tokio::test]
+async fn upkeep_for_which_the_disk_has_no_space_says_so_and_makes_nothing_unready() {
+    let Some(disk) = SmallDisk::mount("8m") else { return };
+    let url = format!("sqlite:{}", disk.path().join("journal.db").display());
+    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    let samples = (0..100).map(|number| sample(&odd(number).to_string()));
+    journal.append(&[samples.collect()]).await.unwrap();
+    journal.shrink().await.unwrap();
+    let health = Arc::new(Health::default());
+    journal.storage().report_to(&health);
+    fill_but(&disk, 0);
+    let failure = journal.remove(Removable::Samples, 100, start()).await.unwrap_err();
+    assert!(failure.lacks_space(), "{failure}");
+    assert!(health.reasons().is_empty(), "{:?}", health.reasons());
 }
 
 on_both_databases! {
