@@ -75,8 +75,8 @@ pub(super) fn tell_lost(work: &str, reason: &str, shown: &str, requeued: &Requeu
         warn!(
             work_id = work,
             events = ?without_text,
-            "events cannot be sent once more: HARFANGLAB_INCIDENTS_JOURNAL_RETENTION has removed \
-             their text"
+            "events cannot be sent once more: their text is removed, because it was older than \
+             HARFANGLAB_INCIDENTS_JOURNAL_RETENTION or because the disk guard needed the space"
         );
     }
 }

@@ -35,8 +35,11 @@ macro_rules! removing_in_both {
 /// somebody may just bring it back.
 pub(in crate::journal) const REMOVE_DROPPED: Words =
     removing_in_both!("pruned_at IS NULL AND state = 'dropped'");
-pub(in crate::journal) const REMOVE_FINISHED: Words =
-    removing_in_both!("pruned_at IS NULL AND state IN ('delivered', 'filtered', 'superseded')");
+/// As long as OpenCTI has not taken the whole work of an event, it may have to be sent once more.
+pub(in crate::journal) const REMOVE_FINISHED: Words = removing_in_both!(
+    "pruned_at IS NULL AND state IN ('delivered', 'filtered', 'superseded') \
+     AND NOT EXISTS (SELECT 1 FROM work_parts WHERE work_parts.event = events.id)"
+);
 /// Nothing knows a sample again or refers to it: it goes with its row, which is nearly as large.
 pub(in crate::journal) const REMOVE_SAMPLES: &str = "DELETE FROM events WHERE id IN (\
      SELECT id FROM events WHERE shape IS NOT NULL AND pruned_at IS NULL AND state = 'dead' \

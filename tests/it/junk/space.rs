@@ -9,7 +9,9 @@ use harfanglab_incidents::{
         dialect::{UnknownKind, recognise_unknown},
         verification::Proof,
     },
-    journal::{Journal as _, Operations as _, Removable, SqliteJournal},
+    journal::{
+        Journal as _, Operations as _, Removable, SqliteJournal, WorkJournal as _, WorkPart,
+    },
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -62,6 +64,17 @@ async fn texts_of_samples_and_finished_events_can_go_and_nothing_else_does(store
     assert_eq!(store.journal.text(finished.claim.event).await.unwrap(), None);
     assert!(store.journal.samples(start()).await.unwrap().is_empty());
     assert_eq!(store.append(native("finished", "new")).await, (0, 1), "it is known all the same");
+}
+
+async fn the_text_of_an_event_stays_until_opencti_has_told_all_of_its_work(store: Store) {
+    let event = store.ended(native("finished", "new"), delivered()).await.claim.event;
+    let parts = [WorkPart { event, objects: vec!["incident--1".to_owned()] }];
+    store.journal.work_opened("work", &parts, start()).await.unwrap();
+    let remove = async || store.journal.remove(Removable::FinishedTexts, 9, start()).await.unwrap();
+    assert_eq!(remove().await, 0);
+    assert!(store.journal.text(event).await.unwrap().is_some());
+    store.journal.work_read("work", &[]).await.unwrap();
+    assert_eq!(remove().await, 1);
 }
 
 /// Of a shape of its own, and large.
@@ -152,4 +165,5 @@ async fn upkeep_for_which_the_disk_has_no_space_says_so_and_makes_nothing_unread
 
 on_both_databases! {
     texts_of_samples_and_finished_events_can_go_and_nothing_else_does,
+    the_text_of_an_event_stays_until_opencti_has_told_all_of_its_work,
 }

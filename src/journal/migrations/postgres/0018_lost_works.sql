@@ -10,3 +10,6 @@ ALTER TABLE works ADD COLUMN is_lost BIGINT NOT NULL DEFAULT 0;
 
 -- How often the event was requeued in its import generation because its work was lost.
 ALTER TABLE events ADD COLUMN times_lost BIGINT NOT NULL DEFAULT 0;
+
+-- Which events are in a work of which OpenCTI has not told all: their texts stay.
+CREATE INDEX work_parts_of_event ON work_parts (event);
