@@ -170,6 +170,14 @@ pub trait WorkJournal: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<u64, JournalError>;
 
+    /// The same at any time, for those that are too old to be under way: another replica died with
+    /// them, or the journal failed when their end was to be noted.
+    async fn close_forgotten_works(
+        &self,
+        message: &str,
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError>;
+
     /// Works that are to be closed or looked at, the longest due first.
     async fn works_due(
         &self,

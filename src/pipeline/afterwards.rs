@@ -68,6 +68,9 @@ impl Afterwards {
     /// Does everything that is due now, round after round as long as they are full: each delivery
     /// has a work of its own, so that many are due after a busy minute.
     pub async fn round(&self) {
+        if let Err(failure) = self.close_forgotten().await {
+            warn!(%failure, "the journal fails; works that were left open wait");
+        }
         loop {
             let works = self.refusals.round().await;
             let rest = works.as_ref().map_or(Rest::None, |rest| *rest);
@@ -82,25 +85,21 @@ impl Afterwards {
         }
     }
 
+    /// Marks works whose end nobody noted, to be closed in this round.
+    async fn close_forgotten(&self) -> Result<(), JournalError> {
+        let Refusals { journal, clock, .. } = &self.refusals;
+        let message = format!("the end of its delivery was not noted; what is missing {CONTINUED}");
+        let forgotten = journal.close_forgotten_works(&message, clock.now()).await?;
+        if forgotten > 0 {
+            info!(works = forgotten, "works whose end was not noted are closed in OpenCTI");
+        }
+        Ok(())
+    }
+
     /// Goes round until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let rounds = async {
             loop {
-                self.round().await;
-                tokio::time::sleep(BETWEEN_ROUNDS).await;
-            }
-        };
-        stop.run_until_cancelled(rounds).await;
-    }
-
-    /// Goes round until `stop`, and closes what other replicas leave open when they die.
-    pub async fn run_among_others(self, stop: CancellationToken) {
-        let rounds = async {
-            loop {
-                let (journal, clock) = (&*self.refusals.journal, &self.refusals.clock);
-                if let Err(failure) = Self::take_over(journal, clock.now()).await {
-                    warn!(%failure, "the journal fails; works that were left open wait");
-                }
                 self.round().await;
                 tokio::time::sleep(BETWEEN_ROUNDS).await;
             }

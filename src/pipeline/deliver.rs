@@ -105,7 +105,7 @@ impl Deliverer {
             let message = format!("the delivery broke off; what is missing {CONTINUED}");
             let closed = self.journal.close_orphaned_works(&message, self.clock.now()).await;
             if let Err(failure) = closed {
-                error!(%failure, "works stay open in OpenCTI until the next start");
+                error!(%failure, "works stay open in OpenCTI for now and are closed later");
             }
         }
         delivered.ok()

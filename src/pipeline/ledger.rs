@@ -51,7 +51,7 @@ impl WorkLedger for JournalLedger {
     }
 }
 
-/// A work that the journal could not take note of is closed once more at the next start.
+/// A work whose end the journal could not note is closed once more when it is old (`afterwards`).
 fn tell(noted: Result<(), JournalError>) {
     if let Err(failure) = noted {
         error!(%failure, "the journal could not note what became of a work");

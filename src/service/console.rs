@@ -206,8 +206,7 @@ impl ConsoleService {
     pub(super) fn look_after_deliveries_of_all(&self, common: Common<'_>) {
         let Common { parts, stop, .. } = common;
         if let Some(afterwards) = self.afterwards(common) {
-            let running = self.label.on(afterwards.run_among_others(stop.clone()));
-            parts.spawn(ServicePart::Afterwards, running);
+            parts.spawn(ServicePart::Afterwards, self.label.on(afterwards.run(stop.clone())));
         }
     }
 

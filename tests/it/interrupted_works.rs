@@ -65,3 +65,25 @@ async fn where_the_queue_is_not_known_an_interrupted_work_completes_at_the_last_
     let work = works.iter().find(|work| work.id == id.as_str()).unwrap();
     assert_eq!((work.expected, work.is_complete), (0, true));
 }
+
+#[tokio::test]
+async fn a_work_whose_end_the_journal_could_not_note_is_closed_without_a_restart() {
+    let (stage, _, _) = delivered(Personality::V6_9_28, &[Kind::SigmaProcess]).await;
+    let client = OpenCti::new(&stage.opencti.settings()).unwrap();
+    let id = client.open_work(&stage.connector_id, "its end was not noted").await.unwrap();
+    let after = After::new(&stage).await;
+    after.journal.work_opened(id.as_str(), &[], after.clock.now()).await.unwrap();
+    let closed = || {
+        let works = stage.opencti.works();
+        works.into_iter().find(|work| work.id == id.as_str()).unwrap().closed
+    };
+    after.round_after(TimeDelta::minutes(20)).await;
+    assert_eq!(closed(), None, "it may be under way");
+    after.round_after(TimeDelta::minutes(11)).await;
+    let (message, in_error) = closed().expect("it is too old to be under way");
+    assert!(in_error && message.contains("was not noted"), "{message}");
+    let due = after.clock.now() + TimeDelta::minutes(1);
+    let works = after.journal.works_due(9, due).await.unwrap();
+    let looked_at = works.iter().find(|work| work.id == id.as_str()).expect("and is looked at");
+    assert_eq!(looked_at.closing, None);
+}

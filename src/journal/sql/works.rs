@@ -15,15 +15,18 @@ use crate::journal::{
     SentAgain, WorkJournal, WorkPart, WorkStanding,
 };
 
-/// For how long a work may be another replica's, under way; far longer than a lease.
+/// For how long a work may be under way; far longer than a lease.
 const YOUNG: TimeDelta = TimeDelta::minutes(30);
+
+/// The end of a work is not noted when its process dies, or the journal fails at that moment.
+const CLOSE_FORGOTTEN: &str = "UPDATE works SET closing = COALESCE(closing, $1), look_at = $2 \
+     WHERE console = $3 AND closed_at IS NULL AND look_at IS NULL AND opened_at < $4";
 
 /// Of an only process every open work is one of a process before it.
 const CLOSE_ORPHANED: Words = Words {
     sqlite: "UPDATE works SET closing = COALESCE(closing, $1), look_at = $2 \
          WHERE console = $3 AND closed_at IS NULL AND $4 IS NOT NULL",
-    postgres: "UPDATE works SET closing = COALESCE(closing, $1), look_at = $2 \
-         WHERE console = $3 AND closed_at IS NULL AND look_at IS NULL AND opened_at < $4",
+    postgres: CLOSE_FORGOTTEN,
 };
 
 macro_rules! refuse {
@@ -133,15 +136,15 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         message: &str,
         now: DateTime<Utc>,
     ) -> Result<u64, JournalError> {
-        let young = now - YOUNG;
-        let orphaned = query(S::say(CLOSE_ORPHANED))
-            .bind(message)
-            .bind(now.timestamp_millis())
-            .bind(&self.console)
-            .bind(young.timestamp_millis())
-            .execute(&mut self.store.writer())
-            .await?;
-        Ok(orphaned)
+        self.leave_to_be_closed(S::say(CLOSE_ORPHANED), message, now).await
+    }
+
+    async fn close_forgotten_works(
+        &self,
+        message: &str,
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError> {
+        self.leave_to_be_closed(CLOSE_FORGOTTEN, message, now).await
     }
 
     async fn works_due(
@@ -263,6 +266,21 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
 }
 
 impl<S: Store> SqlJournal<S> {
+    async fn leave_to_be_closed(
+        &self,
+        statement: &'static str,
+        message: &str,
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError> {
+        query(statement)
+            .bind(message)
+            .bind(now.timestamp_millis())
+            .bind(&self.console)
+            .bind((now - YOUNG).timestamp_millis())
+            .execute(&mut self.store.writer())
+            .await
+    }
+
     pub(super) async fn refuse(
         &self,
         transaction: &mut S::Change,
