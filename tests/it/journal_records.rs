@@ -119,6 +119,21 @@ async fn a_work_is_not_lost_while_an_event_of_it_is_claimed(store: Store) {
     assert_eq!(journal.work_lost(&lost, start()).await.unwrap().unwrap().pending, 1);
 }
 
+async fn an_event_of_two_lost_works_is_requeued_once_and_is_not_told_as_without_text(store: Store) {
+    let journal = &store.journal;
+    let event = store.ended(native("a", "new"), delivered()).await.claim.event;
+    let parts = [WorkPart { event, objects: Vec::new() }];
+    let waits = [TimeDelta::zero()];
+    let mut requeued = Vec::new();
+    for work in ["first", "second"] {
+        journal.work_opened(work, &parts, start()).await.unwrap();
+        let lost = LostWork { work, reason: "lost", waits: &waits, closing: None, refusals: &[] };
+        requeued.push(journal.work_lost(&lost, start()).await.unwrap().unwrap());
+    }
+    assert_eq!(requeued[0], Requeued { pending: 1, ..Requeued::default() });
+    assert_eq!(requeued[1], Requeued { came_otherwise: 1, ..Requeued::default() });
+}
+
 async fn it_is_known_what_was_delivered_before(store: Store) {
     let first = store.ended(native("a", "new"), delivered()).await.claim.event;
     let second = store.ended(native("a", "closed"), delivered()).await.claim.event;
@@ -178,6 +193,7 @@ on_both_databases! {
     a_work_is_kept_from_its_opening_until_it_is_read,
     what_a_lost_work_brought_is_requeued_once_and_in_the_present_generation,
     a_work_is_not_lost_while_an_event_of_it_is_claimed,
+    an_event_of_two_lost_works_is_requeued_once_and_is_not_told_as_without_text,
     it_is_known_what_was_delivered_before,
     a_verdict_is_kept_until_opencti_shows_it_and_while_it_is_one,
     what_the_status_page_asks_for_is_told,

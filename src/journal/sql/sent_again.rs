@@ -17,13 +17,17 @@ use super::{
 };
 use crate::journal::{EventId, JournalError, SentAgain};
 
-/// The newest delivered version of the alert or threat of an event, whose text is still there; whether
-/// another one is on its way; and whether the present import generation has it under its key, or
-/// something that was received as it was.
-const NEWEST: &str = "SELECT version.id, version.key, \
-     EXISTS (SELECT 1 FROM events other WHERE other.console = version.console \
-         AND other.key = version.key AND other.state = 'pending' AND other.follows IS NULL), \
-     version.generation, about.generation, version.times_lost, \
+/// Whether a version of the alert or threat of an event is on its way: also one that was delivered, and
+/// is requeued already.
+const ON_ITS_WAY: &str = "SELECT EXISTS (SELECT 1 FROM events about JOIN events other \
+     ON other.console = about.console AND other.key = about.key \
+     WHERE about.id = $1 AND about.console = $2 \
+     AND other.state = 'pending' AND other.follows IS NULL)";
+
+/// The newest delivered version of the alert or threat of an event, whose text is still there; and
+/// whether the present import generation has it under its key, or something that was received as it
+/// was.
+const NEWEST: &str = "SELECT version.id, version.key, version.generation, about.generation, version.times_lost, \
      EXISTS (SELECT 1 FROM events other WHERE other.console = version.console \
          AND other.key = version.key AND other.generation = $3 AND other.follows IS NULL) \
      OR EXISTS (SELECT 1 FROM events other WHERE other.console = version.console \
@@ -63,7 +67,6 @@ pub(super) struct Requeue<'a> {
 struct Newest {
     id: EventId,
     key: String,
-    is_on_its_way: bool,
     generation: i64,
     /// How often its work was lost in its generation.
     times_lost: usize,
@@ -113,13 +116,14 @@ impl<S: Store> SqlJournal<S> {
         requeue: &Requeue<'_>,
         now: DateTime<Utc>,
     ) -> Result<SentAgain, JournalError> {
+        let on_its_way = query(ON_ITS_WAY).bind(event).bind(&self.console);
+        if on_its_way.fetch_one(transaction).await?.try_get(0)? {
+            return Ok(SentAgain::OnItsWay);
+        }
         let generation = self.generation(transaction).await?;
         let Some(newest) = self.newest_delivered(transaction, event, generation).await? else {
             return Ok(SentAgain::NotThere);
         };
-        if newest.is_on_its_way {
-            return Ok(SentAgain::OnItsWay);
-        }
         if newest.came_again {
             return Ok(SentAgain::CameAgain);
         }
@@ -169,15 +173,14 @@ impl<S: Store> SqlJournal<S> {
             .fetch_optional(transaction)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let (of_version, of_event): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
-        let is_there: bool = row.try_get(6)?;
+        let (of_version, of_event): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
+        let is_there: bool = row.try_get(5)?;
         let came_again = if of_version == generation { of_event < generation } else { is_there };
         Ok(Some(Newest {
             id: row.try_get(0)?,
             key: row.try_get(1)?,
-            is_on_its_way: row.try_get(2)?,
             generation: of_version,
-            times_lost: usize::try_from(row.try_get::<i64>(5)?).unwrap_or_default(),
+            times_lost: usize::try_from(row.try_get::<i64>(4)?).unwrap_or_default(),
             came_again,
         }))
     }
