@@ -29,6 +29,12 @@ const UNMOVED_AFTER: TimeDelta = TimeDelta::hours(1);
 /// nothing was purged: the API sink's works are complete like that on OpenCTI 6.
 const RESET_NOTICED_AFTER: TimeDelta = TimeDelta::minutes(10);
 
+/// How long an event waits that is requeued in one import generation for the first time, the second
+/// and so on, in whichever ways its works were lost; the journal counts them together. A work that is
+/// lost time and again is somebody's doing, or the alert's, and ends.
+pub(super) const WAITS: [TimeDelta; 3] =
+    [TimeDelta::zero(), TimeDelta::minutes(10), TimeDelta::hours(1)];
+
 /// How objects of a work were lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loss {
@@ -71,17 +77,6 @@ impl Loss {
             Self::Gone => "its work was deleted in OpenCTI, with what was queued of it",
             Self::Stuck => "OpenCTI processed its work and never completed it",
             Self::Unmoved => "OpenCTI's queue is empty, and objects of its work never came",
-        }
-    }
-
-    /// How long an event waits that is requeued in one import generation for the first time, the
-    /// second and so on. A work that is deleted time and again is somebody's doing and ends.
-    pub(super) fn waits(self) -> &'static [TimeDelta] {
-        const DELETED: [TimeDelta; 3] =
-            [TimeDelta::zero(), TimeDelta::minutes(10), TimeDelta::hours(1)];
-        match self {
-            Self::Gone => &DELETED,
-            Self::Purged | Self::Stuck | Self::Unmoved => &DELETED[..1],
         }
     }
 

@@ -285,7 +285,7 @@ impl Refusals {
         let ending = LostWork {
             work: &work.id,
             reason: loss.reason(),
-            waits: loss.waits(),
+            waits: &lost_works::WAITS,
             closing: closing.as_deref(),
             refusals: &refusals,
         };
