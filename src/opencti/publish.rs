@@ -70,8 +70,7 @@ impl Published {
         let reason = if !may_leave {
             DeliveryError::LeaseLost
         } else if shares() {
-            let reason = "an event with which it shares objects did not leave: its lease had ended";
-            DeliveryError::Unavailable(reason.to_owned())
+            DeliveryError::HeldBack
         } else {
             return false;
         };

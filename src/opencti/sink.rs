@@ -70,6 +70,10 @@ pub enum DeliveryError {
     /// event now.
     #[error("its lease had ended")]
     LeaseLost,
+    /// Nothing of it left, since it shares objects with a bundle whose lease had ended. Its own lease
+    /// holds, and the sink is well: it may be tried again at once.
+    #[error("an event with which it shares objects did not leave: its lease had ended")]
+    HeldBack,
 }
 
 /// Takes bundles and answers only when they are safe on the other side.

@@ -126,7 +126,9 @@ impl Deliverer {
         let mut outcomes = Vec::with_capacity(batch.len());
         for (ready, of_event) in batch.iter().zip(of_events) {
             let is_lost = of_event == Err(DeliveryError::LeaseLost);
-            if is_lost && let Err(failure) = self.journal.uncounted(ready.claim).await {
+            if !was_tried(&of_event)
+                && let Err(failure) = self.journal.uncounted(ready.claim).await
+            {
                 warn!(%failure, "a try counts in which nothing was sent");
             }
             let outcome = self.outcome(ready, of_event);
@@ -223,7 +225,8 @@ impl Deliverer {
         }
     }
 
-    /// Tells the health how one sink is. A refusal is the bundle's trouble, not the sink's.
+    /// Tells the health how one sink is. A refusal is the bundle's trouble, not the sink's; what was not
+    /// even tried says nothing of it.
     fn tell_of_sink(&self, name: &'static str, answers: &[Result<(), DeliveryError>]) {
         let unavailable = answers.iter().find_map(|answer| match answer {
             Err(DeliveryError::Unavailable(reason)) => Some(reason),
@@ -231,7 +234,8 @@ impl Deliverer {
         });
         match unavailable {
             Some(reason) => self.health.sink_degraded(name, reason.clone()),
-            None => self.health.sink_well(name),
+            None if answers.iter().any(was_tried) => self.health.sink_well(name),
+            None => {}
         }
     }
 
@@ -247,7 +251,8 @@ impl Deliverer {
                 self.health.degraded(Part::Delivery, reason.clone());
                 warn!(bundles, %reason, "bundles could not be delivered and are tried again");
             }
-            None => self.health.well(Part::Delivery),
+            None if results.iter().any(was_tried) => self.health.well(Part::Delivery),
+            None => {}
         }
         for refused in results {
             if let Err(DeliveryError::Refused(reason)) = refused {
@@ -266,11 +271,11 @@ impl Deliverer {
         }
     }
 
-    /// How an event ends. One whose lease had ended is put back at once, should its claim be the latest
-    /// one still; if another has it, the journal leaves it alone.
+    /// How an event ends. One that was not tried is put back at once, should its claim be the latest one
+    /// still; if another has it, the journal leaves it alone.
     fn outcome(&self, ready: &Ready, result: Result<(), DeliveryError>) -> Outcome {
         match result {
-            Err(error @ DeliveryError::LeaseLost) => {
+            Err(error @ (DeliveryError::LeaseLost | DeliveryError::HeldBack)) => {
                 Outcome::Later { at: self.clock.now(), reason: error.to_string() }
             }
             Ok(()) => {
@@ -364,17 +369,74 @@ fn parts(batch: Vec<Ready>) -> impl Iterator<Item = Vec<Ready>> {
     [new, first_half, second_half].into_iter().filter(|part| !part.is_empty())
 }
 
-/// Of two results the one that decides: a lost lease outlasts a refusal, a refusal an outage, an outage a
-/// success.
+/// Whether a sink began to send it, or judged it.
+fn was_tried(result: &Result<(), DeliveryError>) -> bool {
+    !matches!(result, Err(DeliveryError::LeaseLost | DeliveryError::HeldBack))
+}
+
+/// Of two results the one that decides: a lost lease outlasts a refusal, a refusal an outage, an outage
+/// what was held back, and that a success.
 fn worse(
     one: Result<(), DeliveryError>,
     other: Result<(), DeliveryError>,
 ) -> Result<(), DeliveryError> {
     let weight = |result: &Result<(), DeliveryError>| match result {
         Ok(()) => 0,
-        Err(DeliveryError::Unavailable(_)) => 1,
-        Err(DeliveryError::Refused(_)) => 2,
-        Err(DeliveryError::LeaseLost) => 3,
+        Err(DeliveryError::HeldBack) => 1,
+        Err(DeliveryError::Unavailable(_)) => 2,
+        Err(DeliveryError::Refused(_)) => 3,
+        Err(DeliveryError::LeaseLost) => 4,
     };
     if weight(&other) > weight(&one) { other } else { one }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::journal::SqliteJournal;
+
+    async fn deliverer(folder: &TempDir) -> Deliverer {
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let clock = Clock::from_fn(|| DateTime::UNIX_EPOCH);
+        let settings = PipelineSettings {
+            concurrency: 1,
+            batch: 1,
+            lease: Duration::from_mins(5),
+            retry_max: Duration::from_mins(10),
+            resend_after: Duration::ZERO,
+        };
+        Deliverer {
+            leases: Leases::new(settings.lease, clock.clone()),
+            journal: Arc::new(journal),
+            sinks: Vec::new(),
+            settings,
+            connector_name: "HarfangLab".to_owned(),
+            arrived: Arc::default(),
+            health: Arc::new(Health::new(clock.clone())),
+            clock,
+            negative_sightings: NegativeSightings::ByBundle,
+            confirmations: Confirmations::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_tried_makes_a_sink_neither_well_nor_degraded() {
+        let folder = TempDir::new().unwrap();
+        let deliverer = deliverer(&folder).await;
+        let tell = |answers: &[Result<(), DeliveryError>]| {
+            deliverer.tell_of_sink("queue", answers);
+            deliverer.tell(answers);
+            let sinks = deliverer.health.sink_troubles();
+            let is_degraded = sinks.values().any(|trouble| trouble.until.is_none());
+            (is_degraded, deliverer.health.degraded_places().len())
+        };
+        let not_tried = [Err(DeliveryError::LeaseLost), Err(DeliveryError::HeldBack)];
+        assert_eq!(tell(&not_tried), (false, 0));
+        assert_eq!(tell(&[Err(DeliveryError::Unavailable("away".to_owned()))]), (true, 1));
+        assert_eq!(tell(&not_tried), (true, 1), "nobody knows whether it is back");
+        assert_eq!(tell(&[Err(DeliveryError::LeaseLost), Ok(())]), (false, 0));
+    }
 }
