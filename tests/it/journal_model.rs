@@ -208,6 +208,8 @@ impl Model {
             row.state = State::Superseded;
             return Retried::Superseded;
         }
+        // Whoever still ends the claim before, ends nothing.
+        row.claims += 1;
         (row.state, row.due, row.claims_before) = (State::Pending, now, row.claims);
         Retried::Pending
     }

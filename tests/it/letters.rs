@@ -95,6 +95,9 @@ async fn a_letter_that_is_asked_for_again_starts_over_and_its_old_claim_stays_fe
     let dead = store.dead("a", "new", "a defect").await;
     assert_eq!(store.retry(&dead).await, Retried::Pending);
     assert_eq!(store.retry(&dead).await, Retried::NotThere, "it is no letter any more");
+    let late = Outcome::Dead { reason: "its answer was lost".to_owned() };
+    store.journal.finish(&[(dead.claim, late)], start()).await.unwrap();
+    assert_eq!(store.journal.counts().await.unwrap().pending, 1, "nor before the next claim");
     let again = store.claim().await.remove(0);
     assert_eq!((again.claim.attempt, &again.body), (1, &dead.body), "tries count from one again");
     let stale = Outcome::Dead { reason: "from before".to_owned() };

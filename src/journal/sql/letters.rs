@@ -176,7 +176,8 @@ impl<S: Store> SqlJournal<S> {
             return Ok(Retried::Superseded);
         }
         query(
-            "UPDATE events SET state = 'pending', attempts_before = attempts, due_at = $1, \
+            "UPDATE events SET state = 'pending', attempts = attempts + 1, \
+             attempts_before = attempts + 1, due_at = $1, \
              finished_at = NULL, leased_until = NULL, gave_up_at = NULL, \
              reason = 'asked for again by a person; it had ended because: ' \
                  || COALESCE(reason, 'no reason') WHERE id = $2",

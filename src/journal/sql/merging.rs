@@ -49,7 +49,8 @@ const KEEP: Words = Words { sqlite: keep!("threat_key"), postgres: keep!("md5(th
 macro_rules! complete_case {
     ($versions:literal) => {
         concat!(
-            "UPDATE events SET state = 'pending', attempts_before = attempts, due_at = $1, \
+            "UPDATE events SET state = 'pending', attempts = attempts + 1, \
+             attempts_before = attempts + 1, due_at = $1, \
              finished_at = NULL, leased_until = NULL, \
              reason = 'leaves once more: alerts of the threat were delivered after it' \
              WHERE id = (SELECT MAX(version.id) FROM events of_threat JOIN ",

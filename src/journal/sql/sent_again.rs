@@ -138,7 +138,8 @@ impl<S: Store> SqlJournal<S> {
         };
         let Requeue { reason, waits, .. } = requeue;
         query(
-            "UPDATE events SET state = 'pending', attempts_before = attempts, due_at = $1, \
+            "UPDATE events SET state = 'pending', attempts = attempts + 1, \
+             attempts_before = attempts + 1, due_at = $1, \
              finished_at = NULL, leased_until = NULL, reason = $2, generation = $3, \
              times_lost = $4 WHERE id = $5",
         )
