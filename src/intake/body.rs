@@ -4,7 +4,7 @@
 //! Does not live here: what the bytes say (`decode`), whether they may be believed
 //! (`verification`, which sees them as they were sent).
 
-use std::{io::Read, time::Duration};
+use std::{io::Read, pin::pin, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -66,24 +66,32 @@ pub(super) async fn read(
     let mut charge = Charge::default();
     if announced > SMALL_BYTES {
         // Before anything of it is read: who waits holds nothing.
-        memory.take_turn(&mut charge).await?;
+        memory.receive(&mut charge, CHUNK_BYTES).await?;
     }
-    // What is announced may never come.
-    let capacity = if charge.has_turn() { announced } else { announced.min(CHUNK_BYTES) };
-    let reading = read_all(payload, capacity, max_bytes, (memory, charge));
-    tokio::time::timeout(READ_TIMEOUT, reading).await.unwrap_or_else(|_elapsed| {
-        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))
-    })
+    read_all(payload, max_bytes, memory, charge).await
 }
 
 async fn read_all(
     mut payload: web::Payload,
-    capacity: usize,
     max_bytes: usize,
-    (memory, mut charge): (&MemoryBudget, Charge),
+    memory: &MemoryBudget,
+    mut charge: Charge,
 ) -> Result<Body, Refusal> {
-    let mut body = web::BytesMut::with_capacity(capacity);
-    while let Some(chunk) = payload.next().await {
+    let mut time = pin!(tokio::time::sleep(READ_TIMEOUT));
+    // What is announced may never come: memory for it is only taken as it does.
+    let mut body = web::BytesMut::new();
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = payload.next() => chunk,
+            () = &mut time => {
+                let error = "the body took too long";
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, error));
+            }
+        };
+        let Some(chunk) = chunk else {
+            return Ok(Body { bytes: body.freeze(), charge });
+        };
         let chunk = chunk.map_err(|_cut| {
             Refusal::new(StatusCode::BAD_REQUEST, "the body ended before its length")
         })?;
@@ -91,13 +99,18 @@ async fn read_all(
         if length > max_bytes {
             return Err(Refusal::too_large());
         }
-        if length > SMALL_BYTES {
-            memory.take_turn(&mut charge).await?;
+        if charge.is_large() || length > SMALL_BYTES {
+            let was_beyond = charge.is_beyond();
+            memory.receive(&mut charge, length).await?;
+            if charge.is_beyond() && !was_beyond {
+                // It was we who made it wait; this happens once.
+                time.set(tokio::time::sleep(READ_TIMEOUT));
+            }
+        } else {
+            memory.charge(&mut charge, length)?;
         }
-        memory.charge(&mut charge, chunk.len())?;
         body.extend_from_slice(&chunk);
     }
-    Ok(Body { bytes: body.freeze(), charge })
 }
 
 /// What the headers say about the body: JSON, as it is or by gzip.
@@ -130,7 +143,7 @@ pub(super) async fn decoded(
         return Ok(body);
     }
     if !body.charge.has_turn() {
-        memory.charge(&mut body.charge, SMALL_BYTES.min(max_bytes))?;
+        memory.charge(&mut body.charge, body.bytes.len() + SMALL_BYTES.min(max_bytes))?;
         match unpacked(&body, SMALL_BYTES.min(max_bytes)).await? {
             Unpacked::Whole(bytes) => return Ok(Body { bytes, ..body }),
             Unpacked::TooLarge if max_bytes <= SMALL_BYTES => return Err(Refusal::too_large()),

@@ -2,9 +2,11 @@
 //! are made of them, and the texts that the journal has not stored yet.
 //!
 //! A delivery of up to [`SMALL_BYTES`] takes its share of a budget that all small ones have together.
-//! A larger one takes the one turn that there is, so that the many copies of a large body exist once,
-//! and so that large ones never use up what small ones need. Whoever gets neither is asked to come
-//! back.
+//! A larger one is received within a budget of its own, charged by what has come, never by what was
+//! announced: nobody has verified it yet. One at a time is received beyond that budget, so that several
+//! that are received at once cannot block each other for ever. Only once verified it takes the one turn
+//! that there is, so that the many copies of a large body exist once, and so that large ones never use
+//! up what small ones need. Whoever gets neither is asked to come back.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,18 +16,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) const SMALL_BYTES: usize = 256 * 1024;
 /// Memory for all small deliveries together.
 const SHARED_BYTES: usize = 16 << 20;
+/// Memory for what has come of large deliveries, but for the one that is received beyond it.
+const RECEIVED_BYTES: usize = 8 << 20;
 /// How often a byte of a delivery is in memory: as it came, as the text of an element, and as what is
 /// built of it and handed to the journal.
 const COPIES: usize = 3;
 /// The unit of the budget.
 const UNIT_BYTES: usize = 1024;
-/// Longest wait for the turn.
+/// Longest wait for the turn, and for memory to receive a large delivery.
 const TURN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The budget. Clones share it.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
     shared: Arc<Semaphore>,
+    received: Arc<Semaphore>,
+    beyond: Arc<Semaphore>,
     turn: Arc<Semaphore>,
 }
 
@@ -33,6 +39,8 @@ impl Default for MemoryBudget {
     fn default() -> Self {
         Self {
             shared: Arc::new(Semaphore::new(SHARED_BYTES / UNIT_BYTES)),
+            received: Arc::new(Semaphore::new(RECEIVED_BYTES / UNIT_BYTES)),
+            beyond: Arc::new(Semaphore::new(1)),
             turn: Arc::new(Semaphore::new(1)),
         }
     }
@@ -42,12 +50,30 @@ impl Default for MemoryBudget {
 #[derive(Debug, Default)]
 pub(super) struct Charge {
     share: Option<OwnedSemaphorePermit>,
+    received: Option<OwnedSemaphorePermit>,
+    beyond: Option<OwnedSemaphorePermit>,
     turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Charge {
     pub(super) fn has_turn(&self) -> bool {
         self.turn.is_some()
+    }
+
+    /// Whether it is received as a large one.
+    pub(super) fn is_large(&self) -> bool {
+        self.received.is_some() || self.is_beyond()
+    }
+
+    /// Whether it is the one that is received beyond the budget.
+    pub(super) fn is_beyond(&self) -> bool {
+        self.beyond.is_some()
+    }
+
+    /// Gives back what a large body was received in, once nothing of it is left.
+    pub(super) fn body_is_gone(&mut self) {
+        self.received = None;
+        self.beyond = None;
     }
 }
 
@@ -56,19 +82,40 @@ impl Charge {
 pub(super) struct Exhausted;
 
 impl MemoryBudget {
-    /// Charges `bytes` more of a delivery; one that has the turn is not charged.
+    /// Charges a small delivery up to `bytes` in all; one that has the turn is not charged.
     pub(super) fn charge(&self, charge: &mut Charge, bytes: usize) -> Result<(), Exhausted> {
         if charge.has_turn() {
             return Ok(());
         }
-        let units = (bytes * COPIES).div_ceil(UNIT_BYTES);
-        let units = u32::try_from(units).map_err(|_too_many| Exhausted)?;
+        let units = lacking(charge.share.as_ref(), bytes * COPIES)?;
         let taken = Arc::clone(&self.shared);
         let taken = taken.try_acquire_many_owned(units).map_err(|_full| Exhausted)?;
-        match &mut charge.share {
-            Some(share) => share.merge(taken),
-            share => *share = Some(taken),
+        add(&mut charge.share, taken);
+        Ok(())
+    }
+
+    /// Charges what has come of a large delivery, `bytes` in all; waits for memory for as long as a
+    /// sender may be made to wait.
+    pub(super) async fn receive(&self, charge: &mut Charge, bytes: usize) -> Result<(), Exhausted> {
+        if charge.is_beyond() {
+            return Ok(());
         }
+        let units = lacking(charge.received.as_ref(), bytes)?;
+        if let Ok(taken) = Arc::clone(&self.received).try_acquire_many_owned(units) {
+            add(&mut charge.received, taken);
+        } else {
+            let within = Arc::clone(&self.received).acquire_many_owned(units);
+            let beyond = Arc::clone(&self.beyond).acquire_owned();
+            tokio::select! {
+                biased;
+                // They are never closed.
+                Ok(taken) = within => add(&mut charge.received, taken),
+                Ok(beyond) = beyond => charge.beyond = Some(beyond),
+                () = tokio::time::sleep(TURN_TIMEOUT) => return Err(Exhausted),
+            }
+        }
+        // It came as a small one until it was known to be large.
+        charge.share = None;
         Ok(())
     }
 
@@ -88,6 +135,20 @@ impl MemoryBudget {
     }
 }
 
+/// How many more units than `held` these bytes take.
+fn lacking(held: Option<&OwnedSemaphorePermit>, bytes: usize) -> Result<u32, Exhausted> {
+    let held = held.map_or(0, OwnedSemaphorePermit::num_permits);
+    let units = bytes.div_ceil(UNIT_BYTES).saturating_sub(held);
+    u32::try_from(units).map_err(|_too_many| Exhausted)
+}
+
+fn add(held: &mut Option<OwnedSemaphorePermit>, taken: OwnedSemaphorePermit) {
+    match held {
+        Some(held) => held.merge(taken),
+        held => *held = Some(taken),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
@@ -101,7 +162,7 @@ mod tests {
         loop {
             let mut charge = Charge::default();
             let first = budget.charge(&mut charge, SMALL_BYTES / 2);
-            if first.and_then(|()| budget.charge(&mut charge, SMALL_BYTES / 2)).is_err() {
+            if first.and_then(|()| budget.charge(&mut charge, SMALL_BYTES)).is_err() {
                 break;
             }
             held.push(charge);
@@ -121,5 +182,34 @@ mod tests {
         assert_eq!(budget.charge(&mut second, SMALL_BYTES), Ok(()));
         drop(first);
         assert_eq!(budget.await_turn(&mut second).now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn bytes_that_come_one_by_one_are_charged_as_those_that_come_together() {
+        let budget = MemoryBudget::default();
+        let (mut small, mut large) = (Charge::default(), Charge::default());
+        for length in 1..=UNIT_BYTES {
+            budget.charge(&mut small, length).unwrap();
+            budget.receive(&mut large, length).now_or_never().unwrap().unwrap();
+        }
+        assert_eq!(budget.shared.available_permits(), SHARED_BYTES / UNIT_BYTES - COPIES);
+        assert_eq!(budget.received.available_permits(), RECEIVED_BYTES / UNIT_BYTES - 1);
+    }
+
+    #[tokio::test]
+    async fn large_bodies_received_at_once_do_not_block_each_other_and_what_has_not_come_holds_nothing()
+     {
+        let budget = MemoryBudget::default();
+        let receive = |charge: &mut Charge, bytes| budget.receive(charge, bytes).now_or_never();
+        let (mut first, mut second, mut third) = Default::default();
+        assert_eq!(receive(&mut first, RECEIVED_BYTES / 2), Some(Ok(())));
+        assert_eq!(receive(&mut second, RECEIVED_BYTES / 2), Some(Ok(())));
+        // One goes on beyond the budget, however large it is; the others wait.
+        assert_eq!(receive(&mut first, 10 * RECEIVED_BYTES), Some(Ok(())));
+        assert_eq!(receive(&mut second, RECEIVED_BYTES), None);
+        assert_eq!(receive(&mut third, 1), None);
+        first.body_is_gone();
+        assert_eq!(receive(&mut second, RECEIVED_BYTES), Some(Ok(())));
+        assert!(second.is_large() && !second.is_beyond());
     }
 }

@@ -161,13 +161,13 @@ async fn answer(
     webhook: web::Data<Webhook>,
 ) -> HttpResponse {
     let seats_taken = webhook.in_flight.fetch_add(1, Ordering::Relaxed);
-    let _seat = Seat(&webhook.in_flight);
+    let seat = Seat(&webhook.in_flight);
     let response = if seats_taken >= webhook.max_in_flight {
         let error = "too many requests at once; try again shortly";
         metrics::counter!("webhook_refused_total", "reason" => "too_many_at_once").increment(1);
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, error).answer()
     } else {
-        take(&request, payload, &webhook).await.unwrap_or_else(|refusal| {
+        take(&request, payload, &webhook, seat).await.unwrap_or_else(|refusal| {
             if let Some(reason) = refusal.reason() {
                 metrics::counter!("webhook_refused_total", "reason" => reason).increment(1);
             }
@@ -183,6 +183,7 @@ async fn take(
     request: &HttpRequest,
     payload: web::Payload,
     webhook: &Webhook,
+    seat: Seat<'_>,
 ) -> Result<HttpResponse, Refusal> {
     let address = admit(request, webhook)?;
     let began = webhook.clock.now();
@@ -190,7 +191,7 @@ async fn take(
     let glance = webhook.verifier.load().glance(request.headers());
     glance.map_err(|reason| not_verified(webhook, address, reason, began))?;
     let memory = webhook.door.memory();
-    let sent = body::read(request, payload, webhook.max_body_bytes, memory).await?;
+    let mut sent = body::read(request, payload, webhook.max_body_bytes, memory).await?;
     metrics::counter!("webhook_body_bytes_total").increment(sent.bytes.len() as u64);
     let now = webhook.clock.now();
     // Again, for those who began many attempts before the first one failed.
@@ -205,6 +206,11 @@ async fn take(
         warn!(error = refusal.error(), "a verified delivery cannot be read and was refused");
     };
     let encoding = body::encoding(request).inspect_err(unreadable)?;
+    // Large ones that wait are bounded by the memory of their bodies, and must not keep others out.
+    let _seat = if sent.charge.is_large() { None } else { Some(seat) };
+    if sent.charge.is_large() {
+        memory.take_turn(&mut sent.charge).await?;
+    }
     let decoded = body::decoded(sent, encoding, webhook.max_body_bytes, memory).await;
     let (sorted, charge) = read(proof, decoded.inspect_err(unreadable)?, webhook).await?;
     if sorted.is_connection_test() {
@@ -216,7 +222,7 @@ async fn take(
 
 /// Reads the elements of a body, and lets go of it. A large one is read beside this thread.
 async fn read(proof: Proof, body: Body, webhook: &Webhook) -> Result<(Sorted, Charge), Refusal> {
-    let Body { bytes, charge } = body;
+    let Body { bytes, mut charge } = body;
     let door = webhook.door.clone();
     let read = move || {
         decode(&decode::text_of(&bytes), ELEMENTS_MAX)
@@ -235,6 +241,7 @@ async fn read(proof: Proof, body: Body, webhook: &Webhook) -> Result<(Sorted, Ch
         };
         Refusal::new(status, error.to_string())
     })?;
+    charge.body_is_gone();
     Ok((sorted, charge))
 }
 

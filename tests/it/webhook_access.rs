@@ -4,6 +4,7 @@
 
 mod elastic;
 mod encodings;
+mod large;
 mod secrets;
 pub(crate) mod tls;
 
