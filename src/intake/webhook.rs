@@ -161,13 +161,13 @@ async fn answer(
     webhook: web::Data<Webhook>,
 ) -> HttpResponse {
     let seats_taken = webhook.in_flight.fetch_add(1, Ordering::Relaxed);
-    let seat = Seat(&webhook.in_flight);
+    let in_flight = Seat(&webhook.in_flight);
     let response = if seats_taken >= webhook.max_in_flight {
         let error = "too many requests at once; try again shortly";
         metrics::counter!("webhook_refused_total", "reason" => "too_many_at_once").increment(1);
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, error).answer()
     } else {
-        take(&request, payload, &webhook, seat).await.unwrap_or_else(|refusal| {
+        take(&request, payload, &webhook, in_flight).await.unwrap_or_else(|refusal| {
             if let Some(reason) = refusal.reason() {
                 metrics::counter!("webhook_refused_total", "reason" => reason).increment(1);
             }
@@ -183,7 +183,7 @@ async fn take(
     request: &HttpRequest,
     payload: web::Payload,
     webhook: &Webhook,
-    seat: Seat<'_>,
+    in_flight: Seat<'_>,
 ) -> Result<HttpResponse, Refusal> {
     let address = admit(request, webhook)?;
     let began = webhook.clock.now();
@@ -207,7 +207,7 @@ async fn take(
     };
     let encoding = body::encoding(request).inspect_err(unreadable)?;
     // Large ones that wait are bounded by the memory of their bodies, and must not keep others out.
-    let _seat = if sent.charge.is_large() { None } else { Some(seat) };
+    let _in_flight = if sent.charge.is_large() { None } else { Some(in_flight) };
     if sent.charge.is_large() {
         memory.take_turn(&mut sent.charge).await?;
     }
