@@ -9,9 +9,7 @@ use harfanglab_incidents::{
         dialect::{UnknownKind, recognise_unknown},
         verification::Proof,
     },
-    journal::{
-        Journal as _, Operations as _, Removable, SqliteJournal, WorkJournal as _, WorkPart,
-    },
+    journal::{Journal as _, Operations as _, Removable, SqliteJournal, WorkPart},
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
