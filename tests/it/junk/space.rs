@@ -132,6 +132,12 @@ async fn a_disk_with_less_space_than_the_log_of_a_whole_step_is_given_back_in_sm
         let samples = (0..100).map(|number| sample(&odd(hundred * 100 + number).to_string()));
         journal.append(&[samples.collect()]).await.unwrap();
     }
+    // They stay at the end of the file, so that giving back moves them.
+    let letter = |number: usize| {
+        let (proof, text) = (Proof::answered_by_console(start()), odd(number).to_string());
+        Notification::dead_letter(&proof, text, "a defect".to_owned())
+    };
+    journal.append(&[(1_000..1_300).map(letter).collect()]).await.unwrap();
     journal.shrink().await.unwrap();
     let removed = journal.remove(Removable::Samples, 900, start()).await.unwrap();
     assert_eq!(removed, 900);
@@ -141,7 +147,7 @@ async fn a_disk_with_less_space_than_the_log_of_a_whole_step_is_given_back_in_sm
     let before = length();
     fill_but(&disk, 1 << 20);
     while journal.shrink().await.unwrap().is_more {}
-    assert!(before > 9_000_000 && length() < 1_000_000, "{before} bytes, {} now", length());
+    assert!(before > 12_000_000 && length() < 6_000_000, "{before} bytes, {} now", length());
     assert!(health.reasons().is_empty(), "{:?}", health.reasons());
 }
 
