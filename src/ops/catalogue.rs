@@ -340,6 +340,10 @@ pub const CATALOGUE: &[Metric] = &[
         "sweep_found_updated_total",
         "Events that a sweep found in another version than those that the journal had.",
     ),
+    counter(
+        "sweep_passed_over_total",
+        "Items that a sweep or a backfill passed over because they are too large to be read.",
+    ),
     gauge(
         "last_sweep_timestamp_seconds",
         Unit::Seconds,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{CalledOff, Cursor, Found, Pace, Sweep, SweepError};
 use crate::{
@@ -13,6 +13,10 @@ use crate::{
 
 /// How young an alert may be for its push to be still on its way.
 const PUSH_TAKES_MAX: TimeDelta = TimeDelta::minutes(1);
+
+/// Items that are passed over in a row for their size; with one more it is the console that answers
+/// wrongly.
+const PASSED_OVER_MAX: u32 = 10;
 
 /// What is read.
 pub(super) struct Stretch<'a> {
@@ -34,38 +38,45 @@ impl Sweep {
     /// Reads all of `stretch`.
     pub(super) async fn read(&self, stretch: &Stretch<'_>) -> Result<Found, SweepError> {
         let mut since = stretch.since;
-        let mut offset = 0;
+        let (mut offset, mut passed_over) = (0, 0);
         let mut found = Found::default();
+        // The latest time in the window of this `since`.
+        let mut reached = None;
         loop {
-            let page = self.page(stretch, since, offset).await?;
+            let page = self.page(stretch, since, offset, &mut passed_over).await?;
             let last = page.items.iter().filter_map(|item| time_of(stretch.of, item.value())).max();
             let next_second = next_second(stretch.of, since, &page.items);
             let count = u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
             found.add(self.append(stretch, page.items).await?);
+            reached = last.or(reached);
             if let Some(last) = last {
                 // A console whose clock is ahead must not make later alerts be skipped.
                 stretch.mark.advance(last.min(self.clock.now())).await?;
             }
-            if !page.has_next || count == 0 {
+            if !page.has_next {
                 return Ok(found);
             }
             if let Some(second) = next_second {
-                (since, offset) = (second, 0);
+                (since, offset, reached) = (second, 0, None);
                 continue;
             }
-            offset += count;
+            // An item that was passed over counts, too.
+            offset += count.max(1);
             if u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
-                since = self.after_full_window(stretch, since, last, &mut found).await?;
-                offset = 0;
+                since = self.after_full_window(stretch, since, reached, &mut found).await?;
+                (offset, reached) = (0, None);
             }
         }
     }
 
+    /// The page at `offset`; one without items that says that others follow, when the item that stands
+    /// there is too large to be read.
     async fn page(
         &self,
         stretch: &Stretch<'_>,
         since: DateTime<Utc>,
         offset: u32,
+        passed_over: &mut u32,
     ) -> Result<Page, SweepError> {
         self.keep_pace(stretch.pace).await?;
         let (console, narrowed) = (&self.console, stretch.narrowed);
@@ -82,7 +93,26 @@ impl Sweep {
             match stretch.pace.unless_called_off(asked).await? {
                 // A few huge alerts must not keep the others from being found.
                 Err(ConsoleError::TooLarge { .. }) if limit > 1 => limit = (limit / 10).max(1),
-                page => return Ok(page?),
+                Err(ConsoleError::TooLarge { limit_bytes, .. })
+                    if *passed_over < PASSED_OVER_MAX =>
+                {
+                    *passed_over += 1;
+                    metrics::counter!("sweep_passed_over_total").increment(1);
+                    let listing = stretch.of;
+                    error!(
+                        ?listing,
+                        %since,
+                        offset,
+                        limit_bytes,
+                        "the console lists an item that is too large to be read; it is passed over \
+                         and not imported"
+                    );
+                    return Ok(Page { count: None, items: Vec::new(), has_next: true });
+                }
+                page => {
+                    *passed_over = 0;
+                    return Ok(page?);
+                }
             }
         }
     }

@@ -71,6 +71,7 @@ mod sweep_backlog;
 mod sweep_clocks;
 mod sweep_jobs;
 mod sweep_judge;
+mod sweep_large;
 mod sweep_threats;
 mod sweep_world;
 mod syslog;
