@@ -10,8 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{ConsoleError, client::TOO_LONG};
 use crate::alert::element::{self, MaxValues};
 
-/// Longest body that is read, after decompression. A page of 100 alerts is about 1 MiB.
-const BODY_LIMIT_BYTES: usize = 16 << 20;
+/// Longest body that is read of what can be asked for again, after decompression. A page of 100 alerts
+/// is about 1 MiB.
+pub(super) const BODY_LIMIT_BYTES: usize = 16 << 20;
 /// Longest body that is read beside others; larger ones take turns.
 const SMALL_BODY_BYTES: usize = 1 << 20;
 /// How much of a refusal is read.
@@ -30,6 +31,8 @@ pub(super) struct Request<'a> {
     pub token: &'a str,
     /// The most values that are built of one item.
     pub max_values: MaxValues,
+    /// Longest body that is read, after decompression.
+    pub limit_bytes: usize,
 }
 
 /// The text of an answer: well-formed JSON, of which nothing is built yet.
@@ -49,11 +52,11 @@ impl From<Value> for Answer {
 
 impl Request<'_> {
     /// Reads an answer: the JSON of a success (`None` for an empty body), else what it means. A large
-    /// one waits for the turn that `large` has.
+    /// one waits for the turn that `large` has, within the request's timeout.
     pub(super) async fn read(
         self,
         response: Response,
-        large: &Arc<Semaphore>,
+        large: Option<&Arc<Semaphore>>,
     ) -> Result<Option<Answer>, ConsoleError> {
         let status = response.status();
         let retry_after = retry_after(&response);
@@ -115,15 +118,18 @@ impl Request<'_> {
     async fn body(
         self,
         mut response: Response,
-        large: &Arc<Semaphore>,
+        large: Option<&Arc<Semaphore>>,
     ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), ConsoleError> {
         let (mut body, mut turn) = (Vec::new(), None);
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(error))? {
-            if body.len() + chunk.len() > BODY_LIMIT_BYTES {
-                let path = self.path.to_owned();
-                return Err(ConsoleError::TooLarge { path, limit_bytes: BODY_LIMIT_BYTES });
+            if body.len() + chunk.len() > self.limit_bytes {
+                let (path, limit_bytes) = (self.path.to_owned(), self.limit_bytes);
+                return Err(ConsoleError::TooLarge { path, limit_bytes });
             }
-            if body.len() + chunk.len() > SMALL_BODY_BYTES && turn.is_none() {
+            if body.len() + chunk.len() > SMALL_BODY_BYTES
+                && turn.is_none()
+                && let Some(large) = large
+            {
                 // It is never closed: there always is a turn in the end.
                 turn = Arc::clone(large).acquire_owned().await.ok();
             }

@@ -20,7 +20,7 @@ use url::Url;
 use super::{
     ConsoleError,
     access::Access,
-    answer::{Answer, Request},
+    answer::{Answer, BODY_LIMIT_BYTES, Request},
     retry,
     rules::RuleCaches,
     together::Together,
@@ -107,23 +107,26 @@ impl Console {
             timeout: self.0.timeout,
             token: self.0.token.expose_secret(),
             max_values: self.0.max_values,
+            limit_bytes: BODY_LIMIT_BYTES,
         };
         let access = &self.0.access;
         retry::quickly(|| async {
             if let Some(denied) = access.denied_lately(request.path) {
                 return Err(denied);
             }
-            let answer = self.send(url.clone(), request).await;
+            let answer = self.send(url.clone(), request, Some(&self.0.large_answers)).await;
             access.learn(request.path, &answer);
             read(request, answer?)
         })
         .await
     }
 
-    /// As [`Console::get`], but with one try: for what must not be asked for twice by itself.
+    /// As [`Console::get`], but with one try, up to `limit_bytes`, and without a wait for the turn of large
+    /// answers: for what is lost when it is asked for and not read.
     pub(super) async fn get_once<T>(
         &self,
         segments: &[&str],
+        limit_bytes: usize,
         read: impl Fn(Request<'_>, Option<Answer>) -> Result<T, ConsoleError>,
     ) -> Result<T, ConsoleError> {
         let url = self.url(segments, &[])?;
@@ -132,12 +135,13 @@ impl Console {
             timeout: self.0.timeout,
             token: self.0.token.expose_secret(),
             max_values: self.0.max_values,
+            limit_bytes,
         };
         let access = &self.0.access;
         if let Some(denied) = access.denied_lately(request.path) {
             return Err(denied);
         }
-        let answer = self.send(url.clone(), request).await;
+        let answer = self.send(url.clone(), request, None).await;
         access.learn(request.path, &answer);
         read(request, answer?)
     }
@@ -161,7 +165,12 @@ impl Console {
         &self.0.together
     }
 
-    async fn send(&self, url: Url, request: Request<'_>) -> Result<Option<Answer>, ConsoleError> {
+    async fn send(
+        &self,
+        url: Url,
+        request: Request<'_>,
+        large: Option<&Arc<Semaphore>>,
+    ) -> Result<Option<Answer>, ConsoleError> {
         let inner = &*self.0;
         let _slot = inner.slots.acquire().await.map_err(|_| {
             ConsoleError::Setup("the client is shut down and takes no more requests".to_owned())
@@ -178,7 +187,7 @@ impl Console {
                 .send()
                 .await
                 .map_err(|error| request.failure(error))?;
-            request.read(response, &inner.large_answers).await
+            request.read(response, large).await
         }
         .await;
         metrics::histogram!("console_request_seconds").record(began.elapsed());

@@ -261,7 +261,8 @@ mod tests {
 
     fn read(answer: Value) -> Result<Page, ConsoleError> {
         let (timeout, max_values) = (Duration::ZERO, MaxValues(20));
-        let request = Request { path: "/list/", timeout, token: "", max_values };
+        let limit_bytes = 1 << 20;
+        let request = Request { path: "/list/", timeout, token: "", max_values, limit_bytes };
         read_page(request, Some(answer.into()), 100, 2)
     }
 

@@ -7,6 +7,10 @@
 
 use super::{Console, ConsoleError};
 
+/// Longest chunk that is read, after decompression. A longer one would be gone, so this is far more than
+/// was ever seen; there is one at a time, because one reader asks for them.
+const CHUNK_LIMIT_BYTES: usize = 64 << 20;
+
 impl Console {
     /// Takes the oldest chunk of the queue: the text of an array of events, or of one event. `None`:
     /// there is none.
@@ -15,7 +19,7 @@ impl Console {
     /// [`ConsoleError`]. When an answer was lost on its way, or cannot be used, its chunk is gone.
     pub async fn take_chunk(&self) -> Result<Option<String>, ConsoleError> {
         let path = ["api", "data", "connectors", "elastic", "pull", ""];
-        self.get_once(&path, |request, answer| {
+        self.get_once(&path, CHUNK_LIMIT_BYTES, |request, answer| {
             let Some(answer) = answer else { return Ok(None) };
             let text = answer.text.trim();
             // An event alone has left the queue, too: it is better taken than lost.

@@ -9,19 +9,22 @@
 //! Does not live here: the request (`harfanglab::queue`), telling that the console denies us
 //! (`service::access`).
 
-use std::{sync::Arc, time::Duration};
+use std::{iter::Peekable, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
+    alert::element,
     clock::Clock,
     harfanglab::{Console, ConsoleError},
     intake::{Door, decode::decode, sort, verification::Proof, webhook::counted_as},
 };
 
-/// The most events of one chunk.
-const EVENTS_MAX: usize = 50_000;
+/// The most events of a chunk that are stored together, and the most bytes of them, unless one event
+/// alone has more.
+const EVENTS_MAX: usize = 10_000;
+const BYTES_MAX: usize = 4 << 20;
 /// From an empty queue to the next question.
 const EMPTY_PAUSE: Duration = Duration::from_secs(10);
 /// Shortest and longest pause after a failure.
@@ -89,8 +92,20 @@ impl ElasticQueue {
         Ok(())
     }
 
-    /// Commits a chunk, however long it takes.
+    /// Commits a chunk, however long it takes: a large one part by part.
     async fn keep(&self, chunk: &str, stop: &CancellationToken) -> Result<(), QueueEnded> {
+        if !chunk.trim_start().starts_with('[') {
+            return self.keep_part(chunk, stop).await;
+        }
+        let mut events = element::items(chunk.trim()).peekable();
+        while events.peek().is_some() {
+            self.keep_part(&next_part(&mut events, EVENTS_MAX, BYTES_MAX), stop).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits a part of a chunk.
+    async fn keep_part(&self, chunk: &str, stop: &CancellationToken) -> Result<(), QueueEnded> {
         let elements = match decode(chunk, EVENTS_MAX) {
             Ok(elements) => elements,
             Err(unusable) => {
@@ -134,6 +149,26 @@ impl ElasticQueue {
     }
 }
 
+/// An array of the next events: the first, and those after it within both bounds.
+fn next_part<'a>(
+    events: &mut Peekable<impl Iterator<Item = &'a str>>,
+    events_max: usize,
+    bytes_max: usize,
+) -> String {
+    let (mut part, mut count) = ("[".to_owned(), 0);
+    while let Some(event) = events
+        .next_if(|event| count == 0 || (count < events_max && part.len() + event.len() < bytes_max))
+    {
+        if count > 0 {
+            part.push(',');
+        }
+        part.push_str(event);
+        count += 1;
+    }
+    part.push(']');
+    part
+}
+
 /// The service ended before a chunk was stored.
 #[derive(Debug)]
 pub struct QueueEnded;
@@ -153,5 +188,27 @@ fn tell(failure: &ConsoleError) {
             "the queue of the console's Elastic connector could not be read; a chunk that was on its \
              way is found by the sweep"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_chunk_is_taken_in_parts_and_no_event_of_it_is_left_out() {
+        let parts = |events_max, bytes_max| {
+            let mut events = element::items(r#"[{"a":1}, 7 ,[{}],"x,]",{"b":[2]}]"#).peekable();
+            let mut parts = Vec::new();
+            while events.peek().is_some() {
+                parts.push(next_part(&mut events, events_max, bytes_max));
+            }
+            parts
+        };
+        let all = r#"[{"a":1},7,[{}],"x,]",{"b":[2]}]"#;
+        assert_eq!(parts(5, 1_000), [all]);
+        let by_two = [r#"[{"a":1},7]"#, r#"[[{}],"x,]"]"#, r#"[{"b":[2]}]"#];
+        assert_eq!(parts(2, 1_000), by_two);
+        assert_eq!(parts(5, 1).len(), 5);
     }
 }
