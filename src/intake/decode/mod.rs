@@ -56,7 +56,7 @@ pub enum DecodeError {
 }
 
 /// The text of a body. Bytes that are not UTF-8 stand as U+FFFD in it, or as `?` when there are so many
-/// of them that the text would grow by more than [`GROWTH_MAX_BYTES`].
+/// of them that the text would grow by more than `GROWTH_MAX_BYTES`.
 pub fn text_of(body: &[u8]) -> Cow<'_, str> {
     let broken = body.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
     if broken * char::REPLACEMENT_CHARACTER.len_utf8() <= GROWTH_MAX_BYTES {
