@@ -146,7 +146,7 @@ mod tests {
         for fields in [
             format!("{entry}, {chosen}"),
             format!("{chosen}, {entry}, {of_user}"),
-            format!(r#"{entry}, "event_data": "{{\\"rule\\": 1}}\\\\", {of_user}"#),
+            format!(r#"{entry}, "event_data": "{{\"rule\": 1}}\\", {of_user}"#),
         ] {
             assert_eq!(of(&fields), UnknownKind::Telemetry("eventlog"), "{fields}");
         }
