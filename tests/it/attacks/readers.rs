@@ -248,7 +248,7 @@ fn time(run: impl Fn()) -> Duration {
     let once = |_| {
         let began = processor_time();
         run();
-        processor_time() - began
+        processor_time().saturating_sub(began)
     };
     (0..3).map(once).min().unwrap()
 }
