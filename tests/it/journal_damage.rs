@@ -221,7 +221,7 @@ async fn a_full_disk_gets_503_and_what_was_acknowledged_is_there_after_a_kill() 
 #[tokio::test]
 async fn a_limit_on_file_sizes_gets_503_and_what_was_acknowledged_is_there_without_it() {
     let home = lonely_home();
-    let mut app = home.serve_after("trap '' XFSZ; ulimit -f 1000");
+    let mut app = home.serve_after("trap '' XFSZ; ulimit -f 3000");
     let acknowledged = acknowledged_until_full(&mut app).await;
     app.kill().await;
     let mut app = home.start(&["serve"]);
