@@ -14,7 +14,9 @@ mod recorder;
 
 use std::{net::TcpListener, sync::Arc};
 
-use actix_web::{App, HttpServer, Route, dev::Server, guard, middleware::from_fn, web};
+use actix_web::{
+    App, HttpServer, Route, dev::Server, guard, http::KeepAlive, middleware::from_fn, web,
+};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 
@@ -106,6 +108,8 @@ pub fn serve(
             .service(web::scope("").wrap(from_fn(page::guarded)).configure(pages))
     })
     .workers(1)
+    // An answer ends its connection: nobody makes us keep answers to requests that are sent in a row.
+    .keep_alive(KeepAlive::Disabled)
     .disable_signals()
     .listen(listener)?
     .run())

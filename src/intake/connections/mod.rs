@@ -144,7 +144,13 @@ impl ConnectionLimit {
                 self.0.closed.notified().await;
                 match self.try_admit(peer) {
                     Err(TooManyConnections::InTotal) => {}
-                    admitted_or_not => return admitted_or_not,
+                    admitted_or_not => {
+                        if admitted_or_not.is_err() {
+                            // The place is still free, for another one that waits.
+                            self.0.closed.notify_one();
+                        }
+                        return admitted_or_not;
+                    }
                 }
             }
         };
