@@ -13,10 +13,7 @@ use crate::{
     attacks::{authority, head},
     deployment::prometheus::until,
     journal_damage::lonely_home,
-    support::{
-        app::{App, Home, PATIENCE},
-        stage::http,
-    },
+    support::app::{App, Home, PATIENCE},
 };
 
 const SENDER: &str = "127.0.0.1";
@@ -66,17 +63,8 @@ fn is_open(stream: &TcpStream) -> bool {
     stream.try_read(&mut [0; 1]).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
 }
 
-/// The value of one series of `/metrics`.
-async fn metric(app: &mut App, series: &str) -> u64 {
-    let management = app.management().await;
-    let page = http().get(format!("{management}/metrics")).send().await.unwrap();
-    let page = page.text().await.unwrap();
-    let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{series} is not in:\n{page}")).parse().unwrap()
-}
-
 async fn refused(app: &mut App, reason: &str) -> u64 {
-    metric(app, &format!("webhook_refused_total{{reason=\"{reason}\"}}")).await
+    app.metric(&format!("webhook_refused_total{{reason=\"{reason}\"}}")).await
 }
 
 #[tokio::test]
@@ -101,8 +89,8 @@ async fn idle_strangers_hold_no_connection_that_a_sender_needs() {
     assert_eq!(asked(&mut kept, &good()).await, Some(200), "a verified connection stays");
     assert!(refused(&mut app, "too_many_connections").await >= 33);
     let open = |state| format!("connections_open{{listener=\"webhook\",state=\"{state}\"}}");
-    assert_eq!(metric(&mut app, &open("verified")).await, 2);
-    assert_eq!(metric(&mut app, &open("unverified")).await, 6);
+    assert_eq!(app.metric(&open("verified")).await, 2);
+    assert_eq!(app.metric(&open("unverified")).await, 6);
     app.wait_for_log("a warning of it", |line| {
         let message = line["message"].as_str()?;
         message.contains("unverified longest").then_some(())

@@ -18,10 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     journal_damage::lonely_home,
-    support::{
-        shared::shared,
-        stage::{http, post},
-    },
+    support::{shared::shared, stage::post},
     verification::{at, proof_of_a_push},
 };
 
@@ -44,27 +41,19 @@ pub(crate) fn telemetry(number: usize) -> Value {
     event
 }
 
-/// What the metrics say of a series.
-pub(crate) async fn metric(management: &str, series: &str) -> u64 {
-    let page = http().get(format!("{management}/metrics")).send().await.unwrap();
-    let page = page.text().await.unwrap();
-    let line = page.lines().find(|line| line.starts_with(series)).unwrap_or("0");
-    line.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
 #[tokio::test]
 async fn telemetry_without_a_log_type_is_counted_by_kind_and_what_may_be_an_alert_is_kept() {
     let mut home = lonely_home();
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_SAMPLES", "2");
     let mut app = home.start(&["serve"]);
-    let (url, management) = (app.webhook().await, app.management().await);
+    let url = app.webhook().await;
     let events: Vec<Value> = (0..8).map(telemetry).collect();
     let (status, answer) = post(&url, &json!(events)).await;
     assert_eq!(status, StatusCode::ACCEPTED);
     assert_eq!(answer, json!({"accepted": 0, "duplicates": 0, "ignored": 8}));
     for kind in ["dns_resolution", "registry", "file", "network"] {
         let series = format!("webhook_ignored_total{{kind=\"{kind}\"}}");
-        assert_eq!(metric(&management, &series).await, 2, "{kind}");
+        assert_eq!(app.metric(&series).await, 2, "{kind}");
     }
     // Each carries a mark, so that none is sampled.
     let marked = |number: usize| {
@@ -84,7 +73,7 @@ async fn telemetry_without_a_log_type_is_counted_by_kind_and_what_may_be_an_aler
         (line["attributes"]["shape"] == "an object with new, something").then_some(())
     })
     .await;
-    assert_eq!(metric(&management, "unknown_kinds_total{outcome=\"counted\"}").await, 1);
+    assert_eq!(app.metric("unknown_kinds_total{outcome=\"counted\"}").await, 1);
     assert!(app.terminate().await.success());
     let mut app = home.start(&["serve"]);
     let (_status, answer) = post(&app.webhook().await, &odd(9)).await;

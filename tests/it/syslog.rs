@@ -89,17 +89,8 @@ pub(crate) async fn send(from: &str, to: SocketAddr, bytes: &[u8]) {
     let _reset = stream.shutdown().await;
 }
 
-/// The value of one series of `/metrics`.
-async fn metric(app: &mut App, series: &str) -> u64 {
-    let management = app.management().await;
-    let page = http().get(format!("{management}/metrics")).send().await.unwrap();
-    let page = page.text().await.unwrap();
-    let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{series} is not in:\n{page}")).parse().unwrap()
-}
-
 async fn refused(app: &mut App, reason: &str) -> u64 {
-    metric(app, &format!("syslog_refused_total{{reason=\"{reason}\"}}")).await
+    app.metric(&format!("syslog_refused_total{{reason=\"{reason}\"}}")).await
 }
 
 /// Waits until the journal holds `count` events, and no more.
@@ -129,11 +120,11 @@ async fn alerts_in_either_framing_are_stored_once_and_telemetry_and_tests_are_no
     );
     send("127.0.0.1", address, stream.as_bytes()).await;
     until_stored(&mut app, 3).await;
-    assert_eq!(metric(&mut app, "syslog_verified_total").await, 6);
-    assert_eq!(metric(&mut app, "syslog_ignored_total{kind=\"process\"}").await, 1);
+    assert_eq!(app.metric("syslog_verified_total").await, 6);
+    assert_eq!(app.metric("syslog_ignored_total{kind=\"process\"}").await, 1);
     let push = |result| format!("events_received_total{{origin=\"push\",result=\"{result}\"}}");
-    assert_eq!(metric(&mut app, &push("accepted")).await, 3);
-    assert_eq!(metric(&mut app, &push("duplicate")).await, 1);
+    assert_eq!(app.metric(&push("accepted")).await, 3);
+    assert_eq!(app.metric(&push("duplicate")).await, 1);
     let page = http().get(app.management().await).send().await.unwrap().text().await.unwrap();
     for part in ["last by syslog", "an alert ", &format!("{address} (TCP)")] {
         assert!(page.contains(part), "{part}: {page}");

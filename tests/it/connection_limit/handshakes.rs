@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{connect, good, metric, refused};
+use super::{connect, good, refused};
 use crate::{
     attacks::authority,
     configuration::write,
@@ -137,7 +137,7 @@ async fn beside_a_flood_of_handshakes_a_known_sender_by_syslog_is_heard_on_every
     let strangers = flood(&hello(&config), &address.to_string());
     until("strangers are refused", async || {
         let refused = async |app: &mut App, reason: &str| {
-            metric(app, &format!("syslog_refused_total{{reason=\"{reason}\"}}")).await
+            app.metric(&format!("syslog_refused_total{{reason=\"{reason}\"}}")).await
         };
         (refused(&mut app, "handshake").await > 200).then_some(())
     })

@@ -14,7 +14,6 @@ use harfanglab_incidents::{
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::metric;
 use crate::{
     journal::{native, start},
     journal_damage::lonely_home,
@@ -89,7 +88,7 @@ async fn on_a_disk_that_runs_full_samples_go_before_an_alert_is_refused() {
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "8MiB");
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_SAMPLES", "1000");
     let mut app = home.start(&["serve"]);
-    let (url, management) = (app.webhook().await, app.management().await);
+    let url = app.webhook().await;
     let client = http();
     for number in 0..900 {
         let (status, answer) = post_by(&client, &url, &odd(number)).await;
@@ -110,7 +109,7 @@ async fn on_a_disk_that_runs_full_samples_go_before_an_alert_is_refused() {
         ready["journal"]["text_bytes"]["dead_letters"].as_u64().unwrap() < 9_000_000,
         "{ready}"
     );
-    assert!(metric(&management, "journal_texts_removed_total{kind=\"sample\"}").await > 0);
+    assert!(app.metric("journal_texts_removed_total{kind=\"sample\"}").await > 0);
     assert!(!app.log().contains("the journal has no room"), "the door was never shut");
 }
 

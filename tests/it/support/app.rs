@@ -18,6 +18,8 @@ use tokio::{
     sync::watch,
 };
 
+use super::stage::http;
+
 /// Longest wait for an event of a process. Only a failing test ever reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -315,6 +317,15 @@ impl App {
     /// Base URL of the management pages.
     pub(crate) async fn management(&mut self) -> String {
         format!("http://{}", self.address("listening for health checks and metrics").await)
+    }
+
+    /// The value of one series of `/metrics`.
+    pub(crate) async fn metric(&mut self, series: &str) -> u64 {
+        let management = self.management().await;
+        let page = http().get(format!("{management}/metrics")).send().await.unwrap();
+        let page = page.text().await.unwrap();
+        let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{series} is not in:\n{page}")).parse().unwrap()
     }
 
     /// Pulls the plug.

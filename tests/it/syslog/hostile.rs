@@ -187,7 +187,7 @@ async fn without_a_token_the_network_proves_a_sender_and_others_are_cut_off_unre
     let _reset = stranger.write_all(stream.as_bytes()).await;
     closed(&mut stranger).await;
     assert_eq!(refused(&mut app, "network").await, 1);
-    assert_eq!(super::metric(&mut app, "syslog_messages_total").await, 0);
+    assert_eq!(app.metric("syslog_messages_total").await, 0);
     send("127.0.0.2", address, stream.as_bytes()).await;
     until_stored(&mut app, 1).await;
 }

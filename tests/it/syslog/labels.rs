@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{address, alert, listening, message, metric, send, until_stored};
+use super::{address, alert, listening, message, send, until_stored};
 use crate::journal_damage::lonely_home;
 
 #[tokio::test]
@@ -19,6 +19,6 @@ async fn what_comes_by_syslog_is_counted_for_the_console_that_is_named_alone() {
     send("127.0.0.1", listener, format!("{}\n", message(&alert("one"))).as_bytes()).await;
     until_stored(&mut app, 1).await;
     let accepted = "events_received_total{origin=\"push\",result=\"accepted\",console=\"lyon\"}";
-    assert_eq!(metric(&mut app, accepted).await, 1);
+    assert_eq!(app.metric(accepted).await, 1);
     assert!(app.terminate().await.success(), "{}", app.log());
 }
