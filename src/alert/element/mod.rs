@@ -97,6 +97,12 @@ pub fn items(text: &str) -> impl Iterator<Item = &str> {
     scan::items(text)
 }
 
+/// Name (as it is written, with its quotes) and value of each field of the well-formed object `text`, in their
+/// order; nothing for what is no object.
+pub fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    scan::fields(text)
+}
+
 /// The text of the field `name` of the well-formed object `text`; the last one, as JSON readers take it.
 pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     scan::fields(text).filter(|(found, _)| build::decoded(found) == name).map(|(_, it)| it).last()

@@ -6,12 +6,12 @@
 //!
 //! Does not live here: how many of a shape are kept (`intake::samples`).
 
-mod entry;
 mod marks;
 mod shape;
 
 pub use self::shape::Shape;
 use self::shape::TopLevel;
+use crate::alert::element;
 
 /// An element that is neither an alert nor a threat in any known dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,10 @@ const KINDS: [(&str, &[&str]); 12] = [
     ("network", &["address", "port", "transport_protocol"]),
 ];
 
+/// Fields of an entry of the Windows event log whose inner names are those of the event that was logged, such
+/// as `RuleName` of Sysmon and `RuleId` of the firewall: they say nothing of an alert.
+const NAMED_BY_EVENT: [&str; 2] = ["\"event_data\"", "\"user_data\""];
+
 /// Tells what an element of no known dialect is, by its text.
 pub fn recognise_unknown(text: &str) -> UnknownKind {
     let Some(top) = TopLevel::of(text) else {
@@ -53,7 +57,10 @@ pub fn recognise_unknown(text: &str) -> UnknownKind {
     // An entry of the event log has a level of its own.
     let is_log_entry = top.has_all(&["log_name", "record_number"]);
     let is_marked = if is_telemetry && is_log_entry {
-        entry::around_chosen_names(text).into_iter().any(marks::json_has_one)
+        element::fields(text).any(|(name, value)| {
+            let value = if NAMED_BY_EVENT.contains(&name) { "" } else { value };
+            marks::json_has_one(&format!("{name}:{value}"))
+        })
     } else {
         top.has_level && !is_log_entry || marks::json_has_one(text)
     };

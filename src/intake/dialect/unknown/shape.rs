@@ -1,14 +1,12 @@
 //! The shape of an element: for an object the sorted names of its top-level fields.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
 use super::marks;
+use crate::alert::element;
 
 /// Names that make a shape; a longer list is cut.
 const NAMES_MAX: usize = 1_024;
@@ -66,9 +64,24 @@ pub(super) struct TopLevel {
 }
 
 impl TopLevel {
-    /// `None` when the text is no JSON object.
+    /// `None` when the text is no JSON object, or one of its own numbers is out of range.
     pub(super) fn of(text: &str) -> Option<Self> {
-        let mut top: Self = serde_json::from_str(text).ok()?;
+        if !text.trim_start().starts_with('{') {
+            return None;
+        }
+        let IgnoredAny = serde_json::from_str(text).ok()?;
+        let mut top = Self::default();
+        for (name, value) in element::fields(text) {
+            if value.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
+                let _number: f64 = serde_json::from_str(value).ok()?;
+            }
+            let name: String = serde_json::from_str(name).ok()?;
+            top.has_agent |= name == "agent" && value.starts_with('{');
+            top.has_level |= marks::is_level(&name);
+            if value != "null" && top.names.len() < NAMES_MAX {
+                top.names.push(name);
+            }
+        }
         top.names.sort_unstable();
         top.names.dedup();
         Some(top)
@@ -96,92 +109,5 @@ impl TopLevel {
         }
         let content = self.names.iter().flat_map(|name| [name.as_bytes(), b"\0"].concat());
         Shape::new(&content.collect::<Vec<u8>>(), words)
-    }
-}
-
-impl<'de> Deserialize<'de> for TopLevel {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(TopLevelVisitor)
-    }
-}
-
-struct TopLevelVisitor;
-
-impl<'de> Visitor<'de> for TopLevelVisitor {
-    type Value = TopLevel;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TopLevel, A::Error> {
-        let mut top = TopLevel::default();
-        while let Some(name) = map.next_key::<String>()? {
-            let value: ValueKind = map.next_value()?;
-            top.has_agent |= name == "agent" && value == ValueKind::Object;
-            top.has_level |= marks::is_level(&name);
-            if value != ValueKind::Null && top.names.len() < NAMES_MAX {
-                top.names.push(name);
-            }
-        }
-        Ok(top)
-    }
-}
-
-/// What a value is, without the value.
-#[derive(PartialEq, Eq)]
-enum ValueKind {
-    Null,
-    Object,
-    Other,
-}
-
-impl<'de> Deserialize<'de> for ValueKind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueKindVisitor)
-    }
-}
-
-struct ValueKindVisitor;
-
-impl<'de> Visitor<'de> for ValueKindVisitor {
-    type Value = ValueKind;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("any value")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<ValueKind, E> {
-        Ok(ValueKind::Null)
-    }
-
-    fn visit_bool<E: de::Error>(self, _value: bool) -> Result<ValueKind, E> {
-        Ok(ValueKind::Other)
-    }
-
-    fn visit_i64<E: de::Error>(self, _value: i64) -> Result<ValueKind, E> {
-        Ok(ValueKind::Other)
-    }
-
-    fn visit_u64<E: de::Error>(self, _value: u64) -> Result<ValueKind, E> {
-        Ok(ValueKind::Other)
-    }
-
-    fn visit_f64<E: de::Error>(self, _value: f64) -> Result<ValueKind, E> {
-        Ok(ValueKind::Other)
-    }
-
-    fn visit_str<E: de::Error>(self, _value: &str) -> Result<ValueKind, E> {
-        Ok(ValueKind::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<ValueKind, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(ValueKind::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ValueKind, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(ValueKind::Object)
     }
 }
