@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     config::JournalSettings,
     health::{Health, Part},
-    intake::Door,
+    intake::{Door, complaints::Complaints},
     journal::{Counts, Journal, JournalError, Removable, Shrunk, TextBytes},
 };
 
@@ -37,8 +37,6 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(5);
 const ROWS_PER_STEP: usize = 200;
 /// How long the guard is kept from its work, by a reader or another process, before it shuts the doors.
 const HELD_UP_MAX: TimeDelta = TimeDelta::seconds(10);
-/// From one line of the log to the next of its kind.
-const TELL_EVERY: TimeDelta = TimeDelta::minutes(1);
 
 /// Guards the space of the journal and keeps every console's door shut while there is none.
 pub(super) struct Room {
@@ -54,7 +52,7 @@ pub(super) struct Room {
     removed: Removed,
     /// Since when it is kept from its work.
     held_up_since: Option<DateTime<Utc>>,
-    told_failure: OnceAMinute,
+    complaints: Complaints,
 }
 
 /// What a step came to.
@@ -66,10 +64,6 @@ enum Step {
     /// Something kept it from its work, for this reason.
     HeldUp(String),
 }
-
-/// Lets one line of its kind into the log in a minute.
-#[derive(Debug, Default)]
-struct OnceAMinute(Option<DateTime<Utc>>);
 
 /// Whether there is space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +111,7 @@ struct Removed {
     dropped: u64,
     samples: u64,
     finished: u64,
-    told: OnceAMinute,
+    told: Complaints,
 }
 
 impl Room {
@@ -140,7 +134,7 @@ impl Room {
             rows_per_step: ROWS_PER_STEP,
             removed: Removed::default(),
             held_up_since: None,
-            told_failure: OnceAMinute::default(),
+            complaints: Complaints::default(),
         }
     }
 
@@ -239,8 +233,8 @@ impl Room {
     }
 
     fn tell_failure(&mut self, failure: &dyn std::fmt::Display, message: &str) {
-        if self.told_failure.is_due(self.clock.now()) {
-            warn!(%failure, "{message}");
+        if let Some(left_out) = self.complaints.due(self.clock.now()) {
+            warn!(%failure, left_out, "{message}");
         }
     }
 
@@ -340,7 +334,7 @@ impl Removed {
 
     /// Tells the log, once a minute at most.
     fn tell(&mut self, now: DateTime<Utc>) {
-        if self.dropped + self.samples + self.finished == 0 || !self.told.is_due(now) {
+        if self.dropped + self.samples + self.finished == 0 || self.told.due(now).is_none() {
             return;
         }
         warn!(
@@ -350,18 +344,7 @@ impl Removed {
             "the journal ran short of space: texts of dropped letters, of samples of unknown kinds \
              and of finished events were removed, so that alerts are accepted"
         );
-        *self = Self { told: OnceAMinute(Some(now)), ..Self::default() };
-    }
-}
-
-impl OnceAMinute {
-    /// Whether the line is to be written now.
-    fn is_due(&mut self, now: DateTime<Utc>) -> bool {
-        let is_due = self.0.is_none_or(|told| (now - told).abs() >= TELL_EVERY);
-        if is_due {
-            self.0 = Some(now);
-        }
-        is_due
+        (self.dropped, self.samples, self.finished) = (0, 0, 0);
     }
 }
 
