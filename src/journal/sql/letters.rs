@@ -27,20 +27,26 @@ const OVERTAKEN: &str = "asked for again, but a newer version was delivered mean
 const KNOWN: &str = "asked for again, but the same version came by another road";
 
 macro_rules! dropping {
-    ($away:literal, $one_of:literal) => {
+    ($away:literal, $state:literal, $one_of:literal) => {
         concat!(
             "UPDATE events SET ",
             $away,
-            "state = 'dropped', finished_at = $1, body = '', pruned_at = $1 \
-             WHERE state = 'dead' AND console = $2 AND id IN ",
+            "state = 'dropped', finished_at = $1, body = '', pruned_at = $1 WHERE ",
+            $state,
+            " = 'dead' AND console = $2 AND id IN ",
             $one_of
         )
     };
 }
 
+/// Finds the rows by their ids: SQLite would walk over all dead letters.
 const DROPPING: Words = Words {
-    sqlite: dropping!("id = -id, ", "(SELECT value FROM json_each($3))"),
-    postgres: dropping!("", "(SELECT value::bigint FROM json_array_elements_text($3::json))"),
+    sqlite: dropping!("id = -id, ", "+state", "(SELECT value FROM json_each($3))"),
+    postgres: dropping!(
+        "",
+        "state",
+        "(SELECT value::bigint FROM json_array_elements_text($3::json))"
+    ),
 };
 
 /// Narrows a search to these ids: before and after their JSON.
@@ -62,11 +68,13 @@ impl<S: Store> SqlJournal<S> {
         let mut query = query(
             "SELECT id, key, version, origin, dialect, title, received_at, finished_at, \
              attempts - attempts_before, reason, CAST(OCTET_LENGTH(body) AS BIGINT) FROM events \
-             WHERE console = ",
+             WHERE id IN (SELECT id FROM events WHERE console = ",
         );
+        // The ids first: an index holds those of all letters, and only the texts of a page are looked at.
         self.push_filter(&mut query, filter);
         query.push(" AND id > ").push_bind(after);
         query.push(" ORDER BY id LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        query.push(") ORDER BY id");
         let rows = query.fetch_all(&mut self.store.readers()).await?;
         rows.iter().map(letter).collect()
     }
