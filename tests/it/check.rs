@@ -16,22 +16,30 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::io::AsyncReadExt;
 
 use crate::support::{
-    app::Home,
+    app::{App, Home},
     opencti::{FakeOpenCti, Personality},
 };
 
 const NEW_STATUS: &str = "0c7b2b5e-4f6c-4a7f-9a52-5f2c5d8a1e01";
 const CLOSED_STATUS: &str = "0c7b2b5e-4f6c-4a7f-9a52-5f2c5d8a1e02";
 
-struct Scene {
-    console: DemoConsole,
-    opencti: FakeOpenCti,
-    home: Home,
+/// What `check` looks at.
+pub(crate) struct Scene {
+    pub(crate) console: DemoConsole,
+    pub(crate) opencti: FakeOpenCti,
+    pub(crate) home: Home,
+}
+
+/// All that a command prints.
+pub(crate) async fn printed(app: &mut App) -> String {
+    let mut text = String::new();
+    app.stdout().read_to_string(&mut text).await.unwrap();
+    text
 }
 
 impl Scene {
     /// Everything right but the broker, which nobody listens as.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
         let opencti = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
         opencti.set_incident_statuses(&[(NEW_STATUS, "NEW"), (CLOSED_STATUS, "CLOSED")]);
@@ -52,8 +60,7 @@ impl Scene {
     /// The same with this exit code.
     async fn check_with(&self, code: i32) -> Vec<String> {
         let mut app = self.home.start(&["check"]);
-        let mut text = String::new();
-        app.stdout().read_to_string(&mut text).await.unwrap();
+        let text = printed(&mut app).await;
         assert_eq!(app.exit().await.code(), Some(code), "{text}");
         assert!(!text.contains(self.console.settings().token.expose_secret()), "{text}");
         text.lines().map(str::to_owned).collect()

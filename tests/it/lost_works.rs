@@ -40,6 +40,13 @@ async fn nothing_is_left_open(stage: &Stage) {
     assert!(works.iter().all(|work| work.is_complete || work.is_deleted), "{works:?}");
 }
 
+/// OpenCTI completes what was closed, and nothing leaves again.
+async fn the_rest_completes(stage: &Stage) {
+    stage.opencti.complete_closed_works();
+    assert_eq!(look(stage, &[TimeDelta::minutes(1)]).await, 0);
+    nothing_is_left_open(stage).await;
+}
+
 #[tokio::test]
 async fn what_a_reset_purges_arrives_once_also_what_the_console_no_longer_shows() {
     let mut stage = Stage::new(Personality::V7_260817_0).await;
@@ -80,9 +87,7 @@ async fn what_a_reset_purges_arrives_once_also_what_the_console_no_longer_shows(
     let arrived = swept.len() + again.len();
     assert_eq!(u32::try_from(arrived).unwrap(), queued, "all of it, and nothing twice");
 
-    stage.opencti.complete_closed_works();
-    assert_eq!(look(&stage, &[TimeDelta::minutes(1)]).await, 0);
-    nothing_is_left_open(&stage).await;
+    the_rest_completes(&stage).await;
 }
 
 #[tokio::test]
@@ -126,9 +131,7 @@ async fn what_is_queued_in_a_work_that_somebody_deletes_leaves_once_more() {
     time_passes(&stage).await;
     let again = run(&stage).await;
     assert_eq!(objects_of(&bundle, &again), objects_of(&bundle, &first));
-    stage.opencti.complete_closed_works();
-    assert_eq!(look(&stage, &[TimeDelta::minutes(1)]).await, 0);
-    nothing_is_left_open(&stage).await;
+    the_rest_completes(&stage).await;
 }
 
 #[tokio::test]
@@ -150,7 +153,5 @@ async fn a_backlog_of_days_is_waited_for_and_a_queue_that_somebody_emptied_is_no
     time_passes(&stage).await;
     let again = run(&stage).await;
     assert_eq!(objects_of(&bundle, &again), objects_of(&bundle, &first));
-    stage.opencti.complete_closed_works();
-    assert_eq!(look(&stage, &[TimeDelta::minutes(1)]).await, 0);
-    nothing_is_left_open(&stage).await;
+    the_rest_completes(&stage).await;
 }

@@ -8,50 +8,24 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use harfanglab_incidents::demo::{DemoConsole, DemoConsoleConfig};
 use rustls::{
     ServerConfig, ServerConnection,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
-use secrecy::ExposeSecret as _;
-use tokio::io::AsyncReadExt as _;
 
-use crate::support::{
-    app::Home,
-    authority::Authority,
-    opencti::{FakeOpenCti, Personality},
+use crate::{
+    check::{Scene, printed},
+    support::authority::Authority,
 };
 
-struct Scene {
-    console: DemoConsole,
-    opencti: FakeOpenCti,
-    home: Home,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
-        let opencti = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
-        let token = console.settings().token;
-        let home = Home::new(
-            "0b3cf0a8-7a5c-4a0f-9d4f-0d6b6f1f7c11",
-            (console.url().as_str(), token.expose_secret()),
-            (opencti.url(), &opencti.token()),
-        );
-        Self { console, opencti, home }
-    }
-
-    /// What `check` says of the console and of OpenCTI.
-    async fn check(&self) -> (String, String) {
-        let mut app = self.home.start(&["check"]);
-        let mut text = String::new();
-        app.stdout().read_to_string(&mut text).await.unwrap();
-        let about = |party: &str| {
-            let mut lines = text.lines();
-            lines.find(|line| line.split_whitespace().nth(1) == Some(party)).unwrap().to_owned()
-        };
-        (about("HarfangLab"), about("OpenCTI"))
-    }
+/// What `check` says of the console and of OpenCTI.
+async fn check(scene: &Scene) -> (String, String) {
+    let text = printed(&mut scene.home.start(&["check"])).await;
+    let about = |party: &str| {
+        let mut lines = text.lines();
+        lines.find(|line| line.split_whitespace().nth(1) == Some(party)).unwrap().to_owned()
+    };
+    (about("HarfangLab"), about("OpenCTI"))
 }
 
 /// A proxy that passes nothing on; answers its port and the head of every request that it gets.
@@ -80,7 +54,7 @@ async fn a_proxy_in_quotes_is_asked_and_no_proxy_with_a_port_leads_around_it() {
     let opencti = scene.opencti.url().rsplit(':').next().unwrap().trim_end_matches('/').to_owned();
     scene.home.set("HTTP_PROXY", &format!("\"http://me:p%40ss@127.0.0.1:{port}\""));
     scene.home.set("NO_PROXY", &format!("\"127.0.0.1:{opencti}\""));
-    let (of_console, of_opencti) = scene.check().await;
+    let (of_console, of_opencti) = check(&scene).await;
     assert!(of_console.starts_with("WRONG"), "{of_console}");
     assert!(of_opencti.starts_with("ok"), "{of_opencti}");
     let heads = std::mem::take(&mut *asked.lock().unwrap());
@@ -92,12 +66,12 @@ async fn a_proxy_in_quotes_is_asked_and_no_proxy_with_a_port_leads_around_it() {
     }
 
     scene.home.set("no_proxy", &format!("127.0.0.1:{opencti}, 127.0.0.1:{console}"));
-    let (of_console, _) = scene.check().await;
+    let (of_console, _) = check(&scene).await;
     assert!(of_console.starts_with("ok"), "the small letters count: {of_console}");
     assert_eq!(*asked.lock().unwrap(), [] as [String; 0]);
 
     scene.home.set("HTTP_PROXY", "socks5://me:s3cret-of-the-proxy@127.0.0.1:1");
-    let (of_console, _) = scene.check().await;
+    let (of_console, _) = check(&scene).await;
     assert!(of_console.contains("HTTP_PROXY is not an http:// or https:// proxy"), "{of_console}");
     assert!(!of_console.contains("s3cret"), "{of_console}");
 }
@@ -138,12 +112,12 @@ async fn the_authorities_of_requests_are_trusted_and_a_bundle_that_is_not_there_
     scene.home.set("HARFANGLAB_INCIDENTS_SSL_VERIFY", "true");
     let bundle = scene.home.path().join("bundle.pem");
     scene.home.set("REQUESTS_CA_BUNDLE", bundle.to_str().unwrap());
-    let (of_console, of_opencti) = scene.check().await;
+    let (of_console, of_opencti) = check(&scene).await;
     assert!(of_console.contains("certificate"), "there is no bundle yet: {of_console}");
     assert!(of_opencti.starts_with("ok"), "{of_opencti}");
     assert_eq!(*trusted.lock().unwrap(), 0);
 
     fs::write(&bundle, authority.pem()).unwrap();
-    let (of_console, _) = scene.check().await;
+    let (of_console, _) = check(&scene).await;
     assert!(*trusted.lock().unwrap() > 0, "{of_console}");
 }

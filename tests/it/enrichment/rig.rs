@@ -1,6 +1,7 @@
 //! The pipeline with everything around it in one process, under a clock that only the test moves.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -13,7 +14,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
     clock::Clock,
-    config::Settings,
+    config::{IncidentNaming, Settings},
     convert::{ConvertSettings, NetworkTraffic},
     demo::{DemoConsole, DemoConsoleConfig},
     harfanglab::Console,
@@ -41,6 +42,34 @@ use crate::support::{
 /// When every test begins.
 pub(crate) fn start() -> DateTime<Utc> {
     "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+/// Prepares events as these settings say, with only this console to ask.
+pub(crate) fn preparer(
+    settings: &Settings,
+    journal: Arc<dyn Journal>,
+    console: Console,
+    clock: &Clock,
+) -> Preparer {
+    Preparer {
+        journal,
+        enricher: Enricher::new(Arc::new(console)),
+        enrichment: settings.enrichment.clone(),
+        filter: settings.import.filter.clone(),
+        threats: settings.import.threats,
+        convert: ConvertSettings {
+            author: "HarfangLab".to_owned(),
+            marking: settings.import.marking,
+            score: None,
+            naming: IncidentNaming::Title,
+            accounts: settings.import.accounts,
+            raw: settings.import.raw,
+            network_traffic: NetworkTraffic::Sent,
+            workflow: BTreeMap::new(),
+            console_url: "https://console.example".parse().unwrap(),
+        },
+        clock: clock.clone(),
+    }
 }
 
 /// Less than a lease, more than any wait of these tests.
@@ -132,25 +161,12 @@ impl Rig {
             [Arc::new(Recorder(recorder)), Arc::new(Failing(Arc::clone(&second_sink_fails)))];
         let pipeline = Pipeline {
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
-            preparer: Arc::new(Preparer {
-                journal: Arc::clone(&journal) as Arc<dyn Journal>,
-                enricher: Enricher::new(Arc::new(client)),
-                enrichment: settings.enrichment.clone(),
-                filter: settings.import.filter.clone(),
-                threats: settings.import.threats,
-                convert: ConvertSettings {
-                    author: "HarfangLab".to_owned(),
-                    marking: settings.import.marking,
-                    score: None,
-                    naming: harfanglab_incidents::config::IncidentNaming::Title,
-                    accounts: settings.import.accounts,
-                    raw: settings.import.raw,
-                    network_traffic: NetworkTraffic::Sent,
-                    workflow: std::collections::BTreeMap::new(),
-                    console_url: "https://console.example".parse().unwrap(),
-                },
-                clock: clock.clone(),
-            }),
+            preparer: Arc::new(preparer(
+                &settings,
+                Arc::clone(&journal) as Arc<dyn Journal>,
+                client,
+                &clock,
+            )),
             sinks: own_sinks.into_iter().chain(more_sinks).collect(),
             pressure: None,
             arrived: Arc::clone(&arrived),

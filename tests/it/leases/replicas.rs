@@ -11,14 +11,13 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::{Clock, Moment},
-    config::{IncidentNaming, Settings},
-    convert::{ConvertSettings, NetworkTraffic},
+    config::Settings,
     demo::{DemoConsole, DemoConsoleConfig},
     harfanglab::Console,
     intake::{Notification, dialect::Dialect, verification::Proof},
     journal::{Journal, LeaseTime},
     opencti::{Delivery, DeliveryError, Sink},
-    pipeline::{Enricher, NegativeSightings, Pipeline, Preparer},
+    pipeline::{NegativeSightings, Pipeline},
 };
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -26,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     deployment::prometheus::until,
+    enrichment::rig::preparer,
     journal::start,
     support::{
         app::PATIENCE,
@@ -128,25 +128,12 @@ impl Replica {
         let sink = Gated { sent: Arc::clone(sent), gate: Arc::clone(&gate), reached, done };
         let pipeline = Pipeline {
             journal: Arc::clone(&journal),
-            preparer: Arc::new(Preparer {
-                journal: Arc::clone(&journal),
-                enricher: Enricher::new(Arc::new(Console::new(&settings.harfanglab).unwrap())),
-                enrichment: settings.enrichment.clone(),
-                filter: settings.import.filter.clone(),
-                threats: settings.import.threats,
-                convert: ConvertSettings {
-                    author: "HarfangLab".to_owned(),
-                    marking: settings.import.marking,
-                    score: None,
-                    naming: IncidentNaming::Title,
-                    accounts: settings.import.accounts,
-                    raw: settings.import.raw,
-                    network_traffic: NetworkTraffic::Sent,
-                    workflow: std::collections::BTreeMap::new(),
-                    console_url: "https://console.example".parse().unwrap(),
-                },
-                clock: machine.clock(),
-            }),
+            preparer: Arc::new(preparer(
+                &settings,
+                Arc::clone(&journal),
+                Console::new(&settings.harfanglab).unwrap(),
+                &machine.clock(),
+            )),
             sinks: vec![Arc::new(sink)],
             pressure: None,
             arrived: Arc::clone(&arrived),
