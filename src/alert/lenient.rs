@@ -133,7 +133,7 @@ pub fn date_at(value: &Value, path: &str) -> DateField {
     }
 }
 
-/// Which paths were asked for, for the test that compares them with what is built.
+/// Records the paths that were asked for, for the test that compares them with what is built.
 #[cfg(test)]
 pub(crate) mod asked {
     use std::{cell::RefCell, collections::BTreeSet};

@@ -1,4 +1,4 @@
-//! How large blocks of memory are given back.
+//! Makes the allocator give large blocks of memory back.
 //!
 //! glibc takes a block of 128 KiB or more from the system and gives it back at once, until the first
 //! such block is freed: from then on blocks of that size stay with the thread, and after some bodies of
@@ -8,7 +8,7 @@
 
 use std::{env, os::unix::process::CommandExt as _, process::Command};
 
-/// Where glibc reads the threshold.
+/// The variable from which glibc reads the threshold.
 const VARIABLE: &str = "MALLOC_MMAP_THRESHOLD_";
 /// Larger than what one alert usually takes, smaller than what is worth giving back.
 const THRESHOLD_BYTES: &str = "262144";

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// Who else may read a file.
+/// The others who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposure {
     mode: u32,

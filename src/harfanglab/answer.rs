@@ -15,7 +15,7 @@ use crate::alert::element::{self, MaxValues};
 pub(super) const BODY_LIMIT_BYTES: usize = 16 << 20;
 /// Longest body that is read beside others; larger ones take turns.
 const SMALL_BODY_BYTES: usize = 1 << 20;
-/// How much of a refusal is read.
+/// Bytes of a refusal that are read.
 const REFUSAL_LIMIT_BYTES: usize = 64 * 1024;
 /// Longest piece of the console's own words that an error repeats, in characters.
 const SAID_LIMIT: usize = 200;
@@ -102,7 +102,7 @@ impl Request<'_> {
         ConsoleError::Unreachable { path, why: causes(error) }
     }
 
-    /// What a refusal says, as far as it is worth reading.
+    /// Reads the beginning of a refusal, as far as it is worth reading.
     async fn beginning(self, mut response: Response) -> Vec<u8> {
         let mut body = Vec::new();
         while let Ok(Some(chunk)) = response.chunk().await {

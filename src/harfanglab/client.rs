@@ -210,7 +210,7 @@ impl Console {
     }
 }
 
-/// What is longer than any console takes.
+/// Refuses an address longer than any console takes.
 pub(super) const TOO_LONG: ConsoleError =
     ConsoleError::Unaskable { why: "it is longer than any address may be" };
 

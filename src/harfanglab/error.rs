@@ -74,7 +74,7 @@ pub enum ConsoleError {
     /// console's.
     #[error("HarfangLab cannot be asked with an id or name of this alert: {why}")]
     Unaskable {
-        /// What is wrong with it.
+        /// The fault in it.
         why: &'static str,
     },
     /// No connection, or it broke.
@@ -170,7 +170,7 @@ impl ConsoleError {
         )
     }
 
-    /// Whether what was to be asked for cannot stand in a request, now or later.
+    /// Returns whether the request cannot be made at all, now or later.
     pub fn is_unaskable(&self) -> bool {
         matches!(self, Self::Unaskable { .. })
     }

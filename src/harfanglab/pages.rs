@@ -26,12 +26,12 @@ const LAST_YEAR: i32 = 9999;
 pub struct Item {
     /// As the console wrote it.
     pub text: String,
-    /// What is used of it.
+    /// The part of it that is used.
     pub read: Result<Value, Unread>,
 }
 
 impl Item {
-    /// What is used of it; null where it cannot be read.
+    /// Returns the part of it that is used; null where it cannot be read.
     pub fn value(&self) -> &Value {
         self.read.as_ref().unwrap_or(&Value::Null)
     }

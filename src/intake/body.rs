@@ -157,7 +157,7 @@ pub(super) async fn decoded(
     }
 }
 
-/// What decompressing came to.
+/// The outcome of decompressing.
 #[derive(Debug, PartialEq, Eq)]
 enum Unpacked {
     Whole(web::Bytes),

@@ -27,7 +27,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Notifications on their way to a commit, with the way back for the answer.
 #[derive(Debug)]
 pub struct Entry {
-    /// What is to be stored; a large one in several commits.
+    /// The notifications to store; many of them in several commits.
     pub notifications: Vec<Notification>,
     /// Told once all of it is durable, or a commit has failed.
     pub reply: oneshot::Sender<Result<Receipt, DoorError>>,
@@ -67,9 +67,9 @@ impl Sum for Receipt {
 /// The end of a door that the journal's writer holds.
 #[derive(Debug)]
 pub struct Entries {
-    /// What is to be stored.
+    /// Deliveries to store.
     pub deliveries: mpsc::Receiver<Entry>,
-    /// Who asks whether something could be stored now.
+    /// Questions whether something could be stored now.
     pub probes: mpsc::Receiver<oneshot::Sender<Result<(), DoorError>>>,
 }
 
@@ -142,7 +142,7 @@ impl Door {
         Self { samples: Arc::new(samples), ..self }
     }
 
-    /// Which notifications of unknown kinds are kept.
+    /// Returns the samples that are kept of unknown kinds.
     pub fn samples(&self) -> &Samples {
         &self.samples
     }

@@ -18,7 +18,7 @@ pub(super) const SMALL_BYTES: usize = 256 * 1024;
 const SHARED_BYTES: usize = 16 << 20;
 /// Memory for what has come of large deliveries, but for the one that is received beyond it.
 const RECEIVED_BYTES: usize = 8 << 20;
-/// How often a byte of a delivery is in memory: as it came, as the text of an element, and as what is
+/// Copies of a byte of a delivery in memory: as it came, as the text of an element, and as what is
 /// built of it and handed to the journal.
 const COPIES: usize = 3;
 /// The unit of the budget.
@@ -60,12 +60,12 @@ impl Charge {
         self.turn.is_some()
     }
 
-    /// Whether it is received as a large one.
+    /// Returns whether it is received as a large one.
     pub(super) fn is_large(&self) -> bool {
         self.received.is_some() || self.is_beyond()
     }
 
-    /// Whether it is the one that is received beyond the budget.
+    /// Returns whether it is the one that is received beyond the budget.
     pub(super) fn is_beyond(&self) -> bool {
         self.beyond.is_some()
     }
@@ -135,7 +135,7 @@ impl MemoryBudget {
     }
 }
 
-/// How many more units than `held` these bytes take.
+/// Returns how many more units than `held` these bytes take.
 fn lacking(held: Option<&OwnedSemaphorePermit>, bytes: usize) -> Result<u32, Exhausted> {
     let held = held.map_or(0, OwnedSemaphorePermit::num_permits);
     let units = bytes.div_ceil(UNIT_BYTES).saturating_sub(held);

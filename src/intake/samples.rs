@@ -37,7 +37,7 @@ struct Today {
     kept: HashMap<String, HashSet<u64>>,
 }
 
-/// What becomes of a notification of an unknown kind.
+/// The fate of a notification of an unknown kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sampled {
     /// It is kept, or was already.

@@ -197,7 +197,7 @@ pub struct Counts {
     pub dead: u64,
     /// Dropped by a person.
     pub dropped: u64,
-    /// What their texts take.
+    /// Bytes of their texts.
     pub bytes: TextBytes,
     /// When the oldest pending event was received, in milliseconds since 1970.
     pub oldest_pending_ms: Option<i64>,

@@ -41,7 +41,7 @@ pub(super) fn kind_of(error: &Error) -> FailureKind {
     }
 }
 
-/// Whether a smaller change may succeed: the disk had no space for this one.
+/// Returns whether a smaller change may succeed: the disk had no space for this one.
 pub(super) fn lacks_space(error: &Error) -> bool {
     let Error::Database(error) = error else { return false };
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {

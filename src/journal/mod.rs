@@ -157,17 +157,17 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether the log is told of it by [`Journal::storage`], from its beginning to its end.
+    /// Returns whether [`Journal::storage`] tells the log of it, from its beginning to its end.
     pub fn is_told(&self) -> bool {
         matches!(self.kind(), Some(FailureKind::Storage(_)))
     }
 
-    /// Whether a smaller change may succeed: the disk had no space for this one.
+    /// Returns whether a smaller change may succeed: the disk had no space for this one.
     pub fn lacks_space(&self) -> bool {
         matches!(self, Self::Database(error) if failure::lacks_space(error))
     }
 
-    /// What kind of failure it is; `None`: not one of the database.
+    /// Returns the kind of failure; `None`: not one of the database.
     fn kind(&self) -> Option<FailureKind> {
         match self {
             Self::Database(error) => Some(kind_of(error)),
@@ -189,11 +189,11 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// where the answer took too long to tell.
     async fn clock_skew(&self, clock: &Clock) -> Result<Option<TimeDelta>, JournalError>;
 
-    /// Whether it can be written.
+    /// Knows whether it can be written.
     fn storage(&self) -> &Storage;
 
-    /// Writes as much as a typical alert, over what was written by the last call, and reads: both ways
-    /// work afterwards, and [`Journal::storage`] says so.
+    /// Writes as much as a large alert with its indexes (64 KiB), over what the last call wrote. Whoever
+    /// calls it tells [`Journal::storage`] of a success ([`check_writable`]).
     async fn probe(&self) -> Result<(), JournalError>;
 
     /// Stores every batch in one commit, and says what became of each.

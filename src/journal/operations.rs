@@ -78,9 +78,9 @@ pub struct Letter {
 pub struct LetterGroup {
     /// The reason that they share.
     pub reason: String,
-    /// How many there are.
+    /// Number of them.
     pub letters: u64,
-    /// When the newest became a letter.
+    /// The time at which the newest became a letter.
     pub newest_at: DateTime<Utc>,
     /// One of them.
     pub example: EventId,
@@ -110,7 +110,7 @@ pub struct PruneBefore {
     pub rows: Option<DateTime<Utc>>,
 }
 
-/// What may be removed when space runs short, in this order.
+/// Kinds of data that may be removed when space runs short, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removable {
     /// Texts of letters that were dropped before dropping removed them.
@@ -155,7 +155,7 @@ impl Pruned {
     }
 }
 
-/// What shrinking the journal's file came to.
+/// The outcome of shrinking the journal's file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shrunk {
     /// By how much the file became smaller.

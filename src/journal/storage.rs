@@ -1,14 +1,14 @@
-//! Whether the journal can be written, known in one place for all consoles and replicas of a process, and
-//! told alike to log and health (and so to `/readyz`, status page, metrics and `healthcheck`).
+//! Knows whether the journal can be written, in one place for all consoles of a process, and tells
+//! the log and the health alike (and so `/readyz`, status page, metrics and `healthcheck`).
 //!
 //! ```text
 //! writable ── any change fails ──▶ not writable ── a probe is committed ──▶ writable
 //! ```
 //!
 //! Any failed change begins it: of a delivery, a claim, an outcome, a cursor. Only a probe ends it, which
-//! goes through the writer of deliveries and writes as much as a large alert with its indexes (64 KiB): on
-//! a full disk smaller changes may still find room. While it lasts there is a probe every second, so that it ends by itself,
-//! and deliveries go on being tried.
+//! goes through the writer of deliveries and writes as much as a large alert with its indexes (64 KiB),
+//! since smaller changes may still find room on a full disk; afterwards the journal is read as well. While
+//! it lasts there is a probe every second, so that it ends by itself, and deliveries go on being tried.
 //!
 //! Does not live here: kinds of failures (`failure`), noticing them (`sql::lent`).
 
@@ -49,11 +49,11 @@ pub(super) static PROBES: LazyLock<[String; 2]> = LazyLock::new(|| {
     })
 });
 
-/// Whether the journal can be written.
+/// Knows whether the journal can be written.
 #[derive(Debug, Default)]
 pub struct Storage {
     trouble: Mutex<Option<Trouble>>,
-    /// Whether there is trouble, for whoever waits for it.
+    /// True while there is trouble, for those who wait for it.
     is_in_trouble: watch::Sender<bool>,
     health: OnceLock<Arc<Health>>,
 }

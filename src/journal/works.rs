@@ -39,18 +39,18 @@ pub struct DueWork {
     pub looks: u32,
     /// When it was opened.
     pub opened_at: DateTime<Utc>,
-    /// How it looked last; `None` before the first look.
+    /// Its state at the last look; `None` before the first.
     pub standing: Option<WorkStanding>,
-    /// Whether the import was started over since it was opened.
+    /// Set when the import was started over since it was opened.
     pub was_reset: bool,
-    /// Whether its events were requeued because it was lost: it is only to be closed.
+    /// Set when its events were requeued because it was lost: it is only to be closed.
     pub is_lost: bool,
 }
 
-/// How a work looks in OpenCTI.
+/// The state of a work in OpenCTI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkStanding {
-    /// What OpenCTI shows; compared, not read.
+    /// The words in which OpenCTI shows it; compared, not read.
     pub shown: String,
     /// Since when it has shown that.
     pub since: DateTime<Utc>,
@@ -63,7 +63,7 @@ pub struct LostWork<'a> {
     pub work: &'a str,
     /// Why its events are requeued, in plain words.
     pub reason: &'a str,
-    /// How long an event waits that is requeued for the first time in an import generation, for the
+    /// Waits of an event that is requeued for the first time in an import generation, for the
     /// second time and so on; no more after the last.
     pub waits: &'a [TimeDelta],
     /// The message with which the work is still to be closed.
@@ -72,12 +72,12 @@ pub struct LostWork<'a> {
     pub refusals: &'a [Refusal],
 }
 
-/// What became of the events of a lost work.
+/// The outcome for the events of a lost work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requeued {
-    /// How many were requeued.
+    /// Number of events that were requeued.
     pub pending: usize,
-    /// How many need not be: a version is on its way, or was imported again since.
+    /// Number of events that need not be: a version is on its way, or was imported again since.
     pub came_otherwise: usize,
     /// Those that were requeued as often as they may.
     pub gave_up: Vec<EventId>,
@@ -224,7 +224,8 @@ pub trait WorkJournal: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<SentAgain, JournalError>;
 
-    /// Which of these events [`WorkJournal::send_again`] or [`WorkJournal::work_lost`] requeued.
+    /// Returns those of these events that [`WorkJournal::send_again`] or [`WorkJournal::work_lost`]
+    /// requeued.
     async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError>;
 
     /// What OpenCTI refused, newest first.

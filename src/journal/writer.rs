@@ -31,7 +31,7 @@ const TRIES: usize = 4;
 /// Probes that share one write at most.
 const PROBES_AT_ONCE: usize = 64;
 
-/// Who asks for a probe waits for this.
+/// The way back to whoever asks for a probe.
 type Probe = oneshot::Sender<Result<(), DoorError>>;
 
 /// Commits what comes through the door until it is closed; `arrived` is notified after each commit.

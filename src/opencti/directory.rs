@@ -120,7 +120,7 @@ struct Folder {
     clock: Clock,
 }
 
-/// What became of a file.
+/// The fate of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Written {
     /// It is there.

@@ -25,7 +25,7 @@ pub struct Delivery {
     pub leases: LeaseCheck,
 }
 
-/// Whether senders still hold the leases of what they send.
+/// Tells whether senders still hold the leases of what they send.
 #[derive(Clone, Default)]
 pub struct LeaseCheck(Option<Arc<dyn Fn(i64) -> bool + Send + Sync>>);
 

@@ -97,8 +97,8 @@ pub fn direct_client(timeout: Duration) -> Result<reqwest::Client, ClientError> 
         .map_err(ClientError::Tls)
 }
 
-/// What `requests` takes for its authorities. A path that was right in another connector's image may
-/// lead nowhere in ours: that is told, and the system's authorities remain.
+/// Reads the authorities that `requests` takes. A path that was right in another connector's image
+/// may lead nowhere in ours: that is told, and the system's authorities remain.
 fn authorities_of_environment() -> Vec<reqwest::Certificate> {
     let named = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].into_iter().find_map(|variable| {
         let path = std::env::var(variable).ok()?;

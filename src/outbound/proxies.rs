@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use super::ClientError;
 
-/// Which requests go by which proxy.
+/// Chooses the proxy of each request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Proxies {
     http: Option<Url>,
@@ -31,11 +31,11 @@ enum Direct {
 }
 
 impl Proxies {
-    /// What `variable` says of each name.
+    /// Reads the proxies from `variable`, which gives the value of each name.
     ///
     /// # Errors
-    /// When a proxy's address is none, or of a kind that we do not speak. The address is not repeated,
-    /// since it may hold a password.
+    /// Fails when a proxy's address is none, or of a kind that we do not speak. The address is not
+    /// repeated, since it may hold a password.
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ClientError> {
         let value = |name: &str| {
             let found = variable(&name.to_lowercase()).map(|text| (name.to_lowercase(), text));

@@ -39,7 +39,7 @@ pub(super) struct Deliverer {
     pub(super) confirmations: Confirmations,
 }
 
-/// How long a delivery may take before its sink counts as degraded: less than the 20 seconds within
+/// Longest time of a delivery before its sink counts as degraded: less than the 20 seconds within
 /// which an outage shows.
 const SLOW: Duration = Duration::from_secs(15);
 
@@ -271,8 +271,8 @@ impl Deliverer {
         }
     }
 
-    /// How an event ends. One that was not tried is put back at once, should its claim be the latest one
-    /// still; if another has it, the journal leaves it alone.
+    /// Decides the outcome of an event. One that was not tried is put back at once, should its
+    /// claim be the latest one still; if another has it, the journal leaves it alone.
     fn outcome(&self, ready: &Ready, result: Result<(), DeliveryError>) -> Outcome {
         match result {
             Err(error @ (DeliveryError::LeaseLost | DeliveryError::HeldBack)) => {
@@ -369,7 +369,7 @@ fn parts(batch: Vec<Ready>) -> impl Iterator<Item = Vec<Ready>> {
     [new, first_half, second_half].into_iter().filter(|part| !part.is_empty())
 }
 
-/// Whether a sink began to send it, or judged it.
+/// Returns whether a sink began to send it, or judged it.
 fn was_tried(result: &Result<(), DeliveryError>) -> bool {
     !matches!(result, Err(DeliveryError::LeaseLost | DeliveryError::HeldBack))
 }

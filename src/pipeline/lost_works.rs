@@ -19,23 +19,23 @@ use crate::{
     opencti::{CONTINUED, WorkReport},
 };
 
-/// How long a work must look purged or deleted.
+/// Time for which a work must look purged or deleted.
 const GONE_AFTER: TimeDelta = TimeDelta::minutes(2);
-/// How long a work must stay in progress with everything processed.
+/// Time for which a work must stay in progress with everything processed.
 const STUCK_AFTER: TimeDelta = TimeDelta::minutes(5);
-/// How long nothing of a work must be processed while nothing is queued.
+/// Time for which nothing of a work must be processed while nothing is queued.
 const UNMOVED_AFTER: TimeDelta = TimeDelta::hours(1);
-/// How long a work that is complete with too few objects waits for a reset to be noticed. Without one
-/// nothing was purged: the API sink's works are complete like that on OpenCTI 6.
+/// Time within which a reset is noticed, for a work that is complete with too few objects. Without
+/// one nothing was purged: the API sink's works are complete like that on OpenCTI 6.
 const RESET_NOTICED_AFTER: TimeDelta = TimeDelta::minutes(10);
 
-/// How long an event waits that is requeued in one import generation for the first time, the second
-/// and so on, in whichever ways its works were lost; the journal counts them together. A work that is
+/// Waits of an event that is requeued in one import generation for the first time, the second and
+/// so on, in whichever ways its works were lost; the journal counts them together. A work that is
 /// lost time and again is somebody's doing, or the alert's, and ends.
 pub(super) const WAITS: [TimeDelta; 3] =
     [TimeDelta::zero(), TimeDelta::minutes(10), TimeDelta::hours(1)];
 
-/// How objects of a work were lost.
+/// Ways in which objects of a work are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loss {
     /// A reset of the connector purged its queue.
@@ -48,7 +48,7 @@ pub(super) enum Loss {
     Unmoved,
 }
 
-/// What a look at a work says of it.
+/// The verdict of a look at a work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Everything announced was imported or refused.
@@ -87,7 +87,7 @@ impl Loss {
     }
 }
 
-/// How the work stands by this report, and since when.
+/// Describes the work by this report, and since when it looks so.
 pub(super) fn standing(
     work: &DueWork,
     report: Option<&WorkReport>,
@@ -104,7 +104,7 @@ pub(super) fn standing(
     WorkStanding { since: before.map_or(now, |before| before.since), shown }
 }
 
-/// What this report means.
+/// Judges the work by this report.
 pub(super) fn judge(
     work: &DueWork,
     report: Option<&WorkReport>,
@@ -128,8 +128,8 @@ pub(super) fn judge(
     }
 }
 
-/// Whether nothing of a work in progress has moved for so long that, with an empty queue, its missing
-/// objects never come.
+/// Returns whether nothing of a work in progress has moved for so long that, with an empty queue,
+/// its missing objects never come.
 pub(super) fn is_unmoved(report: &WorkReport, since: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     report.outstanding() > 0 && !report.was_interrupted() && now >= since + UNMOVED_AFTER
 }

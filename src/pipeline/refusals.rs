@@ -331,7 +331,7 @@ impl Refusals {
         Ok(Next::Work)
     }
 
-    /// Whether anything can still come from the connector's queue.
+    /// Asks whether anything can still come from the connector's queue.
     async fn queue(&self) -> Queue {
         match self.platform.queue_bytes(&self.connector_id).await {
             Ok(bytes) if bytes <= 0.0 => Queue::Empty,

@@ -17,7 +17,7 @@ use crate::{
     journal::Journal,
 };
 
-/// How often the clocks are compared.
+/// Time between two comparisons.
 const COMPARE_EVERY: Duration = Duration::from_mins(1);
 /// Largest difference that is not reported: clocks that are kept by NTP differ by far less.
 const SKEW_MAX: TimeDelta = TimeDelta::seconds(5);

@@ -17,7 +17,7 @@ use crate::{
     opencti::OpenCti,
 };
 
-/// How often OpenCTI is asked, and how long an answer may take.
+/// The pace at which OpenCTI is asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// Pause between an answer and the next question.

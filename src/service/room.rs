@@ -25,17 +25,18 @@ use crate::{
     journal::{Counts, Journal, JournalError, Removable, Shrunk, TextBytes},
 };
 
-/// How often the space is looked at.
+/// Time between two looks at the space.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Steps of removing before the guard looks up; each is a commit of milliseconds.
 const STEPS_AT_ONCE: usize = 40;
 /// Bytes given back for which another step is made although nothing was removed.
 const WORTH_A_STEP: u64 = 1 << 20;
-/// How long the writer is left alone between two steps.
+/// Time for which the writer is left alone between two steps.
 const BETWEEN_STEPS: Duration = Duration::from_millis(5);
 /// Texts that one step removes; fewer after a step for which the disk had no room.
 const ROWS_PER_STEP: usize = 200;
-/// How long the guard is kept from its work, by a reader or another process, before it shuts the doors.
+/// Longest time for which a reader or another process keeps the guard from its work before it shuts
+/// the doors.
 const HELD_UP_MAX: TimeDelta = TimeDelta::seconds(10);
 
 /// Guards the space of the journal and keeps every console's door shut while there is none.
@@ -55,7 +56,7 @@ pub(super) struct Room {
     complaints: Complaints,
 }
 
-/// What a step came to.
+/// The outcome of a step.
 enum Step {
     /// There is more space, or may be with the next one.
     Useful,
@@ -65,7 +66,7 @@ enum Step {
     HeldUp(String),
 }
 
-/// Whether there is space.
+/// The state of the space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// Enough.
@@ -98,7 +99,8 @@ struct Measured {
     free: u64,
 }
 
-/// How far from the marks is enough: who is short needs an eighth more, so that the door does not flap.
+/// The distance from the marks that is enough: who is short needs an eighth more, so that the door
+/// does not flap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Margin {
     None,
@@ -377,7 +379,7 @@ impl Marks {
     }
 }
 
-/// What takes the space, by state, each with what frees it.
+/// Describes what takes the space, by state, each with what frees it.
 fn by_state(bytes: TextBytes) -> String {
     let states = [
         (bytes.pending, "of events that wait", "see why deliveries do not leave"),

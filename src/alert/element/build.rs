@@ -17,12 +17,12 @@ const WRAPPER: &str = "alert";
 /// Longest name of a field that is kept, in bytes; no reader knows a longer one.
 const NAME_MAX_BYTES: usize = 128;
 
-/// What is used of the well-formed `text`.
+/// Builds the part of the well-formed `text` that is used.
 pub(super) fn pruned(text: &str, max: MaxValues) -> Result<Value, Unread> {
     Builder { left: max.0, max: max.0 }.value(text.trim(), Names::OfElement, 0)
 }
 
-/// Which fields of an object are kept.
+/// The fields of an object that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Names {
     /// Those that are read; the others empty.
@@ -113,7 +113,7 @@ impl Builder {
     }
 }
 
-/// What is kept of a field's own fields.
+/// Returns the fields that are kept of a field's own fields.
 fn inner(names: Names) -> Names {
     if names == Names::All { Names::All } else { Names::OfBlock }
 }

@@ -56,7 +56,7 @@ const READ_IN_ANY_BLOCK: [&str; 2] = ["ioc_matches", "matched_rules"];
 static NAMES: LazyLock<HashSet<&str>> =
     LazyLock::new(|| READ.split(' ').chain(READ_SPACED).collect());
 
-/// Whether some reader asks for a field of this name. Senders also flatten: `host.os.type`.
+/// Returns whether some reader asks for a field of this name. Senders also flatten: `host.os.type`.
 pub(super) fn is_read(name: &str) -> bool {
     name.split('.').all(|part| {
         NAMES.contains(part)
@@ -65,12 +65,12 @@ pub(super) fn is_read(name: &str) -> bool {
     })
 }
 
-/// Whether a field of this name is read in every block.
+/// Returns whether a field of this name is read in every block.
 pub(super) fn is_read_in_any_block(name: &str) -> bool {
     READ_IN_ANY_BLOCK.contains(&name)
 }
 
-/// Whether all fields of the field of this name are read.
+/// Returns whether all fields of the field of this name are read.
 pub(super) fn is_read_whole(name: &str) -> bool {
     READ_WHOLE.contains(&name)
 }

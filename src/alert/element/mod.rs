@@ -75,7 +75,7 @@ pub fn read_checked(text: &str, max: MaxValues) -> Result<Value, Unread> {
     build::pruned(text, max)
 }
 
-/// Whether `text` is one well-formed JSON value; builds nothing.
+/// Checks that `text` is one well-formed JSON value; builds nothing.
 ///
 /// # Errors
 /// [`Unread::NotJson`] or [`Unread::TooDeep`].

@@ -115,7 +115,8 @@ pub(in crate::cli) struct ListArguments {
 }
 
 impl ListArguments {
-    /// Whether letters with the same reason share a line. JSON has an object a letter, always.
+    /// Returns whether letters with the same reason share a line. JSON has an object a letter,
+    /// always.
     pub(super) fn groups(&self) -> bool {
         let names_letters = !self.selection.ids.is_empty() || self.selection.like.is_some();
         !self.each && !self.listing.json && !names_letters

@@ -42,7 +42,7 @@ use crate::clock::Clock;
 pub const WAITING_MAX: usize = 64;
 /// Longest time that one waits.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a connection notes that its address was verified, in seconds.
+/// Seconds between two notes of a connection that its address was verified.
 const NOTE_EVERY_SECONDS: i64 = 60;
 
 /// The other end of a connection.
@@ -93,7 +93,7 @@ pub struct OpenConnection {
     counted_to: CountedTo,
     address: IpAddr,
     evicted: CancellationToken,
-    /// When the address was last noted as verified, in seconds; zero: never.
+    /// The time of the last note that the address was verified, in seconds; zero: never.
     noted_at: AtomicI64,
 }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::intake::attempts::network_of;
 
-/// How long an address is remembered.
+/// Time for which an address is remembered.
 const MEMORY: TimeDelta = TimeDelta::hours(1);
 /// Addresses remembered at once: about a quarter of a megabyte.
 const ADDRESSES_MAX: usize = 4_096;

@@ -150,7 +150,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// What a well-formed value is.
+/// Sorts a well-formed value: an object is an element, anything else is unreadable.
 fn element(raw: Cow<'_, str>) -> Element<'_> {
     if raw.starts_with('{') {
         Element::Json { raw }

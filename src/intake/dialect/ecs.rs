@@ -15,12 +15,12 @@ use crate::alert::{
     lenient::{at, identifier_at, integer_at, text_at, texts_at, word_at},
 };
 
-/// Whether the element is an event of ECS, HarfangLab's or another shipper's.
+/// Returns whether the element is an event of ECS, HarfangLab's or another shipper's.
 pub(super) fn is_ecs(element: &Value) -> bool {
     at(element, "ecs.version").is_some() || is_of_harfanglab(element)
 }
 
-/// Whether HarfangLab's Elastic connector made it.
+/// Returns whether HarfangLab's Elastic connector made it.
 fn is_of_harfanglab(element: &Value) -> bool {
     word_at(element, "agent.type").as_deref() == Some("hurukai")
 }

@@ -43,7 +43,7 @@ use crate::clock::Clock;
 /// How long an answer is waited for: longer than the server works on a statement.
 const ANSWER_MAX: Duration = Duration::from_secs(45);
 
-/// How long an answer may take by which clocks are compared.
+/// Longest time of an answer by which clocks are compared.
 const SKEW_ANSWER_MAX: TimeDelta = TimeDelta::seconds(1);
 
 /// The database's clock, in milliseconds since 1970.

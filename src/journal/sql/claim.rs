@@ -16,7 +16,8 @@ use crate::{
     journal::{CLAIM_BYTES, Claim, Event, FollowUp, JournalError, Lacking, Outcome},
 };
 
-/// What of `e` nothing else holds up at the time `$1`, and by leases at `$lease_time`.
+/// Selects the rows `e` that nothing else holds up at the time `$1`, and by leases at
+/// `$lease_time`.
 macro_rules! is_free {
     ($lease_time:literal) => {
         concat!(
@@ -236,7 +237,7 @@ impl<S: Store> SqlJournal<S> {
     }
 }
 
-/// When a lease ends that begins at `lease_time`, in milliseconds since 1970.
+/// Returns the end of a lease that begins at `lease_time`, in milliseconds since 1970.
 fn end_of(lease: Duration, lease_time: i64) -> i64 {
     lease_time.saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
 }

@@ -1,5 +1,5 @@
-//! How many events stand where, what their texts take, and since when those that can wait do. Triggers
-//! keep the numbers up, so that nobody counts events, however many there are.
+//! Numbers of events by standing, bytes of their texts, and since when those that can wait do.
+//! Triggers keep the numbers up, so that nobody counts events, however many there are.
 //!
 //! SQLite has a row for each standing. In PostgreSQL such rows would make the replicas wait for each
 //! other: there each change adds rows of its own, what is told is their sum, and who reads many adds them

@@ -75,10 +75,10 @@ impl<DB: Database> Lent<DB> {
         Ok(())
     }
 
-    /// Whether what was changed can be committed.
+    /// Checks that what was changed can be committed.
     ///
     /// # Errors
-    /// When a statement of the change failed.
+    /// Fails when a statement of the change failed.
     pub(in crate::journal) fn check(&self) -> Result<(), JournalError> {
         if self.standing == Standing::Open {
             return Ok(());

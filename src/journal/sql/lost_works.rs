@@ -57,7 +57,7 @@ impl<S: Store> SqlJournal<S> {
         Ok(Some(requeued))
     }
 
-    /// Whether nobody else has ended it.
+    /// Returns whether nobody else has ended it.
     async fn is_still_known(
         &self,
         transaction: &mut S::Change,
@@ -74,7 +74,8 @@ impl<S: Store> SqlJournal<S> {
     }
 }
 
-/// Whether an event of the work is claimed: it may be about to count as delivered by this very work.
+/// Returns whether an event of the work is claimed: it may be about to count as delivered by this
+/// very work.
 async fn is_under_way<S: Store>(
     transaction: &mut S::Change,
     work: &str,

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::journal::{EventId, JournalError, SentAgain};
 
-/// Whether a version of the alert or threat of an event is on its way: also one that was delivered, and
-/// is requeued already.
+/// Asks whether a version of the alert or threat of an event is on its way: also one that was
+/// delivered, and is requeued already.
 const ON_ITS_WAY: &str = "SELECT EXISTS (SELECT 1 FROM events about JOIN events other \
      ON other.console = about.console AND other.key = about.key \
      WHERE about.id = $1 AND about.console = $2 \
@@ -53,13 +53,13 @@ pub(super) enum Cause {
     LostWork,
 }
 
-/// How an event is requeued.
+/// Terms on which an event is requeued.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Requeue<'a> {
     pub(super) cause: Cause,
     /// In plain words.
     pub(super) reason: &'a str,
-    /// How long it waits the first time, the second and so on.
+    /// Waits before the first time, the second and so on.
     pub(super) waits: &'a [TimeDelta],
 }
 
@@ -68,9 +68,9 @@ struct Newest {
     id: EventId,
     key: String,
     generation: i64,
-    /// How often its work was lost in its generation.
+    /// Number of times that its work was lost in its generation.
     times_lost: usize,
-    /// Whether it came again in the present generation, after the event in question.
+    /// Set when it came again in the present generation, after the event in question.
     came_again: bool,
 }
 
@@ -85,7 +85,7 @@ macro_rules! sent_again {
     };
 }
 
-/// Which of some events were requeued.
+/// Selects those of some events that were requeued.
 const SENT_AGAIN: Words = Words {
     sqlite: sent_again!("json_each($1) k"),
     postgres: sent_again!(

@@ -1,4 +1,4 @@
-//! What the journal may do without when space runs short, and the samples that it has.
+//! Removes data that the journal may do without when space runs short, and lists its samples.
 //!
 //! Texts go, rows stay, so that a version is known again; samples go whole. Pending events, and dead
 //! letters that are no samples, are never touched.

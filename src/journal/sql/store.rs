@@ -125,7 +125,7 @@ pub(in crate::journal) trait Store:
         clock: &Clock,
     ) -> impl Future<Output = Result<Option<TimeDelta>, JournalError>> + Send;
 
-    /// Whether it can be written.
+    /// Knows whether it can be written.
     fn storage(&self) -> &Storage;
 
     /// Bytes in use.

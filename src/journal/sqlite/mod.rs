@@ -36,7 +36,7 @@ use crate::clock::Clock;
 
 /// Most pages given back to the file system in one step: four megabytes. The log takes as much before.
 const PAGES_PER_STEP: u32 = 1_000;
-/// How long cutting the log waits for readers, and holds up writers meanwhile.
+/// Longest time for which cutting the log waits for readers, and holds up writers meanwhile.
 const CUT_WAITS: Duration = Duration::from_millis(50);
 
 /// The journal in one SQLite file.

@@ -59,7 +59,7 @@ pub(super) enum Listed {
 }
 
 impl Listed {
-    /// How many letters it stands for, and the id of one of them.
+    /// Returns the number of letters that it stands for, and the id of one of them.
     fn order(&self) -> (std::cmp::Reverse<u64>, EventId) {
         match self {
             Self::One(letter) => (std::cmp::Reverse(1), letter.id),

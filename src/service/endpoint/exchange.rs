@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{HEAD_TIMEOUT, KEEP_ALIVE, OpenConnection};
 
-/// Where a connection stands between one request and the next.
+/// The state of a connection between one request and the next.
 #[derive(Debug, Default)]
 pub(super) struct Exchange(Cell<State>);
 

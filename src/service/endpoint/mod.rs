@@ -49,7 +49,7 @@ use crate::{
 
 /// Longest time a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection without requests is kept.
+/// Time for which a connection without requests is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Longest time for a client to take note that its connection is being closed.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -37,7 +37,7 @@ pub(super) fn unwrapped(element: &Value) -> &Value {
     }
 }
 
-/// Whether the alert stands in the REST API's wrapper.
+/// Returns whether the alert stands in the REST API's wrapper.
 pub(super) fn is_wrapped(element: &Value) -> bool {
     !std::ptr::eq(unwrapped(element), element)
 }

@@ -3,21 +3,23 @@
 /// Beginnings of such names, at any depth; ASCII letters count in any case.
 const BEGINNINGS: [&str; 8] =
     ["alert", "threat", "rule", "detection", "security_event", "sigma_", "yara_", "ioc_"];
-/// What may stand between a name and the colon behind it, in JSON and in JSON inside a text of it.
+/// Characters between a name and the colon behind it, in JSON and in JSON inside a text of it.
 const QUOTES: [char; 2] = ['\\', '"'];
 
-/// Whether the name is that of an alert's or threat's level. Others have levels, too, further down.
+/// Returns whether the name is that of an alert's or threat's level. Others have levels, too,
+/// further down.
 pub(super) fn is_level(name: &str) -> bool {
     ["level", "level_int"].iter().any(|level| name.eq_ignore_ascii_case(level))
 }
 
-/// Whether a field of the JSON `text` has such a name, at any depth, also in JSON inside its texts.
+/// Returns whether a field of the JSON `text` has such a name, at any depth, also in JSON inside
+/// its texts.
 pub(super) fn json_has_one(text: &str) -> bool {
     names(text).any(|(name, behind)| is_field(behind) && (is_one(name) || names_kind(name, behind)))
 }
 
-/// Whether a text that is no JSON object has such a name. One that was meant to be JSON is judged by
-/// its fields, anything else by every word.
+/// Returns whether a text that is no JSON object has such a name. One that was meant to be JSON is
+/// judged by its fields, anything else by every word.
 pub(super) fn text_has_one(text: &str) -> bool {
     if text.trim_start().starts_with(['{', '[']) {
         return json_has_one(text)
@@ -40,7 +42,7 @@ fn names(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Whether what stands behind a word makes it the name of a field.
+/// Returns whether the text behind a word makes it the name of a field.
 fn is_field(behind: &str) -> bool {
     behind.starts_with(QUOTES) && behind.trim_start_matches(QUOTES).trim_start().starts_with(':')
 }
@@ -54,7 +56,7 @@ fn is_one(name: &str) -> bool {
     })
 }
 
-/// Whether it is a `log_type` that says alert or threat.
+/// Returns whether it is a `log_type` that says alert or threat.
 fn names_kind(name: &str, behind: &str) -> bool {
     name.eq_ignore_ascii_case("log_type") && {
         let value = behind.trim_start_matches(|letter: char| {

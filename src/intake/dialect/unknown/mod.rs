@@ -74,8 +74,8 @@ pub fn recognise_unknown(text: &str) -> UnknownKind {
     }
 }
 
-/// Whether a mark of an alert or threat stands in the JSON `text`, its level apart: telemetry has
-/// levels, too.
+/// Returns whether a mark of an alert or threat stands in the JSON `text`, its level apart:
+/// telemetry has levels, too.
 pub fn has_mark_beside_level(text: &str) -> bool {
     marks::json_has_one(text)
 }

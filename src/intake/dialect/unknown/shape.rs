@@ -57,9 +57,9 @@ impl Shape {
 pub(super) struct TopLevel {
     /// Names of fields that are not null, sorted.
     names: Vec<String>,
-    /// Whether `agent` is an object.
+    /// Set when `agent` is an object.
     pub(super) has_agent: bool,
-    /// Whether one of the fields, however many there are, is the level of an alert or threat.
+    /// Set when one of the fields, however many there are, is the level of an alert or threat.
     pub(super) has_level: bool,
 }
 
