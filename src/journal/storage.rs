@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{
-    Journal, JournalError,
+    Counts, Journal, JournalError,
     failure::{FailureKind, kind_of},
 };
 use crate::{
@@ -127,11 +127,11 @@ impl Storage {
 }
 
 /// Checks that a delivery could be stored now: waits a little for a probe, which goes through `door`, and
-/// for a look at what is there.
+/// answers how many events are in each state.
 ///
 /// # Errors
 /// Why not, in words.
-pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<(), String> {
+pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<Counts, String> {
     let probed = async {
         door.probe().await.map_err(|reason| reason.to_string())?;
         // Here, where no delivery waits for it.
@@ -139,9 +139,9 @@ pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<(), St
         if let Err(JournalError::Database(error)) = &read {
             journal.storage().failed(error);
         }
-        read.map_err(|failure| failure.to_string())?;
+        let counts = read.map_err(|failure| failure.to_string())?;
         journal.storage().written();
-        Ok(())
+        Ok(counts)
     };
     if let Ok(answered) = tokio::time::timeout(PROBE_TIMEOUT, probed).await {
         return answered;

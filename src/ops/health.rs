@@ -92,10 +92,11 @@ pub(super) async fn probe(management: &Management) -> Result<Probed, String> {
 async fn use_journal(management: &Management) -> Result<Probed, String> {
     let mut all = Vec::with_capacity(management.consoles.len());
     for (position, console) in management.consoles.iter().enumerate() {
-        if position == 0 {
-            check_writable(&*console.journal, &console.door).await?;
-        }
-        all.push(console.journal.counts().await.map_err(|failure| failure.to_string())?);
+        all.push(if position == 0 {
+            check_writable(&*console.journal, &console.door).await?
+        } else {
+            console.journal.counts().await.map_err(|failure| failure.to_string())?
+        });
     }
     Ok(Probed(all))
 }
