@@ -10,6 +10,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -367,9 +368,12 @@ impl App {
         self.signal("-HUP");
     }
 
-    /// Lets it stand still, with all that it holds.
+    /// Stops it, with all that it holds, and waits until none of its threads runs any more: the signal
+    /// alone leaves them time for a few more requests.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
+        let id = i32::try_from(self.process_id()).ok().and_then(Pid::from_raw).unwrap();
+        waitid(WaitId::Pid(id), WaitIdOptions::STOPPED).unwrap();
     }
 
     /// Lets it go on.
