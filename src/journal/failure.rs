@@ -9,6 +9,8 @@ use sqlx::{Error, postgres::PgDatabaseError, sqlite::SqliteError};
 pub(super) enum FailureKind {
     /// Nothing can be stored at the moment; with what to do about it.
     Storage(&'static str),
+    /// The file is damaged, and nothing that is stored in it is safe; with what to do about it.
+    Damage(&'static str),
     /// Two changes met, and this one gave way: it succeeds when it is made again.
     Conflict,
     /// The database works, but not with these values.
@@ -59,13 +61,20 @@ fn sqlite(code: Option<&str>) -> FailureKind {
     FailureKind::Storage(match sqlite_kind(code) {
         // Constraint, too big, mismatch, range.
         18..=20 | 25 => return FailureKind::Statement,
+        // SQLITE_CORRUPT and SQLITE_NOTADB.
+        11 | 26 => {
+            return FailureKind::Damage(
+                "the journal's file is damaged: stop the service, keep a copy of the file and of those \
+                 that begin with its name, and put a backup in its place, or save what can be read with \
+                 `sqlite3 FILE .recover`; then start it again",
+            );
+        }
         5 | 6 => "another process holds the journal locked: end it, or wait until it is done",
         8 => {
             "let the service's user write the journal's file and its folder, and check that the disk \
               is not mounted read-only"
         }
         10 => "check the disk that holds the journal, and whether it is full",
-        11 | 26 => "the journal's file is damaged: stop the service and put a backup in its place",
         13 => "free space on the disk that holds the journal",
         14 => "check that the journal's folder is there and writable, and its disk not full",
         _ => "check the journal's file and its disk",

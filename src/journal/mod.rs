@@ -65,6 +65,7 @@
 mod activity;
 mod event;
 mod failure;
+mod file;
 mod lacking;
 mod open;
 mod operations;
@@ -100,7 +101,7 @@ pub use self::{
     postgres::{LeaderLock, Leadership, LeaseTime, PostgresJournal},
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
-    storage::{Storage, check_writable, probe_while_in_trouble},
+    storage::{Storage, check_writable, watch},
     story::{Chapter, Story, WaitsFor},
     works::{
         DueWork, ListedRefusal, LostWork, MOST_REFUSALS, Refusal, Requeued, SentAgain, WorkJournal,
@@ -148,6 +149,9 @@ pub enum JournalError {
     /// The address of the journal cannot be used.
     #[error("HARFANGLAB_INCIDENTS_JOURNAL_URL: {0}")]
     Address(String),
+    /// Nothing is accepted until the service is restarted, for this reason.
+    #[error("{0}")]
+    Lost(String),
     /// A row holds what no version of this program wrote.
     #[error(
         "the journal holds a row that cannot be read: {0}; was it changed by hand, or written by a \
@@ -159,7 +163,8 @@ pub enum JournalError {
 impl JournalError {
     /// Returns whether [`Journal::storage`] tells the log of it, from its beginning to its end.
     pub fn is_told(&self) -> bool {
-        matches!(self.kind(), Some(FailureKind::Storage(_)))
+        matches!(self, Self::Lost(_))
+            || matches!(self.kind(), Some(FailureKind::Storage(_) | FailureKind::Damage(_)))
     }
 
     /// Returns whether a smaller change may succeed: the disk had no space for this one.

@@ -10,7 +10,11 @@
 //! since smaller changes may still find room on a full disk; afterwards the journal is read as well. While
 //! it lasts there is a probe every second, so that it ends by itself, and deliveries go on being tried.
 //!
-//! Does not live here: kinds of failures (`failure`), noticing them (`sql::lent`).
+//! A journal is lost when its file is damaged, or is no longer the one that was opened: what is stored
+//! then may never be found again. Nothing ends that but a restart. Until then deliveries are refused and
+//! no probe is made; what was accepted already goes on leaving, as far as it can be read.
+//!
+//! Does not live here: kinds of failures (`failure`), noticing them (`sql::lent`), the file (`file`).
 
 use std::{
     sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -18,21 +22,22 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{
     Counts, Journal, JournalError,
     failure::{FailureKind, kind_of},
+    file::FileIdentity,
 };
 use crate::{
     health::{Health, Part},
     intake::Door,
 };
 
-/// From one probe to the next while the journal cannot be written.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// From one look at the journal's file to the next, and from one probe to the next while the journal cannot
+/// be written.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest wait for a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// From one line of the log to the next while it lasts.
@@ -53,8 +58,8 @@ pub(super) static PROBES: LazyLock<[String; 2]> = LazyLock::new(|| {
 #[derive(Debug, Default)]
 pub struct Storage {
     trouble: Mutex<Option<Trouble>>,
-    /// True while there is trouble, for those who wait for it.
-    is_in_trouble: watch::Sender<bool>,
+    /// The journal's file as it was opened; a server has none.
+    file: OnceLock<FileIdentity>,
     health: OnceLock<Arc<Health>>,
 }
 
@@ -64,6 +69,17 @@ struct Trouble {
     said: Instant,
     /// Failures since then.
     unsaid: u64,
+    /// The reason why only a restart ends it; `None`: a probe does.
+    lost: Option<String>,
+}
+
+/// Failures of a statement that [`Storage`] is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Report {
+    /// Any: something was to be changed.
+    AnyFailure,
+    /// Only that the file is damaged.
+    Damage,
 }
 
 impl Storage {
@@ -72,11 +88,48 @@ impl Storage {
         let _already = self.health.set(Arc::clone(health));
     }
 
-    /// A change failed.
-    pub(super) fn failed(&self, error: &sqlx::Error) {
-        if let FailureKind::Storage(advice) = kind_of(error) {
-            self.failed_because(format!("{error}; {advice}"));
+    /// Watches that the journal's file stays this one.
+    pub(super) fn watch_file(&self, file: FileIdentity) {
+        let _already = self.file.set(file);
+    }
+
+    /// A statement failed.
+    pub(super) fn failed(&self, error: &sqlx::Error, report: Report) {
+        match kind_of(error) {
+            FailureKind::Damage(advice) => self.lost(format!("{error}; {advice}")),
+            FailureKind::Storage(advice) if report == Report::AnyFailure => {
+                self.failed_because(format!("{error}; {advice}"));
+            }
+            _ => {}
         }
+    }
+
+    /// Looks whether the journal's file is still the one that was opened, and checks that nothing is known
+    /// because of which no delivery must be accepted until a restart.
+    pub(super) fn check_not_lost(&self) -> Result<(), JournalError> {
+        if let Some(Err(reason)) = self.file.get().map(FileIdentity::check) {
+            self.lost(reason);
+        }
+        let trouble = self.lock();
+        let lost = trouble.as_ref().and_then(|trouble| trouble.lost.clone());
+        lost.map_or(Ok(()), |reason| Err(JournalError::Lost(reason)))
+    }
+
+    fn lost(&self, reason: String) {
+        let mut trouble = self.lock();
+        if trouble.as_ref().is_some_and(|trouble| trouble.lost.is_some()) {
+            return;
+        }
+        error!(
+            %reason,
+            "the journal is lost: deliveries get 503 and /readyz answers 503 until the service is \
+             restarted"
+        );
+        if let Some(health) = self.health.get() {
+            health.degraded(Part::Journal, reason.clone());
+        }
+        let now = Instant::now();
+        *trouble = Some(Trouble { began: now, said: now, unsaid: 0, lost: Some(reason) });
     }
 
     fn failed_because(&self, reason: String) {
@@ -89,8 +142,10 @@ impl Storage {
                     "the journal cannot be written: deliveries get 503, /readyz answers 503, and what \
                      is accepted already waits; it goes on by itself as soon as it can be written"
                 );
-                *trouble = Some(Trouble { began: now, said: now, unsaid: 0 });
+                *trouble = Some(Trouble { began: now, said: now, unsaid: 0, lost: None });
             }
+            // Its own reason says what to do.
+            Some(trouble) if trouble.lost.is_some() => return,
             Some(trouble) if now - trouble.said >= SAY_EVERY => {
                 let seconds = (now - trouble.began).as_secs();
                 let failures = trouble.unsaid + 1;
@@ -102,14 +157,16 @@ impl Storage {
         if let Some(health) = self.health.get() {
             health.degraded(Part::Journal, reason);
         }
-        // Under the lock, so that nobody sees the two differ for longer than a moment.
-        self.is_in_trouble.send_replace(true);
+        // Only now, so that nobody sees the two differ for longer than a moment.
         drop(trouble);
     }
 
     /// A probe was committed.
     pub(super) fn written(&self) {
         let mut trouble = self.lock();
+        if trouble.as_ref().is_some_and(|trouble| trouble.lost.is_some()) {
+            return;
+        }
         if let Some(trouble) = trouble.take() {
             let seconds = trouble.began.elapsed().as_secs();
             info!(seconds, "the journal can be written again: deliveries are accepted");
@@ -117,8 +174,11 @@ impl Storage {
         if let Some(health) = self.health.get() {
             health.well(Part::Journal);
         }
-        self.is_in_trouble.send_replace(false);
         drop(trouble);
+    }
+
+    fn is_in_trouble(&self) -> bool {
+        self.lock().is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Trouble>> {
@@ -132,12 +192,13 @@ impl Storage {
 /// # Errors
 /// Why not, in words.
 pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<Counts, String> {
+    journal.storage().check_not_lost().map_err(|reason| reason.to_string())?;
     let probed = async {
         door.probe().await.map_err(|reason| reason.to_string())?;
         // Here, where no delivery waits for it.
         let read = journal.counts().await;
         if let Err(JournalError::Database(error)) = &read {
-            journal.storage().failed(error);
+            journal.storage().failed(error, Report::AnyFailure);
         }
         let counts = read.map_err(|failure| failure.to_string())?;
         journal.storage().written();
@@ -154,22 +215,19 @@ pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<Counts
     Err(reason)
 }
 
-/// Probes while the journal cannot be written, until `stop`.
-pub async fn probe_while_in_trouble(
-    journal: Arc<dyn Journal>,
-    door: Door,
-    stop: CancellationToken,
-) {
-    let mut trouble = journal.storage().is_in_trouble.subscribe();
-    let probing = async {
-        // The sender lives as long as the journal.
-        while trouble.wait_for(|is_there| *is_there).await.is_ok() {
-            tokio::time::sleep(PROBE_EVERY).await;
-            // Told by the storage itself.
-            let _outcome = check_writable(&*journal, &door).await;
+/// Looks at the journal's file every moment, and probes while the journal cannot be written, until `stop`.
+pub async fn watch(journal: Arc<dyn Journal>, door: Door, stop: CancellationToken) {
+    let watching = async {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let storage = journal.storage();
+            // Told by the storage itself, as is the outcome of a probe.
+            if storage.check_not_lost().is_ok() && storage.is_in_trouble() {
+                let _outcome = check_writable(&*journal, &door).await;
+            }
         }
     };
-    stop.run_until_cancelled(probing).await;
+    stop.run_until_cancelled(watching).await;
 }
 
 #[cfg(test)]
@@ -183,15 +241,17 @@ mod tests {
     fn any_failure_of_the_storage_begins_trouble_and_only_a_probe_ends_it() {
         let (storage, health) = (Storage::default(), Arc::new(Health::default()));
         storage.report_to(&health);
-        storage.failed(&sqlx::Error::RowNotFound);
+        storage.failed(&sqlx::Error::RowNotFound, Report::AnyFailure);
         assert!(health.reasons().is_empty(), "the values' fault");
-        storage.failed(&sqlx::Error::WorkerCrashed);
-        storage.failed(&sqlx::Error::PoolTimedOut);
+        storage.failed(&sqlx::Error::WorkerCrashed, Report::Damage);
+        assert!(health.reasons().is_empty(), "only a reader's");
+        storage.failed(&sqlx::Error::WorkerCrashed, Report::AnyFailure);
+        storage.failed(&sqlx::Error::PoolTimedOut, Report::AnyFailure);
         let reasons = health.reasons();
         assert!(reasons["journal"].contains("overloaded"), "the newest: {reasons:?}");
-        assert!(*storage.is_in_trouble.borrow());
+        assert!(storage.is_in_trouble());
         storage.written();
-        assert!(health.reasons().is_empty() && !*storage.is_in_trouble.borrow());
+        assert!(health.reasons().is_empty() && !storage.is_in_trouble());
     }
 
     #[tokio::test]

@@ -130,8 +130,8 @@ impl Service {
         let writers = join_all(consoles.iter().map(|console| console.write(&parts))).await;
         // There is always one, and the journal is one for all.
         let (journal, door) = (Arc::clone(&shared), consoles[0].door.clone());
-        let probing = journal::probe_while_in_trouble(journal, door, upkeep.clone());
-        parts.spawn(ServicePart::JournalProbe, probing);
+        let watching = journal::watch(journal, door, upkeep.clone());
+        parts.spawn(ServicePart::JournalWatch, watching);
         let shown = Shown {
             consoles: &consoles,
             health: Arc::clone(&health),

@@ -20,7 +20,7 @@ pub enum ServicePart {
     /// Writes what comes in to the journal.
     JournalWriter,
     /// Notices that the journal can be written again.
-    JournalProbe,
+    JournalWatch,
     /// Watches the room on the journal's disk.
     Room,
     /// Compares this replica's clock with the database's.
@@ -51,7 +51,7 @@ impl fmt::Display for ServicePart {
             Self::Leader => "choice of the replica that leads",
             Self::Pipeline => "pipeline",
             Self::JournalWriter => "journal's writer",
-            Self::JournalProbe => "probe of the journal",
+            Self::JournalWatch => "watch over the journal",
             Self::Room => "watch over the journal's disk",
             Self::ClockSkew => "watch over the clock",
             Self::Retention => "journal's retention",

@@ -58,7 +58,7 @@ pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Puts into `home` what the disk holds when the power fails after twenty commits.
-async fn crash_image(home: &Home, log: Log) {
+pub(crate) async fn crash_image(home: &Home, log: Log) {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("journal.db");
     let url = format!("sqlite:{}", file.display());
@@ -78,7 +78,7 @@ async fn crash_image(home: &Home, log: Log) {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Log {
+pub(crate) enum Log {
     /// The last commits are in the write-ahead log.
     Holds,
     /// Everything is in the file itself.

@@ -38,6 +38,7 @@ mod interrupted_works;
 mod journal;
 mod journal_damage;
 mod journal_large;
+mod journal_lost;
 mod journal_model;
 mod journal_move;
 mod journal_records;

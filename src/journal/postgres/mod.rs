@@ -37,6 +37,7 @@ use super::{
         Change, Column, Columns, Dialect, Lent, Order, Session, SqlJournal, Statement, Store,
         Value, query,
     },
+    storage::Report,
 };
 use crate::clock::Clock;
 
@@ -85,20 +86,16 @@ impl PostgresStore {
         Self { pool, turns: Turns::default(), lease_time: LeaseTime::OfDatabase, storage }
     }
 
-    /// `storage` is told what fails.
+    /// The storage is told of the failures of this report.
     async fn begin_telling(
         &self,
         console: &str,
         order: Order,
-        storage: Option<&Arc<Storage>>,
+        report: Report,
     ) -> Result<PostgresChange, JournalError> {
         let turns = self.turns.wait(console, classes(order)).await;
-        let turns = turns.inspect_err(|error| {
-            if let Some(storage) = storage {
-                storage.failed(error);
-            }
-        })?;
-        let mut lent = Lent::by(&self.pool, storage).await?;
+        let turns = turns.inspect_err(|error| self.storage.failed(error, report))?;
+        let mut lent = Lent::by(&self.pool, &self.storage, report).await?;
         let begun = limited(sqlx::raw_sql("BEGIN").execute(lent.connection())).await;
         lent.begun(begun)?;
         let mut change = PostgresChange { lent, _turns: turns };
@@ -115,9 +112,9 @@ pub(in crate::journal) struct PostgresChange {
 
 /// Connections for single statements.
 pub(in crate::journal) struct Pool {
-    pool: PgPool,
-    /// Told what fails; `None`: nothing is changed here.
-    storage: Option<Arc<Storage>>,
+    connections: PgPool,
+    storage: Arc<Storage>,
+    report: Report,
 }
 
 impl Store for PostgresStore {
@@ -130,7 +127,7 @@ impl Store for PostgresStore {
     const VALUES_MAX: usize = 2_500;
 
     async fn begin(&self, console: &str, order: Order) -> Result<Self::Change, JournalError> {
-        self.begin_telling(console, order, Some(&self.storage)).await
+        self.begin_telling(console, order, Report::AnyFailure).await
     }
 
     async fn begin_upkeep(
@@ -138,15 +135,23 @@ impl Store for PostgresStore {
         console: &str,
         order: Order,
     ) -> Result<Self::Change, JournalError> {
-        self.begin_telling(console, order, None).await
+        self.begin_telling(console, order, Report::Damage).await
     }
 
     fn readers(&self) -> Pool {
-        Pool { pool: self.pool.clone(), storage: None }
+        Pool {
+            connections: self.pool.clone(),
+            storage: Arc::clone(&self.storage),
+            report: Report::Damage,
+        }
     }
 
     fn writer(&self) -> Pool {
-        Pool { pool: self.pool.clone(), storage: Some(Arc::clone(&self.storage)) }
+        Pool {
+            connections: self.pool.clone(),
+            storage: Arc::clone(&self.storage),
+            report: Report::AnyFailure,
+        }
     }
 
     fn storage(&self) -> &Storage {
@@ -255,13 +260,13 @@ impl Session for Pool {
     type Row = PgRow;
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
-        let mut lent = Lent::by(&self.pool, self.storage.as_ref()).await?;
+        let mut lent = Lent::by(&self.connections, &self.storage, self.report).await?;
         let done = limited(prepared(statement).execute(lent.connection())).await;
         Ok(lent.ended(done)?.rows_affected())
     }
 
     async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<PgRow>, JournalError> {
-        let mut lent = Lent::by(&self.pool, self.storage.as_ref()).await?;
+        let mut lent = Lent::by(&self.connections, &self.storage, self.report).await?;
         let rows = limited(prepared(statement).fetch_all(lent.connection())).await;
         lent.ended(rows)
     }

@@ -3,20 +3,23 @@
 //! what state it is in nobody knows. SQLite ends a transaction by itself when its disk is full, and so
 //! fails the rollback after it; PostgreSQL answers the COMMIT of a failed transaction with success.
 //!
-//! Every statement of the journal passes here, and every failure of a change is told to [`Storage`].
+//! Every statement of the journal passes here, and every failure of a change, and any damage, is told to [`Storage`].
 
 use std::sync::Arc;
 
 use sqlx::{Database, Error, Pool, pool::PoolConnection};
 
-use crate::journal::{JournalError, storage::Storage};
+use crate::journal::{
+    JournalError,
+    storage::{Report, Storage},
+};
 
 /// A connection, as long as it is used.
 pub(in crate::journal) struct Lent<DB: Database> {
     connection: PoolConnection<DB>,
     standing: Standing,
-    /// Told what fails; `None`: nothing is changed here.
-    storage: Option<Arc<Storage>>,
+    storage: Arc<Storage>,
+    report: Report,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +35,15 @@ enum Standing {
 }
 
 impl<DB: Database> Lent<DB> {
-    /// Waits for a connection of `pool`.
+    /// Waits for a connection of `pool`; `storage` is told of the failures of this report.
     pub(in crate::journal) async fn by(
         pool: &Pool<DB>,
-        storage: Option<&Arc<Storage>>,
+        storage: &Arc<Storage>,
+        report: Report,
     ) -> Result<Self, JournalError> {
-        let connection = pool.acquire().await.map_err(|error| failed(storage, error))?;
-        Ok(Self { connection, standing: Standing::Free, storage: storage.cloned() })
+        let connection = pool.acquire().await.map_err(|error| failed(storage, report, error))?;
+        let storage = Arc::clone(storage);
+        Ok(Self { connection, standing: Standing::Free, storage, report })
     }
 
     /// The connection, to run one statement on. Until [`Self::ended`] is told that it ended well,
@@ -62,7 +67,7 @@ impl<DB: Database> Lent<DB> {
             (Standing::Running { in_change: false }, Ok(_)) => Standing::Free,
             _ => Standing::Broken,
         };
-        ended.map_err(|error| failed(self.storage.as_ref(), error))
+        ended.map_err(|error| failed(&self.storage, self.report, error))
     }
 
     /// Notes how the beginning of a change ended.
@@ -106,10 +111,8 @@ impl<DB: Database> Drop for Lent<DB> {
     }
 }
 
-fn failed(storage: Option<&Arc<Storage>>, error: Error) -> JournalError {
-    if let Some(storage) = storage {
-        storage.failed(&error);
-    }
+fn failed(storage: &Storage, report: Report, error: Error) -> JournalError {
+    storage.failed(&error, report);
     JournalError::Database(error)
 }
 

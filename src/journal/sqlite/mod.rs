@@ -31,6 +31,7 @@ use super::{
         Change, Column, Columns, Dialect, Lent, Order, Session, SqlJournal, Statement, Store,
         Value, query,
     },
+    storage::Report,
 };
 use crate::clock::Clock;
 
@@ -61,9 +62,9 @@ pub(in crate::journal) struct SqliteChange(Lent<Sqlite>);
 
 /// Connections for single statements.
 pub(in crate::journal) struct Pool {
-    pool: SqlitePool,
-    /// Told what fails; `None`: nothing is changed here.
-    storage: Option<Arc<Storage>>,
+    connections: SqlitePool,
+    storage: Arc<Storage>,
+    report: Report,
 }
 
 impl Store for SqliteStore {
@@ -78,7 +79,7 @@ impl Store for SqliteStore {
 
     /// Holds the write lock from its start, whatever it takes part in.
     async fn begin(&self, _console: &str, _order: Order) -> Result<Self::Change, JournalError> {
-        self.begin_telling(Some(&self.storage)).await
+        self.begin_telling(Report::AnyFailure).await
     }
 
     async fn begin_upkeep(
@@ -86,15 +87,23 @@ impl Store for SqliteStore {
         _console: &str,
         _order: Order,
     ) -> Result<Self::Change, JournalError> {
-        self.begin_telling(None).await
+        self.begin_telling(Report::Damage).await
     }
 
     fn readers(&self) -> Pool {
-        Pool { pool: self.readers.clone(), storage: None }
+        Pool {
+            connections: self.readers.clone(),
+            storage: Arc::clone(&self.storage),
+            report: Report::Damage,
+        }
     }
 
     fn writer(&self) -> Pool {
-        Pool { pool: self.writer.clone(), storage: Some(Arc::clone(&self.storage)) }
+        Pool {
+            connections: self.writer.clone(),
+            storage: Arc::clone(&self.storage),
+            report: Report::AnyFailure,
+        }
     }
 
     fn storage(&self) -> &Storage {
@@ -159,20 +168,21 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
-    /// `storage` is told what fails.
-    async fn begin_telling(
-        &self,
-        storage: Option<&Arc<Storage>>,
-    ) -> Result<SqliteChange, JournalError> {
-        let mut lent = Lent::by(&self.writer, storage).await?;
+    /// The storage is told of the failures of this report.
+    async fn begin_telling(&self, report: Report) -> Result<SqliteChange, JournalError> {
+        let mut lent = Lent::by(&self.writer, &self.storage, report).await?;
         let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(lent.connection()).await;
         lent.begun(begun)?;
         Ok(SqliteChange(lent))
     }
 
-    /// The writer, whose failures nobody is told of.
+    /// The writer, of whose failures only damage is told.
     fn upkeep(&self) -> Pool {
-        Pool { pool: self.writer.clone(), storage: None }
+        Pool {
+            connections: self.writer.clone(),
+            storage: Arc::clone(&self.storage),
+            report: Report::Damage,
+        }
     }
 
     /// Pages of the file that hold nothing.
@@ -185,7 +195,7 @@ impl SqliteStore {
     /// is waited for only a moment, because writers wait along. A connection on which that fails, or is
     /// broken off, is closed, so that none is left with the short wait.
     async fn cut_log(&self) -> Result<bool, JournalError> {
-        let mut lent = Lent::by(&self.writer, None).await?;
+        let mut lent = Lent::by(&self.writer, &self.storage, Report::Damage).await?;
         let cutting = format!(
             "PRAGMA busy_timeout = {}; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = {}",
             CUT_WAITS.as_millis(),
@@ -246,13 +256,13 @@ impl Session for Pool {
     type Row = SqliteRow;
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
-        let mut lent = Lent::by(&self.pool, self.storage.as_ref()).await?;
+        let mut lent = Lent::by(&self.connections, &self.storage, self.report).await?;
         let done = prepared(statement).execute(lent.connection()).await;
         Ok(lent.ended(done)?.rows_affected())
     }
 
     async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, JournalError> {
-        let mut lent = Lent::by(&self.pool, self.storage.as_ref()).await?;
+        let mut lent = Lent::by(&self.connections, &self.storage, self.report).await?;
         let rows = prepared(statement).fetch_all(lent.connection()).await;
         lent.ended(rows)
     }

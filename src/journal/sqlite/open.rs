@@ -21,7 +21,7 @@ use sqlx::{
 use tracing::warn;
 
 use super::{PAGES_PER_STEP, SqliteJournal, SqliteStore, log};
-use crate::journal::{JournalError, open::schema_words};
+use crate::journal::{JournalError, Storage, file::FileIdentity, open::schema_words};
 
 /// How long a connection waits for another process's lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,9 +40,19 @@ impl SqliteJournal {
     /// [`JournalError::Address`] when the file cannot be opened, [`JournalError::Damaged`] when it
     /// is not whole, [`JournalError::Migration`] when it was written by a newer version.
     pub async fn open(url: &str, console: &str) -> Result<Self, JournalError> {
-        let options = options(url)?.create_if_missing(true);
+        let options = options(url)?;
         let file = options.get_filename().to_owned();
-        let only_user = lock(&file)?;
+        let was_there = file.exists();
+        let (only_user, before) = lock(&file)?;
+        if before == Before::Used && !was_there {
+            warn!(
+                file = %file.display(),
+                "the journal's file is gone, though a service has used it before: an empty one is made, \
+                 and what waited in the old one is missing. If it was moved, or its disk is not mounted, \
+                 stop the service and put it back with the files that begin with its name. The sweep \
+                 finds again what the console still has"
+            );
+        }
         keep_private(&file).map_err(|error| unusable(&file, &error))?;
         if log::is_gone(&file) {
             warn!(
@@ -139,17 +149,18 @@ impl SqliteJournal {
         only_user: Option<File>,
     ) -> Result<Self, JournalError> {
         let file = options.get_filename().to_owned();
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
+        let identity = FileIdentity::at(&file).map_err(|error| unusable(&file, &error))?;
+        let writer = pool(1, &identity)
             .connect_with(options)
             .await
             .map_err(|error| opening_failed(&file, &error))?;
         // Readers set nothing: even a pragma would wait for another process's lock.
         let reading =
             SqliteConnectOptions::new().filename(&file).read_only(true).busy_timeout(BUSY_TIMEOUT);
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
+        let readers = pool(READERS, &identity).connect_lazy_with(reading);
         let file = Arc::from(file);
-        let (storage, only_user) = (Arc::default(), only_user.map(Arc::new));
+        let (storage, only_user) = (Arc::new(Storage::default()), only_user.map(Arc::new));
+        storage.watch_file(identity);
         let pages_per_step = Arc::new(AtomicU32::new(PAGES_PER_STEP));
         let store =
             SqliteStore { writer, readers, file, storage, pages_per_step, _only_user: only_user };
@@ -163,6 +174,20 @@ impl SqliteJournal {
             .map_err(|error| opening_failed(self.file(), &error))?;
         Ok(row.try_get(0)?)
     }
+}
+
+/// Connections that stay open, so that a file that was removed can still be read to its end; a new one is
+/// never one to another file.
+fn pool(connections: u32, identity: &FileIdentity) -> SqlitePoolOptions {
+    let identity = identity.clone();
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(move |_connection, _| {
+            let checked = identity.check().map_err(sqlx::Error::Protocol);
+            Box::pin(async { checked })
+        })
 }
 
 fn newest_version() -> Option<i64> {
@@ -191,15 +216,26 @@ fn options(url: &str) -> Result<SqliteConnectOptions, JournalError> {
     Ok(options)
 }
 
+/// The journal before this start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// No service has used it.
+    New,
+    /// A service has left its lock beside it.
+    Used,
+}
+
 /// Takes the lock beside the file: two services on one journal would take each other's leases for
 /// those of the dead. The lock goes with the process, also when it is killed.
-fn lock(file: &Path) -> Result<File, JournalError> {
+fn lock(file: &Path) -> Result<(File, Before), JournalError> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".lock");
-    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(PathBuf::from(beside));
+    let beside = PathBuf::from(beside);
+    let before = if beside.exists() { Before::Used } else { Before::New };
+    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(beside);
     let lock = lock.map_err(|error| unusable(file, &error))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok((lock, before)),
         Err(TryLockError::WouldBlock) => Err(JournalError::Address(format!(
             "cannot open {}: another process uses this journal; stop that one first, or give this \
              service a journal of its own",

@@ -1,0 +1,142 @@
+//! A journal that is lost while the service runs, because its file is damaged, removed or replaced: nothing
+//! more is accepted until a restart, and everything that tells of health says why.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{Seek as _, SeekFrom, Write as _},
+    path::Path,
+};
+
+use harfanglab_incidents::journal::{Journal as _, JournalError, Outcome, SqliteJournal};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    journal_damage::{LEASE, Log, beside, crash_image, lonely_home, native, start},
+    limits::counts,
+    support::{app::App, stage::post},
+};
+
+const CONSOLE: &str = "http://127.0.0.1:1/";
+const LOST: &str = "the journal is lost: ";
+
+fn alert(number: u64) -> Value {
+    json!({
+        "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("new-{number}"),
+        "status": "new", "level": "high", "rule_name": "Suspicious Thing",
+    })
+}
+
+/// Checks that it is unready because of `reason`, and stays so whoever asks and posts.
+async fn stays_unready(app: &mut App, reason: &str) {
+    let url = app.webhook().await;
+    for number in 1_000..1_003 {
+        let ready = counts(app).await;
+        assert_eq!(ready["status"], "unready", "{ready}");
+        assert!(ready["reason"].as_str().unwrap().contains(reason), "{ready}");
+        let (status, answer) = post(&url, &alert(number)).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+    }
+    assert_eq!(app.log().matches(LOST).count(), 1, "told once: {}", app.log());
+    assert!(!app.log().contains("can be written again"), "{}", app.log());
+}
+
+async fn lost_by_itself(app: &mut App) {
+    let begins = |line: &Value| line["message"].as_str()?.starts_with(LOST).then_some(());
+    app.wait_for_log("the journal is lost", begins).await;
+}
+
+/// Makes nonsense of the second half of a file, and answers what was there.
+fn damage(file: &Path) -> (u64, Vec<u8>) {
+    let whole = fs::read(file).unwrap();
+    let half = whole.len() / 2 / 4_096 * 4_096;
+    write_at(file, half as u64, &vec![0xa5; whole.len() - half]);
+    (half as u64, whole[half..].to_vec())
+}
+
+fn write_at(file: &Path, position: u64, bytes: &[u8]) {
+    let mut file = OpenOptions::new().write(true).open(file).unwrap();
+    file.seek(SeekFrom::Start(position)).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_damaged_while_the_service_runs_gets_503_until_a_restart() {
+    let home = lonely_home();
+    crash_image(&home, Log::CopiedBack).await;
+    let mut app = home.start(&["serve"]);
+    let url = app.webhook().await;
+    let (position, good) = damage(&home.journal());
+    let mut number = 0;
+    while post(&url, &alert(number)).await.0 == StatusCode::ACCEPTED {
+        number += 1;
+        assert!(number < 1_000, "it never notices");
+    }
+    lost_by_itself(&mut app).await;
+    stays_unready(&mut app, "put a backup in its place").await;
+    // No probe that happens to succeed ends it.
+    write_at(&home.journal(), position, &good);
+    stays_unready(&mut app, "put a backup in its place").await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_moved_away_while_the_service_runs_is_missed_until_a_restart() {
+    let home = lonely_home();
+    let mut app = home.start(&["serve"]);
+    let url = app.webhook().await;
+    for number in 0..3 {
+        assert_eq!(post(&url, &alert(number)).await.0, StatusCode::ACCEPTED);
+    }
+    let away = beside(&home.journal(), ".away");
+    fs::rename(home.journal(), &away).unwrap();
+    lost_by_itself(&mut app).await;
+    stays_unready(&mut app, "removed or moved away").await;
+    assert!(!home.journal().exists(), "no empty one takes its place");
+
+    fs::rename(&away, home.journal()).unwrap();
+    stays_unready(&mut app, "removed or moved away").await;
+    app.kill().await;
+    let mut app = home.start(&["serve"]);
+    assert_eq!(counts(&mut app).await["journal"]["pending"], 3);
+    assert!(!app.log().contains("the journal's file is gone"), "{}", app.log());
+}
+
+#[tokio::test]
+async fn a_journal_that_was_removed_is_missed_at_the_start() {
+    let home = lonely_home();
+    let mut app = home.start(&["serve"]);
+    app.webhook().await;
+    assert!(!app.log().contains("the journal's file is gone"), "{}", app.log());
+    app.terminate().await;
+    fs::remove_file(home.journal()).unwrap();
+    let mut app = home.start(&["serve"]);
+    app.webhook().await;
+    assert!(app.log().contains("the journal's file is gone"), "{}", app.log());
+}
+
+#[tokio::test]
+async fn what_waits_in_a_file_that_was_replaced_still_leaves_and_nothing_more_is_stored() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("journal.db");
+    let url = format!("sqlite:{}", file.display());
+    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    let rows = (0..3).map(|number| native(&format!("alert-{number}"), start())).collect();
+    journal.append(&[rows]).await.unwrap();
+    // As the service does all the time: so it is open for reading, too.
+    assert_eq!(journal.counts().await.unwrap().pending, 3);
+
+    fs::rename(&file, folder.path().join("away.db")).unwrap();
+    fs::write(&file, "another one").unwrap();
+    let refused = journal.append(&[vec![native("late", start())]]).await.unwrap_err();
+    assert!(matches!(&refused, JournalError::Lost(_)), "{refused}");
+    assert!(refused.to_string().contains("replaced by another one"), "{refused}");
+
+    let claimed = journal.claim(9, LEASE, start()).await.unwrap();
+    let delivered = || Outcome::Delivered { root_id: "incident--1".to_owned() };
+    let done: Vec<_> = claimed.iter().map(|event| (event.claim, delivered())).collect();
+    journal.finish(&done, start()).await.unwrap();
+    let counts = journal.counts().await.unwrap();
+    assert_eq!((counts.delivered, counts.pending), (3, 0));
+    assert_eq!(fs::read(&file).unwrap(), b"another one");
+}
