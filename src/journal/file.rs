@@ -1,5 +1,6 @@
-//! The journal's file on disk: whether the path still leads to the file that was opened. One that was
-//! removed or replaced goes on being written until the process ends, and is gone then.
+//! The journal's file on disk: its one name, by which everybody locks and measures it, and whether that
+//! still leads to the file that was opened. One that was removed or replaced goes on being written until
+//! the process ends, and is gone then.
 
 use std::{
     fs, io,
@@ -7,12 +8,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::JournalError;
+
+/// Returns the path of `file` without symbolic links, also when the file is not there yet. Where that cannot
+/// be told it is `file` itself, and opening it fails.
+pub(super) fn real_path(file: &Path) -> PathBuf {
+    match fs::canonicalize(file) {
+        Ok(real) => return real,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return file.to_owned(),
+        Err(_missing) => {}
+    }
+    let folder = Path::new(".").join(file.parent().unwrap_or(Path::new("")));
+    match (fs::read_link(file), fs::canonicalize(&folder), file.file_name()) {
+        (Ok(target), ..) => real_path(&folder.join(target)),
+        (_, Ok(folder), Some(name)) => folder.join(name),
+        _ => file.to_owned(),
+    }
+}
+
 /// A file by its path and by what it is.
 #[derive(Debug, Clone)]
 pub(super) struct FileIdentity {
     path: PathBuf,
     device: u64,
     inode: u64,
+    names: u64,
 }
 
 impl FileIdentity {
@@ -22,7 +42,24 @@ impl FileIdentity {
     /// Fails when the file cannot be looked at.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         let found = fs::metadata(path)?;
-        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+        let (device, inode, names) = (found.dev(), found.ino(), found.nlink());
+        Ok(Self { path: path.to_owned(), device, inode, names })
+    }
+
+    /// Checks that the file had a single name. The files that SQLite puts beside it go by its name, as does
+    /// the lock, so that two processes that use two names destroy it.
+    ///
+    /// # Errors
+    /// [`JournalError::Address`] with what to do.
+    pub(super) fn check_single_name(&self) -> Result<(), JournalError> {
+        if self.names <= 1 {
+            return Ok(());
+        }
+        let (file, names) = (self.path.display(), self.names);
+        Err(JournalError::Address(format!(
+            "cannot open {file}: it has {names} names (hard links), by which two services could use it at \
+             once; remove all but one of them, `find / -xdev -samefile {file}` lists them"
+        )))
     }
 
     /// Checks that the path still leads to the same file.

@@ -99,7 +99,7 @@ async fn pending(app: &mut App) -> u64 {
     counts(app).await["journal"]["pending"].as_u64().unwrap()
 }
 
-async fn refusal(home: &Home) -> String {
+pub(crate) async fn refusal(home: &Home) -> String {
     let mut app = home.start(&["serve"]);
     let code = app.exit().await.code();
     app.wait_for_the_end_of_its_log().await;

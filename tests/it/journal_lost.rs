@@ -1,9 +1,11 @@
 //! A journal that is lost while the service runs, because its file is damaged, removed or replaced: nothing
-//! more is accepted until a restart, and everything that tells of health says why.
+//! more is accepted until a restart, and everything that tells of health says why. And a journal with
+//! several names, by which it could be lost.
 
 use std::{
     fs::{self, OpenOptions},
     io::{Seek as _, SeekFrom, Write as _},
+    os::unix::fs::symlink,
     path::Path,
 };
 
@@ -13,8 +15,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    journal_damage::{LEASE, Log, beside, crash_image, lonely_home, native, start},
-    limits::counts,
+    journal_damage::{LEASE, Log, beside, crash_image, lonely_home, native, refusal, start},
+    limits::{SmallDisk, counts},
     support::{app::App, stage::post},
 };
 
@@ -139,4 +141,49 @@ async fn what_waits_in_a_file_that_was_replaced_still_leaves_and_nothing_more_is
     let counts = journal.counts().await.unwrap();
     assert_eq!((counts.delivered, counts.pending), (3, 0));
     assert_eq!(fs::read(&file).unwrap(), b"another one");
+}
+
+#[tokio::test]
+async fn a_link_to_the_journal_of_a_running_service_lets_no_second_one_in() {
+    let (home, mut other) = (lonely_home(), lonely_home());
+    let mut first = home.start(&["serve"]);
+    let url = first.webhook().await;
+    assert_eq!(post(&url, &alert(0)).await.0, StatusCode::ACCEPTED);
+
+    let link = other.path().join("link.db");
+    symlink(home.journal(), &link).unwrap();
+    other.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", link.display()));
+    let said = refusal(&other).await;
+    assert!(said.contains("another process uses this journal"), "{said}");
+
+    let link = home.path().join("hard-link.db");
+    fs::hard_link(home.journal(), &link).unwrap();
+    other.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", link.display()));
+    let said = refusal(&other).await;
+    assert!(said.contains("it has 2 names (hard links)") && said.contains("samefile"), "{said}");
+    assert_eq!(post(&url, &alert(1)).await.0, StatusCode::ACCEPTED);
+    first.terminate().await;
+
+    // A command would see something else by each name.
+    let mut command = other.start(&["dead-letters", "list"]);
+    assert_eq!(command.exit().await.code(), Some(1));
+    assert!(command.whole_log().await.contains("hard links"));
+    fs::remove_file(&link).unwrap();
+    let mut first = home.start(&["serve"]);
+    assert_eq!(counts(&mut first).await["journal"]["pending"], 2);
+}
+
+#[tokio::test]
+async fn a_link_is_followed_to_the_disk_that_is_guarded_also_before_the_journal_is_there() {
+    let mut home = lonely_home();
+    let Some(disk) = SmallDisk::mount("4m") else { return };
+    let (link, file) = (home.path().join("link.db"), disk.path().join("journal.db"));
+    symlink(&file, &link).unwrap();
+    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", link.display()));
+    home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "8MiB");
+    let mut app = home.start(&["serve"]);
+    let ready = counts(&mut app).await;
+    assert_eq!(ready["status"], "unready", "the disk of the link has more: {ready}");
+    assert!(ready["reason"].as_str().unwrap().contains("JOURNAL_MIN_FREE"), "{ready}");
+    assert!(file.exists() && beside(&file, ".lock").exists());
 }

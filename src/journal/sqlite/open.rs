@@ -21,7 +21,11 @@ use sqlx::{
 use tracing::warn;
 
 use super::{PAGES_PER_STEP, SqliteJournal, SqliteStore, log};
-use crate::journal::{JournalError, Storage, file::FileIdentity, open::schema_words};
+use crate::journal::{
+    JournalError, Storage,
+    file::{FileIdentity, real_path},
+    open::schema_words,
+};
 
 /// How long a connection waits for another process's lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -150,6 +154,7 @@ impl SqliteJournal {
     ) -> Result<Self, JournalError> {
         let file = options.get_filename().to_owned();
         let identity = FileIdentity::at(&file).map_err(|error| unusable(&file, &error))?;
+        identity.check_single_name()?;
         let writer = pool(1, &identity)
             .connect_with(options)
             .await
@@ -207,7 +212,10 @@ fn there_is_one(file: &Path) -> Result<(), JournalError> {
 
 fn options(url: &str) -> Result<SqliteConnectOptions, JournalError> {
     let options = SqliteConnectOptions::from_str(url)
-        .map_err(|error| JournalError::Address(error.to_string()))?
+        .map_err(|error| JournalError::Address(error.to_string()))?;
+    let file = real_path(options.get_filename());
+    let options = options
+        .filename(file)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
