@@ -1,4 +1,4 @@
-//! Notices an outage of OpenCTI within 20 seconds, also one that takes connections and never answers.
+//! Notices an outage of OpenCTI, and its end, within 20 seconds, also one that takes connections and never answers.
 //!
 //! Every replica asks OpenCTI for its version every few seconds. An error, or no answer in time, makes
 //! the component `opencti` degraded until the next answer that comes in time. The short wait is this
@@ -66,27 +66,57 @@ pub(super) async fn watch(
     stop.run_until_cancelled(asking).await;
 }
 
-/// Waits for an answer of OpenCTI as long as it takes, and reports OpenCTI as degraded while that is
-/// longer than it should be.
-pub(super) async fn await_answer<T>(
-    answer: impl Future<Output = T>,
+/// Asks OpenCTI, waits for its answer as long as it takes, and reports OpenCTI as degraded while that
+/// is longer than it should be.
+///
+/// A question that went out during an outage may never be answered. So OpenCTI is asked for its version
+/// meanwhile; as soon as it answers that, the question is asked once more.
+pub(super) async fn await_answer<F: Future>(
+    ask: impl Fn() -> F,
     client: &OpenCti,
     health: &Health,
     pace: Pace,
-) -> T {
-    let mut answer = pin!(answer);
-    if let Ok(in_time) = timeout(pace.patience, answer.as_mut()).await {
-        return in_time;
+) -> F::Output {
+    let first = async {
+        let mut answer = pin!(ask());
+        if let Ok(in_time) = timeout(pace.patience, answer.as_mut()).await {
+            return Some(in_time);
+        }
+        let reason = client.no_answer_within(pace.patience).to_string();
+        warn!(
+            reason,
+            "OpenCTI has not answered yet; deliveries are accepted and wait in the journal"
+        );
+        health.degraded(Part::OpenCti, reason);
+        tokio::select! {
+            answer = answer => Some(answer),
+            () = until_it_answers(client, pace) => None,
+        }
+    };
+    match first.await {
+        Some(answer) => answer,
+        None => ask().await,
     }
-    let reason = client.no_answer_within(pace.patience).to_string();
-    warn!(reason, "OpenCTI has not answered yet; deliveries are accepted and wait in the journal");
-    health.degraded(Part::OpenCti, reason);
-    answer.await
+}
+
+async fn until_it_answers(client: &OpenCti, pace: Pace) {
+    while !matches!(timeout(pace.patience, client.version()).await, Ok(Ok(_))) {
+        sleep(pace.pause).await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::{net::TcpListener, sync::oneshot};
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        sync::oneshot,
+    };
 
     use super::*;
     use crate::config::{OpenCtiSettings, TlsVerification};
@@ -133,13 +163,49 @@ mod tests {
         let (client, _listener) = client_of_a_black_hole().await;
         let health = Health::default();
         let (late, answer) = oneshot::channel();
+        let answer = Mutex::new(Some(answer));
+        let ask = || answer.lock().unwrap().take().expect("it is asked once");
         let degraded = async {
             let reason = until_degraded(&health).await;
             late.send(7).unwrap();
             reason
         };
-        let (answer, reason) = tokio::join!(await_answer(answer, &client, &health, FAST), degraded);
+        let (answer, reason) = tokio::join!(await_answer(ask, &client, &health, FAST), degraded);
         assert_eq!(answer, Ok(7));
         assert!(reason.contains("does not answer"), "{reason}");
+    }
+
+    /// Answers every request with a version from now on.
+    async fn answer_again(listener: &TcpListener) {
+        let body = r#"{"data":{"about":{"version":"6.5.0"}}}"#;
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n";
+        let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        loop {
+            let (mut stream, _peer) = listener.accept().await.unwrap();
+            // The whole request comes in one piece; whoever gave up is gone.
+            let _length = stream.read(&mut [0; 4096]).await;
+            let _gone = stream.write_all(answer.as_bytes()).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_went_out_in_an_outage_is_asked_again_when_the_platform_is_back() {
+        let (client, listener) = client_of_a_black_hole().await;
+        let (health, asked) = (Health::default(), AtomicU32::new(0));
+        let ask = || async {
+            if asked.fetch_add(1, Ordering::Relaxed) == 0 {
+                std::future::pending::<()>().await;
+            }
+            7
+        };
+        let back = async {
+            until_degraded(&health).await;
+            answer_again(&listener).await;
+        };
+        tokio::select! {
+            answer = await_answer(ask, &client, &health, FAST) => assert_eq!(answer, 7),
+            () = back => panic!("it answers for ever"),
+        }
+        assert_eq!(asked.into_inner(), 2);
     }
 }

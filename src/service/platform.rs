@@ -22,8 +22,9 @@ use crate::{
     sweep::{self, ConnectorState},
 };
 
-/// Longest wait between two tries to reach OpenCTI at start.
-const MEET_AGAIN_MAX: Duration = Duration::from_mins(1);
+/// Longest wait between two tries to reach OpenCTI at start, without its jitter, which may double it:
+/// the end of an outage shows within 20 seconds.
+const MEET_AGAIN_MAX: Duration = Duration::from_secs(8);
 /// Wait between two tries to use a journal that fails.
 const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 /// How often OpenCTI is asked for the workflow of incidents at start.
@@ -57,27 +58,26 @@ impl Platform {
         once: bool,
         is_alone: bool,
     ) -> Result<(), ServiceError> {
-        let mut waits = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_secs(1))
-            .with_max_delay(MEET_AGAIN_MAX)
-            .with_jitter()
-            .without_max_times()
-            .build();
+        let mut waits = waits_to_meet();
+        let mut told: Option<String> = None;
         let registration = loop {
-            let registering = self.connector.registration();
+            let register = || self.connector.registration();
             let client = self.connector.platform();
-            match outage::await_answer(registering, client, health, outage::PACE).await {
+            match outage::await_answer(register, client, health, outage::PACE).await {
                 Ok(registration) => break registration,
                 Err(failure) if once && !failure.is_retryable() => return Err(failure.into()),
                 Err(failure) => {
-                    let wait = waits.next().unwrap_or(MEET_AGAIN_MAX);
-                    health.degraded(Part::OpenCti, failure.to_string());
-                    warn!(
-                        %failure,
-                        retry_in_seconds = wait.as_secs(),
-                        "OpenCTI cannot be reached; deliveries are accepted and wait in the journal"
-                    );
-                    tokio::time::sleep(wait).await;
+                    let reason = failure.to_string();
+                    health.degraded(Part::OpenCti, reason.clone());
+                    if told.as_ref() != Some(&reason) {
+                        warn!(
+                            %failure,
+                            "OpenCTI cannot be reached; deliveries are accepted and wait in the \
+                             journal"
+                        );
+                    }
+                    told = Some(reason);
+                    tokio::time::sleep(waits.next().unwrap_or(MEET_AGAIN_MAX)).await;
                 }
             }
         };
@@ -243,6 +243,16 @@ impl Platform {
     }
 }
 
+/// Waits between tries to reach OpenCTI at start.
+fn waits_to_meet() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(MEET_AGAIN_MAX)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
 /// A client that speaks for the user of the token, or for a service account that it makes.
 fn client(
     opencti: &OpenCtiSettings,
@@ -355,5 +365,16 @@ pub(super) async fn insist<T, F: Future<Output = Result<T, JournalError>>>(
                 tokio::time::sleep(JOURNAL_AGAIN).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_outage_at_the_start_is_noticed_within_twenty_seconds() {
+        let waits: Vec<Duration> = waits_to_meet().take(100).collect();
+        assert!(waits.len() == 100 && waits.iter().all(|wait| *wait < Duration::from_secs(20)));
     }
 }
