@@ -4,7 +4,7 @@
 use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
-use super::Management;
+use super::{Management, turns::SharedProbe};
 use crate::{
     health::Part,
     journal::{Counts, check_writable},
@@ -14,10 +14,13 @@ pub(super) async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "alive" }))
 }
 
-/// 200 while the journal can be written, with what is degraded; 503 when it cannot. Each answer
-/// writes as much as an alert, by the writer of deliveries, so that it holds for the next one.
-pub(super) async fn ready(management: web::Data<Management>) -> HttpResponse {
-    let probed = probe(&management).await;
+/// 200 while the journal can be written, with what is degraded; 503 when it cannot. For each answer
+/// as much as an alert is written, by the writer of deliveries, so that it holds for the next one.
+pub(super) async fn ready(
+    management: web::Data<Management>,
+    journal: web::Data<JournalProbe>,
+) -> HttpResponse {
+    let probed = probe(&management, &journal).await;
     let degraded = management.health.reasons();
     match probed {
         Ok(probed) => {
@@ -76,10 +79,17 @@ impl Probed {
     }
 }
 
+/// The probe of the journal that everybody shares who asks at once.
+pub(super) type JournalProbe = SharedProbe<Result<Probed, String>>;
+
 /// How full the journal is; `Err`: nothing can be accepted, because of that. The health knows of it
 /// then.
-pub(super) async fn probe(management: &Management) -> Result<Probed, String> {
-    let probed = use_journal(management).await;
+pub(super) async fn probe(
+    management: &web::Data<Management>,
+    journal: &JournalProbe,
+) -> Result<Probed, String> {
+    let shared = management.clone();
+    let probed = journal.ask(|| async move { use_journal(&shared).await }).await;
     let degraded = management.health.reasons();
     // As the health says it, in words with what to do.
     match Part::VITAL.iter().find_map(|part| degraded.get(part.name()).cloned()) {

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use chrono::{DateTime, TimeDelta};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::{ManagedConsole, Management, catalogue, recorder::Labelling};
+use super::{ManagedConsole, Management, catalogue, recorder::Labelling, turns::Turns};
 use crate::{
     clock::Clock,
     health::{Part, Place},
@@ -53,7 +53,14 @@ impl Metrics {
     }
 }
 
-pub(super) async fn page(management: web::Data<Management>) -> HttpResponse {
+pub(super) async fn page(
+    management: web::Data<Management>,
+    turns: web::Data<Turns>,
+) -> HttpResponse {
+    let _turn = match turns.of_scrape().await {
+        Ok(turn) => turn,
+        Err(busy) => return busy,
+    };
     for console in &management.consoles {
         console.label.on(measure(console, &management.clock)).await;
     }

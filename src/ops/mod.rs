@@ -11,6 +11,7 @@ mod jobs;
 mod metrics_page;
 mod page;
 mod recorder;
+mod turns;
 
 use std::{net::TcpListener, sync::Arc};
 
@@ -97,11 +98,15 @@ pub fn serve(
 ) -> std::io::Result<Server> {
     let management = web::Data::new(management);
     let gate = web::Data::new(page::Gate::new(token));
+    let turns = web::Data::new(turns::Turns::new());
+    let probe = web::Data::new(health::JournalProbe::new());
     Ok(HttpServer::new(move || {
         App::new()
             .wrap(from_fn(host::guarded))
             .app_data(management.clone())
             .app_data(gate.clone())
+            .app_data(turns.clone())
+            .app_data(probe.clone())
             .service(web::resource("/healthz").route(reading().to(health::alive)))
             .service(web::resource("/readyz").route(reading().to(health::ready)))
             .service(web::resource("/metrics").route(reading().to(metrics_page::page)))

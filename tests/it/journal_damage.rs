@@ -20,7 +20,7 @@ use crate::{
     support::app::{App, Home},
 };
 
-const CONSOLE: &str = "http://127.0.0.1:1/";
+pub(crate) const CONSOLE: &str = "http://127.0.0.1:1/";
 pub(crate) const LEASE: Duration = Duration::from_mins(5);
 /// Commits of an image, and rows in each.
 const COMMITS: usize = 20;

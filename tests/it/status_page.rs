@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
 use harfanglab_incidents::{
     clock::Clock,
     intake::{Notification, dialect::Dialect, verification::Proof},
@@ -10,10 +11,18 @@ use harfanglab_incidents::{
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
-use crate::support::{
-    chromium::Chromium,
-    stage::{Stage, alerts_in, http, post},
+use crate::{
+    attacks::authority,
+    journal_damage::{CONSOLE, lonely_home},
+    support::{
+        chromium::Chromium,
+        stage::{Stage, alerts_in, http, post},
+    },
 };
 
 const TOKEN: &str = "the-token-of-the-status-page";
@@ -243,6 +252,48 @@ async fn a_stranger_a_foreign_page_and_a_foreign_name_get_and_change_nothing() {
             assert_eq!(names_the_option, expected == 421, "{path} {host}: {body}");
         }
     }
+}
+
+#[tokio::test]
+async fn five_hundred_visitors_at_once_keep_nobody_from_readiness_and_each_gets_an_answer() {
+    let home = lonely_home();
+    let url = format!("sqlite:{}", home.journal().display());
+    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    let proof = Proof::answered_by_console(Clock::system().now());
+    let letter = |number: usize| {
+        let reason = format!("reason {number}");
+        Notification::dead_letter(&proof, format!("text {number}"), reason)
+    };
+    journal.append(&[(0..5_000).map(letter).collect()]).await.unwrap();
+    drop(journal);
+    let mut app = home.start(&["serve"]);
+    let management = app.management().await;
+    let visit = async || {
+        let mut stream = TcpStream::connect(authority(&management)).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let visits = join_all(std::iter::repeat_with(visit).take(500));
+    let mut visits = std::pin::pin!(visits);
+    let ready = format!("{management}/readyz");
+    let mut probes = 0;
+    let answers = loop {
+        tokio::select! {
+            answers = visits.as_mut() => break answers,
+            (status, _headers, body) = ask(Method::GET, &ready, &[]) => {
+                assert_eq!(status, StatusCode::OK, "{body}");
+                probes += 1;
+            }
+        }
+    };
+    assert!(probes > 0, "nobody asked");
+    let shown = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 200 ")).count();
+    let sent_away = answers.iter().filter(|answer| {
+        answer.starts_with("HTTP/1.1 503 ") && answer.to_lowercase().contains("retry-after: ")
+    });
+    assert_eq!((shown > 0, shown + sent_away.count()), (true, 500));
 }
 
 #[tokio::test]

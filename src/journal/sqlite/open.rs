@@ -29,7 +29,8 @@ use crate::journal::{
 
 /// How long a connection waits for another process's lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const READERS: u32 = 2;
+/// One may be busy with a status page and one with a scrape of metrics.
+const READERS: u32 = 4;
 /// To what size the write-ahead log is cut after it was copied back.
 const LOG_BYTES_KEPT: &str = "67108864";
 

@@ -37,7 +37,7 @@ use self::{
     snapshot::Snapshot,
     view::{Actions, Refresh, Viewer, document},
 };
-use super::{ManagedConsole, Management};
+use super::{ManagedConsole, Management, health::JournalProbe, turns::Turns};
 use crate::{
     escape,
     journal::{EventId, JournalError, Letter, LetterFilter, LetterKind, Retried},
@@ -126,6 +126,7 @@ pub(super) async fn status(
     request: HttpRequest,
     management: web::Data<Management>,
     gate: web::Data<Gate>,
+    (turns, probe): (web::Data<Turns>, web::Data<JournalProbe>),
     asked: Option<web::Query<Asked>>,
 ) -> HttpResponse {
     let visitor = match gate.visitor(&request, management.clock.now()) {
@@ -134,7 +135,11 @@ pub(super) async fn status(
     };
     let actions = if gate.has_token() { Actions::WithToken } else { Actions::Never };
     let asked = asked.map(web::Query::into_inner).unwrap_or_default();
-    let snapshot = Snapshot::take(&management, &asked).await;
+    let _turn = match turns.of_page().await {
+        Ok(turn) => turn,
+        Err(busy) => return busy,
+    };
+    let snapshot = Snapshot::take(&management, &probe, &asked).await;
     let told = asked.done.map(|done| done.words().1);
     page(StatusCode::OK, view::status(&snapshot, &management, Viewer { visitor, actions }, told))
 }
@@ -156,9 +161,10 @@ pub(super) async fn letter(
     request: HttpRequest,
     management: web::Data<Management>,
     gate: web::Data<Gate>,
+    turns: web::Data<Turns>,
     id: web::Path<EventId>,
 ) -> HttpResponse {
-    match opened(&request, &management, &gate, *id).await {
+    match opened(&request, &management, &gate, &turns, *id).await {
         Ok((kind, letter, text)) => page(StatusCode::OK, letters::in_full(&letter, kind, &text)),
         Err(refusal) => refusal,
     }
@@ -169,9 +175,10 @@ pub(super) async fn text(
     request: HttpRequest,
     management: web::Data<Management>,
     gate: web::Data<Gate>,
+    turns: web::Data<Turns>,
     id: web::Path<EventId>,
 ) -> HttpResponse {
-    match opened(&request, &management, &gate, *id).await {
+    match opened(&request, &management, &gate, &turns, *id).await {
         Ok((_kind, letter, text)) => HttpResponse::Ok()
             .content_type("text/plain; charset=utf-8")
             .insert_header((
@@ -250,9 +257,11 @@ async fn opened(
     request: &HttpRequest,
     management: &Management,
     gate: &Gate,
+    turns: &Turns,
     id: EventId,
 ) -> Result<(LetterKind, Letter, String), HttpResponse> {
     gate.operator(request, management.clock.now()).map_err(refuse)?;
+    let _turn = turns.of_page().await?;
     let found = found(management, id).await.map_err(|failure| unusable(&failure))?;
     found.ok_or_else(not_there)
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::web;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
@@ -17,7 +18,10 @@ use crate::{
         ListedRefusal,
     },
     label::ConsoleLabel,
-    ops::{Management, health},
+    ops::{
+        Management,
+        health::{self, JournalProbe},
+    },
     sweep::SweepRecord,
 };
 
@@ -95,9 +99,13 @@ pub(super) struct Headline {
 
 impl Snapshot {
     /// Looks at everything, and at the letters that were asked for.
-    pub(super) async fn take(management: &Management, asked: &Asked) -> Self {
+    pub(super) async fn take(
+        management: &web::Data<Management>,
+        probe: &JournalProbe,
+        asked: &Asked,
+    ) -> Self {
         let now = management.clock.now();
-        let counts = health::probe(management).await.map(|probed| probed.all());
+        let counts = health::probe(management, probe).await.map(|probed| probed.all());
         let journal = read(management, now, asked).await.map_err(|failure| failure.to_string());
         let (troubles, sinks) = (management.health.troubles(), management.health.sink_troubles());
         Self { now, counts, troubles, sinks, journal }
