@@ -159,8 +159,10 @@ pub enum Adoption {
 /// Bytes of texts in the journal, by what removes them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TextBytes {
-    /// Of pending events and follow-ups: to be delivered.
+    /// Of pending events: to be delivered.
     pub pending: u64,
+    /// Of follow-ups, which wait until the console shows more: their time is bounded.
+    pub following_up: u64,
     /// Of delivered, filtered and superseded events: the retention of finished events removes them.
     pub finished: u64,
     /// Of dead letters: a person, or their own retention, removes them.
@@ -173,6 +175,7 @@ impl TextBytes {
     fn and(self, other: Self) -> Self {
         Self {
             pending: self.pending + other.pending,
+            following_up: self.following_up + other.following_up,
             finished: self.finished + other.finished,
             dead: self.dead + other.dead,
             dropped: self.dropped + other.dropped,

@@ -119,11 +119,14 @@ pub enum Removable {
     Samples,
     /// Texts of what was delivered, filtered or superseded.
     FinishedTexts,
+    /// Texts of follow-ups that wait for the console, which end with that.
+    FollowUps,
 }
 
 impl Removable {
     /// Everything, in the order in which it goes.
-    pub const ALL: [Self; 3] = [Self::DroppedTexts, Self::Samples, Self::FinishedTexts];
+    pub const ALL: [Self; 4] =
+        [Self::DroppedTexts, Self::Samples, Self::FinishedTexts, Self::FollowUps];
 
     /// Name in metrics.
     pub fn name(self) -> &'static str {
@@ -131,6 +134,7 @@ impl Removable {
             Self::DroppedTexts => "dropped",
             Self::Samples => "sample",
             Self::FinishedTexts => "finished",
+            Self::FollowUps => "following_up",
         }
     }
 }

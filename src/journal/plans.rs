@@ -28,11 +28,11 @@ const LEASE: Duration = Duration::from_mins(5);
 const ROWS: u32 = 20_000;
 
 /// What grows with the journal. Of refusals there is a bounded number.
-const TABLES: [&str; 6] =
-    ["events", "incidents", "remembered", "sightings", "case_objects", "sighting_flags"];
+const TABLES: [&str; 7] =
+    ["events", "incidents", "remembered", "sightings", "case_objects", "sighting_flags", "works"];
 
 /// What the journal has: mostly what ended long ago, one in twenty waits, one in fifty died.
-const FILLED: [&str; 6] = [
+const FILLED: [&str; 7] = [
     "INSERT INTO events (console, generation, received_key, received_version, key, version, \
      origin, dialect, body, received_at, happened_at, agent_id, title, threat_key, state, due_at, \
      finished_at, root_id) \
@@ -53,6 +53,8 @@ const FILLED: [&str; 6] = [
     "INSERT INTO sighting_flags (console, sighting_of, sighted_by, sighting, seen_at, negative) \
      SELECT 'https://console.example', 'indicator--' || i, 'identity--1', 'sighting--' || i, i, 1 \
      FROM n",
+    "INSERT INTO works (id, console, opened_at, closed_at, look_at) \
+     SELECT 'work--' || i, 'https://console.example', i, i, 4000000000000 FROM n",
 ];
 
 thread_local! {
@@ -142,6 +144,8 @@ async fn go(journal: &dyn Journal) {
         (six.claim, delivered()),
     ];
     journal.finish(&outcomes, now()).await.unwrap();
+    // Every other claim looks for what was put back first.
+    journal.claim(1, LEASE, now()).await.unwrap();
     of_works(journal, one.claim.event).await;
 }
 
@@ -178,6 +182,7 @@ async fn of_works(journal: &dyn Journal, event: i64) {
     let parts = [WorkPart { event, objects: vec!["incident--1".to_owned()] }];
     journal.work_opened("work", &parts, now()).await.unwrap();
     journal.work_closed("work", now(), now()).await.unwrap();
+    journal.close_forgotten_works("lost", now()).await.unwrap();
     journal.works_due(10, now()).await.unwrap();
     journal.parts_of_work("work").await.unwrap();
     let refusal = Refusal {

@@ -200,12 +200,12 @@ pub const CATALOGUE: &[Metric] = &[
         &["pending", "following_up", "delivered", "filtered", "superseded", "dead", "dropped"],
     ),
     gauge("journal_text_bytes", Unit::Bytes, "Bytes of texts in the journal, by state.")
-        .by("state", &["pending", "finished", "dead", "dropped"]),
+        .by("state", &["pending", "following_up", "finished", "dead", "dropped"]),
     counter(
         "journal_texts_removed_total",
         "Texts that were removed because the journal ran short of space, by what they were.",
     )
-    .by("kind", &["dropped", "sample", "finished"])
+    .by("kind", &["dropped", "sample", "finished", "following_up"])
     .shared(),
     gauge(
         "journal_oldest_pending_age_seconds",

@@ -61,6 +61,7 @@ fn shown(counts: &Counts) -> Value {
         "dropped": counts.dropped,
         "text_bytes": {
             "pending": counts.bytes.pending,
+            "following_up": counts.bytes.following_up,
             "finished": counts.bytes.finished,
             "dead_letters": counts.bytes.dead,
             "dropped": counts.bytes.dropped,

@@ -96,6 +96,7 @@ async fn measure(console: &ManagedConsole, clock: &Clock) {
     }
     for (state, bytes) in [
         ("pending", counts.bytes.pending),
+        ("following_up", counts.bytes.following_up),
         ("finished", counts.bytes.finished),
         ("dead", counts.bytes.dead),
         ("dropped", counts.bytes.dropped),

@@ -1,8 +1,8 @@
 //! The disk guard: keeps so much of the disk free, and the journal so small, that what is accepted
 //! already can still be worked on, and no commit is broken off by a full disk.
 //!
-//! At a mark it first removes what nobody needs, a little at a time ([`Removable`]), and gives the disk
-//! back. When nothing of that is left it shuts the doors: deliveries get 503 and the sweep pauses. It
+//! At a mark it first removes what nobody needs, a little at a time ([`Removable`]), then ends follow-ups
+//! of delivered alerts, and gives the disk back. When nothing of that is left it shuts the doors: deliveries get 503 and the sweep pauses. It
 //! goes on removing, and opens them as soon as there is space again. Pending events and dead letters
 //! that may be alerts are never touched. The sweep goes on from its cursor later.
 //!
@@ -113,6 +113,7 @@ struct Removed {
     dropped: u64,
     samples: u64,
     finished: u64,
+    follow_ups: u64,
     told: Complaints,
 }
 
@@ -331,22 +332,26 @@ impl Removed {
             Removable::DroppedTexts => self.dropped += texts,
             Removable::Samples => self.samples += texts,
             Removable::FinishedTexts => self.finished += texts,
+            Removable::FollowUps => self.follow_ups += texts,
         }
     }
 
     /// Tells the log, once a minute at most.
     fn tell(&mut self, now: DateTime<Utc>) {
-        if self.dropped + self.samples + self.finished == 0 || self.told.due(now).is_none() {
+        let sum = self.dropped + self.samples + self.finished + self.follow_ups;
+        if sum == 0 || self.told.due(now).is_none() {
             return;
         }
         warn!(
             dropped = self.dropped,
             samples = self.samples,
             finished = self.finished,
+            follow_ups = self.follow_ups,
             "the journal ran short of space: texts of dropped letters, of samples of unknown kinds \
-             and of finished events were removed, so that alerts are accepted"
+             and of finished events were removed, and follow-ups given up, so that alerts are \
+             accepted"
         );
-        (self.dropped, self.samples, self.finished) = (0, 0, 0);
+        (self.dropped, self.samples, self.finished, self.follow_ups) = (0, 0, 0, 0);
     }
 }
 
@@ -383,6 +388,11 @@ impl Marks {
 fn by_state(bytes: TextBytes) -> String {
     let states = [
         (bytes.pending, "of events that wait", "see why deliveries do not leave"),
+        (
+            bytes.following_up,
+            "of follow-ups of delivered alerts",
+            "HARFANGLAB_INCIDENTS_ENRICHMENT_TIME says how long they wait for the console",
+        ),
         (
             bytes.dead,
             "of dead letters",
@@ -442,10 +452,17 @@ mod tests {
 
     #[test]
     fn what_takes_the_space_is_named_by_state_with_what_frees_it() {
-        let bytes = TextBytes { pending: 5 * MIB, dead: 90 * MIB, finished: 100, dropped: 0 };
+        let bytes = TextBytes {
+            pending: 5 * MIB,
+            following_up: 7 * MIB,
+            dead: 90 * MIB,
+            finished: 100,
+            dropped: 0,
+        };
         let told = by_state(bytes);
         for part in [
             "5 MiB of events that wait",
+            "7 MiB of follow-ups of delivered alerts (HARFANGLAB_INCIDENTS_ENRICHMENT_TIME says",
             "90 MiB of dead letters (`harfanglab-incidents dead-letters drop`",
             "HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD",
             "1 KiB of finished events (HARFANGLAB_INCIDENTS_JOURNAL_RETENTION says",

@@ -152,6 +152,28 @@ async fn a_follow_up_holds_up_no_version_unless_it_is_just_leaving_and_never_lea
     assert_eq!(store.journal.next_due().await.unwrap(), None);
 }
 
+async fn a_retry_does_not_wait_behind_a_backlog_that_was_never_tried_nor_the_backlog_behind_retries(
+    store: Store,
+) {
+    store.append((0..60).map(|number| native(&format!("a-{number}"), "new")).collect()).await;
+    let claim = async |now| -> Vec<String> {
+        let events = store.journal.claim(5, LEASE, now).await.unwrap();
+        let later = |event: &Event| {
+            let at = start() + TimeDelta::seconds(2);
+            (event.claim, Outcome::Later { at, reason: "not shown yet".to_owned() })
+        };
+        let outcomes: Vec<_> = events.iter().map(later).collect();
+        store.journal.finish(&outcomes, start()).await.unwrap();
+        events.into_iter().map(|event| event.key).collect()
+    };
+    let keys = |from: usize| (from..from + 5).map(|key| format!("a-{key}")).collect::<Vec<_>>();
+    assert_eq!(claim(start()).await, keys(0));
+    assert_eq!(claim(start()).await, keys(5), "no retry is due");
+    let due = start() + TimeDelta::seconds(2);
+    let claimed = [claim(due).await, claim(due).await, claim(due).await, claim(due).await];
+    assert_eq!(claimed, [keys(10), keys(0), keys(15), keys(0)], "in turn");
+}
+
 async fn who_lost_its_lease_cannot_finish_the_event(store: Store) {
     store.append(vec![native("a", "new")]).await;
     let slow = store.claim_at(start()).await.remove(0);
@@ -372,6 +394,7 @@ async fn after_a_reset_everything_is_new_once_more_under_the_same_incident(store
 }
 
 on_both_databases! {
+    a_retry_does_not_wait_behind_a_backlog_that_was_never_tried_nor_the_backlog_behind_retries,
     the_same_version_is_stored_once_whether_in_one_batch_in_another_or_by_another_road,
     versions_of_one_alert_leave_one_after_the_other,
     a_follow_up_holds_up_no_version_unless_it_is_just_leaving_and_never_leaves_after_a_newer_one,

@@ -35,11 +35,12 @@ macro_rules! is_free {
 }
 
 macro_rules! claim {
-    ($events:literal, $alone:literal) => {
+    ($events:literal, $which:literal, $alone:literal) => {
         concat!(
             "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes FROM ",
             $events,
             " WHERE e.state = 'pending' AND e.due_at <= $1 AND e.console = $2 AND ",
+            $which,
             is_free!("$5"),
             " ORDER BY e.due_at, e.id LIMIT $3",
             $alone,
@@ -67,8 +68,23 @@ macro_rules! claim {
 /// passes over what somebody else holds at the moment: another replica, or a person who looks into the
 /// table.
 pub(in crate::journal) const CLAIM: Words = Words {
-    sqlite: claim!("events e INDEXED BY events_due", ""),
-    postgres: claim!("events e", " FOR UPDATE OF e SKIP LOCKED"),
+    sqlite: claim!("events e INDEXED BY events_due", "", ""),
+    postgres: claim!("events e", "", " FOR UPDATE OF e SKIP LOCKED"),
+};
+
+/// The same of events that were put back for later and whose time has come. By their due time alone
+/// they would wait behind everything that was due before them, a whole backlog that was never tried.
+pub(in crate::journal) const CLAIM_PUT_BACK: Words = Words {
+    sqlite: claim!(
+        "events e INDEXED BY events_put_back",
+        "e.reason IS NOT NULL AND e.follows IS NULL AND ",
+        ""
+    ),
+    postgres: claim!(
+        "events e",
+        "e.reason IS NOT NULL AND e.follows IS NULL AND ",
+        " FOR UPDATE OF e SKIP LOCKED"
+    ),
 };
 
 macro_rules! lease {
@@ -121,14 +137,22 @@ impl<S: Store> SqlJournal<S> {
     ) -> Result<Vec<Event>, JournalError> {
         let mut transaction = self.begin(Order::Departures).await?;
         let lease_time = self.follow_clock(&mut transaction, now).await?;
-        let rows = query(S::say(CLAIM))
-            .bind(now.timestamp_millis())
-            .bind(&self.console)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
-            .bind(lease_time)
-            .fetch_all(&mut transaction)
-            .await?;
+        let claiming = |words| {
+            query(S::say(words))
+                .bind(now.timestamp_millis())
+                .bind(&self.console)
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
+                .bind(lease_time)
+        };
+        // By turns, so that neither retries nor new events wait for all of the others.
+        let mut rows = Vec::new();
+        if self.claims.fetch_add(1, Ordering::Relaxed) % 2 == 1 {
+            rows = claiming(CLAIM_PUT_BACK).fetch_all(&mut transaction).await?;
+        }
+        if rows.is_empty() {
+            rows = claiming(CLAIM).fetch_all(&mut transaction).await?;
+        }
         let mut events = Vec::with_capacity(rows.len());
         // Each row goes with its text as soon as the text is taken from it.
         for row in rows {

@@ -75,12 +75,12 @@ impl<S: Store> SqlJournal<S> {
             match row.try_get::<&str>(0)? {
                 "pending" => {
                     counts.pending = count;
-                    counts.bytes.pending += bytes;
+                    counts.bytes.pending = bytes;
                     counts.oldest_pending_ms = row.try_get(2)?;
                 }
                 "following-up" => {
                     counts.following_up = count;
-                    counts.bytes.pending += bytes;
+                    counts.bytes.following_up = bytes;
                     counts.oldest_following_up_ms = row.try_get(2)?;
                 }
                 "delivered" => {

@@ -36,18 +36,22 @@ mod store;
 mod versions;
 mod works;
 
-use std::sync::{Arc, atomic::AtomicI64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64},
+};
 
 use chrono::{DateTime, Utc};
 
 #[cfg(test)]
 pub(super) use self::{
-    claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
+    claim::{CLAIM, CLAIM_PUT_BACK, NEXT_FREE, NEXT_LEASE_END},
     counts::COUNTS,
     journal::{PENDING, UNFINISHED_OF_THREAT},
     merging::COMPLETE_CASE,
     operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, OLD_IDENTITIES, REMOVING},
-    space::{REMOVE_DROPPED, REMOVE_FINISHED, REMOVE_SAMPLES, SAMPLES},
+    space::{REMOVE_DROPPED, REMOVE_FINISHED, REMOVE_FOLLOW_UPS, REMOVE_SAMPLES, SAMPLES},
+    works::CLOSE_FORGOTTEN,
 };
 pub(super) use self::{
     lent::Lent,
@@ -66,6 +70,8 @@ pub struct SqlJournal<S> {
     pub(super) latest: Arc<AtomicI64>,
     /// By how many milliseconds the clock of leases was ahead of the caller's then.
     pub(super) leases_ahead: Arc<AtomicI64>,
+    /// Number of claims.
+    pub(super) claims: Arc<AtomicU64>,
 }
 
 impl<S: Store> SqlJournal<S> {
@@ -75,6 +81,7 @@ impl<S: Store> SqlJournal<S> {
             console: console.to_owned(),
             latest: Arc::default(),
             leases_ahead: Arc::default(),
+            claims: Arc::default(),
         }
     }
 

@@ -42,7 +42,7 @@ pub(in crate::journal) const KEY_OF: Words =
     Words { sqlite: key_of!("+console"), postgres: key_of!("console") };
 
 macro_rules! empty {
-    ($away:literal, $states:literal) => {
+    ($away:literal, $states:literal, $and:literal) => {
         concat!(
             "UPDATE events SET ",
             $away,
@@ -54,7 +54,9 @@ macro_rules! empty {
              WHERE id IN (SELECT id FROM events WHERE finished_at < $2 AND pruned_at IS NULL \
                  AND state IN (",
             $states,
-            ") ORDER BY finished_at LIMIT $3) AND state IN (",
+            ")",
+            $and,
+            " ORDER BY finished_at LIMIT $3) AND state IN (",
             $states,
             ")"
         )
@@ -64,15 +66,25 @@ macro_rules! empty {
 /// Empties what found its end, of every console; an index of its own holds it. The state is looked at
 /// once more in the row that is emptied: on PostgreSQL somebody may just bring a letter of another
 /// console back.
+///
+/// As long as OpenCTI has not taken the whole work of an event, it may have to be sent once more.
 pub(in crate::journal) const EMPTY_FINISHED: Words = Words {
-    sqlite: empty!("id = -id, ", "'delivered', 'filtered', 'superseded'"),
-    postgres: empty!("", "'delivered', 'filtered', 'superseded'"),
+    sqlite: empty!(
+        "id = -id, ",
+        "'delivered', 'filtered', 'superseded'",
+        " AND NOT EXISTS (SELECT 1 FROM work_parts WHERE work_parts.event = events.id)"
+    ),
+    postgres: empty!(
+        "",
+        "'delivered', 'filtered', 'superseded'",
+        " AND NOT EXISTS (SELECT 1 FROM work_parts WHERE work_parts.event = events.id)"
+    ),
 };
 
 /// Empties letters, likewise.
 pub(in crate::journal) const EMPTY_LETTERS: Words = Words {
-    sqlite: empty!("id = -id, ", "'dead', 'dropped'"),
-    postgres: empty!("", "'dead', 'dropped'"),
+    sqlite: empty!("id = -id, ", "'dead', 'dropped'", ""),
+    postgres: empty!("", "'dead', 'dropped'", ""),
 };
 
 #[async_trait]

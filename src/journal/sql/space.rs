@@ -1,7 +1,7 @@
 //! Removes data that the journal may do without when space runs short, and lists its samples.
 //!
-//! Texts go, rows stay, so that a version is known again; samples go whole. Pending events, and dead
-//! letters that are no samples, are never touched.
+//! Texts go, rows stay, so that a version is known again; samples go whole. Follow-ups give up, and the
+//! sweep completes their alerts. Pending events, and dead letters that are no samples, are never touched.
 
 use chrono::{DateTime, Utc};
 
@@ -40,6 +40,27 @@ pub(in crate::journal) const REMOVE_FINISHED: Words = removing_in_both!(
     "pruned_at IS NULL AND state IN ('delivered', 'filtered', 'superseded') \
      AND NOT EXISTS (SELECT 1 FROM work_parts WHERE work_parts.event = events.id)"
 );
+macro_rules! give_up {
+    ($away:literal, $which:literal) => {
+        concat!(
+            "UPDATE events SET ",
+            $away,
+            "body = '', pruned_at = $1, state = 'superseded', finished_at = $1, gave_up_at = $1, \
+             reason = 'the journal ran short of space; the sweep completes it' \
+             WHERE id IN (SELECT id FROM events WHERE ",
+            $which,
+            " AND due_at > 0 ORDER BY due_at LIMIT $2) AND ",
+            $which
+        )
+    };
+}
+
+/// The alert of a follow-up is delivered; only what the console may still show of it is given up. One
+/// that is leased is under way.
+pub(in crate::journal) const REMOVE_FOLLOW_UPS: Words = Words {
+    sqlite: give_up!("id = -id, ", "state = 'pending' AND follows > 0 AND leased_until IS NULL"),
+    postgres: give_up!("", "state = 'pending' AND follows > 0 AND leased_until IS NULL"),
+};
 /// Nothing knows a sample again or refers to it: it goes with its row, which is nearly as large.
 pub(in crate::journal) const REMOVE_SAMPLES: &str = "DELETE FROM events WHERE id IN (\
      SELECT id FROM events WHERE shape IS NOT NULL AND pruned_at IS NULL AND state = 'dead' \
@@ -74,6 +95,7 @@ impl<S: Store> SqlJournal<S> {
             Removable::DroppedTexts => emptying(REMOVE_DROPPED),
             Removable::Samples => query(REMOVE_SAMPLES).bind(limit),
             Removable::FinishedTexts => emptying(REMOVE_FINISHED),
+            Removable::FollowUps => emptying(REMOVE_FOLLOW_UPS),
         };
         let mut transaction = self.store.begin_upkeep(&self.console, Order::Both).await?;
         let removed = removing.execute(&mut transaction).await?;

@@ -19,7 +19,7 @@ use crate::journal::{
 const YOUNG: TimeDelta = TimeDelta::minutes(30);
 
 /// The end of a work is not noted when its process dies, or the journal fails at that moment.
-const CLOSE_FORGOTTEN: &str = "UPDATE works SET closing = COALESCE(closing, $1), look_at = $2 \
+pub(in crate::journal) const CLOSE_FORGOTTEN: &str = "UPDATE works SET closing = COALESCE(closing, $1), look_at = $2 \
      WHERE console = $3 AND closed_at IS NULL AND look_at IS NULL AND opened_at < $4";
 
 /// Of an only process every open work is one of a process before it.

@@ -2,25 +2,29 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use chrono::TimeDelta;
 use harfanglab_incidents::{
     health::Health,
     intake::{
         Notification,
-        dialect::{UnknownKind, recognise_unknown},
+        dialect::{Dialect, UnknownKind, recognise_unknown},
         verification::Proof,
     },
-    journal::{Journal as _, Operations as _, Removable, SqliteJournal, WorkPart},
+    journal::{
+        FollowUp, Journal as _, Lacking, Operations as _, Outcome, PruneBefore, Removable,
+        SqliteJournal, WorkPart,
+    },
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    journal::{native, start},
+    journal::{alert, native, notification, start},
     journal_damage::lonely_home,
     letters::{Store, delivered},
     limits::{SmallDisk, counts},
     support::{
-        stage::{http, post, post_by},
+        stage::{Stage, http, post, post_by},
         stores::on_both_databases,
     },
 };
@@ -68,10 +72,47 @@ async fn the_text_of_an_event_stays_until_opencti_has_told_all_of_its_work(store
     let parts = [WorkPart { event, objects: vec!["incident--1".to_owned()] }];
     store.journal.work_opened("work", &parts, start()).await.unwrap();
     let remove = async || store.journal.remove(Removable::FinishedTexts, 9, start()).await.unwrap();
-    assert_eq!(remove().await, 0);
+    let later = start() + TimeDelta::days(1);
+    let old = PruneBefore { finished: Some(later), ..PruneBefore::default() };
+    let prune = async || store.journal.prune(old, 9, later).await.unwrap().bodies;
+    assert_eq!((remove().await, prune().await), (0, 0));
     assert!(store.journal.text(event).await.unwrap().is_some());
     store.journal.work_read("work", &[]).await.unwrap();
     assert_eq!(remove().await, 1);
+    let event = store.ended(native("other", "new"), delivered()).await.claim.event;
+    let parts = [WorkPart { event, objects: vec!["incident--2".to_owned()] }];
+    store.journal.work_opened("other", &parts, start()).await.unwrap();
+    assert_eq!(prune().await, 0);
+    store.journal.work_read("other", &[]).await.unwrap();
+    assert_eq!(prune().await, 1);
+}
+
+async fn follow_ups_that_wait_can_end_for_their_space_and_the_sweep_completes_their_alert(
+    store: Store,
+) {
+    let follow_up = FollowUp {
+        lacking: Lacking { page: true, rule: false, host: false },
+        due_at: start() + TimeDelta::minutes(1),
+        deadline: start() + TimeDelta::minutes(10),
+    };
+    let root_id = "incident--00000000-0000-5000-8000-000000000001".to_owned();
+    store.ended(native("a", "new"), Outcome::DeliveredInPart { root_id, follow_up }).await;
+    store.append(native("waiting", "new")).await;
+    let before = store.journal.counts().await.unwrap();
+    assert!(before.bytes.following_up > 0 && before.bytes.pending > 0, "{before:?}");
+    let remove = async || store.journal.remove(Removable::FollowUps, 9, start()).await.unwrap();
+    assert_eq!((remove().await, remove().await), (1, 0));
+    let after = store.journal.counts().await.unwrap();
+    assert_eq!((after.following_up, after.superseded, after.delivered), (0, 1, 1));
+    assert_eq!((after.bytes.following_up, after.bytes.pending), (0, before.bytes.pending));
+
+    let mut item = alert("a", "new");
+    item["id"] = json!("lujfl4kBCWge90iwCywS");
+    let swept = notification(Dialect::NativeAlert, &item);
+    assert_eq!(store.append(swept).await, (0, 1), "the same version");
+    let bodies: Vec<_> = store.claim().await.into_iter().map(|event| event.body).collect();
+    assert!(bodies.contains(&item.to_string()), "{bodies:?}");
+    assert_eq!(remove().await, 0, "it is under way");
 }
 
 /// Of a shape of its own, and large.
@@ -166,7 +207,39 @@ async fn upkeep_for_which_the_disk_has_no_space_says_so_and_makes_nothing_unread
     assert!(health.reasons().is_empty(), "{:?}", health.reasons());
 }
 
+/// Of which the console shows nothing.
+fn large(number: usize) -> Value {
+    let mut element = alert(&format!("alert-{number}"), "new");
+    element["padding"] = json!("x".repeat(100_000));
+    element
+}
+
+#[tokio::test]
+async fn at_the_bound_of_the_journal_follow_ups_end_and_no_alert_is_refused() {
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE", "8MiB");
+    let mut app = stage.home.start(&["serve"]);
+    let url = app.webhook().await;
+    // Five megabytes, and as much again once they are delivered and followed up.
+    for number in 0..50 {
+        assert_eq!(post(&url, &large(number)).await.0, StatusCode::ACCEPTED);
+    }
+    let given_up = app
+        .wait_for_log("space ran short", |line| {
+            let is_short = line["message"].as_str()?.starts_with("the journal ran short of space");
+            is_short.then(|| line["attributes"]["follow_ups"].as_u64().unwrap())
+        })
+        .await;
+    assert!(given_up > 0);
+    assert_eq!(post(&url, &large(50)).await.0, StatusCode::ACCEPTED);
+    let ready = counts(&mut app).await;
+    assert_eq!((&ready["status"], &ready["journal"]["dead_letters"]), (&json!("ready"), &json!(0)));
+    assert!(!app.log().contains("the journal has no room"), "{}", app.log());
+}
+
 on_both_databases! {
     texts_of_samples_and_finished_events_can_go_and_nothing_else_does,
     the_text_of_an_event_stays_until_opencti_has_told_all_of_its_work,
+    follow_ups_that_wait_can_end_for_their_space_and_the_sweep_completes_their_alert,
 }
