@@ -26,6 +26,7 @@ pub mod demo;
 mod escape;
 pub mod harfanglab;
 pub mod health;
+pub mod http_server;
 pub mod intake;
 pub mod journal;
 pub mod label;

@@ -132,6 +132,7 @@ pub const CATALOGUE: &[Metric] = &[
             "too_many_at_once",
             "too_slow",
             "too_large",
+            "head_too_large",
             "media_type",
             "unreadable",
             "not_stored",
@@ -154,10 +155,9 @@ pub const CATALOGUE: &[Metric] = &[
     gauge(
         "connections_open",
         Unit::Count,
-        "Connections from senders that are open, by listener and by whether a delivery on them was \
-         verified.",
+        "Open connections, by listener and by whether a delivery on them was verified.",
     )
-    .by("listener", &["webhook", "syslog"])
+    .by("listener", &["webhook", "syslog", "management", "connector_metrics"])
     .and("state", &["unverified", "verified"])
     .shared(),
     counter("syslog_messages_total", "Messages that came whole by syslog.").shared(),

@@ -11,9 +11,11 @@
 
 use std::{fmt::Write as _, net::TcpListener};
 
-use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
+use actix_service::IntoServiceFactory;
+use actix_web::{App, HttpResponse, dev::Server, web};
 
-use super::{Metrics, reading};
+use super::{Metrics, listen, reading};
+use crate::clock::Clock;
 
 /// A counter as pycti declares it (`connector/opencti_metric_handler.py`, 6.4 to 7.x).
 struct Offered {
@@ -56,15 +58,12 @@ pub fn serve_connector_metrics(
     metrics: Metrics,
     prefix: String,
     listener: TcpListener,
+    clock: &Clock,
 ) -> std::io::Result<Server> {
     let shown = web::Data::new((metrics, prefix));
-    Ok(HttpServer::new(move || {
-        App::new().app_data(shown.clone()).default_service(reading().to(page))
+    listen("connector_metrics", (listener, clock), move || {
+        App::new().app_data(shown.clone()).default_service(reading().to(page)).into_factory()
     })
-    .workers(1)
-    .disable_signals()
-    .listen(listener)?
-    .run())
 }
 
 async fn page(shown: web::Data<(Metrics, String)>) -> HttpResponse {

@@ -13,13 +13,24 @@ mod page;
 mod recorder;
 mod turns;
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::{IpAddr, TcpListener},
+    sync::Arc,
+};
 
+use actix_http::Request;
+use actix_service::{IntoServiceFactory, ServiceFactory};
 use actix_web::{
-    App, HttpServer, Route, dev::Server, guard, http::KeepAlive, middleware::from_fn, web,
+    App, Error, Route,
+    body::MessageBody,
+    dev::{AppConfig, Server, ServiceResponse},
+    guard,
+    middleware::from_fn,
+    web,
 };
 use secrecy::SecretString;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 pub use self::{
     catalogue::{CATALOGUE, Kind, Metric},
@@ -29,11 +40,15 @@ pub use self::{
 use crate::{
     clock::Clock,
     health::Health,
-    intake::{Door, syslog::SyslogStanding},
+    http_server::{self, Admission, Options, Refused},
+    intake::{Door, connections::Peer, syslog::SyslogStanding},
     journal::Journal,
     label::ConsoleLabel,
     sweep::JobBoard,
 };
+
+/// Connections to an address for operators. The one that is open longest is closed for a new one.
+const MAX_CONNECTIONS: usize = 64;
 
 /// What the management pages show of a console.
 pub struct ManagedConsole {
@@ -100,7 +115,8 @@ pub fn serve(
     let gate = web::Data::new(page::Gate::new(token));
     let turns = web::Data::new(turns::Turns::new());
     let probe = web::Data::new(health::JournalProbe::new());
-    Ok(HttpServer::new(move || {
+    let clock = management.clock.clone();
+    listen("management", (listener, &clock), move || {
         App::new()
             .wrap(from_fn(host::guarded))
             .app_data(management.clone())
@@ -111,13 +127,44 @@ pub fn serve(
             .service(web::resource("/readyz").route(reading().to(health::ready)))
             .service(web::resource("/metrics").route(reading().to(metrics_page::page)))
             .service(web::scope("").wrap(from_fn(page::guarded)).configure(pages))
+            .into_factory()
     })
-    .workers(1)
-    // An answer ends its connection: nobody makes us keep answers to requests that are sent in a row.
-    .keep_alive(KeepAlive::Disabled)
-    .disable_signals()
-    .listen(listener)?
-    .run())
+}
+
+/// Whoever can reach an address for operators.
+struct Anyone;
+
+impl Admission for Anyone {
+    fn peer(&self, address: IpAddr) -> Result<Peer, Refused> {
+        Ok(Peer::Direct(address))
+    }
+}
+
+/// Serves what `app` makes to operators; `name` is the listener's.
+fn listen<Made, Body>(
+    name: &'static str,
+    listener: (TcpListener, &Clock),
+    app: impl Fn() -> Made + Clone + Send + 'static,
+) -> std::io::Result<Server>
+where
+    Made: ServiceFactory<
+            Request,
+            Config = AppConfig,
+            Response = ServiceResponse<Body>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
+    Body: MessageBody + 'static,
+{
+    let options = Options {
+        name,
+        workers: 1,
+        max_connections: MAX_CONNECTIONS,
+        max_connections_per_address: MAX_CONNECTIONS,
+        tls: None,
+        draining: CancellationToken::new(),
+    };
+    http_server::serve(options, Anyone, listener, app)
 }
 
 /// What a browser could be made to ask for.

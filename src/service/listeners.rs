@@ -67,7 +67,7 @@ impl Listeners {
         let labels: Vec<_> = shown.consoles.iter().map(|console| console.label.clone()).collect();
         let connector_metrics = settings.connector_metrics.as_ref();
         let connector_metrics = connector_metrics
-            .map(|metrics| open_connector_metrics(metrics, &labels))
+            .map(|metrics| open_connector_metrics(metrics, &labels, clock))
             .transpose()?;
         if settings.connector.runs_once() {
             return Ok(Self { connector_metrics, ..Self::default() });
@@ -204,12 +204,13 @@ fn managed(
 fn open_connector_metrics(
     settings: &ConnectorMetricsSettings,
     labels: &[ConsoleLabel],
+    clock: &Clock,
 ) -> Result<ServerHandle, ServiceError> {
     let variable = "CONNECTOR_METRICS_PORT";
     let metrics = Metrics::install(labels)?;
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.port));
     let (listener, bound) = bind(variable, address)?;
-    let server = ops::serve_connector_metrics(metrics, settings.prefix.clone(), listener)
+    let server = ops::serve_connector_metrics(metrics, settings.prefix.clone(), listener, clock)
         .map_err(not_listening(variable, address))?;
     info!(address = %bound, "listening for metrics under the names of Python connectors");
     Ok(spawn(server))

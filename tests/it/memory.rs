@@ -25,7 +25,7 @@ use crate::{
 /// The limit under which the service runs, in KiB.
 const DATA_LIMIT_KIB: u64 = 256 << 10;
 /// The most that it may take beyond what it takes when idle, in KiB.
-const OVER_IDLE_KIB: u64 = 64 << 10;
+pub(crate) const OVER_IDLE_KIB: u64 = 64 << 10;
 /// Hostile deliveries at once.
 const AT_ONCE: usize = 6;
 
@@ -78,16 +78,16 @@ fn kib(app: &App, name: &str) -> u64 {
 
 /// What it took of its own at its peak, in KiB: without the pages of its program, which are many where
 /// it is built without optimisation.
-fn peak_kib(app: &App) -> u64 {
+pub(crate) fn peak_kib(app: &App) -> u64 {
     kib(app, "VmHWM").saturating_sub(kib(app, "RssFile"))
 }
 
-fn idle_kib(app: &App) -> u64 {
+pub(crate) fn idle_kib(app: &App) -> u64 {
     kib(app, "RssAnon")
 }
 
 /// Starts the service under the limit; `None` where the system has none of what that takes.
-fn limited(home: &Home) -> Option<App> {
+pub(crate) fn limited(home: &Home) -> Option<App> {
     if !Path::new("/proc/self/status").exists() {
         skipped("memory cannot be measured here: there is no /proc");
         return None;

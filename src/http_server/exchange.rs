@@ -1,0 +1,305 @@
+//! Requests and answers on one connection: which bytes of it may be read now, when the next request's
+//! head is due, and whether there may be a next one.
+//!
+//! ```text
+//! head ──▶ body, as far as it is asked for ──▶ nothing, until the answer has left ──▶ next head
+//! ```
+//!
+//! actix-http times the head of a connection's first request only, so the later ones are timed here.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use actix_http::{HttpMessage as _, Payload, Request};
+use actix_web::{
+    dev::ServiceResponse,
+    error::PayloadError,
+    http::{ConnectionType, header},
+    web::Bytes,
+};
+use futures_util::Stream;
+use tokio::time::{Instant, sleep_until};
+
+use super::{HEAD_TIMEOUT, KEEP_ALIVE};
+use crate::intake::connections::OpenConnection;
+
+/// Bytes of a chunked body that are read at a time: where it ends is known only when they are parsed.
+const CHUNKS_SIZE: usize = 4 << 10;
+
+/// The state of a connection.
+#[derive(Default)]
+pub(super) struct Exchange {
+    due: Cell<Due>,
+    reading: Cell<Reading>,
+    /// Set from the answer to a request until it has left.
+    is_answered: Cell<bool>,
+    /// Set while the rest of a chunked body that nobody wants is read.
+    is_draining: Cell<bool>,
+    is_head_too_large: Cell<bool>,
+    reader: Cell<Option<Waker>>,
+}
+
+/// The part of the stream that may be read now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Reading {
+    /// A head.
+    #[default]
+    Head,
+    /// So many bytes, of a head that is here or of its body.
+    Bytes(usize),
+    /// Nothing.
+    Nothing,
+}
+
+/// When the next head is due.
+#[derive(Debug, Clone, Copy, Default)]
+enum Due {
+    /// The first head is on its way, or a request is being answered.
+    #[default]
+    Untimed,
+    /// Nothing of the next head was read since the last answer. Some of it may have been read before,
+    /// which is why there is a deadline.
+    Idle { deadline: Instant },
+    /// The next head is on its way.
+    Head { deadline: Instant },
+}
+
+impl Exchange {
+    pub(super) fn reading(&self) -> Reading {
+        self.reading.get()
+    }
+
+    /// Notes that the client sent something.
+    pub(super) fn bytes_were_read(&self, now: Instant) {
+        if let Due::Idle { .. } = self.due.get() {
+            self.due.set(Due::Head { deadline: now + HEAD_TIMEOUT });
+        }
+    }
+
+    /// Lets a head of `size` bytes be read.
+    pub(super) fn head_is_here(&self, size: usize) -> Reading {
+        self.reading.set(Reading::Bytes(size));
+        self.reading.get()
+    }
+
+    pub(super) fn head_is_too_large(&self) {
+        self.is_head_too_large.set(true);
+    }
+
+    pub(super) fn ended_with_too_large_a_head(&self) -> bool {
+        self.is_head_too_large.get()
+    }
+
+    pub(super) fn bytes_were_handed_on(&self, size: usize) {
+        if let Reading::Bytes(left) = self.reading.get() {
+            self.reading.set(match left.saturating_sub(size) {
+                0 => Reading::Nothing,
+                left => Reading::Bytes(left),
+            });
+        }
+    }
+
+    /// Wakes whoever reads once more may be read.
+    pub(super) fn wait_to_read(&self, context: &Context<'_>) {
+        self.reader.set(Some(context.waker().clone()));
+        if self.is_draining.get() {
+            // Only after what was read is parsed.
+            self.let_read(Reading::Bytes(CHUNKS_SIZE));
+        }
+    }
+
+    fn let_read(&self, reading: Reading) {
+        self.reading.set(reading);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// Lets the next head be read if an answer has left.
+    pub(super) fn everything_left(&self) {
+        let is_over = self.reading.get() == Reading::Nothing && !self.is_draining.get();
+        if is_over && self.is_answered.take() {
+            self.let_read(Reading::Head);
+        }
+    }
+
+    fn request_begins(&self) {
+        self.due.set(Due::Untimed);
+        self.is_answered.set(false);
+        self.is_draining.set(false);
+    }
+
+    fn request_ends(&self, now: Instant) {
+        self.due.set(Due::Idle { deadline: now + KEEP_ALIVE + HEAD_TIMEOUT });
+        self.is_answered.set(true);
+    }
+
+    /// By when the next head has to be here; `None` while none is waited for.
+    fn deadline(&self) -> Option<Instant> {
+        match self.due.get() {
+            Due::Untimed => None,
+            Due::Idle { deadline } | Due::Head { deadline } => Some(deadline),
+        }
+    }
+
+    /// Runs `serving` until it ends or a head is overdue.
+    pub(super) async fn unless_overdue(&self, serving: impl Future) {
+        let mut serving = pin!(serving);
+        let mut timer = pin!(sleep_until(Instant::now() + KEEP_ALIVE + HEAD_TIMEOUT));
+        poll_fn(|context| {
+            if serving.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            // Looked at after each poll of the connection, since nothing else changes the state.
+            let Some(deadline) = self.deadline() else { return Poll::Pending };
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            timer.as_mut().poll(context)
+        })
+        .await;
+    }
+}
+
+/// The rest of a chunked body, read as it is asked for.
+struct Chunks {
+    payload: Payload,
+    exchange: Rc<Exchange>,
+    has_ended: bool,
+}
+
+impl Stream for Chunks {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = Pin::new(&mut self.payload).poll_next(context);
+        if polled.is_pending() && self.exchange.reading.get() == Reading::Nothing {
+            self.exchange.let_read(Reading::Bytes(CHUNKS_SIZE));
+        }
+        let next = ready!(polled);
+        self.has_ended = !matches!(next, Some(Ok(_)));
+        if self.has_ended {
+            self.exchange.reading.set(Reading::Nothing);
+        }
+        Poll::Ready(next)
+    }
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.exchange.is_draining.set(true);
+            self.exchange.let_read(Reading::Bytes(CHUNKS_SIZE));
+        }
+    }
+}
+
+/// Lets the body of `request` be read.
+fn admit_body(request: &mut Request, exchange: &Rc<Exchange>) {
+    let headers = request.headers();
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        let payload = request.take_payload();
+        let chunks = Chunks { payload, exchange: Rc::clone(exchange), has_ended: false };
+        *request.payload() = Payload::Stream { payload: Box::pin(chunks) };
+        return;
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if let Some(length @ 1..) = length.and_then(|length| length.parse().ok()) {
+        exchange.let_read(Reading::Bytes(length));
+    }
+}
+
+/// A request that is being served.
+pub(super) struct Served {
+    exchange: Option<Rc<Exchange>>,
+    open: Option<Arc<OpenConnection>>,
+}
+
+impl Served {
+    /// Lets the body of `request` be read.
+    pub(super) fn begin(request: &mut Request) -> Self {
+        let exchange = request.conn_data::<Rc<Exchange>>().cloned();
+        let open = request.conn_data::<Arc<OpenConnection>>().cloned();
+        if let Some(exchange) = &exchange {
+            exchange.request_begins();
+            admit_body(request, exchange);
+        }
+        Self { exchange, open }
+    }
+
+    /// Answers what `serving` answers, times the head of the next request, and closes the connection
+    /// after the answer unless a delivery on it has been verified.
+    pub(super) async fn end_with<Body, Failure>(
+        self,
+        serving: impl Future<Output = Result<ServiceResponse<Body>, Failure>>,
+    ) -> Result<ServiceResponse<Body>, Failure> {
+        let mut answered = serving.await;
+        if let (Some(open), Ok(response)) = (&self.open, &mut answered)
+            && !open.is_verified()
+        {
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
+        if let Some(exchange) = &self.exchange {
+            exchange.request_ends(Instant::now());
+        }
+        answered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_later_head_is_due_soon_after_its_first_byte_however_many_follow() {
+        let (exchange, now) = (Exchange::default(), Instant::now());
+        exchange.bytes_were_read(now);
+        assert_eq!(exchange.deadline(), None, "the first head is timed elsewhere");
+        exchange.request_begins();
+        exchange.request_ends(now);
+        for seconds in 1..5 {
+            exchange.bytes_were_read(now + Duration::from_secs(seconds));
+        }
+        assert_eq!(exchange.deadline(), Some(now + Duration::from_secs(1) + HEAD_TIMEOUT));
+        exchange.request_begins();
+        exchange.bytes_were_read(now);
+        assert_eq!(exchange.deadline(), None, "its body is timed elsewhere");
+    }
+
+    #[test]
+    fn half_a_head_that_came_with_the_request_before_does_not_keep_the_connection() {
+        let (exchange, now) = (Exchange::default(), Instant::now());
+        exchange.request_begins();
+        exchange.request_ends(now);
+        assert_eq!(exchange.deadline(), Some(now + KEEP_ALIVE + HEAD_TIMEOUT));
+    }
+
+    #[test]
+    fn the_next_head_is_read_only_once_an_answer_has_left() {
+        let exchange = Exchange::default();
+        exchange.head_is_here(40);
+        exchange.bytes_were_handed_on(40);
+        exchange.request_begins();
+        exchange.everything_left();
+        assert_eq!(exchange.reading.get(), Reading::Nothing, "no answer yet");
+        exchange.request_ends(Instant::now());
+        assert_eq!(exchange.reading.get(), Reading::Nothing);
+        exchange.everything_left();
+        assert_eq!(exchange.reading.get(), Reading::Head);
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_when_a_head_is_overdue() {
+        let exchange = Exchange::default();
+        exchange.request_ends(Instant::now() - KEEP_ALIVE - HEAD_TIMEOUT);
+        exchange.unless_overdue(std::future::pending::<()>()).await;
+    }
+}

@@ -1,0 +1,223 @@
+//! HTTP servers of ours, for deliveries and for operators: each on a connection limit of its own, refuses
+//! connections before any TLS, serves one request at a time on each, closes those of strangers after
+//! one answer, and cuts whoever sends a head too slowly.
+//!
+//! HTTP/1.1 only: with HTTP/2 one connection could take every place in flight, and no sender of
+//! HarfangLab's needs it.
+//!
+//! Does not live here: what is done with a request (`intake::webhook`, `ops`), who may connect
+//! (`service::endpoint`).
+
+mod exchange;
+mod transport;
+
+use std::{
+    net::{IpAddr, SocketAddr, TcpListener},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_http::{HttpService, Request};
+use actix_service::{
+    Service, ServiceFactory, apply_fn_factory, fn_factory, fn_service, map_config,
+};
+use actix_web::{
+    Error,
+    body::MessageBody,
+    dev::{AppConfig, Server, ServiceResponse},
+};
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use self::{
+    exchange::{Exchange, Served},
+    transport::{Held, Transport},
+};
+use crate::{
+    clock::Clock,
+    intake::{
+        complaints::Complaints,
+        connections::{self, ConnectionLimit, Peer},
+    },
+};
+
+/// Longest time a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which a connection without requests is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Longest time for a client to take note that its connection is being closed.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest time that open requests get at shutdown.
+const SHUTDOWN_TIMEOUT_SECONDS: u64 = 10;
+
+/// Why a connection carries no request. The value is its name in metrics.
+pub type Refused = (&'static str, String);
+
+/// Decides who may connect, and is told who could not.
+pub trait Admission: Send + Sync + 'static {
+    /// The other end of a connection from `address`.
+    ///
+    /// # Errors
+    /// Why nobody may connect from there.
+    fn peer(&self, address: IpAddr) -> Result<Peer, Refused>;
+
+    /// Counts a connection that was refused or closed for another one.
+    fn count_refusal(&self, _reason: &'static str) {}
+}
+
+/// How connections are taken.
+pub struct Options {
+    /// The name of the server's threads and of its listener.
+    pub name: &'static str,
+    /// Threads.
+    pub workers: usize,
+    /// Most connections.
+    pub max_connections: usize,
+    /// Most connections from one address.
+    pub max_connections_per_address: usize,
+    /// The certificate and its key; `None`: no TLS.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Once this is cancelled, connections are closed after the request that they carry.
+    pub draining: CancellationToken,
+}
+
+/// All that the workers share.
+struct Shared<A> {
+    admission: A,
+    limit: ConnectionLimit,
+    tls: Option<Arc<ServerConfig>>,
+    draining: CancellationToken,
+    name: &'static str,
+    complaints: Complaints,
+    clock: Clock,
+}
+
+/// Serves at `listener` what `app` makes, once for each worker, to whom `admission` lets in.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve<App, Made, Body>(
+    options: Options,
+    admission: impl Admission,
+    (listener, clock): (TcpListener, &Clock),
+    app: App,
+) -> std::io::Result<Server>
+where
+    App: Fn() -> Made + Clone + Send + 'static,
+    Made: ServiceFactory<
+            Request,
+            Config = AppConfig,
+            Response = ServiceResponse<Body>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
+    Body: MessageBody + 'static,
+{
+    let Options { name, workers, max_connections, max_connections_per_address, tls, draining } =
+        options;
+    // Those that wait to be admitted hold a socket too. Beyond them the system keeps a connection.
+    let sockets = max_connections + connections::WAITING_MAX;
+    let limit =
+        ConnectionLimit::new(name, max_connections, max_connections_per_address, clock.clone());
+    let (complaints, clock) = (Complaints::default(), clock.clone());
+    let shared = Arc::new(Shared { admission, limit, tls, draining, name, complaints, clock });
+    let server = actix_server::Server::build()
+        .workers(workers)
+        .max_concurrent_connections(sockets.div_ceil(workers))
+        .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
+        .disable_signals()
+        .listen(name, listener, move || worker(Arc::clone(&shared), app.clone()))?;
+    Ok(server.run())
+}
+
+/// A worker's way of serving a connection.
+fn worker<Made, Body>(
+    shared: Arc<Shared<impl Admission>>,
+    app: impl Fn() -> Made + Clone + 'static,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()>
+where
+    Made: ServiceFactory<
+            Request,
+            Config = AppConfig,
+            Response = ServiceResponse<Body>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
+    Body: MessageBody + 'static,
+{
+    fn_factory(move || {
+        let (shared, app) = (Arc::clone(&shared), app.clone());
+        async move {
+            let draining = shared.draining.clone();
+            let served = apply_fn_factory(app(), |mut request, app: &Made::Service| {
+                let served = Served::begin(&mut request);
+                served.end_with(app.call(request))
+            });
+            let service = HttpService::build()
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(HEAD_TIMEOUT)
+                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                .graceful_shutdown_signal(move || draining.clone().cancelled_owned())
+                .on_connect_ext(Held::hand_on)
+                .h1(map_config(served, |()| AppConfig::default()));
+            let http = Rc::new(service.new_service(()).await?);
+            Ok(fn_service(move |stream: TcpStream| {
+                let (http, shared) = (Rc::clone(&http), Arc::clone(&shared));
+                async move {
+                    if let Ok(peer) = stream.peer_addr()
+                        && let Err(refused) = shared.converse(stream, peer, &*http).await
+                    {
+                        shared.refuse(peer.ip(), refused);
+                    }
+                    Ok(())
+                }
+            }))
+        }
+    })
+}
+
+impl<A: Admission> Shared<A> {
+    /// Everything that happens on a connection.
+    async fn converse<S>(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        http: &S,
+    ) -> Result<(), Refused>
+    where
+        S: Service<(Held, Option<SocketAddr>)>,
+    {
+        let connected = self.admission.peer(peer.ip().to_canonical())?;
+        let too_many = |refused| ("too_many_connections", format!("{refused}"));
+        let open = Arc::new(self.limit.admit(connected).await.map_err(too_many)?);
+        let transport = match &self.tls {
+            None => Transport::Plain(stream),
+            Some(tls) => {
+                let handshake = open.handshake(Arc::clone(tls), stream);
+                let shaken = open.unless_evicted(handshake).await.map_err(too_many)?;
+                Transport::Tls(Box::new(shaken.map_err(|error| ("handshake", error.to_string()))?))
+            }
+        };
+        let exchange = Rc::new(Exchange::default());
+        let held = Held::new(transport, Arc::clone(&open), Rc::clone(&exchange));
+        let served = exchange.unless_overdue(http.call((held, Some(peer))));
+        open.unless_evicted(served).await.map_err(too_many)?;
+        if exchange.ended_with_too_large_a_head() {
+            let size = transport::HEAD_MAX;
+            return Err(("head_too_large", format!("the head of a request has over {size} bytes")));
+        }
+        Ok(())
+    }
+
+    /// Counts a refusal, and tells the log at most once a minute.
+    fn refuse(&self, address: IpAddr, (reason, why): Refused) {
+        self.admission.count_refusal(reason);
+        if let Some(left_out) = self.complaints.due(self.clock.now()) {
+            let listener = self.name;
+            warn!(%address, listener, reason, left_out, "a connection was refused: {why}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The endpoint: the deliveries of all consoles on one HTTP server, and who may connect to it.
+//!
+//! Does not live here: connections and their bounds (`http_server`), what is done with a request
+//! (`intake::webhook`), the other sockets (`listeners`).
+
+use std::{
+    net::{IpAddr, TcpListener},
+    sync::Arc,
+};
+
+use actix_http::Request;
+use actix_service::{IntoServiceFactory, ServiceFactory};
+use actix_web::{
+    App, Error,
+    body::MessageBody,
+    dev::{AppConfig, Server, ServiceResponse},
+};
+use tokio_util::sync::CancellationToken;
+use tracing_actix_web::TracingLogger;
+
+use super::request_span::RequestSpan;
+use crate::{
+    clock::Clock,
+    config::WebhookSettings,
+    http_server::{self, Admission, Options, Refused},
+    intake::{
+        connections::Peer,
+        webhook::{Webhook, routes},
+    },
+};
+
+/// One console's endpoint.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    pub(super) path: String,
+    pub(super) webhook: Arc<Webhook>,
+}
+
+/// Those from whom any console takes deliveries.
+struct Senders(Vec<Endpoint>);
+
+/// Serves `endpoints` at `listener`. Once `draining` is cancelled, connections are closed after the
+/// request that they carry.
+pub(super) fn serve(
+    settings: &WebhookSettings,
+    endpoints: Vec<Endpoint>,
+    tls: Option<rustls::ServerConfig>,
+    listener: TcpListener,
+    (clock, draining): (&Clock, CancellationToken),
+) -> std::io::Result<Server> {
+    let options = Options {
+        name: "webhook",
+        workers: std::thread::available_parallelism().map_or(1, usize::from),
+        max_connections: settings.max_connections,
+        max_connections_per_address: settings.max_connections_per_address,
+        tls: tls.map(Arc::new),
+        draining,
+    };
+    let senders = Senders(endpoints.clone());
+    http_server::serve(options, senders, (listener, clock), move || app(endpoints.clone()))
+}
+
+/// The endpoints of all consoles.
+fn app(
+    endpoints: Vec<Endpoint>,
+) -> impl ServiceFactory<
+    Request,
+    Config = AppConfig,
+    Response = ServiceResponse<impl MessageBody + 'static>,
+    Error = Error,
+    InitError = (),
+> {
+    let app = App::new().wrap(TracingLogger::<RequestSpan>::new());
+    let app = endpoints
+        .into_iter()
+        .fold(app, |app, Endpoint { path, webhook }| app.configure(routes(webhook, &path)));
+    app.into_factory()
+}
+
+impl Admission for Senders {
+    fn peer(&self, address: IpAddr) -> Result<Peer, Refused> {
+        let sources = || self.0.iter().map(|endpoint| endpoint.webhook.sources());
+        if !sources().any(|sources| sources.may_connect(address)) {
+            let reason = "it is in none of HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS; if it is \
+                          your proxy, name it in HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES";
+            return Err(("network", reason.to_owned()));
+        }
+        if sources().any(|sources| sources.trusts(address)) {
+            return Ok(Peer::TrustedProxy(address));
+        }
+        Ok(Peer::Direct(address))
+    }
+
+    fn count_refusal(&self, reason: &'static str) {
+        metrics::counter!("webhook_refused_total", "reason" => reason).increment(1);
+    }
+}
