@@ -11,7 +11,7 @@ use super::{
     journal::{Desk, OfConsole},
     output::{self, line_of, moment},
 };
-use crate::journal::{Chapter, ListedRefusal, Story, WaitsFor};
+use crate::journal::{Access, Chapter, ListedRefusal, Story, WaitsFor};
 
 pub(super) const AFTER: &str = "\
 Examples:
@@ -42,7 +42,7 @@ pub(super) struct ShowArguments {
 
 pub(super) fn run(config: Option<&Path>, command: &EventsCommand) -> Result<(), Failure> {
     let EventsCommand::Show(arguments) = command;
-    let desk = Desk::open(config, arguments.console.as_deref())?;
+    let desk = Desk::open(config, arguments.console.as_deref(), Access::Read)?;
     let (id, now) = (&arguments.id, desk.now());
     let mut texts = Vec::new();
     for OfConsole { name, journal } in &desk.consoles {

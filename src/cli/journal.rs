@@ -10,7 +10,7 @@ use super::{consoles, failure::Failure, setup};
 use crate::{
     clock::Clock,
     config::ConsoleSettings,
-    journal::{Journal, JournalError, open_beside},
+    journal::{Access, Journal, JournalError, open_beside},
 };
 
 /// The journal on the operator's desk.
@@ -31,7 +31,11 @@ pub(super) struct OfConsole {
 impl Desk {
     /// Opens the journal that the configuration names, beside the service, for the console of this
     /// name or for every one.
-    pub(super) fn open(config: Option<&Path>, console: Option<&str>) -> Result<Self, Failure> {
+    pub(super) fn open(
+        config: Option<&Path>,
+        console: Option<&str>,
+        access: Access,
+    ) -> Result<Self, Failure> {
         let settings = setup::load(config)?.settings;
         let chosen = consoles::chosen(&settings, console)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -39,7 +43,7 @@ impl Desk {
             .build()
             .context("cannot start the asynchronous runtime")?;
         let first = settings.harfanglab.url.as_str();
-        let opened = runtime.block_on(open_beside(&settings.journal, first));
+        let opened = runtime.block_on(open_beside(&settings.journal, first, access));
         let journal = opened.map_err(anyhow::Error::from)?;
         let of_console = |console: &ConsoleSettings| OfConsole {
             name: settings.has_several_consoles().then(|| console.name.clone()),

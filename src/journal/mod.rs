@@ -93,7 +93,7 @@ pub use self::{
         Outcome, TextBytes,
     },
     lacking::Lacking,
-    open::{Opened, Place, open, open_beside, probe},
+    open::{Access, Opened, Place, open, open_beside, probe},
     operations::{
         Letter, LetterFilter, LetterGroup, LetterKind, Operations, PruneBefore, Pruned, Removable,
         Retried, Shrunk,
@@ -149,6 +149,15 @@ pub enum JournalError {
     /// The address of the journal cannot be used.
     #[error("HARFANGLAB_INCIDENTS_JOURNAL_URL: {0}")]
     Address(String),
+    /// The file cannot be opened because its disk is full.
+    #[error(
+        "cannot open {}: its disk is full; free space there, nothing in the journal is lost",
+        file.display()
+    )]
+    DiskFull {
+        /// The file.
+        file: PathBuf,
+    },
     /// Nothing is accepted until the service is restarted, for this reason.
     #[error("{0}")]
     Lost(String),
@@ -163,7 +172,7 @@ pub enum JournalError {
 impl JournalError {
     /// Returns whether [`Journal::storage`] tells the log of it, from its beginning to its end.
     pub fn is_told(&self) -> bool {
-        matches!(self, Self::Lost(_))
+        matches!(self, Self::Lost(_) | Self::DiskFull { .. })
             || matches!(self.kind(), Some(FailureKind::Storage(_) | FailureKind::Damage(_)))
     }
 

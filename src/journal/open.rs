@@ -22,13 +22,22 @@ pub enum Place {
     Server(LeaderLock),
 }
 
+/// What a command does with the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It only reads, which a full disk does not prevent.
+    Read,
+    /// It changes something.
+    Change,
+}
+
 /// Whether this address is one of PostgreSQL.
 fn is_postgres(url: &str) -> bool {
     matches!(url.split_once(':'), Some(("postgres" | "postgresql", _)))
 }
 
 /// Opens the journal as the service of these consoles, of which there is one at least, or as one of
-/// its replicas.
+/// its replicas. A file on a full disk is opened as soon as there is space.
 ///
 /// # Errors
 /// [`JournalError`], in words for the operator.
@@ -40,7 +49,7 @@ pub async fn open(settings: &JournalSettings, consoles: &[&str]) -> Result<Opene
         let journal = PostgresJournal::open(url, password.as_ref(), *connections, console).await?;
         return Ok(Opened { journal: Arc::new(journal), place: Place::Server(lock) });
     }
-    let journal = SqliteJournal::open(url, console).await?;
+    let journal = SqliteJournal::open_when_possible(url, console).await?;
     let folder = journal.file().parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.map_or_else(|| PathBuf::from("."), ToOwned::to_owned);
     Ok(Opened { journal: Arc::new(journal), place: Place::Folder(folder) })
@@ -53,13 +62,17 @@ pub async fn open(settings: &JournalSettings, consoles: &[&str]) -> Result<Opene
 pub async fn open_beside(
     settings: &JournalSettings,
     console: &str,
+    access: Access,
 ) -> Result<Arc<dyn Journal>, JournalError> {
     let JournalSettings { url, password, .. } = settings;
     if is_postgres(url) {
         let journal = PostgresJournal::open_beside(url, password.as_ref(), console).await?;
         return Ok(Arc::new(journal));
     }
-    Ok(Arc::new(SqliteJournal::open_beside(url, console).await?))
+    Ok(Arc::new(match access {
+        Access::Read => SqliteJournal::open_to_read(url, console).await?,
+        Access::Change => SqliteJournal::open_beside(url, console).await?,
+    }))
 }
 
 /// Looks at the journal for a check, changes nothing, and says what was found.

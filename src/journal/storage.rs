@@ -10,6 +10,8 @@
 //! since smaller changes may still find room on a full disk; afterwards the journal is read as well. While
 //! it lasts there is a probe every second, so that it ends by itself, and deliveries go on being tried.
 //!
+//! A file whose disk is too full to open it at the start is trouble from then on (`sqlite`).
+//!
 //! A journal is lost when its file is damaged, or is no longer the one that was opened: what is stored
 //! then may never be found again. Nothing ends that but a restart. Until then deliveries are refused and
 //! no probe is made; what was accepted already goes on leaving, as far as it can be read.
@@ -132,7 +134,7 @@ impl Storage {
         *trouble = Some(Trouble { began: now, said: now, unsaid: 0, lost: Some(reason) });
     }
 
-    fn failed_because(&self, reason: String) {
+    pub(super) fn failed_because(&self, reason: String) {
         let mut trouble = self.lock();
         let now = Instant::now();
         match trouble.as_mut() {

@@ -105,6 +105,10 @@ impl Service {
         let urls: Vec<&str> = each.iter().map(|console| console.harfanglab.url.as_str()).collect();
         let Opened { journal: shared, place } =
             Box::pin(journal::open(&settings.journal, &urls)).await?;
+        if settings.connector.runs_once() {
+            // It does not wait for a disk that is full.
+            shared.pending().await?;
+        }
         let outlets = Outlets::open(&settings, &shared, &clock, more_sinks)?;
         let health = Arc::new(Health::new(clock.clone()));
         shared.storage().report_to(&health);

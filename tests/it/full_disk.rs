@@ -13,11 +13,12 @@ use harfanglab_incidents::demo::Generator;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use sqlx::Connection as _;
 use tokio::io::AsyncReadExt as _;
 
 use crate::{
     deployment::prometheus::until,
-    journal_damage::lonely_home,
+    journal_damage::{beside, connect, cut, lonely_home},
     limits::SmallDisk,
     support::{
         app::{App, Home},
@@ -193,6 +194,98 @@ async fn a_journal_on_a_disk_that_was_full_goes_on_without_a_restart() {
     let file = disk.path().join("journal.db");
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
     fill_and_free(home, disk.path(), async || {}).await;
+}
+
+/// The write-ahead log that a start on a full disk finds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Log {
+    /// None, and no index of one: as in a backup that was put in place.
+    None,
+    /// That of a killed service. A try to open it has cut its index.
+    WithoutIndex,
+}
+
+/// What a command says, and whether it succeeds.
+async fn run(home: &Home, arguments: &[&str]) -> (bool, String) {
+    let mut command = home.start(arguments);
+    let mut said = String::new();
+    command.stdout().read_to_string(&mut said).await.unwrap();
+    let is_success = command.exit().await.success();
+    (is_success, said + &command.whole_log().await)
+}
+
+/// Starts the service on a full disk, reads the journal meanwhile, frees the disk and is accepted.
+async fn start_on_a_full_disk(log: Log) {
+    let Some(disk) = SmallDisk::mount("24m") else { return };
+    let mut home = lonely_home();
+    let file = disk.path().join("journal.db");
+    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    let mut app = home.start(&["serve"]);
+    let url = app.webhook().await;
+    for number in 0..3 {
+        assert_eq!(post(&url, &alert(number)).await.0, StatusCode::ACCEPTED);
+    }
+    app.kill().await;
+    if log == Log::None {
+        let mut last_user = connect(&file).await;
+        sqlx::query("SELECT COUNT(*) FROM events").fetch_one(&mut last_user).await.unwrap();
+        last_user.close().await.unwrap();
+        assert!(!beside(&file, "-wal").exists() && !beside(&file, "-shm").exists());
+    } else {
+        cut(&beside(&file, "-shm"), |_| 3);
+    }
+    let ballast = Ballast::fill(disk.path());
+
+    let read_by_commands = async |home: &Home| {
+        let (is_success, said) = run(home, &["events", "show", "alert-0"]).await;
+        assert!(is_success && said.contains("alert-0"), "{said}");
+        let (is_success, said) = run(home, &["dead-letters", "list"]).await;
+        assert!(is_success && said.contains("no dead letters"), "{said}");
+        if log == Log::None {
+            let (is_success, said) = run(home, &["dead-letters", "drop", "--all", "--yes"]).await;
+            assert!(!is_success && said.contains("its disk is full"), "{said}");
+        }
+    };
+    read_by_commands(&home).await;
+    for _start in 0..2 {
+        home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
+        let mut watched = Watched::start(home).await;
+        assert_eq!(watched.say("journal").await, Said::Unready);
+        assert_eq!(post(&watched.url, &alert(3)).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        let (_, ready) = watched.page("/readyz").await;
+        assert!(ready.contains("disk is full"), "{ready}");
+        read_by_commands(&watched.home).await;
+        assert!(watched.app.terminate().await.success());
+        assert!(!watched.app.log().contains("log is gone"), "{}", watched.app.log());
+        home = watched.home;
+    }
+    if log == Log::None {
+        home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
+        let (is_success, said) = run(&home, &["serve"]).await;
+        assert!(!is_success && said.contains("its disk is full"), "it does not wait: {said}");
+        home.set("CONNECTOR_RUN_AND_TERMINATE", "false");
+    }
+
+    home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
+    let mut watched = Watched::start(home).await;
+    assert_eq!(watched.say("journal").await, Said::Unready);
+    ballast.free();
+    let is_written = |line: &Value| line["message"].as_str()?.starts_with(ENDED).then_some(());
+    watched.app.wait_for_log("it is open and writable", is_written).await;
+    assert_eq!(post(&watched.url, &alert(3)).await.0, StatusCode::ACCEPTED);
+    assert_eq!(watched.say("journal").await, Said::Ready);
+    let ready: Value = serde_json::from_str(&watched.page("/readyz").await.1).unwrap();
+    assert_eq!(ready["journal"]["pending"], 4, "{ready}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_on_a_full_disk_is_unready_until_there_is_space_and_commands_read_meanwhile() {
+    start_on_a_full_disk(Log::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_on_a_full_disk_after_a_kill_is_unready_until_there_is_space() {
+    start_on_a_full_disk(Log::WithoutIndex).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

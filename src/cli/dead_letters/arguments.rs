@@ -8,7 +8,7 @@ use super::show::Form;
 use crate::{
     config,
     intake::Origin,
-    journal::{EventId, LetterFilter, LetterKind},
+    journal::{Access, EventId, LetterFilter, LetterKind},
 };
 
 pub(in crate::cli) const AFTER: &str = "\
@@ -48,6 +48,16 @@ pub(in crate::cli) enum DeadLettersCommand {
     Refused(Listing),
     /// Write letters with their text as received, a JSON object a line.
     Export(ExportArguments),
+}
+
+impl DeadLettersCommand {
+    /// Returns what it does with the journal.
+    pub(super) fn access(&self) -> Access {
+        match self {
+            Self::Retry(_) | Self::Drop(_) => Access::Change,
+            Self::List(_) | Self::Show(_) | Self::Refused(_) | Self::Export(_) => Access::Read,
+        }
+    }
 }
 
 /// Which letters are meant.

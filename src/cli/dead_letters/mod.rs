@@ -36,7 +36,7 @@ pub(super) fn run(
     console: Option<&str>,
     command: &DeadLettersCommand,
 ) -> Result<(), Failure> {
-    let desk = Desk::open(config, console)?;
+    let desk = Desk::open(config, console, command.access())?;
     match command {
         DeadLettersCommand::List(arguments) => list(&desk, arguments),
         DeadLettersCommand::Refused(arguments) => refused(&desk, arguments),

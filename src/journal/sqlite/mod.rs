@@ -1,8 +1,12 @@
 //! The embedded database: SQLite in WAL mode with `synchronous=FULL`, so that a commit is on disk
 //! when it is answered. One connection writes, others read; so changes have one order by themselves.
 //!
+//! A service starts although its disk is full: the journal is opened then by whichever statement is the
+//! first that can (`lend`), and until that nothing is read or written.
+//!
 //! Does not live here: what is asked of it (`sql`).
 
+mod full_disk;
 mod log;
 mod open;
 #[cfg(test)]
@@ -24,6 +28,7 @@ use sqlx::{
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
+use tokio::sync::OnceCell;
 
 use super::{
     JournalError, Shrunk, Storage,
@@ -51,6 +56,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     file: Arc<Path>,
     storage: Arc<Storage>,
+    /// Set once the file is open, its schema is ours, and no lease of a dead process is left.
+    opened: Arc<OnceCell<()>>,
     /// Pages that the next step gives back: fewer after one for which the disk had no space.
     pages_per_step: Arc<AtomicU32>,
     /// Held as long as the service has the journal open; commands beside it hold nothing.
@@ -62,8 +69,8 @@ pub(in crate::journal) struct SqliteChange(Lent<Sqlite>);
 
 /// Connections for single statements.
 pub(in crate::journal) struct Pool {
+    store: SqliteStore,
     connections: SqlitePool,
-    storage: Arc<Storage>,
     report: Report,
 }
 
@@ -91,19 +98,11 @@ impl Store for SqliteStore {
     }
 
     fn readers(&self) -> Pool {
-        Pool {
-            connections: self.readers.clone(),
-            storage: Arc::clone(&self.storage),
-            report: Report::Damage,
-        }
+        Pool { store: self.clone(), connections: self.readers.clone(), report: Report::Damage }
     }
 
     fn writer(&self) -> Pool {
-        Pool {
-            connections: self.writer.clone(),
-            storage: Arc::clone(&self.storage),
-            report: Report::AnyFailure,
-        }
+        Pool { store: self.clone(), connections: self.writer.clone(), report: Report::AnyFailure }
     }
 
     fn storage(&self) -> &Storage {
@@ -168,9 +167,22 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
+    /// Lends one of these connections. Where the disk was too full to open the journal at the start, this
+    /// tries it again. A try may be broken off by whoever has no time to wait for a change of the schema;
+    /// the disk guard has.
+    async fn lend(
+        &self,
+        connections: &SqlitePool,
+        report: Report,
+    ) -> Result<Lent<Sqlite>, JournalError> {
+        let opened = self.open().await;
+        opened.inspect_err(|failure| self.storage.failed_because(failure.to_string()))?;
+        Lent::by(connections, &self.storage, report).await
+    }
+
     /// The storage is told of the failures of this report.
     async fn begin_telling(&self, report: Report) -> Result<SqliteChange, JournalError> {
-        let mut lent = Lent::by(&self.writer, &self.storage, report).await?;
+        let mut lent = self.lend(&self.writer, report).await?;
         let begun = sqlx::raw_sql("BEGIN IMMEDIATE").execute(lent.connection()).await;
         lent.begun(begun)?;
         Ok(SqliteChange(lent))
@@ -178,11 +190,7 @@ impl SqliteStore {
 
     /// The writer, of whose failures only damage is told.
     fn upkeep(&self) -> Pool {
-        Pool {
-            connections: self.writer.clone(),
-            storage: Arc::clone(&self.storage),
-            report: Report::Damage,
-        }
+        Pool { store: self.clone(), connections: self.writer.clone(), report: Report::Damage }
     }
 
     /// Pages of the file that hold nothing.
@@ -195,7 +203,7 @@ impl SqliteStore {
     /// is waited for only a moment, because writers wait along. A connection on which that fails, or is
     /// broken off, is closed, so that none is left with the short wait.
     async fn cut_log(&self) -> Result<bool, JournalError> {
-        let mut lent = Lent::by(&self.writer, &self.storage, Report::Damage).await?;
+        let mut lent = self.lend(&self.writer, Report::Damage).await?;
         let cutting = format!(
             "PRAGMA busy_timeout = {}; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = {}",
             CUT_WAITS.as_millis(),
@@ -210,10 +218,14 @@ impl SqliteStore {
 
     /// The write-ahead log beside the file.
     fn log(&self) -> PathBuf {
-        let mut log = self.file.as_os_str().to_owned();
-        log.push("-wal");
-        PathBuf::from(log)
+        log_beside(&self.file)
     }
+}
+
+fn log_beside(file: &Path) -> PathBuf {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    PathBuf::from(log)
 }
 
 /// In bytes; 0: it is not there.
@@ -256,13 +268,13 @@ impl Session for Pool {
     type Row = SqliteRow;
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
-        let mut lent = Lent::by(&self.connections, &self.storage, self.report).await?;
+        let mut lent = self.store.lend(&self.connections, self.report).await?;
         let done = prepared(statement).execute(lent.connection()).await;
         Ok(lent.ended(done)?.rows_affected())
     }
 
     async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, JournalError> {
-        let mut lent = Lent::by(&self.connections, &self.storage, self.report).await?;
+        let mut lent = self.store.lend(&self.connections, self.report).await?;
         let rows = prepared(statement).fetch_all(lent.connection()).await;
         lent.ended(rows)
     }

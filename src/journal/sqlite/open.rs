@@ -18,9 +18,10 @@ use sqlx::{
         SqliteSynchronous,
     },
 };
+use tokio::sync::OnceCell;
 use tracing::warn;
 
-use super::{PAGES_PER_STEP, SqliteJournal, SqliteStore, log};
+use super::{PAGES_PER_STEP, SqliteJournal, SqliteStore, full_disk::is_full, log};
 use crate::journal::{
     JournalError, Storage,
     file::{FileIdentity, real_path},
@@ -45,6 +46,28 @@ impl SqliteJournal {
     /// [`JournalError::Address`] when the file cannot be opened, [`JournalError::Damaged`] when it
     /// is not whole, [`JournalError::Migration`] when it was written by a newer version.
     pub async fn open(url: &str, console: &str) -> Result<Self, JournalError> {
+        let journal = Self::lock_for_service(url, console)?;
+        journal.store.open().await?;
+        Ok(journal)
+    }
+
+    /// As [`Self::open`], but on a full disk it is opened as soon as there is space, by whoever uses it then.
+    ///
+    /// # Errors
+    /// As those of [`Self::open`], but [`JournalError::DiskFull`].
+    pub async fn open_when_possible(url: &str, console: &str) -> Result<Self, JournalError> {
+        let journal = Self::lock_for_service(url, console)?;
+        match journal.store.open().await {
+            Err(full @ JournalError::DiskFull { .. }) => {
+                journal.store.storage.failed_because(full.to_string());
+            }
+            opened => opened?,
+        }
+        Ok(journal)
+    }
+
+    /// Makes the file when it is not there, and locks it; it is not open yet.
+    fn lock_for_service(url: &str, console: &str) -> Result<Self, JournalError> {
         let options = options(url)?;
         let file = options.get_filename().to_owned();
         let was_there = file.exists();
@@ -70,19 +93,12 @@ impl SqliteJournal {
             warn!(
                 bytes = torn.bytes,
                 "the journal's write-ahead log ends in a commit that was not written to its end and \
-                 is left out. After a power failure that is as it should be: nobody was told that \
-                 it was stored. If the file was copied or cut, what came last may be missing; the \
-                 sweep finds it again as far as the console still has it"
+                 is left out. After a power failure or a full disk that is as it should be: nobody \
+                 was told that it was stored. If the file was copied or cut, what came last may be \
+                 missing; the sweep finds it again as far as the console still has it"
             );
         }
-        let journal = Self::connect(options, console, Some(only_user)).await?;
-        SCHEMA.run(&journal.store.writer).await.map_err(|error| schema_failed(&file, error))?;
-        // Whoever held these leases is gone: this process is the file's only user.
-        sqlx::query("UPDATE events SET leased_until = NULL WHERE leased_until IS NOT NULL")
-            .execute(&journal.store.writer)
-            .await
-            .map_err(|error| opening_failed(&file, &error))?;
-        Ok(journal)
+        Self::at(&file, options, reading(&file), console, Some(only_user))
     }
 
     /// As [`Self::open`], but makes no file where there is none.
@@ -103,15 +119,18 @@ impl SqliteJournal {
         let options = options(url)?;
         let file = options.get_filename().to_owned();
         there_is_one(&file)?;
-        let journal = Self::connect(options, console, None).await?;
-        if journal.schema_version().await? != newest_version() {
-            return Err(JournalError::Address(format!(
-                "{} is of another version than this program; use the program that the service \
-                 runs, or start the service once with this one",
-                file.display()
-            )));
+        Self::at(&file, options, reading(&file), console, None)?.of_our_version().await
+    }
+
+    pub(super) async fn of_our_version(self) -> Result<Self, JournalError> {
+        if self.schema_version().await? == newest_version() {
+            return Ok(self);
         }
-        Ok(journal)
+        Err(JournalError::Address(format!(
+            "{} is of another version than this program; use the program that the service runs, or \
+             start the service once with this one",
+            self.file().display()
+        )))
     }
 
     /// Looks at `url`, changes nothing, and says in words what was found.
@@ -123,7 +142,7 @@ impl SqliteJournal {
         let options = options(url)?;
         let file = options.get_filename().to_owned();
         let version = if file.exists() {
-            let journal = Self::connect(options, "", None).await?;
+            let journal = Self::at(&file, options, reading(&file), "", None)?;
             let version = journal.schema_version().await;
             journal.store.writer.close().await;
             version?
@@ -148,38 +167,66 @@ impl SqliteJournal {
         &self.store.file
     }
 
-    async fn connect(
-        options: SqliteConnectOptions,
+    /// Puts it together around `file`; nothing is connected yet. Without a lock it is somebody
+    /// else's, and counts as open.
+    pub(super) fn at(
+        file: &Path,
+        writing: SqliteConnectOptions,
+        reading: SqliteConnectOptions,
         console: &str,
         only_user: Option<File>,
     ) -> Result<Self, JournalError> {
-        let file = options.get_filename().to_owned();
-        let identity = FileIdentity::at(&file).map_err(|error| unusable(&file, &error))?;
+        let identity = FileIdentity::at(file).map_err(|error| unusable(file, &error))?;
         identity.check_single_name()?;
-        let writer = pool(1, &identity)
-            .connect_with(options)
-            .await
-            .map_err(|error| opening_failed(&file, &error))?;
-        // Readers set nothing: even a pragma would wait for another process's lock.
-        let reading =
-            SqliteConnectOptions::new().filename(&file).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let writer = pool(1, &identity).connect_lazy_with(writing);
         let readers = pool(READERS, &identity).connect_lazy_with(reading);
         let file = Arc::from(file);
         let (storage, only_user) = (Arc::new(Storage::default()), only_user.map(Arc::new));
         storage.watch_file(identity);
-        let pages_per_step = Arc::new(AtomicU32::new(PAGES_PER_STEP));
-        let store =
-            SqliteStore { writer, readers, file, storage, pages_per_step, _only_user: only_user };
+        let opened = only_user.is_none().then_some(());
+        let store = SqliteStore {
+            writer,
+            readers,
+            file,
+            storage,
+            opened: Arc::new(OnceCell::new_with(opened)),
+            pages_per_step: Arc::new(AtomicU32::new(PAGES_PER_STEP)),
+            _only_user: only_user,
+        };
         Ok(Self::new(store, console))
     }
 
-    async fn schema_version(&self) -> Result<Option<i64>, JournalError> {
+    pub(super) async fn schema_version(&self) -> Result<Option<i64>, JournalError> {
         let row = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
             .fetch_one(&self.store.writer)
             .await
             .map_err(|error| opening_failed(self.file(), &error))?;
         Ok(row.try_get(0)?)
     }
+}
+
+impl SqliteStore {
+    /// Opens the file as its only user, once.
+    pub(super) async fn open(&self) -> Result<(), JournalError> {
+        // Boxed, since every statement carries it.
+        self.opened.get_or_try_init(|| Box::pin(self.bring_up_to_date())).await.copied()
+    }
+
+    async fn bring_up_to_date(&self) -> Result<(), JournalError> {
+        let file = &*self.file;
+        SCHEMA.run(&self.writer).await.map_err(|error| schema_failed(file, error))?;
+        // Whoever held these leases is gone: this process is the file's only user.
+        sqlx::query("UPDATE events SET leased_until = NULL WHERE leased_until IS NOT NULL")
+            .execute(&self.writer)
+            .await
+            .map_err(|error| opening_failed(file, &error))?;
+        Ok(())
+    }
+}
+
+/// Readers set nothing: even a pragma would wait for another process's lock.
+pub(super) fn reading(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(BUSY_TIMEOUT)
 }
 
 /// Connections that stay open, so that a file that was removed can still be read to its end; a new one is
@@ -200,7 +247,7 @@ fn newest_version() -> Option<i64> {
     SCHEMA.iter().map(|step| step.version).max()
 }
 
-fn there_is_one(file: &Path) -> Result<(), JournalError> {
+pub(super) fn there_is_one(file: &Path) -> Result<(), JournalError> {
     if file.exists() {
         return Ok(());
     }
@@ -211,7 +258,7 @@ fn there_is_one(file: &Path) -> Result<(), JournalError> {
     )))
 }
 
-fn options(url: &str) -> Result<SqliteConnectOptions, JournalError> {
+pub(super) fn options(url: &str) -> Result<SqliteConnectOptions, JournalError> {
     let options = SqliteConnectOptions::from_str(url)
         .map_err(|error| JournalError::Address(error.to_string()))?;
     let file = real_path(options.get_filename());
@@ -290,10 +337,9 @@ fn opening_failed(file: &Path, error: &sqlx::Error) -> JournalError {
             "cannot open {file_name}: it can only be read; let the service's user write the file \
              and its folder, and check that the disk is not mounted read-only"
         )),
-        Some(13) => JournalError::Address(format!(
-            "cannot open {file_name}: the disk is full; make room and start again, nothing in the \
-             journal is lost"
-        )),
+        Some(13) => JournalError::DiskFull { file: file.to_owned() },
+        // What SQLite says of an index of its log that cannot grow.
+        Some(10 | 14) if is_full(file) => JournalError::DiskFull { file: file.to_owned() },
         Some(11 | 26) => JournalError::Damaged { file: file.to_owned(), reason: error.to_string() },
         _ => unusable(file, error),
     }

@@ -1,0 +1,58 @@
+//! Reading the journal on a disk that is full. SQLite needs an index of its write-ahead log to read, as a
+//! file beside the journal (`-shm`); where that cannot grow, there are two more ways.
+
+use std::path::Path;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use sqlx::sqlite::SqliteConnectOptions;
+
+use super::{
+    SqliteJournal, length, log_beside,
+    open::{options, reading, there_is_one},
+};
+use crate::journal::JournalError;
+
+/// Free space with which opening a journal does not fail for want of it.
+const ENOUGH: u64 = 1 << 20;
+
+/// Returns whether the disk of `file` has too little space left to open a journal on it.
+pub(super) fn is_full(file: &Path) -> bool {
+    rustix::fs::statvfs(file).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ENOUGH)
+}
+
+impl SqliteJournal {
+    /// As [`Self::open_beside`], to read only: also on a full disk.
+    ///
+    /// # Errors
+    /// As those of [`Self::open_beside`]; [`JournalError::DiskFull`] when that keeps it from being read.
+    pub async fn open_to_read(url: &str, console: &str) -> Result<Self, JournalError> {
+        let file = options(url)?.get_filename().to_owned();
+        there_is_one(&file)?;
+        if !is_full(&file) {
+            return Self::open_beside(url, console).await;
+        }
+        for way in ways_to_read(&file) {
+            let journal = Self::at(&file, way.clone(), way, console, None)?;
+            let connections = journal.store.writer.clone();
+            match journal.schema_version().await {
+                Ok(_) => return journal.of_our_version().await,
+                Err(damaged @ JournalError::Damaged { .. }) => return Err(damaged),
+                // Completely, since SQLite shares what it has open within the process.
+                Err(_in_this_way) => connections.close().await,
+            }
+        }
+        Err(JournalError::DiskFull { file })
+    }
+}
+
+/// Ways to read, the surest first: with the index that is there, with one in memory, and without the log,
+/// which holds nothing after an orderly end.
+fn ways_to_read(file: &Path) -> Vec<SqliteConnectOptions> {
+    let encoded = percent_encode(file.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
+    let in_memory = reading(file).filename(format!("file:{encoded}?readonly_shm=1"));
+    let mut ways = vec![reading(file), in_memory];
+    if length(&log_beside(file)) == 0 {
+        ways.push(reading(file).immutable(true));
+    }
+    ways
+}
