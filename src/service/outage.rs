@@ -205,6 +205,7 @@ mod tests {
         tokio::select! {
             answer = await_answer(ask, &client, &health, FAST) => assert_eq!(answer, 7),
             () = back => panic!("it answers for ever"),
+            () = sleep(Duration::from_mins(1)) => panic!("it is not asked again"),
         }
         assert_eq!(asked.into_inner(), 2);
     }

@@ -29,7 +29,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Steps of removing before the guard looks up; each is a commit of milliseconds.
 const STEPS_AT_ONCE: usize = 40;
-/// Bytes given back for which another step is made although nothing was removed.
+/// Bytes given back, or held by follow-ups under way, for which another step is made although nothing
+/// was removed.
 const WORTH_A_STEP: u64 = 1 << 20;
 /// Time for which the writer is left alone between two steps.
 const BETWEEN_STEPS: Duration = Duration::from_millis(5);
@@ -299,7 +300,13 @@ impl Room {
                 Err(failure) => return Step::HeldUp(failure.to_string()),
             }
         }
-        Step::Useless
+        // A follow-up that is asked for now ends, or can be given up, in a moment.
+        match self.counts().await {
+            Some(counts) if counts.bytes.following_up >= WORTH_A_STEP => {
+                Step::HeldUp("follow-ups are under way".to_owned())
+            }
+            _ => Step::Useless,
+        }
     }
 
     /// Removing needs a little space of its own: a smaller step is worth a try.
@@ -314,14 +321,19 @@ impl Room {
 
     /// Says what takes the space, and what frees it.
     async fn taken(&self) -> String {
+        match self.counts().await {
+            Some(counts) => by_state(counts.bytes),
+            None => "what takes it cannot be told".to_owned(),
+        }
+    }
+
+    /// Of all consoles together; `None`: the journal does not tell.
+    async fn counts(&self) -> Option<Counts> {
         let mut all = Counts::default();
         for journal in &self.journals {
-            match journal.counts().await {
-                Ok(counts) => all = all.and(counts),
-                Err(_failure) => return "what takes it cannot be told".to_owned(),
-            }
+            all = all.and(journal.counts().await.ok()?);
         }
-        by_state(all.bytes)
+        Some(all)
     }
 }
 
