@@ -214,7 +214,8 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;
 
     /// Takes up to `limit` events that are due, oldest first, for `lease`: as many as have
-    /// [`CLAIM_BYTES`] of text together, or a single larger one.
+    /// [`CLAIM_BYTES`] of text together, or a single larger one. Half of the limit, rounded up, is for
+    /// events that were put back, the rest for all others; one kind takes what the other leaves.
     async fn claim(
         &self,
         limit: usize,

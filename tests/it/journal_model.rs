@@ -102,6 +102,8 @@ struct Row {
     version: &'static str,
     state: State,
     due: DateTime<Utc>,
+    /// A delivery was put off, or a person asked for it again.
+    is_put_back: bool,
     leased_until: Option<DateTime<Utc>>,
     claims: u32,
     claims_before: u32,
@@ -136,6 +138,7 @@ impl Model {
             version,
             state: State::Pending,
             due: now,
+            is_put_back: false,
             leased_until: None,
             claims: 0,
             claims_before: 0,
@@ -160,13 +163,21 @@ impl Model {
             })
             .filter(|place| !(0..self.rows.len()).any(|other| holds_up(*place, other)))
             .collect();
-        free.sort_by_key(|place| (self.rows[*place].due, *place));
-        free.truncate(limit);
-        for place in &free {
+        let by_due = |place: &usize| (self.rows[*place].due, *place);
+        free.sort_by_key(by_due);
+        let (mut taken, mut others): (Vec<usize>, Vec<usize>) =
+            free.into_iter().partition(|place| self.rows[*place].is_put_back);
+        // Half for either kind; one takes what the other leaves.
+        let left_by_others = limit.saturating_sub(others.len());
+        taken.truncate(limit.div_ceil(2).max(left_by_others));
+        others.truncate(limit - taken.len());
+        taken.append(&mut others);
+        taken.sort_by_key(by_due);
+        for place in &taken {
             self.rows[*place].claims += 1;
             self.rows[*place].leased_until = Some(now + LEASE);
         }
-        free
+        taken
     }
 
     fn finish(&mut self, place: usize, fence: u32, how: How, now: DateTime<Utc>) {
@@ -181,7 +192,9 @@ impl Model {
             How::Filtered => row.state = State::Filtered,
             How::Superseded => row.state = State::Superseded,
             How::Dead => row.state = State::Dead,
-            How::Later => row.due = now + TimeDelta::minutes(3),
+            How::Later => {
+                (row.due, row.is_put_back) = (now + TimeDelta::minutes(3), true);
+            }
         }
         if is_delivered {
             let key = row.key;
@@ -211,6 +224,7 @@ impl Model {
         // Whoever still ends the claim before, ends nothing.
         row.claims += 1;
         (row.state, row.due, row.claims_before) = (State::Pending, now, row.claims);
+        row.is_put_back = true;
         Retried::Pending
     }
 

@@ -34,18 +34,36 @@ macro_rules! is_free {
     };
 }
 
-macro_rules! claim {
+macro_rules! due {
     ($events:literal, $which:literal, $alone:literal) => {
         concat!(
-            "WITH due AS (SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes FROM ",
+            "(SELECT e.id, e.due_at, COALESCE(OCTET_LENGTH(e.body), 0) AS bytes FROM ",
             $events,
             " WHERE e.state = 'pending' AND e.due_at <= $1 AND e.console = $2 AND ",
             $which,
+            " AND ",
             is_free!("$5"),
             " ORDER BY e.due_at, e.id LIMIT $3",
             $alone,
-            "), fitting AS (\
-                 SELECT id, bytes, SUM(bytes) OVER (ORDER BY due_at, id) AS total FROM due) \
+            ")"
+        )
+    };
+}
+
+macro_rules! claim {
+    ($put_back:literal, $others:literal, $alone:literal) => {
+        concat!(
+            "WITH put_back AS ",
+            due!($put_back, "e.reason IS NOT NULL AND e.follows IS NULL", $alone),
+            ", others AS ",
+            due!($others, "(e.reason IS NULL OR e.follows IS NOT NULL)", $alone),
+            ", in_turn AS (\
+                 SELECT id, bytes, 2 * ROW_NUMBER() OVER (ORDER BY due_at, id) AS turn \
+                 FROM put_back \
+                 UNION ALL \
+                 SELECT id, bytes, 2 * ROW_NUMBER() OVER (ORDER BY due_at, id) + 1 FROM others \
+                 ORDER BY turn LIMIT $3), \
+             fitting AS (SELECT id, bytes, SUM(bytes) OVER (ORDER BY turn) AS total FROM in_turn) \
              SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
              e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
              e.due_at, e.deadline_at, e.attempts_before \
@@ -62,29 +80,22 @@ macro_rules! claim {
 /// follow-up gives way to every received version, and is waited for only while leased. Lengths are
 /// known without reading the texts: what does not fit is not read at all.
 ///
+/// Events that were put back and all others take turns within the claim, each kind by due time: either
+/// gets half of it, and all that the other leaves. By due time alone a retry would wait for a whole
+/// backlog that was due before it, or new events for a whole pile of retries.
+///
 /// Here and below SQLite is told the index: by itself it may choose one that holds all that waits, and
-/// read and sort it. `events_due` ends at the first row that fits, and holds each console apart, so that
-/// what waits of one is not in the way of another; of leases, all consoles together have few. PostgreSQL
-/// passes over what somebody else holds at the moment: another replica, or a person who looks into the
-/// table.
+/// read and sort it. The index ends at the first row that fits, and holds each console and kind apart, so
+/// that what waits of one is not in the way of another; of leases, all consoles together have few.
+/// PostgreSQL passes over what somebody else holds at the moment: another replica, or a person who looks
+/// into the table.
 pub(in crate::journal) const CLAIM: Words = Words {
-    sqlite: claim!("events e INDEXED BY events_due", "", ""),
-    postgres: claim!("events e", "", " FOR UPDATE OF e SKIP LOCKED"),
-};
-
-/// The same of events that were put back for later and whose time has come. By their due time alone
-/// they would wait behind everything that was due before them, a whole backlog that was never tried.
-pub(in crate::journal) const CLAIM_PUT_BACK: Words = Words {
     sqlite: claim!(
         "events e INDEXED BY events_put_back",
-        "e.reason IS NOT NULL AND e.follows IS NULL AND ",
+        "events e INDEXED BY events_not_put_back",
         ""
     ),
-    postgres: claim!(
-        "events e",
-        "e.reason IS NOT NULL AND e.follows IS NULL AND ",
-        " FOR UPDATE OF e SKIP LOCKED"
-    ),
+    postgres: claim!("events e", "events e", " FOR UPDATE OF e SKIP LOCKED"),
 };
 
 macro_rules! lease {
@@ -137,22 +148,14 @@ impl<S: Store> SqlJournal<S> {
     ) -> Result<Vec<Event>, JournalError> {
         let mut transaction = self.begin(Order::Departures).await?;
         let lease_time = self.follow_clock(&mut transaction, now).await?;
-        let claiming = |words| {
-            query(S::say(words))
-                .bind(now.timestamp_millis())
-                .bind(&self.console)
-                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-                .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
-                .bind(lease_time)
-        };
-        // By turns, so that neither retries nor new events wait for all of the others.
-        let mut rows = Vec::new();
-        if self.claims.fetch_add(1, Ordering::Relaxed) % 2 == 1 {
-            rows = claiming(CLAIM_PUT_BACK).fetch_all(&mut transaction).await?;
-        }
-        if rows.is_empty() {
-            rows = claiming(CLAIM).fetch_all(&mut transaction).await?;
-        }
+        let rows = query(S::say(CLAIM))
+            .bind(now.timestamp_millis())
+            .bind(&self.console)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
+            .bind(lease_time)
+            .fetch_all(&mut transaction)
+            .await?;
         let mut events = Vec::with_capacity(rows.len());
         // Each row goes with its text as soon as the text is taken from it.
         for row in rows {

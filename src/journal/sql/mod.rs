@@ -36,16 +36,13 @@ mod store;
 mod versions;
 mod works;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64},
-};
+use std::sync::{Arc, atomic::AtomicI64};
 
 use chrono::{DateTime, Utc};
 
 #[cfg(test)]
 pub(super) use self::{
-    claim::{CLAIM, CLAIM_PUT_BACK, NEXT_FREE, NEXT_LEASE_END},
+    claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
     counts::COUNTS,
     journal::{PENDING, UNFINISHED_OF_THREAT},
     merging::COMPLETE_CASE,
@@ -70,8 +67,6 @@ pub struct SqlJournal<S> {
     pub(super) latest: Arc<AtomicI64>,
     /// By how many milliseconds the clock of leases was ahead of the caller's then.
     pub(super) leases_ahead: Arc<AtomicI64>,
-    /// Number of claims.
-    pub(super) claims: Arc<AtomicU64>,
 }
 
 impl<S: Store> SqlJournal<S> {
@@ -81,7 +76,6 @@ impl<S: Store> SqlJournal<S> {
             console: console.to_owned(),
             latest: Arc::default(),
             leases_ahead: Arc::default(),
-            claims: Arc::default(),
         }
     }
 
