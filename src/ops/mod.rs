@@ -48,7 +48,7 @@ use crate::{
 };
 
 /// Connections to an address for operators. The one that is open longest is closed for a new one.
-const MAX_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 512;
 
 /// What the management pages show of a console.
 pub struct ManagedConsole {
