@@ -41,14 +41,15 @@ pub(super) fn start(settings: &ConnectorSettings) -> anyhow::Result<()> {
 /// Our own level for ourselves. Libraries speak one step less: at `info` they report every
 /// connection, below it they quote what is sent: HTTP/2 its headers, the broker's client its log-in,
 /// the database its statements with their values. No list of their modules stays complete with the
-/// next version of each, so none of them ever speaks there, whatever `RUST_LOG` says.
+/// next version of each, so none of them ever speaks there, whatever `RUST_LOG` says. Requests that are
+/// no HTTP are told by ourselves (`http_server`), with the address, and not each.
 fn filter(level: &str) -> String {
     let libraries = match level {
         "trace" | "debug" => "info",
         "error" => "error",
         _ => "warn",
     };
-    format!("{libraries},harfanglab_incidents={level}")
+    format!("{libraries},actix_http::h1::dispatcher=off,harfanglab_incidents={level}")
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -148,22 +148,22 @@ impl Exchange {
         }
     }
 
-    /// Runs `serving` until it ends or a head is overdue.
-    pub(super) async fn unless_overdue(&self, serving: impl Future) {
+    /// Runs `serving` until it ends, or a head is overdue: `None`.
+    pub(super) async fn unless_overdue<T>(&self, serving: impl Future<Output = T>) -> Option<T> {
         let mut serving = pin!(serving);
         let mut timer = pin!(sleep_until(Instant::now() + KEEP_ALIVE + HEAD_TIMEOUT));
         poll_fn(|context| {
-            if serving.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
+            if let Poll::Ready(ended) = serving.as_mut().poll(context) {
+                return Poll::Ready(Some(ended));
             }
             // Looked at after each poll of the connection, since nothing else changes the state.
             let Some(deadline) = self.deadline() else { return Poll::Pending };
             if timer.deadline() != deadline {
                 timer.as_mut().reset(deadline);
             }
-            timer.as_mut().poll(context)
+            timer.as_mut().poll(context).map(|()| None)
         })
-        .await;
+        .await
     }
 }
 
@@ -200,6 +200,28 @@ impl Drop for Chunks {
     }
 }
 
+/// A body that ends after its length. Behind the header `Upgrade: websocket`, which some proxies pass on,
+/// actix-http takes everything for the body that ever comes.
+struct OfLength {
+    payload: Payload,
+    left: usize,
+}
+
+impl Stream for OfLength {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let next = ready!(Pin::new(&mut self.payload).poll_next(context));
+        if let Some(Ok(bytes)) = &next {
+            self.left = self.left.saturating_sub(bytes.len());
+        }
+        Poll::Ready(next)
+    }
+}
+
 /// Lets the body of `request` be read.
 fn admit_body(request: &mut Request, exchange: &Rc<Exchange>) {
     let headers = request.headers();
@@ -210,8 +232,12 @@ fn admit_body(request: &mut Request, exchange: &Rc<Exchange>) {
         return;
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if let Some(length @ 1..) = length.and_then(|length| length.parse().ok()) {
-        exchange.let_read(Reading::Bytes(length));
+    let Some(length @ 1..) = length.and_then(|length| length.parse().ok()) else { return };
+    let is_upgrade = headers.contains_key(header::UPGRADE);
+    exchange.let_read(Reading::Bytes(length));
+    if is_upgrade {
+        let sized = OfLength { payload: request.take_payload(), left: length };
+        *request.payload() = Payload::Stream { payload: Box::pin(sized) };
     }
 }
 
@@ -300,6 +326,6 @@ mod tests {
     async fn a_connection_ends_when_a_head_is_overdue() {
         let exchange = Exchange::default();
         exchange.request_ends(Instant::now() - KEEP_ALIVE - HEAD_TIMEOUT);
-        exchange.unless_overdue(std::future::pending::<()>()).await;
+        assert_eq!(exchange.unless_overdue(std::future::pending::<()>()).await, None);
     }
 }

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use actix_http::{HttpService, Request};
+use actix_http::{HttpService, Request, error::DispatchError};
 use actix_service::{
     Service, ServiceFactory, apply_fn_factory, fn_factory, fn_service, map_config,
 };
@@ -188,7 +188,7 @@ impl<A: Admission> Shared<A> {
         http: &S,
     ) -> Result<(), Refused>
     where
-        S: Service<(Held, Option<SocketAddr>)>,
+        S: Service<(Held, Option<SocketAddr>), Error = DispatchError>,
     {
         let connected = self.admission.peer(peer.ip().to_canonical())?;
         let too_many = |refused| ("too_many_connections", format!("{refused}"));
@@ -204,12 +204,17 @@ impl<A: Admission> Shared<A> {
         let exchange = Rc::new(Exchange::default());
         let held = Held::new(transport, Arc::clone(&open), Rc::clone(&exchange));
         let served = exchange.unless_overdue(http.call((held, Some(peer))));
-        open.unless_evicted(served).await.map_err(too_many)?;
+        let served = open.unless_evicted(served).await.map_err(too_many)?;
         if exchange.ended_with_too_large_a_head() {
             let size = transport::HEAD_MAX;
             return Err(("head_too_large", format!("the head of a request has over {size} bytes")));
         }
-        Ok(())
+        match served {
+            Some(Err(DispatchError::Parse(error))) => {
+                Err(("not_http", format!("it sent no request that can be read: {error}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Counts a refusal, and tells the log at most once a minute.

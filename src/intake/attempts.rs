@@ -7,7 +7,7 @@
 //! that will be forgiven soonest are forgotten.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
 };
@@ -24,13 +24,27 @@ pub(crate) struct FailedAttempts {
     cost: TimeDelta,
     addresses_max: usize,
     empty_at: Mutex<HashMap<IpAddr, DateTime<Utc>>>,
+    trying: Mutex<HashSet<IpAddr>>,
+}
+
+/// The only attempt that an address makes although it failed too often.
+pub(crate) struct OnlyAttempt<'a> {
+    attempts: &'a FailedAttempts,
+    address: IpAddr,
+}
+
+impl Drop for OnlyAttempt<'_> {
+    fn drop(&mut self) {
+        self.attempts.trying().remove(&self.address);
+    }
 }
 
 impl FailedAttempts {
     /// At most this many failures a minute and address.
     pub(crate) fn new(max_per_minute: u32) -> Self {
         let cost = MINUTE / i32::try_from(max_per_minute.max(1)).unwrap_or(i32::MAX);
-        Self { cost, addresses_max: ADDRESSES_MAX, empty_at: Mutex::new(HashMap::new()) }
+        let (empty_at, trying) = (Mutex::default(), Mutex::default());
+        Self { cost, addresses_max: ADDRESSES_MAX, empty_at, trying }
     }
 
     /// How many seconds this address has to wait before it may try again; `None`: it may.
@@ -53,6 +67,17 @@ impl FailedAttempts {
         // longer than a minute.
         *empty = ((*empty).max(now) + self.cost).min(now + MINUTE);
         if *empty - now + self.cost > MINUTE { Exhausted::Yes } else { Exhausted::No }
+    }
+
+    /// Lets an address that failed too often make one attempt, until what is answered is dropped; `None`:
+    /// it makes one.
+    pub(crate) fn only_one(&self, address: IpAddr) -> Option<OnlyAttempt<'_>> {
+        let address = network_of(address);
+        self.trying().insert(address).then(|| OnlyAttempt { attempts: self, address })
+    }
+
+    fn trying(&self) -> std::sync::MutexGuard<'_, HashSet<IpAddr>> {
+        self.trying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, DateTime<Utc>>> {
@@ -127,6 +152,16 @@ mod tests {
             attempts.note(bad, at(40));
         }
         assert_eq!(attempts.wait_seconds(bad, at(-9999)), Some(20), "the clock was set back");
+    }
+
+    #[test]
+    fn an_address_makes_one_attempt_at_a_time_and_others_make_theirs() {
+        let attempts = FailedAttempts::new(1);
+        let first = attempts.only_one(address("192.0.2.1"));
+        assert!(first.is_some() && attempts.only_one(address("192.0.2.1")).is_none());
+        assert!(attempts.only_one(address("192.0.2.2")).is_some());
+        drop(first);
+        assert!(attempts.only_one(address("192.0.2.1")).is_some());
     }
 
     #[test]

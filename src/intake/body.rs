@@ -15,7 +15,7 @@ use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt;
 
 use super::{
-    memory::{Charge, Exhausted, MemoryBudget, SMALL_BYTES},
+    memory::{Charge, Exhausted, MemoryBudget, SMALL_BYTES, Standing},
     refusal::Refusal,
 };
 
@@ -53,7 +53,7 @@ pub(super) async fn read(
     request: &HttpRequest,
     payload: web::Payload,
     max_bytes: usize,
-    memory: &MemoryBudget,
+    (memory, standing): (&MemoryBudget, Standing),
 ) -> Result<Body, Refusal> {
     let announced = request
         .headers()
@@ -63,7 +63,7 @@ pub(super) async fn read(
     if announced > max_bytes {
         return Err(Refusal::too_large());
     }
-    let mut charge = Charge::default();
+    let mut charge = Charge::of(standing);
     if announced > SMALL_BYTES {
         // Before anything of it is read: who waits holds nothing.
         memory.receive(&mut charge, CHUNK_BYTES).await?;
@@ -86,14 +86,14 @@ async fn read_all(
             chunk = payload.next() => chunk,
             () = &mut time => {
                 let error = "the body took too long";
-                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, error));
+                return Err(Refusal::unfinished(StatusCode::REQUEST_TIMEOUT, error));
             }
         };
         let Some(chunk) = chunk else {
             return Ok(Body { bytes: body.freeze(), charge });
         };
         let chunk = chunk.map_err(|_cut| {
-            Refusal::new(StatusCode::BAD_REQUEST, "the body ended before its length")
+            Refusal::unfinished(StatusCode::BAD_REQUEST, "the body ended before its length")
         })?;
         let length = body.len() + chunk.len();
         if length > max_bytes {

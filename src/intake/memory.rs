@@ -7,6 +7,9 @@
 //! that are received at once cannot block each other for ever. Only once verified it takes the one turn
 //! that there is, so that the many copies of a large body exist once, and so that large ones never use
 //! up what small ones need. Whoever gets neither is asked to come back.
+//!
+//! Strangers have a quarter of it, apart from the rest: whatever they hold, senders whose deliveries were
+//! verified of late have theirs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,10 +17,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of the largest delivery that needs no turn.
 pub(super) const SMALL_BYTES: usize = 256 * 1024;
-/// Memory for all small deliveries together.
-const SHARED_BYTES: usize = 16 << 20;
-/// Memory for what has come of large deliveries, but for the one that is received beyond it.
-const RECEIVED_BYTES: usize = 8 << 20;
+/// Memory for all small deliveries of known senders together.
+const SHARED_BYTES: usize = 12 << 20;
+/// Memory for what has come of their large deliveries, but for the one that is received beyond it.
+const RECEIVED_BYTES: usize = 6 << 20;
+/// The part of the memory of known senders that strangers have besides.
+const STRANGERS_PART: usize = 3;
 /// Copies of a byte of a delivery in memory: as it came, as the text of an element, and as what is
 /// built of it and handed to the journal.
 const COPIES: usize = 3;
@@ -26,29 +31,52 @@ const UNIT_BYTES: usize = 1024;
 /// Longest wait for the turn, and for memory to receive a large delivery.
 const TURN_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Whether a sender proved a secret of late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Standing {
+    /// Within the last hour, or just now.
+    #[default]
+    Known,
+    /// Not yet.
+    Stranger,
+}
+
 /// The budget. Clones share it.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
+    known: Pool,
+    strangers: Pool,
+    turn: Arc<Semaphore>,
+}
+
+/// Memory of known senders, or of strangers.
+#[derive(Debug, Clone)]
+struct Pool {
     shared: Arc<Semaphore>,
     received: Arc<Semaphore>,
     beyond: Arc<Semaphore>,
-    turn: Arc<Semaphore>,
+}
+
+impl Pool {
+    /// One part of `parts`.
+    fn part(parts: usize) -> Self {
+        let of = |bytes: usize| Arc::new(Semaphore::new(bytes / UNIT_BYTES / parts));
+        let beyond = Arc::new(Semaphore::new(1));
+        Self { shared: of(SHARED_BYTES), received: of(RECEIVED_BYTES), beyond }
+    }
 }
 
 impl Default for MemoryBudget {
     fn default() -> Self {
-        Self {
-            shared: Arc::new(Semaphore::new(SHARED_BYTES / UNIT_BYTES)),
-            received: Arc::new(Semaphore::new(RECEIVED_BYTES / UNIT_BYTES)),
-            beyond: Arc::new(Semaphore::new(1)),
-            turn: Arc::new(Semaphore::new(1)),
-        }
+        let turn = Arc::new(Semaphore::new(1));
+        Self { known: Pool::part(1), strangers: Pool::part(STRANGERS_PART), turn }
     }
 }
 
 /// The share of one delivery, or its turn. Dropping it gives everything back.
 #[derive(Debug, Default)]
 pub(super) struct Charge {
+    standing: Standing,
     share: Option<OwnedSemaphorePermit>,
     received: Option<OwnedSemaphorePermit>,
     beyond: Option<OwnedSemaphorePermit>,
@@ -56,6 +84,11 @@ pub(super) struct Charge {
 }
 
 impl Charge {
+    /// Nothing yet, of a sender of this standing.
+    pub(super) fn of(standing: Standing) -> Self {
+        Self { standing, ..Self::default() }
+    }
+
     pub(super) fn has_turn(&self) -> bool {
         self.turn.is_some()
     }
@@ -82,13 +115,38 @@ impl Charge {
 pub(super) struct Exhausted;
 
 impl MemoryBudget {
+    fn pool(&self, charge: &Charge) -> &Pool {
+        match charge.standing {
+            Standing::Known => &self.known,
+            Standing::Stranger => &self.strangers,
+        }
+    }
+
+    /// Moves a verified delivery of a stranger to the memory of known senders, if there is enough.
+    pub(super) fn verified(&self, charge: &mut Charge) {
+        let again = |held: &Option<OwnedSemaphorePermit>, of: &Arc<Semaphore>| match held {
+            None => Ok(None),
+            Some(held) => {
+                let units = u32::try_from(held.num_permits()).unwrap_or(u32::MAX);
+                Arc::clone(of).try_acquire_many_owned(units).map(Some)
+            }
+        };
+        if charge.standing == Standing::Stranger
+            && let Ok(share) = again(&charge.share, &self.known.shared)
+            && let Ok(received) = again(&charge.received, &self.known.received)
+        {
+            (charge.share, charge.received) = (share, received);
+            charge.standing = Standing::Known;
+        }
+    }
+
     /// Charges a small delivery up to `bytes` in all; one that has the turn is not charged.
     pub(super) fn charge(&self, charge: &mut Charge, bytes: usize) -> Result<(), Exhausted> {
         if charge.has_turn() {
             return Ok(());
         }
         let units = lacking(charge.share.as_ref(), bytes * COPIES)?;
-        let taken = Arc::clone(&self.shared);
+        let taken = Arc::clone(&self.pool(charge).shared);
         let taken = taken.try_acquire_many_owned(units).map_err(|_full| Exhausted)?;
         add(&mut charge.share, taken);
         Ok(())
@@ -101,11 +159,12 @@ impl MemoryBudget {
             return Ok(());
         }
         let units = lacking(charge.received.as_ref(), bytes)?;
-        if let Ok(taken) = Arc::clone(&self.received).try_acquire_many_owned(units) {
+        let Pool { received, beyond, .. } = self.pool(charge);
+        if let Ok(taken) = Arc::clone(received).try_acquire_many_owned(units) {
             add(&mut charge.received, taken);
         } else {
-            let within = Arc::clone(&self.received).acquire_many_owned(units);
-            let beyond = Arc::clone(&self.beyond).acquire_owned();
+            let within = Arc::clone(received).acquire_many_owned(units);
+            let beyond = Arc::clone(beyond).acquire_owned();
             tokio::select! {
                 biased;
                 // They are never closed.
@@ -192,8 +251,8 @@ mod tests {
             budget.charge(&mut small, length).unwrap();
             budget.receive(&mut large, length).now_or_never().unwrap().unwrap();
         }
-        assert_eq!(budget.shared.available_permits(), SHARED_BYTES / UNIT_BYTES - COPIES);
-        assert_eq!(budget.received.available_permits(), RECEIVED_BYTES / UNIT_BYTES - 1);
+        assert_eq!(budget.known.shared.available_permits(), SHARED_BYTES / UNIT_BYTES - COPIES);
+        assert_eq!(budget.known.received.available_permits(), RECEIVED_BYTES / UNIT_BYTES - 1);
     }
 
     #[tokio::test]
@@ -211,5 +270,24 @@ mod tests {
         first.body_is_gone();
         assert_eq!(receive(&mut second, RECEIVED_BYTES), Some(Ok(())));
         assert!(second.is_large() && !second.is_beyond());
+    }
+
+    #[test]
+    fn whatever_strangers_hold_known_senders_have_their_memory_and_a_verified_stranger_is_one() {
+        let budget = MemoryBudget::default();
+        let mut held: Vec<Charge> = Vec::new();
+        loop {
+            let mut stranger = Charge::of(Standing::Stranger);
+            if budget.charge(&mut stranger, SMALL_BYTES).is_err() {
+                break;
+            }
+            held.push(stranger);
+        }
+        assert_eq!(held.len(), SHARED_BYTES / STRANGERS_PART / (SMALL_BYTES * COPIES));
+        assert_eq!(budget.known.shared.available_permits(), SHARED_BYTES / UNIT_BYTES);
+        budget.verified(&mut held[0]);
+        assert_eq!(budget.charge(&mut Charge::of(Standing::Stranger), SMALL_BYTES), Ok(()));
+        let left = (SHARED_BYTES - SMALL_BYTES * COPIES) / UNIT_BYTES;
+        assert_eq!(budget.known.shared.available_permits(), left);
     }
 }

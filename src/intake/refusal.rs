@@ -18,12 +18,14 @@ pub(super) struct Refusal {
     status: StatusCode,
     error: Cow<'static, str>,
     retry_after_seconds: u64,
+    is_unfinished: bool,
 }
 
 impl Refusal {
     /// `error` is told to the sender.
     pub(super) fn new(status: StatusCode, error: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, error: error.into(), retry_after_seconds: RETRY_AFTER_SECONDS }
+        let (error, retry_after_seconds) = (error.into(), RETRY_AFTER_SECONDS);
+        Self { status, error, retry_after_seconds, is_unfinished: false }
     }
 
     /// Asks to come back after this many seconds; only heard with 429 and 503.
@@ -40,6 +42,16 @@ impl Refusal {
     /// The service ends.
     pub(super) fn stopping() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "not stored; try again shortly")
+    }
+
+    /// The sender did not send a whole body, or not in time.
+    pub(super) fn unfinished(status: StatusCode, error: &'static str) -> Self {
+        Self { is_unfinished: true, ..Self::new(status, error) }
+    }
+
+    /// Returns whether no whole body came.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.is_unfinished
     }
 
     /// What the sender is told.

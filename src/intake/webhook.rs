@@ -18,16 +18,16 @@ use tracing::{error, info, warn};
 
 use super::{
     Door, DoorError, Receipt, Sorted,
-    attempts::{Exhausted, FailedAttempts},
+    attempts::{Exhausted, FailedAttempts, OnlyAttempt},
     body::{self, Body},
     complaints::Complaints,
-    connections::OpenConnection,
+    connections::{OpenConnection, VerifiedAddresses},
     decode::{self, DecodeError, decode},
-    memory::Charge,
+    memory::{Charge, Standing},
     refusal::Refusal,
     sort,
     source::Sources,
-    verification::{NotVerified, Proof, Verifier},
+    verification::{Glance, NotVerified, Proof, Strength, Verifier},
 };
 use crate::clock::Clock;
 
@@ -74,8 +74,10 @@ pub struct Webhook {
     door: Door,
     clock: Clock,
     max_body_bytes: usize,
+    known: VerifiedAddresses,
     max_in_flight: usize,
     in_flight: AtomicUsize,
+    strangers_in_flight: AtomicUsize,
 }
 
 impl Webhook {
@@ -97,8 +99,10 @@ impl Webhook {
             door,
             clock,
             max_body_bytes: settings.max_body_bytes,
+            known: VerifiedAddresses::default(),
             max_in_flight: settings.max_in_flight,
             in_flight: AtomicUsize::new(0),
+            strangers_in_flight: AtomicUsize::new(0),
         })
     }
 
@@ -113,7 +117,8 @@ pub fn routes(webhook: Arc<Webhook>, path: &str) -> impl FnOnce(&mut web::Servic
     let path = path.to_owned();
     move |config| {
         // Its own data: another console's endpoint may be beside it.
-        let endpoint = web::resource(path).app_data(web::Data::from(webhook));
+        let with_slash = format!("{path}/");
+        let endpoint = web::resource([path, with_slash]).app_data(web::Data::from(webhook));
         config.service(endpoint.route(web::post().to(receive)).default_service(web::to(
             || async {
                 let error = "this endpoint takes POST";
@@ -137,12 +142,38 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// One of the requests at once; leaving gives the place back.
-struct Seat<'a>(&'a AtomicUsize);
+/// Places among the requests at once. Dropping it gives them back.
+struct InFlight<'a>(&'a Webhook, Standing);
 
-impl Drop for Seat<'_> {
+impl<'a> InFlight<'a> {
+    /// Takes a place; strangers have a quarter of all.
+    ///
+    /// # Errors
+    /// All are taken.
+    fn take(webhook: &'a Webhook, standing: Standing) -> Result<Self, Refusal> {
+        let places = Self(webhook, standing);
+        let most = webhook.max_in_flight;
+        let mut is_full = webhook.in_flight.fetch_add(1, Ordering::Relaxed) >= most;
+        if standing == Standing::Stranger {
+            let strangers = webhook.strangers_in_flight.fetch_add(1, Ordering::Relaxed);
+            is_full |= strangers >= most.div_ceil(4);
+        }
+        if !is_full {
+            return Ok(places);
+        }
+        metrics::counter!("webhook_refused_total", "reason" => "too_many_at_once").increment(1);
+        let error = "too many requests at once; try again shortly";
+        Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, error))
+    }
+}
+
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let Self(webhook, standing) = self;
+        webhook.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if *standing == Standing::Stranger {
+            webhook.strangers_in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -160,20 +191,12 @@ async fn answer(
     payload: web::Payload,
     webhook: web::Data<Webhook>,
 ) -> HttpResponse {
-    let seats_taken = webhook.in_flight.fetch_add(1, Ordering::Relaxed);
-    let in_flight = Seat(&webhook.in_flight);
-    let response = if seats_taken >= webhook.max_in_flight {
-        let error = "too many requests at once; try again shortly";
-        metrics::counter!("webhook_refused_total", "reason" => "too_many_at_once").increment(1);
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, error).answer()
-    } else {
-        take(&request, payload, &webhook, in_flight).await.unwrap_or_else(|refusal| {
-            if let Some(reason) = refusal.reason() {
-                metrics::counter!("webhook_refused_total", "reason" => reason).increment(1);
-            }
-            refusal.answer()
-        })
-    };
+    let response = take(&request, payload, &webhook).await.unwrap_or_else(|refusal| {
+        if let Some(reason) = refusal.reason() {
+            metrics::counter!("webhook_refused_total", "reason" => reason).increment(1);
+        }
+        refusal.answer()
+    });
     metrics::counter!("webhook_requests_total", "status" => response.status().as_str().to_owned())
         .increment(1);
     response
@@ -183,22 +206,33 @@ async fn take(
     request: &HttpRequest,
     payload: web::Payload,
     webhook: &Webhook,
-    in_flight: Seat<'_>,
 ) -> Result<HttpResponse, Refusal> {
     let address = admit(request, webhook)?;
     let began = webhook.clock.now();
-    may_try(webhook, address, began)?;
+    let is_known = webhook.known.is_known(address, began);
+    let standing = if is_known { Standing::Known } else { Standing::Stranger };
+    let in_flight = InFlight::take(webhook, standing)?;
     let glance = webhook.verifier.load().glance(request.headers());
-    glance.map_err(|reason| not_verified(webhook, address, reason, began))?;
+    let mut only_attempt = None;
+    may_try(webhook, address, glance, &mut only_attempt, began)?;
+    let glanced = glance.map_err(|reason| not_verified(webhook, address, reason, began))?;
     let memory = webhook.door.memory();
-    let mut sent = body::read(request, payload, webhook.max_body_bytes, memory).await?;
-    metrics::counter!("webhook_body_bytes_total").increment(sent.bytes.len() as u64);
+    let read = body::read(request, payload, webhook.max_body_bytes, (memory, standing)).await;
     let now = webhook.clock.now();
+    let mut sent = read.inspect_err(|refusal| {
+        if refusal.is_unfinished() {
+            count_failure(webhook, address, now);
+        }
+    })?;
+    metrics::counter!("webhook_body_bytes_total").increment(sent.bytes.len() as u64);
     // Again, for those who began many attempts before the first one failed.
-    may_try(webhook, address, now)?;
+    may_try(webhook, address, Ok(glanced), &mut only_attempt, now)?;
     let verified = webhook.verifier.load().verify(request.headers(), &sent.bytes, now);
     let proof = verified.map_err(|reason| not_verified(webhook, address, reason, now))?;
     metrics::counter!("webhook_verified_total").increment(1);
+    drop(only_attempt);
+    webhook.known.note(address, now);
+    memory.verified(&mut sent.charge);
     if let Some(connection) = request.conn_data::<Arc<OpenConnection>>() {
         connection.verified();
     }
@@ -212,7 +246,7 @@ async fn take(
         memory.take_turn(&mut sent.charge).await?;
     }
     let decoded = body::decoded(sent, encoding, webhook.max_body_bytes, memory).await;
-    let (sorted, charge) = read(proof, decoded.inspect_err(unreadable)?, webhook).await?;
+    let (sorted, charge) = read_elements(proof, decoded.inspect_err(unreadable)?, webhook).await?;
     if sorted.is_connection_test() {
         info!("the console tested the connection");
         return Ok(HttpResponse::Ok().json(Answer::default()));
@@ -221,7 +255,11 @@ async fn take(
 }
 
 /// Reads the elements of a body, and lets go of it. A large one is read beside this thread.
-async fn read(proof: Proof, body: Body, webhook: &Webhook) -> Result<(Sorted, Charge), Refusal> {
+async fn read_elements(
+    proof: Proof,
+    body: Body,
+    webhook: &Webhook,
+) -> Result<(Sorted, Charge), Refusal> {
     let Body { bytes, mut charge } = body;
     let door = webhook.door.clone();
     let read = move || {
@@ -275,11 +313,29 @@ fn admit(request: &HttpRequest, webhook: &Webhook) -> Result<IpAddr, Refusal> {
     })
 }
 
-/// Refuses who has failed too often of late.
-fn may_try(webhook: &Webhook, address: IpAddr, now: DateTime<Utc>) -> Result<(), Refusal> {
+/// Refuses who has failed too often of late, but for a proof that nobody can have guessed: a strong
+/// secret, or a signature, of which such an address may try one at a time.
+fn may_try<'a>(
+    webhook: &'a Webhook,
+    address: IpAddr,
+    glance: Result<Glance, NotVerified>,
+    only_attempt: &mut Option<OnlyAttempt<'a>>,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
     let Some(seconds) = webhook.failed.wait_seconds(address, now) else {
         return Ok(());
     };
+    match glance {
+        Ok(Glance::Proven(Strength::Strong)) => return Ok(()),
+        Ok(Glance::Signed) if only_attempt.is_some() => return Ok(()),
+        Ok(Glance::Signed) => {
+            *only_attempt = webhook.failed.only_one(address);
+            if only_attempt.is_some() {
+                return Ok(());
+            }
+        }
+        Ok(Glance::Proven(Strength::Weak)) | Err(_) => {}
+    }
     metrics::counter!("webhook_refused_total", "reason" => "too_many_failures").increment(1);
     let error = "too many failed attempts; try again later";
     Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, error).retry_after(seconds))
@@ -295,6 +351,11 @@ fn not_verified(
     if let Some(left_out) = webhook.complaints.due(now) {
         warn!(%reason, %address, left_out, "a delivery was not verified and was refused");
     }
+    count_failure(webhook, address, now);
+    Refusal::new(StatusCode::UNAUTHORIZED, "not verified")
+}
+
+fn count_failure(webhook: &Webhook, address: IpAddr, now: DateTime<Utc>) {
     if webhook.failed.note(address, now) == Exhausted::Yes
         && let Some(left_out) = webhook.locked_out.due(now)
     {
@@ -305,7 +366,6 @@ fn not_verified(
              HARFANGLAB_INCIDENTS_WEBHOOK_TRUSTED_PROXIES, so that each client is counted alone"
         );
     }
-    Refusal::new(StatusCode::UNAUTHORIZED, "not verified")
 }
 
 async fn store(sorted: Sorted, charge: Charge, webhook: &Webhook) -> Result<HttpResponse, Refusal> {

@@ -133,6 +133,8 @@ pub const CATALOGUE: &[Metric] = &[
             "too_slow",
             "too_large",
             "head_too_large",
+            "not_http",
+            "not_found",
             "media_type",
             "unreadable",
             "not_stored",

@@ -11,11 +11,13 @@ use std::{
 use actix_http::Request;
 use actix_service::{IntoServiceFactory, ServiceFactory};
 use actix_web::{
-    App, Error,
+    App, Error, HttpRequest, HttpResponse,
     body::MessageBody,
     dev::{AppConfig, Server, ServiceResponse},
+    web,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use tracing_actix_web::TracingLogger;
 
 use super::request_span::RequestSpan;
@@ -24,10 +26,14 @@ use crate::{
     config::WebhookSettings,
     http_server::{self, Admission, Options, Refused},
     intake::{
+        complaints::Complaints,
         connections::Peer,
         webhook::{Webhook, routes},
     },
 };
+
+/// Characters of a wrong path that the log shows.
+const PATH_SHOWN: usize = 100;
 
 /// One console's endpoint.
 #[derive(Clone)]
@@ -57,12 +63,43 @@ pub(super) fn serve(
         draining,
     };
     let senders = Senders(endpoints.clone());
-    http_server::serve(options, senders, (listener, clock), move || app(endpoints.clone()))
+    let paths = endpoints.iter().map(|endpoint| endpoint.path.as_str()).collect::<Vec<_>>();
+    let lost =
+        Lost { paths: paths.join(", "), complaints: Complaints::default(), clock: clock.clone() };
+    let lost = Arc::new(lost);
+    let app = move || app(endpoints.clone(), Arc::clone(&lost));
+    http_server::serve(options, senders, (listener, clock), app)
+}
+
+/// Requests to paths of no endpoint.
+struct Lost {
+    /// The paths of the endpoints, in words.
+    paths: String,
+    complaints: Complaints,
+    clock: Clock,
+}
+
+/// Counts a request to another path, and tells the log at most once a minute which path would be right.
+async fn not_found(request: HttpRequest, lost: web::Data<Lost>) -> HttpResponse {
+    metrics::counter!("webhook_refused_total", "reason" => "not_found").increment(1);
+    if let Some(left_out) = lost.complaints.due(lost.clock.now()) {
+        let address = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
+        let asked: String = request.path().chars().take(PATH_SHOWN).collect();
+        let paths = &lost.paths;
+        warn!(
+            address,
+            asked, left_out, "nothing is at the path of a request; deliveries go to {paths}"
+        );
+    }
+    let mut response = HttpResponse::NotFound();
+    response.force_close();
+    response.json(serde_json::json!({ "error": "nothing is at this path" }))
 }
 
 /// The endpoints of all consoles.
 fn app(
     endpoints: Vec<Endpoint>,
+    lost: Arc<Lost>,
 ) -> impl ServiceFactory<
     Request,
     Config = AppConfig,
@@ -70,7 +107,10 @@ fn app(
     Error = Error,
     InitError = (),
 > {
-    let app = App::new().wrap(TracingLogger::<RequestSpan>::new());
+    let app = App::new()
+        .wrap(TracingLogger::<RequestSpan>::new())
+        .app_data(web::Data::from(lost))
+        .default_service(web::to(not_found));
     let app = endpoints
         .into_iter()
         .fold(app, |app, Endpoint { path, webhook }| app.configure(routes(webhook, &path)));

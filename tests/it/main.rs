@@ -67,6 +67,7 @@ mod sinks;
 mod soak;
 mod splitter;
 mod status_page;
+mod strangers;
 mod sweep;
 mod sweep_backlog;
 mod sweep_clocks;

@@ -83,12 +83,24 @@ fn without_a_secret_there_is_no_verifier_and_the_endpoint_stays_closed() {
 }
 
 #[test]
-fn a_static_secret_is_compared_verbatim_and_several_are_valid_at_once() {
+fn a_static_secret_is_taken_verbatim_or_as_a_bearer_token_and_several_are_valid_at_once() {
     let settings = settings(WebhookScheme::Header, &["abc123", "next-secret"]);
     let says = |value: &str| verdict(&settings, &[("authorization", value)], BODY, at(0));
     assert_eq!(says("abc123"), Ok(()));
     assert_eq!(says("next-secret"), Ok(()));
-    for wrong in ["", "abc12", "abc1234", "ABC123", "Bearer abc123", "abc123,next-secret"] {
+    assert_eq!(says("Bearer abc123"), Ok(()));
+    assert_eq!(says("bearer  next-secret"), Ok(()));
+    for wrong in [
+        "",
+        "abc12",
+        "abc1234",
+        "ABC123",
+        "Bearer",
+        "Bearer abc1234",
+        "Bearerabc123",
+        "Bearer Bearer abc123",
+        "abc123,next-secret",
+    ] {
         assert_eq!(says(wrong), Err(NotVerified::Mismatch), "{wrong:?}");
     }
     assert_eq!(verdict(&settings, &[], BODY, at(0)), Err(NotVerified::Missing));

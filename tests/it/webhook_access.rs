@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// A secret that somebody might guess.
+const WEAK_SECRET: &str = "a-weak-one";
+
 /// The binary with these variables on top and no sweep that finds anything.
 async fn started(changes: &[(&str, &str)]) -> (Stage, App, String) {
     let mut stage = Stage::with_webhook().await;
@@ -79,30 +82,42 @@ async fn what_no_trusted_proxy_says_of_the_client_is_not_believed() {
 }
 
 #[tokio::test]
-async fn who_fails_too_often_waits_and_nobody_else_does() {
-    let (_stage, _app, url) =
-        started(&[("TRUSTED_PROXIES", "127.0.0.0/8"), ("MAX_FAILURES", "3")]).await;
+async fn who_fails_too_often_waits_unless_the_secret_is_strong_and_nobody_else_does() {
+    let secrets = format!("{WEBHOOK_SECRET},{WEAK_SECRET}");
+    let (_stage, _app, url) = started(&[
+        ("TRUSTED_PROXIES", "127.0.0.0/8"),
+        ("MAX_FAILURES", "3"),
+        ("SECRET", secrets.as_str()),
+    ])
+    .await;
     for _ in 0..3 {
         let response = post_for(&url, "198.51.100.9", "a-guess").await;
         assert_eq!(response.status().as_u16(), 401);
     }
-    for secret in ["a-guess", WEBHOOK_SECRET] {
+    for secret in ["a-guess", WEAK_SECRET] {
         let response = post_for(&url, "198.51.100.9", secret).await;
         assert_eq!(response.status().as_u16(), 429, "even a right guess is not told");
         let wait: u64 = response.headers()["Retry-After"].to_str().unwrap().parse().unwrap();
         assert!((1..=20).contains(&wait), "{wait}");
     }
-    let response = post_for(&url, "192.0.2.7", WEBHOOK_SECRET).await;
-    assert_eq!(response.status().as_u16(), 200);
-    assert!(said_before_the_body(&url, "198.51.100.9").await.starts_with("HTTP/1.1 429"));
+    for (client, secret) in [
+        ("198.51.100.9", WEBHOOK_SECRET),
+        ("192.0.2.7", WEBHOOK_SECRET),
+        ("192.0.2.7", WEAK_SECRET),
+    ] {
+        let response = post_for(&url, client, secret).await;
+        assert_eq!(response.status().as_u16(), 200, "{client}");
+    }
+    let said = said_before_the_body(&url, "198.51.100.9", WEAK_SECRET).await;
+    assert!(said.starts_with("HTTP/1.1 429"), "{said}");
 }
 
 /// The first line of the answer to a request whose body never comes.
-async fn said_before_the_body(url: &str, client: &str) -> String {
+async fn said_before_the_body(url: &str, client: &str, secret: &str) -> String {
     let address = url.split('/').nth(2).unwrap();
     let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /webhooks/harfanglab HTTP/1.1\r\nHost: {address}\r\nAuthorization: {WEBHOOK_SECRET}\r\n\
+        "POST /webhooks/harfanglab HTTP/1.1\r\nHost: {address}\r\nAuthorization: {secret}\r\n\
          X-Forwarded-For: {client}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
     );
     socket.write_all(head.as_bytes()).await.unwrap();

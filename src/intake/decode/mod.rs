@@ -12,7 +12,7 @@ mod scanner;
 
 use std::borrow::Cow;
 
-use self::scanner::{Scanner, Stop};
+use self::scanner::{Scanner, Stop, is_blank};
 
 /// By how much a text may be longer than its body.
 const GROWTH_MAX_BYTES: usize = 64 * 1024;
@@ -78,8 +78,8 @@ pub fn text_of(body: &[u8]) -> Cow<'_, str> {
 /// an unreadable element; a body that breaks off keeps the elements before the break and has the rest
 /// as an unreadable one.
 pub fn decode(text: &str, max_elements: usize) -> Result<Vec<Element<'_>>, DecodeError> {
-    let text = text.trim_start_matches('\u{feff}');
-    if text.trim().is_empty() {
+    let text = text.trim_matches(is_blank);
+    if text.is_empty() {
         return Err(DecodeError::Empty);
     }
     let mut scanner = Scanner::of(text, max_elements);
@@ -127,6 +127,12 @@ mod tests {
             read("{\"a\":1}\r\n{\"b\":2}\n\n[{\"c\":3}]"),
             ["J{\"a\":1}", "J{\"b\":2}", "J{\"c\":3}"]
         );
+        assert_eq!(
+            read("{\"a\":1}\n\u{feff}{\"b\":2}\0\n\0"),
+            ["J{\"a\":1}", "J{\"b\":2}"],
+            "marks of UTF-8 and NULs between elements"
+        );
+        assert_eq!(read("\u{feff}\n\u{feff}[{}]\0"), ["J{}"]);
         assert_eq!(read("{}"), ["J{}"]);
         assert_eq!(read("[]"), Vec::<String>::new());
     }

@@ -40,7 +40,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_white_space(&mut self) {
-        self.at = self.text.len() - self.rest().trim_start().len();
+        self.at = self.text.len() - self.rest().trim_start_matches(is_blank).len();
     }
 
     /// Moves past `mark` when it stands here.
@@ -115,7 +115,8 @@ impl<'a> Scanner<'a> {
         let mut start = 0;
         for line in rest.split_inclusive('\n') {
             let end = start + line.len();
-            let item = without_half_characters(line.trim().trim_end_matches(','));
+            let item = line.trim_matches(is_blank).trim_end_matches(',');
+            let item = without_half_characters(item);
             if start > 0 && !item.is_empty() && item != "]" {
                 match element::check(&item) {
                     Ok(()) if item.starts_with('{') => {
@@ -148,6 +149,12 @@ impl<'a> Scanner<'a> {
         self.elements.push(element);
         Ok(())
     }
+}
+
+/// Returns whether a character between elements means nothing: white space, the mark of UTF-8 that some
+/// senders put before each line, and the NUL that others end a text with.
+pub(super) fn is_blank(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '\u{feff}' | '\0')
 }
 
 /// Sorts a well-formed value: an object is an element, anything else is unreadable.

@@ -4,9 +4,10 @@
 //! an octet count, anything else a frame that ends at a line feed (or NUL, which some senders put
 //! there). What stands between frames (line feeds, carriage returns, NULs) is passed over.
 //!
-//! A frame over the bound is passed over as it arrives, never kept; the next one is taken. Only an
-//! octet count that nothing can be made of ends the connection: where the next frame begins is not
-//! known then.
+//! A frame over the bound is passed over as it arrives, never kept; the next one is taken. Only a wrong
+//! octet count ends the connection: where the next frame begins is not known then. A count is wrong when
+//! nothing can be made of it, or when what follows its frame begins none: some senders count characters,
+//! and what is left over would be taken for a line that swallows everything up to a line feed.
 //!
 //! Does not live here: reading from a socket (`connection`), what a frame says (`header`).
 
@@ -37,6 +38,9 @@ pub(super) enum FramingError {
     /// A count of more than is ever passed over.
     #[error("an octet count is greater than anything that is sent by syslog")]
     Huge,
+    /// A count whose frame is followed by something that is none.
+    #[error("an octet count is wrong: no message follows where it ends; it has to count bytes")]
+    Wrong,
 }
 
 /// Cuts a stream into frames of at most `max_bytes`.
@@ -47,6 +51,8 @@ pub(super) struct Framer {
     /// Bytes at the front of the buffer that are known to hold no line end: whoever sends a long line
     /// byte by byte must not have all of it searched for each.
     searched: usize,
+    /// Set behind a frame that was counted.
+    is_after_count: bool,
 }
 
 /// What is still to come of a frame that is passed over.
@@ -59,7 +65,7 @@ enum Rest {
 
 impl Framer {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, passing_over: Rest::Nothing, searched: 0 }
+        Self { max_bytes, passing_over: Rest::Nothing, searched: 0, is_after_count: false }
     }
 
     /// Whether the stream stands within a frame that is passed over.
@@ -81,6 +87,9 @@ impl Framer {
             let framed = match buffer.first() {
                 None => return Ok(Framed::NeedsMore),
                 Some(b'1'..=b'9') => self.counted(buffer)?,
+                Some(byte) if self.is_after_count && *byte != b'<' => {
+                    return Err(FramingError::Wrong);
+                }
                 Some(_) => self.line(buffer),
             };
             // A count of nothing but line ends is no frame.
@@ -147,6 +156,7 @@ impl Framer {
             return Ok(Framed::NeedsMore);
         }
         drop(buffer.split_to(begin));
+        self.is_after_count = true;
         Ok(Framed::Whole(without_separators(&buffer.split_to(count).freeze())))
     }
 
@@ -155,6 +165,7 @@ impl Framer {
         let end = line_end(&buffer[searched..]).map(|end| searched + end);
         match end {
             Some(end) if end <= self.max_bytes => {
+                self.is_after_count = false;
                 Framed::Whole(without_separators(&buffer.split_to(end).freeze()))
             }
             None if buffer.len() < self.max_bytes => {
@@ -248,12 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_nothing_can_be_made_of_ends_the_stream() {
+    fn a_wrong_count_ends_the_stream() {
         for (stream, error) in [
             ("99999999999 <1>a", FramingError::Huge),
             ("9999999999 <1>a", FramingError::Huge),
             ("12<1>a\n", FramingError::NoCount),
             ("5 <1>a\n12x", FramingError::NoCount),
+            ("5 <1>\u{e9}\u{e9}\"}6 <1>abc", FramingError::Wrong),
+            ("4 <1>ab\n<1>c", FramingError::Wrong),
         ] {
             assert_eq!(frames(stream.as_bytes(), &[]).last(), Some(&Err(error)), "{stream}");
         }
@@ -326,6 +339,48 @@ mod tests {
             }
             let expected: Vec<_> = messages.iter().map(|(message, _)| whole(message)).collect();
             prop_assert_eq!(frames(&stream, &[]), expected);
+        }
+
+        #[test]
+        fn after_a_bad_message_every_good_one_on_a_new_connection_is_read_once(
+            messages in prop::collection::vec((0..8_usize, any::<bool>(), "[a-z]{1,12}"), 1..12),
+        ) {
+            let (mut framer, mut buffer) = (Framer::new(MAX_BYTES), BytesMut::new());
+            // Messages that were sent whole since the connection began, and what was read.
+            let (mut is_new, mut due, mut read) = (true, Vec::new(), Vec::new());
+            let count = messages.len();
+            for (bad, is_counted, text) in messages {
+                let good = format!("<1>{text}");
+                let sent = match bad {
+                    0 => format!("{} {good}\u{e9}\"}}", good.len()),
+                    1 => format!("{}{good}", good.len()),
+                    2 => format!("99999999999 {good}"),
+                    _ if is_counted => format!("{} {good}", good.len()),
+                    _ => format!("{good}\n"),
+                };
+                if bad > 2 && is_new {
+                    due.push(good);
+                }
+                buffer.extend_from_slice(sent.as_bytes());
+                loop {
+                    match framer.next(&mut buffer) {
+                        Ok(Framed::Whole(frame)) => read.push(frame),
+                        Ok(Framed::TooLong) => {}
+                        Ok(Framed::NeedsMore) => break,
+                        Err(_closed) => {
+                            (framer, buffer) = (Framer::new(MAX_BYTES), BytesMut::new());
+                            break;
+                        }
+                    }
+                }
+                // A bad one whose end nobody can see may cost those behind it on its connection.
+                is_new = buffer.is_empty();
+            }
+            prop_assert!(read.len() <= count, "one was read twice: {read:?}");
+            let mut rest = read.iter().map(|frame| String::from_utf8_lossy(frame).into_owned());
+            for message in due {
+                prop_assert!(rest.any(|frame| frame == message), "{message} of {read:?}");
+            }
         }
     }
 }

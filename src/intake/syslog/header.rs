@@ -67,6 +67,8 @@ impl<'a> Message<'a> {
             Some((b' ', body)) => body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body),
             Some(_) => return Err(HeaderError::StructuredData),
         };
+        // The mark of JSON that some relays put before it.
+        let body = body.trim_ascii_start().strip_prefix(b"@cee:").unwrap_or(body);
         Ok(Self { structured_data, body })
     }
 
@@ -110,30 +112,63 @@ fn after_version(rest: &[u8]) -> Option<&[u8]> {
 
 /// Walks the elements at the front of `text`, shows each parameter with its element's id, and answers
 /// where the last element ends.
+///
+/// Some senders put blanks between elements. What stands behind a blank is one more element if it can be
+/// read as one and has a parameter; else it is the message.
 fn walk<'a>(
     text: &'a [u8],
     mut show: impl FnMut(&'a [u8], &'a [u8], &'a [u8]),
 ) -> Result<usize, HeaderError> {
-    let mut at = 0;
-    while text.get(at) == Some(&b'[') {
-        let id_end = name_end(text, at + 1)?;
-        let id = &text[at + 1..id_end];
-        at = id_end;
-        while text.get(at) == Some(&b' ') {
-            let name_end = name_end(text, at + 1)?;
-            if text.get(name_end..name_end + 2) != Some(b"=\"") {
-                return Err(HeaderError::StructuredData);
-            }
-            let value_end = value_end(text, name_end + 2)?;
-            show(id, &text[at + 1..name_end], &text[name_end + 2..value_end]);
-            at = value_end + 1;
+    let mut at = walk_element(text, 0, &mut show)?.end;
+    loop {
+        let blanks = text[at..].iter().take_while(|byte| **byte == b' ').count();
+        if text.get(at + blanks) != Some(&b'[') {
+            return Ok(at);
         }
-        if text.get(at) != Some(&b']') {
+        if blanks == 0 {
+            at = walk_element(text, at, &mut show)?.end;
+            continue;
+        }
+        match walk_element(text, at + blanks, &mut |_id, _name, _value| {}) {
+            Ok(element) if element.has_parameter => {
+                at = walk_element(text, at + blanks, &mut show)?.end;
+            }
+            Ok(_) | Err(_) => return Ok(at),
+        }
+    }
+}
+
+/// An element that was walked.
+struct Walked {
+    end: usize,
+    has_parameter: bool,
+}
+
+/// Walks the element that begins at `at`.
+fn walk_element<'a>(
+    text: &'a [u8],
+    mut at: usize,
+    show: &mut impl FnMut(&'a [u8], &'a [u8], &'a [u8]),
+) -> Result<Walked, HeaderError> {
+    if text.get(at) != Some(&b'[') {
+        return Err(HeaderError::StructuredData);
+    }
+    let id_end = name_end(text, at + 1)?;
+    let id = &text[at + 1..id_end];
+    at = id_end;
+    while text.get(at) == Some(&b' ') {
+        let name_end = name_end(text, at + 1)?;
+        if text.get(name_end..name_end + 2) != Some(b"=\"") {
             return Err(HeaderError::StructuredData);
         }
-        at += 1;
+        let value_end = value_end(text, name_end + 2)?;
+        show(id, &text[at + 1..name_end], &text[name_end + 2..value_end]);
+        at = value_end + 1;
     }
-    if at == 0 { Err(HeaderError::StructuredData) } else { Ok(at) }
+    if text.get(at) != Some(&b']') {
+        return Err(HeaderError::StructuredData);
+    }
+    Ok(Walked { end: at + 1, has_parameter: at > id_end })
 }
 
 /// Where the name that begins at `begin` ends.
@@ -196,6 +231,11 @@ mod tests {
             ("<14>1 2026-05-26T07:39:58.447Z edr app 1 id - {\"a\":1}", "{\"a\":1}"),
             ("<14>1 - - - - - - \u{feff}{}", "{}"),
             ("<14>1 - - - - - [a@1][b@1 c=\"]\"] {}", "{}"),
+            ("<14>1 - - - - - [a@1] [b@1 c=\"]\"]  [d@1 e=\"\"] {}", "{}"),
+            ("<14>1 - - - - - [a@1] [{\"a\":\"] \"}]", "[{\"a\":\"] \"}]"),
+            ("<14>1 - - - - - [a@1] [b@1] {}", "[b@1] {}"),
+            ("<14>1 - - - - - - @cee: {}", " {}"),
+            ("<14>1 - - - - - - @cee:{}", "{}"),
             ("<14>1 - - - - - -", ""),
             ("<191>2 - - - - - - x", "x"),
             ("<13>May 26 07:39:58 edr app[1]: {\"a\":1}", "{\"a\":1}"),
@@ -235,6 +275,8 @@ mod tests {
         let message = |data: &str| format!("<14>1 - - - - - {data} {{\"token\":\"no\"}}");
         let all = r#"[x@1 token="no"][harfanglab@32473 other="no" token="a\"b\\c\]d\e"]"#;
         assert_eq!(tokens(&message(all)), [r#"a"b\c]d\e"#]);
+        let parted = r#"[x@1 token="no"] [harfanglab@32473 token="a"] [y@1 b=""]"#;
+        assert_eq!(tokens(&message(parted)), ["a"]);
         let twice = r#"[harfanglab@32473 token="a"][harfanglab@32473 token="b"]"#;
         assert_eq!(tokens(&message(twice)), ["a", "b"]);
         assert_eq!(tokens(&message("-")), [""; 0]);

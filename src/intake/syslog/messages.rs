@@ -15,10 +15,10 @@ use crate::{
         Door, DoorError, Notification,
         attempts::{Exhausted, FailedAttempts},
         complaints::Complaints,
-        decode::{self, decode},
+        decode::{self, DecodeError, Element, decode},
         memory::{Charge, SMALL_BYTES},
         sort,
-        verification::{NotProven, Sender, SyslogVerifier},
+        verification::{NotProven, Sender, Strength, SyslogVerifier},
         webhook::counted_as,
     },
 };
@@ -85,11 +85,7 @@ impl Shared {
 
     /// Whether a connection from `address` may begin.
     pub(super) fn admit(&self, address: IpAddr) -> Result<(), Refusal> {
-        self.verifier.load().admit(address)?;
-        match self.failed.wait_seconds(address, self.clock.now()) {
-            Some(_seconds) => Err(Refusal::TooManyFailures),
-            None => Ok(()),
-        }
+        Ok(self.verifier.load().admit(address)?)
     }
 
     /// Waits for the memory in which frames are read and kept until they are stored; nothing more is
@@ -119,11 +115,24 @@ impl Shared {
     fn understand(&self, sender: Sender, frame: &Bytes, read: &mut Read) -> Result<(), Refusal> {
         let now = self.clock.now();
         let message = Message::parse(frame)?;
-        let proof = self.verifier.load().verify(sender, &message, now)?;
+        let (proof, strength) = self.verifier.load().verify(sender, &message, now)?;
+        let has_failed = || self.failed.wait_seconds(sender.address, now).is_some();
+        if strength == Strength::Weak && has_failed() {
+            return Err(Refusal::TooManyFailures);
+        }
         self.standing.verified(now);
         read.verified += 1;
         let text = decode::text_of(message.body());
-        let elements = decode(&text, ELEMENTS_MAX).map_err(|_unreadable| Refusal::NotJson)?;
+        let (elements, is_json) = match decode(&text, ELEMENTS_MAX) {
+            Ok(elements) => (elements, Ok(())),
+            Err(error @ DecodeError::Empty) => return Err(Refusal::NotJson(error)),
+            Err(error) => {
+                // Cut by a relay, or with something before it: it may have been an alert.
+                let reason = format!("it came by syslog, and {error}").into();
+                let text = text.as_ref().into();
+                (vec![Element::Unreadable { text, reason }], Err(Refusal::NotJson(error)))
+            }
+        };
         let sorted = sort(&proof, elements, self.door.samples(), self.door.max_values());
         if sorted.is_connection_test() {
             info!("the console tested the connection by syslog");
@@ -132,11 +141,14 @@ impl Shared {
             metrics::counter!("syslog_ignored_total", "kind" => counted_as(kind)).increment(1);
         }
         read.notifications.extend(sorted.notifications);
-        Ok(())
+        is_json
     }
 
     /// Who guesses tokens loses the connection; who forgot the token is merely not heard.
     fn after(&self, address: IpAddr, refusal: &Refusal) -> GoOn {
+        if *refusal == Refusal::TooManyFailures {
+            return GoOn::No;
+        }
         let has_guessed = *refusal == Refusal::NotProven(NotProven::Mismatch);
         if has_guessed && self.failed.note(address, self.clock.now()) == Exhausted::Yes {
             self.refuse(address, &Refusal::TooManyFailures);

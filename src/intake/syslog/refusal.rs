@@ -4,6 +4,7 @@
 use super::{framing::FramingError, header::HeaderError};
 use crate::intake::{
     connections::{HandshakeError, TooManyConnections},
+    decode::DecodeError,
     verification::NotProven,
 };
 
@@ -33,8 +34,11 @@ pub(super) enum Refusal {
     Idle,
     #[error(transparent)]
     Header(#[from] HeaderError),
-    #[error("a verified message is not JSON: choose the console's native JSON, with no prefix")]
-    NotJson,
+    #[error(
+        "a verified message cannot be read and is kept as a dead letter or a sample: {0}; choose the \
+         console's native JSON, with no prefix, and a relay that cuts nothing"
+    )]
+    NotJson(DecodeError),
 }
 
 /// Every reason there is, as metrics name it.
@@ -76,7 +80,7 @@ impl Refusal {
             Self::Cut => "cut",
             Self::Idle => "idle",
             Self::Header(_) => "header",
-            Self::NotJson => "not_json",
+            Self::NotJson(_) => "not_json",
         }
     }
 }

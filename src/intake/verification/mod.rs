@@ -13,9 +13,12 @@ mod syslog;
 use actix_web::http::header::HeaderMap;
 use chrono::{DateTime, Utc};
 
-pub use self::syslog::{ClientCertificate, NotProven, Sender, SyslogVerifier};
 use self::{
     hmac_header::HmacHeader, standard_webhooks::StandardWebhooks, static_header::StaticHeader,
+};
+pub use self::{
+    static_header::Strength,
+    syslog::{ClientCertificate, NotProven, Sender, SyslogVerifier},
 };
 use super::Origin;
 use crate::config::{WebhookScheme, WebhookSettings};
@@ -78,6 +81,15 @@ impl NotVerified {
     }
 }
 
+/// What the headers of a delivery prove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Glance {
+    /// It is verified, whatever its body is.
+    Proven(Strength),
+    /// Nothing, without the body.
+    Signed,
+}
+
 enum Scheme {
     Static(StaticHeader),
     Hmac(HmacHeader),
@@ -117,16 +129,18 @@ impl Verifier {
         Ok(Some(Self { schemes }))
     }
 
-    /// Whether a delivery may be worth reading, by its headers alone: a stranger without a proof, or
-    /// with a wrong static secret, must not cost the memory and time of a body.
+    /// Says what the headers alone prove: a stranger without a proof, or with a wrong static secret, must
+    /// not cost the memory and time of a body.
     ///
     /// # Errors
     /// [`NotVerified`]: no body could make this delivery verified.
-    pub fn glance(&self, headers: &HeaderMap) -> Result<(), NotVerified> {
+    pub fn glance(&self, headers: &HeaderMap) -> Result<Glance, NotVerified> {
         self.first_that_fits(|scheme| match scheme {
-            Scheme::Static(scheme) => scheme.verify(headers),
-            Scheme::Hmac(scheme) => scheme.signature(headers).map(|_signature| ()),
-            Scheme::Standard(_) => only_value(headers, standard_webhooks::SIGNATURE).map(|_| ()),
+            Scheme::Static(scheme) => scheme.verify(headers).map(Glance::Proven),
+            Scheme::Hmac(scheme) => scheme.signature(headers).map(|_signature| Glance::Signed),
+            Scheme::Standard(_) => {
+                only_value(headers, standard_webhooks::SIGNATURE).map(|_| Glance::Signed)
+            }
         })
     }
 
@@ -142,21 +156,21 @@ impl Verifier {
         now: DateTime<Utc>,
     ) -> Result<Proof, NotVerified> {
         self.first_that_fits(|scheme| match scheme {
-            Scheme::Static(scheme) => scheme.verify(headers),
+            Scheme::Static(scheme) => scheme.verify(headers).map(|_strength| ()),
             Scheme::Hmac(scheme) => scheme.verify(headers, body),
             Scheme::Standard(scheme) => scheme.verify(headers, body, now),
         })?;
         Ok(Proof { origin: Origin::Push, received_at: now })
     }
 
-    fn first_that_fits(
+    fn first_that_fits<T>(
         &self,
-        check: impl Fn(&Scheme) -> Result<(), NotVerified>,
-    ) -> Result<(), NotVerified> {
+        check: impl Fn(&Scheme) -> Result<T, NotVerified>,
+    ) -> Result<T, NotVerified> {
         let mut refusal = NotVerified::Missing;
         for scheme in &self.schemes {
             match check(scheme) {
-                Ok(()) => return Ok(()),
+                Ok(fits) => return Ok(fits),
                 Err(NotVerified::Missing) => {}
                 Err(reason) => refusal = reason,
             }

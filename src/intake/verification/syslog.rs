@@ -7,7 +7,10 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use super::{Proof, static_header::is_one_of};
+use super::{
+    Proof,
+    static_header::{Strength, is_one_of},
+};
 use crate::{
     config::SyslogSettings,
     intake::{Origin, syslog::Message},
@@ -113,7 +116,7 @@ impl SyslogVerifier {
         if is_admitted { Ok(()) } else { Err(NotProven::Elsewhere(address)) }
     }
 
-    /// Verifies one message, before anybody looks at what it says.
+    /// Verifies one message, before anybody looks at what it says. Answers how strong the proof is, too.
     ///
     /// # Errors
     /// [`NotProven`].
@@ -122,21 +125,22 @@ impl SyslogVerifier {
         sender: Sender,
         message: &Message<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Proof, NotProven> {
+    ) -> Result<(Proof, Strength), NotProven> {
         self.admit(sender.address)?;
         if self.certificate == ClientCertificate::Checked && sender.certificate != self.certificate
         {
             return Err(NotProven::NoCertificate);
         }
-        if let Some(token) = &self.token {
-            token.verify(message)?;
-        }
-        Ok(Proof { origin: Origin::Push, received_at: now })
+        let strength = match &self.token {
+            Some(token) => token.verify(message)?,
+            None => Strength::Strong,
+        };
+        Ok((Proof { origin: Origin::Push, received_at: now }, strength))
     }
 }
 
 impl Token {
-    fn verify(&self, message: &Message<'_>) -> Result<(), NotProven> {
+    fn verify(&self, message: &Message<'_>) -> Result<Strength, NotProven> {
         let mut presented: Option<Cow<'_, [u8]>> = None;
         let mut count = 0_usize;
         message.each_value(&self.id, &self.name, |value| {
@@ -146,8 +150,7 @@ impl Token {
         match presented {
             None => Err(NotProven::Missing { id: self.id.clone(), name: self.name.clone() }),
             Some(_) if count > 1 => Err(NotProven::Several),
-            Some(token) if is_one_of(&self.secrets, &token) => Ok(()),
-            Some(_) => Err(NotProven::Mismatch),
+            Some(token) => is_one_of(&self.secrets, &token).ok_or(NotProven::Mismatch),
         }
     }
 }

@@ -89,7 +89,8 @@ fn no_proof_that_is_cut_listed_repeated_or_disguised_is_taken() {
     let secrets = [
         String::new(),
         " ".to_owned(),
-        format!("Bearer {SECRET}"),
+        format!("Bearer Bearer {SECRET}"),
+        format!("Bearer {SECRET},{SECRET}"),
         format!("Token {SECRET}"),
         format!("{SECRET},{SECRET}"),
         format!("{SECRET}\u{a0}"),

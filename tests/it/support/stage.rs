@@ -90,7 +90,9 @@ pub(crate) async fn post_by(
     let request = client.post(url).header("Authorization", WEBHOOK_SECRET).json(body);
     let response = request.send().await.unwrap();
     let status = response.status();
-    (status, response.json().await.unwrap())
+    let text = response.text().await.unwrap();
+    let answer = serde_json::from_str(&text);
+    (status, answer.unwrap_or_else(|error| panic!("{status} {text:?}: {error}")))
 }
 
 /// A plain client.

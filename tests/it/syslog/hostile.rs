@@ -11,6 +11,8 @@ use tokio::{
 use super::{TOKEN, alert, connect, message, message_with, refused, send, started, until_stored};
 use crate::{deployment::prometheus::until, support::app::App};
 
+/// A token that somebody might guess.
+const WEAK_TOKEN: &str = "a-weak-token";
 const MAX_FRAME: (&str, &str) = ("SYSLOG_MAX_FRAME", "64KiB");
 
 /// A stream and the reason for which it is counted as refused.
@@ -40,7 +42,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[tokio::test]
-async fn each_hostile_stream_is_counted_by_its_reason_and_leaves_nothing_in_the_journal() {
+async fn each_hostile_stream_is_counted_by_its_reason_and_leaves_nothing_unproven_in_the_journal() {
     let (_home, mut app, address) = started(&[MAX_FRAME]).await;
     for (what, stream, reason) in rows() {
         let before = refused(&mut app, reason).await;
@@ -54,7 +56,8 @@ async fn each_hostile_stream_is_counted_by_its_reason_and_leaves_nothing_in_the_
         send("127.0.0.1", address, &stream).await;
     }
     send("127.0.0.1", address, format!("{}\n", message(&alert("good"))).as_bytes()).await;
-    until_stored(&mut app, 1).await;
+    // And a sample of what was verified and is not JSON.
+    until_stored(&mut app, 2).await;
     every_line_is_one_json_object(&app);
 }
 
@@ -158,20 +161,28 @@ async fn when_all_connections_are_taken_strangers_make_way_and_senders_stay() {
 }
 
 #[tokio::test]
-async fn who_guesses_tokens_is_cut_off_for_a_while_and_nobody_else_is() {
-    let (_home, mut app, address) = started(&[]).await;
+async fn who_guesses_tokens_is_cut_off_for_a_while_but_a_strong_token_is_no_guess() {
+    let tokens = format!("{TOKEN},{WEAK_TOKEN}");
+    let (_home, mut app, address) = started(&[("SYSLOG_TOKEN", &tokens)]).await;
     let guess = format!("{}\n", message_with("a-guess", "{}"));
+    let weak = format!("{}\n", message_with(WEAK_TOKEN, &alert("weak").to_string()));
+    send("127.0.0.3", address, weak.as_bytes()).await;
+    until_stored(&mut app, 1).await;
     let mut guesser = connect("127.0.0.3", address).await;
     let _reset = guesser.write_all(guess.repeat(100).as_bytes()).await;
     closed(&mut guesser).await;
     assert_eq!(refused(&mut app, "mismatch").await, 30);
+    for again in [&guess, &weak] {
+        let mut guesser = connect("127.0.0.3", address).await;
+        let _reset = guesser.write_all(again.as_bytes()).await;
+        closed(&mut guesser).await;
+    }
+    assert!(refused(&mut app, "too_many_failures").await >= 3);
     let good = format!("{}\n", message(&alert("good")));
-    let mut again = connect("127.0.0.3", address).await;
-    let _reset = again.write_all(good.as_bytes()).await;
-    closed(&mut again).await;
-    send("127.0.0.1", address, good.as_bytes()).await;
-    until_stored(&mut app, 1).await;
-    assert!(refused(&mut app, "too_many_failures").await >= 2);
+    send("127.0.0.3", address, good.as_bytes()).await;
+    until_stored(&mut app, 2).await;
+    send("127.0.0.1", address, weak.replace("\"weak\"", "\"other\"").as_bytes()).await;
+    until_stored(&mut app, 3).await;
     assert!(!app.log().contains("a-guess"), "what was guessed is not told");
 }
 

@@ -54,7 +54,8 @@ async fn what_is_not_of_the_contract_gets_the_status_that_the_connector_knows() 
     let json = "application/json";
     let rows = [
         (Method::POST, "abc1234", json, "{}", 401),
-        (Method::POST, "Bearer abc123", json, "{}", 401),
+        (Method::POST, "Bearer abc1234", json, "{}", 401),
+        (Method::POST, "Bearer abc123", json, "{}", 200),
         (Method::GET, SECRET, json, "", 405),
         (Method::PUT, SECRET, json, "{}", 405),
         (Method::POST, SECRET, "text/plain", "{}", 415),
