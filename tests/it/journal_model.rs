@@ -24,7 +24,8 @@ use crate::{
 };
 
 const LEASE: Duration = Duration::from_mins(5);
-const KEYS: [&str; 2] = ["a", "b"];
+/// So many that a claim finds more than one of each kind to choose from.
+const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 const VERSIONS: [&str; 4] = ["new", "investigating", "closed", "false_positive"];
 
 #[derive(Debug, Clone)]
@@ -70,11 +71,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(How::Filtered),
         1 => Just(How::Superseded),
         4 => Just(How::Dead),
-        2 => Just(How::Later),
+        4 => Just(How::Later),
     ];
     let index = any::<prop::sample::Index>;
     prop_oneof![
-        4 => (0..KEYS.len(), 0..VERSIONS.len(), prop::bool::ANY).prop_map(|(key, version, swept)| {
+        6 => (0..KEYS.len(), 0..VERSIONS.len(), prop::bool::ANY).prop_map(|(key, version, swept)| {
             Step::Append { key, version, origin: if swept { Origin::Sweep } else { Origin::Push } }
         }),
         5 => (1..4_usize).prop_map(|limit| Step::Claim { limit }),
