@@ -28,6 +28,9 @@ pub(super) fn start(settings: &ConnectorSettings) -> anyhow::Result<()> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter(&settings.log_level)))
         .with_writer(std::io::stderr)
+        // It would tell on stderr that it cannot write to stderr, and end the process when that fails: a
+        // full disk, or a reader that is gone, must not end the service.
+        .log_internal_errors(false)
         .fmt_fields(JsonFields::new())
         .event_format(Lines {
             name: settings.name.clone(),

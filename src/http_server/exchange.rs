@@ -57,7 +57,7 @@ pub(super) enum Reading {
     Nothing,
 }
 
-/// When the next head is due.
+/// The time at which the next head is due.
 #[derive(Debug, Clone, Copy, Default)]
 enum Due {
     /// The first head is on its way, or a request is being answered.
@@ -140,7 +140,7 @@ impl Exchange {
         self.is_answered.set(true);
     }
 
-    /// By when the next head has to be here; `None` while none is waited for.
+    /// Answers by when the next head has to be here; `None` while none is waited for.
     fn deadline(&self) -> Option<Instant> {
         match self.due.get() {
             Due::Untimed => None,
@@ -222,29 +222,42 @@ impl Stream for OfLength {
     }
 }
 
-/// Lets the body of `request` be read.
-fn admit_body(request: &mut Request, exchange: &Rc<Exchange>) {
+/// Lets the body of `request` be read. Answers how it ends.
+fn admit_body(request: &mut Request, exchange: &Rc<Exchange>) -> Framing {
     let headers = request.headers();
     if headers.contains_key(header::TRANSFER_ENCODING) {
         let payload = request.take_payload();
         let chunks = Chunks { payload, exchange: Rc::clone(exchange), has_ended: false };
         *request.payload() = Payload::Stream { payload: Box::pin(chunks) };
-        return;
+        return Framing::Chunks;
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    let Some(length @ 1..) = length.and_then(|length| length.parse().ok()) else { return };
+    let Some(length @ 1..) = length.and_then(|length| length.parse().ok()) else {
+        return Framing::Length;
+    };
     let is_upgrade = headers.contains_key(header::UPGRADE);
     exchange.let_read(Reading::Bytes(length));
     if is_upgrade {
         let sized = OfLength { payload: request.take_payload(), left: length };
         *request.payload() = Payload::Stream { payload: Box::pin(sized) };
     }
+    Framing::Length
+}
+
+/// How a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// After its length, which may be zero.
+    Length,
+    /// Where only its parser knows.
+    Chunks,
 }
 
 /// A request that is being served.
 pub(super) struct Served {
     exchange: Option<Rc<Exchange>>,
     open: Option<Arc<OpenConnection>>,
+    framing: Framing,
 }
 
 impl Served {
@@ -252,22 +265,23 @@ impl Served {
     pub(super) fn begin(request: &mut Request) -> Self {
         let exchange = request.conn_data::<Rc<Exchange>>().cloned();
         let open = request.conn_data::<Arc<OpenConnection>>().cloned();
-        if let Some(exchange) = &exchange {
+        let framing = exchange.as_ref().map_or(Framing::Length, |exchange| {
             exchange.request_begins();
-            admit_body(request, exchange);
-        }
-        Self { exchange, open }
+            admit_body(request, exchange)
+        });
+        Self { exchange, open, framing }
     }
 
     /// Answers what `serving` answers, times the head of the next request, and closes the connection
-    /// after the answer unless a delivery on it has been verified.
+    /// after the answer unless a delivery on it has been verified; behind a chunked body in any case, since
+    /// part of the next head may have been read with it.
     pub(super) async fn end_with<Body, Failure>(
         self,
         serving: impl Future<Output = Result<ServiceResponse<Body>, Failure>>,
     ) -> Result<ServiceResponse<Body>, Failure> {
         let mut answered = serving.await;
         if let (Some(open), Ok(response)) = (&self.open, &mut answered)
-            && !open.is_verified()
+            && (!open.is_verified() || self.framing == Framing::Chunks)
         {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }

@@ -30,7 +30,7 @@ use actix_web::{
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use self::{
     exchange::{Exchange, Served},
@@ -212,6 +212,14 @@ impl<A: Admission> Shared<A> {
         match served {
             Some(Err(DispatchError::Parse(error))) => {
                 Err(("not_http", format!("it sent no request that can be read: {error}")))
+            }
+            Some(Err(
+                error @ (DispatchError::Body(_)
+                | DispatchError::InternalError
+                | DispatchError::Service(_)),
+            )) => {
+                error!(listener = self.name, %error, "a request could not be answered");
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -69,6 +69,10 @@ impl Held {
             if let Some(size) = self.end_of_head() {
                 return Poll::Ready(Ok(size));
             }
+            if self.kept.first().is_some_and(|byte| !byte.is_ascii_graphic()) {
+                // No method begins so: TLS, for one. Whoever parses it says so at once.
+                return Poll::Ready(Ok(self.kept.len()));
+            }
             if self.kept.len() >= HEAD_MAX {
                 self.exchange.head_is_too_large();
                 return Poll::Ready(Err(io::Error::other("the head of a request is too large")));

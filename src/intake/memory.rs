@@ -8,8 +8,8 @@
 //! that there is, so that the many copies of a large body exist once, and so that large ones never use
 //! up what small ones need. Whoever gets neither is asked to come back.
 //!
-//! Strangers have a quarter of it, apart from the rest: whatever they hold, senders whose deliveries were
-//! verified of late have theirs.
+//! Strangers who post have a quarter of it, apart from the rest: whatever they hold, senders who have proved
+//! a secret have theirs. What comes by syslog is charged whole, just before it is verified.
 
 use std::{sync::Arc, time::Duration};
 

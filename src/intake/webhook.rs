@@ -209,10 +209,11 @@ async fn take(
 ) -> Result<HttpResponse, Refusal> {
     let address = admit(request, webhook)?;
     let began = webhook.clock.now();
-    let is_known = webhook.known.is_known(address, began);
+    let glance = webhook.verifier.load().glance(request.headers());
+    let is_proven = matches!(glance, Ok(Glance::Proven(_)));
+    let is_known = is_proven || webhook.known.is_known(address, began);
     let standing = if is_known { Standing::Known } else { Standing::Stranger };
     let in_flight = InFlight::take(webhook, standing)?;
-    let glance = webhook.verifier.load().glance(request.headers());
     let mut only_attempt = None;
     may_try(webhook, address, glance, &mut only_attempt, began)?;
     let glanced = glance.map_err(|reason| not_verified(webhook, address, reason, began))?;
@@ -220,7 +221,7 @@ async fn take(
     let read = body::read(request, payload, webhook.max_body_bytes, (memory, standing)).await;
     let now = webhook.clock.now();
     let mut sent = read.inspect_err(|refusal| {
-        if refusal.is_unfinished() {
+        if refusal.is_unfinished() && glanced == Glance::Signed {
             count_failure(webhook, address, now);
         }
     })?;

@@ -64,15 +64,18 @@ pub(super) fn serve(
     };
     let senders = Senders(endpoints.clone());
     let paths = endpoints.iter().map(|endpoint| endpoint.path.as_str()).collect::<Vec<_>>();
-    let lost =
-        Lost { paths: paths.join(", "), complaints: Complaints::default(), clock: clock.clone() };
-    let lost = Arc::new(lost);
-    let app = move || app(endpoints.clone(), Arc::clone(&lost));
+    let wrong_paths = WrongPaths {
+        paths: paths.join(", "),
+        complaints: Complaints::default(),
+        clock: clock.clone(),
+    };
+    let wrong_paths = Arc::new(wrong_paths);
+    let app = move || app(endpoints.clone(), Arc::clone(&wrong_paths));
     http_server::serve(options, senders, (listener, clock), app)
 }
 
 /// Requests to paths of no endpoint.
-struct Lost {
+struct WrongPaths {
     /// The paths of the endpoints, in words.
     paths: String,
     complaints: Complaints,
@@ -80,12 +83,12 @@ struct Lost {
 }
 
 /// Counts a request to another path, and tells the log at most once a minute which path would be right.
-async fn not_found(request: HttpRequest, lost: web::Data<Lost>) -> HttpResponse {
+async fn not_found(request: HttpRequest, wrong_paths: web::Data<WrongPaths>) -> HttpResponse {
     metrics::counter!("webhook_refused_total", "reason" => "not_found").increment(1);
-    if let Some(left_out) = lost.complaints.due(lost.clock.now()) {
+    if let Some(left_out) = wrong_paths.complaints.due(wrong_paths.clock.now()) {
         let address = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
         let asked: String = request.path().chars().take(PATH_SHOWN).collect();
-        let paths = &lost.paths;
+        let paths = &wrong_paths.paths;
         warn!(
             address,
             asked, left_out, "nothing is at the path of a request; deliveries go to {paths}"
@@ -99,7 +102,7 @@ async fn not_found(request: HttpRequest, lost: web::Data<Lost>) -> HttpResponse 
 /// The endpoints of all consoles.
 fn app(
     endpoints: Vec<Endpoint>,
-    lost: Arc<Lost>,
+    wrong_paths: Arc<WrongPaths>,
 ) -> impl ServiceFactory<
     Request,
     Config = AppConfig,
@@ -109,7 +112,7 @@ fn app(
 > {
     let app = App::new()
         .wrap(TracingLogger::<RequestSpan>::new())
-        .app_data(web::Data::from(lost))
+        .app_data(web::Data::from(wrong_paths))
         .default_service(web::to(not_found));
     let app = endpoints
         .into_iter()

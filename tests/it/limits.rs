@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     journal_damage::{LEASE, lonely_home, start},
     support::{
-        app::{App, WEBHOOK_SECRET},
+        app::{App, Home, WEBHOOK_SECRET},
         skipped::skipped,
         stage::{Stage, http, post},
     },
@@ -173,24 +173,50 @@ async fn a_claim_takes_as_many_texts_as_fit_its_bytes_or_a_single_larger_one() {
     assert!(journal.claim(100, LEASE, start()).await.unwrap().is_empty());
 }
 
+/// The socket of a service manager.
+fn service_manager(home: &mut Home) -> UnixDatagram {
+    let path = home.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    home.set("NOTIFY_SOCKET", path.to_str().unwrap());
+    socket
+}
+
+/// The next message with this line.
+async fn told(socket: &UnixDatagram, line: &str) -> String {
+    let mut buffer = [0; 1024];
+    loop {
+        let length = socket.recv(&mut buffer).await.unwrap();
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if text.lines().any(|it| it == line) {
+            return text;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_does_not_end_the_service() {
+    let mut home = lonely_home();
+    let socket = service_manager(&mut home);
+    let mut app = home.serve_after("exec 2>/dev/full");
+    let ready = told(&socket, "READY=1").await;
+    let address = ready.split_once("accepting deliveries at ").unwrap().1;
+    let address = address.split_whitespace().next().unwrap().trim_end_matches('/');
+    let url = format!("http://{}/webhooks/harfanglab", address.split('/').next().unwrap());
+    for (secret, status) in [("a-guess", 401), (WEBHOOK_SECRET, 200)] {
+        let request = http().post(&url).header("Authorization", secret).json(&json!({}));
+        assert_eq!(request.send().await.unwrap().status().as_u16(), status);
+    }
+    app.ask_to_stop();
+    assert!(app.exit().await.success());
+}
+
 #[tokio::test]
 async fn the_service_manager_is_told_ready_alive_and_stopping() {
     let mut home = lonely_home();
-    let socket_path = home.path().join("notify");
-    let socket = UnixDatagram::bind(&socket_path).unwrap();
-    home.set("NOTIFY_SOCKET", socket_path.to_str().unwrap());
+    let socket = service_manager(&mut home);
     home.set("WATCHDOG_USEC", "200000");
     let mut app = home.start(&["serve"]);
-    let said = async |what: &str| {
-        let mut buffer = [0; 1024];
-        loop {
-            let length = socket.recv(&mut buffer).await.unwrap();
-            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if text.lines().any(|line| line == what) {
-                return text;
-            }
-        }
-    };
+    let said = async |what: &str| told(&socket, what).await;
     let ready = said("READY=1").await;
     assert!(ready.contains("STATUS=accepting deliveries at 127.0.0.1:"), "{ready}");
     said("WATCHDOG=1").await;

@@ -154,9 +154,11 @@ async fn deliveries(seen: &mut Seen, url: &str, element: &Value) {
         let signed = post(url, &body).header("webhook-id", "msg").header("webhook-timestamp", now);
         let signed = signed.header("webhook-signature", format!("v1,{signature}"));
         assert_eq!(seen.answer(signed).await, 202);
-        // The secret where it does not belong.
         let bearer = format!("Bearer {secret}");
-        assert_eq!(seen.answer(post(url, &body).header("Authorization", bearer)).await, 401);
+        assert_eq!(seen.answer(post(url, &body).header("Authorization", bearer)).await, 202);
+        // The secret where it does not belong.
+        let token = format!("Token {secret}");
+        assert_eq!(seen.answer(post(url, &body).header("Authorization", token)).await, 401);
         assert_eq!(seen.answer(post(url, &body).header("X-Signature-256", secret)).await, 401);
         assert_eq!(seen.answer(post(&format!("{url}?secret={secret}"), &body)).await, 401);
         assert_eq!(seen.answer(post(&format!("{url}/x?secret={secret}"), &body)).await, 404);

@@ -149,6 +149,7 @@ impl Framer {
         let begin = digits + 1;
         if count > self.max_bytes {
             drop(buffer.split_to(begin));
+            self.is_after_count = true;
             self.passing_over = Rest::Bytes(count);
             return Ok(Framed::TooLong);
         }
@@ -256,6 +257,11 @@ mod tests {
         assert_eq!(frames(line.as_bytes(), &[]), [Ok(Framed::TooLong), whole("<1>a")]);
         let counted = format!("{} <1>{long}<1>a\n", long.len() + 3);
         assert_eq!(frames(counted.as_bytes(), &[]), [Ok(Framed::TooLong), whole("<1>a")]);
+        let miscounted = format!("{} <1>{long}\u{e9}\n<1>a\n", long.len() + 3);
+        assert_eq!(
+            frames(miscounted.as_bytes(), &[]),
+            [Ok(Framed::TooLong), Err(FramingError::Wrong)]
+        );
     }
 
     #[test]

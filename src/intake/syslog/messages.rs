@@ -123,7 +123,7 @@ impl Shared {
         self.standing.verified(now);
         read.verified += 1;
         let text = decode::text_of(message.body());
-        let (elements, is_json) = match decode(&text, ELEMENTS_MAX) {
+        let (elements, outcome) = match decode(&text, ELEMENTS_MAX) {
             Ok(elements) => (elements, Ok(())),
             Err(error @ DecodeError::Empty) => return Err(Refusal::NotJson(error)),
             Err(error) => {
@@ -141,7 +141,7 @@ impl Shared {
             metrics::counter!("syslog_ignored_total", "kind" => counted_as(kind)).increment(1);
         }
         read.notifications.extend(sorted.notifications);
-        is_json
+        outcome
     }
 
     /// Who guesses tokens loses the connection; who forgot the token is merely not heard.
