@@ -6,9 +6,16 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
+use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
+
 use super::JournalError;
+
+/// Longest wait for a disk that is asked about the file.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Returns the path of `file` without symbolic links, also when the file is not there yet. Where that cannot
 /// be told it is `file` itself, and opening it fails.
@@ -33,6 +40,8 @@ pub(super) struct FileIdentity {
     device: u64,
     inode: u64,
     names: u64,
+    /// Held while the disk is asked: one that hangs keeps a single thread.
+    looking: Arc<Mutex<()>>,
 }
 
 impl FileIdentity {
@@ -43,7 +52,7 @@ impl FileIdentity {
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         let found = fs::metadata(path)?;
         let (device, inode, names) = (found.dev(), found.ino(), found.nlink());
-        Ok(Self { path: path.to_owned(), device, inode, names })
+        Ok(Self { path: path.to_owned(), device, inode, names, looking: Arc::default() })
     }
 
     /// Checks that the file had a single name. The files that SQLite puts beside it go by its name, as does
@@ -62,11 +71,25 @@ impl FileIdentity {
         )))
     }
 
-    /// Checks that the path still leads to the same file.
+    /// Checks that the path still leads to the same file, and holds up nobody else meanwhile; `None`: the
+    /// disk does not answer.
     ///
     /// # Errors
     /// Says what happened to it and what to do about that.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) async fn look(&self) -> Option<Result<(), String>> {
+        let identity = self.clone();
+        let looked = async {
+            let turn = Arc::clone(&self.looking).lock_owned().await;
+            let check = move || {
+                let _turn = turn;
+                identity.check()
+            };
+            spawn_blocking(check).await
+        };
+        timeout(LOOK_TIMEOUT, looked).await.ok()?.ok()
+    }
+
+    fn check(&self) -> Result<(), String> {
         let happened = match fs::metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => return Ok(()),
             Ok(_other) => "replaced by another one",

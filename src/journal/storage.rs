@@ -71,8 +71,10 @@ struct Trouble {
     said: Instant,
     /// Failures since then.
     unsaid: u64,
-    /// The reason why only a restart ends it; `None`: a probe does.
-    lost: Option<String>,
+    /// The newest.
+    reason: String,
+    /// Only a restart ends it, and no probe.
+    is_lost: bool,
 }
 
 /// Failures of a statement that [`Storage`] is told of.
@@ -85,9 +87,13 @@ pub(super) enum Report {
 }
 
 impl Storage {
-    /// Tells `health` from now on.
+    /// Tells `health` from now on, also of trouble that has begun before.
     pub fn report_to(&self, health: &Arc<Health>) {
+        let trouble = self.lock();
         let _already = self.health.set(Arc::clone(health));
+        if let Some(trouble) = trouble.as_ref() {
+            health.degraded(Part::Journal, trouble.reason.clone());
+        }
     }
 
     /// Watches that the journal's file stays this one.
@@ -107,19 +113,23 @@ impl Storage {
     }
 
     /// Looks whether the journal's file is still the one that was opened, and checks that nothing is known
-    /// because of which no delivery must be accepted until a restart.
-    pub(super) fn check_not_lost(&self) -> Result<(), JournalError> {
-        if let Some(Err(reason)) = self.file.get().map(FileIdentity::check) {
+    /// because of which no delivery must be accepted until a restart. A disk that does not answer says
+    /// nothing.
+    pub(super) async fn check_not_lost(&self) -> Result<(), JournalError> {
+        if let Some(file) = self.file.get()
+            && let Some(Err(reason)) = file.look().await
+        {
             self.lost(reason);
         }
-        let trouble = self.lock();
-        let lost = trouble.as_ref().and_then(|trouble| trouble.lost.clone());
-        lost.map_or(Ok(()), |reason| Err(JournalError::Lost(reason)))
+        match self.lock().as_ref() {
+            Some(trouble) if trouble.is_lost => Err(JournalError::Lost(trouble.reason.clone())),
+            _ => Ok(()),
+        }
     }
 
     fn lost(&self, reason: String) {
         let mut trouble = self.lock();
-        if trouble.as_ref().is_some_and(|trouble| trouble.lost.is_some()) {
+        if trouble.as_ref().is_some_and(|trouble| trouble.is_lost) {
             return;
         }
         error!(
@@ -131,7 +141,7 @@ impl Storage {
             health.degraded(Part::Journal, reason.clone());
         }
         let now = Instant::now();
-        *trouble = Some(Trouble { began: now, said: now, unsaid: 0, lost: Some(reason) });
+        *trouble = Some(Trouble { began: now, said: now, unsaid: 0, reason, is_lost: true });
     }
 
     pub(super) fn failed_because(&self, reason: String) {
@@ -144,17 +154,23 @@ impl Storage {
                     "the journal cannot be written: deliveries get 503, /readyz answers 503, and what \
                      is accepted already waits; it goes on by itself as soon as it can be written"
                 );
-                *trouble = Some(Trouble { began: now, said: now, unsaid: 0, lost: None });
+                let reason = reason.clone();
+                *trouble =
+                    Some(Trouble { began: now, said: now, unsaid: 0, reason, is_lost: false });
             }
             // Its own reason says what to do.
-            Some(trouble) if trouble.lost.is_some() => return,
-            Some(trouble) if now - trouble.said >= SAY_EVERY => {
-                let seconds = (now - trouble.began).as_secs();
-                let failures = trouble.unsaid + 1;
-                error!(%reason, seconds, failures, "the journal still cannot be written");
-                (trouble.said, trouble.unsaid) = (now, 0);
+            Some(trouble) if trouble.is_lost => return,
+            Some(trouble) => {
+                if now - trouble.said >= SAY_EVERY {
+                    let seconds = (now - trouble.began).as_secs();
+                    let failures = trouble.unsaid + 1;
+                    error!(%reason, seconds, failures, "the journal still cannot be written");
+                    (trouble.said, trouble.unsaid) = (now, 0);
+                } else {
+                    trouble.unsaid += 1;
+                }
+                trouble.reason.clone_from(&reason);
             }
-            Some(trouble) => trouble.unsaid += 1,
         }
         if let Some(health) = self.health.get() {
             health.degraded(Part::Journal, reason);
@@ -166,7 +182,7 @@ impl Storage {
     /// A probe was committed.
     pub(super) fn written(&self) {
         let mut trouble = self.lock();
-        if trouble.as_ref().is_some_and(|trouble| trouble.lost.is_some()) {
+        if trouble.as_ref().is_some_and(|trouble| trouble.is_lost) {
             return;
         }
         if let Some(trouble) = trouble.take() {
@@ -194,8 +210,8 @@ impl Storage {
 /// # Errors
 /// Why not, in words.
 pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<Counts, String> {
-    journal.storage().check_not_lost().map_err(|reason| reason.to_string())?;
     let probed = async {
+        journal.storage().check_not_lost().await.map_err(|reason| reason.to_string())?;
         door.probe().await.map_err(|reason| reason.to_string())?;
         // Here, where no delivery waits for it.
         let read = journal.counts().await;
@@ -224,7 +240,7 @@ pub async fn watch(journal: Arc<dyn Journal>, door: Door, stop: CancellationToke
             tokio::time::sleep(LOOK_EVERY).await;
             let storage = journal.storage();
             // Told by the storage itself, as is the outcome of a probe.
-            if storage.check_not_lost().is_ok() && storage.is_in_trouble() {
+            if storage.check_not_lost().await.is_ok() && storage.is_in_trouble() {
                 let _outcome = check_writable(&*journal, &door).await;
             }
         }
@@ -254,6 +270,17 @@ mod tests {
         assert!(storage.is_in_trouble());
         storage.written();
         assert!(health.reasons().is_empty() && !storage.is_in_trouble());
+    }
+
+    #[test]
+    fn trouble_that_began_before_anybody_listened_is_told_to_whoever_listens_later() {
+        let (storage, health) = (Storage::default(), Arc::new(Health::default()));
+        storage.failed_because("the disk is full".to_owned());
+        storage.failed_because("the disk is still full".to_owned());
+        storage.report_to(&health);
+        assert_eq!(health.reasons()["journal"], "the disk is still full");
+        storage.written();
+        assert!(health.reasons().is_empty());
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ pub enum ServicePart {
     Pipeline,
     /// Writes what comes in to the journal.
     JournalWriter,
-    /// Notices that the journal can be written again.
+    /// Notices that the journal is lost, or can be written again.
     JournalWatch,
     /// Watches the room on the journal's disk.
     Room,

@@ -178,18 +178,9 @@ impl Room {
                 Step::Useful => self.held_up_since = None,
                 Step::Useless => {
                     self.held_up_since = None;
-                    let is_open = self.standing != Standing::Short;
-                    if is_open && self.shortage(Margin::None).await?.is_none() {
-                        self.open();
-                    } else {
-                        self.shut(&shortage.reason).await;
-                    }
-                    return Ok(());
+                    return self.shut_if_short(&shortage).await;
                 }
-                Step::HeldUp(reason) => {
-                    self.hold_out(&shortage, &reason).await;
-                    return Ok(());
-                }
+                Step::HeldUp(reason) => return self.hold_out(&shortage, &reason).await,
             }
             if self.standing == Standing::Ample {
                 self.standing = Standing::Removing;
@@ -227,13 +218,25 @@ impl Room {
     }
 
     /// Leaves the doors as they are for a while: whatever is in the way may be gone with the next look.
-    async fn hold_out(&mut self, shortage: &Shortage, reason: &str) {
+    async fn hold_out(&mut self, shortage: &Shortage, reason: &str) -> Result<(), String> {
         let now = self.clock.now();
         let since = *self.held_up_since.get_or_insert(now);
         if (now - since).abs() >= HELD_UP_MAX {
             self.tell_failure(&reason, "the journal's guard is kept from making space");
+            self.shut_if_short(shortage).await?;
+        }
+        Ok(())
+    }
+
+    /// Shuts the doors, unless they are open and only the margin below the mark is used.
+    async fn shut_if_short(&mut self, shortage: &Shortage) -> Result<(), String> {
+        let is_open = self.standing != Standing::Short;
+        if is_open && self.shortage(Margin::None).await?.is_none() {
+            self.open();
+        } else {
             self.shut(&shortage.reason).await;
         }
+        Ok(())
     }
 
     fn tell_failure(&mut self, failure: &dyn std::fmt::Display, message: &str) {

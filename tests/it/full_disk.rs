@@ -9,11 +9,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use harfanglab_incidents::demo::Generator;
+use harfanglab_incidents::{
+    demo::Generator,
+    journal::{Journal as _, JournalError, SqliteJournal},
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sqlx::Connection as _;
+use sqlx::{
+    Connection as _, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode},
+};
 use tokio::io::AsyncReadExt as _;
 
 use crate::{
@@ -43,6 +49,12 @@ impl Ballast {
             while file.write_all(&piece).is_ok() {}
         }
         Self(path)
+    }
+
+    /// Leaves so much free.
+    fn leave(&self, bytes: u64) {
+        let file = File::options().write(true).open(&self.0).unwrap();
+        file.set_len(file.metadata().unwrap().len() - bytes).unwrap();
     }
 
     fn free(self) {
@@ -286,6 +298,32 @@ async fn a_start_on_a_full_disk_is_unready_until_there_is_space_and_commands_rea
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_on_a_full_disk_after_a_kill_is_unready_until_there_is_space() {
     start_on_a_full_disk(Log::WithoutIndex).await;
+}
+
+#[tokio::test]
+async fn a_schema_that_a_full_disk_kept_old_is_brought_up_to_date_once_there_is_space() {
+    let Some(disk) = SmallDisk::mount("4m") else { return };
+    let (file, console) = (disk.path().join("journal.db"), "https://console.example");
+    let url = format!("sqlite:{}", file.display());
+    let old = SqliteConnectOptions::new()
+        .filename(&file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
+    let old = SqlitePool::connect_with(old).await.unwrap();
+    sqlx::migrate!("src/journal/migrations").run_to(1, &old).await.unwrap();
+    old.close().await;
+    let ballast = Ballast::fill(disk.path());
+    // Enough for the index of the log, and too little for a step of the schema.
+    ballast.leave(40 << 10);
+    let journal = SqliteJournal::open_when_possible(&url, console).await.unwrap();
+    for _ in 0..3 {
+        let failure = journal.probe().await.unwrap_err();
+        assert!(matches!(failure, JournalError::DiskFull { .. }), "{failure}");
+    }
+    ballast.free();
+    journal.probe().await.unwrap();
+    let beside = SqliteJournal::open_beside(&url, console).await.unwrap();
+    assert!(beside.remembered("readiness_probe").await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

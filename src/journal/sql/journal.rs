@@ -79,7 +79,7 @@ impl<S: Store> Journal for SqlJournal<S> {
     }
 
     async fn probe(&self) -> Result<(), JournalError> {
-        self.storage().check_not_lost()?;
+        self.storage().check_not_lost().await?;
         let [one, other] = &*PROBES;
         query(S::say(WRITE_PROBE))
             .bind(self.remembered_name("readiness_probe"))
@@ -91,7 +91,7 @@ impl<S: Store> Journal for SqlJournal<S> {
     }
 
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {
-        self.storage().check_not_lost()?;
+        self.storage().check_not_lost().await?;
         let mut transaction = self.begin(Order::Arrivals).await?;
         let generation = self.generation(&mut transaction).await?;
         let keys = batches.iter().flatten().map(Notification::key);

@@ -42,8 +42,16 @@ impl<DB: Database> Lent<DB> {
         report: Report,
     ) -> Result<Self, JournalError> {
         let connection = pool.acquire().await.map_err(|error| failed(storage, report, error))?;
-        let storage = Arc::clone(storage);
-        Ok(Self { connection, standing: Standing::Free, storage, report })
+        Ok(Self::around(connection, storage, report))
+    }
+
+    /// Lends `connection`; `storage` is told of the failures of this report.
+    pub(in crate::journal) fn around(
+        connection: PoolConnection<DB>,
+        storage: &Arc<Storage>,
+        report: Report,
+    ) -> Self {
+        Self { connection, standing: Standing::Free, storage: Arc::clone(storage), report }
     }
 
     /// The connection, to run one statement on. Until [`Self::ended`] is told that it ended well,

@@ -26,6 +26,8 @@ use crate::journal::{
     JournalError, Storage,
     file::{FileIdentity, real_path},
     open::schema_words,
+    sql::Lent,
+    storage::Report,
 };
 
 /// How long a connection waits for another process's lock.
@@ -214,13 +216,22 @@ impl SqliteStore {
 
     async fn bring_up_to_date(&self) -> Result<(), JournalError> {
         let file = &*self.file;
-        SCHEMA.run(&self.writer).await.map_err(|error| schema_failed(file, error))?;
+        let connection = self.writer.acquire().await;
+        let connection = connection.map_err(|error| opening_failed(file, &error))?;
+        // Closed unless all of it succeeds: after a full disk SQLite has rolled back by itself, but sqlx
+        // counts the change as open, and would commit nothing on this connection any more.
+        let mut lent = Lent::around(connection, &self.storage, Report::Damage);
+        let connection = lent.connection();
+        SCHEMA
+            .run_direct(None, connection, false)
+            .await
+            .map_err(|error| schema_failed(file, error))?;
         // Whoever held these leases is gone: this process is the file's only user.
         sqlx::query("UPDATE events SET leased_until = NULL WHERE leased_until IS NOT NULL")
-            .execute(&self.writer)
+            .execute(connection)
             .await
             .map_err(|error| opening_failed(file, &error))?;
-        Ok(())
+        lent.ended(Ok(()))
     }
 }
 
@@ -238,8 +249,11 @@ fn pool(connections: u32, identity: &FileIdentity) -> SqlitePoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .after_connect(move |_connection, _| {
-            let checked = identity.check().map_err(sqlx::Error::Protocol);
-            Box::pin(async { checked })
+            let identity = identity.clone();
+            Box::pin(async move {
+                let unanswered = || Err("the journal's disk does not answer".to_owned());
+                identity.look().await.unwrap_or_else(unanswered).map_err(sqlx::Error::Protocol)
+            })
         })
 }
 
