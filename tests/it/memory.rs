@@ -220,7 +220,8 @@ async fn a_console_that_answers_too_much_costs_some_mebibytes_and_a_few_lines_of
         let idle = idle_kib(&app);
         app.wait_for_log("the sweep failed", |line| {
             let text = line.to_string();
-            (text.contains("items asked for") || text.contains("larger than")).then_some(())
+            let told = text.contains("items asked for") || text.contains("too large to be read");
+            told.then_some(())
         })
         .await;
         let over_idle = peak_kib(&app).saturating_sub(idle);
