@@ -244,12 +244,12 @@ fn admit_body(request: &mut Request, exchange: &Rc<Exchange>) -> Framing {
     Framing::Length
 }
 
-/// How a body ends.
+/// The mark at which a body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
-    /// After its length, which may be zero.
+    /// Its length, which may be zero.
     Length,
-    /// Where only its parser knows.
+    /// The last chunk, which only its parser finds.
     Chunks,
 }
 

@@ -68,7 +68,7 @@ pub trait Admission: Send + Sync + 'static {
     fn count_refusal(&self, _reason: &'static str) {}
 }
 
-/// How connections are taken.
+/// The settings of a server.
 pub struct Options {
     /// The name of the server's threads and of its listener.
     pub name: &'static str,

@@ -31,7 +31,7 @@ const UNIT_BYTES: usize = 1024;
 /// Longest wait for the turn, and for memory to receive a large delivery.
 const TURN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Whether a sender proved a secret of late.
+/// The standing of a sender, by the last secret that it proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Standing {
     /// Within the last hour, or just now.

@@ -22,7 +22,7 @@ pub enum Place {
     Server(LeaderLock),
 }
 
-/// What a command does with the journal.
+/// The purpose for which a command opens the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// It only reads, which a full disk does not prevent.

@@ -14,8 +14,8 @@ use std::{fmt::Write as _, net::TcpListener};
 use actix_service::IntoServiceFactory;
 use actix_web::{App, HttpResponse, dev::Server, web};
 
-use super::{Metrics, listen, reading};
-use crate::clock::Clock;
+use super::{Anyone, Metrics, options, reading};
+use crate::{clock::Clock, http_server};
 
 /// A counter as pycti declares it (`connector/opencti_metric_handler.py`, 6.4 to 7.x).
 struct Offered {
@@ -61,7 +61,7 @@ pub fn serve_connector_metrics(
     clock: &Clock,
 ) -> std::io::Result<Server> {
     let shown = web::Data::new((metrics, prefix));
-    listen("connector_metrics", (listener, clock), move || {
+    http_server::serve(options("connector_metrics"), Anyone, (listener, clock), move || {
         App::new().app_data(shown.clone()).default_service(reading().to(page)).into_factory()
     })
 }

@@ -18,16 +18,8 @@ use std::{
     sync::Arc,
 };
 
-use actix_http::Request;
-use actix_service::{IntoServiceFactory, ServiceFactory};
-use actix_web::{
-    App, Error, Route,
-    body::MessageBody,
-    dev::{AppConfig, Server, ServiceResponse},
-    guard,
-    middleware::from_fn,
-    web,
-};
+use actix_service::IntoServiceFactory;
+use actix_web::{App, Route, dev::Server, guard, middleware::from_fn, web};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -116,7 +108,7 @@ pub fn serve(
     let turns = web::Data::new(turns::Turns::new());
     let probe = web::Data::new(health::JournalProbe::new());
     let clock = management.clock.clone();
-    listen("management", (listener, &clock), move || {
+    http_server::serve(options("management"), Anyone, (listener, &clock), move || {
         App::new()
             .wrap(from_fn(host::guarded))
             .app_data(management.clone())
@@ -140,31 +132,16 @@ impl Admission for Anyone {
     }
 }
 
-/// Serves what `app` makes to operators; `name` is the listener's.
-fn listen<Made, Body>(
-    name: &'static str,
-    listener: (TcpListener, &Clock),
-    app: impl Fn() -> Made + Clone + Send + 'static,
-) -> std::io::Result<Server>
-where
-    Made: ServiceFactory<
-            Request,
-            Config = AppConfig,
-            Response = ServiceResponse<Body>,
-            Error = Error,
-            InitError = (),
-        > + 'static,
-    Body: MessageBody + 'static,
-{
-    let options = Options {
+/// The options of the listener `name`, for operators.
+fn options(name: &'static str) -> Options {
+    Options {
         name,
         workers: 1,
         max_connections: MAX_CONNECTIONS,
         max_connections_per_address: MAX_CONNECTIONS,
         tls: None,
         draining: CancellationToken::new(),
-    };
-    http_server::serve(options, Anyone, listener, app)
+    }
 }
 
 /// What a browser could be made to ask for.

@@ -10,10 +10,11 @@ mod traces;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
 };
 
 use crate::{
+    connection_limit,
     journal_damage::lonely_home,
     support::app::{App, Home, WEBHOOK_SECRET},
 };
@@ -55,9 +56,7 @@ async fn exchanged(from: &str, to: &str, bytes: &[u8]) -> Vec<u16> {
 }
 
 async fn sent(from: &str, to: &str, bytes: &[u8]) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
-    let mut stream = socket.connect(to.parse().unwrap()).await.unwrap();
+    let mut stream = connection_limit::connect(from, to).await;
     // Who answers early may close before everything is sent.
     let _reset = stream.write_all(bytes).await;
     stream

@@ -20,7 +20,7 @@ use crate::{
 const SENDER: &str = "127.0.0.1";
 
 /// A service that delivers nothing, with these options of the endpoint.
-async fn started(changes: &[(&str, &str)]) -> (Home, App, String) {
+pub(crate) async fn started(changes: &[(&str, &str)]) -> (Home, App, String) {
     let mut home = lonely_home();
     for (name, value) in changes {
         home.set(&format!("HARFANGLAB_INCIDENTS_WEBHOOK_{name}"), value);
@@ -30,10 +30,15 @@ async fn started(changes: &[(&str, &str)]) -> (Home, App, String) {
     (home, app, address)
 }
 
-async fn connect(from: &str, to: &str) -> TcpStream {
+/// A socket of this address.
+pub(crate) fn socket(from: &str) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
-    socket.connect(to.parse().unwrap()).await.unwrap()
+    socket
+}
+
+pub(crate) async fn connect(from: &str, to: &str) -> TcpStream {
+    socket(from).connect(to.parse().unwrap()).await.unwrap()
 }
 
 /// A connection test with the right secret.

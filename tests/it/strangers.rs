@@ -5,15 +5,14 @@ use harfanglab_incidents::clock::Clock;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
 };
 
 use crate::{
-    attacks::authority,
+    connection_limit::{connect, started},
     deployment::prometheus::until,
     hostile_posts::events_in_the_journal,
-    journal_damage::lonely_home,
-    support::app::{App, Home, WEBHOOK_SECRET},
+    support::app::WEBHOOK_SECRET,
     verification::mac,
 };
 
@@ -22,22 +21,6 @@ const PROXY: &str = "127.0.0.7";
 const BEHIND: &str = "198.51.100.9";
 /// A key of Standard Webhooks, which is the secret of the other schemes, too.
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
-async fn started(changes: &[(&str, &str)]) -> (Home, App, String) {
-    let mut home = lonely_home();
-    for (name, value) in changes {
-        home.set(&format!("HARFANGLAB_INCIDENTS_WEBHOOK_{name}"), value);
-    }
-    let mut app = home.start(&["serve"]);
-    let address = authority(&app.webhook().await).to_owned();
-    (home, app, address)
-}
-
-async fn connect(from: &str, to: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
-    socket.connect(to.parse().unwrap()).await.unwrap()
-}
 
 /// A post with these header lines.
 fn request(lines: &str, body: &[u8]) -> Vec<u8> {

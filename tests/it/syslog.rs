@@ -14,11 +14,12 @@ use std::{net::SocketAddr, time::Duration};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
 };
 
 use crate::{
     configuration::load_with,
+    connection_limit::socket,
     deployment::prometheus::until,
     hostile_posts::events_in_the_journal,
     journal_damage::lonely_home,
@@ -76,9 +77,7 @@ pub(crate) fn message(body: &Value) -> String {
 }
 
 async fn connect(from: &str, to: SocketAddr) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
-    socket.connect(to).await.unwrap()
+    socket(from).connect(to).await.unwrap()
 }
 
 /// Sends these bytes and ends the connection.

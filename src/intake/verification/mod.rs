@@ -81,7 +81,7 @@ impl NotVerified {
     }
 }
 
-/// What the headers of a delivery prove.
+/// The proof in the headers of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Glance {
     /// It is verified, whatever its body is.

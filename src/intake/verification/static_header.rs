@@ -36,7 +36,7 @@ fn without_bearer(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(BEARER).then(|| token.trim_ascii())
 }
 
-/// Whether a secret can be guessed.
+/// The strength of a secret against guessing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strength {
     /// Not within any time, however often somebody tries.

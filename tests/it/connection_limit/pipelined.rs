@@ -3,10 +3,10 @@
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
 };
 
-use super::{asked, connect, good, started};
+use super::{asked, connect, good, socket, started};
 use crate::{
     attacks::{authority, head},
     journal_damage::lonely_home,
@@ -21,9 +21,8 @@ const IN_A_ROW_BYTES: usize = 192 << 10;
 
 /// A connection of a client that has hardly room for an answer.
 async fn deaf(from: &str, to: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
+    let socket = socket(from);
     socket.set_recv_buffer_size(2048).unwrap();
-    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
     socket.connect(to.parse().unwrap()).await.unwrap()
 }
 
