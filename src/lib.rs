@@ -2,6 +2,7 @@
 //! enriches them, converts them to STIX 2.1 and delivers them to OpenCTI.
 //!
 //! One road: `intake` (or `sweep`) → `journal` → `pipeline` (enrich → convert → deliver).
+//! What is sent to us comes through `http_server` or `intake::syslog`, both on the limit of `connections`.
 //! Arrows point one way; see each module's header for what lives there and what does not.
 
 #![warn(
@@ -20,7 +21,9 @@ pub const COMMIT: &str = env!("HARFANGLAB_INCIDENTS_COMMIT");
 pub mod alert;
 pub mod cli;
 pub mod clock;
+mod complaints;
 pub mod config;
+pub mod connections;
 pub mod convert;
 pub mod demo;
 mod escape;

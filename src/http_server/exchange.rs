@@ -27,7 +27,7 @@ use futures_util::Stream;
 use tokio::time::{Instant, sleep_until};
 
 use super::{HEAD_TIMEOUT, KEEP_ALIVE};
-use crate::intake::connections::OpenConnection;
+use crate::connections::OpenConnection;
 
 /// Bytes of a chunked body that are read at a time: where it ends is known only when they are parsed.
 const CHUNKS_SIZE: usize = 4 << 10;

@@ -5,8 +5,8 @@
 //! HTTP/1.1 only: with HTTP/2 one connection could take every place in flight, and no sender of
 //! HarfangLab's needs it.
 //!
-//! Does not live here: what is done with a request (`intake::webhook`, `ops`), who may connect
-//! (`service::endpoint`).
+//! Does not live here: the connection limit (`connections`), what is done with a request
+//! (`intake::webhook`, `ops`), who may connect (`service::endpoint`).
 
 mod exchange;
 mod transport;
@@ -38,10 +38,8 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    intake::{
-        complaints::Complaints,
-        connections::{self, ConnectionLimit, Peer},
-    },
+    complaints::Complaints,
+    connections::{self, ConnectionLimit, Peer},
 };
 
 /// Longest time a client may take to send a request's head.
@@ -66,6 +64,34 @@ pub trait Admission: Send + Sync + 'static {
 
     /// Counts a connection that was refused or closed for another one.
     fn count_refusal(&self, _reason: &'static str) {}
+}
+
+/// An app of actix-web, ready to be served.
+pub trait HttpApp:
+    ServiceFactory<
+        Request,
+        Config = AppConfig,
+        Response = ServiceResponse<<Self as HttpApp>::Body>,
+        Error = Error,
+        InitError = (),
+    > + 'static
+{
+    /// The body of its answers.
+    type Body: MessageBody + 'static;
+}
+
+impl<App, Body> HttpApp for App
+where
+    App: ServiceFactory<
+            Request,
+            Config = AppConfig,
+            Response = ServiceResponse<Body>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
+    Body: MessageBody + 'static,
+{
+    type Body = Body;
 }
 
 /// The settings of a server.
@@ -99,23 +125,12 @@ struct Shared<A> {
 ///
 /// # Errors
 /// When the listener cannot be used.
-pub fn serve<App, Made, Body>(
+pub fn serve<App: HttpApp>(
     options: Options,
     admission: impl Admission,
     (listener, clock): (TcpListener, &Clock),
-    app: App,
-) -> std::io::Result<Server>
-where
-    App: Fn() -> Made + Clone + Send + 'static,
-    Made: ServiceFactory<
-            Request,
-            Config = AppConfig,
-            Response = ServiceResponse<Body>,
-            Error = Error,
-            InitError = (),
-        > + 'static,
-    Body: MessageBody + 'static,
-{
+    app: impl Fn() -> App + Clone + Send + 'static,
+) -> std::io::Result<Server> {
     let Options { name, workers, max_connections, max_connections_per_address, tls, draining } =
         options;
     // Those that wait to be admitted hold a socket too. Beyond them the system keeps a connection.
@@ -134,25 +149,15 @@ where
 }
 
 /// A worker's way of serving a connection.
-fn worker<Made, Body>(
+fn worker<App: HttpApp>(
     shared: Arc<Shared<impl Admission>>,
-    app: impl Fn() -> Made + Clone + 'static,
-) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()>
-where
-    Made: ServiceFactory<
-            Request,
-            Config = AppConfig,
-            Response = ServiceResponse<Body>,
-            Error = Error,
-            InitError = (),
-        > + 'static,
-    Body: MessageBody + 'static,
-{
+    app: impl Fn() -> App + Clone + 'static,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> {
     fn_factory(move || {
         let (shared, app) = (Arc::clone(&shared), app.clone());
         async move {
             let draining = shared.draining.clone();
-            let served = apply_fn_factory(app(), |mut request, app: &Made::Service| {
+            let served = apply_fn_factory(app(), |mut request, app: &App::Service| {
                 let served = Served::begin(&mut request);
                 served.end_with(app.call(request))
             });

@@ -22,7 +22,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::exchange::{Exchange, Reading};
-use crate::intake::connections::OpenConnection;
+use crate::connections::OpenConnection;
 
 /// Bytes that are read at a time while a head is on its way.
 const READ_SIZE: usize = 4 << 10;

@@ -8,11 +8,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::connections::network_of;
 
 /// Addresses remembered at once: about four megabytes.
 const ADDRESSES_MAX: usize = 65_536;
@@ -104,17 +106,6 @@ fn forget_some(empty_at: &mut HashMap<IpAddr, DateTime<Utc>>, now: DateTime<Utc>
         let (_sooner, median, _later) = dates.select_nth_unstable(middle);
         let median = *median;
         empty_at.retain(|_address, empty| *empty > median);
-    }
-}
-
-/// Who has one address of IPv6 has the whole /64 that it is in.
-pub(crate) fn network_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & (u128::MAX << 64);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
     }
 }
 

@@ -11,8 +11,6 @@
 
 pub(crate) mod attempts;
 mod body;
-pub(crate) mod complaints;
-pub mod connections;
 pub mod decode;
 pub mod dialect;
 mod door;

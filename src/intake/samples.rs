@@ -15,7 +15,8 @@ use std::{
 use chrono::{DateTime, NaiveDate, Utc};
 use tracing::warn;
 
-use super::{complaints::Complaints, dialect::Shape};
+use super::dialect::Shape;
+use crate::complaints::Complaints;
 
 /// As many are kept of a shape and day, and of as many shapes, unless configured.
 const PER_SHAPE: usize = 100;

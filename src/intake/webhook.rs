@@ -20,8 +20,6 @@ use super::{
     Door, DoorError, Receipt, Sorted,
     attempts::{Exhausted, FailedAttempts, OnlyAttempt},
     body::{self, Body},
-    complaints::Complaints,
-    connections::{OpenConnection, VerifiedAddresses},
     decode::{self, DecodeError, decode},
     memory::{Charge, Standing},
     refusal::Refusal,
@@ -29,7 +27,7 @@ use super::{
     source::Sources,
     verification::{Glance, NotVerified, Proof, Strength, Verifier},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, complaints::Complaints, connections::OpenConnection};
 
 /// Elements one body may hold.
 const ELEMENTS_MAX: usize = 10_000;
@@ -74,7 +72,6 @@ pub struct Webhook {
     door: Door,
     clock: Clock,
     max_body_bytes: usize,
-    known: VerifiedAddresses,
     max_in_flight: usize,
     in_flight: AtomicUsize,
     strangers_in_flight: AtomicUsize,
@@ -99,7 +96,6 @@ impl Webhook {
             door,
             clock,
             max_body_bytes: settings.max_body_bytes,
-            known: VerifiedAddresses::default(),
             max_in_flight: settings.max_in_flight,
             in_flight: AtomicUsize::new(0),
             strangers_in_flight: AtomicUsize::new(0),
@@ -211,7 +207,8 @@ async fn take(
     let began = webhook.clock.now();
     let glance = webhook.verifier.load().glance(request.headers());
     let is_proven = matches!(glance, Ok(Glance::Proven(_)));
-    let is_known = is_proven || webhook.known.is_known(address, began);
+    let connection = request.conn_data::<Arc<OpenConnection>>();
+    let is_known = is_proven || connection.is_some_and(|connection| connection.knows(address));
     let standing = if is_known { Standing::Known } else { Standing::Stranger };
     let in_flight = InFlight::take(webhook, standing)?;
     let mut only_attempt = None;
@@ -232,10 +229,9 @@ async fn take(
     let proof = verified.map_err(|reason| not_verified(webhook, address, reason, now))?;
     metrics::counter!("webhook_verified_total").increment(1);
     drop(only_attempt);
-    webhook.known.note(address, now);
     memory.verified(&mut sent.charge);
-    if let Some(connection) = request.conn_data::<Arc<OpenConnection>>() {
-        connection.verified();
+    if let Some(connection) = connection {
+        connection.verified(address);
     }
     let unreadable = |refusal: &Refusal| {
         warn!(error = refusal.error(), "a verified delivery cannot be read and was refused");

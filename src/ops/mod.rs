@@ -31,9 +31,10 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
+    connections::Peer,
     health::Health,
     http_server::{self, Admission, Options, Refused},
-    intake::{Door, connections::Peer, syslog::SyslogStanding},
+    intake::{Door, syslog::SyslogStanding},
     journal::Journal,
     label::ConsoleLabel,
     sweep::JobBoard,

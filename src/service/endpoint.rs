@@ -8,14 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use actix_http::Request;
-use actix_service::{IntoServiceFactory, ServiceFactory};
-use actix_web::{
-    App, Error, HttpRequest, HttpResponse,
-    body::MessageBody,
-    dev::{AppConfig, Server, ServiceResponse},
-    web,
-};
+use actix_service::IntoServiceFactory as _;
+use actix_web::{App, HttpRequest, HttpResponse, dev::Server, web};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use tracing_actix_web::TracingLogger;
@@ -23,13 +17,11 @@ use tracing_actix_web::TracingLogger;
 use super::request_span::RequestSpan;
 use crate::{
     clock::Clock,
+    complaints::Complaints,
     config::WebhookSettings,
-    http_server::{self, Admission, Options, Refused},
-    intake::{
-        complaints::Complaints,
-        connections::Peer,
-        webhook::{Webhook, routes},
-    },
+    connections::Peer,
+    http_server::{self, Admission, HttpApp, Options, Refused},
+    intake::webhook::{Webhook, routes},
 };
 
 /// Characters of a wrong path that the log shows.
@@ -100,16 +92,7 @@ async fn not_found(request: HttpRequest, wrong_paths: web::Data<WrongPaths>) -> 
 }
 
 /// The endpoints of all consoles.
-fn app(
-    endpoints: Vec<Endpoint>,
-    wrong_paths: Arc<WrongPaths>,
-) -> impl ServiceFactory<
-    Request,
-    Config = AppConfig,
-    Response = ServiceResponse<impl MessageBody + 'static>,
-    Error = Error,
-    InitError = (),
-> {
+fn app(endpoints: Vec<Endpoint>, wrong_paths: Arc<WrongPaths>) -> impl HttpApp {
     let app = App::new()
         .wrap(TracingLogger::<RequestSpan>::new())
         .app_data(web::Data::from(wrong_paths))

@@ -19,9 +19,10 @@ use tracing::{error, info, warn};
 
 use crate::{
     clock::Clock,
+    complaints::Complaints,
     config::JournalSettings,
     health::{Health, Part},
-    intake::{Door, complaints::Complaints},
+    intake::Door,
     journal::{Counts, Journal, JournalError, Removable, Shrunk, TextBytes},
 };
 

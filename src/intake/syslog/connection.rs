@@ -20,9 +20,9 @@ use super::{
     messages::{GoOn, Read, Shared},
     refusal::Refusal,
 };
-use crate::intake::{
+use crate::{
     connections::{OpenConnection, TooManyConnections},
-    verification::Sender,
+    intake::verification::Sender,
 };
 
 /// Bytes that are read at once, and that every connection may hold.
@@ -144,7 +144,7 @@ impl Connection {
             }
         }
         if read.verified > 0 {
-            self.open.verified();
+            self.open.verified(self.sender.address);
         }
         let count = read.notifications.len();
         if self.shared.store(read.notifications).await.is_err() {

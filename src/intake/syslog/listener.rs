@@ -28,9 +28,9 @@ use super::{
 use crate::{
     clock::Clock,
     config::SyslogSettings,
+    connections::{ConnectionLimit, Peer},
     intake::{
         Door,
-        connections::{ConnectionLimit, Peer},
         verification::{ClientCertificate, Sender, SyslogVerifier},
     },
     label::ConsoleLabel,

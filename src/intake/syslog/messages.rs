@@ -11,10 +11,10 @@ use tracing::{info, warn};
 use super::{header::Message, refusal::Refusal, standing::SyslogStanding};
 use crate::{
     clock::Clock,
+    complaints::Complaints,
     intake::{
         Door, DoorError, Notification,
         attempts::{Exhausted, FailedAttempts},
-        complaints::Complaints,
         decode::{self, DecodeError, Element, decode},
         memory::{Charge, SMALL_BYTES},
         sort,

@@ -11,7 +11,7 @@
 //!
 //! Bounds: connections; the length of a frame; frames longer than a chunk that are being received at
 //! once; the time a frame may take and a connection may be silent. An unverified connection is closed
-//! for a new one when all are taken (`intake::connections`).
+//! for a new one when all are taken (`connections`).
 //!
 //! UDP is not offered: a datagram holds less than many alerts do, anybody can send one in another's
 //! name, it cannot be made to wait, and nobody would ever know what the kernel dropped.

@@ -2,10 +2,9 @@
 //! sent is ever in it.
 
 use super::{framing::FramingError, header::HeaderError};
-use crate::intake::{
+use crate::{
     connections::{HandshakeError, TooManyConnections},
-    decode::DecodeError,
-    verification::NotProven,
+    intake::{decode::DecodeError, verification::NotProven},
 };
 
 /// Why a connection or a message was not taken.

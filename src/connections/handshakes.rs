@@ -21,8 +21,8 @@ use tokio::{
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
+use super::network_of;
 use super::{OpenConnection, Rank};
-use crate::intake::attempts::network_of;
 
 /// Longest time for a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::intake::attempts::network_of;
+use super::network_of;
 
 /// Time for which an address is remembered.
 const MEMORY: TimeDelta = TimeDelta::hours(1);
@@ -18,12 +18,12 @@ const ADDRESSES_MAX: usize = 4_096;
 
 /// The addresses, an IPv6 /64 being one.
 #[derive(Debug, Default)]
-pub(crate) struct VerifiedAddresses(Mutex<HashMap<IpAddr, DateTime<Utc>>>);
+pub(super) struct VerifiedAddresses(Mutex<HashMap<IpAddr, DateTime<Utc>>>);
 
 impl VerifiedAddresses {
     /// Notes that a delivery from this address was verified. When there are too many, the one that
     /// was verified longest ago is forgotten.
-    pub(crate) fn note(&self, address: IpAddr, now: DateTime<Utc>) {
+    pub(super) fn note(&self, address: IpAddr, now: DateTime<Utc>) {
         let address = network_of(address);
         let mut addresses = self.lock();
         if addresses.len() >= ADDRESSES_MAX && !addresses.contains_key(&address) {
@@ -39,7 +39,7 @@ impl VerifiedAddresses {
     }
 
     /// Returns whether a delivery from this address was verified within the last hour.
-    pub(crate) fn is_known(&self, address: IpAddr, now: DateTime<Utc>) -> bool {
+    pub(super) fn is_known(&self, address: IpAddr, now: DateTime<Utc>) -> bool {
         self.lock().get(&network_of(address)).is_some_and(|at| now - *at < MEMORY)
     }
 

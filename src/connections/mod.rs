@@ -4,15 +4,14 @@
 //!
 //! A connection is unverified until a delivery on it has proved a secret.
 //!
-//! Does not live here: sockets (`service`, `syslog::listener`), allowed networks (`source`,
-//! `verification`).
+//! Does not live here: sockets (`http_server`, `intake::syslog`), allowed networks (`intake`).
 
 mod handshakes;
 mod table;
 mod verified_addresses;
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -30,12 +29,11 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 pub use self::handshakes::HandshakeError;
-pub(crate) use self::verified_addresses::VerifiedAddresses;
 use self::{
     handshakes::Handshakes,
     table::{Bounds, CountedTo, Full, Key, Rank, Table},
+    verified_addresses::VerifiedAddresses,
 };
-use super::attempts::network_of;
 use crate::clock::Clock;
 
 /// Connections that may wait for one of the verified ones to end.
@@ -196,9 +194,21 @@ fn count(connections: usize) -> f64 {
     connections as f64
 }
 
+/// Returns the address to which `address` is counted: whoever has one of IPv6 has its whole /64.
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & (u128::MAX << 64);
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+    }
+}
+
 impl OpenConnection {
-    /// Notes that a delivery on this connection was verified: it is kept from now on.
-    pub fn verified(&self) {
+    /// Notes that a delivery of `sender` on this connection was verified: it is kept from now on. Behind a
+    /// proxy `sender` is another address than the connection's.
+    pub fn verified(&self, sender: IpAddr) {
         let now = self.limit.clock.now();
         let noted_at = self.noted_at.load(Ordering::Relaxed);
         if noted_at == 0 {
@@ -208,6 +218,14 @@ impl OpenConnection {
             self.limit.known.note(self.address, now);
             self.noted_at.store(now.timestamp().max(1), Ordering::Relaxed);
         }
+        if sender != self.address {
+            self.limit.known.note(sender, now);
+        }
+    }
+
+    /// Returns whether a delivery of `sender` to this listener was verified within the last hour.
+    pub fn knows(&self, sender: IpAddr) -> bool {
+        self.limit.known.is_known(sender, self.limit.clock.now())
     }
 
     /// Returns whether a delivery on this connection has been verified.
@@ -272,8 +290,8 @@ mod tests {
         let limit = limit(2);
         let (one, other) =
             (limit.admit(peer(1)).await.unwrap(), limit.admit(peer(2)).await.unwrap());
-        one.verified();
-        other.verified();
+        one.verified(one.address);
+        other.verified(other.address);
         let third = limit.admit(peer(3));
         tokio::pin!(third);
         assert!(third.as_mut().now_or_never().is_none());
@@ -285,7 +303,9 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_was_verified_goes_before_strangers_on_its_next_connection() {
         let limit = limit(2);
-        limit.admit(peer(1)).await.unwrap().verified();
+        let first = limit.admit(peer(1)).await.unwrap();
+        first.verified(first.address);
+        drop(first);
         let known = limit.admit(peer(1)).await.unwrap();
         let stranger = limit.admit(peer(2)).await.unwrap();
         let _next = limit.admit(peer(3)).await.unwrap();
