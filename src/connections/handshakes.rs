@@ -1,15 +1,19 @@
-//! TLS handshakes: the costly step, answering a client's first message, is done for one connection
-//! at a time and followed by a pause as long as itself, so that a flood of handshakes takes half of
-//! one processor and no more.
+//! TLS handshakes: each of the two costly steps, answering a client's first message and verifying what it
+//! shows thereafter (100 signatures when it sends a forged chain of certificates), is done for one
+//! connection at a time and followed by a pause as long as itself, so that a flood of either takes half
+//! of one processor and no more.
 //!
-//! Addresses that were verified of late have a queue of their own. Whoever finds a queue full is
+//! Addresses that were verified of late have queues of their own. Whoever finds a queue full is
 //! refused before anything is computed.
 
 use std::{
     collections::HashMap,
-    io,
+    future::poll_fn,
+    io, mem,
     net::IpAddr,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -29,6 +33,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes of each queue that wait for their turn, in total and of one address.
 const WAITING_MAX: usize = 64;
 const WAITING_PER_ADDRESS_MAX: usize = 16;
+/// Time from which on verifying is followed by a pause.
+const COSTLY: Duration = Duration::from_millis(1);
 
 /// Why a handshake was not finished.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +53,15 @@ pub enum HandshakeError {
 /// The handshakes of one listener.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
-    strangers: Arc<Queue>,
-    known: Arc<Queue>,
+    strangers: Queues,
+    known: Queues,
+}
+
+/// The queues of the two steps.
+#[derive(Debug, Default)]
+struct Queues {
+    answering: Queue,
+    verifying: Queue,
 }
 
 /// Handshakes that wait for their turn.
@@ -72,21 +85,46 @@ impl Handshakes {
         stream: TcpStream,
         connection: &OpenConnection,
     ) -> Result<TlsStream<TcpStream>, HandshakeError> {
-        let queue = match connection.rank {
+        let Queues { answering, verifying } = match connection.rank {
             Rank::Stranger => &self.strangers,
             Rank::Known => &self.known,
         };
         let handshake = async {
             let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-            let turn = queue.turn(connection).await?;
+            let turn = answering.turn(connection).await?;
             let began = Instant::now();
-            let rest = hello.into_stream(config);
+            let mut rest = pin!(hello.into_stream(config));
+            let mut polled = poll_once(rest.as_mut()).await;
             pause(turn, began.elapsed());
-            Ok(rest.await?)
+            loop {
+                if let Poll::Ready(shaken) = polled {
+                    return Ok(shaken?);
+                }
+                woken().await;
+                let turn = verifying.turn(connection).await?;
+                let began = Instant::now();
+                polled = poll_once(rest.as_mut()).await;
+                // A few bytes of a message cost nothing, and must not keep others from their turn.
+                if began.elapsed() >= COSTLY {
+                    pause(turn, began.elapsed());
+                }
+            }
         };
-        let finished = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await;
+        let finished = tokio::time::timeout(HANDSHAKE_TIMEOUT, Box::pin(handshake)).await;
         finished.unwrap_or(Err(HandshakeError::TooSlow))
     }
+}
+
+/// Polls a future, which wakes the task if it is pending.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+/// Waits until the task is woken: by a future that it polled before.
+async fn woken() {
+    let mut is_first = true;
+    poll_fn(|_context| if mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) })
+        .await;
 }
 
 /// Gives the turn to the next one after a pause.
@@ -147,7 +185,58 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::FutureExt as _;
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsConnector;
+
     use super::*;
+    use crate::{
+        clock::Clock,
+        connections::{ConnectionLimit, Peer},
+    };
+
+    fn tls() -> (Arc<ServerConfig>, TlsConnector) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = made.signing_key.serialize_der().try_into().unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let server = ServerConfig::builder().with_no_client_auth();
+        (
+            Arc::new(server.with_single_cert(vec![certificate], key).unwrap()),
+            TlsConnector::from(Arc::new(client)),
+        )
+    }
+
+    #[tokio::test]
+    async fn what_a_client_shows_after_its_first_message_is_verified_in_its_turn() {
+        let (server, client) = tls();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (to_server, accepted) = tokio::join!(connecting, listener.accept());
+        let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let limit = ConnectionLimit::new("test", 2, 2, Clock::from_fn(move || now));
+        let open = limit.admit(Peer::Direct(Ipv4Addr::LOCALHOST.into())).await.unwrap();
+        let handshakes = Handshakes::default();
+        let turn = handshakes.strangers.verifying.turn(&open).await.unwrap();
+        let mut finished = pin!(handshakes.finish(server, accepted.unwrap().0, &open));
+        tokio::select! {
+            _ = &mut finished => panic!("another one has the turn"),
+            shaken = client.connect("localhost".try_into().unwrap(), to_server.unwrap()) => {
+                shaken.unwrap();
+            }
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+            assert!(finished.as_mut().now_or_never().is_none(), "another one has the turn");
+        }
+        drop(turn);
+        finished.await.unwrap();
+    }
 
     #[test]
     fn handshakes_that_wait_are_bounded_in_total_and_by_address_and_free_their_place() {

@@ -5,7 +5,9 @@
 //! head ──▶ body, as far as it is asked for ──▶ nothing, until the answer has left ──▶ next head
 //! ```
 //!
-//! actix-http times the head of a connection's first request only, so the later ones are timed here.
+//! Heads are timed here, and only after what has arrived was read: actix-http times the first one of a
+//! connection, and answers 408 to a request that had arrived whole while the process stood still. Whoever
+//! is too slow gets no answer, which a sender could take for that to its next request.
 
 use std::{
     cell::Cell,
@@ -24,7 +26,10 @@ use actix_web::{
     web::Bytes,
 };
 use futures_util::Stream;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
 
 use super::{HEAD_TIMEOUT, KEEP_ALIVE};
 use crate::connections::OpenConnection;
@@ -33,7 +38,6 @@ use crate::connections::OpenConnection;
 const CHUNKS_SIZE: usize = 4 << 10;
 
 /// The state of a connection.
-#[derive(Default)]
 pub(super) struct Exchange {
     due: Cell<Due>,
     reading: Cell<Reading>,
@@ -58,19 +62,30 @@ pub(super) enum Reading {
 }
 
 /// The time at which the next head is due.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 enum Due {
-    /// The first head is on its way, or a request is being answered.
-    #[default]
+    /// A request is being answered.
     Untimed,
     /// Nothing of the next head was read since the last answer. Some of it may have been read before,
     /// which is why there is a deadline.
     Idle { deadline: Instant },
-    /// The next head is on its way.
+    /// The first head is waited for, or the next one is on its way.
     Head { deadline: Instant },
 }
 
 impl Exchange {
+    /// Makes the state of a connection that was opened at `now`.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            due: Cell::new(Due::Head { deadline: now + HEAD_TIMEOUT }),
+            reading: Cell::default(),
+            is_answered: Cell::default(),
+            is_draining: Cell::default(),
+            is_head_too_large: Cell::default(),
+            reader: Cell::default(),
+        }
+    }
+
     pub(super) fn reading(&self) -> Reading {
         self.reading.get()
     }
@@ -151,19 +166,28 @@ impl Exchange {
     /// Runs `serving` until it ends, or a head is overdue: `None`.
     pub(super) async fn unless_overdue<T>(&self, serving: impl Future<Output = T>) -> Option<T> {
         let mut serving = pin!(serving);
-        let mut timer = pin!(sleep_until(Instant::now() + KEEP_ALIVE + HEAD_TIMEOUT));
-        poll_fn(|context| {
-            if let Poll::Ready(ended) = serving.as_mut().poll(context) {
-                return Poll::Ready(Some(ended));
+        let mut timer = pin!(sleep_until(Instant::now() + HEAD_TIMEOUT));
+        let mut looked_again = None;
+        loop {
+            let ended = poll_fn(|context| {
+                if let Poll::Ready(ended) = serving.as_mut().poll(context) {
+                    return Poll::Ready(Some(ended));
+                }
+                // Looked at after each poll of the connection, since nothing else changes the state.
+                let Some(deadline) = self.deadline() else { return Poll::Pending };
+                if timer.deadline() != deadline {
+                    timer.as_mut().reset(deadline);
+                }
+                timer.as_mut().poll(context).map(|()| None)
+            });
+            let (ended, deadline) = (ended.await, self.deadline());
+            if ended.is_some() || looked_again == deadline {
+                return ended;
             }
-            // Looked at after each poll of the connection, since nothing else changes the state.
-            let Some(deadline) = self.deadline() else { return Poll::Pending };
-            if timer.deadline() != deadline {
-                timer.as_mut().reset(deadline);
-            }
-            timer.as_mut().poll(context).map(|()| None)
-        })
-        .await
+            // The head may have arrived, and the runtime not have asked the system yet.
+            looked_again = deadline;
+            yield_now().await;
+        }
     }
 }
 
@@ -300,9 +324,10 @@ mod tests {
 
     #[test]
     fn a_later_head_is_due_soon_after_its_first_byte_however_many_follow() {
-        let (exchange, now) = (Exchange::default(), Instant::now());
-        exchange.bytes_were_read(now);
-        assert_eq!(exchange.deadline(), None, "the first head is timed elsewhere");
+        let now = Instant::now();
+        let exchange = Exchange::new(now);
+        exchange.bytes_were_read(now + Duration::from_secs(1));
+        assert_eq!(exchange.deadline(), Some(now + HEAD_TIMEOUT), "the first from the beginning");
         exchange.request_begins();
         exchange.request_ends(now);
         for seconds in 1..5 {
@@ -316,7 +341,8 @@ mod tests {
 
     #[test]
     fn half_a_head_that_came_with_the_request_before_does_not_keep_the_connection() {
-        let (exchange, now) = (Exchange::default(), Instant::now());
+        let now = Instant::now();
+        let exchange = Exchange::new(now);
         exchange.request_begins();
         exchange.request_ends(now);
         assert_eq!(exchange.deadline(), Some(now + KEEP_ALIVE + HEAD_TIMEOUT));
@@ -324,7 +350,7 @@ mod tests {
 
     #[test]
     fn the_next_head_is_read_only_once_an_answer_has_left() {
-        let exchange = Exchange::default();
+        let exchange = Exchange::new(Instant::now());
         exchange.head_is_here(40);
         exchange.bytes_were_handed_on(40);
         exchange.request_begins();
@@ -338,8 +364,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_ends_when_a_head_is_overdue() {
-        let exchange = Exchange::default();
+        let exchange = Exchange::new(Instant::now() - HEAD_TIMEOUT);
+        assert_eq!(exchange.unless_overdue(std::future::pending::<()>()).await, None);
         exchange.request_ends(Instant::now() - KEEP_ALIVE - HEAD_TIMEOUT);
         assert_eq!(exchange.unless_overdue(std::future::pending::<()>()).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_head_that_has_arrived_is_read_however_late_we_are() {
+        let exchange = Exchange::new(Instant::now() - HEAD_TIMEOUT);
+        let serving = poll_fn(|_context| {
+            exchange.request_begins();
+            Poll::Ready(())
+        });
+        assert_eq!(exchange.unless_overdue(serving).await, Some(()));
     }
 }

@@ -28,7 +28,7 @@ use actix_web::{
     dev::{AppConfig, Server, ServiceResponse},
 };
 use rustls::ServerConfig;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -163,7 +163,8 @@ fn worker<App: HttpApp>(
             });
             let service = HttpService::build()
                 .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(HEAD_TIMEOUT)
+                // `exchange` times heads.
+                .client_request_timeout(Duration::ZERO)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .graceful_shutdown_signal(move || draining.clone().cancelled_owned())
                 .on_connect_ext(Held::hand_on)
@@ -206,7 +207,7 @@ impl<A: Admission> Shared<A> {
                 Transport::Tls(Box::new(shaken.map_err(|error| ("handshake", error.to_string()))?))
             }
         };
-        let exchange = Rc::new(Exchange::default());
+        let exchange = Rc::new(Exchange::new(Instant::now()));
         let held = Held::new(transport, Arc::clone(&open), Rc::clone(&exchange));
         let served = exchange.unless_overdue(http.call((held, Some(peer))));
         let served = open.unless_evicted(served).await.map_err(too_many)?;

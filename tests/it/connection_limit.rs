@@ -2,6 +2,7 @@
 //! Floods of TLS handshakes are in `handshakes`.
 
 mod handshakes;
+mod networks;
 mod pipelined;
 
 use tokio::{
