@@ -3,7 +3,10 @@
 //!
 //! Does not live here: what is logged, and where (each failure once, at its boundary).
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    io,
+};
 
 use anyhow::Context as _;
 use chrono::SecondsFormat;
@@ -15,28 +18,46 @@ use tracing::{
 use tracing_subscriber::{
     EnvFilter,
     fmt::{
-        FmtContext, FormatEvent, FormatFields, FormattedFields,
+        FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter,
         format::{JsonFields, Writer},
     },
     registry::{LookupSpan, Scope},
 };
 
+use super::log_queue;
 use crate::{clock::Clock, config::ConnectorSettings, escape};
 
-/// Starts logging for the whole process, as the settings say. Once a process.
+/// Starts logging for a command, as the settings say: each line is written before it goes on. Once a
+/// process.
 pub(super) fn start(settings: &ConnectorSettings) -> anyhow::Result<()> {
+    start_with(settings, io::stderr)
+}
+
+/// Starts logging for the service, which waits for no reader (`log_queue`). Once a process.
+pub(super) fn start_queued(settings: &ConnectorSettings) -> anyhow::Result<()> {
+    let lines = Lines::new(settings);
+    let notice = move |dropped: u64| {
+        let message = "lines of the log were dropped: nobody read it in time, or it could not be \
+                       written";
+        let attributes = Map::from_iter([("lines".to_owned(), dropped.into())]);
+        format!("{}\n", lines.line(Level::WARN, message, attributes))
+    };
+    let queue = log_queue::start(notice).context("cannot start the thread of the log")?;
+    start_with(settings, move || queue)
+}
+
+fn start_with(
+    settings: &ConnectorSettings,
+    writer: impl for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+) -> anyhow::Result<()> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter(&settings.log_level)))
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         // It would tell on stderr that it cannot write to stderr, and end the process when that fails: a
         // full disk, or a reader that is gone, must not end the service.
         .log_internal_errors(false)
         .fmt_fields(JsonFields::new())
-        .event_format(Lines {
-            name: settings.name.clone(),
-            shape: if settings.json_logging { Shape::Json } else { Shape::Plain },
-            clock: Clock::system(),
-        })
+        .event_format(Lines::new(settings))
         .finish();
     tracing::subscriber::set_global_default(subscriber).context("logging was started twice")
 }
@@ -101,6 +122,14 @@ where
 }
 
 impl Lines {
+    fn new(settings: &ConnectorSettings) -> Self {
+        Self {
+            name: settings.name.clone(),
+            shape: if settings.json_logging { Shape::Json } else { Shape::Plain },
+            clock: Clock::system(),
+        }
+    }
+
     fn line(&self, level: Level, message: &str, attributes: Map<String, Value>) -> String {
         let level = match level {
             Level::ERROR => "ERROR",

@@ -19,6 +19,7 @@ mod failure;
 mod healthcheck;
 mod job;
 mod journal;
+mod log_queue;
 mod logging;
 mod migrate;
 mod output;
@@ -38,6 +39,7 @@ use self::arguments::{Arguments, Command, ConfigCommand, JournalCommand};
 /// Runs the command that `arguments` (with the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     output::tell_panics_escaped();
+    let _flushed = log_queue::FlushOnDrop;
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),

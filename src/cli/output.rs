@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::failure::Failure;
+use super::{failure::Failure, log_queue};
 use crate::escape;
 
 /// Writes `text` to stdout, escaped. A reader that has seen enough (`| head`) is no failure.
@@ -39,9 +39,14 @@ fn written(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Writes a line to stderr, escaped. There is nobody left to tell when that fails.
+/// Writes a line to stderr, escaped, in its turn with the log of the service. There is nobody left to
+/// tell when that fails.
 pub(super) fn say(text: &str) {
-    let _ = io::stderr().lock().write_all(format!("{}\n", escape::lines(text)).as_bytes());
+    let line = format!("{}\n", escape::lines(text));
+    match log_queue::started() {
+        Some(queue) => queue.push(line.as_bytes()),
+        None => drop(io::stderr().lock().write_all(line.as_bytes())),
+    }
 }
 
 /// Writes a question to stderr, escaped, and leaves the cursor behind it.

@@ -7,8 +7,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::log_queue;
+
 /// Longest wait, at the end, for writes that block.
 const BLOCKING_MAX: Duration = Duration::from_secs(1);
+/// The signal of a file that would grow beyond `ulimit -f`, on Linux.
+const FILE_TOO_LARGE: i32 = 25;
 /// Exit code of a second signal: what was under way is in the journal.
 const EXIT_AT_ONCE: i32 = 130;
 
@@ -25,6 +29,9 @@ where
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        // Taken, it ends nothing any more: the write fails instead, as on a full disk.
+        let _taken = signal(SignalKind::from_raw(FILE_TOO_LARGE))
+            .context("cannot take the signal of a file that is too large")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
         tokio::spawn(watch(terminate, interrupt, stop.clone()));
         Ok(work(stop).await)
@@ -46,5 +53,6 @@ async fn watch(mut terminate: Signal, mut interrupt: Signal, stop: CancellationT
     stop.cancel();
     let name = received().await;
     warn!(signal = name, "stopped at once by a second signal");
+    log_queue::flush();
     process::exit(EXIT_AT_ONCE);
 }

@@ -9,7 +9,7 @@ use crate::{clock::Clock, config::Loaded, service::Service};
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     allocator::give_back_large_blocks();
     let Loaded { settings, warnings, .. } = setup::load(config)?;
-    logging::start(&settings.connector)?;
+    logging::start_queued(&settings.connector)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }

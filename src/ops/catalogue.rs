@@ -363,6 +363,11 @@ pub const CATALOGUE: &[Metric] = &[
         "By how much the clock of the journal's database is ahead of this replica's; 0 with a file.",
     )
     .shared(),
+    counter(
+        "log_lines_dropped_total",
+        "Lines of the log that were dropped: nobody read it in time, or it could not be written.",
+    )
+    .shared(),
     gauge("part_degraded", Unit::Count, "1 while a part does not work, as /readyz tells in words.")
         .by(
             "part",

@@ -1,6 +1,9 @@
 //! Bounds of the machine and the end of the service: little room on the disk, systemd, signals.
 
 use std::{
+    fs::File,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -10,6 +13,7 @@ use harfanglab_incidents::{
     journal::{CLAIM_BYTES, Journal as _, SqliteJournal},
 };
 use reqwest::StatusCode;
+use rustix::fs::OFlags;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -18,9 +22,11 @@ use tokio::{
 };
 
 use crate::{
+    deployment::prometheus::until,
     journal_damage::{LEASE, lonely_home, start},
     support::{
         app::{App, Home, WEBHOOK_SECRET},
+        opencti::FakeWork,
         skipped::skipped,
         stage::{Stage, http, post},
     },
@@ -150,6 +156,24 @@ async fn a_journal_that_has_grown_to_its_bound_takes_no_more() {
 }
 
 #[tokio::test]
+async fn a_limit_on_the_size_of_files_is_as_a_full_disk_and_does_not_end_the_service() {
+    let home = lonely_home();
+    // 2 MiB.
+    let mut app = home.serve_after("ulimit -S -f 4096");
+    acknowledged_until_full(&mut app).await;
+    assert_eq!(counts(&mut app).await["status"], "unready");
+    let id = app.process_id().to_string();
+    let lifted = Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited:"]).status();
+    assert!(lifted.unwrap().success());
+    until("it is ready again", async || {
+        (counts(&mut app).await["status"] != "unready").then_some(())
+    })
+    .await;
+    let url = app.webhook().await;
+    assert_eq!(post(&url, &alert(5_000)).await.0, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
 async fn a_claim_takes_as_many_texts_as_fit_its_bytes_or_a_single_larger_one() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
@@ -193,19 +217,54 @@ async fn told(socket: &UnixDatagram, line: &str) -> String {
     }
 }
 
+/// URL of the endpoint, as the service manager was told it.
+fn posts_to(ready: &str) -> String {
+    let address = ready.split_once("accepting deliveries at ").unwrap().1;
+    let address = address.split(|end: char| end == '/' || end.is_whitespace()).next().unwrap();
+    format!("http://{address}/webhooks/harfanglab")
+}
+
 #[tokio::test]
 async fn a_log_that_cannot_be_written_does_not_end_the_service() {
     let mut home = lonely_home();
     let socket = service_manager(&mut home);
     let mut app = home.serve_after("exec 2>/dev/full");
     let ready = told(&socket, "READY=1").await;
-    let address = ready.split_once("accepting deliveries at ").unwrap().1;
-    let address = address.split_whitespace().next().unwrap().trim_end_matches('/');
-    let url = format!("http://{}/webhooks/harfanglab", address.split('/').next().unwrap());
+    let url = posts_to(&ready);
     for (secret, status) in [("a-guess", 401), (WEBHOOK_SECRET, 200)] {
         let request = http().post(&url).header("Authorization", secret).json(&json!({}));
         assert_eq!(request.send().await.unwrap().status().as_u16(), status);
     }
+    app.ask_to_stop();
+    assert!(app.exit().await.success());
+}
+
+/// Fills a pipe to the last byte.
+fn fill(pipe: &mut File) {
+    for chunk in [&[b'x'; 4096][..], b"x"] {
+        while pipe.write(chunk).is_ok() {}
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_neither_deliveries_nor_the_end() {
+    let Stage { mut home, opencti, .. } = Stage::with_webhook().await;
+    home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    let socket = service_manager(&mut home);
+    let path = home.path().join("log");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
+    let mut options = File::options();
+    let mut log = options.read(true).write(true).custom_flags(nonblocking).open(&path).unwrap();
+    let mut app = home.serve_after("exec 2<>log");
+    let url = posts_to(&told(&socket, "READY=1").await);
+    fill(&mut log);
+    // Told in the log, on which everything stood still.
+    let wrong = http().post(&url).header("Authorization", "a-guess").json(&alert(1));
+    assert_eq!(wrong.send().await.unwrap().status().as_u16(), 401);
+    assert_eq!(post(&url, &alert(1)).await.0, StatusCode::ACCEPTED);
+    let is_closed = |works: &[FakeWork]| works.iter().any(|work| work.closed.is_some());
+    opencti.wait_for("the alert is delivered", |state| is_closed(&state.works)).await;
     app.ask_to_stop();
     assert!(app.exit().await.success());
 }
