@@ -176,7 +176,7 @@ impl Console {
             ConsoleError::Setup("the client is shut down and takes no more requests".to_owned())
         })?;
         inner.rate.until_ready().await;
-        let began = Instant::now();
+        let mut asked = Asked { began: Instant::now(), outcome: "given_up" };
         let answer = async {
             let response = inner
                 .http
@@ -190,9 +190,7 @@ impl Console {
             request.read(response, large).await
         }
         .await;
-        metrics::histogram!("console_request_seconds").record(began.elapsed());
-        let outcome = answer.as_ref().map_or_else(ConsoleError::outcome, |_answer| "ok");
-        metrics::counter!("console_requests_total", "outcome" => outcome).increment(1);
+        asked.outcome = answer.as_ref().map_or_else(ConsoleError::outcome, |_answer| "ok");
         answer
     }
 
@@ -207,6 +205,19 @@ impl Console {
             return Err(TOO_LONG);
         }
         Ok(url)
+    }
+}
+
+/// A request, counted when it has ended, also by a deadline of whoever waits for it.
+struct Asked {
+    began: Instant,
+    outcome: &'static str,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        metrics::histogram!("console_request_seconds").record(self.began.elapsed());
+        metrics::counter!("console_requests_total", "outcome" => self.outcome).increment(1);
     }
 }
 

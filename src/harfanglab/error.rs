@@ -91,7 +91,7 @@ pub enum ConsoleError {
          HARFANGLAB_INCIDENTS_API_TIMEOUT sets how long to wait"
     )]
     TimedOut {
-        /// Path that was asked.
+        /// Path that was asked, or the look-ups that took too long together.
         path: String,
         /// The timeout in seconds, rounded up.
         after_s: u64,
@@ -156,6 +156,11 @@ impl ConsoleError {
             Self::Busy { retry_after, .. } | Self::Failing { retry_after, .. } => *retry_after,
             _ => None,
         }
+    }
+
+    /// Returns whether the time for an answer is over.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::TimedOut { .. })
     }
 
     /// Whether asking again within seconds makes sense.

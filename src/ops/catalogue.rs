@@ -105,6 +105,7 @@ const CONSOLE_OUTCOMES: &[&str] = &[
     "refused",
     "unreachable",
     "timed_out",
+    "given_up",
     "unusable",
 ];
 const OPENCTI_OUTCOMES: &[&str] =

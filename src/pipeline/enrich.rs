@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tracing::debug;
 
+use super::silence::Silence;
 use crate::{
     alert::{Agent, Alert, Threat, ThreatRule, element::MaxValues, intelligence::Intelligence},
     convert::{Wanted, carried_intelligence, completed, rule_tags, wanted_intelligence},
@@ -47,12 +48,14 @@ impl<T> Found<T> {
 /// Asks the console.
 pub struct Enricher {
     console: Arc<Console>,
+    /// Whether anything else waits for an answer.
+    pub(super) silence: Silence,
 }
 
 impl Enricher {
     /// An enricher that asks `console`.
     pub fn new(console: Arc<Console>) -> Self {
-        Self { console }
+        Self { console, silence: Silence::default() }
     }
 
     /// The most values that are built of an element.

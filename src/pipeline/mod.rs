@@ -28,6 +28,7 @@ mod refusals;
 mod retry;
 mod room;
 mod sent_again;
+mod silence;
 mod tally;
 mod waiting;
 
@@ -45,6 +46,7 @@ use tracing::{error, info};
 pub use self::{
     afterwards::Afterwards, enrich::Enricher, false_positives::NegativeSightings,
     ledger::JournalLedger, prepare::Preparer, refusals::era_of_confirmed,
+    waiting::first_look_ups_max,
 };
 use self::{
     defect::Step,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     enrich::{Found, filled},
     prepare::{Delivered, MATCH_TOLERANCE, Preparer},
-    waiting::Settled,
+    waiting::{Deadline, Settled},
 };
 use crate::{
     alert::{Alert, IncidentIdentity, MergedSightings, intelligence::Intelligence},
@@ -36,8 +36,10 @@ impl Preparer {
     ) -> Result<(Conversion, Option<FollowUp>, Delivered), Outcome> {
         self.let_through(event, &pushed)?;
         let mut lacking = Lacking::default();
+        let deadline = self.deadline(event);
         // Boxed: it holds whole alerts across its look-ups.
-        let mut seen = Box::pin(self.seen_on_console(event, pushed, &mut lacking)).await?;
+        let seeing = Box::pin(self.seen_on_console(event, pushed, deadline, &mut lacking));
+        let mut seen = seeing.await?;
         if seen.identity.is_none() && event.dialect == Dialect::NativeAlert {
             seen.identity = self
                 .journal
@@ -45,13 +47,13 @@ impl Preparer {
                 .await
                 .map_err(|failure| self.journal_failed(event, &failure))?;
         }
-        let details = self.enricher.agent(&seen.alert.agent).await;
+        let details = deadline.ask(self.enricher.agent(&seen.alert.agent)).await;
         // An agent that the console has forgotten stays unknown; only a failure is worth a return.
         lacking.host = matches!(details, Found::Failed(_));
         if let Settled::Known(details) = self.settled(event, details, None)? {
             seen.alert.agent = filled(seen.alert.agent, details);
         }
-        let intelligence = self.intelligence(event, &seen.alert, &mut lacking).await?;
+        let intelligence = self.intelligence(event, &seen.alert, deadline, &mut lacking).await?;
         let follow_up = self.follow_up(event, lacking)?;
         let Seen { alert, key, identity } = seen;
         let convert = |known: &Known| {
@@ -90,6 +92,7 @@ impl Preparer {
         &self,
         event: &Event,
         mut pushed: Alert,
+        deadline: Deadline<'_>,
         lacking: &mut Lacking,
     ) -> Result<Seen, Outcome> {
         if self.needs_confirmation(event) {
@@ -98,7 +101,8 @@ impl Preparer {
         }
         let mut seen =
             Seen { alert: pushed, key: event.key.clone(), identity: event.identity.clone() };
-        let found = self.enricher.alert_on_console(event.dialect, &seen.alert).await;
+        let looking = self.enricher.alert_on_console(event.dialect, &seen.alert);
+        let found = deadline.ask(looking).await;
         self.confirmed(event, &found)?;
         match self.settled(event, found, Some(self.enrichment.first_wait))? {
             Settled::Complete => {}
@@ -121,9 +125,10 @@ impl Preparer {
         &self,
         event: &Event,
         alert: &Alert,
+        deadline: Deadline<'_>,
         lacking: &mut Lacking,
     ) -> Result<Option<Intelligence>, Outcome> {
-        let found = self.enricher.intelligence(alert).await;
+        let found = deadline.ask(self.enricher.intelligence(alert)).await;
         match self.settled(event, found, None)? {
             Settled::Known(intelligence) => Ok(Some(intelligence)),
             Settled::Complete => Ok(None),

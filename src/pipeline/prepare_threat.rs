@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{
     enrich::Found,
     prepare::{Delivered, Preparer},
-    waiting::Settled,
+    waiting::{Deadline, Settled},
 };
 use crate::{
     alert::Threat,
@@ -36,13 +36,14 @@ impl Preparer {
             let reason = "waits for the alerts of the threat, which its case refers to";
             return Err(self.later(WAIT_FOR_ALERTS, reason.to_owned()));
         }
-        let found = self.enricher.threat(&pushed.id).await;
+        let deadline = self.deadline(event);
+        let found = deadline.ask(self.enricher.threat(&pushed.id)).await;
         self.confirmed(event, &found)?;
         let mut threat = match self.settled(event, found, None)? {
             Settled::Known(shown) => shown,
             Settled::Complete | Settled::Lacking => pushed,
         };
-        self.add_rule_tags(event, &mut threat).await?;
+        self.add_rule_tags(event, &mut threat, deadline).await?;
         let note_name = format!("note:{}", threat.id);
         let note_id = self.journal.remembered(&note_name).await.map_err(failed)?;
         let object_ids = self.journal.new_case_objects(&threat.id).await.map_err(failed)?;
@@ -74,9 +75,14 @@ impl Preparer {
     }
 
     /// Threats name their rules, whose techniques only the rules themselves tell.
-    async fn add_rule_tags(&self, event: &Event, threat: &mut Threat) -> Result<(), Outcome> {
+    async fn add_rule_tags(
+        &self,
+        event: &Event,
+        threat: &mut Threat,
+        deadline: Deadline<'_>,
+    ) -> Result<(), Outcome> {
         for rule in threat.rules.iter_mut().take(MOST_RULES) {
-            let found = self.enricher.rule_tags(rule).await;
+            let found = deadline.ask(self.enricher.rule_tags(rule)).await;
             // A console that is out of order is waited for once, not once a rule.
             let is_failure = matches!(found, Found::Failed(_));
             if let Settled::Known(tags) = self.settled(event, found, None)? {

@@ -7,6 +7,7 @@
 //!              │ ▲                                              ▲
 //!   not there: │ │ once after the first wait                    │ more is known
 //!   failing:   │ │ a few tries                                  │
+//!   silent:    │ │ until the deadline of its look-ups           │
 //!              └─┴──▶ delivered in part ──▶ follow-up, asked ───┤
 //!                                              ▲      │         │
 //!                                              └ later ┘        ▼
@@ -16,19 +17,75 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::{enrich::Found, prepare::Preparer, retry};
+use super::{enrich::Found, prepare::Preparer, retry, silence::Silence};
 use crate::{
+    clock::Clock,
+    config::HarfangLabSettings,
     harfanglab::ConsoleError,
-    intake::Origin,
+    intake::{Origin, dialect::Dialect},
     journal::{Event, FollowUp, Lacking, Outcome},
 };
 
 /// Tries in which a failing console may hold an alert back: seconds, not minutes.
 const TRIES_WITH_CONSOLE: u32 = 3;
+/// Look-ups of an alert: its page, its host, its rule.
+const LOOK_UPS: u32 = 3;
+/// Least time for them: a busy machine or console is no hung one.
+const LOOK_UPS_LEAST: Duration = Duration::from_secs(5);
 /// Longest wait between two looks for what a delivered alert lacks.
 const FOLLOW_UP_WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// Returns the longest time that the look-ups of an alert may take together before it first leaves: a
+/// share of the longest request, and as long as those of `alerts` at once wait for their turn in the
+/// console's rate.
+pub fn first_look_ups_max(console: &HarfangLabSettings, alerts: usize) -> Duration {
+    let alerts = u32::try_from(alerts).unwrap_or(u32::MAX);
+    let turn = Duration::from_secs(LOOK_UPS.into()) / console.requests_per_second.max(1);
+    let asking = (console.request_timeout / LOOK_UPS).max(LOOK_UPS_LEAST);
+    asking.saturating_add(turn.saturating_mul(alerts))
+}
+
+/// Until when the look-ups of one event go on.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline<'a> {
+    at: Instant,
+    longest: Duration,
+    silence: &'a Silence,
+    clock: &'a Clock,
+}
+
+impl Deadline<'_> {
+    /// Returns what `look_up` finds in time. What is known without asking is found after the deadline,
+    /// too.
+    pub(super) fn ask<T>(
+        self,
+        look_up: impl Future<Output = Found<T>>,
+    ) -> impl Future<Output = Found<T>> {
+        // Boxed: it is large, and would be held twice.
+        let look_up = timeout_at(self.at, Box::pin(look_up));
+        async move {
+            let waits = Instant::now() < self.at;
+            let found = look_up.await.unwrap_or_else(|_over| {
+                Found::Failed(ConsoleError::TimedOut {
+                    path: "the look-ups of an alert or threat".to_owned(),
+                    after_s: self.longest.as_secs(),
+                })
+            });
+            match &found {
+                _ if !waits => {}
+                Found::NothingToAsk => {}
+                Found::Failed(failure) if failure.is_timeout() => {
+                    self.silence.goes_on(self.clock.now());
+                }
+                _ => self.silence.ends(),
+            }
+            found
+        }
+    }
+}
 
 /// What a look-up brought, once there is nothing to wait for.
 pub(super) enum Settled<T> {
@@ -41,6 +98,19 @@ pub(super) enum Settled<T> {
 }
 
 impl Preparer {
+    /// Returns when the look-ups of `event` end that begin now. A follow-up and a threat, for which no
+    /// alert waits, have three times as long as an alert that has not left; none waits while the console
+    /// is silent.
+    pub(super) fn deadline(&self, event: &Event) -> Deadline<'_> {
+        let is_first = event.follow_up.is_none() && event.dialect != Dialect::NativeThreat;
+        let first = self.first_look_ups_max;
+        let longest = if is_first { first } else { first.saturating_mul(LOOK_UPS) };
+        let silence = &self.enricher.silence;
+        let waits = silence.lets_wait(self.clock.now());
+        let at = Instant::now() + if waits { longest } else { Duration::ZERO };
+        Deadline { at, longest, silence, clock: &self.clock }
+    }
+
     /// What to make of a look-up: the event goes on, or waits. `wait_if_absent` is for what the
     /// console shows late.
     pub(super) fn settled<T>(
@@ -61,8 +131,10 @@ impl Preparer {
                 _ => Ok(Settled::Lacking),
             },
             Found::Failed(failure) => {
-                // A refused token is not put right within seconds: the alert leaves at once.
-                let passes = failure.is_transient() && !failure.is_denied();
+                // A refused token is not put right within seconds, and an alert that has waited for
+                // an answer in vain has waited enough: it leaves at once.
+                let is_over = failure.is_timeout() && event.dialect != Dialect::NativeThreat;
+                let passes = failure.is_transient() && !failure.is_denied() && !is_over;
                 if may_wait && passes && attempt < TRIES_WITH_CONSOLE {
                     let wait = Duration::from_secs(u64::from(attempt) * 2);
                     return Err(self.later(wait, failure.to_string()));

@@ -35,7 +35,7 @@ use crate::{
     intake::{Door, Entries, MemoryBudget, Samples},
     journal::{Journal, write_what_comes_in},
     label::ConsoleLabel,
-    pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer},
+    pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer, first_look_ups_max},
     sweep::{ElasticQueue, Job, JobBoard, Kept, Pushes, Sweep},
 };
 
@@ -231,6 +231,10 @@ impl ConsoleService {
                 journal: Arc::clone(&self.journal),
                 enricher: Enricher::new(Arc::clone(&self.client)),
                 enrichment: self.settings.enrichment.clone(),
+                first_look_ups_max: first_look_ups_max(
+                    &self.settings.harfanglab,
+                    settings.pipeline.concurrency,
+                ),
                 filter: import.filter.clone(),
                 threats: import.threats,
                 convert,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use harfanglab_incidents::{
+    config::Settings,
     demo::{Collection, DemoAlert, Fault, Generator, Kind, RequestKind},
     intake::dialect::Dialect,
     journal::Journal,
@@ -154,6 +155,40 @@ async fn a_console_that_fails_does_not_keep_an_alert_and_completes_it_afterwards
     rig.pass(SECOND * 3).await;
     assert!(has_page(&rig.delivered(2).await[1]));
     assert_eq!(rig.console.requests().of(list), 13);
+}
+
+#[tokio::test]
+async fn a_console_that_never_answers_holds_an_alert_up_for_one_deadline_and_completes_it() {
+    let change = |settings: &mut Settings| {
+        settings.harfanglab.request_timeout = Duration::from_secs(15);
+    };
+    let mut rig = Rig::start(change).await;
+    let alert = alert();
+    rig.console.add_alert(alert.api_item());
+    // A third of what the request may take, without a second try: that one would be answered.
+    rig.console.fail_next(RequestKind::List(Collection::Alerts), 1, Fault::Hang);
+    rig.push(Dialect::NativeAlert, &alert.native()).await;
+    let bare = rig.delivered(1).await.remove(0);
+    assert!(!has_page(&bare));
+    rig.until("it is followed up", |counts| counts.following_up == 1).await;
+    // It is asked again after a while.
+    assert!(has_page(&rig.passed_until(2).await[1]));
+}
+
+#[tokio::test]
+async fn behind_an_alert_that_waits_for_a_silent_console_in_vain_no_other_waits_for_it() {
+    let change = |settings: &mut Settings| {
+        settings.harfanglab.request_timeout = Duration::from_secs(15);
+        settings.pipeline.concurrency = 1;
+    };
+    let mut rig = Rig::start(change).await;
+    rig.console.fail_next(RequestKind::List(Collection::Alerts), 1_000, Fault::Hang);
+    let number = |number| json!(format!("5f0c2a54-0c0e-4f7e-9a53-0d6c2f4f7{number:03}"));
+    let alerts: Vec<_> =
+        (0..60).map(|it| with(alert().native(), "alert_unique_id", number(it))).collect();
+    rig.push_together(Dialect::NativeAlert, &alerts).await;
+    // One deadline each would be longer than the test's patience.
+    rig.delivered(60).await;
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use harfanglab_incidents::{
     },
     journal::{Counts, Journal, SqliteJournal},
     opencti::{Delivery, DeliveryError, Sink},
-    pipeline::{Enricher, NegativeSightings, Pipeline, Preparer},
+    pipeline::{Enricher, NegativeSightings, Pipeline, Preparer, first_look_ups_max},
     stix::Bundle,
 };
 use secrecy::SecretString;
@@ -55,6 +55,7 @@ pub(crate) fn preparer(
         journal,
         enricher: Enricher::new(Arc::new(console)),
         enrichment: settings.enrichment.clone(),
+        first_look_ups_max: first_look_ups_max(&settings.harfanglab, settings.pipeline.concurrency),
         filter: settings.import.filter.clone(),
         threats: settings.import.threats,
         convert: ConvertSettings {
@@ -145,6 +146,8 @@ impl Rig {
         let mut settings =
             Settings::embedded(url.clone(), folder.path().to_owned(), console.settings());
         settings.webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
+        // More than a busy machine takes.
+        settings.harfanglab.request_timeout = PATIENCE;
         change(&mut settings);
         let verifier = Verifier::new(&settings.webhook).unwrap().unwrap();
         let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
