@@ -53,12 +53,22 @@ async fn ask(address: SocketAddr) -> anyhow::Result<String> {
         .map_err(reqwest::Error::without_url)
         .with_context(|| format!("nobody answers at {address}; is the service running?"))?;
     let is_ready = response.status().is_success();
-    let answer: Value = response
-        .json()
-        .await
-        .map_err(reqwest::Error::without_url)
-        .with_context(|| format!("what answers at {address} is not this service"))?;
+    let stranger = || format!("what answers at {address} is not this service");
+    let answer: Value =
+        response.json().await.map_err(reqwest::Error::without_url).with_context(stranger)?;
+    if !is_ours(&answer, is_ready) {
+        return Err(anyhow!(stranger()));
+    }
     if is_ready { Ok(words(&answer)) } else { Err(anyhow!("{}", words(&answer))) }
+}
+
+/// Returns whether `answer` is what `/readyz` says of a service that is, or is not, ready: anything may
+/// listen at its address while it is down.
+fn is_ours(answer: &Value, is_ready: bool) -> bool {
+    let statuses: &[&str] = if is_ready { &["ready", "degraded"] } else { &["unready"] };
+    answer["status"].as_str().is_some_and(|status| statuses.contains(&status))
+        && answer["degraded"].is_object()
+        && answer["role"].is_string()
 }
 
 /// The answer as one line.
@@ -91,6 +101,16 @@ mod tests {
             ("192.0.2.7:1", "192.0.2.7:1"),
         ] {
             assert_eq!(reachable(listens.parse().unwrap()).to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn what_another_service_answers_at_the_address_is_not_believed() {
+        let ready = json!({"status": "ready", "role": "alone", "degraded": {}});
+        assert!(is_ours(&ready, true) && !is_ours(&ready, false));
+        assert!(is_ours(&json!({"status": "unready", "role": "alone", "degraded": {}}), false));
+        for other in [json!({"status": "ready"}), json!({"status": "ok"}), json!("ready")] {
+            assert!(!is_ours(&other, true) && !is_ours(&other, false), "{other}");
         }
     }
 

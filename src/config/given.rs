@@ -2,7 +2,15 @@
 //!
 //! Does not live here: what the value means (`parse`).
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use super::{
     effective::Source,
@@ -14,6 +22,10 @@ use super::{
 
 /// Longest part of a refused value that a fault repeats, in characters.
 const SHOWN_MAX: usize = 60;
+/// Longest file of a secret, in bytes.
+const SECRET_FILE_MAX: u64 = 64 << 10;
+/// Longest wait for what is in it: a pipe may have no writer.
+const SECRET_FILE_WAIT: Duration = Duration::from_secs(30);
 
 /// A value that was given, before it is understood.
 pub(super) struct Given {
@@ -140,7 +152,7 @@ pub(super) fn secret_file(
     subject: &str,
     path: PathBuf,
 ) -> Result<Given, Fault> {
-    let text = std::fs::read_to_string(&path).map_err(|error| {
+    let text = bounded_text(path.clone(), SECRET_FILE_WAIT).map_err(|error| {
         let problem = format!("names the file {}, which cannot be read ({error})", path.display());
         Fault::about(subject, problem, "let _FILE name a readable file that holds only the value")
     })?;
@@ -151,6 +163,26 @@ pub(super) fn secret_file(
         return Err(Fault::about(subject, problem, "put the value into that file"));
     }
     Ok(given(option, subject, Entry::Text(text.to_owned()), Source::SecretFile(path)))
+}
+
+/// Reads a file that may be a pipe, a device or on a file system that hangs. Nobody is kept waiting for
+/// longer than `longest`.
+fn bounded_text(path: PathBuf, longest: Duration) -> io::Result<String> {
+    let read = |path: &Path| {
+        let mut text = String::new();
+        File::open(path)?.take(SECRET_FILE_MAX + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > SECRET_FILE_MAX {
+            let why = format!("it has more than {SECRET_FILE_MAX} bytes");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
+        Ok(text)
+    };
+    let (done, answer) = mpsc::channel();
+    thread::Builder::new().spawn(move || done.send(read(&path)))?;
+    answer.recv_timeout(longest).unwrap_or_else(|_| {
+        let why = format!("its text did not come within {} s", longest.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, why))
+    })
 }
 
 fn given(option: &OptionSpec, subject: &str, entry: Entry, source: Source) -> Given {
@@ -196,4 +228,22 @@ pub(super) fn shown(option: &OptionSpec, text: &str) -> String {
         start.push('…');
     }
     format!("{start:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn neither_a_pipe_without_a_writer_nor_a_file_without_end_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let read = |path: PathBuf, longest| bounded_text(path, longest).unwrap_err().kind();
+        assert_eq!(read(pipe, Duration::from_millis(10)), io::ErrorKind::TimedOut);
+        let endless = PathBuf::from("/dev/zero");
+        assert_eq!(read(endless, SECRET_FILE_WAIT), io::ErrorKind::FileTooLarge);
+    }
 }

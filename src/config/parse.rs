@@ -154,6 +154,37 @@ pub(super) fn header_name(text: &str) -> Result<String, Refusal> {
         .map_err(|_| "is not a name that an HTTP header can have".to_owned())
 }
 
+/// Headers that HTTP itself, or a proxy, sets: a sender can put no secret there.
+const HEADERS_OF_HTTP: [&str; 16] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+];
+
+/// The name of a header that a sender can give a secret or signature in.
+pub(super) fn header_of_proof(text: &str) -> Result<String, Refusal> {
+    let name = header_name(text)?;
+    if HEADERS_OF_HTTP.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
+        return Err("is a header that HTTP or a proxy sets itself, so that it proves nothing; \
+                    Authorization and X-Webhook-Token are fit"
+            .to_owned());
+    }
+    Ok(name)
+}
+
 /// A token as an HTTP header can carry it, without the placeholder of the sample files.
 pub(super) fn token(text: &str) -> Result<String, Refusal> {
     let text = text.trim();

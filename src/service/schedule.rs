@@ -1,5 +1,6 @@
 //! When the sweep runs: at start and then every period, counted from the end of the last one, so
-//! that sweeps never overlap and a late one is not made up for.
+//! that sweeps never overlap and a late one is not made up for. After one that the console broke off
+//! the next comes sooner: it may be well again, which nothing else tells.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -28,6 +29,8 @@ const DRAIN_LOOK: Duration = Duration::from_millis(200);
 const NO_PROGRESS_MAX: TimeDelta = TimeDelta::minutes(10);
 /// Tries of the sweep of a single run.
 const TRIES_OF_SINGLE_RUN: u32 = 3;
+/// Wait after a first sweep that the console did not let end; doubles up to the period.
+const AFTER_FAILURE: Duration = Duration::from_mins(1);
 
 /// When a sweep last ran and next runs, of all consoles the one that ended last.
 pub(super) type Pulses = watch::Sender<Pulse>;
@@ -75,29 +78,32 @@ impl Schedule {
 
     /// Sweeps until `stop`, and from the start date again at each `reset`, which ends a job, too.
     pub(super) async fn run(&self, reset: &ResetOfConsole, stop: &CancellationToken) {
+        let mut failures = 0;
         loop {
             // A sweep that is cut off leaves its cursor where the journal has everything before it.
-            tokio::select! {
+            let ended = tokio::select! {
                 () = stop.cancelled() => return,
                 () = reset.asked() => {
                     // Written down: what a stop cuts off here is done at the next start.
                     stop.run_until_cancelled(self.start_over(reset)).await;
                     continue;
                 }
-                _swept = self.sweep_in_time() => {}
-            }
+                ended = self.sweep_in_time() => ended,
+            };
+            failures = if ended == Ended::ByConsole { failures + 1 } else { 0 };
+            let wait = wait_after(failures, self.period);
             let last_run = self.clock.now();
-            let period = TimeDelta::from_std(self.period).unwrap_or(TimeDelta::MAX);
             self.pulse.send_modify(|pulse| {
                 pulse.last_run = Some(last_run);
-                pulse.next_run = last_run.checked_add_signed(period);
+                let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+                pulse.next_run = last_run.checked_add_signed(wait);
             });
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = reset.asked() => {
                     stop.run_until_cancelled(self.start_over(reset)).await;
                 }
-                () = tokio::time::sleep(self.period) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -165,18 +171,20 @@ impl Schedule {
     }
 
     /// A scheduled sweep. One that takes longer than the period is told: what it finds comes late.
-    async fn sweep_in_time(&self) {
+    async fn sweep_in_time(&self) -> Ended {
         let began = self.clock.now();
-        match AssertUnwindSafe(self.sweep_once()).catch_unwind().await {
-            Ok(swept) => {
-                let _told = tell(swept);
-            }
+        let ended = match AssertUnwindSafe(self.sweep_once()).catch_unwind().await {
+            Ok(swept) => match tell(swept) {
+                Err(SweepError::Console(error)) if error.is_transient() => Ended::ByConsole,
+                _ => Ended::Otherwise,
+            },
             Err(_panic) => {
                 error!(
                     "the sweep broke off by a defect; please report it. The next one tries again"
                 );
+                Ended::Otherwise
             }
-        }
+        };
         let took = (self.clock.now() - began).to_std().unwrap_or_default();
         if took > self.period {
             warn!(
@@ -187,6 +195,23 @@ impl Schedule {
                  first import"
             );
         }
+        ended
+    }
+}
+
+/// How a scheduled sweep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Early, by a trouble of the console that passes.
+    ByConsole,
+    Otherwise,
+}
+
+/// Returns the wait before the next sweep after so many `failures` in a row.
+fn wait_after(failures: u32, period: Duration) -> Duration {
+    match failures.checked_sub(1) {
+        None => period,
+        Some(doublings) => AFTER_FAILURE.saturating_mul(1 << doublings.min(20)).min(period),
     }
 }
 
@@ -211,5 +236,20 @@ fn tell(swept: Result<Found, SweepError>) -> Result<(), SweepError> {
             }
             Err(failure)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_failure_the_next_sweep_comes_soon_and_in_a_long_outage_once_a_period() {
+        let waits = |period| [0, 1, 2, 3, 9, u32::MAX].map(|count| wait_after(count, period));
+        let hour = Duration::from_hours(1);
+        let minutes = [60, 1, 2, 4, 60, 60].map(Duration::from_mins);
+        assert_eq!(waits(hour), minutes);
+        let short = Duration::from_secs(5);
+        assert_eq!(waits(short), [short; 6]);
     }
 }

@@ -5,6 +5,8 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     path::Path,
+    process::Command,
+    thread,
 };
 
 use harfanglab_incidents::config::{TlsVerification, load};
@@ -44,6 +46,37 @@ fn secrets_are_read_from_files_and_never_shown() {
         assert!(!shown.contains(secret), "{secret} is shown");
     }
     assert!(shown.contains(named), "the file is named");
+}
+
+#[test]
+fn a_file_of_a_secret_may_be_a_pipe_and_not_without_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let load_from = |path: &str| load_with(&[("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET_FILE", path)]);
+    thread::scope(|scope| {
+        scope.spawn(|| fs::write(&pipe, "a-secret-of-more-than-16-bytes\n").unwrap());
+        let settings = load_from(pipe.to_str().unwrap()).unwrap().settings;
+        let secrets = settings.webhook.secrets;
+        assert_eq!(secrets[0].expose_secret(), "a-secret-of-more-than-16-bytes");
+    });
+    let long = write(directory.path(), "long", &"x".repeat((64 << 10) + 1));
+    let faults = load_from(long.to_str().unwrap()).unwrap_err().to_string();
+    assert!(faults.contains("it has more than 65536 bytes"), "{faults}");
+    assert!(faults.contains("holds only the value"), "{faults}");
+}
+
+#[test]
+fn a_header_that_http_sets_itself_is_refused_for_a_secret_and_for_a_signature() {
+    for option in
+        ["HARFANGLAB_INCIDENTS_WEBHOOK_HEADER", "HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER"]
+    {
+        for header in ["Host", "content-length", "Transfer-Encoding", "Connection"] {
+            let faults = load_with(&[(option, header)]).unwrap_err().to_string();
+            assert!(faults.contains(option) && faults.contains("proves nothing"), "{faults}");
+        }
+        assert!(load_with(&[(option, "X-Webhook-Token")]).is_ok());
+    }
 }
 
 #[test]

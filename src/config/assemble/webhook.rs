@@ -39,9 +39,9 @@ pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
     };
     let schemes = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, scheme);
     let secrets = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, secret);
-    let header = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HEADER, parse::header_name);
+    let header = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HEADER, parse::header_of_proof);
     let hmac_header =
-        reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER, parse::header_name);
+        reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER, parse::header_of_proof);
     let hmac_encoding = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_ENCODING, encoding);
     let hmac_prefix =
         reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_PREFIX, |text| Ok(text.to_owned()));

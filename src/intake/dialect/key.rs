@@ -18,8 +18,8 @@ use crate::alert::{
 /// Key of an alert: its `alert_unique_id` in lower case; without one, `content:` and the SHA-256
 /// of the canonical JSON of its `text`; for an ECS alert `ecs:` and that hash.
 ///
-/// The nil UUID counts as no id: it stands where a console or forwarder had none to give, and two
-/// alerts must never share a key.
+/// The nil UUID and the words of programs for nothing, such as `None`, count as no id: they stand where
+/// a console or forwarder had none to give, and two alerts must never share a key.
 pub fn key(dialect: Dialect, element: &Value, text: &str, alert: &Alert) -> String {
     if dialect == Dialect::EcsAlert {
         return format!("ecs:{}", content_hash(text));
@@ -86,11 +86,14 @@ fn joined<const COUNT: usize>(parts: [&str; COUNT]) -> String {
     parts.map(|part| part.trim().to_lowercase()).join("|")
 }
 
+/// Words for no id, in small letters.
+const NO_ID: [&str; 9] = ["", "-", "0", "n/a", "nan", "nil", "none", "null", "undefined"];
+
 fn usable_id(id: &str) -> Option<String> {
     let id = id.trim();
     match Uuid::parse_str(id) {
         Ok(uuid) if uuid.is_nil() => None,
         Ok(uuid) => Some(uuid.to_string()),
-        Err(_) => (!id.is_empty()).then(|| id.to_lowercase()),
+        Err(_) => Some(id.to_lowercase()).filter(|id| !NO_ID.contains(&id.as_str())),
     }
 }

@@ -43,7 +43,9 @@ fn an_id_is_one_key_in_any_spelling_and_no_id_is_a_key_of_content() {
     assert_eq!(key(&id.to_uppercase(), "b"), id);
     let nil = "00000000-0000-0000-0000-000000000000";
     assert!(key(nil, "a").starts_with("content:"));
-    assert_ne!(key(nil, "a"), key(nil, "b"), "two alerts never share a key");
+    for nothing in [nil, "None", " null ", "0", "-"] {
+        assert_ne!(key(nothing, "a"), key(nothing, "b"), "two alerts never share a key");
+    }
 }
 
 #[test]
