@@ -2,7 +2,7 @@
 //! enriches them, converts them to STIX 2.1 and delivers them to OpenCTI.
 //!
 //! One road: `intake` (or `sweep`) → `journal` → `pipeline` (enrich → convert → deliver).
-//! What is sent to us comes through `http_server` or `intake::syslog`, both on the limit of `connections`.
+//! `http_server` and `intake::syslog` take connections, both within the limit of `connections`.
 //! Arrows point one way; see each module's header for what lives there and what does not.
 
 #![warn(
