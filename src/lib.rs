@@ -26,6 +26,7 @@ pub mod config;
 pub mod connections;
 pub mod convert;
 pub mod demo;
+mod disk;
 mod escape;
 pub mod harfanglab;
 pub mod health;

@@ -4,6 +4,9 @@
 
 use sqlx::{Error, postgres::PgDatabaseError, sqlite::SqliteError};
 
+/// SQLite's code of a damaged file.
+const CORRUPT: u32 = 11;
+
 /// A kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureKind {
@@ -54,6 +57,10 @@ pub(super) fn lacks_space(error: &Error) -> bool {
 }
 
 fn sqlite_kind(code: Option<&str>) -> u32 {
+    // SQLITE_IOERR_SHORT_READ: the file is shorter than what was written to it.
+    if code == Some("522") {
+        return CORRUPT;
+    }
     code.and_then(|code| code.parse::<u32>().ok()).unwrap_or_default() & 0xff
 }
 
@@ -61,8 +68,8 @@ fn sqlite(code: Option<&str>) -> FailureKind {
     FailureKind::Storage(match sqlite_kind(code) {
         // Constraint, too big, mismatch, range.
         18..=20 | 25 => return FailureKind::Statement,
-        // SQLITE_CORRUPT and SQLITE_NOTADB.
-        11 | 26 => {
+        // The second is SQLITE_NOTADB.
+        CORRUPT | 26 => {
             return FailureKind::Damage(
                 "the journal's file is damaged: stop the service, keep a copy of the file and of those \
                  that begin with its name, and put a backup in its place, or save what can be read with \
@@ -135,6 +142,7 @@ mod tests {
         // SQLITE_IOERR_SHMSIZE: the file beside the journal could not grow.
         assert!(of(sqlite(Some("4874"))).contains("full"));
         assert!(of(postgres("53100")).starts_with("free space on the disk of the PostgreSQL"));
+        assert!(matches!(sqlite(Some("522")), FailureKind::Damage(_)), "a file that was cut");
         for error in [Error::PoolTimedOut, Error::WorkerCrashed, Error::BeginFailed] {
             assert!(matches!(kind_of(&error), FailureKind::Storage(_)), "{error}");
         }

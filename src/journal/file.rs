@@ -1,21 +1,16 @@
-//! The journal's file on disk: its one name, by which everybody locks and measures it, and whether that
-//! still leads to the file that was opened. One that was removed or replaced goes on being written until
-//! the process ends, and is gone then.
+//! The journal's file on disk and those beside it: the one name, by which everybody locks and measures it,
+//! and whether the names still lead to the files that were opened. One that was removed or replaced goes on
+//! being written until the process ends, and is gone then.
 
 use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, OnceLock},
 };
 
-use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
-
 use super::JournalError;
-
-/// Longest wait for a disk that is asked about the file.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::disk::Disk;
 
 /// Returns the path of `file` without symbolic links, also when the file is not there yet. Where that cannot
 /// be told it is `file` itself, and opening it fails.
@@ -33,15 +28,38 @@ pub(super) fn real_path(file: &Path) -> PathBuf {
     }
 }
 
-/// A file by its path and by what it is.
+/// The journal's files by their paths and by what they are.
 #[derive(Debug, Clone)]
 pub(super) struct FileIdentity {
+    file: Named,
+    names: u64,
+    /// Those that SQLite has beside it while it is open, its write-ahead log first.
+    beside: Arc<OnceLock<[Named; 2]>>,
+    disk: Disk,
+}
+
+#[derive(Debug, Clone)]
+struct Named {
     path: PathBuf,
     device: u64,
     inode: u64,
-    names: u64,
-    /// Held while the disk is asked: one that hangs keeps a single thread.
-    looking: Arc<Mutex<()>>,
+}
+
+/// Lengths of the journal's files, in bytes; zero: it is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Lengths {
+    pub(super) file: u64,
+    /// Of the write-ahead log.
+    pub(super) log: u64,
+}
+
+/// A file is no longer the one that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// The journal's file; with what to do.
+    File(String),
+    /// One of those beside it; with what happened.
+    Beside(String),
 }
 
 impl FileIdentity {
@@ -50,9 +68,9 @@ impl FileIdentity {
     /// # Errors
     /// Fails when the file cannot be looked at.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
-        let found = fs::metadata(path)?;
-        let (device, inode, names) = (found.dev(), found.ino(), found.nlink());
-        Ok(Self { path: path.to_owned(), device, inode, names, looking: Arc::default() })
+        let names = fs::metadata(path)?.nlink();
+        let file = Named::at(path.to_owned())?;
+        Ok(Self { file, names, beside: Arc::default(), disk: Disk::default() })
     }
 
     /// Checks that the file had a single name. The files that SQLite puts beside it go by its name, as does
@@ -64,46 +82,84 @@ impl FileIdentity {
         if self.names <= 1 {
             return Ok(());
         }
-        let (file, names) = (self.path.display(), self.names);
+        let (file, names) = (self.file.path.display(), self.names);
         Err(JournalError::Address(format!(
             "cannot open {file}: it has {names} names (hard links), by which two services could use it at \
              once; remove all but one of them, `find / -xdev -samefile {file}` lists them"
         )))
     }
 
-    /// Checks that the path still leads to the same file, and holds up nobody else meanwhile; `None`: the
-    /// disk does not answer.
+    /// Watches from now on that the files beside it stay these, too. SQLite removes them only with its last
+    /// connection: there has to be one for as long.
     ///
     /// # Errors
-    /// Says what happened to it and what to do about that.
-    pub(super) async fn look(&self) -> Option<Result<(), String>> {
-        let identity = self.clone();
-        let looked = async {
-            let turn = Arc::clone(&self.looking).lock_owned().await;
-            let check = move || {
-                let _turn = turn;
-                identity.check()
-            };
-            spawn_blocking(check).await
-        };
-        timeout(LOOK_TIMEOUT, looked).await.ok()?.ok()
+    /// Fails when one of them is not there.
+    pub(super) fn watch_beside(&self) -> io::Result<()> {
+        let [log, index] = ["-wal", "-shm"].map(|suffix| Named::at(self.beside(suffix)));
+        let _already = self.beside.set([log?, index?]);
+        Ok(())
     }
 
-    fn check(&self) -> Result<(), String> {
-        let happened = match fs::metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => return Ok(()),
-            Ok(_other) => "replaced by another one",
-            Err(error) if is_missing(error.kind()) => "removed or moved away",
+    /// Checks that the paths still lead to the same files, and holds up nobody else meanwhile; `None`: the
+    /// disk does not answer.
+    pub(super) async fn look(&self) -> Option<Result<Lengths, Gone>> {
+        let identity = self.clone();
+        self.disk.ask(move || identity.check()).await
+    }
+
+    /// Measures the files, as [`Self::look`] does.
+    pub(super) async fn lengths(&self) -> Option<Lengths> {
+        let identity = self.clone();
+        self.disk.ask(move || identity.measure()).await
+    }
+
+    /// Measures the files, as long as the disk takes.
+    pub(super) fn measure(&self) -> Lengths {
+        let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        Lengths { file: length(&self.file.path), log: length(&self.beside("-wal")) }
+    }
+
+    fn check(&self) -> Result<Lengths, Gone> {
+        self.file.check().map_err(|happened| {
+            Gone::File(format!(
+                "the journal's file {} was {happened} while the service runs. The service still has the \
+                 old one open and delivers what waits in it: stop it when \
+                 journal_events{{state=\"pending\"}} of /metrics is 0, put the file that you want in \
+                 place, together with those that begin with its name, and start it again",
+                self.file.path.display()
+            ))
+        })?;
+        for beside in self.beside.get().into_iter().flatten() {
+            beside.check().map_err(|happened| {
+                let path = beside.path.display();
+                Gone::Beside(format!("{path} was {happened} while the service runs"))
+            })?;
+        }
+        Ok(self.measure())
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.file.path.clone().into_os_string();
+        path.push(suffix);
+        PathBuf::from(path)
+    }
+}
+
+impl Named {
+    fn at(path: PathBuf) -> io::Result<Self> {
+        let found = fs::metadata(&path)?;
+        Ok(Self { path, device: found.dev(), inode: found.ino() })
+    }
+
+    /// Checks that the path still leads to the same file.
+    fn check(&self) -> Result<(), &'static str> {
+        match fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
+            Ok(_other) => Err("replaced by another one"),
+            Err(error) if is_missing(error.kind()) => Err("removed or moved away"),
             // Says nothing about the file.
-            Err(_error) => return Ok(()),
-        };
-        Err(format!(
-            "the journal's file {} was {happened} while the service runs. The service still has the old \
-             one open and delivers what waits in it: stop it when journal_events{{state=\"pending\"}} of \
-             /metrics is 0, put the file that you want in place, together with those that begin with its \
-             name, and start it again",
-            self.path.display()
-        ))
+            Err(_error) => Ok(()),
+        }
     }
 }
 

@@ -206,6 +206,12 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     /// Knows whether it can be written.
     fn storage(&self) -> &Storage;
 
+    /// Checks that what is stored will be found after a restart, as far as that can be seen at a glance.
+    ///
+    /// # Errors
+    /// [`JournalError::Lost`], from then on until a restart.
+    async fn check_not_lost(&self) -> Result<(), JournalError>;
+
     /// Writes as much as a large alert with its indexes (64 KiB), over what the last call wrote. Whoever
     /// calls it tells [`Journal::storage`] of a success ([`check_writable`]).
     async fn probe(&self) -> Result<(), JournalError>;

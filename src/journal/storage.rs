@@ -12,11 +12,11 @@
 //!
 //! A file whose disk is too full to open it at the start is trouble from then on (`sqlite`).
 //!
-//! A journal is lost when its file is damaged, or is no longer the one that was opened: what is stored
-//! then may never be found again. Nothing ends that but a restart. Until then deliveries are refused and
+//! A journal is lost when its file is damaged, or one of its files is no longer the one that was opened:
+//! what is stored then may never be found again. Nothing ends that but a restart. Until then deliveries are refused and
 //! no probe is made; what was accepted already goes on leaving, as far as it can be read.
 //!
-//! Does not live here: kinds of failures (`failure`), noticing them (`sql::lent`), the file (`file`).
+//! Does not live here: kinds of failures (`failure`), noticing them (`sql::lent`, `sqlite::lost`).
 
 use std::{
     sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -30,14 +30,13 @@ use tracing::{error, info};
 use super::{
     Counts, Journal, JournalError,
     failure::{FailureKind, kind_of},
-    file::FileIdentity,
 };
 use crate::{
     health::{Health, Part},
     intake::Door,
 };
 
-/// From one look at the journal's file to the next, and from one probe to the next while the journal cannot
+/// From one look at the journal's files to the next, and from one probe to the next while the journal cannot
 /// be written.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest wait for a probe.
@@ -60,8 +59,6 @@ pub(super) static PROBES: LazyLock<[String; 2]> = LazyLock::new(|| {
 #[derive(Debug, Default)]
 pub struct Storage {
     trouble: Mutex<Option<Trouble>>,
-    /// The journal's file as it was opened; a server has none.
-    file: OnceLock<FileIdentity>,
     health: OnceLock<Arc<Health>>,
 }
 
@@ -96,11 +93,6 @@ impl Storage {
         }
     }
 
-    /// Watches that the journal's file stays this one.
-    pub(super) fn watch_file(&self, file: FileIdentity) {
-        let _already = self.file.set(file);
-    }
-
     /// A statement failed.
     pub(super) fn failed(&self, error: &sqlx::Error, report: Report) {
         match kind_of(error) {
@@ -112,22 +104,16 @@ impl Storage {
         }
     }
 
-    /// Looks whether the journal's file is still the one that was opened, and checks that nothing is known
-    /// because of which no delivery must be accepted until a restart. A disk that does not answer says
-    /// nothing.
-    pub(super) async fn check_not_lost(&self) -> Result<(), JournalError> {
-        if let Some(file) = self.file.get()
-            && let Some(Err(reason)) = file.look().await
-        {
-            self.lost(reason);
-        }
+    /// Checks that nothing is known because of which no delivery must be accepted until a restart.
+    pub(super) fn check_not_lost(&self) -> Result<(), JournalError> {
         match self.lock().as_ref() {
             Some(trouble) if trouble.is_lost => Err(JournalError::Lost(trouble.reason.clone())),
             _ => Ok(()),
         }
     }
 
-    fn lost(&self, reason: String) {
+    /// What is stored from now on may never be found again, for this reason.
+    pub(super) fn lost(&self, reason: String) {
         let mut trouble = self.lock();
         if trouble.as_ref().is_some_and(|trouble| trouble.is_lost) {
             return;
@@ -211,7 +197,7 @@ impl Storage {
 /// Why not, in words.
 pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<Counts, String> {
     let probed = async {
-        journal.storage().check_not_lost().await.map_err(|reason| reason.to_string())?;
+        journal.check_not_lost().await.map_err(|reason| reason.to_string())?;
         door.probe().await.map_err(|reason| reason.to_string())?;
         // Here, where no delivery waits for it.
         let read = journal.counts().await;
@@ -233,14 +219,13 @@ pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<Counts
     Err(reason)
 }
 
-/// Looks at the journal's file every moment, and probes while the journal cannot be written, until `stop`.
+/// Looks at the journal's files every moment, and probes while the journal cannot be written, until `stop`.
 pub async fn watch(journal: Arc<dyn Journal>, door: Door, stop: CancellationToken) {
     let watching = async {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let storage = journal.storage();
             // Told by the storage itself, as is the outcome of a probe.
-            if storage.check_not_lost().await.is_ok() && storage.is_in_trouble() {
+            if journal.check_not_lost().await.is_ok() && journal.storage().is_in_trouble() {
                 let _outcome = check_writable(&*journal, &door).await;
             }
         }

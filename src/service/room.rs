@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     complaints::Complaints,
     config::JournalSettings,
+    disk::Disk,
     health::{Health, Part},
     intake::Door,
     journal::{Counts, Journal, JournalError, Removable, Shrunk, TextBytes},
@@ -46,6 +47,7 @@ pub(super) struct Room {
     /// One for each console; what is removed goes from all by any of them.
     journals: Vec<Arc<dyn Journal>>,
     folder: PathBuf,
+    disk: Disk,
     marks: Marks,
     doors: Vec<Door>,
     health: Arc<Health>,
@@ -131,6 +133,7 @@ impl Room {
         Self {
             journals,
             folder,
+            disk: Disk::default(),
             marks: Marks { max_used: settings.max_size_bytes, min_free: settings.min_free_bytes },
             doors,
             health: Arc::clone(health),
@@ -280,7 +283,10 @@ impl Room {
 
     async fn measure(&self) -> Result<Measured, String> {
         let used = self.journal().used_bytes().await.map_err(|error| error.to_string())?;
-        let disk = rustix::fs::statvfs(&self.folder).map_err(|error| error.to_string())?;
+        let folder = self.folder.clone();
+        let disk = self.disk.ask(move || rustix::fs::statvfs(&folder)).await;
+        let disk =
+            disk.ok_or("the journal's disk does not answer")?.map_err(|error| error.to_string())?;
         Ok(Measured { used, free: disk.f_bavail.saturating_mul(disk.f_frsize) })
     }
 

@@ -6,16 +6,19 @@ use std::{
     fs::{self, OpenOptions},
     io::{Seek as _, SeekFrom, Write as _},
     os::unix::fs::symlink,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use harfanglab_incidents::journal::{Journal as _, JournalError, Outcome, SqliteJournal};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use crate::{
-    journal_damage::{LEASE, Log, beside, crash_image, lonely_home, native, refusal, start},
+    journal_damage::{
+        LEASE, Log, beside, connect, crash_image, cut, lonely_home, native, refusal, start,
+    },
     limits::{SmallDisk, counts},
     support::{app::App, stage::post},
 };
@@ -141,6 +144,120 @@ async fn what_waits_in_a_file_that_was_replaced_still_leaves_and_nothing_more_is
     let counts = journal.counts().await.unwrap();
     assert_eq!((counts.delivered, counts.pending), (3, 0));
     assert_eq!(fs::read(&file).unwrap(), b"another one");
+}
+
+/// A journal in a folder of its own, with three alerts in its write-ahead log.
+async fn open_journal() -> (TempDir, PathBuf, SqliteJournal) {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("journal.db");
+    let journal =
+        SqliteJournal::open(&format!("sqlite:{}", file.display()), CONSOLE).await.unwrap();
+    let rows = (0..3).map(|number| native(&format!("alert-{number}"), start())).collect();
+    journal.append(&[rows]).await.unwrap();
+    (folder, file, journal)
+}
+
+async fn lost_at_the_next_alert(journal: &SqliteJournal, reason: &str) {
+    for late in ["late", "later"] {
+        let refused = journal.append(&[vec![native(late, start())]]).await.unwrap_err();
+        assert!(matches!(&refused, JournalError::Lost(_)), "{refused}");
+        assert!(refused.to_string().contains(reason), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn once_a_file_beside_the_journal_is_gone_nothing_is_acknowledged_and_what_was_is_saved() {
+    type Fault = fn(&Path, &str);
+    let remove: Fault = |file, suffix| fs::remove_file(beside(file, suffix)).unwrap();
+    let replace: Fault = |file, suffix| {
+        let copy = beside(file, ".copy");
+        fs::copy(beside(file, suffix), &copy).unwrap();
+        fs::rename(&copy, beside(file, suffix)).unwrap();
+    };
+    for (fault, suffixes, reason) in [
+        (remove, &["-wal"][..], "db-wal was removed or moved away"),
+        (remove, &["-shm"], "db-shm was removed or moved away"),
+        (remove, &["-wal", "-shm"], "db-wal was removed or moved away"),
+        (replace, &["-wal"], "db-wal was replaced by another one"),
+        (replace, &["-shm"], "db-shm was replaced by another one"),
+    ] {
+        let (folder, file, journal) = open_journal().await;
+        for suffix in suffixes {
+            fault(&file, suffix);
+        }
+        lost_at_the_next_alert(&journal, reason).await;
+        lost_at_the_next_alert(&journal, "everything was copied into").await;
+        // Readers that have read nothing yet are no others.
+        assert_eq!(journal.counts().await.unwrap().pending, 3, "{reason}");
+        assert_eq!(journal.claim(9, LEASE, start()).await.unwrap().len(), 3, "{reason}");
+
+        // As a kill leaves it.
+        let left = folder.path().join("left.db");
+        fs::copy(&file, &left).unwrap();
+        let again =
+            SqliteJournal::open(&format!("sqlite:{}", left.display()), CONSOLE).await.unwrap();
+        assert_eq!(again.counts().await.unwrap().pending, 3, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_removed_while_the_service_runs_is_missed_by_itself() {
+    let home = lonely_home();
+    let mut app = home.start(&["serve"]);
+    let url = app.webhook().await;
+    assert_eq!(post(&url, &alert(0)).await.0, StatusCode::ACCEPTED);
+    fs::remove_file(beside(&home.journal(), "-wal")).unwrap();
+    lost_by_itself(&mut app).await;
+    stays_unready(&mut app, "-wal was removed or moved away").await;
+    app.kill().await;
+    let mut app = home.start(&["serve"]);
+    assert_eq!(counts(&mut app).await["journal"]["pending"], 1);
+}
+
+#[tokio::test]
+async fn a_journal_that_is_cut_while_it_is_open_is_lost_and_an_empty_one_is_missed_at_the_start() {
+    // Found by us or by SQLite, when it misses a page.
+    for halves in [0, 1] {
+        let (_folder, file, journal) = open_journal().await;
+        let mut beside = connect(&file).await;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut beside).await.unwrap();
+        journal.append(&[vec![native("one more", start())]]).await.unwrap();
+        cut(&file, |whole| whole / 2 / 4_096 * 4_096 * halves);
+        lost_at_the_next_alert(&journal, "and put a backup in its place").await;
+    }
+    for halves in [0, 1] {
+        let (_folder, file, journal) = open_journal().await;
+        cut(&beside(&file, "-wal"), |whole| whole / 2 * halves);
+        lost_at_the_next_alert(&journal, "and put a backup in its place").await;
+    }
+
+    let home = lonely_home();
+    fs::write(home.journal(), "").unwrap();
+    fs::write(beside(&home.journal(), ".lock"), "").unwrap();
+    let mut app = home.start(&["serve"]);
+    app.webhook().await;
+    assert!(app.log().contains("the journal's file is gone or empty"), "{}", app.log());
+}
+
+#[tokio::test]
+async fn a_journal_that_becomes_smaller_in_good_order_is_not_lost() {
+    let (_folder, file, journal) = open_journal().await;
+    let rows = (0..200).map(|number| native(&format!("more-{number}"), start())).collect();
+    journal.append(&[rows]).await.unwrap();
+    let mut other = connect(&file).await;
+    let log = beside(&file, "-wal");
+    let length = |file: &Path| fs::metadata(file).unwrap().len();
+    for (smaller, statements) in [
+        (&log, "PRAGMA wal_checkpoint(TRUNCATE)"),
+        (&file, "DELETE FROM events; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"),
+    ] {
+        let before = length(smaller);
+        sqlx::raw_sql(statements).execute(&mut other).await.unwrap();
+        assert!(length(smaller) < before, "{statements}");
+        journal.append(&[vec![native(statements, start())]]).await.unwrap();
+    }
+    other.close().await.unwrap();
+    journal.append(&[vec![native("the last", start())]]).await.unwrap();
 }
 
 #[tokio::test]

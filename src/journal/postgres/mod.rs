@@ -158,6 +158,11 @@ impl Store for PostgresStore {
         &self.storage
     }
 
+    /// The server's business.
+    async fn check_not_lost(&self) -> Result<(), JournalError> {
+        self.storage.check_not_lost()
+    }
+
     /// Read once the turn has come: not the time at which the transaction began.
     async fn lease_time(
         &self,

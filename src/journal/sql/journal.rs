@@ -78,8 +78,12 @@ impl<S: Store> Journal for SqlJournal<S> {
         self.store.storage()
     }
 
+    async fn check_not_lost(&self) -> Result<(), JournalError> {
+        self.store.check_not_lost().await
+    }
+
     async fn probe(&self) -> Result<(), JournalError> {
-        self.storage().check_not_lost().await?;
+        self.check_not_lost().await?;
         let [one, other] = &*PROBES;
         query(S::say(WRITE_PROBE))
             .bind(self.remembered_name("readiness_probe"))
@@ -91,7 +95,7 @@ impl<S: Store> Journal for SqlJournal<S> {
     }
 
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {
-        self.storage().check_not_lost().await?;
+        self.check_not_lost().await?;
         let mut transaction = self.begin(Order::Arrivals).await?;
         let generation = self.generation(&mut transaction).await?;
         let keys = batches.iter().flatten().map(Notification::key);
@@ -127,6 +131,8 @@ impl<S: Store> Journal for SqlJournal<S> {
             self.complete_by(&mut transaction, notification, event).await?;
         }
         transaction.commit().await?;
+        // What went into a file that is gone was not stored.
+        self.check_not_lost().await?;
         Ok(receipts)
     }
 

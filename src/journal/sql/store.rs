@@ -128,6 +128,9 @@ pub(in crate::journal) trait Store:
     /// Knows whether it can be written.
     fn storage(&self) -> &Storage;
 
+    /// Checks that what is stored will be found after a restart.
+    fn check_not_lost(&self) -> impl Future<Output = Result<(), JournalError>> + Send;
+
     /// Bytes in use.
     fn used_bytes(&self) -> impl Future<Output = Result<u64, JournalError>> + Send;
 

@@ -7,10 +7,10 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::{
-    SqliteJournal, length, log_beside,
+    SqliteJournal,
     open::{options, reading, there_is_one},
 };
-use crate::journal::JournalError;
+use crate::journal::{JournalError, file::FileIdentity};
 
 /// Free space with which opening a journal does not fail for want of it.
 const ENOUGH: u64 = 1 << 20;
@@ -31,7 +31,8 @@ impl SqliteJournal {
         if !is_full(&file) {
             return Self::open_beside(url, console).await;
         }
-        for way in ways_to_read(&file) {
+        let log = FileIdentity::at(&file).map_or(0, |identity| identity.measure().log);
+        for way in ways_to_read(&file, log) {
             let journal = Self::at(&file, way.clone(), way, console, None)?;
             let connections = journal.store.writer.clone();
             match journal.schema_version().await {
@@ -47,11 +48,11 @@ impl SqliteJournal {
 
 /// Ways to read, the surest first: with the index that is there, with one in memory, and without the log,
 /// which holds nothing after an orderly end.
-fn ways_to_read(file: &Path) -> Vec<SqliteConnectOptions> {
+fn ways_to_read(file: &Path, log_bytes: u64) -> Vec<SqliteConnectOptions> {
     let encoded = percent_encode(file.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
     let in_memory = reading(file).filename(format!("file:{encoded}?readonly_shm=1"));
     let mut ways = vec![reading(file), in_memory];
-    if length(&log_beside(file)) == 0 {
+    if log_bytes == 0 {
         ways.push(reading(file).immutable(true));
     }
     ways

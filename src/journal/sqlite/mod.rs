@@ -8,15 +8,17 @@
 
 mod full_disk;
 mod log;
+mod lost;
 mod open;
 #[cfg(test)]
 mod plans;
 
 use std::{
     fs::File,
-    path::{Path, PathBuf},
+    io,
+    path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -24,7 +26,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{
-    AssertSqlSafe, Sqlite, SqlitePool,
+    AssertSqlSafe, Sqlite, SqliteConnection, SqlitePool,
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -32,6 +34,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     JournalError, Shrunk, Storage,
+    file::{FileIdentity, Lengths},
     sql::{
         Change, Column, Columns, Dialect, Lent, Order, Session, SqlJournal, Statement, Store,
         Value, query,
@@ -55,13 +58,27 @@ pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     file: Arc<Path>,
+    /// The files as they were opened.
+    identity: FileIdentity,
+    /// Their lengths at the last look.
+    lengths: Arc<Mutex<Lengths>>,
     storage: Arc<Storage>,
     /// Set once the file is open, its schema is ours, and no lease of a dead process is left.
-    opened: Arc<OnceCell<()>>,
+    opened: Arc<OnceCell<Opened>>,
     /// Pages that the next step gives back: fewer after one for which the disk had no space.
     pages_per_step: Arc<AtomicU32>,
     /// Held as long as the service has the journal open; commands beside it hold nothing.
     _only_user: Option<Arc<File>>,
+}
+
+/// A file that is open.
+#[derive(Debug)]
+enum Opened {
+    /// By the service. Nothing runs on this connection, so that no failure closes it: with the last one
+    /// SQLite removes the write-ahead log, which nobody else may.
+    BySpareConnection { _spare: SqliteConnection },
+    /// Beside the service.
+    Beside,
 }
 
 /// A change that is not committed yet.
@@ -109,6 +126,13 @@ impl Store for SqliteStore {
         &self.storage
     }
 
+    async fn check_not_lost(&self) -> Result<(), JournalError> {
+        self.storage.check_not_lost()?;
+        let looked = self.look_at_files().await;
+        self.storage.check_not_lost()?;
+        looked
+    }
+
     /// The service is the only one that takes leases.
     async fn lease_time(
         &self,
@@ -128,7 +152,7 @@ impl Store for SqliteStore {
              FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
         );
         let in_file = used.fetch_one(&mut self.readers()).await?.count(0)?;
-        Ok(in_file + length(&self.log()))
+        Ok(in_file + self.measure().await?.log)
     }
 
     async fn give_back(&self) -> Result<u64, JournalError> {
@@ -156,12 +180,12 @@ impl Store for SqliteStore {
 
     /// The file becomes shorter when the log is copied back into it.
     async fn shrink(&self) -> Result<Shrunk, JournalError> {
-        let before = length(&self.file);
+        let before = self.measure().await?.file;
         let given_back = self.give_back().await;
         // Also when the log has no room for what is moved: without it there is more.
         let is_held_up = !self.cut_log().await?;
         let is_more = given_back? > 0 && self.free_pages().await? > 0;
-        let bytes = before.saturating_sub(length(&self.file));
+        let bytes = before.saturating_sub(self.measure().await?.file);
         Ok(Shrunk { bytes, is_more, is_held_up })
     }
 }
@@ -216,21 +240,12 @@ impl SqliteStore {
         Ok(outcome.map(|row| row.try_get::<i64>(0)).transpose()? == Some(0))
     }
 
-    /// The write-ahead log beside the file.
-    fn log(&self) -> PathBuf {
-        log_beside(&self.file)
+    /// The lengths of its files.
+    async fn measure(&self) -> Result<Lengths, JournalError> {
+        let silent =
+            || io::Error::new(io::ErrorKind::TimedOut, "the journal's disk does not answer");
+        Ok(self.identity.lengths().await.ok_or_else(silent).map_err(sqlx::Error::Io)?)
     }
-}
-
-fn log_beside(file: &Path) -> PathBuf {
-    let mut log = file.as_os_str().to_owned();
-    log.push("-wal");
-    PathBuf::from(log)
-}
-
-/// In bytes; 0: it is not there.
-fn length(file: &Path) -> u64 {
-    std::fs::metadata(file).map_or(0, |file| file.len())
 }
 
 impl Session for SqliteChange {
@@ -339,6 +354,6 @@ mod tests {
         assert_eq!((waits().await.unwrap(), before), (before, 5_000));
         drop(reader);
         while journal.store.shrink().await.unwrap().is_held_up {}
-        assert_eq!(length(&journal.store.log()), 0);
+        assert_eq!(journal.store.measure().await.unwrap().log, 0);
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::Access;
 use sqlx::{
-    Row as _, SqlitePool,
+    ConnectOptions as _, Executor as _, Row as _, SqliteConnection, SqlitePool,
     migrate::Migrator,
     sqlite::{
         SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
@@ -21,10 +21,10 @@ use sqlx::{
 use tokio::sync::OnceCell;
 use tracing::warn;
 
-use super::{PAGES_PER_STEP, SqliteJournal, SqliteStore, full_disk::is_full, log};
+use super::{Opened, PAGES_PER_STEP, SqliteJournal, SqliteStore, full_disk::is_full, log};
 use crate::journal::{
     JournalError, Storage,
-    file::{FileIdentity, real_path},
+    file::{FileIdentity, Gone, real_path},
     open::schema_words,
     sql::Lent,
     storage::Report,
@@ -72,13 +72,13 @@ impl SqliteJournal {
     fn lock_for_service(url: &str, console: &str) -> Result<Self, JournalError> {
         let options = options(url)?;
         let file = options.get_filename().to_owned();
-        let was_there = file.exists();
+        let had_content = std::fs::metadata(&file).is_ok_and(|found| found.len() > 0);
         let (only_user, before) = lock(&file)?;
-        if before == Before::Used && !was_there {
+        if before == Before::Used && !had_content {
             warn!(
                 file = %file.display(),
-                "the journal's file is gone, though a service has used it before: an empty one is made, \
-                 and what waited in the old one is missing. If it was moved, or its disk is not mounted, \
+                "the journal's file is gone or empty, though a service has used it before: a new one is \
+                 made, and what waited in the old one is missing. If it was moved, or its disk is not mounted, \
                  stop the service and put it back with the files that begin with its name. The sweep \
                  finds again what the console still has"
             );
@@ -184,12 +184,13 @@ impl SqliteJournal {
         let readers = pool(READERS, &identity).connect_lazy_with(reading);
         let file = Arc::from(file);
         let (storage, only_user) = (Arc::new(Storage::default()), only_user.map(Arc::new));
-        storage.watch_file(identity);
-        let opened = only_user.is_none().then_some(());
+        let opened = only_user.is_none().then_some(Opened::Beside);
         let store = SqliteStore {
             writer,
             readers,
             file,
+            identity,
+            lengths: Arc::default(),
             storage,
             opened: Arc::new(OnceCell::new_with(opened)),
             pages_per_step: Arc::new(AtomicU32::new(PAGES_PER_STEP)),
@@ -211,10 +212,10 @@ impl SqliteStore {
     /// Opens the file as its only user, once.
     pub(super) async fn open(&self) -> Result<(), JournalError> {
         // Boxed, since every statement carries it.
-        self.opened.get_or_try_init(|| Box::pin(self.bring_up_to_date())).await.copied()
+        self.opened.get_or_try_init(|| Box::pin(self.bring_up_to_date())).await.map(drop)
     }
 
-    async fn bring_up_to_date(&self) -> Result<(), JournalError> {
+    async fn bring_up_to_date(&self) -> Result<Opened, JournalError> {
         let file = &*self.file;
         let connection = self.writer.acquire().await;
         let connection = connection.map_err(|error| opening_failed(file, &error))?;
@@ -231,7 +232,25 @@ impl SqliteStore {
             .execute(connection)
             .await
             .map_err(|error| opening_failed(file, &error))?;
-        lent.ended(Ok(()))
+        lent.ended(Ok(()))?;
+        let spare = self.open_readers().await.map_err(|error| opening_failed(file, &error))?;
+        self.identity.watch_beside().map_err(|error| unusable(file, &error))?;
+        Ok(Opened::BySpareConnection { _spare: spare })
+    }
+
+    /// Opens every reader, so that what is in files that are gone can be read to its end, and one more.
+    async fn open_readers(&self) -> Result<SqliteConnection, sqlx::Error> {
+        // Only a connection that has read has opened the log.
+        let read = "PRAGMA schema_version";
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            let mut reader = self.readers.acquire().await?;
+            reader.execute(read).await?;
+            readers.push(reader);
+        }
+        let mut spare = self.readers.connect_options().connect().await?;
+        spare.execute(read).await?;
+        Ok(spare)
     }
 }
 
@@ -240,8 +259,7 @@ pub(super) fn reading(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(BUSY_TIMEOUT)
 }
 
-/// Connections that stay open, so that a file that was removed can still be read to its end; a new one is
-/// never one to another file.
+/// Connections that stay open, as far as nothing fails on them; a new one is never one to another file.
 fn pool(connections: u32, identity: &FileIdentity) -> SqlitePoolOptions {
     let identity = identity.clone();
     SqlitePoolOptions::new()
@@ -251,8 +269,14 @@ fn pool(connections: u32, identity: &FileIdentity) -> SqlitePoolOptions {
         .after_connect(move |_connection, _| {
             let identity = identity.clone();
             Box::pin(async move {
-                let unanswered = || Err("the journal's disk does not answer".to_owned());
-                identity.look().await.unwrap_or_else(unanswered).map_err(sqlx::Error::Protocol)
+                let unanswered = "the journal's disk does not answer".to_owned();
+                match identity.look().await {
+                    Some(Ok(_lengths)) => Ok(()),
+                    Some(Err(Gone::File(reason) | Gone::Beside(reason))) => {
+                        Err(sqlx::Error::Protocol(reason))
+                    }
+                    None => Err(sqlx::Error::Protocol(unanswered)),
+                }
             })
         })
 }
