@@ -86,6 +86,35 @@ fn the_environment_of_the_python_connector_is_enough_and_keeps_its_meaning() {
 }
 
 #[test]
+fn a_journal_in_a_file_takes_no_parameter_that_could_make_it_forget() {
+    let load = |url: &str| load_with(&[("HARFANGLAB_INCIDENTS_JOURNAL_URL", url)]);
+    for parameter in [
+        "mode=memory",
+        "mode=ro",
+        "vfs=memdb",
+        "cache=shared",
+        "immutable=1",
+        "mode=rwc&vfs=unix-none",
+        "mode=rwc&mode=memory",
+        "mode=%6demory",
+        "synchronous=off",
+    ] {
+        let text = load(&format!("sqlite:journal.db?{parameter}")).unwrap_err().to_string();
+        let named = parameter.trim_start_matches("mode=rwc&");
+        assert!(text.contains(&format!("has the parameter {named}, with which")), "{text}");
+        assert!(text.contains("write sqlite:journal.db (and"), "{text}");
+    }
+    for nothing in ["sqlite::memory:", "sqlite:", "sqlite://", "sqlite:?mode=rwc"] {
+        load(nothing).unwrap_err();
+    }
+    for file in
+        ["sqlite:journal.db", "sqlite:///var/lib/journal.db?mode=rwc", "sqlite:a%3Fmode=memory"]
+    {
+        assert_eq!(load(file).unwrap().settings.journal.url, file);
+    }
+}
+
+#[test]
 fn all_faults_are_told_at_once_with_both_names_and_what_to_do() {
     let faults = load_with(&[
         ("OPENCTI_URL", ""),

@@ -254,15 +254,29 @@ fn raw_attachment(text: &str) -> Result<RawAttachment, Refusal> {
 /// The journal's address, and the password that stands in it.
 fn journal_url(text: &str) -> Result<(String, Option<SecretString>), Refusal> {
     match text.split_once(':') {
-        Some(("sqlite", path)) if path.contains(":memory:") => {
-            Err("keeps nothing when the service stops".to_owned())
-        }
-        Some(("sqlite", path)) if !path.trim_start_matches('/').is_empty() => {
-            Ok((text.to_owned(), None))
-        }
+        Some(("sqlite", address)) => sqlite_url(address).map(|()| (text.to_owned(), None)),
         Some(("postgres" | "postgresql", _)) => postgres_url(text),
         _ => Err("is not a journal that this version knows".to_owned()),
     }
+}
+
+/// Checks what stands behind the scheme. SQLite's parameters can put the journal in memory, or open it so
+/// that nothing can be written.
+fn sqlite_url(address: &str) -> Result<(), Refusal> {
+    let (path, parameters) = address.split_once('?').unwrap_or((address, ""));
+    if path.contains(":memory:") {
+        return Err("keeps nothing when the service stops".to_owned());
+    }
+    if path.trim_start_matches('/').is_empty() {
+        return Err("names no file".to_owned());
+    }
+    let is_harmless = |parameter: &&str| matches!(*parameter, "" | "mode=rwc" | "mode=rw");
+    parameters.split('&').find(|parameter| !is_harmless(parameter)).map_or(Ok(()), |parameter| {
+        Err(format!(
+            "has the parameter {parameter}, with which the journal may keep nothing: write \
+             sqlite:{path} (and %3F for a question mark in a file's name)"
+        ))
+    })
 }
 
 fn postgres_url(text: &str) -> Result<(String, Option<SecretString>), Refusal> {
