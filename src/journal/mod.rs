@@ -220,8 +220,9 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError>;
 
     /// Takes up to `limit` events that are due, oldest first, for `lease`: as many as have
-    /// [`CLAIM_BYTES`] of text together, or a single larger one. Half of the limit, rounded up, is for
-    /// events that were put back, the rest for all others; one kind takes what the other leaves.
+    /// [`CLAIM_BYTES`] of text together, or a single larger one. Half of either bound is for events that
+    /// were put back, the rest for all others; one kind takes what the other leaves. What cannot be halved
+    /// is for those that were put back when `now` is an even millisecond, else for the others.
     async fn claim(
         &self,
         limit: usize,

@@ -7,8 +7,8 @@ use harfanglab_incidents::{
     alert::IncidentIdentity,
     intake::{Door, Notification, dialect::Dialect, verification::Proof},
     journal::{
-        Adoption, AlertName, CaseObjects, CaseStanding, Claim, Event, FollowUp, Journal, Lacking,
-        Outcome, PostgresJournal, SqliteJournal, write_what_comes_in,
+        Adoption, AlertName, CLAIM_BYTES, CaseObjects, CaseStanding, Claim, Event, FollowUp,
+        Journal, Lacking, Outcome, PostgresJournal, SqliteJournal, write_what_comes_in,
     },
 };
 use serde_json::{Value, json};
@@ -174,6 +174,36 @@ async fn a_retry_does_not_wait_behind_a_backlog_that_was_never_tried_nor_the_bac
         let claimed = claim(due).await;
         assert_eq!(claimed, keys(&[others[0], others[1], 0, 1, 2]), "half of each, by due time");
     }
+}
+
+async fn neither_retries_nor_new_events_take_every_claim_of_one_or_every_byte(store: Store) {
+    let due = start() + TimeDelta::seconds(1);
+    let large = |number: usize| {
+        let mut element = alert(&format!("large-{number}"), "new");
+        element["padding"] = json!("x".repeat(CLAIM_BYTES - 1_250));
+        notification(Dialect::NativeAlert, &element)
+    };
+    for number in 0..3 {
+        store.append(vec![large(number)]).await;
+        let event = store.claim_at(start()).await.remove(0);
+        let later = Outcome::Later { at: due, reason: "too busy".to_owned() };
+        store.finish(event.claim, later).await;
+    }
+    store.append((0..9).map(|number| native(&format!("new-{number}"), "new")).collect()).await;
+    let claim = async |limit, milliseconds| -> Vec<String> {
+        let now = due + TimeDelta::milliseconds(milliseconds);
+        let events = store.journal.claim(limit, LEASE, now).await.unwrap();
+        events.into_iter().map(|event| event.key).collect()
+    };
+    assert_eq!(claim(1, 0).await, ["large-0"]);
+    assert_eq!(claim(1, 1).await, ["new-0"]);
+    let new = |numbers: &[usize]| numbers.iter().map(|n| format!("new-{n}")).collect::<Vec<_>>();
+    // As many new ones as fit beside a large one, and the next time all of them.
+    let mut mixed = claim(4, 2).await;
+    mixed.sort();
+    assert_eq!(mixed, ["large-1", "new-1", "new-2"]);
+    assert_eq!(claim(100, 3).await, new(&[3, 4, 5, 6, 7, 8]));
+    assert_eq!(claim(100, 5).await, ["large-2"], "alone, whoever comes first");
 }
 
 async fn who_lost_its_lease_cannot_finish_the_event(store: Store) {
@@ -397,6 +427,7 @@ async fn after_a_reset_everything_is_new_once_more_under_the_same_incident(store
 
 on_both_databases! {
     a_retry_does_not_wait_behind_a_backlog_that_was_never_tried_nor_the_backlog_behind_retries,
+    neither_retries_nor_new_events_take_every_claim_of_one_or_every_byte,
     the_same_version_is_stored_once_whether_in_one_batch_in_another_or_by_another_road,
     versions_of_one_alert_leave_one_after_the_other,
     a_follow_up_holds_up_no_version_unless_it_is_just_leaving_and_never_leaves_after_a_newer_one,

@@ -58,18 +58,26 @@ macro_rules! claim {
             ", others AS ",
             due!($others, "(e.reason IS NULL OR e.follows IS NOT NULL)", $alone),
             ", in_turn AS (\
-                 SELECT id, bytes, 2 * ROW_NUMBER() OVER (ORDER BY due_at, id) AS turn \
+                 SELECT id, bytes, 2 * ROW_NUMBER() OVER (ORDER BY due_at, id) + $6 AS turn \
                  FROM put_back \
                  UNION ALL \
-                 SELECT id, bytes, 2 * ROW_NUMBER() OVER (ORDER BY due_at, id) + 1 FROM others \
-                 ORDER BY turn LIMIT $3), \
-             fitting AS (SELECT id, bytes, SUM(bytes) OVER (ORDER BY turn) AS total FROM in_turn) \
+                 SELECT id, bytes, 2 * ROW_NUMBER() OVER (ORDER BY due_at, id) + 1 - $6 \
+                 FROM others ORDER BY turn LIMIT $3), \
+             of_kind AS (SELECT id, bytes, turn % 2 AS comes_second, \
+                 SUM(bytes) OVER (PARTITION BY turn % 2 ORDER BY turn) AS total FROM in_turn), \
+             first_kind AS (SELECT id, total FROM of_kind WHERE comes_second = 0 \
+                 AND (total = bytes OR total <= $4 - (SELECT COALESCE(SUM(bytes), 0) \
+                     FROM of_kind WHERE comes_second = 1 AND total <= $4 / 2))), \
+             fitting AS (SELECT id FROM first_kind UNION ALL \
+                 SELECT id FROM of_kind WHERE comes_second = 1 \
+                 AND (total <= $4 - (SELECT COALESCE(MAX(total), 0) FROM first_kind) \
+                     OR total = bytes AND NOT EXISTS (SELECT 1 FROM first_kind))) \
              SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
              e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
              e.due_at, e.deadline_at, e.attempts_before \
              FROM fitting f JOIN events e ON e.id = f.id \
              LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
-             WHERE f.total <= $4 OR f.total = f.bytes ORDER BY e.due_at, e.id"
+             ORDER BY e.due_at, e.id"
         )
     };
 }
@@ -81,8 +89,10 @@ macro_rules! claim {
 /// known without reading the texts: what does not fit is not read at all.
 ///
 /// Events that were put back and all others take turns within the claim, each kind by due time: either
-/// gets half of it, and all that the other leaves. By due time alone a retry would wait for a whole
-/// backlog that was due before it, or new events for a whole pile of retries.
+/// gets half of its events and bytes, and all that the other leaves. By due time alone a retry would wait
+/// for a whole backlog that was due before it, or new events for a whole pile of retries. The first event
+/// of the kind that comes first is taken whatever its size, and in a claim of one there is no other: `$6`
+/// says which kind that is, so that it is not always the same.
 ///
 /// Here and below SQLite is told the index: by itself it may choose one that holds all that waits, and
 /// read and sort it. The index ends at the first row that fits, and holds each console and kind apart, so
@@ -154,6 +164,8 @@ impl<S: Store> SqlJournal<S> {
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(i64::try_from(CLAIM_BYTES).unwrap_or(i64::MAX))
             .bind(lease_time)
+            // As good as a coin, and the same for the same time.
+            .bind(now.timestamp_millis().rem_euclid(2))
             .fetch_all(&mut transaction)
             .await?;
         let mut events = Vec::with_capacity(rows.len());
