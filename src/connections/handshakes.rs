@@ -3,11 +3,13 @@
 //! connection at a time and followed by a pause as long as itself, so that a flood of either takes half
 //! of one processor and no more.
 //!
-//! Addresses that were verified of late have queues of their own. Whoever finds a queue full is
-//! refused before anything is computed.
+//! Addresses that were verified of late have queues of their own and are never refused: the connection
+//! limit bounds them. The queues of strangers are bounded. When one is full, the newest of the address that
+//! waits with the most gives its place to an address that waits with fewer; else whoever comes is
+//! refused, before anything is computed.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     future::poll_fn,
     io, mem,
     net::IpAddr,
@@ -24,15 +26,15 @@ use tokio::{
     time::Instant,
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
 
 use super::network_of;
 use super::{OpenConnection, Rank};
 
 /// Longest time for a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Handshakes of each queue that wait for their turn, in total and of one address.
+/// Handshakes of strangers that wait for their turn in each queue.
 const WAITING_MAX: usize = 64;
-const WAITING_PER_ADDRESS_MAX: usize = 16;
 /// Time from which on verifying is followed by a pause.
 const COSTLY: Duration = Duration::from_millis(1);
 
@@ -68,13 +70,22 @@ struct Queues {
 #[derive(Debug)]
 struct Queue {
     turn: Arc<Semaphore>,
-    waiting: Mutex<HashMap<IpAddr, usize>>,
+    strangers: Mutex<Strangers>,
 }
 
-/// One that waits in a queue.
+/// The strangers that wait in a queue, those of an address in the order in which they came.
+#[derive(Debug, Default)]
+struct Strangers {
+    came: u64,
+    by_address: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
+}
+
+/// A stranger that waits in a queue.
 struct Waiting<'a> {
     queue: &'a Queue,
     address: IpAddr,
+    number: u64,
+    evicted: CancellationToken,
 }
 
 impl Handshakes {
@@ -137,7 +148,7 @@ fn pause(turn: OwnedSemaphorePermit, pause: Duration) {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { turn: Arc::new(Semaphore::new(1)), waiting: Mutex::default() }
+        Self { turn: Arc::new(Semaphore::new(1)), strangers: Mutex::default() }
     }
 }
 
@@ -149,37 +160,61 @@ impl Queue {
         if let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() {
             return Ok(turn);
         }
-        // A trusted proxy has many clients behind one address.
-        let max = match connection.counted_to {
-            Some(_) => WAITING_PER_ADDRESS_MAX,
-            None => WAITING_MAX,
+        let turn = Arc::clone(&self.turn).acquire_owned();
+        let turn = match connection.rank {
+            Rank::Known => Some(turn.await),
+            Rank::Stranger => {
+                let waiting = self.join(network_of(connection.address))?;
+                waiting.evicted.run_until_cancelled(turn).await
+            }
         };
-        let _waiting = self.join(network_of(connection.address), max)?;
-        let turn = Arc::clone(&self.turn).acquire_owned().await;
-        turn.map_err(|_closed| HandshakeError::TooMany)
+        turn.and_then(Result::ok).ok_or(HandshakeError::TooMany)
     }
 
-    fn join(&self, address: IpAddr, max: usize) -> Result<Waiting<'_>, HandshakeError> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let total: usize = waiting.values().sum();
-        let of_address = waiting.get(&address).copied().unwrap_or(0);
-        if total >= WAITING_MAX || of_address >= max {
-            return Err(HandshakeError::TooMany);
+    /// Adds a stranger.
+    fn join(&self, address: IpAddr) -> Result<Waiting<'_>, HandshakeError> {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        strangers.make_place_for(address)?;
+        strangers.came += 1;
+        let (number, evicted) = (strangers.came, CancellationToken::new());
+        strangers.by_address.entry(address).or_default().insert(number, evicted.clone());
+        Ok(Waiting { queue: self, address, number, evicted })
+    }
+}
+
+impl Strangers {
+    fn make_place_for(&mut self, address: IpAddr) -> Result<(), HandshakeError> {
+        let total: usize = self.by_address.values().map(BTreeMap::len).sum();
+        if total < WAITING_MAX {
+            return Ok(());
         }
-        waiting.insert(address, of_address + 1);
-        Ok(Waiting { queue: self, address })
+        let of_address = self.by_address.get(&address).map_or(0, BTreeMap::len);
+        let most = self.by_address.iter().max_by_key(|(_address, waiting)| waiting.len());
+        // Not for one that would wait with as many thereafter: places would only change hands.
+        let (most, newest) = most
+            .filter(|(_address, waiting)| waiting.len() > of_address + 1)
+            .and_then(|(most, waiting)| Some((*most, *waiting.last_key_value()?.0)))
+            .ok_or(HandshakeError::TooMany)?;
+        if let Some(evicted) = self.remove(most, newest) {
+            evicted.cancel();
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, address: IpAddr, number: u64) -> Option<CancellationToken> {
+        let waiting = self.by_address.get_mut(&address)?;
+        let removed = waiting.remove(&number);
+        if waiting.is_empty() {
+            self.by_address.remove(&address);
+        }
+        removed
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = waiting.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                waiting.remove(&self.address);
-            }
-        }
+        let mut strangers = self.queue.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        strangers.remove(self.address, self.number);
     }
 }
 
@@ -238,22 +273,48 @@ mod tests {
         finished.await.unwrap();
     }
 
-    #[test]
-    fn handshakes_that_wait_are_bounded_in_total_and_by_address_and_free_their_place() {
-        let queue = Queue::default();
-        let address = |number: u32| IpAddr::V4(number.into());
-        let mut waiting: Vec<Waiting<'_>> = Vec::new();
-        for number in 0..WAITING_MAX / WAITING_PER_ADDRESS_MAX {
-            let address = address(u32::try_from(number).unwrap());
-            for _ in 0..WAITING_PER_ADDRESS_MAX {
-                waiting.push(queue.join(address, WAITING_PER_ADDRESS_MAX).unwrap());
-            }
-            assert!(queue.join(address, WAITING_PER_ADDRESS_MAX).is_err(), "its own bound");
+    fn address(number: u32) -> IpAddr {
+        IpAddr::V4(number.into())
+    }
+
+    #[tokio::test]
+    async fn handshakes_of_a_verified_address_wait_for_their_turn_however_many_they_are() {
+        let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let limit = ConnectionLimit::new("test", 500, 500, Clock::from_fn(move || now));
+        let first = limit.admit(Peer::Direct(address(1))).await.unwrap();
+        first.verified(address(1));
+        let mut open = Vec::new();
+        for _ in 0..4 * WAITING_MAX {
+            open.push(limit.admit(Peer::Direct(address(1))).await.unwrap());
         }
-        assert!(queue.join(address(99), WAITING_PER_ADDRESS_MAX).is_err(), "the bound of all");
-        waiting.pop();
-        waiting.push(queue.join(address(99), WAITING_PER_ADDRESS_MAX).unwrap());
-        drop(waiting);
-        assert!(queue.waiting.lock().unwrap().is_empty());
+        let queue = Queue::default();
+        let turn = queue.turn(&open[0]).await.unwrap();
+        let mut turns: Vec<_> = open.iter().map(|open| Box::pin(queue.turn(open))).collect();
+        for waiting in &mut turns {
+            assert!(waiting.now_or_never().is_none(), "another one has the turn");
+        }
+        drop(turn);
+        for turn in turns {
+            drop(turn.await.unwrap());
+        }
+    }
+
+    #[test]
+    fn the_address_that_waits_with_the_most_gives_its_place_to_one_that_waits_with_fewer() {
+        let queue = Queue::default();
+        let of_one: Vec<_> =
+            (0..WAITING_MAX).map(|_| queue.join(address(1)).expect("it is alone")).collect();
+        assert!(queue.join(address(1)).is_err(), "the bound of all");
+        let join = |number| queue.join(address(number)).expect("another has more");
+        let mut others: Vec<_> = (2..34).map(join).collect();
+        let evicted: Vec<bool> = of_one.iter().map(|one| one.evicted.is_cancelled()).collect();
+        assert_eq!(evicted, [[false; 32], [true; 32]].concat(), "the newest of it");
+        let second = join(2);
+        assert!(of_one[31].evicted.is_cancelled() && !second.evicted.is_cancelled());
+        others.extend((34..65).map(join));
+        assert!(second.evicted.is_cancelled());
+        assert!(queue.join(address(65)).is_err(), "each waits with one");
+        drop((of_one, others, second));
+        assert!(queue.strangers.lock().unwrap().by_address.is_empty());
     }
 }

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::handshakes::HandshakeError;
 use self::{
     handshakes::Handshakes,
-    table::{Bounds, CountedTo, Full, Key, Rank, Table},
+    table::{Bounds, Full, Key, Rank, Table},
     verified_addresses::VerifiedAddresses,
 };
 use crate::clock::Clock;
@@ -88,7 +88,6 @@ pub struct OpenConnection {
     limit: Arc<Limit>,
     key: Key,
     rank: Rank,
-    counted_to: CountedTo,
     address: IpAddr,
     evicted: CancellationToken,
     /// The time of the last note that the address was verified, in seconds; zero: never.
@@ -171,7 +170,7 @@ impl ConnectionLimit {
             Full::Total => TooManyConnections::InTotal,
         })?;
         let (limit, noted_at) = (Arc::clone(&self.0), AtomicI64::new(0));
-        Ok(OpenConnection { limit, key, rank, counted_to, address, evicted, noted_at })
+        Ok(OpenConnection { limit, key, rank, address, evicted, noted_at })
     }
 }
 
