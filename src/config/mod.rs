@@ -26,7 +26,9 @@ mod sending;
 mod settings;
 
 pub use self::{
-    assemble::{opencti_token, syslog_tokens, webhook_secrets},
+    assemble::{
+        STANDARD_WEBHOOKS_KEY, opencti_token, standard_webhooks_key, syslog_tokens, webhook_secrets,
+    },
     console::{ConsoleSettings, ONLY_CONSOLE},
     effective::{Effective, EffectiveConsole, EffectiveValue, Source},
     exposure::Exposure,

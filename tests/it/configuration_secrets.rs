@@ -67,6 +67,34 @@ fn a_file_of_a_secret_may_be_a_pipe_and_not_without_end() {
 }
 
 #[test]
+fn a_secret_that_is_no_key_for_standard_webhooks_is_told_beside_every_other_fault() {
+    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let with = |schemes: &str, secrets: &str| {
+        load_with(&[
+            ("HARFANGLAB_INCIDENTS_WEBHOOK_AUTH", schemes),
+            ("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET", secrets),
+            ("HARFANGLAB_INCIDENTS_API_RATE", "often"),
+        ])
+    };
+    for secret in ["a-s3cret-that-is-no-base64", "whsec_", "whsec_s3cret!"] {
+        let secrets = format!("{key},{secret}");
+        let faults = with("header,standard-webhooks", &secrets).unwrap_err();
+        let text = faults.to_string();
+        assert_eq!(faults.as_slice().len(), 2, "{text}");
+        for part in ["WEBHOOK_SECRET (harfanglab_incidents.webhook_secret", "`whsec_`", "API_RATE"]
+        {
+            assert!(text.contains(part), "`{part}` is not in:\n{text}");
+        }
+        assert!(!text.contains("s3cret!") && !text.contains("a-s3cret"), "{text}");
+        assert_eq!(with("header,hmac", &secrets).unwrap_err().as_slice().len(), 1);
+    }
+    let without_prefix = &key["whsec_".len()..];
+    for good in [key, without_prefix] {
+        assert_eq!(with("standard-webhooks", good).unwrap_err().as_slice().len(), 1, "the rate");
+    }
+}
+
+#[test]
 fn a_header_that_http_sets_itself_is_refused_for_a_secret_and_for_a_signature() {
     for option in
         ["HARFANGLAB_INCIDENTS_WEBHOOK_HEADER", "HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER"]

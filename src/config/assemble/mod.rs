@@ -16,7 +16,11 @@ use chrono::{DateTime, Utc};
 use url::Url;
 
 pub(super) use self::ours::import;
-pub use self::{platform::opencti_token, syslog::syslog_tokens, webhook::webhook_secrets};
+pub use self::{
+    platform::opencti_token,
+    syslog::syslog_tokens,
+    webhook::{STANDARD_WEBHOOKS_KEY, standard_webhooks_key, webhook_secrets},
+};
 use super::{
     console::{ConsoleSettings, ONLY_CONSOLE},
     options::{

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
 use super::{
     certificates::readable_file,
@@ -39,6 +40,7 @@ pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
     };
     let schemes = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_AUTH, scheme);
     let secrets = reader.list(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, secret);
+    check_signing_keys(reader, &schemes, &secrets);
     let header = reader.required(&HARFANGLAB_INCIDENTS_WEBHOOK_HEADER, parse::header_of_proof);
     let hmac_header =
         reader.optional(&HARFANGLAB_INCIDENTS_WEBHOOK_HMAC_HEADER, parse::header_of_proof);
@@ -79,6 +81,35 @@ pub(super) fn webhook(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
         access: access?,
         tls: tls?,
     })
+}
+
+/// `standard-webhooks` takes no secret that is not a key.
+fn check_signing_keys(
+    reader: &mut Reader<'_>,
+    schemes: &Read<Vec<WebhookScheme>>,
+    secrets: &Read<Vec<SecretString>>,
+) {
+    if let (Ok(schemes), Ok(secrets)) = (schemes, secrets)
+        && schemes.contains(&WebhookScheme::StandardWebhooks)
+        && secrets.iter().any(|secret| standard_webhooks_key(secret).is_none())
+    {
+        reader.fault(
+            &HARFANGLAB_INCIDENTS_WEBHOOK_SECRET,
+            "holds a secret that is no key for `standard-webhooks`",
+            STANDARD_WEBHOOKS_KEY,
+        );
+    }
+}
+
+/// The form of a secret for `standard-webhooks`.
+pub const STANDARD_WEBHOOKS_KEY: &str = "with `standard-webhooks` each secret is `whsec_` followed \
+    by base64; make one with: echo \"whsec_$(openssl rand -base64 32)\"";
+
+/// The key that a secret for `standard-webhooks` holds: `whsec_` and base64, or the base64 alone.
+pub fn standard_webhooks_key(secret: &SecretString) -> Option<SecretSlice<u8>> {
+    let text = secret.expose_secret().trim();
+    let key = STANDARD.decode(text.strip_prefix("whsec_").unwrap_or(text)).ok()?;
+    (!key.is_empty()).then(|| SecretSlice::from(key))
 }
 
 /// Reads the endpoint's secrets again from the file that `…_WEBHOOK_SECRET_FILE` named at the start.

@@ -21,7 +21,7 @@ pub use self::{
     syslog::{ClientCertificate, NotProven, Sender, SyslogVerifier},
 };
 use super::Origin;
-use crate::config::{WebhookScheme, WebhookSettings};
+use crate::config::{STANDARD_WEBHOOKS_KEY, WebhookScheme, WebhookSettings};
 
 /// Shows that what it accompanies came from whom it should have come from.
 #[derive(Debug, Clone, Copy)]
@@ -103,8 +103,8 @@ pub struct Verifier {
 
 /// A secret that cannot be used by a configured scheme.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET: {0}")]
-pub struct UnusableSecret(String);
+#[error("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET: {STANDARD_WEBHOOKS_KEY}")]
+pub struct UnusableSecret;
 
 impl Verifier {
     /// The verifier these settings ask for; `None` when there is no secret: the endpoint stays

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretSlice};
 
 use super::{NotVerified, UnusableSecret, hmac_header::signed_by, only_value};
-use crate::config::WebhookSettings;
+use crate::config::{WebhookSettings, standard_webhooks_key};
 
 /// Signatures looked at in one header: more than any rotation needs, few enough to bound the work.
 const SIGNATURES_MAX: usize = 16;
@@ -23,25 +23,9 @@ pub(super) struct StandardWebhooks {
 }
 
 impl StandardWebhooks {
-    /// Secrets are `whsec_` and base64, or the base64 alone.
     pub(super) fn new(settings: &WebhookSettings) -> Result<Self, UnusableSecret> {
-        let mut keys = Vec::new();
-        for secret in &settings.secrets {
-            let text = secret.expose_secret().trim();
-            let key = STANDARD
-                .decode(text.strip_prefix("whsec_").unwrap_or(text))
-                .ok()
-                .filter(|key| !key.is_empty())
-                .ok_or_else(|| {
-                    UnusableSecret(
-                        "for `standard-webhooks` each secret is `whsec_` followed by base64; make \
-                         one with: echo \"whsec_$(openssl rand -base64 32)\""
-                            .to_owned(),
-                    )
-                })?;
-            keys.push(SecretSlice::from(key));
-        }
-        Ok(Self { keys, tolerance: settings.tolerance })
+        let keys: Option<_> = settings.secrets.iter().map(standard_webhooks_key).collect();
+        Ok(Self { keys: keys.ok_or(UnusableSecret)?, tolerance: settings.tolerance })
     }
 
     pub(super) fn verify(
