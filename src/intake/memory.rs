@@ -5,8 +5,9 @@
 //! A larger one is received within a budget of its own, charged by what has come, never by what was
 //! announced: nobody has verified it yet. One at a time is received beyond that budget, so that several
 //! that are received at once cannot block each other for ever. Only once verified it takes the one turn
-//! that there is, so that the many copies of a large body exist once, and so that large ones never use
-//! up what small ones need. Whoever gets neither is asked to come back.
+//! that there is, so that the copies of a large body exist once, and so that large ones never use up
+//! what small ones need. It keeps both until it is stored: the next one is received beside it only as far
+//! as the budget goes. Whoever gets neither is asked to come back.
 //!
 //! Strangers who post have a quarter of it, apart from the rest: whatever they hold, senders who have proved
 //! a secret have theirs. What comes by syslog is charged whole, just before it is verified.
@@ -101,12 +102,6 @@ impl Charge {
     /// Returns whether it is the one that is received beyond the budget.
     pub(super) fn is_beyond(&self) -> bool {
         self.beyond.is_some()
-    }
-
-    /// Gives back what a large body was received in, once nothing of it is left.
-    pub(super) fn body_is_gone(&mut self) {
-        self.received = None;
-        self.beyond = None;
     }
 }
 
@@ -267,7 +262,7 @@ mod tests {
         assert_eq!(receive(&mut first, 10 * RECEIVED_BYTES), Some(Ok(())));
         assert_eq!(receive(&mut second, RECEIVED_BYTES), None);
         assert_eq!(receive(&mut third, 1), None);
-        first.body_is_gone();
+        drop(first);
         assert_eq!(receive(&mut second, RECEIVED_BYTES), Some(Ok(())));
         assert!(second.is_large() && !second.is_beyond());
     }

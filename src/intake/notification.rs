@@ -1,5 +1,7 @@
 //! A verified notification: what the journal takes, and nothing else.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
@@ -72,7 +74,7 @@ pub struct Notification {
     place: Place,
     key: String,
     version: String,
-    body: String,
+    body: Arc<str>,
     received_at: DateTime<Utc>,
     happened_at: DateTime<Utc>,
     updated_at: Option<DateTime<Utc>>,
@@ -85,14 +87,19 @@ pub struct Notification {
 impl Notification {
     /// A notification of a known dialect; `body` is the element's own text, `element`
     /// what is used of it.
-    pub fn of_dialect(proof: &Proof, dialect: Dialect, element: &Value, body: String) -> Self {
+    pub fn of_dialect(
+        proof: &Proof,
+        dialect: Dialect,
+        element: &Value,
+        body: impl Into<Arc<str>>,
+    ) -> Self {
         let received_at = proof.received_at();
         let mut notification = Self {
             origin: proof.origin(),
             place: Place::Pending(dialect),
             key: String::new(),
             version: String::new(),
-            body,
+            body: body.into(),
             received_at,
             happened_at: received_at,
             updated_at: None,
@@ -128,7 +135,8 @@ impl Notification {
     }
 
     /// What was verified but is of no use as it is: a dead letter from the start.
-    pub fn dead_letter(proof: &Proof, body: String, reason: String) -> Self {
+    pub fn dead_letter(proof: &Proof, body: impl Into<Arc<str>>, reason: String) -> Self {
+        let body = body.into();
         Self {
             origin: proof.origin(),
             place: Place::DeadLetter(reason),
@@ -146,7 +154,7 @@ impl Notification {
     }
 
     /// A dead letter that stands for all of its unknown kind.
-    pub fn sample(proof: &Proof, body: String, shape: &Shape) -> Self {
+    pub fn sample(proof: &Proof, body: impl Into<Arc<str>>, shape: &Shape) -> Self {
         let reason = format!("of an unknown kind, one of a sample: {}", shape.words());
         let shape = Some(shape.digest().to_owned());
         Self { shape, ..Self::dead_letter(proof, body, reason) }
@@ -173,7 +181,7 @@ impl Notification {
     }
 
     /// The element's own text, unchanged.
-    pub fn body(&self) -> &str {
+    pub fn body(&self) -> &Arc<str> {
         &self.body
     }
 

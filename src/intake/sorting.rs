@@ -1,5 +1,7 @@
 //! Elements of a verified body, classified into what is stored and what is only counted.
 
+use std::sync::Arc;
+
 use super::{
     Notification, Samples,
     decode::Element,
@@ -35,7 +37,13 @@ impl Sorted {
         self.telemetry.len() + self.unknown
     }
 
-    fn unknown(&mut self, proof: &Proof, text: String, reason: Option<String>, samples: &Samples) {
+    fn unknown(
+        &mut self,
+        proof: &Proof,
+        text: Arc<str>,
+        reason: Option<String>,
+        samples: &Samples,
+    ) {
         match recognise_unknown(&text) {
             UnknownKind::Telemetry(kind) => self.telemetry.push(kind.to_owned()),
             UnknownKind::Marked => {
@@ -67,9 +75,9 @@ pub fn sort(
         let (raw, read) = match element {
             Element::Json { raw } => {
                 let read = element::read_checked(&raw, max);
-                (raw.into_owned(), read.map_err(|unread| unread.to_string()))
+                (Arc::from(raw), read.map_err(|unread| unread.to_string()))
             }
-            Element::Unreadable { text, reason } => (text.into_owned(), Err(reason.into_owned())),
+            Element::Unreadable { text, reason } => (Arc::from(text), Err(reason.into_owned())),
         };
         match read.map(|value| (recognise(&value), value)) {
             Err(reason) => sorted.unknown(proof, raw, Some(reason), samples),

@@ -257,7 +257,7 @@ async fn read_elements(
     body: Body,
     webhook: &Webhook,
 ) -> Result<(Sorted, Charge), Refusal> {
-    let Body { bytes, mut charge } = body;
+    let Body { bytes, charge } = body;
     let door = webhook.door.clone();
     let read = move || {
         decode(&decode::text_of(&bytes), ELEMENTS_MAX)
@@ -276,7 +276,6 @@ async fn read_elements(
         };
         Refusal::new(status, error.to_string())
     })?;
-    charge.body_is_gone();
     Ok((sorted, charge))
 }
 

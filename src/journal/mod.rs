@@ -118,6 +118,10 @@ use crate::{
 /// Most bytes of text in one claim, unless its only event has more. The pipeline counts on it.
 pub const CLAIM_BYTES: usize = 4 << 20;
 
+/// Bytes of the longest text that is handled like any other. Of a larger one as few copies are made as
+/// can be.
+const SMALL_BYTES: usize = 256 << 10;
+
 /// Why the journal could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {

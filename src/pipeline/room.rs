@@ -11,8 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::journal::CLAIM_BYTES;
 
-/// Bytes under way: six full claims. A single larger event has the room for itself.
-const BYTES_MAX: usize = 6 * CLAIM_BYTES;
+/// Bytes under way: four full claims. A single larger event has the room for itself.
+const BYTES_MAX: usize = 4 * CLAIM_BYTES;
 /// What bytes are counted in.
 const UNIT_BYTES: usize = 1024;
 
@@ -94,7 +94,7 @@ mod tests {
     async fn what_is_under_way_is_bounded_by_bytes_and_what_fits_goes_on() {
         let room = Room::new(100);
         let mut held = Vec::new();
-        for _ in 0..5 {
+        for _ in 0..3 {
             let mut claim = room.for_a_claim().await;
             held.push(room.place(&mut claim, CLAIM_BYTES).await);
         }
@@ -105,8 +105,8 @@ mod tests {
         drop(claim);
         assert!(waits(room.for_a_claim()).await, "a whole claim does not fit beside it");
         drop(small);
-        let sixth = room.for_a_claim().await;
-        drop((sixth, held));
+        let fourth = room.for_a_claim().await;
+        drop((fourth, held));
         let mut claim = room.for_a_claim().await;
         let giant = room.place(&mut claim, 10 * BYTES_MAX).await;
         drop(claim);

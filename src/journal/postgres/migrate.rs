@@ -175,7 +175,7 @@ fn add(
         } else {
             let text: Option<String> = row.try_get(column)?;
             bytes += text.as_deref().map_or(0, str::len);
-            Value::Text(text)
+            text.as_deref().into()
         };
         insert.values.push(value);
         let comma = if column == 0 { "" } else { ", " };

@@ -76,8 +76,7 @@ macro_rules! claim {
              e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
              e.due_at, e.deadline_at, e.attempts_before \
              FROM fitting f JOIN events e ON e.id = f.id \
-             LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key \
-             ORDER BY e.due_at, e.id"
+             LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key"
         )
     };
 }
@@ -86,7 +85,8 @@ macro_rules! claim {
 /// order, and an older one that a person asked for again waits while a newer one is just leaving. One
 /// that was delivered and is to leave once more holds up no newer one while it waits for its time. A
 /// follow-up gives way to every received version, and is waited for only while leased. Lengths are
-/// known without reading the texts: what does not fit is not read at all.
+/// known without reading the texts: what does not fit is not read at all. The rows are in no order: a
+/// database that sorts them holds each text several times.
 ///
 /// Events that were put back and all others take turns within the claim, each kind by due time: either
 /// gets half of its events and bytes, and all that the other leaves. By due time alone a retry would wait
@@ -107,6 +107,9 @@ pub(in crate::journal) const CLAIM: Words = Words {
     ),
     postgres: claim!("events e", "events e", " FOR UPDATE OF e SKIP LOCKED"),
 };
+
+/// The place of the due time in a row of [`CLAIM`].
+const DUE_AT: usize = 14;
 
 macro_rules! lease {
     ($events:literal) => {
@@ -158,7 +161,7 @@ impl<S: Store> SqlJournal<S> {
     ) -> Result<Vec<Event>, JournalError> {
         let mut transaction = self.begin(Order::Departures).await?;
         let lease_time = self.follow_clock(&mut transaction, now).await?;
-        let rows = query(S::say(CLAIM))
+        let mut rows = query(S::say(CLAIM))
             .bind(now.timestamp_millis())
             .bind(&self.console)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -168,6 +171,9 @@ impl<S: Store> SqlJournal<S> {
             .bind(now.timestamp_millis().rem_euclid(2))
             .fetch_all(&mut transaction)
             .await?;
+        rows.sort_by_cached_key(|row| {
+            (row.try_get::<i64>(DUE_AT).ok(), row.try_get::<i64>(0).ok())
+        });
         let mut events = Vec::with_capacity(rows.len());
         // Each row goes with its text as soon as the text is taken from it.
         for row in rows {
@@ -356,7 +362,7 @@ fn event(row: &impl Columns) -> Result<Event, JournalError> {
     let follow_up = match (lacking, row.try_get::<Option<i64>>(15)?) {
         (Some(lacking), Some(deadline)) => Some(FollowUp {
             lacking: Lacking::from_text(&lacking),
-            due_at: date(row.try_get(14)?)?,
+            due_at: date(row.try_get(DUE_AT)?)?,
             deadline: date(deadline)?,
         }),
         _ => None,

@@ -1,6 +1,8 @@
 //! Follow-ups: rows that complete what was delivered without all that the
 //! console may know of it. How they fit in between versions stands in the header of `journal`.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -22,22 +24,30 @@ impl<S: Store> SqlJournal<S> {
         delivered: Claim,
         follow_up: &FollowUp,
     ) -> Result<(), JournalError> {
-        query(
+        // Without its text: SQLite puts rows that come from the table itself into a temporary one first,
+        // and would hold the text four times.
+        let enqueued = query(
             "INSERT INTO events (console, generation, received_key, received_version, key, \
              version, origin, dialect, body, received_at, happened_at, agent_id, title, \
              threat_key, state, due_at, follows, lacking, deadline_at, recurrence, is_version) \
              SELECT console, generation, received_key, received_version || '|lacks ' || $1, key, \
-             version || '|lacks ' || $1, $2, dialect, body, received_at, happened_at, agent_id, \
+             version || '|lacks ' || $1, $2, dialect, '', received_at, happened_at, agent_id, \
              title, threat_key, 'pending', $3, COALESCE(follows, id), $1, $4, \
-             recurrence, 0 FROM events WHERE id = $5 ON CONFLICT DO NOTHING",
+             recurrence, 0 FROM events WHERE id = $5 ON CONFLICT DO NOTHING RETURNING id",
         )
         .bind(follow_up.lacking.to_text())
         .bind(Origin::FollowUp.as_str())
         .bind(follow_up.due_at.timestamp_millis())
         .bind(follow_up.deadline.timestamp_millis())
         .bind(delivered.event)
-        .execute(transaction)
+        .fetch_optional(transaction)
         .await?;
+        let Some(enqueued) = enqueued else { return Ok(()) };
+        query("UPDATE events SET body = (SELECT body FROM events WHERE id = $1) WHERE id = $2")
+            .bind(delivered.event)
+            .bind(enqueued.try_get::<i64>(0)?)
+            .execute(transaction)
+            .await?;
         Ok(())
     }
 
@@ -82,7 +92,7 @@ impl<S: Store> SqlJournal<S> {
              WHERE follows = (SELECT COALESCE(follows, id) FROM events WHERE id = $4) \
              AND (gave_up_at IS NOT NULL OR (state = 'pending' AND leased_until IS NULL))",
         )
-        .bind(item.body())
+        .bind(Arc::clone(item.body()))
         .bind(Dialect::NativeAlert.as_str())
         .bind(item.received_at().timestamp_millis())
         .bind(event)

@@ -17,7 +17,7 @@ use crate::{
     intake::{Notification, Place, Receipt},
     journal::{
         Adoption, AlertName, CaseObjects, Claim, Counts, Event, Journal, JournalError, Outcome,
-        Storage, storage::PROBES,
+        SMALL_BYTES, Storage, storage::PROBES,
     },
 };
 
@@ -118,8 +118,14 @@ impl<S: Store> Journal for SqlJournal<S> {
             }
             receipts.push(receipt);
         }
-        for rows in entered.chunks(S::VALUES_MAX / COLUMNS) {
-            self.insert(&mut transaction, rows, generation).await?;
+        // SQLite copies the texts of a statement that inserts several rows twice more.
+        let go_together = |one: &(&Notification, _), other: &(&Notification, _)| {
+            [one, other].iter().all(|(notification, _)| notification.body().len() <= SMALL_BYTES)
+        };
+        for rows in entered.chunk_by(go_together) {
+            for rows in rows.chunks(S::VALUES_MAX / COLUMNS) {
+                self.insert(&mut transaction, rows, generation).await?;
+            }
         }
         if !seen_again.is_empty() {
             transaction.also(&self.console, Order::Departures).await?;
@@ -319,7 +325,7 @@ impl<S: Store> SqlJournal<S> {
                 .and_bind(notification.version())
                 .and_bind(notification.origin().as_str())
                 .and_bind(dialect)
-                .and_bind(notification.body())
+                .and_bind(Arc::clone(notification.body()))
                 .and_bind(received_at)
                 .and_bind(notification.happened_at().timestamp_millis())
                 .and_bind(notification.agent_id())

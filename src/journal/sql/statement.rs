@@ -2,7 +2,7 @@
 //!
 //! Does not live here: how one of them runs it (`sqlite`, `postgres`).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use sqlx::{Decode, Postgres, Sqlite, Type};
 
@@ -20,7 +20,8 @@ pub(in crate::journal) struct Statement {
 #[derive(Debug, Clone)]
 pub(in crate::journal) enum Value {
     Number(Option<i64>),
-    Text(Option<String>),
+    /// Shared with whoever has it: a text may have megabytes.
+    Text(Option<Arc<str>>),
 }
 
 /// Begins a statement.
@@ -37,6 +38,15 @@ impl Statement {
         let count = self.values.len();
         debug_assert!(count <= values_max, "{count} values in one statement: {}", self.text);
         (self.text, self.values)
+    }
+
+    /// Bytes of the longest text among its values.
+    pub(in crate::journal) fn longest_text(&self) -> usize {
+        let texts = self.values.iter().map(|value| match value {
+            Value::Text(Some(text)) => text.len(),
+            Value::Text(None) | Value::Number(_) => 0,
+        });
+        texts.max().unwrap_or_default()
     }
 
     /// Gives the next `$n` its value.
@@ -153,38 +163,44 @@ impl From<Option<i64>> for Value {
     }
 }
 
+impl From<Arc<str>> for Value {
+    fn from(text: Arc<str>) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Text(Some(text.to_owned()))
+        Self::Text(Some(text.into()))
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        Self::Text(Some(text))
+        Self::Text(Some(text.into()))
     }
 }
 
 impl From<&String> for Value {
     fn from(text: &String) -> Self {
-        Self::Text(Some(text.clone()))
+        text.as_str().into()
     }
 }
 
 impl From<Option<&str>> for Value {
     fn from(text: Option<&str>) -> Self {
-        Self::Text(text.map(str::to_owned))
+        Self::Text(text.map(Arc::from))
     }
 }
 
 impl From<Option<&String>> for Value {
     fn from(text: Option<&String>) -> Self {
-        Self::Text(text.cloned())
+        text.map(String::as_str).into()
     }
 }
 
 impl From<&Option<String>> for Value {
     fn from(text: &Option<String>) -> Self {
-        Self::Text(text.clone())
+        text.as_deref().into()
     }
 }

@@ -26,14 +26,14 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{
-    AssertSqlSafe, Sqlite, SqliteConnection, SqlitePool,
+    AssertSqlSafe, Connection as _, Sqlite, SqliteConnection, SqlitePool,
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
 use tokio::sync::OnceCell;
 
 use super::{
-    JournalError, Shrunk, Storage,
+    JournalError, SMALL_BYTES, Shrunk, Storage,
     file::{FileIdentity, Lengths},
     sql::{
         Change, Column, Columns, Dialect, Lent, Order, Session, SqlJournal, Statement, Store,
@@ -252,8 +252,15 @@ impl Session for SqliteChange {
     type Row = SqliteRow;
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
+        let is_large = statement.longest_text() > SMALL_BYTES;
         let done = prepared(statement).execute(self.0.connection()).await;
-        Ok(self.0.ended(done)?.rows_affected())
+        let changed = self.0.ended(done)?.rows_affected();
+        if is_large {
+            // A statement that is kept keeps its values until it is run again.
+            let forgotten = self.0.connection().clear_cached_statements().await;
+            self.0.ended(forgotten)?;
+        }
+        Ok(changed)
     }
 
     async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, JournalError> {
