@@ -10,12 +10,13 @@
 //! is too slow gets no answer, which a sender could take for that to its next request.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use actix_http::{HttpMessage as _, Payload, Request};
@@ -28,14 +29,19 @@ use actix_web::{
 use futures_util::Stream;
 use tokio::{
     task::yield_now,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{HEAD_TIMEOUT, KEEP_ALIVE};
 use crate::connections::OpenConnection;
 
+/// Bytes of a body of known length that are read at a time.
+const PART_SIZE: usize = 16 << 10;
 /// Bytes of a chunked body that are read at a time: where it ends is known only when they are parsed.
 const CHUNKS_SIZE: usize = 4 << 10;
+/// The most of a body that is read only to be forgotten, and the longest time that is waited for it.
+const READ_AWAY_MAX: usize = 256 << 10;
+const READ_AWAY_TIME: Duration = Duration::from_secs(1);
 
 /// The state of a connection.
 pub(super) struct Exchange {
@@ -191,97 +197,102 @@ impl Exchange {
     }
 }
 
-/// The rest of a chunked body, read as it is asked for.
-struct Chunks {
+/// The body of a request, read as it is asked for: what nobody asks for takes no memory here.
+struct Body {
     payload: Payload,
     exchange: Rc<Exchange>,
+    /// Bytes that were not let in yet; `None` where only the last chunk tells the end.
+    to_read: Option<usize>,
+    /// Bytes until its end, where its length is known. Behind the header `Upgrade: websocket`, which some
+    /// proxies pass on, actix-http takes everything for the body that ever comes.
+    left: Option<usize>,
     has_ended: bool,
 }
 
-impl Stream for Chunks {
-    type Item = Result<Bytes, PayloadError>;
+impl Body {
+    /// Takes the body of `request`; `None` when it has none.
+    fn of(request: &mut Request, exchange: &Rc<Exchange>) -> Option<Self> {
+        let headers = request.headers();
+        let length = if headers.contains_key(header::TRANSFER_ENCODING) {
+            None
+        } else {
+            let length = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+            Some(length).filter(|length| *length > 0)?;
+            Some(length)
+        };
+        let payload = request.take_payload();
+        let exchange = Rc::clone(exchange);
+        Some(Self { payload, exchange, to_read: length, left: length, has_ended: false })
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn let_more_be_read(&mut self) {
+        let size = self.to_read.map_or(CHUNKS_SIZE, |to_read| to_read.min(PART_SIZE));
+        if size > 0 && self.exchange.reading.get() == Reading::Nothing {
+            self.to_read = self.to_read.map(|to_read| to_read - size);
+            self.exchange.let_read(Reading::Bytes(size));
+        }
+    }
+
+    fn poll_part(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, PayloadError>>> {
+        if self.left == Some(0) {
+            return Poll::Ready(None);
+        }
         let polled = Pin::new(&mut self.payload).poll_next(context);
-        if polled.is_pending() && self.exchange.reading.get() == Reading::Nothing {
-            self.exchange.let_read(Reading::Bytes(CHUNKS_SIZE));
+        if polled.is_pending() {
+            self.let_more_be_read();
         }
         let next = ready!(polled);
-        self.has_ended = !matches!(next, Some(Ok(_)));
-        if self.has_ended {
+        match &next {
+            Some(Ok(bytes)) => self.left = self.left.map(|left| left.saturating_sub(bytes.len())),
+            Some(Err(_)) | None => self.has_ended = true,
+        }
+        if self.has_ended && self.left.is_none() {
             self.exchange.reading.set(Reading::Nothing);
         }
         Poll::Ready(next)
     }
 }
 
-impl Drop for Chunks {
+impl Drop for Body {
     fn drop(&mut self) {
-        if !self.has_ended {
+        if self.left.is_none() && !self.has_ended {
             self.exchange.is_draining.set(true);
             self.exchange.let_read(Reading::Bytes(CHUNKS_SIZE));
         }
     }
 }
 
-/// A body that ends after its length. Behind the header `Upgrade: websocket`, which some proxies pass on,
-/// actix-http takes everything for the body that ever comes.
-struct OfLength {
-    payload: Payload,
-    left: usize,
-}
+/// A body as whoever serves its request reads it.
+struct Shared(Rc<RefCell<Body>>);
 
-impl Stream for OfLength {
+impl Stream for Shared {
     type Item = Result<Bytes, PayloadError>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        let next = ready!(Pin::new(&mut self.payload).poll_next(context));
-        if let Some(Ok(bytes)) = &next {
-            self.left = self.left.saturating_sub(bytes.len());
-        }
-        Poll::Ready(next)
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.borrow_mut().poll_part(context)
     }
 }
 
-/// Lets the body of `request` be read. Answers how it ends.
-fn admit_body(request: &mut Request, exchange: &Rc<Exchange>) -> Framing {
-    let headers = request.headers();
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        let payload = request.take_payload();
-        let chunks = Chunks { payload, exchange: Rc::clone(exchange), has_ended: false };
-        *request.payload() = Payload::Stream { payload: Box::pin(chunks) };
-        return Framing::Chunks;
+/// Reads what was left of a body, up to a bound: the system takes back an answer that the client has not
+/// read yet when a connection is closed with something of the body unread.
+async fn read_away(body: &RefCell<Body>) {
+    let mut size = 0;
+    while size < READ_AWAY_MAX {
+        match poll_fn(|context| body.borrow_mut().poll_part(context)).await {
+            Some(Ok(bytes)) => size += bytes.len(),
+            Some(Err(_)) | None => return,
+        }
     }
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    let Some(length @ 1..) = length.and_then(|length| length.parse().ok()) else {
-        return Framing::Length;
-    };
-    let is_upgrade = headers.contains_key(header::UPGRADE);
-    exchange.let_read(Reading::Bytes(length));
-    if is_upgrade {
-        let sized = OfLength { payload: request.take_payload(), left: length };
-        *request.payload() = Payload::Stream { payload: Box::pin(sized) };
-    }
-    Framing::Length
-}
-
-/// The mark at which a body ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    /// Its length, which may be zero.
-    Length,
-    /// The last chunk, which only its parser finds.
-    Chunks,
 }
 
 /// A request that is being served.
 pub(super) struct Served {
     exchange: Option<Rc<Exchange>>,
     open: Option<Arc<OpenConnection>>,
-    framing: Framing,
+    body: Option<Rc<RefCell<Body>>>,
 }
 
 impl Served {
@@ -289,23 +300,32 @@ impl Served {
     pub(super) fn begin(request: &mut Request) -> Self {
         let exchange = request.conn_data::<Rc<Exchange>>().cloned();
         let open = request.conn_data::<Arc<OpenConnection>>().cloned();
-        let framing = exchange.as_ref().map_or(Framing::Length, |exchange| {
+        let body = exchange.as_ref().and_then(|exchange| {
             exchange.request_begins();
-            admit_body(request, exchange)
+            Body::of(request, exchange)
         });
-        Self { exchange, open, framing }
+        let body = body.map(|body| Rc::new(RefCell::new(body)));
+        if let Some(body) = &body {
+            let shared = Shared(Rc::clone(body));
+            *request.payload() = Payload::Stream { payload: Box::pin(shared) };
+        }
+        Self { exchange, open, body }
     }
 
     /// Answers what `serving` answers, times the head of the next request, and closes the connection
     /// after the answer unless a delivery on it has been verified; behind a chunked body in any case, since
     /// part of the next head may have been read with it.
-    pub(super) async fn end_with<Body, Failure>(
+    pub(super) async fn end_with<Answer, Failure>(
         self,
-        serving: impl Future<Output = Result<ServiceResponse<Body>, Failure>>,
-    ) -> Result<ServiceResponse<Body>, Failure> {
+        serving: impl Future<Output = Result<ServiceResponse<Answer>, Failure>>,
+    ) -> Result<ServiceResponse<Answer>, Failure> {
         let mut answered = serving.await;
+        let is_chunked = self.body.as_ref().is_some_and(|body| body.borrow().left.is_none());
+        if let Some(body) = &self.body {
+            let _in_time = timeout(READ_AWAY_TIME, read_away(body)).await;
+        }
         if let (Some(open), Ok(response)) = (&self.open, &mut answered)
-            && (!open.is_verified() || self.framing == Framing::Chunks)
+            && (!open.is_verified() || is_chunked)
         {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }

@@ -145,9 +145,13 @@ fn options(name: &'static str) -> Options {
     }
 }
 
+/// Bytes of the longest job: a few names and dates.
+const JOB_BYTES_MAX: usize = 4 << 10;
+
 /// What a browser could be made to ask for.
 fn pages(config: &mut web::ServiceConfig) {
     let jobs = web::resource("/jobs")
+        .app_data(web::JsonConfig::default().limit(JOB_BYTES_MAX))
         .route(reading().to(jobs::current))
         .route(web::post().to(jobs::submit));
     let job = web::resource("/jobs/{number}").route(web::delete().to(jobs::cancel));

@@ -4,6 +4,7 @@
 mod handshakes;
 mod networks;
 mod pipelined;
+mod unread;
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
