@@ -122,7 +122,7 @@ async fn a_case_that_leaves_beside_its_alerts_leaves_once_more_whoever_is_first(
     let place = Database::Postgres.fresh().await;
     let replicas = replicas(&place).await;
     let proof = Proof::answered_by_console(start());
-    for round in 0..8 {
+    for round in 1..=8 {
         let key = round.to_string();
         let threat = serde_json::json!({ "log_type": "threat", "id": key, "status": "new" });
         let threat =
