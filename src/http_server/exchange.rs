@@ -40,8 +40,8 @@ const PART_SIZE: usize = 16 << 10;
 /// Bytes of a chunked body that are read at a time: where it ends is known only when they are parsed.
 const CHUNKS_SIZE: usize = 4 << 10;
 /// The most of a body that is read only to be forgotten, and the longest time that is waited for it.
-const READ_AWAY_MAX: usize = 256 << 10;
-const READ_AWAY_TIME: Duration = Duration::from_secs(1);
+const DISCARDED_MAX: usize = 256 << 10;
+const DISCARDED_TIME: Duration = Duration::from_secs(1);
 
 /// The state of a connection.
 pub(super) struct Exchange {
@@ -225,6 +225,10 @@ impl Body {
         Some(Self { payload, exchange, to_read: length, left: length, has_ended: false })
     }
 
+    fn is_over(&self) -> bool {
+        self.has_ended || self.left == Some(0)
+    }
+
     fn let_more_be_read(&mut self) {
         let size = self.to_read.map_or(CHUNKS_SIZE, |to_read| to_read.min(PART_SIZE));
         if size > 0 && self.exchange.reading.get() == Reading::Nothing {
@@ -237,7 +241,7 @@ impl Body {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        if self.left == Some(0) {
+        if self.is_over() {
             return Poll::Ready(None);
         }
         let polled = Pin::new(&mut self.payload).poll_next(context);
@@ -257,8 +261,9 @@ impl Body {
 }
 
 impl Drop for Body {
+    /// What is left is thrown away as it comes, and never taken for the next head.
     fn drop(&mut self) {
-        if self.left.is_none() && !self.has_ended {
+        if !self.is_over() {
             self.exchange.is_draining.set(true);
             self.exchange.let_read(Reading::Bytes(CHUNKS_SIZE));
         }
@@ -278,9 +283,9 @@ impl Stream for Shared {
 
 /// Reads what was left of a body, up to a bound: the system takes back an answer that the client has not
 /// read yet when a connection is closed with something of the body unread.
-async fn read_away(body: &RefCell<Body>) {
+async fn discard(body: &RefCell<Body>) {
     let mut size = 0;
-    while size < READ_AWAY_MAX {
+    while size < DISCARDED_MAX {
         match poll_fn(|context| body.borrow_mut().poll_part(context)).await {
             Some(Ok(bytes)) => size += bytes.len(),
             Some(Err(_)) | None => return,
@@ -322,7 +327,7 @@ impl Served {
         let mut answered = serving.await;
         let is_chunked = self.body.as_ref().is_some_and(|body| body.borrow().left.is_none());
         if let Some(body) = &self.body {
-            let _in_time = timeout(READ_AWAY_TIME, read_away(body)).await;
+            let _in_time = timeout(DISCARDED_TIME, discard(body)).await;
         }
         if let (Some(open), Ok(response)) = (&self.open, &mut answered)
             && (!open.is_verified() || is_chunked)

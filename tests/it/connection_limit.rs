@@ -222,6 +222,8 @@ async fn http_2_is_not_spoken() {
 #[tokio::test]
 async fn strangers_that_fill_the_endpoint_again_and_again_do_not_delay_senders() {
     let (_home, mut app, address) = started(&[("MAX_CONNECTIONS", "32")]).await;
+    // Until it has proved its secret once, a sender is a stranger among them.
+    assert_eq!(asked(&mut connect(SENDER, &address).await, &good()).await, Some(200));
     let flood = tokio::spawn({
         let address = address.clone();
         async move {

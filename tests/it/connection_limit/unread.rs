@@ -85,3 +85,26 @@ async fn whoever_is_refused_by_the_head_alone_gets_the_answer_behind_a_whole_bod
         assert!(answer.starts_with("HTTP/1.1 401"), "{framing}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn a_body_too_long_to_be_discarded_whole_is_never_taken_for_the_next_head() {
+    let (_home, mut app, address) = started(&[]).await;
+    let head =
+        head("Content-Length: 3000000\r\n").replace("Authorization: ", "Authorization: not-");
+    let mut stranger = connect("127.0.6.10", &address).await;
+    let (mut answers, mut posts) = stranger.split();
+    let answered = async {
+        let mut answer = [0; 12];
+        answers.read_exact(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let posting = async {
+        posts.write_all(head.as_bytes()).await.unwrap();
+        // The connection may be closed before all of it is sent.
+        let _closed = posts.write_all(&vec![b'x'; 3_000_000]).await;
+    };
+    let (answer, ()) = tokio::join!(answered, posting);
+    assert_eq!(answer, "HTTP/1.1 401");
+    super::closed(&mut stranger).await;
+    assert_eq!(super::refused(&mut app, "head_too_large").await, 0);
+}
