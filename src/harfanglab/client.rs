@@ -172,6 +172,8 @@ impl Console {
         large: Option<&Arc<Semaphore>>,
     ) -> Result<Option<Answer>, ConsoleError> {
         let inner = &*self.0;
+        // A look-up that is polled once, for what is known without asking, begins no request.
+        tokio::task::yield_now().await;
         let _slot = inner.slots.acquire().await.map_err(|_| {
             ConsoleError::Setup("the client is shut down and takes no more requests".to_owned())
         })?;
@@ -281,6 +283,10 @@ fn not_an_address() -> ConsoleError {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::config::TlsVerification;
 
@@ -338,6 +344,15 @@ mod tests {
         for pasted in ["abc123", " Token abc123\n", "token_abc123", "token abc123"] {
             assert_eq!(bare_token(pasted), "abc123");
         }
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_is_polled_once_begins_no_request() {
+        let console = console("https://edr.example", "t").unwrap();
+        let mut agent = pin!(console.agent("a"));
+        let mut page = pin!(console.page_of_push("b", None, None));
+        assert!(agent.as_mut().now_or_never().is_none() && page.as_mut().now_or_never().is_none());
+        assert_eq!(console.0.slots.available_permits(), 2);
     }
 
     #[test]

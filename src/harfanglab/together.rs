@@ -120,6 +120,8 @@ impl Console {
 
     /// Asks for everybody who waits.
     async fn answer(&self, mut waiting: Vec<Waiting>) {
+        // Whoever was called off is not asked for.
+        waiting.retain(|waiting| !waiting.answer.is_closed());
         waiting.sort_by_key(|waiting| waiting.push.time);
         let (pushes, listeners): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|waiting| (waiting.push, waiting.answer)).unzip();
@@ -129,7 +131,7 @@ impl Console {
             .map(|stretch| self.pages_of_stretch(stretch));
         let answers = join_all(answers).await.into_iter().flatten();
         for (listener, answer) in listeners.into_iter().zip(answers) {
-            // Whoever was called off does not listen.
+            // Whoever was called off since does not listen.
             let _gone = listener.send(answer);
         }
     }

@@ -48,7 +48,7 @@ impl<T> Found<T> {
 /// Asks the console.
 pub struct Enricher {
     console: Arc<Console>,
-    /// Whether anything else waits for an answer.
+    /// The console's silence, during which hardly anything waits for an answer.
     pub(super) silence: Silence,
 }
 

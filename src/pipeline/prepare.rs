@@ -66,7 +66,7 @@ pub struct Preparer {
     pub enricher: Enricher,
     /// How long the console is asked.
     pub enrichment: EnrichmentSettings,
-    /// How long look-ups may take together before an alert first leaves.
+    /// The longest time that look-ups may take together before an alert first leaves.
     pub first_look_ups_max: Duration,
     /// The operator's filter.
     pub filter: AlertFilter,

@@ -36,9 +36,9 @@ impl Preparer {
     ) -> Result<(Conversion, Option<FollowUp>, Delivered), Outcome> {
         self.let_through(event, &pushed)?;
         let mut lacking = Lacking::default();
-        let deadline = self.deadline(event);
+        let mut deadline = self.deadline(event);
         // Boxed: it holds whole alerts across its look-ups.
-        let seeing = Box::pin(self.seen_on_console(event, pushed, deadline, &mut lacking));
+        let seeing = Box::pin(self.seen_on_console(event, pushed, &mut deadline, &mut lacking));
         let mut seen = seeing.await?;
         if seen.identity.is_none() && event.dialect == Dialect::NativeAlert {
             seen.identity = self
@@ -53,7 +53,8 @@ impl Preparer {
         if let Settled::Known(details) = self.settled(event, details, None)? {
             seen.alert.agent = filled(seen.alert.agent, details);
         }
-        let intelligence = self.intelligence(event, &seen.alert, deadline, &mut lacking).await?;
+        let intelligence =
+            self.intelligence(event, &seen.alert, &mut deadline, &mut lacking).await?;
         let follow_up = self.follow_up(event, lacking)?;
         let Seen { alert, key, identity } = seen;
         let convert = |known: &Known| {
@@ -92,7 +93,7 @@ impl Preparer {
         &self,
         event: &Event,
         mut pushed: Alert,
-        deadline: Deadline<'_>,
+        deadline: &mut Deadline<'_>,
         lacking: &mut Lacking,
     ) -> Result<Seen, Outcome> {
         if self.needs_confirmation(event) {
@@ -125,7 +126,7 @@ impl Preparer {
         &self,
         event: &Event,
         alert: &Alert,
-        deadline: Deadline<'_>,
+        deadline: &mut Deadline<'_>,
         lacking: &mut Lacking,
     ) -> Result<Option<Intelligence>, Outcome> {
         let found = deadline.ask(self.enricher.intelligence(alert)).await;

@@ -36,14 +36,14 @@ impl Preparer {
             let reason = "waits for the alerts of the threat, which its case refers to";
             return Err(self.later(WAIT_FOR_ALERTS, reason.to_owned()));
         }
-        let deadline = self.deadline(event);
+        let mut deadline = self.deadline(event);
         let found = deadline.ask(self.enricher.threat(&pushed.id)).await;
         self.confirmed(event, &found)?;
         let mut threat = match self.settled(event, found, None)? {
             Settled::Known(shown) => shown,
             Settled::Complete | Settled::Lacking => pushed,
         };
-        self.add_rule_tags(event, &mut threat, deadline).await?;
+        self.add_rule_tags(event, &mut threat, &mut deadline).await?;
         let note_name = format!("note:{}", threat.id);
         let note_id = self.journal.remembered(&note_name).await.map_err(failed)?;
         let object_ids = self.journal.new_case_objects(&threat.id).await.map_err(failed)?;
@@ -79,7 +79,7 @@ impl Preparer {
         &self,
         event: &Event,
         threat: &mut Threat,
-        deadline: Deadline<'_>,
+        deadline: &mut Deadline<'_>,
     ) -> Result<(), Outcome> {
         for rule in threat.rules.iter_mut().take(MOST_RULES) {
             let found = deadline.ask(self.enricher.rule_tags(rule)).await;

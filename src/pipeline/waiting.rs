@@ -17,8 +17,9 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{enrich::Found, prepare::Preparer, retry, silence::Silence};
 use crate::{
@@ -49,41 +50,60 @@ pub fn first_look_ups_max(console: &HarfangLabSettings, alerts: usize) -> Durati
 }
 
 /// Until when the look-ups of one event go on.
-#[derive(Clone, Copy)]
 pub(super) struct Deadline<'a> {
     at: Instant,
     longest: Duration,
+    /// The event's leave to wait for the console, decided when it first has something to ask.
+    may_wait: Option<bool>,
     silence: &'a Silence,
     clock: &'a Clock,
 }
 
 impl Deadline<'_> {
-    /// Returns what `look_up` finds in time. What is known without asking is found after the deadline,
-    /// too.
+    /// Returns what `look_up` finds in time. What is known without asking is found after the deadline
+    /// and during a silence, too, and says nothing of the console.
     pub(super) fn ask<T>(
-        self,
+        &mut self,
         look_up: impl Future<Output = Found<T>>,
     ) -> impl Future<Output = Found<T>> {
         // Boxed: it is large, and would be held twice.
-        let look_up = timeout_at(self.at, Box::pin(look_up));
+        let mut look_up = Box::pin(look_up);
         async move {
-            let waits = Instant::now() < self.at;
-            let found = look_up.await.unwrap_or_else(|_over| {
-                Found::Failed(ConsoleError::TimedOut {
-                    path: "the look-ups of an alert or threat".to_owned(),
-                    after_s: self.longest.as_secs(),
-                })
-            });
+            if let Some(known) = look_up.as_mut().now_or_never() {
+                return known;
+            }
+            if !self.may_wait() {
+                return self.too_late("the look-ups of another alert or threat");
+            }
+            if Instant::now() >= self.at {
+                return self.too_late("the look-ups of an alert or threat");
+            }
+            let answers_before = self.silence.answers();
+            let found = timeout_at(self.at, look_up)
+                .await
+                .unwrap_or_else(|_over| self.too_late("the look-ups of an alert or threat"));
             match &found {
-                _ if !waits => {}
                 Found::NothingToAsk => {}
                 Found::Failed(failure) if failure.is_timeout() => {
-                    self.silence.goes_on(self.clock.now());
+                    self.silence.goes_on(answers_before, self.clock.now());
                 }
                 _ => self.silence.ends(),
             }
             found
         }
+    }
+
+    /// Returns whether the event may wait for the console. Only an event that has something to ask
+    /// takes the turn that a silence has every now and then.
+    fn may_wait(&mut self) -> bool {
+        *self.may_wait.get_or_insert_with(|| self.silence.lets_wait(self.clock.now()))
+    }
+
+    fn too_late<T>(&self, what: &str) -> Found<T> {
+        Found::Failed(ConsoleError::TimedOut {
+            path: what.to_owned(),
+            after_s: self.longest.as_secs(),
+        })
     }
 }
 
@@ -99,16 +119,20 @@ pub(super) enum Settled<T> {
 
 impl Preparer {
     /// Returns when the look-ups of `event` end that begin now. A follow-up and a threat, for which no
-    /// alert waits, have three times as long as an alert that has not left; none waits while the console
-    /// is silent.
+    /// alert waits, have three times as long as an alert that has not left. A threat has them during a
+    /// silence, too: its note, its slug and the techniques of its rules would not be added later.
     pub(super) fn deadline(&self, event: &Event) -> Deadline<'_> {
-        let is_first = event.follow_up.is_none() && event.dialect != Dialect::NativeThreat;
+        let is_threat = event.dialect == Dialect::NativeThreat;
+        let is_first = event.follow_up.is_none() && !is_threat;
         let first = self.first_look_ups_max;
         let longest = if is_first { first } else { first.saturating_mul(LOOK_UPS) };
-        let silence = &self.enricher.silence;
-        let waits = silence.lets_wait(self.clock.now());
-        let at = Instant::now() + if waits { longest } else { Duration::ZERO };
-        Deadline { at, longest, silence, clock: &self.clock }
+        Deadline {
+            at: Instant::now() + longest,
+            longest,
+            may_wait: is_threat.then_some(true),
+            silence: &self.enricher.silence,
+            clock: &self.clock,
+        }
     }
 
     /// What to make of a look-up: the event goes on, or waits. `wait_if_absent` is for what the
@@ -139,7 +163,10 @@ impl Preparer {
                     let wait = Duration::from_secs(u64::from(attempt) * 2);
                     return Err(self.later(wait, failure.to_string()));
                 }
-                if may_wait && !failure.is_denied() {
+                if is_over {
+                    // The silence is told of once.
+                    debug!(%failure, "the alert goes out with what is known");
+                } else if may_wait && !failure.is_denied() {
                     warn!(
                         %failure,
                         "the console could not be asked; the alert goes out with what is known"
@@ -220,4 +247,65 @@ impl Preparer {
 
 fn unconfirmed(failure: &ConsoleError) -> String {
     format!("waits for the console's confirmation: {failure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::ready,
+        sync::{
+            Arc,
+            atomic::{AtomicI64, Ordering},
+        },
+    };
+
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::alert::Agent;
+
+    fn clock_of(passed_s: &Arc<AtomicI64>) -> Clock {
+        let passed_s = Arc::clone(passed_s);
+        Clock::from_fn(move || {
+            DateTime::UNIX_EPOCH + TimeDelta::seconds(passed_s.load(Ordering::SeqCst))
+        })
+    }
+
+    fn deadline<'a>(silence: &'a Silence, clock: &'a Clock) -> Deadline<'a> {
+        let longest = Duration::from_hours(1);
+        Deadline { at: Instant::now() + longest, longest, may_wait: None, silence, clock }
+    }
+
+    async fn answered() -> Found<Agent> {
+        tokio::task::yield_now().await;
+        Found::NotThere
+    }
+
+    #[tokio::test]
+    async fn what_asks_nothing_neither_ends_a_silence_nor_takes_its_turn() {
+        let (silence, passed_s) = (Silence::default(), Arc::new(AtomicI64::new(0)));
+        let clock = clock_of(&passed_s);
+        silence.goes_on(silence.answers(), clock.now());
+        for seconds in [0, 30] {
+            passed_s.store(seconds, Ordering::SeqCst);
+            let cached = ready(Found::Yes(Agent::default()));
+            let found = deadline(&silence, &clock).ask(cached).await;
+            assert!(matches!(found, Found::Yes(_)), "known all the same");
+        }
+        assert!(silence.lets_wait(clock.now()), "the turn was not taken");
+        assert!(!silence.lets_wait(clock.now()), "and the console is still silent");
+    }
+
+    #[tokio::test]
+    async fn during_a_silence_no_alert_waits_for_an_answer_but_a_threat_does() {
+        let (silence, passed_s) = (Silence::default(), Arc::new(AtomicI64::new(0)));
+        let clock = clock_of(&passed_s);
+        silence.goes_on(silence.answers(), clock.now());
+        let found = deadline(&silence, &clock).ask(answered()).await;
+        assert!(matches!(found, Found::Failed(failure) if failure.is_timeout()));
+        let mut of_threat = Deadline { may_wait: Some(true), ..deadline(&silence, &clock) };
+        assert!(matches!(of_threat.ask(answered()).await, Found::NotThere));
+        let found = deadline(&silence, &clock).ask(answered()).await;
+        assert!(matches!(found, Found::NotThere), "the console answers again");
+    }
 }

@@ -176,7 +176,7 @@ async fn a_console_that_never_answers_holds_an_alert_up_for_one_deadline_and_com
 }
 
 #[tokio::test]
-async fn behind_an_alert_that_waits_for_a_silent_console_in_vain_no_other_waits_for_it() {
+async fn behind_an_alert_that_waits_for_a_silent_console_in_vain_no_other_waits_but_threats_do() {
     let change = |settings: &mut Settings| {
         settings.harfanglab.request_timeout = Duration::from_secs(15);
         settings.pipeline.concurrency = 1;
@@ -189,6 +189,18 @@ async fn behind_an_alert_that_waits_for_a_silent_console_in_vain_no_other_waits_
     rig.push_together(Dialect::NativeAlert, &alerts).await;
     // One deadline each would be longer than the test's patience.
     rig.delivered(60).await;
+    assert_eq!(rig.console.requests().total(), 1, "the others asked nothing");
+
+    // Nothing would bring its note later.
+    let threat = json!({
+        "id": "8123", "slug": "brave-otter", "status": "new", "level": "high",
+        "creation_date": start().to_rfc3339(), "last_update": start().to_rfc3339(),
+        "top_agents": [], "top_impacted_users": [], "top_rules": [],
+    });
+    rig.console.add(Collection::Threats, threat.clone());
+    rig.console.set_note("8123", json!({ "title": "Triage", "content": "First words." }));
+    rig.push(Dialect::NativeThreat, &threat).await;
+    assert!(has(&rig.delivered(61).await[60], "note"));
 }
 
 #[tokio::test]

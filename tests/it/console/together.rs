@@ -1,5 +1,6 @@
 //! The pages of many pushed alerts, asked for at once.
 
+use futures_util::FutureExt;
 use harfanglab_incidents::demo::UniqueIdFilter;
 
 use super::*;
@@ -113,6 +114,26 @@ async fn whoever_is_called_off_while_asking_for_all_leaves_nobody_without_an_ans
     });
     asking.abort();
     assert_eq!(others.await.unwrap(), pages(&alerts[1..]));
+}
+
+#[tokio::test]
+async fn whoever_is_called_off_while_another_asks_is_not_asked_for() {
+    let console = started();
+    let alerts = fill(&console, 9, TimeDelta::milliseconds(100));
+    let client = client(&console);
+    console.fail_next(ALERTS, 1, Fault::Hang);
+    let asking = {
+        let (client, alert) = (client.clone(), alerts[0].clone());
+        tokio::spawn(async move { client.page_of_push(alert.unique_id(), None, None).await })
+    };
+    until("a request", async || (console.requests().of(ALERTS) > 0).then_some(())).await;
+    for alert in &alerts[2..] {
+        assert!(client.page_of_push(alert.unique_id(), None, None).now_or_never().is_none());
+    }
+    asking.abort();
+    let found = client.page_of_push(alerts[1].unique_id(), None, None).await;
+    assert_eq!(found, Ok(Some(alerts[1].api_id())));
+    assert_eq!(console.requests().of(ALERTS), 2);
 }
 
 #[tokio::test]
