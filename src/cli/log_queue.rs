@@ -16,6 +16,8 @@ use std::{
 
 /// Bytes of lines that wait to be written; as many may be in the thread's hands.
 const LIMIT_BYTES: usize = 2 << 20;
+/// From one try to the next when a writer that does not wait is full.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Longest wait for the reader at the end of the process.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
 
@@ -90,9 +92,9 @@ impl LogQueue {
     fn write_to(&self, out: &mut impl Write, notice: impl Fn(u64) -> String) {
         loop {
             let (lines, dropped) = self.next();
-            let mut written = out.write_all(&lines);
+            let mut written = write_whole(out, &lines);
             if dropped > 0 && written.is_ok() {
-                written = out.write_all(notice(dropped).as_bytes());
+                written = write_whole(out, notice(dropped).as_bytes());
             }
             self.finish(&lines, dropped, &written.and_then(|()| out.flush()));
         }
@@ -130,6 +132,22 @@ impl LogQueue {
     }
 }
 
+/// Writes all of `bytes`, also to a pipe that was inherited with `O_NONBLOCK` and is full.
+fn write_whole(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match out.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => thread::sleep(PAUSE),
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(())
+}
+
 fn count(dropped: u64) {
     metrics::counter!("log_lines_dropped_total").increment(dropped);
 }
@@ -155,15 +173,18 @@ mod tests {
     /// A reader that takes a chunk when the test asks for it, or fails.
     struct Pipe {
         begun: Sender<String>,
-        answers: Receiver<io::Result<()>>,
+        answers: Receiver<io::Result<usize>>,
     }
+
+    /// Takes the chunk whole.
+    const WHOLE: io::Result<usize> = Ok(usize::MAX);
 
     impl Write for Pipe {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.begun
                 .send(String::from_utf8_lossy(bytes).into_owned())
                 .map_err(io::Error::other)?;
-            self.answers.recv().map_err(io::Error::other)?.map(|()| bytes.len())
+            self.answers.recv().map_err(io::Error::other)?.map(|taken| taken.min(bytes.len()))
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -172,7 +193,7 @@ mod tests {
     }
 
     /// A queue of ten bytes; what its thread begins to write; the answers to that.
-    fn queue() -> (&'static LogQueue, Receiver<String>, Sender<io::Result<()>>) {
+    fn queue() -> (&'static LogQueue, Receiver<String>, Sender<io::Result<usize>>) {
         let queue: &LogQueue = Box::leak(Box::new(LogQueue::new(10)));
         let (begun, begins) = channel();
         let (answer, answers) = channel();
@@ -190,10 +211,10 @@ mod tests {
             queue.push(line.as_bytes());
         }
         queue.flush(Duration::from_millis(1));
-        answer.send(Ok(())).unwrap();
+        answer.send(WHOLE).unwrap();
         for expected in ["2345\n7890\n", "2 lost\n"] {
             assert_eq!(begins.recv().unwrap(), expected);
-            answer.send(Ok(())).unwrap();
+            answer.send(WHOLE).unwrap();
         }
         queue.flush(Duration::MAX);
         queue.push(b"later\n");
@@ -212,8 +233,29 @@ mod tests {
         queue.push(b"3\n");
         for expected in ["3\n", "2 lost\n"] {
             assert_eq!(begins.recv().unwrap(), expected);
-            answer.send(Ok(())).unwrap();
+            answer.send(WHOLE).unwrap();
         }
         queue.flush(Duration::MAX);
+    }
+
+    #[test]
+    fn a_pipe_that_is_full_and_does_not_wait_gets_the_rest_later() {
+        let (queue, begins, answer) = queue();
+        queue.push(b"12345678\n");
+        for (expected, taken) in [
+            ("12345678\n", Err(io::ErrorKind::WouldBlock.into())),
+            ("12345678\n", Ok(4)),
+            ("5678\n", Err(io::ErrorKind::Interrupted.into())),
+            ("5678\n", WHOLE),
+        ] {
+            assert_eq!(begins.recv().unwrap(), expected);
+            answer.send(taken).unwrap();
+        }
+        queue.flush(Duration::MAX);
+        queue.push(b"later\n");
+        assert_eq!(begins.recv().unwrap(), "later\n");
+        answer.send(WHOLE).unwrap();
+        queue.push(b"last\n");
+        assert_eq!(begins.recv().unwrap(), "last\n", "nothing was dropped");
     }
 }
