@@ -1,4 +1,4 @@
-//! When the sweep runs: at start and then every period, counted from the end of the last one, so
+//! Runs the sweep at the start and then every period, counted from the end of the last one, so
 //! that sweeps never overlap and a late one is not made up for. After one that the console broke off
 //! the next comes sooner: it may be well again, which nothing else tells.
 
@@ -23,16 +23,16 @@ use crate::{
     sweep::{Found, Job, JobBoard, Pace, Sweep, SweepError},
 };
 
-/// How often a single run looks whether everything has left.
+/// From one look of a single run whether everything has left to the next.
 const DRAIN_LOOK: Duration = Duration::from_millis(200);
-/// How long a single run waits for deliveries that make no progress.
+/// Longest wait of a single run for deliveries that make no progress.
 const NO_PROGRESS_MAX: TimeDelta = TimeDelta::minutes(10);
 /// Tries of the sweep of a single run.
 const TRIES_OF_SINGLE_RUN: u32 = 3;
 /// Wait after a first sweep that the console did not let end; doubles up to the period.
 const AFTER_FAILURE: Duration = Duration::from_mins(1);
 
-/// When a sweep last ran and next runs, of all consoles the one that ended last.
+/// The last and the next run of a sweep, of all consoles the one that ended last.
 pub(super) type Pulses = watch::Sender<Pulse>;
 
 pub(super) struct Schedule {
@@ -44,11 +44,11 @@ pub(super) struct Schedule {
     pulse: Pulses,
 }
 
-/// What a single run does for one console.
+/// The errand of a single run for one console.
 pub(super) enum Errand {
     /// Its sweep.
     Sweep,
-    /// What somebody asked for, in place of the sweep.
+    /// A job that somebody asked for, in place of the sweep.
     Job(Job),
     /// It reads nothing: somebody asked for something of another console.
     None,
@@ -66,12 +66,12 @@ impl Schedule {
         Self { sweep, account, board, period, clock, pulse }
     }
 
-    /// What sweeps.
+    /// Its sweep.
     pub(super) fn sweep(&self) -> Arc<Sweep> {
         Arc::clone(&self.sweep)
     }
 
-    /// What keeps account of it.
+    /// The account kept of it.
     pub(super) fn account(&self) -> Account {
         self.account.clone()
     }
@@ -174,10 +174,7 @@ impl Schedule {
     async fn sweep_in_time(&self) -> Ended {
         let began = self.clock.now();
         let ended = match AssertUnwindSafe(self.sweep_once()).catch_unwind().await {
-            Ok(swept) => match tell(swept) {
-                Err(SweepError::Console(error)) if error.is_transient() => Ended::ByConsole,
-                _ => Ended::Otherwise,
-            },
+            Ok(swept) => Ended::of(&tell(swept)),
             Err(_panic) => {
                 error!(
                     "the sweep broke off by a defect; please report it. The next one tries again"
@@ -199,12 +196,24 @@ impl Schedule {
     }
 }
 
-/// How a scheduled sweep ended.
+/// The end of a scheduled sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
-    /// Early, by a trouble of the console that passes.
+    /// Early, by a trouble of the console that passes by itself.
     ByConsole,
     Otherwise,
+}
+
+impl Ended {
+    fn of<T>(swept: &Result<T, SweepError>) -> Self {
+        match swept {
+            // A refused token waits for a person.
+            Err(SweepError::Console(error)) if error.is_transient() && !error.is_denied() => {
+                Self::ByConsole
+            }
+            _ => Self::Otherwise,
+        }
+    }
 }
 
 /// Returns the wait before the next sweep after so many `failures` in a row.
@@ -215,7 +224,7 @@ fn wait_after(failures: u32, period: Duration) -> Duration {
     }
 }
 
-/// Logs how a sweep ended.
+/// Logs the end of a sweep.
 fn tell(swept: Result<Found, SweepError>) -> Result<(), SweepError> {
     match swept {
         Ok(Found { new, known, missed, updated, .. }) => {
@@ -242,6 +251,18 @@ fn tell(swept: Result<Found, SweepError>) -> Result<(), SweepError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harfanglab::ConsoleError;
+
+    #[test]
+    fn a_console_that_refuses_the_token_is_swept_again_after_a_period_as_before() {
+        let (path, said) = ("/api".to_owned(), String::new());
+        let ended = |error| Ended::of::<()>(&Err(SweepError::Console(error)));
+        let failing = ConsoleError::Failing { path: path.clone(), status: 502, retry_after: None };
+        assert_eq!(ended(failing), Ended::ByConsole);
+        let refused = ConsoleError::TokenRefused { path: path.clone(), said: said.clone() };
+        assert_eq!(ended(refused), Ended::Otherwise);
+        assert_eq!(ended(ConsoleError::Forbidden { path, said }), Ended::Otherwise);
+    }
 
     #[test]
     fn after_a_failure_the_next_sweep_comes_soon_and_in_a_long_outage_once_a_period() {
