@@ -3,13 +3,13 @@
 //! Does not live here: what the value means (`parse`).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -26,6 +26,8 @@ const SHOWN_MAX: usize = 60;
 const SECRET_FILE_MAX: u64 = 64 << 10;
 /// Longest wait for what is in it: a pipe may have no writer.
 const SECRET_FILE_WAIT: Duration = Duration::from_secs(30);
+/// Name of the thread that reads it.
+const READER: &str = "secret-file";
 
 /// A value that was given, before it is understood.
 pub(super) struct Given {
@@ -165,6 +167,33 @@ pub(super) fn secret_file(
     Ok(given(option, subject, Entry::Text(text.to_owned()), Source::SecretFile(path)))
 }
 
+/// A thread's turn to read a file: one that hangs keeps a single thread, however often it is read.
+struct Turn(PathBuf);
+
+static READING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+static TURN_ENDED: Condvar = Condvar::new();
+
+impl Turn {
+    /// Waits until nobody else reads `path`; `None`: not within `longest`.
+    fn wait(path: PathBuf, longest: Duration) -> Option<Self> {
+        let is_taken = |reading: &mut BTreeSet<PathBuf>| reading.contains(&path);
+        let waited = TURN_ENDED.wait_timeout_while(Self::reading(), longest, is_taken);
+        let (mut reading, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        reading.insert(path.clone()).then(|| Self(path))
+    }
+
+    fn reading() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+        READING.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        Self::reading().remove(&self.0);
+        TURN_ENDED.notify_all();
+    }
+}
+
 /// Reads a file that may be a pipe, a device or on a file system that hangs. Nobody is kept waiting for
 /// longer than `longest`.
 fn bounded_text(path: PathBuf, longest: Duration) -> io::Result<String> {
@@ -177,12 +206,17 @@ fn bounded_text(path: PathBuf, longest: Duration) -> io::Result<String> {
         }
         Ok(text)
     };
-    let (done, answer) = mpsc::channel();
-    thread::Builder::new().spawn(move || done.send(read(&path)))?;
-    answer.recv_timeout(longest).unwrap_or_else(|_| {
+    let late = || {
         let why = format!("its text did not come within {} s", longest.as_secs());
-        Err(io::Error::new(io::ErrorKind::TimedOut, why))
-    })
+        io::Error::new(io::ErrorKind::TimedOut, why)
+    };
+    let began = Instant::now();
+    let turn = Turn::wait(path, longest).ok_or_else(late)?;
+    let (done, answer) = mpsc::channel();
+    let reading = move || done.send(read(&turn.0));
+    thread::Builder::new().name(READER.to_owned()).spawn(reading)?;
+    let left = longest.saturating_sub(began.elapsed());
+    answer.recv_timeout(left).unwrap_or_else(|_| Err(late()))
 }
 
 fn given(option: &OptionSpec, subject: &str, entry: Entry, source: Source) -> Given {
@@ -232,7 +266,7 @@ pub(super) fn shown(option: &OptionSpec, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{fs, process::Command};
 
     use super::*;
 
@@ -242,7 +276,26 @@ mod tests {
         let pipe = folder.path().join("pipe");
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let read = |path: PathBuf, longest| bounded_text(path, longest).unwrap_err().kind();
-        assert_eq!(read(pipe, Duration::from_millis(10)), io::ErrorKind::TimedOut);
+        for _time in 0..3 {
+            let path = pipe.clone();
+            assert_eq!(read(path, Duration::from_millis(10)), io::ErrorKind::TimedOut);
+        }
+        let threads = fs::read_dir("/proc/self/task").unwrap();
+        let names =
+            threads.flatten().flat_map(|thread| fs::read_to_string(thread.path().join("comm")));
+        assert!(
+            names.filter(|name| name.trim_end() == READER).count() <= 1,
+            "the others hang, too"
+        );
+        // Whoever hangs is done with the first writer; then it is read again.
+        fs::write(&pipe, "nobody waits for this").unwrap();
+        while Turn::reading().contains(&pipe) {
+            thread::yield_now();
+        }
+        let second = pipe.clone();
+        let writer = thread::spawn(move || fs::write(second, "text").unwrap());
+        assert_eq!(bounded_text(pipe, SECRET_FILE_WAIT).unwrap(), "text");
+        writer.join().unwrap();
         let endless = PathBuf::from("/dev/zero");
         assert_eq!(read(endless, SECRET_FILE_WAIT), io::ErrorKind::FileTooLarge);
     }

@@ -3,7 +3,8 @@
 //! somebody asks.
 //!
 //! The file is looked at by its content, since a mounted secret changes behind a link whose own date
-//! does not.
+//! does not. A pipe or a device is read at the start only: it hands out its text once, and who reads it
+//! without a writer waits for ever.
 //!
 //! Does not live here: what is read and what becomes of it (`secrets`, `syslog`, `token`).
 
@@ -15,7 +16,7 @@ use std::{
 use tokio::{signal::unix::Signal, time::MissedTickBehavior};
 use tracing::warn;
 
-use crate::config::Exposure;
+use crate::{config::Exposure, disk::Disk};
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -48,6 +49,7 @@ pub(super) async fn follow<T: Send + 'static>(
     mut take: impl FnMut(T, Cause) -> Result<(), String>,
     complain: impl Fn(&str, Cause),
 ) {
+    let disk = Disk::default();
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told: Option<String> = None;
@@ -59,15 +61,35 @@ pub(super) async fn follow<T: Send + 'static>(
             _ = look.tick() => Cause::Look,
         };
         let path = file.clone();
-        // It fails only when the process is ending.
-        let looked = tokio::task::spawn_blocking(move || (read(&path), Exposure::of(&path))).await;
-        let Ok((read, exposure)) = looked else { return };
+        let looked = disk.ask(move || (is_read_once(&path), Exposure::of(&path))).await;
+        let (is_read_once, exposure) = match looked {
+            Some(looked) => looked,
+            None if cause == Cause::Signal => {
+                complain("the disk of its file does not answer", cause);
+                continue;
+            }
+            None => continue,
+        };
         if let Some(exposure) = exposure
             && (cause == Cause::Signal || exposed != Some(exposure))
         {
             warn!(file = %file.display(), "{} holds secrets and {exposure}", file.display());
         }
         exposed = exposure;
+        if is_read_once {
+            if cause == Cause::Signal {
+                warn!(
+                    cause = cause.name(),
+                    file = %file.display(),
+                    "SIGHUP changes nothing about what came from a pipe or a device, which is read at the \
+                     start only; name a file, or restart"
+                );
+            }
+            continue;
+        }
+        let path = file.clone();
+        // It fails only when the process is ending.
+        let Ok(read) = tokio::task::spawn_blocking(move || read(&path)).await else { return };
         let fault = read.and_then(|read| take(read, cause)).err();
         if let Some(fault) = &fault
             && (cause == Cause::Signal || told.as_ref() != Some(fault))
@@ -75,5 +97,54 @@ pub(super) async fn follow<T: Send + 'static>(
             complain(fault, cause);
         }
         told = fault;
+    }
+}
+
+/// Returns whether it is no file whose text is there each time. What cannot be looked at is a fault that
+/// reading it tells.
+fn is_read_once(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process::Command, sync::Mutex};
+
+    use tokio::{
+        signal::unix::{SignalKind, signal},
+        sync::Notify,
+        time::timeout,
+    };
+
+    use super::*;
+
+    static READ: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+    #[tokio::test]
+    async fn a_file_is_looked_at_and_a_pipe_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, pipe] = ["file", "pipe"].map(|name| folder.path().join(name));
+        fs::write(&file, "a secret").unwrap();
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let taken = &Notify::new();
+        let following = |path: &Path| {
+            let read = |path: &Path| {
+                READ.lock().unwrap().push(path.to_owned());
+                Ok(())
+            };
+            let take = move |(), _| {
+                taken.notify_one();
+                Ok(())
+            };
+            let hang_up = signal(SignalKind::hangup()).unwrap();
+            follow(path.to_owned(), hang_up, read, take, |_, _| {})
+        };
+        // The first look is at once.
+        timeout(LOOK_EVERY / 2, following(&pipe)).await.unwrap_err();
+        tokio::select! {
+            () = following(&file) => unreachable!("it never ends"),
+            () = taken.notified() => {}
+        }
+        assert_eq!(*READ.lock().unwrap(), [file]);
     }
 }

@@ -1,7 +1,7 @@
 //! New secrets without a restart: at SIGHUP, when the file changes, and not when the new file is
 //! broken.
 
-use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
 
 use serde_json::{Value, json};
 
@@ -110,6 +110,21 @@ async fn a_changed_file_is_noticed_by_itself_and_a_broken_one_changes_nothing() 
     })
     .await;
     assert_eq!((status(&url, OLD).await, status(&url, NEW).await), (401, 200));
+}
+
+#[tokio::test]
+async fn sighup_is_answered_for_a_pipe_without_a_writer_and_the_secret_stays() {
+    let (stage, mut app, url, file) = started().await;
+    let pipe = stage.home.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::rename(&pipe, &file).unwrap();
+    app.hang_up();
+    app.wait_for_log("why it is not read", |line| {
+        says(line, "came from a pipe or a device").then_some(())
+    })
+    .await;
+    assert!(!app.log().contains("were not replaced"), "{}", app.log());
+    assert_eq!(status(&url, OLD).await, 200);
 }
 
 #[tokio::test]
