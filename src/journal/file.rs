@@ -45,11 +45,11 @@ struct Named {
     inode: u64,
 }
 
-/// Lengths of the journal's files, in bytes; zero: it is not there.
+/// Lengths of the journal's files, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Lengths {
     pub(super) file: u64,
-    /// Of the write-ahead log.
+    /// Of the write-ahead log; zero: it is not there.
     pub(super) log: u64,
 }
 
@@ -95,31 +95,51 @@ impl FileIdentity {
     /// # Errors
     /// Fails when one of them is not there.
     pub(super) fn watch_beside(&self) -> io::Result<()> {
-        let [log, index] = ["-wal", "-shm"].map(|suffix| Named::at(self.beside(suffix)));
+        let [log, index] =
+            ["-wal", "-shm"].map(|suffix| Named::at(beside(&self.file.path, suffix)));
         let _already = self.beside.set([log?, index?]);
         Ok(())
     }
 
     /// Checks that the paths still lead to the same files, and holds up nobody else meanwhile; `None`: the
-    /// disk does not answer.
+    /// disk does not answer, or with an error that says nothing about the files.
     pub(super) async fn look(&self) -> Option<Result<Lengths, Gone>> {
         let identity = self.clone();
-        self.disk.ask(move || identity.check()).await
+        self.disk.ask(move || identity.check()).await.flatten()
     }
 
     /// Measures the files, as [`Self::look`] does.
-    pub(super) async fn lengths(&self) -> Option<Lengths> {
+    ///
+    /// # Errors
+    /// As those of [`Self::measure`]; [`io::ErrorKind::TimedOut`] when the disk does not answer.
+    pub(super) async fn lengths(&self) -> io::Result<Lengths> {
         let identity = self.clone();
-        self.disk.ask(move || identity.measure()).await
+        let silent =
+            || io::Error::new(io::ErrorKind::TimedOut, "the journal's disk does not answer");
+        self.disk.ask(move || identity.measure()).await.ok_or_else(silent)?
     }
 
     /// Measures the files, as long as the disk takes.
-    pub(super) fn measure(&self) -> Lengths {
-        let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-        Lengths { file: length(&self.file.path), log: length(&self.beside("-wal")) }
+    ///
+    /// # Errors
+    /// Fails when one of them cannot be looked at; a log that is not there is empty.
+    pub(super) fn measure(&self) -> io::Result<Lengths> {
+        let log = match fs::metadata(beside(&self.file.path, "-wal")) {
+            Ok(log) => log.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Lengths { file: fs::metadata(&self.file.path)?.len(), log })
     }
 
-    fn check(&self) -> Result<Lengths, Gone> {
+    fn check(&self) -> Option<Result<Lengths, Gone>> {
+        match self.check_names() {
+            Ok(()) => self.measure().ok().map(Ok),
+            Err(gone) => Some(Err(gone)),
+        }
+    }
+
+    fn check_names(&self) -> Result<(), Gone> {
         self.file.check().map_err(|happened| {
             Gone::File(format!(
                 "the journal's file {} was {happened} while the service runs. The service still has the \
@@ -135,14 +155,15 @@ impl FileIdentity {
                 Gone::Beside(format!("{path} was {happened} while the service runs"))
             })?;
         }
-        Ok(self.measure())
+        Ok(())
     }
+}
 
-    fn beside(&self, suffix: &str) -> PathBuf {
-        let mut path = self.file.path.clone().into_os_string();
-        path.push(suffix);
-        PathBuf::from(path)
-    }
+/// Returns the path of the file beside `file` whose name has this suffix.
+pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(suffix);
+    PathBuf::from(path)
 }
 
 impl Named {
@@ -165,4 +186,26 @@ impl Named {
 
 fn is_missing(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_log_that_is_not_there_is_empty_and_what_cannot_be_looked_at_has_no_length() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("journal.db");
+        fs::write(&path, "content").unwrap();
+        let identity = FileIdentity::at(&path).unwrap();
+        assert_eq!(identity.measure().unwrap(), Lengths { file: 7, log: 0 });
+        let missing = FileIdentity {
+            file: Named { path: folder.path().join("missing"), ..identity.file.clone() },
+            ..identity.clone()
+        };
+        assert_eq!(missing.measure().unwrap_err().kind(), io::ErrorKind::NotFound);
+        let below = Named { path: path.join("below"), ..identity.file.clone() };
+        let below_a_file = FileIdentity { file: below, ..identity };
+        assert_eq!(below_a_file.measure().unwrap_err().kind(), io::ErrorKind::NotADirectory);
+    }
 }

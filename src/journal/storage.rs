@@ -13,8 +13,8 @@
 //! A file whose disk is too full to open it at the start is trouble from then on (`sqlite`).
 //!
 //! A journal is lost when its file is damaged, or one of its files is no longer the one that was opened:
-//! what is stored then may never be found again. Nothing ends that but a restart. Until then deliveries are refused and
-//! no probe is made; what was accepted already goes on leaving, as far as it can be read.
+//! what is stored then may never be found again. Nothing ends that but a restart. Until then deliveries are
+//! refused and no probe is made; what was accepted already goes on leaving, as far as it can be read.
 //!
 //! Does not live here: kinds of failures (`failure`), noticing them (`sql::lent`, `sqlite::lost`).
 
@@ -25,7 +25,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     Counts, Journal, JournalError,
@@ -112,7 +112,7 @@ impl Storage {
         }
     }
 
-    /// What is stored from now on may never be found again, for this reason.
+    /// Notes that nothing stored from now on may be found again, for this reason.
     pub(super) fn lost(&self, reason: String) {
         let mut trouble = self.lock();
         if trouble.as_ref().is_some_and(|trouble| trouble.is_lost) {
@@ -128,6 +128,17 @@ impl Storage {
         }
         let now = Instant::now();
         *trouble = Some(Trouble { began: now, said: now, unsaid: 0, reason, is_lost: true });
+    }
+
+    /// Notes that everything stored before the journal was lost will be found, for this reason.
+    pub(super) fn saved(&self, reason: String) {
+        let mut trouble = self.lock();
+        let Some(trouble) = trouble.as_mut().filter(|trouble| trouble.is_lost) else { return };
+        warn!(%reason, "what was accepted before the journal was lost is saved");
+        trouble.reason.clone_from(&reason);
+        if let Some(health) = self.health.get() {
+            health.degraded(Part::Journal, reason);
+        }
     }
 
     pub(super) fn failed_because(&self, reason: String) {

@@ -215,6 +215,51 @@ async fn a_log_that_is_removed_while_the_service_runs_is_missed_by_itself() {
 }
 
 #[tokio::test]
+async fn a_removed_log_that_a_reader_keeps_from_being_saved_is_saved_once_it_is_done() {
+    let home = lonely_home();
+    let mut app = home.start(&["serve"]);
+    let url = app.webhook().await;
+    assert_eq!(post(&url, &alert(0)).await.0, StatusCode::ACCEPTED);
+    let mut reader = connect(&home.journal()).await;
+    let earlier_state = "BEGIN; SELECT COUNT(*) FROM events";
+    sqlx::raw_sql(earlier_state).execute(&mut reader).await.unwrap();
+    assert_eq!(post(&url, &alert(1)).await.0, StatusCode::ACCEPTED);
+    fs::remove_file(beside(&home.journal(), "-wal")).unwrap();
+    lost_by_itself(&mut app).await;
+    stays_unready(&mut app, "could not be copied").await;
+
+    sqlx::raw_sql("ROLLBACK").execute(&mut reader).await.unwrap();
+    let saved = |line: &Value| line["message"].as_str()?.contains("lost is saved").then_some(());
+    app.wait_for_log("what was accepted is saved", saved).await;
+    stays_unready(&mut app, "everything was copied into").await;
+    // As a kill leaves it.
+    let left = home.path().join("left.db");
+    fs::copy(home.journal(), &left).unwrap();
+    let mut left = connect(&left).await;
+    let events = sqlx::query_scalar("SELECT COUNT(*) FROM events").fetch_one(&mut left);
+    let events: i64 = events.await.unwrap();
+    assert_eq!(events, 2);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_looked_into_for_a_moment_loses_nothing() {
+    let folder = TempDir::new().unwrap();
+    let [open, away] = ["open", "away"].map(|name| folder.path().join(name));
+    fs::create_dir(&open).unwrap();
+    let url = format!("sqlite:{}", open.join("journal.db").display());
+    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    journal.append(&[vec![native("before", start())]]).await.unwrap();
+    fs::rename(&open, &away).unwrap();
+    // A loop of links is an error that says nothing about what would be behind it.
+    symlink(&open, &open).unwrap();
+    journal.append(&[vec![native("meanwhile", start())]]).await.unwrap();
+    fs::remove_file(&open).unwrap();
+    fs::rename(&away, &open).unwrap();
+    journal.append(&[vec![native("after", start())]]).await.unwrap();
+    assert_eq!(journal.counts().await.unwrap().pending, 3);
+}
+
+#[tokio::test]
 async fn a_journal_that_is_cut_while_it_is_open_is_lost_and_an_empty_one_is_missed_at_the_start() {
     // Found by us or by SQLite, when it misses a page.
     for halves in [0, 1] {

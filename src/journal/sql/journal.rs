@@ -95,6 +95,8 @@ impl<S: Store> Journal for SqlJournal<S> {
     }
 
     async fn append(&self, batches: &[Vec<Notification>]) -> Result<Vec<Receipt>, JournalError> {
+        // Refused at once, without the repairs of a look.
+        self.storage().check_not_lost()?;
         self.check_not_lost().await?;
         let mut transaction = self.begin(Order::Arrivals).await?;
         let generation = self.generation(&mut transaction).await?;

@@ -3,7 +3,8 @@
 //! what state it is in nobody knows. SQLite ends a transaction by itself when its disk is full, and so
 //! fails the rollback after it; PostgreSQL answers the COMMIT of a failed transaction with success.
 //!
-//! Every statement of the journal passes here, and every failure of a change, and any damage, is told to [`Storage`].
+//! Every statement of the journal passes here, and every failure of a change, and any damage, is told to
+//! [`Storage`].
 
 use std::sync::Arc;
 

@@ -31,7 +31,8 @@ impl SqliteJournal {
         if !is_full(&file) {
             return Self::open_beside(url, console).await;
         }
-        let log = FileIdentity::at(&file).map_or(0, |identity| identity.measure().log);
+        let lengths = FileIdentity::at(&file).and_then(|identity| identity.measure());
+        let log = lengths.map_or(u64::MAX, |lengths| lengths.log);
         for way in ways_to_read(&file, log) {
             let journal = Self::at(&file, way.clone(), way, console, None)?;
             let connections = journal.store.writer.clone();

@@ -12,6 +12,8 @@ use std::{
     path::Path,
 };
 
+use crate::journal::file::beside;
+
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
 
@@ -25,9 +27,7 @@ pub(super) struct TornEnd {
 /// What is left out at the end of the log beside `database`; `None` when the log is whole or there
 /// is none.
 pub(super) fn torn_end(database: &Path) -> Option<TornEnd> {
-    let mut path = database.as_os_str().to_owned();
-    path.push("-wal");
-    let log = File::open(path).ok()?;
+    let log = File::open(beside(database, "-wal")).ok()?;
     let length = log.metadata().ok()?.len();
     // What cannot be read here, SQLite will not be able to read either, and says so.
     let committed = committed_bytes(BufReader::new(log)).ok()?;
@@ -38,12 +38,15 @@ pub(super) fn torn_end(database: &Path) -> Option<TornEnd> {
 /// Whether the log beside `database` was removed: SQLite removes it together with its index (`-shm`)
 /// when the last user closes the file in order, and leaves both otherwise.
 pub(super) fn is_gone(database: &Path) -> bool {
-    let is_there = |suffix: &str| {
-        let mut path = database.as_os_str().to_owned();
-        path.push(suffix);
-        Path::new(&path).exists()
-    };
-    is_there("-shm") && !is_there("-wal")
+    beside(database, "-shm").exists() && !beside(database, "-wal").exists()
+}
+
+/// Returns the length of a log of so many frames.
+pub(super) fn bytes_of(frames: u64, page_bytes: u64) -> u64 {
+    match frames {
+        0 => 0,
+        frames => HEADER_BYTES as u64 + frames * (FRAME_HEADER_BYTES as u64 + page_bytes),
+    }
 }
 
 struct Committed {

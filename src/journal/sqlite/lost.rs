@@ -5,19 +5,15 @@
 //! Files become shorter in good order, too, when free pages are given back. Every page is then in the file,
 //! or in that end of the log that is not copied back yet.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
-use super::{Opened, SqliteStore};
+use super::{Opened, SqliteStore, log};
 use crate::journal::{
     JournalError,
     file::{Gone, Lengths},
     sql::{Change as _, Columns as _, Store as _, query},
     storage::Report,
 };
-
-/// Bytes of the log's header, and of that of each page in it ("WAL-mode File Format" in SQLite's manual).
-const LOG_HEADER_BYTES: i64 = 32;
-const FRAME_HEADER_BYTES: i64 = 24;
 
 impl SqliteStore {
     /// Tells the storage when the journal is lost.
@@ -29,30 +25,53 @@ impl SqliteStore {
                 Ok(())
             }
             Some(Err(Gone::Beside(happened))) => {
-                self.storage.lost(self.copy_log_back(&happened).await);
+                let is_saved = self.is_log_copied_back().await;
+                self.storage.lost(self.reason(&happened, is_saved));
+                if !is_saved {
+                    *self.unsaved() = Some(happened);
+                }
                 Ok(())
             }
-            // A disk that does not answer says nothing.
+            // It says nothing about the files.
             None => Ok(()),
         }
     }
 
-    /// Saves what is in a log that was removed, as long as it is open, and answers what happened and what
-    /// to do.
-    async fn copy_log_back(&self, happened: &str) -> String {
+    /// Tries again to save what is in a log that was removed: a reader may have held it up before.
+    pub(super) async fn save_log(&self) {
+        let Some(happened) = self.unsaved().clone() else { return };
+        if self.is_log_copied_back().await && self.unsaved().take().is_some() {
+            self.storage.saved(self.reason(&happened, true));
+        }
+    }
+
+    /// Saves what is in a log that was removed, which lasts only as long as it is open.
+    async fn is_log_copied_back(&self) -> bool {
+        let store = self.clone();
+        // Not broken off together with who asks: that would close the connection, and none replaces it.
+        let copied = tokio::spawn(async move { store.cut_log().await }).await;
+        matches!(copied, Ok(Ok(true)))
+    }
+
+    /// Returns what happened and what to do.
+    fn reason(&self, happened: &str, is_saved: bool) -> String {
         let file = self.file.display();
-        match self.cut_log().await {
-            Ok(true) => format!(
+        if is_saved {
+            return format!(
                 "{happened}; everything was copied into {file}: stop the service, remove {file}-wal and \
                  {file}-shm where they are, and start it again"
-            ),
-            _ => format!(
-                "{happened}, and what it holds could not be copied into {file}. The service still has \
-                 the old one open and delivers what waits in it: stop it when \
-                 journal_events{{state=\"pending\"}} of /metrics is 0, remove {file}-wal and {file}-shm \
-                 where they are, and start it again"
-            ),
+            );
         }
+        format!(
+            "{happened}, and what it holds could not be copied into {file} yet, which is tried again \
+             every second. The service still has the old one open and delivers what waits in it: stop it \
+             once it is copied, or when journal_events{{state=\"pending\"}} of /metrics is 0, remove \
+             {file}-wal and {file}-shm where they are, and start it again"
+        )
+    }
+
+    fn unsaved(&self) -> MutexGuard<'_, Option<String>> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn check_lengths(&self, lengths: Lengths) -> Result<(), JournalError> {
@@ -80,19 +99,15 @@ impl SqliteStore {
         let mut change = self.begin_telling(Report::Damage).await?;
         let pages = query("SELECT page_count, page_size FROM pragma_page_count, pragma_page_size");
         let pages = pages.fetch_one(&mut change).await?;
-        let (pages, page_bytes) = (pages.try_get::<i64>(0)?, pages.try_get::<i64>(1)?);
-        // Answers three values and does nothing; none of them counts when it is no log.
-        let log = query("PRAGMA wal_checkpoint(NOOP)").fetch_one(&mut self.readers()).await?;
-        let (in_log, copied) = (log.try_get::<i64>(1)?.max(0), log.try_get::<i64>(2)?.max(0));
-        let lengths = self.measure().await?;
+        let (pages, page_bytes) = (pages.count(0)?, pages.count(1)?);
+        // Answers three values and does nothing; they are negative when it is no log.
+        let noop = query("PRAGMA wal_checkpoint(NOOP)").fetch_one(&mut self.readers()).await?;
+        let (in_log, copied) = (noop.count(1)?, noop.count(2)?);
+        let lengths = self.measure().await;
         change.roll_back().await?;
-        let bytes = |length: u64| i64::try_from(length).unwrap_or(i64::MAX);
-        let log_bytes = match in_log {
-            0 => 0,
-            frames => LOG_HEADER_BYTES + frames * (FRAME_HEADER_BYTES + page_bytes),
-        };
-        let only_in_log = in_log - copied;
-        Ok(bytes(lengths.file) / page_bytes + only_in_log >= pages
-            && bytes(lengths.log) >= log_bytes)
+        let lengths = lengths?;
+        let only_in_log = in_log.saturating_sub(copied);
+        Ok(lengths.file / page_bytes + only_in_log >= pages
+            && lengths.log >= log::bytes_of(in_log, page_bytes))
     }
 }

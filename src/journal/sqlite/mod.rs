@@ -15,7 +15,6 @@ mod plans;
 
 use std::{
     fs::File,
-    io,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -62,6 +61,8 @@ pub struct SqliteStore {
     identity: FileIdentity,
     /// Their lengths at the last look.
     lengths: Arc<Mutex<Lengths>>,
+    /// What happened to a file beside it, while the log is not copied back yet.
+    unsaved: Arc<Mutex<Option<String>>>,
     storage: Arc<Storage>,
     /// Set once the file is open, its schema is ours, and no lease of a dead process is left.
     opened: Arc<OnceCell<Opened>>,
@@ -127,6 +128,9 @@ impl Store for SqliteStore {
     }
 
     async fn check_not_lost(&self) -> Result<(), JournalError> {
+        if self.storage.check_not_lost().is_err() {
+            self.save_log().await;
+        }
         self.storage.check_not_lost()?;
         let looked = self.look_at_files().await;
         self.storage.check_not_lost()?;
@@ -242,9 +246,7 @@ impl SqliteStore {
 
     /// The lengths of its files.
     async fn measure(&self) -> Result<Lengths, JournalError> {
-        let silent =
-            || io::Error::new(io::ErrorKind::TimedOut, "the journal's disk does not answer");
-        Ok(self.identity.lengths().await.ok_or_else(silent).map_err(sqlx::Error::Io)?)
+        Ok(self.identity.lengths().await.map_err(sqlx::Error::Io)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     str::FromStr,
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
@@ -24,7 +24,7 @@ use tracing::warn;
 use super::{Opened, PAGES_PER_STEP, SqliteJournal, SqliteStore, full_disk::is_full, log};
 use crate::journal::{
     JournalError, Storage,
-    file::{FileIdentity, Gone, real_path},
+    file::{FileIdentity, Gone, beside, real_path},
     open::schema_words,
     sql::Lent,
     storage::Report,
@@ -191,6 +191,7 @@ impl SqliteJournal {
             file,
             identity,
             lengths: Arc::default(),
+            unsaved: Arc::default(),
             storage,
             opened: Arc::new(OnceCell::new_with(opened)),
             pages_per_step: Arc::new(AtomicU32::new(PAGES_PER_STEP)),
@@ -322,11 +323,9 @@ enum Before {
 /// Takes the lock beside the file: two services on one journal would take each other's leases for
 /// those of the dead. The lock goes with the process, also when it is killed.
 fn lock(file: &Path) -> Result<(File, Before), JournalError> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".lock");
-    let beside = PathBuf::from(beside);
-    let before = if beside.exists() { Before::Used } else { Before::New };
-    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(beside);
+    let path = beside(file, ".lock");
+    let before = if path.exists() { Before::Used } else { Before::New };
+    let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let lock = lock.map_err(|error| unusable(file, &error))?;
     match lock.try_lock() {
         Ok(()) => Ok((lock, before)),
