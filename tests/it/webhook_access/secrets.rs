@@ -123,7 +123,6 @@ async fn sighup_is_answered_for_a_pipe_without_a_writer_and_the_secret_stays() {
         says(line, "came from a pipe or a device").then_some(())
     })
     .await;
-    assert!(!app.log().contains("were not replaced"), "{}", app.log());
     assert_eq!(status(&url, OLD).await, 200);
 }
 
