@@ -28,8 +28,7 @@ use tokio::{
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use super::network_of;
-use super::{OpenConnection, Rank};
+use super::{OpenConnection, Rank, network_of};
 
 /// Longest time for a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

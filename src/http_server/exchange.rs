@@ -217,7 +217,9 @@ impl Body {
             None
         } else {
             let length = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
-            Some(length).filter(|length| *length > 0)?;
+            if length == 0 {
+                return None;
+            }
             Some(length)
         };
         let payload = request.take_payload();
@@ -261,7 +263,7 @@ impl Body {
 }
 
 impl Drop for Body {
-    /// What is left is thrown away as it comes, and never taken for the next head.
+    /// Has what is left thrown away as it comes, and never taken for the next head.
     fn drop(&mut self) {
         if !self.is_over() {
             self.exchange.is_draining.set(true);
@@ -271,9 +273,9 @@ impl Drop for Body {
 }
 
 /// A body as whoever serves its request reads it.
-struct Shared(Rc<RefCell<Body>>);
+struct SharedBody(Rc<RefCell<Body>>);
 
-impl Stream for Shared {
+impl Stream for SharedBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -311,7 +313,7 @@ impl Served {
         });
         let body = body.map(|body| Rc::new(RefCell::new(body)));
         if let Some(body) = &body {
-            let shared = Shared(Rc::clone(body));
+            let shared = SharedBody(Rc::clone(body));
             *request.payload() = Payload::Stream { payload: Box::pin(shared) };
         }
         Self { exchange, open, body }

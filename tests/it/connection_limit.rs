@@ -16,7 +16,10 @@ use crate::{
     attacks::{authority, head},
     deployment::prometheus::until,
     journal_damage::lonely_home,
-    support::app::{App, Home, PATIENCE},
+    support::{
+        app::{App, Home, PATIENCE},
+        stage::http,
+    },
 };
 
 const SENDER: &str = "127.0.0.1";
@@ -53,6 +56,22 @@ async fn status(stream: &mut TcpStream) -> Option<u16> {
     let mut answer = vec![0; 1024];
     let length = timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().ok()?;
     String::from_utf8_lossy(&answer[..length]).strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+}
+
+/// Sends as much of `bytes` as goes without waiting for the other side.
+async fn send_what_fits(stream: &TcpStream, mut bytes: &[u8]) {
+    stream.writable().await.unwrap();
+    while let Ok(size @ 1..) = stream.try_write(bytes) {
+        bytes = &bytes[size..];
+    }
+}
+
+/// A new sender and an operator are answered.
+async fn is_alive(app: &mut App, management: &str, to: &str) {
+    let mut sender = connect(SENDER, to).await;
+    assert_eq!(asked(&mut sender, &good()).await, Some(200), "{}", app.log());
+    let answered = http().get(format!("http://{management}/healthz")).send().await.unwrap();
+    assert!(answered.status().is_success());
 }
 
 async fn asked(stream: &mut TcpStream, request: &str) -> Option<u16> {

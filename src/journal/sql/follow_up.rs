@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     intake::{Notification, Origin, Place, dialect::Dialect},
-    journal::{Claim, EventId, FollowUp, JournalError},
+    journal::{Claim, EventId, FollowUp, JournalError, SMALL_BYTES},
 };
 
 impl<S: Store> SqlJournal<S> {
@@ -24,25 +24,31 @@ impl<S: Store> SqlJournal<S> {
         delivered: Claim,
         follow_up: &FollowUp,
     ) -> Result<(), JournalError> {
-        // Without its text: SQLite puts rows that come from the table itself into a temporary one first,
-        // and would hold the text four times.
+        // A large text follows by itself: SQLite puts rows that come from the table itself into a temporary
+        // one first, and would hold it four times.
         let enqueued = query(
             "INSERT INTO events (console, generation, received_key, received_version, key, \
              version, origin, dialect, body, received_at, happened_at, agent_id, title, \
              threat_key, state, due_at, follows, lacking, deadline_at, recurrence, is_version) \
              SELECT console, generation, received_key, received_version || '|lacks ' || $1, key, \
-             version || '|lacks ' || $1, $2, dialect, '', received_at, happened_at, agent_id, \
+             version || '|lacks ' || $1, $2, dialect, \
+             CASE WHEN OCTET_LENGTH(body) <= $6 THEN body ELSE '' END, received_at, happened_at, agent_id, \
              title, threat_key, 'pending', $3, COALESCE(follows, id), $1, $4, \
-             recurrence, 0 FROM events WHERE id = $5 ON CONFLICT DO NOTHING RETURNING id",
+             recurrence, 0 FROM events WHERE id = $5 ON CONFLICT DO NOTHING \
+             RETURNING id, CAST(CASE WHEN body = '' THEN 1 ELSE 0 END AS BIGINT)",
         )
         .bind(follow_up.lacking.to_text())
         .bind(Origin::FollowUp.as_str())
         .bind(follow_up.due_at.timestamp_millis())
         .bind(follow_up.deadline.timestamp_millis())
         .bind(delivered.event)
+        .bind(i64::try_from(SMALL_BYTES).unwrap_or(i64::MAX))
         .fetch_optional(transaction)
         .await?;
         let Some(enqueued) = enqueued else { return Ok(()) };
+        if !enqueued.flag(1)? {
+            return Ok(());
+        }
         query("UPDATE events SET body = (SELECT body FROM events WHERE id = $1) WHERE id = $2")
             .bind(delivered.event)
             .bind(enqueued.try_get::<i64>(0)?)

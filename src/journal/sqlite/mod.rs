@@ -61,7 +61,7 @@ pub struct SqliteStore {
     identity: FileIdentity,
     /// Their lengths at the last look.
     lengths: Arc<Mutex<Lengths>>,
-    /// What happened to a file beside it, while the log is not copied back yet.
+    /// Says what happened to a file beside it, while the log is not copied back yet.
     unsaved: Arc<Mutex<Option<String>>>,
     storage: Arc<Storage>,
     /// Set once the file is open, its schema is ours, and no lease of a dead process is left.

@@ -6,12 +6,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{asked, connect, good, socket, started};
+use super::{connect, is_alive, send_what_fits, socket, started};
 use crate::{
     attacks::{authority, head},
     journal_damage::lonely_home,
     memory::{OVER_IDLE_KIB, idle_kib, limited, peak_kib},
-    support::{app::App, stage::http},
 };
 
 /// Connections that ask and do not read.
@@ -32,11 +31,7 @@ async fn ask_in_a_row(to: &str, first: &str, others: &str) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for number in 0..STRANGERS {
         let stream = deaf(&format!("127.0.5.{number}"), to).await;
-        let mut left = bytes.as_bytes();
-        stream.writable().await.unwrap();
-        while let Ok(size @ 1..) = stream.try_write(left) {
-            left = &left[size..];
-        }
+        send_what_fits(&stream, bytes.as_bytes()).await;
         streams.push(stream);
     }
     for stream in &mut streams {
@@ -44,13 +39,6 @@ async fn ask_in_a_row(to: &str, first: &str, others: &str) -> Vec<TcpStream> {
         let _answer_or_end = stream.read(&mut [0; 1]).await;
     }
     streams
-}
-
-async fn is_alive(app: &mut App, management: &str, to: &str) {
-    let mut sender = connect(super::SENDER, to).await;
-    assert_eq!(asked(&mut sender, &good()).await, Some(200), "{}", app.log());
-    let answered = http().get(format!("http://{management}/healthz")).send().await.unwrap();
-    assert!(answered.status().is_success());
 }
 
 #[tokio::test]

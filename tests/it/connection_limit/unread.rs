@@ -6,12 +6,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{asked, connect, good, started};
+use super::{connect, is_alive, send_what_fits, started};
 use crate::{
     attacks::{authority, head},
     journal_damage::lonely_home,
     memory::{OVER_IDLE_KIB, idle_kib, limited, peak_kib},
-    support::stage::http,
 };
 
 /// Addresses of strangers, and connections of each.
@@ -26,11 +25,7 @@ async fn begin_bodies(to: &str, head: &str) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for number in 0..ADDRESSES * CONNECTIONS {
         let stream = connect(&format!("127.0.6.{}", number % ADDRESSES + 1), to).await;
-        let mut left = bytes.as_bytes();
-        stream.writable().await.unwrap();
-        while let Ok(size @ 1..) = stream.try_write(left) {
-            left = &left[size..];
-        }
+        send_what_fits(&stream, bytes.as_bytes()).await;
         streams.push(stream);
     }
     streams
@@ -42,8 +37,7 @@ async fn bodies_that_nobody_asks_for_or_that_are_long_in_coming_take_no_memory()
     let Some(mut app) = limited(&home) else { return };
     let webhook = authority(&app.webhook().await).to_owned();
     let management = authority(&app.management().await).to_owned();
-    let mut sender = connect(super::SENDER, &webhook).await;
-    assert_eq!(asked(&mut sender, &good()).await, Some(200), "{}", app.log());
+    is_alive(&mut app, &management, &webhook).await;
     let idle = idle_kib(&app);
     let wrong = "POST /webhooks/harfanglab HTTP/1.1\r\nAuthorization: wrong\r\n";
     let length = "Content-Length: 10000000\r\n\r\n";
@@ -56,10 +50,7 @@ async fn bodies_that_nobody_asks_for_or_that_are_long_in_coming_take_no_memory()
         (&management, format!("{job}{chunked}")),
     ] {
         let strangers = begin_bodies(to, &head).await;
-        let mut sender = connect(super::SENDER, &webhook).await;
-        assert_eq!(asked(&mut sender, &good()).await, Some(200), "{}", app.log());
-        let healthy = http().get(format!("http://{management}/healthz")).send().await.unwrap();
-        assert!(healthy.status().is_success());
+        is_alive(&mut app, &management, &webhook).await;
         drop(strangers);
     }
     let taken = peak_kib(&app).saturating_sub(idle);

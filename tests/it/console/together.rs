@@ -2,6 +2,7 @@
 
 use futures_util::FutureExt;
 use harfanglab_incidents::demo::UniqueIdFilter;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::deployment::prometheus::until;
@@ -18,6 +19,20 @@ async fn looked_up(client: &Console, alerts: &[DemoAlert]) -> Vec<Option<String>
         client.page_of_push(id, Some(&agent), Some(time)).await.unwrap()
     });
     join_all(look_ups).await
+}
+
+/// A look-up that has asked a console which hangs.
+async fn asking_in_vain(
+    console: &DemoConsole,
+    client: &Console,
+    alert: &DemoAlert,
+) -> JoinHandle<Result<Option<String>, ConsoleError>> {
+    console.fail_next(ALERTS, 1, Fault::Hang);
+    let (client, alert) = (client.clone(), alert.clone());
+    let asking =
+        tokio::spawn(async move { client.page_of_push(alert.unique_id(), None, None).await });
+    until("a request", async || (console.requests().of(ALERTS) > 0).then_some(())).await;
+    asking
 }
 
 fn pages(alerts: &[DemoAlert]) -> Vec<Option<String>> {
@@ -102,12 +117,7 @@ async fn whoever_is_called_off_while_asking_for_all_leaves_nobody_without_an_ans
     let console = started();
     let alerts = fill(&console, 50, TimeDelta::milliseconds(100));
     let client = client(&console);
-    console.fail_next(ALERTS, 1, Fault::Hang);
-    let asking = {
-        let (client, alert) = (client.clone(), alerts[0].clone());
-        tokio::spawn(async move { client.page_of_push(alert.unique_id(), None, None).await })
-    };
-    until("a request", async || (console.requests().of(ALERTS) > 0).then_some(())).await;
+    let asking = asking_in_vain(&console, &client, &alerts[0]).await;
     let others = tokio::spawn({
         let (client, alerts) = (client.clone(), alerts.clone());
         async move { looked_up(&client, &alerts[1..]).await }
@@ -121,12 +131,7 @@ async fn whoever_is_called_off_while_another_asks_is_not_asked_for() {
     let console = started();
     let alerts = fill(&console, 9, TimeDelta::milliseconds(100));
     let client = client(&console);
-    console.fail_next(ALERTS, 1, Fault::Hang);
-    let asking = {
-        let (client, alert) = (client.clone(), alerts[0].clone());
-        tokio::spawn(async move { client.page_of_push(alert.unique_id(), None, None).await })
-    };
-    until("a request", async || (console.requests().of(ALERTS) > 0).then_some(())).await;
+    let asking = asking_in_vain(&console, &client, &alerts[0]).await;
     for alert in &alerts[2..] {
         assert!(client.page_of_push(alert.unique_id(), None, None).now_or_never().is_none());
     }
