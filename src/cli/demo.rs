@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{arguments::DemoArguments, failure::Failure, output, runtime};
 use crate::{
     clock::Clock,
-    config::{Settings, WebhookScheme},
+    config::{Settings, StartDate, WebhookScheme},
     demo::{
         DemoConsole, DemoConsoleConfig, Generator, HmacCredentials, PushDialect, PushPlan,
         PushSummary, Pushed, Pusher,
@@ -118,7 +118,7 @@ fn settings(
     settings.webhook.secrets = vec![secret.clone()];
     settings.webhook.hmac_header = Some(SIGNATURE_HEADER.to_owned());
     settings.connector.duration_period = SWEEP_PERIOD;
-    settings.import.start = clock.now();
+    settings.import.start = StartDate::At(clock.now());
     settings
 }
 

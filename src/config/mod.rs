@@ -42,7 +42,7 @@ pub use self::{
         ConnectorMetricsSettings, ConnectorSettings, DirectorySettings, EndpointTls,
         EnrichmentSettings, HarfangLabSettings, HmacEncoding, ImportSettings, IncidentNaming,
         JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings, RawAttachment,
-        Settings, SyslogSettings, TlsVerification, WebhookScheme, WebhookSettings,
+        Settings, StartDate, SyslogSettings, TlsVerification, WebhookScheme, WebhookSettings,
     },
 };
 

@@ -5,9 +5,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use jiff::{SpanRelativeTo, Timestamp, fmt::temporal::SpanParser, tz::TimeZone};
 use url::Url;
+
+use super::StartDate;
 
 /// What a certificate or key begins with when it is given as text instead of as a path.
 pub(super) const PEM_START: &str = "-----BEGIN";
@@ -98,6 +100,13 @@ pub(super) fn start_date(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>
     };
     let nanoseconds = u32::try_from(timestamp.subsec_nanosecond()).unwrap_or(0);
     DateTime::from_timestamp(timestamp.as_second(), nanoseconds).ok_or_else(refusal)
+}
+
+/// Reads what [`start_date`] reads; how long ago stays so, for whoever asks at another time.
+pub(super) fn import_start(text: &str, now: DateTime<Utc>) -> Result<StartDate, Refusal> {
+    let date = start_date(text, now)?;
+    let is_ago = text.starts_with(['P', 'p']);
+    Ok(if is_ago { StartDate::Ago(now.trunc_subsecs(0) - date) } else { StartDate::At(date) })
 }
 
 /// An `http` or `https` base URL without query, fragment, user or password.

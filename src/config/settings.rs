@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
@@ -204,7 +204,7 @@ pub struct ImportSettings {
     /// `…_DEFAULT_SCORE`, 0–100.
     pub score: Option<u8>,
     /// `…_IMPORT_START_DATE`: where the first sweep begins.
-    pub start: DateTime<Utc>,
+    pub start: StartDate,
     /// `…_INCIDENT_NAME`; `None`: the journal's remembered choice, else title.
     pub naming: Option<IncidentNaming>,
     /// `…_ACCOUNT_IDENTITY`.
@@ -216,6 +216,25 @@ pub struct ImportSettings {
     pub workflow: BTreeMap<String, String>,
     /// `…_SWEEP_OVERLAP`: how far before its cursor a sweep begins.
     pub overlap: Duration,
+}
+
+/// A date at which an import begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartDate {
+    /// This one.
+    At(DateTime<Utc>),
+    /// So long before the sweep that asks.
+    Ago(TimeDelta),
+}
+
+impl StartDate {
+    /// Returns the date as a sweep at `now` takes it.
+    pub fn at(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::At(date) => date,
+            Self::Ago(length) => now.checked_sub_signed(length).unwrap_or(DateTime::UNIX_EPOCH),
+        }
+    }
 }
 
 /// Levels of an alert, from the least to the most severe.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::{ServiceError, outage, reset::Reset};
 use crate::{
+    clock::Clock,
     config::{ConnectorSettings, IncidentNaming, OpenCtiSettings, Settings},
     convert::NetworkTraffic,
     health::{Health, Part},
@@ -54,7 +56,7 @@ impl Platform {
     pub(super) async fn meet(
         &self,
         state: &ConnectorState,
-        health: &Health,
+        (health, clock): (&Health, &Clock),
         once: bool,
         is_alone: bool,
     ) -> Result<(), ServiceError> {
@@ -85,7 +87,7 @@ impl Platform {
         if is_alone && insist(|| state.is_reset_asked_for()).await {
             finish_reset(state).await;
         } else if let Some(remote) = &registration.state {
-            insist(|| take_over(state, remote)).await;
+            insist(|| take_over(state, remote, clock.now())).await;
         } else if is_alone && insist(|| state.was_cleared(None)).await {
             self.start_over(state).await;
         }
@@ -321,7 +323,11 @@ async fn heed(
 /// An empty journal goes on where the Python connector stopped, under the names that it gave, or where
 /// this one did whose journal was lost. The names come first: cursors without them would name every
 /// incident anew after a crash in between.
-async fn take_over(state: &ConnectorState, remote: &Value) -> Result<(), JournalError> {
+async fn take_over(
+    state: &ConnectorState,
+    remote: &Value,
+    now: DateTime<Utc>,
+) -> Result<(), JournalError> {
     for (kept, own) in state.to_take_over(remote).await? {
         let (console, journal) = (kept.console.name(), &*kept.journal);
         if !sweep::names_by_title(own) && journal.remembered(sweep::NAMING).await?.is_none() {
@@ -332,7 +338,7 @@ async fn take_over(state: &ConnectorState, remote: &Value) -> Result<(), Journal
                  HARFANGLAB_INCIDENTS_INCIDENT_NAME=title for the new ones"
             );
         }
-        sweep::take_over(journal, own).await?;
+        sweep::take_over(journal, own, now).await?;
         info!(
             console,
             "the journal was empty: going on where the connector's state in OpenCTI stands"

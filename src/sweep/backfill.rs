@@ -51,7 +51,7 @@ impl Sweep {
         let mut stretches = Vec::with_capacity(listings.len());
         for of in listings {
             let mark = marks::mark(&*self.journal, range, of);
-            let since = marks::start(&*self.journal, range, of).await?;
+            let since = marks::start(&*self.journal, range, of, self.clock.now()).await?;
             let size = size(&self.console, of, since, until, &narrowed);
             let size = pace.unless_called_off(size).await??;
             board.tell(|progress| progress.expected += size.items);

@@ -1,12 +1,16 @@
-//! Cursors: up to where the journal holds what the console has.
+//! Cursors: up to where the journal holds what the console has. A cursor is never past the present: an
+//! alert dated in the future does not move it, and one that is found ahead of the clock, which ran ahead
+//! then, falls back to the last position that it had before.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tracing::warn;
 
 use super::marks;
 use crate::{
     alert::date,
-    config::ImportSettings,
+    config::{ImportSettings, StartDate},
     harfanglab::Listing,
     journal::{Journal, JournalError},
 };
@@ -34,6 +38,18 @@ const BY_TITLE: &str = "title";
 /// Under this name the journal keeps that OpenCTI has held a state of ours.
 const HELD: &str = "state_held_by_opencti";
 
+/// Time between two positions that are kept to fall back to, and the most that are kept.
+const KEEP_EVERY: TimeDelta = TimeDelta::days(1);
+const KEPT_MAX: usize = 30;
+
+/// A position that a sweep had reached, and the time by our clock: one that was kept after the present
+/// is of a clock that ran ahead.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct GoodPosition {
+    position: DateTime<Utc>,
+    kept_at: DateTime<Utc>,
+}
+
 /// A cursor kept in the journal.
 pub struct Cursor<'a> {
     journal: &'a dyn Journal,
@@ -60,21 +76,79 @@ impl<'a> Cursor<'a> {
         Ok(text.as_deref().and_then(date::parse))
     }
 
-    /// Where a sweep begins: an overlap before the cursor, else the start date.
+    /// Returns where a sweep begins: an overlap before the cursor, else the start date. A cursor ahead
+    /// of `now` falls back first.
     ///
     /// # Errors
-    /// [`JournalError`] when the journal cannot be read.
-    pub async fn start(&self, settings: &ImportSettings) -> Result<DateTime<Utc>, JournalError> {
-        let position = self.position().await?;
-        Ok(position.map_or(settings.start, |position| {
+    /// [`JournalError`] when the journal cannot be read or written.
+    pub async fn start(
+        &self,
+        settings: &ImportSettings,
+        now: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, JournalError> {
+        let position = match self.position().await? {
+            None => return Ok(settings.start.at(now)),
+            Some(ahead) if ahead > now => self.fall_back(ahead, settings, now).await?,
+            Some(position) => position,
+        };
+        let overlap = TimeDelta::from_std(settings.overlap).unwrap_or_default();
+        let begin = position.checked_sub_signed(overlap).unwrap_or(position);
+        Ok(match settings.start {
             // A push may be older than the start date; a sweep never begins before it.
-            position
-                .checked_sub_signed(
-                    chrono::TimeDelta::from_std(settings.overlap).unwrap_or_default(),
-                )
-                .unwrap_or(position)
-                .max(settings.start)
-        }))
+            StartDate::At(start) => begin.max(start),
+            StartDate::Ago(_) => begin,
+        })
+    }
+
+    /// Moves a cursor that is ahead of `now` back to the last good position, else to the start date, and
+    /// returns it. Where it stood, the sweep would find nothing until then.
+    async fn fall_back(
+        &self,
+        ahead: DateTime<Utc>,
+        settings: &ImportSettings,
+        now: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, JournalError> {
+        let mut good = self.good_positions().await?;
+        good.retain(|it| it.position <= now && it.kept_at <= now);
+        let position = match good.last() {
+            Some(last) => last.position,
+            None => settings.start.at(now),
+        };
+        warn!(
+            cursor = self.name,
+            %ahead,
+            %now,
+            goes_on_from = %position,
+            "the sweep's cursor is ahead of this machine's clock, which was set back or ran ahead; the \
+             sweep goes on from the last good position, and what is known already is not sent again"
+        );
+        self.journal.remember(&self.good_name(), &json!(good).to_string()).await?;
+        self.place(position).await?;
+        Ok(position)
+    }
+
+    /// Keeps the position after a sweep, once a day, to fall back to.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal cannot be read or written.
+    pub(super) async fn keep_position(&self, now: DateTime<Utc>) -> Result<(), JournalError> {
+        let mut good = self.good_positions().await?;
+        if good.last().is_some_and(|last| (now - last.kept_at).abs() < KEEP_EVERY) {
+            return Ok(());
+        }
+        let Some(position) = self.position().await? else { return Ok(()) };
+        good.push(GoodPosition { position, kept_at: now });
+        good.drain(..good.len().saturating_sub(KEPT_MAX));
+        self.journal.remember(&self.good_name(), &json!(good).to_string()).await
+    }
+
+    async fn good_positions(&self) -> Result<Vec<GoodPosition>, JournalError> {
+        let text = self.journal.remembered(&self.good_name()).await?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
+    fn good_name(&self) -> String {
+        good_name(&self.name)
     }
 
     /// Moves it forward to `to`; it never moves back.
@@ -85,9 +159,18 @@ impl<'a> Cursor<'a> {
         if self.position().await?.is_some_and(|position| position >= to) {
             return Ok(());
         }
-        let text = to.to_rfc3339_opts(SecondsFormat::Micros, true);
+        self.place(to).await
+    }
+
+    async fn place(&self, at: DateTime<Utc>) -> Result<(), JournalError> {
+        let text = at.to_rfc3339_opts(SecondsFormat::Micros, true);
         self.journal.remember(&self.name, &text).await
     }
+}
+
+/// Under this name the journal keeps the good positions of a cursor.
+fn good_name(cursor: &str) -> String {
+    format!("{cursor}_good")
 }
 
 /// Starts the import again from the start date: every alert is new once more and goes out again,
@@ -99,7 +182,9 @@ pub(super) async fn start_over(journal: &dyn Journal) -> Result<(), JournalError
     let every =
         [Listing::Alerts, Listing::Threats, Listing::ChangedAlerts, Listing::ChangedThreats];
     let marks = marks::all_names(journal).await?;
+    let good = every.map(|of| good_name(state_key(of)));
     let mut forgotten: Vec<&str> = every.into_iter().map(state_key).collect();
+    forgotten.extend(good.iter().map(String::as_str));
     forgotten.push(HELD);
     forgotten.extend(marks.iter().map(String::as_str));
     journal.start_over(&forgotten).await
@@ -168,15 +253,27 @@ pub fn names_by_title(remote: &Value) -> bool {
 }
 
 /// Takes over the state that OpenCTI holds for this connector: an import goes on where the Python
-/// connector stopped. Cursors only move forward.
+/// connector stopped, and no later than `now`. Cursors only move forward.
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read or written.
-pub async fn take_over(journal: &dyn Journal, remote: &Value) -> Result<(), JournalError> {
+pub async fn take_over(
+    journal: &dyn Journal,
+    remote: &Value,
+    now: DateTime<Utc>,
+) -> Result<(), JournalError> {
     for of in ALL {
-        if let Some(position) = remote_position(of, remote) {
-            Cursor::new(journal, of).advance(position).await?;
+        let Some(position) = remote_position(of, remote) else { continue };
+        if position > now {
+            warn!(
+                cursor = state_key(of),
+                ahead = %position,
+                %now,
+                "the connector's state in OpenCTI is ahead of this machine's clock; the import goes \
+                 on from the present. A backfill brings in what may lie between"
+            );
         }
+        Cursor::new(journal, of).advance(position.min(now)).await?;
     }
     Ok(())
 }

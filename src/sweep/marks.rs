@@ -44,16 +44,18 @@ pub(super) async fn note(journal: &dyn Journal, range: &Range) -> Result<(), Jou
     keep(journal, &ranges).await
 }
 
-/// Where reading `range` begins.
+/// Returns where reading `range` begins. A mark ahead of `now` is of a clock that ran ahead and says
+/// nothing.
 pub(super) async fn start(
     journal: &dyn Journal,
     range: &Range,
     of: Listing,
+    now: DateTime<Utc>,
 ) -> Result<DateTime<Utc>, JournalError> {
     let mut start = range.since;
     for earlier in noted(journal).await?.values().filter(|earlier| leads_to(earlier, range)) {
         let reached = mark(journal, earlier, of).position().await?;
-        start = start.max(reached.unwrap_or(start));
+        start = start.max(reached.filter(|reached| *reached <= now).unwrap_or(start));
     }
     Ok(start)
 }

@@ -5,7 +5,7 @@
 //! The sweep asks for everything since a little before its cursor, in time order, and then for what has
 //! changed since the last sweep: an analyst's status is never pushed by itself. What the journal has in
 //! the same version already is recognised there. The cursor moves page by page, only past what the
-//! journal has committed, and only forward. One sweep runs at a time. A reset ends whatever job reads
+//! journal has committed, only forward and never past the present. One sweep runs at a time. A reset ends whatever job reads
 //! the console, waits until nobody does, and forgets every cursor and mark.
 //!
 //! Does not live here: the HTTP side (`harfanglab`), the operator's filter (`pipeline`).
@@ -87,7 +87,7 @@ pub struct Found {
     pub missed: usize,
     /// Of the new ones, versions of what the journal had in another version: what changed.
     pub updated: usize,
-    /// The latest change among all, by the console's clock.
+    /// The latest change among all that is not in the future, by the console's clock.
     pub last_change: Option<DateTime<Utc>>,
 }
 
@@ -195,6 +195,7 @@ impl Sweep {
             let took = self.clock.now() - began;
             let first = seen.last_change.map_or(began, |last_change| last_change - took);
             cursor.advance(first.clamp(began - BEHIND_MAX, began)).await?;
+            cursor.keep_position(self.clock.now()).await?;
             return Ok(Found::default());
         }
         self.sweep_all(of, pace).await
@@ -202,10 +203,13 @@ impl Sweep {
 
     async fn sweep_all(&self, of: Listing, pace: Pace<'_>) -> Result<Found, SweepError> {
         let mark = Cursor::new(&*self.journal, of);
-        let since = mark.start(&self.settings).await?;
+        let since = mark.start(&self.settings, self.clock.now()).await?;
         let pushed_since = self.pushes_taken_since().await?;
         let (until, narrowed) = (None, &[] as &[_]);
-        self.read(&Stretch { of, since, until, narrowed, mark, pushed_since, pace }).await
+        let stretch = Stretch { of, since, until, narrowed, mark, pushed_since, pace };
+        let found = self.read(&stretch).await?;
+        stretch.mark.keep_position(self.clock.now()).await?;
+        Ok(found)
     }
 
     /// Since when a push should bring every alert: the first sweep with an open endpoint. What was
@@ -215,10 +219,11 @@ impl Sweep {
             return Ok(None);
         }
         let remembered = self.journal.remembered(PUSHES_TAKEN_SINCE).await?;
-        if let Some(since) = remembered.as_deref().and_then(date::parse) {
+        let now = self.clock.now();
+        // One in the future is of a clock that ran ahead.
+        if let Some(since) = remembered.as_deref().and_then(date::parse).filter(|it| *it <= now) {
             return Ok(Some(since));
         }
-        let now = self.clock.now();
         let text = now.to_rfc3339_opts(SecondsFormat::Micros, true);
         self.journal.remember(PUSHES_TAKEN_SINCE, &text).await?;
         Ok(Some(now))

@@ -44,14 +44,18 @@ impl Sweep {
         let mut reached = None;
         loop {
             let page = self.page(stretch, since, offset, &mut passed_over).await?;
-            let last = page.items.iter().filter_map(|item| time_of(stretch.of, item.value())).max();
+            let times = page.items.iter().filter_map(|item| time_of(stretch.of, item.value()));
+            let times: Vec<_> = times.collect();
+            let last = times.iter().max().copied();
             let next_second = next_second(stretch.of, since, &page.items);
             let count = u32::try_from(page.items.len()).unwrap_or(PAGE_LIMIT);
             found.add(self.append(stretch, page.items).await?);
             reached = last.or(reached);
-            if let Some(last) = last {
-                // A console whose clock is ahead must not make later alerts be skipped.
-                stretch.mark.advance(last.min(self.clock.now())).await?;
+            // What is dated in the future must not make later alerts be skipped, nor those of a console
+            // whose clock is behind.
+            let now = self.clock.now();
+            if let Some(past) = times.into_iter().filter(|time| *time <= now).max() {
+                stretch.mark.advance(past).await?;
             }
             if !page.has_next {
                 return Ok(found);
@@ -172,7 +176,8 @@ impl Sweep {
         };
         let changed = items.iter().map(Item::value);
         let changed = changed.filter_map(|item| time_of(of.changes(), item).or(time_of(of, item)));
-        let mut found = Found { last_change: changed.max(), ..Found::default() };
+        let last_change = changed.filter(|change| *change <= now).max();
+        let mut found = Found { last_change, ..Found::default() };
         let unreadable = items.iter().filter(|item| !item.value().is_object()).count();
         if unreadable > 0 {
             warn!(

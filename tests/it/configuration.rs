@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use harfanglab_incidents::config::{
     Approval, Faults, IncidentNaming, Loaded, Marking, QueueProtocol, REFERENCE, Settings, Source,
-    TlsVerification, WebhookScheme, load, locate,
+    StartDate, TlsVerification, WebhookScheme, load, locate,
 };
 use secrecy::ExposeSecret;
 
@@ -75,7 +75,7 @@ fn the_environment_of_the_python_connector_is_enough_and_keeps_its_meaning() {
     assert_eq!(import.filter.types, ["yara", "sigma", "ioc"]);
     assert_eq!(import.marking, Marking::Clear);
     assert_eq!(import.score, Some(50));
-    assert_eq!(import.start, now() - chrono::Duration::days(30));
+    assert_eq!(import.start, StartDate::Ago(chrono::Duration::days(30)));
     // What the Python connector knows nothing of.
     assert_eq!(import.naming, None);
     assert_eq!(import.filter.maturities, ["stable"]);

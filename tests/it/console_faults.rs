@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use harfanglab_incidents::{
     clock::Clock,
-    config::Settings,
+    config::{Settings, StartDate},
     demo::{Collection, DemoConsole, DemoConsoleConfig, Fault, RequestKind},
     harfanglab::Console,
     intake::Door,
@@ -126,7 +126,7 @@ impl Scene {
         console.request_timeout = Duration::from_secs(2);
         let folder = self.folder.path().to_owned();
         let mut settings = Settings::embedded(self.journal_url(), folder, console);
-        settings.import.start = noon();
+        settings.import.start = StartDate::At(noon());
         settings
     }
 

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use harfanglab_incidents::config::{ConsoleSettings, Faults, Loaded, Marking, load};
+use harfanglab_incidents::config::{ConsoleSettings, Faults, Loaded, Marking, StartDate, load};
 use secrecy::ExposeSecret;
 
 use crate::configuration::{PEER, environment, now, write};
@@ -55,8 +55,8 @@ fn a_console_has_what_is_its_own_and_inherits_the_rest_from_environment_and_file
     // Its own, else the environment's, else the section's, else the default.
     assert_eq!((paris.import.marking, lyon.import.marking), (Marking::Red, Marking::Clear));
     assert_eq!((paris.import.score, lyon.import.score), (Some(80), Some(50)));
-    assert_eq!(paris.import.start, now() - chrono::Duration::days(1));
-    assert_eq!(lyon.import.start, now() - chrono::Duration::days(30));
+    assert_eq!(paris.import.start, StartDate::Ago(chrono::Duration::days(1)));
+    assert_eq!(lyon.import.start, StartDate::Ago(chrono::Duration::days(30)));
     assert_eq!(paris.import.filter.types, ["sigma", "ioc"]);
     assert_eq!(lyon.import.filter.types, ["yara", "sigma", "ioc"]);
     assert!(paris.import.filter.statuses.is_empty() && paris.import.threats);

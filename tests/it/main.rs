@@ -70,6 +70,7 @@ mod status_page;
 mod strangers;
 mod sweep;
 mod sweep_backlog;
+mod sweep_clock_cases;
 mod sweep_clocks;
 mod sweep_jobs;
 mod sweep_judge;

@@ -68,7 +68,7 @@ pub(in crate::config) fn import(
         HARFANGLAB_INCIDENTS_DEFAULT_SCORE.whole(text)
     });
     let start = reader
-        .required(&HARFANGLAB_INCIDENTS_IMPORT_START_DATE, |text| parse::start_date(text, now));
+        .required(&HARFANGLAB_INCIDENTS_IMPORT_START_DATE, |text| parse::import_start(text, now));
     let naming = reader.optional(&HARFANGLAB_INCIDENTS_INCIDENT_NAME, naming);
     let accounts = reader.required(&HARFANGLAB_INCIDENTS_ACCOUNT_IDENTITY, account_identity);
     let raw = reader.required(&HARFANGLAB_INCIDENTS_ATTACH_RAW, raw_attachment);

@@ -98,11 +98,12 @@ fn warn_of_console(
     }
     let name = named(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET);
     warn_of_short_secrets(reader, &name, &console.webhook.secrets);
-    if console.import.start > now {
+    let start = console.import.start.at(now);
+    if start > now {
         reader.warnings.push(format!(
             "{} is in the future ({}): until then the sweep finds nothing",
             named(&HARFANGLAB_INCIDENTS_IMPORT_START_DATE),
-            console.import.start.to_rfc3339()
+            start.to_rfc3339()
         ));
     }
 }

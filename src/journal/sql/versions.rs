@@ -203,13 +203,17 @@ impl Versions {
 impl Version {
     /// The date of this version beside an arrival. One that lies ahead was given by a console whose
     /// clock was ahead; if that of the arrival lies behind us, the clock was set right since, and all
-    /// that is sure of this version is when it came.
+    /// that is sure of this version is when it came: before the arrival, if our clock was ahead, too.
     fn date(&self, arrival: Dated) -> Option<i64> {
         let date = self.updated_at?;
-        let is_wrong = arrival.updated_at.zip(arrival.received_at).is_some_and(|(changed, now)| {
-            date > now.saturating_add(AHEAD_MAX_US) && changed <= now
-        });
-        Some(if is_wrong { self.received_at.unwrap_or(date).min(date) } else { date })
+        let Some((changed, now)) = arrival.updated_at.zip(arrival.received_at) else {
+            return Some(date);
+        };
+        if date <= now.saturating_add(AHEAD_MAX_US) || changed > now {
+            return Some(date);
+        }
+        let came_at = self.received_at.unwrap_or(date).min(date);
+        Some(if came_at > now { changed.saturating_sub(1) } else { came_at })
     }
 }
 
