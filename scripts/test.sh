@@ -110,7 +110,7 @@ list_missing() {
 list_wished() {
     local name
     for name in shellcheck caddy chromium promtool:prometheus openssl systemd-analyze:systemd \
-        nginx:nginx-light rsyslogd:rsyslog logger:bsdutils node:nodejs npm; do
+        nginx:nginx-light pgbouncer rsyslogd:rsyslog logger:bsdutils node:nodejs npm; do
         PATH=$PATH:/usr/sbin command -v "${name%:*}" >/dev/null || echo "${name#*:}"
     done
     # rsyslog's TLS is a library of its own, and so is what pycti needs.

@@ -55,6 +55,7 @@ mod lost_works;
 mod memory;
 mod outbound;
 mod platform;
+mod poolers;
 mod postgres_tls;
 mod postgres_upgrade;
 mod pruning;

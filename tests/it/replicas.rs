@@ -4,7 +4,7 @@
 //! alert arrive in their order.
 
 mod audit;
-mod deleted;
+pub(crate) mod deleted;
 mod world;
 
 use std::{sync::Arc, time::Duration};

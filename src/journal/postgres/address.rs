@@ -59,6 +59,8 @@ pub(super) fn options(
         _ => return Err(refused("sslcert and sslkey belong together: name both")),
     }
     let options = options.ssl_mode(mode).application_name("harfanglab-incidents");
+    // The journal has no such numbers, and a pooler may refuse to be told of their digits.
+    let options = options.extra_float_digits(None);
     Ok(match password {
         Some(password) => options.password(password.expose_secret()),
         None => options,

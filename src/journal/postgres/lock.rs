@@ -22,6 +22,13 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// How long the holder waits for it.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
+/// Asks whether the session of this connection holds every lock of these names. A pooler that was set up
+/// anew may have handed the session to somebody else.
+const STILL_HOLDS: &str = "SELECT COUNT(DISTINCT key) = CARDINALITY($1) FROM (\
+         SELECT classid::bigint << 32 | objid::bigint AS key FROM pg_locks \
+         WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = pg_backend_pid()) AS held \
+     WHERE key IN (SELECT hashtextextended(current_schema() || name, 0) FROM unnest($1) AS name)";
+
 /// A lock that one replica holds at a time.
 pub struct LeaderLock {
     options: Box<PgConnectOptions>,
@@ -34,6 +41,8 @@ pub struct Leadership {
     listener: PgListener,
     /// Of this connection alone.
     pool: PgPool,
+    /// What is held.
+    names: Vec<String>,
 }
 
 impl fmt::Debug for LeaderLock {
@@ -78,7 +87,8 @@ impl LeaderLock {
                 break;
             }
         }
-        Ok((Leadership { listener, pool }, is_ours))
+        let names = self.names.iter().cloned().collect();
+        Ok((Leadership { listener, pool, names }, is_ours))
     }
 }
 
@@ -91,13 +101,18 @@ impl Leadership {
                 Ok(Ok(Some(_))) => {}
                 Ok(Ok(None) | Err(_)) => return,
                 Err(_elapsed) => {
-                    let asked = sqlx::query("SELECT 1").execute(&mut self.listener);
-                    if !matches!(tokio::time::timeout(SILENCE_MAX, asked).await, Ok(Ok(_))) {
+                    let asked = tokio::time::timeout(SILENCE_MAX, self.still_holds());
+                    if !matches!(asked.await, Ok(Ok(true))) {
                         return;
                     }
                 }
             }
         }
+    }
+
+    async fn still_holds(&mut self) -> Result<bool, sqlx::Error> {
+        let asked = sqlx::query(STILL_HOLDS).bind(&self.names);
+        asked.fetch_one(&mut self.listener).await?.try_get(0)
     }
 
     /// Gives the lock back by ending the connection.

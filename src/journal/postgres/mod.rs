@@ -18,6 +18,7 @@ mod lock;
 mod migrate;
 mod open;
 mod refusal;
+mod session;
 mod turns;
 
 use std::{sync::Arc, time::Duration};

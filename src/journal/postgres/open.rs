@@ -17,6 +17,7 @@ use super::{
     LeaderLock, PostgresJournal, PostgresStore,
     address::{options, trust},
     refusal::{may_pass, schema_failed, unusable},
+    session::prove_own,
 };
 use crate::journal::{JournalError, open::schema_words};
 
@@ -155,7 +156,10 @@ pub(super) fn pool_options(connections: u32) -> PgPoolOptions {
         })
 }
 
+/// A pool of connections, once it is proven that each has a session to itself.
 async fn pool(options: &PgConnectOptions, connections: u32) -> Result<PgPool, sqlx::Error> {
+    let proving = tokio::time::timeout(CONNECTION_MAX, prove_own(options));
+    proving.await.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
     pool_options(connections).connect_with(options.clone()).await
 }
 

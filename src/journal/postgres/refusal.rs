@@ -4,6 +4,7 @@
 
 use rustls::{AlertDescription, CertificateError};
 
+use super::session::SharedSession;
 use crate::journal::JournalError;
 
 const UNREACHABLE: &str = "check host, port, database and sslmode in it, and that the server runs";
@@ -31,6 +32,14 @@ pub(super) fn schema_failed(error: sqlx::migrate::MigrateError) -> JournalError 
 /// The refusal with what to do about it. The codes are those of PostgreSQL's manual ("PostgreSQL Error
 /// Codes").
 pub(super) fn unusable(error: &sqlx::Error) -> JournalError {
+    if let sqlx::Error::Configuration(shared) = error
+        && shared.is::<SharedSession>()
+    {
+        return JournalError::Address(format!(
+            "PostgreSQL cannot be used: {shared}, and replicas would be without a leader; set \
+             pool_mode = session for this database there (PgBouncer), or name the server itself"
+        ));
+    }
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     let remedy = match (code.as_deref(), error) {
         (Some("28P01"), _) => {
@@ -43,6 +52,10 @@ pub(super) fn unusable(error: &sqlx::Error) -> JournalError {
         (Some("3D000"), _) => "make the database first: CREATE DATABASE … OWNER …",
         (Some("42501"), _) => "let the user make tables: GRANT CREATE ON SCHEMA public TO …",
         (Some("42P01"), _) => "there is no journal in this database yet; start the service once",
+        (Some("08P01"), _) => {
+            "a pooler before it takes no such parameter: leave it out of the address, or let the pooler \
+             pass over it (PgBouncer's ignore_startup_parameters)"
+        }
         (Some("53300"), _) => {
             "raise max_connections of the server, or lower HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS"
         }

@@ -14,13 +14,13 @@ use crate::{
     },
 };
 
-async fn role(management: &str) -> Option<String> {
+pub(crate) async fn role(management: &str) -> Option<String> {
     let answer = http().get(format!("{management}/readyz")).send().await.ok()?;
     let ready: Value = answer.json().await.ok()?;
     ready["role"].as_str().map(str::to_owned)
 }
 
-async fn start(stage: &Stage, role_then: &str) -> App {
+pub(crate) async fn start(stage: &Stage, role_then: &str) -> App {
     let mut app = stage.home.start(&["serve"]);
     let management = app.management().await;
     let is_so = async || (role(&management).await.as_deref() == Some(role_then)).then_some(());
