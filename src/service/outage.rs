@@ -1,4 +1,4 @@
-//! Notices an outage of OpenCTI, and its end, within 20 seconds, also one that takes connections and never answers.
+//! Notices an outage of OpenCTI, and its end, within 15 seconds, also one that takes connections and never answers.
 //!
 //! Every replica asks OpenCTI for its version every few seconds. An error, or no answer in time, makes
 //! the component `opencti` degraded until the next answer that comes in time. The short wait is this
@@ -26,10 +26,10 @@ pub(super) struct Pace {
     patience: Duration,
 }
 
-/// Together less than the 20 seconds within which an outage shows.
+/// Together less than the 15 seconds within which an outage shows.
 pub(super) const PACE: Pace =
-    Pace { pause: Duration::from_secs(8), patience: Duration::from_secs(8) };
-const _: () = assert!(PACE.pause.as_secs() + PACE.patience.as_secs() < 20);
+    Pace { pause: Duration::from_secs(6), patience: Duration::from_secs(6) };
+const _: () = assert!(PACE.pause.as_secs() + PACE.patience.as_secs() < 15);
 
 /// Asks until `stop`. The log says when an outage begins, changes and ends.
 pub(super) async fn watch(

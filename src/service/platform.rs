@@ -25,8 +25,8 @@ use crate::{
 };
 
 /// Longest wait between two tries to reach OpenCTI at start, without its jitter, which may double it:
-/// the end of an outage shows within 20 seconds.
-const MEET_AGAIN_MAX: Duration = Duration::from_secs(8);
+/// the end of an outage shows within 15 seconds.
+const MEET_AGAIN_MAX: Duration = Duration::from_secs(6);
 /// Wait between two tries to use a journal that fails.
 const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 /// How often OpenCTI is asked for the workflow of incidents at start.
@@ -379,8 +379,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_an_outage_at_the_start_is_noticed_within_twenty_seconds() {
+    fn the_end_of_an_outage_at_the_start_is_noticed_within_fifteen_seconds() {
         let waits: Vec<Duration> = waits_to_meet().take(100).collect();
-        assert!(waits.len() == 100 && waits.iter().all(|wait| *wait < Duration::from_secs(20)));
+        assert!(waits.len() == 100 && waits.iter().all(|wait| *wait < Duration::from_secs(15)));
     }
 }

@@ -179,12 +179,12 @@ async fn an_opencti_that_takes_connections_and_never_answers_is_degraded_and_ale
         ready["degraded"]["opencti"].as_str().map(str::to_owned)
     };
     let reason = until("OpenCTI is degraded", degraded).await;
-    assert!(reason.contains("no answer within 8 s") && !reason.contains("role"), "{reason}");
+    assert!(reason.contains("no answer within 6 s") && !reason.contains("role"), "{reason}");
     let page = async |path: &str| {
         http().get(format!("{management}{path}")).send().await.unwrap().text().await.unwrap()
     };
     assert!(page("/metrics").await.contains("part_degraded{part=\"opencti\"} 1"));
-    assert!(page("/").await.contains("no answer within 8 s"));
+    assert!(page("/").await.contains("no answer within 6 s"));
     assert_eq!(post(&url, &alerts[1].native()).await.0.as_u16(), 202);
     let delivery = async || {
         let ready = readiness(&management).await;

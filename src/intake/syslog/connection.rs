@@ -3,15 +3,20 @@
 //!
 //! A frame longer than a chunk needs one of the shared places for long frames before more of it is
 //! read, so that the memory of all connections together is bounded.
+//!
+//! At a stop it reads on until the socket is empty, for a second at most: nobody else will have what the
+//! sender has sent by then.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use actix_web::web::{Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
+    time::{Instant, error::Elapsed, timeout_at},
 };
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -29,6 +34,29 @@ use crate::{
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Longest time from the first byte of a frame to its last.
 const FRAME_TIME: Duration = Duration::from_secs(30);
+
+/// Longest time for which a socket is read after the service was asked to stop, and silence after which
+/// it counts as empty.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+const EMPTY_AFTER: Duration = Duration::from_millis(100);
+
+/// A stream that tells how much of it was not read.
+pub(super) trait Socket: AsyncRead + Unpin {
+    /// The socket below.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
 
 /// The bounds of a connection.
 #[derive(Debug, Clone)]
@@ -56,6 +84,8 @@ struct Pending {
     /// When the frame that is not whole yet was begun.
     begun: Option<Instant>,
     long_frame: Option<OwnedSemaphorePermit>,
+    /// Until when it is read after the service was asked to stop.
+    drain_until: Option<Instant>,
 }
 
 /// What a reading brought.
@@ -76,12 +106,13 @@ impl Pending {
 
 impl Connection {
     /// Reads until the sender ends, the service stops, or the stream cannot be followed.
-    pub(super) async fn run(self, mut stream: impl AsyncRead + Unpin) {
+    pub(super) async fn run(self, mut stream: impl Socket) {
         let mut pending = Pending {
             framer: Framer::new(self.limits.max_frame_bytes),
             buffer: BytesMut::new(),
             begun: None,
             long_frame: None,
+            drain_until: None,
         };
         loop {
             let (frames, broken) = self.whole_frames(&mut pending);
@@ -101,7 +132,12 @@ impl Connection {
             }
             match self.read(&mut stream, &mut pending).await {
                 Arrived::Bytes => {}
-                Arrived::End(refusal) => return self.end(pending, refusal).await,
+                Arrived::End(refusal) => {
+                    if self.stop.is_cancelled() {
+                        self.tell_what_is_left(stream.tcp(), &pending);
+                    }
+                    return self.end(pending, refusal).await;
+                }
             }
         }
     }
@@ -159,7 +195,7 @@ impl Connection {
     }
 
     /// Reads some more, within the bounds.
-    async fn read(&self, stream: &mut (impl AsyncRead + Unpin), pending: &mut Pending) -> Arrived {
+    async fn read(&self, stream: &mut impl Socket, pending: &mut Pending) -> Arrived {
         if pending.buffer.len() >= CHUNK_BYTES && pending.long_frame.is_none() {
             let place = Arc::clone(&self.limits.long_frames).acquire_owned();
             pending.long_frame = match self.until_stopped(place).await {
@@ -174,8 +210,12 @@ impl Connection {
             Some(begun) => begun + FRAME_TIME,
             None => Instant::now() + self.limits.idle_timeout,
         };
-        let reading = tokio::time::timeout_at(deadline, stream.read_buf(&mut pending.buffer));
-        match self.until_stopped(reading).await {
+        let reading = timeout_at(deadline, stream.read_buf(&mut pending.buffer));
+        let read = match self.until_stopped(reading).await {
+            None if self.stop.is_cancelled() => self.drain(stream, pending).await,
+            read => read,
+        };
+        match read {
             None => self.stopped(),
             Some(Err(_elapsed)) if pending.begun.is_some() => Arrived::End(Some(Refusal::TooSlow)),
             Some(Err(_elapsed)) => Arrived::End(Some(Refusal::Idle)),
@@ -185,6 +225,28 @@ impl Connection {
                 Arrived::Bytes
             }
         }
+    }
+
+    /// Reads what the socket holds at a stop; `None` once it is empty, or the time for it is over.
+    async fn drain(
+        &self,
+        stream: &mut impl Socket,
+        pending: &mut Pending,
+    ) -> Option<Result<io::Result<usize>, Elapsed>> {
+        let now = Instant::now();
+        let until = *pending.drain_until.get_or_insert(now + DRAIN_TIME);
+        if now >= until {
+            return None;
+        }
+        let reading = stream.read_buf(&mut pending.buffer);
+        timeout_at(until.min(now + EMPTY_AFTER), reading).await.ok().map(Ok)
+    }
+
+    /// Counts what the sender has sent and nobody takes any more.
+    fn tell_what_is_left(&self, socket: &TcpStream, pending: &Pending) {
+        // A socket that cannot be asked is broken: nothing comes from it.
+        let unread = rustix::io::ioctl_fionread(socket).unwrap_or(0);
+        self.shared.standing.left(unread.saturating_add(pending.buffer.len() as u64));
     }
 
     async fn until_stopped<T>(&self, doing: impl Future<Output = T>) -> Option<T> {

@@ -121,7 +121,8 @@ impl Listener {
         Arc::clone(&self.standing)
     }
 
-    /// Accepts and reads no more, and waits until what was read whole is stored.
+    /// Accepts no more, reads what the sockets hold (`connection`), and waits until what was read whole is
+    /// stored.
     pub async fn close(&self) {
         self.stop.cancel();
         self.connections.close();
@@ -130,7 +131,14 @@ impl Listener {
             self.give_up.cancel();
             let _ended = tokio::time::timeout(GIVE_UP_DEADLINE, self.connections.wait()).await;
         }
-        info!("no longer listening for syslog");
+        match self.standing.left_bytes() {
+            0 => info!("no longer listening for syslog; nothing was left in its sockets"),
+            left_bytes => warn!(
+                left_bytes,
+                "no longer listening for syslog; what was left in its sockets is gone, and the next \
+                 sweep finds it"
+            ),
+        }
     }
 }
 

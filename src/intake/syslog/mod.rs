@@ -6,8 +6,8 @@
 //!
 //! **There is no acknowledgement in syslog.** What was read is kept in memory until it is committed,
 //! and while the journal cannot store, nothing more is read: the console's own buffers fill, and it
-//! waits. What the console sent and we had not read or not committed when the process is killed or
-//! the connection breaks is gone on this road; the sweep finds it.
+//! waits. At a stop the sockets are read for up to a second. What the console sent and we had not read or
+//! not committed when the process ends or the connection breaks is gone on this road; the sweep finds it.
 //!
 //! Bounds: connections; the length of a frame; frames longer than a chunk that are being received at
 //! once; the time a frame may take and a connection may be silent. An unverified connection is closed

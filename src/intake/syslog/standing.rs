@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use chrono::{DateTime, Utc};
@@ -28,11 +31,12 @@ pub struct SyslogStanding {
     address: SocketAddr,
     transport: &'static str,
     now: Mutex<Standing>,
+    left_bytes: AtomicU64,
 }
 
 impl SyslogStanding {
     pub(super) fn new(address: SocketAddr, transport: &'static str) -> Self {
-        Self { address, transport, now: Mutex::default() }
+        Self { address, transport, now: Mutex::default(), left_bytes: AtomicU64::new(0) }
     }
 
     /// Where it listens, and how.
@@ -66,6 +70,16 @@ impl SyslogStanding {
     pub(super) fn refused(&self, reason: &'static str) {
         metrics::counter!("syslog_refused_total", "reason" => reason).increment(1);
         *self.lock().refused.entry(reason).or_default() += 1;
+    }
+
+    /// Counts what a sender had sent when its connection ended with the service, and nobody took.
+    pub(super) fn left(&self, bytes: u64) {
+        self.left_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns how much that was, of all connections together.
+    pub(super) fn left_bytes(&self) -> u64 {
+        self.left_bytes.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Standing> {

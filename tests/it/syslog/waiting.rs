@@ -120,6 +120,29 @@ async fn what_was_read_whole_is_stored_at_shutdown() {
     assert_eq!(row.get::<i64, _>(0), 3, "{}", app.whole_log().await);
 }
 
+/// As much as a chunk holds was read; the rest is still in the socket when the service is asked to stop.
+#[tokio::test]
+async fn what_the_sockets_hold_at_shutdown_is_read_stored_and_what_is_left_is_told() {
+    const COUNT: u32 = 20;
+    let (home, mut app, address) = started(&[]).await;
+    let lock = locked(&home.journal()).await;
+    let mut stream = connect("127.0.0.1", address).await;
+    stream.write_all(format!("{}<14>1 - - half", many(COUNT as usize)).as_bytes()).await.unwrap();
+    until_it_waits(&mut app).await;
+    app.ask_to_stop();
+    app.wait_for_log("it stops", |line| {
+        line["message"].as_str()?.starts_with("stopping").then_some(())
+    })
+    .await;
+    unlock(lock).await;
+    assert!(app.exit().await.success(), "{}", app.whole_log().await);
+    let mut journal = connected(&home.journal()).await;
+    let row = sqlx::query("SELECT COUNT(*) FROM events").fetch_one(&mut journal).await.unwrap();
+    let log = app.whole_log().await;
+    assert_eq!(row.get::<i64, _>(0), i64::from(COUNT), "{log}");
+    assert!(log.contains("\"left_bytes\":14}"), "half a message: {log}");
+}
+
 /// Syslog acknowledges nothing: what was read and not committed when the power fails is gone, and the
 /// sweep finds it.
 #[tokio::test]
