@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tracing::debug;
 
-use super::silence::Silence;
+use super::console_outage::ConsoleOutage;
 use crate::{
     alert::{Agent, Alert, Threat, ThreatRule, element::MaxValues, intelligence::Intelligence},
     convert::{Wanted, carried_intelligence, completed, rule_tags, wanted_intelligence},
@@ -48,14 +48,14 @@ impl<T> Found<T> {
 /// Asks the console.
 pub struct Enricher {
     console: Arc<Console>,
-    /// The console's silence, during which hardly anything waits for an answer.
-    pub(super) silence: Silence,
+    /// The console's outage, during which hardly anything asks it.
+    pub(super) outage: ConsoleOutage,
 }
 
 impl Enricher {
     /// An enricher that asks `console`.
     pub fn new(console: Arc<Console>) -> Self {
-        Self { console, silence: Silence::default() }
+        Self { console, outage: ConsoleOutage::default() }
     }
 
     /// The most values that are built of an element.

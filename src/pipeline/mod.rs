@@ -13,6 +13,7 @@
 
 mod afterwards;
 mod confirmations;
+mod console_outage;
 mod defect;
 mod deliver;
 mod enrich;
@@ -28,7 +29,6 @@ mod refusals;
 mod retry;
 mod room;
 mod sent_again;
-mod silence;
 mod tally;
 mod waiting;
 

@@ -8,6 +8,7 @@
 //!   not there: │ │ once after the first wait                    │ more is known
 //!   failing:   │ │ a few tries                                  │
 //!   silent:    │ │ until the deadline of its look-ups           │
+//!   away:      │ │ not at all (`console_outage`)                │
 //!              └─┴──▶ delivered in part ──▶ follow-up, asked ───┤
 //!                                              ▲      │         │
 //!                                              └ later ┘        ▼
@@ -21,7 +22,7 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
-use super::{enrich::Found, prepare::Preparer, retry, silence::Silence};
+use super::{console_outage::ConsoleOutage, enrich::Found, prepare::Preparer, retry};
 use crate::{
     clock::Clock,
     config::HarfangLabSettings,
@@ -53,15 +54,15 @@ pub fn first_look_ups_max(console: &HarfangLabSettings, alerts: usize) -> Durati
 pub(super) struct Deadline<'a> {
     at: Instant,
     longest: Duration,
-    /// The event's leave to wait for the console, decided when it first has something to ask.
-    may_wait: Option<bool>,
-    silence: &'a Silence,
+    /// The event's leave to ask the console, decided when it first has something to ask.
+    may_ask: Option<Result<(), ConsoleError>>,
+    outage: &'a ConsoleOutage,
     clock: &'a Clock,
 }
 
 impl Deadline<'_> {
     /// Returns what `look_up` finds in time. What is known without asking is found after the deadline
-    /// and during a silence, too, and says nothing of the console.
+    /// and during an outage, too, and says nothing of the console.
     pub(super) fn ask<T>(
         &mut self,
         look_up: impl Future<Output = Found<T>>,
@@ -72,36 +73,38 @@ impl Deadline<'_> {
             if let Some(known) = look_up.as_mut().now_or_never() {
                 return known;
             }
-            if !self.may_wait() {
-                return self.too_late("the look-ups of another alert or threat");
+            if let Err(failure) = self.may_ask() {
+                return Found::Failed(failure);
             }
             if Instant::now() >= self.at {
-                return self.too_late("the look-ups of an alert or threat");
+                return self.too_late();
             }
-            let answers_before = self.silence.answers();
-            let found = timeout_at(self.at, look_up)
-                .await
-                .unwrap_or_else(|_over| self.too_late("the look-ups of an alert or threat"));
+            let answers_before = self.outage.answers();
+            let found = timeout_at(self.at, look_up).await.unwrap_or_else(|_over| self.too_late());
             match &found {
                 Found::NothingToAsk => {}
-                Found::Failed(failure) if failure.is_timeout() => {
-                    self.silence.goes_on(answers_before, self.clock.now());
+                Found::Failed(failure) if failure.is_transient() && !failure.is_denied() => {
+                    self.outage.failed(failure, answers_before, self.clock.now());
+                    if self.outage.is_on() {
+                        // It asks for nothing else.
+                        self.may_ask = Some(Err(failure.clone()));
+                    }
                 }
-                _ => self.silence.ends(),
+                _ => self.outage.answered(),
             }
             found
         }
     }
 
-    /// Returns whether the event may wait for the console. Only an event that has something to ask
-    /// takes the turn that a silence has every now and then.
-    fn may_wait(&mut self) -> bool {
-        *self.may_wait.get_or_insert_with(|| self.silence.lets_wait(self.clock.now()))
+    /// Returns the event's leave to ask the console. Only an event that has something to ask takes the
+    /// turn that an outage has every now and then.
+    fn may_ask(&mut self) -> Result<(), ConsoleError> {
+        self.may_ask.get_or_insert_with(|| self.outage.may_ask(self.clock.now())).clone()
     }
 
-    fn too_late<T>(&self, what: &str) -> Found<T> {
+    fn too_late<T>(&self) -> Found<T> {
         Found::Failed(ConsoleError::TimedOut {
-            path: what.to_owned(),
+            path: "the look-ups of an alert or threat".to_owned(),
             after_s: self.longest.as_secs(),
         })
     }
@@ -119,8 +122,8 @@ pub(super) enum Settled<T> {
 
 impl Preparer {
     /// Returns when the look-ups of `event` end that begin now. A follow-up and a threat, for which no
-    /// alert waits, have three times as long as an alert that has not left. A threat has them during a
-    /// silence, too: its note, its slug and the techniques of its rules would not be added later.
+    /// alert waits, have three times as long as an alert that has not left. A threat has them during an
+    /// outage, too: its note, its slug and the techniques of its rules would not be added later.
     pub(super) fn deadline(&self, event: &Event) -> Deadline<'_> {
         let is_threat = event.dialect == Dialect::NativeThreat;
         let is_first = event.follow_up.is_none() && !is_threat;
@@ -129,8 +132,8 @@ impl Preparer {
         Deadline {
             at: Instant::now() + longest,
             longest,
-            may_wait: is_threat.then_some(true),
-            silence: &self.enricher.silence,
+            may_ask: is_threat.then_some(Ok(())),
+            outage: &self.enricher.outage,
             clock: &self.clock,
         }
     }
@@ -156,15 +159,16 @@ impl Preparer {
             },
             Found::Failed(failure) => {
                 // A refused token is not put right within seconds, and an alert that has waited for
-                // an answer in vain has waited enough: it leaves at once.
-                let is_over = failure.is_timeout() && event.dialect != Dialect::NativeThreat;
+                // an answer in vain, or whose console is away, leaves at once.
+                let is_over = (failure.is_timeout() || self.enricher.outage.is_on())
+                    && event.dialect != Dialect::NativeThreat;
                 let passes = failure.is_transient() && !failure.is_denied() && !is_over;
                 if may_wait && passes && attempt < TRIES_WITH_CONSOLE {
                     let wait = Duration::from_secs(u64::from(attempt) * 2);
                     return Err(self.later(wait, failure.to_string()));
                 }
                 if is_over {
-                    // The silence is told of once.
+                    // The outage is told of once.
                     debug!(%failure, "the alert goes out with what is known");
                 } else if may_wait && !failure.is_denied() {
                     warn!(
@@ -271,9 +275,14 @@ mod tests {
         })
     }
 
-    fn deadline<'a>(silence: &'a Silence, clock: &'a Clock) -> Deadline<'a> {
+    fn deadline<'a>(outage: &'a ConsoleOutage, clock: &'a Clock) -> Deadline<'a> {
         let longest = Duration::from_hours(1);
-        Deadline { at: Instant::now() + longest, longest, may_wait: None, silence, clock }
+        Deadline { at: Instant::now() + longest, longest, may_ask: None, outage, clock }
+    }
+
+    fn begin(outage: &ConsoleOutage, clock: &Clock) {
+        let failure = ConsoleError::TimedOut { path: "/api".to_owned(), after_s: 10 };
+        outage.failed(&failure, outage.answers(), clock.now());
     }
 
     async fn answered() -> Found<Agent> {
@@ -282,30 +291,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_asks_nothing_neither_ends_a_silence_nor_takes_its_turn() {
-        let (silence, passed_s) = (Silence::default(), Arc::new(AtomicI64::new(0)));
+    async fn what_asks_nothing_neither_ends_an_outage_nor_takes_its_turn() {
+        let (outage, passed_s) = (ConsoleOutage::default(), Arc::new(AtomicI64::new(0)));
         let clock = clock_of(&passed_s);
-        silence.goes_on(silence.answers(), clock.now());
+        begin(&outage, &clock);
         for seconds in [0, 30] {
             passed_s.store(seconds, Ordering::SeqCst);
             let cached = ready(Found::Yes(Agent::default()));
-            let found = deadline(&silence, &clock).ask(cached).await;
+            let found = deadline(&outage, &clock).ask(cached).await;
             assert!(matches!(found, Found::Yes(_)), "known all the same");
         }
-        assert!(silence.lets_wait(clock.now()), "the turn was not taken");
-        assert!(!silence.lets_wait(clock.now()), "and the console is still silent");
+        assert!(outage.may_ask(clock.now()).is_ok(), "the turn was not taken");
+        assert!(outage.may_ask(clock.now()).is_err(), "and the console is still away");
     }
 
     #[tokio::test]
-    async fn during_a_silence_no_alert_waits_for_an_answer_but_a_threat_does() {
-        let (silence, passed_s) = (Silence::default(), Arc::new(AtomicI64::new(0)));
+    async fn during_an_outage_no_alert_asks_but_a_threat_does() {
+        let (outage, passed_s) = (ConsoleOutage::default(), Arc::new(AtomicI64::new(0)));
         let clock = clock_of(&passed_s);
-        silence.goes_on(silence.answers(), clock.now());
-        let found = deadline(&silence, &clock).ask(answered()).await;
+        begin(&outage, &clock);
+        let found = deadline(&outage, &clock).ask(answered()).await;
         assert!(matches!(found, Found::Failed(failure) if failure.is_timeout()));
-        let mut of_threat = Deadline { may_wait: Some(true), ..deadline(&silence, &clock) };
+        let mut of_threat = Deadline { may_ask: Some(Ok(())), ..deadline(&outage, &clock) };
         assert!(matches!(of_threat.ask(answered()).await, Found::NotThere));
-        let found = deadline(&silence, &clock).ask(answered()).await;
+        let found = deadline(&outage, &clock).ask(answered()).await;
         assert!(matches!(found, Found::NotThere), "the console answers again");
     }
 }
