@@ -19,21 +19,16 @@ pub(super) fn run(config: Option<&Path>, arguments: &BackfillArguments) -> Resul
     let range = range(arguments)?;
     let settings = setup::load(config)?.settings;
     let chosen = consoles::chosen(&settings, arguments.console.as_deref())?;
-    let mut text = String::new();
     if arguments.dry_run {
-        for console in &chosen {
-            let prefix = consoles::prefix(&settings, &console.name);
-            text.extend([prefix, estimate(console, &range)?]);
-        }
-        text.push_str("nothing was imported\n");
-        return output::print(&text);
+        let counted = chosen.iter().map(|it| (it.name.clone(), estimate(it, &range))).collect();
+        let counted = consoles::print_each(&settings, counted, |estimate| estimate);
+        output::print("nothing was imported\n")?;
+        return counted;
     }
-    for (console, done) in job::run(settings.clone(), &chosen, Job::Backfill(range))? {
-        let (new, known) = (done.new, done.known);
-        let prefix = consoles::prefix(&settings, &console);
-        text.extend([prefix, format!("backfilled: {new} new, {known} known already\n")]);
-    }
-    output::print(&text)
+    let ended = job::run(settings.clone(), &chosen, Job::Backfill(range))?;
+    consoles::print_each(&settings, ended, |done| {
+        format!("backfilled: {} new, {} known already", done.new, done.known)
+    })
 }
 
 fn range(arguments: &BackfillArguments) -> Result<Range, Failure> {
@@ -52,7 +47,7 @@ fn range(arguments: &BackfillArguments) -> Result<Range, Failure> {
 }
 
 /// What `--dry-run` says.
-fn estimate(settings: &ConsoleSettings, range: &Range) -> Result<String, Failure> {
+fn estimate(settings: &ConsoleSettings, range: &Range) -> anyhow::Result<String> {
     let console = Console::new(&settings.harfanglab).context("cannot reach the console")?;
     let now = Clock::system().now();
     let import = &settings.import;
@@ -65,7 +60,7 @@ fn estimate(settings: &ConsoleSettings, range: &Range) -> Result<String, Failure
     let at_least = if is_least { "at least " } else { "" };
     Ok(format!(
         "{at_least}{items} items from {} to {}: {at_least}{pages} pages, which take {} s or more at \
-         {rate} requests a second; enriching what is new takes requests of its own\n",
+         {rate} requests a second; enriching what is new takes requests of its own",
         range.since.to_rfc3339(),
         range.until.unwrap_or(now).to_rfc3339(),
         least.as_secs(),

@@ -1,7 +1,9 @@
-//! Has a job done: by the service that runs, which alone may use its journal, else in this process.
+//! Has a job done: by the service that runs, which alone may use its journal, else in this process. Each
+//! console has its own end, and one that fails keeps no other from its.
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     io::{self, BufRead as _, IsTerminal as _},
     net::SocketAddr,
     time::Duration,
@@ -17,7 +19,7 @@ use crate::{
     clock::Clock,
     config::{ConsoleSettings, Settings},
     outbound,
-    service::Service,
+    service::{Service, ServiceError},
     sweep::{Job, JobState, Progress},
 };
 
@@ -42,24 +44,31 @@ struct Running {
     which: String,
 }
 
-/// Has `job` done for each of `consoles` and answers how it ended, by their names; an early end is a
-/// failure.
+/// How a job ended for each console, by their names.
+pub(super) type Ended<T = Progress> = Vec<(String, anyhow::Result<T>)>;
+
+/// Has `job` done for each of `consoles` and returns how it ended; an early end is a failure.
 pub(super) fn run(
     mut settings: Settings,
     consoles: &[ConsoleSettings],
     job: Job,
-) -> Result<Vec<(String, Progress)>, Failure> {
+) -> Result<Ended, Failure> {
     "warn".clone_into(&mut settings.connector.log_level);
     logging::start(&settings.connector)?;
     let done: anyhow::Result<_> = runtime::run(async |stop| {
-        let mut done = Vec::with_capacity(consoles.len());
+        let mut ended = Vec::with_capacity(consoles.len());
         for console in consoles {
-            let Some(service) = Running::find(&settings, console).await? else {
-                return Box::pin(here(settings, consoles, job, stop)).await;
+            let done = match Running::find(&settings, console).await {
+                Ok(None) => return Box::pin(here(settings, consoles, job, stop)).await,
+                Ok(Some(service)) => service.follow(&job, &stop).await,
+                Err(failure) => Err(failure),
             };
-            done.push((console.name.clone(), service.follow(&job, &stop).await?));
+            ended.push((console.name.clone(), done));
+            if stop.is_cancelled() {
+                break;
+            }
         }
-        Ok(done)
+        Ok(ended)
     })?;
     Ok(done?)
 }
@@ -70,7 +79,7 @@ async fn here(
     consoles: &[ConsoleSettings],
     job: Job,
     stop: CancellationToken,
-) -> anyhow::Result<Vec<(String, Progress)>> {
+) -> anyhow::Result<Ended> {
     settings.connector.run_and_terminate = true;
     let service = Service::start(settings, Clock::system(), Vec::new()).await?;
     let mut boards = Vec::with_capacity(consoles.len());
@@ -91,13 +100,21 @@ async fn here(
         _shown = showing => Ok(()),
     };
     display.borrow_mut().clear();
-    ended?;
-    let done = boards.into_iter().map(|(name, board)| (name, board.current()));
-    let done: Vec<(String, Progress)> = done.collect();
+    let mut failed = match ended {
+        Ok(()) => BTreeMap::new(),
+        Err(ServiceError::Consoles(failed)) => failed.into_iter().collect(),
+        Err(failure) => return Err(failure.into()),
+    };
+    let done: Vec<(String, Progress)> =
+        boards.into_iter().map(|(name, board)| (name, board.current())).collect();
     if stop.is_cancelled() && done.iter().any(|(_name, it)| it.state != JobState::Done) {
         bail!("interrupted; the same command again goes on from here");
     }
-    Ok(done)
+    let ended = done.into_iter().map(|(name, progress)| match failed.remove(&name) {
+        Some(failure) => (name, Err(failure.into())),
+        None => (name, Ok(progress)),
+    });
+    Ok(ended.collect())
 }
 
 /// Asks whoever sits at the terminal; where there is none, nothing is cancelled.

@@ -70,6 +70,9 @@ pub enum ServiceError {
          CONNECTOR_SEND_TO_DIRECTORY=true or CONNECTOR_SEND_TO_S3=true"
     )]
     NowhereToDeliver,
+    /// A single run of several consoles failed for these, by their names.
+    #[error("{}", of_consoles(.0))]
+    Consoles(Vec<(String, ServiceError)>),
     /// The one sweep of a single run failed.
     #[error("the sweep did not finish: {0}; what it found is in the journal and was delivered")]
     Sweep(String),
@@ -91,4 +94,9 @@ pub enum ServiceError {
          `harfanglab-incidents dead-letters list`"
     )]
     DeadLetters(u64),
+}
+
+fn of_consoles(failed: &[(String, ServiceError)]) -> String {
+    let failed = failed.iter().map(|(console, failure)| format!("{console}: {failure}"));
+    failed.collect::<Vec<_>>().join("; ")
 }

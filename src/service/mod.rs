@@ -402,7 +402,8 @@ impl Service {
         .await
     }
 
-    /// One job of each console, or of those of which one was asked for; then everything delivered.
+    /// One job of each console, or of those of which one was asked for; then everything delivered. One
+    /// that fails keeps no other from its end.
     async fn run_once(&self, schedules: &[Schedule]) -> Result<(), ServiceError> {
         let asked = join_all(self.consoles.iter().map(ConsoleService::first_job)).await;
         let is_any_asked = asked.iter().any(Option::is_some);
@@ -416,7 +417,15 @@ impl Service {
                 let journal = &*console.journal;
                 console.label.on(async move { schedule.run_once(journal, &errand).await })
             });
-        join_all(done).await.into_iter().collect()
+        let done = join_all(done).await.into_iter();
+        if !self.settings.has_several_consoles() {
+            return done.collect();
+        }
+        let name = |console: &ConsoleService| console.settings.name.clone();
+        let failed = self.consoles.iter().zip(done);
+        let failed = failed.filter_map(|(console, done)| Some((name(console), done.err()?)));
+        let failed: Vec<_> = failed.collect();
+        if failed.is_empty() { Ok(()) } else { Err(ServiceError::Consoles(failed)) }
     }
 
     /// What only the leader does, for every console, until its term ends.

@@ -98,6 +98,21 @@ impl Two {
         works
     }
 
+    /// Runs every command about consoles, of which lyon is dead.
+    async fn each_says_its_own(&self, when: &str) {
+        for (arguments, of_paris, of_lyon) in OF_BOTH {
+            let (code, said, log) = self.command(arguments).await;
+            assert_eq!(code, Some(1), "{when}: {arguments:?}: {said}{log}");
+            assert!(said.starts_with(of_paris), "{when}: {arguments:?}: {said}{log}");
+            assert_eq!(said.matches("lyon").count(), 0, "{when}: {arguments:?}: {said}");
+            let failure = log.lines().find(|line| line.starts_with(of_lyon)).unwrap_or_default();
+            assert!(
+                failure.contains("HarfangLab cannot be reached"),
+                "{when}: {arguments:?}: {log}"
+            );
+        }
+    }
+
     fn work_names(&self) -> Vec<String> {
         self.stage.opencti.works().into_iter().map(|work| work.name).collect()
     }
@@ -311,4 +326,32 @@ async fn check_says_of_each_console_what_is_right_or_wrong() {
     assert!(line("WRONG  HarfangLab (paris)").contains("token"), "{said}");
     assert!(line("note   endpoint (paris)").contains("POST /webhooks/paris"), "{said}");
     assert!(!said.contains("not-the-token"), "{said}");
+}
+
+/// What a command is to say of paris, and of lyon, which is dead.
+const OF_BOTH: [(&[&str], &str, &str); 3] = [
+    (&["sweep"], "paris: swept: ", "error: lyon: "),
+    (&["backfill", "--since", "P1D"], "paris: backfilled: ", "error: lyon: "),
+    (&["backfill", "--since", "P1D", "--dry-run"], "paris: 1 items from ", "error: lyon: "),
+];
+
+#[tokio::test]
+async fn a_dead_console_keeps_no_command_from_the_other_one_and_is_named() {
+    let mut two = Two::new().await;
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let file = two.stage.home.path().join("config.yml");
+    let text = fs::read_to_string(&file).unwrap();
+    let lyon = two.stage.console.url().to_string();
+    fs::write(&file, text.replace(&lyon, &format!("http://{dead}/"))).unwrap();
+    two.each_says_its_own("without a service").await;
+    two.stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
+    let (code, _, log) = two.command(&["serve"]).await;
+    assert!(code == Some(1) && log.contains("lyon: the sweep did not finish"), "{log}");
+    two.stage.home.unset("CONNECTOR_RUN_AND_TERMINATE");
+
+    let mut app = two.stage.home.start(&["serve"]);
+    app.management().await;
+    two.each_says_its_own("beside a service").await;
+    assert!(app.terminate().await.success());
+    two.delivered(1).await;
 }
