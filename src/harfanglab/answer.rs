@@ -1,7 +1,7 @@
 //! What one HTTP answer of the console means: its status, then its body, which is read to a bound
 //! and must be JSON. Knows nothing of paths or of what the JSON holds.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use reqwest::{Response, StatusCode, header};
 use serde_json::Value;
@@ -97,7 +97,9 @@ impl Request<'_> {
             };
         }
         if error.is_decode() {
-            return self.unreadable("its compression is broken");
+            let is_cut = is_cut_off(&error);
+            let why = if is_cut { "it was cut off midway" } else { "its compression is broken" };
+            return self.unreadable(why);
         }
         ConsoleError::Unreachable { path, why: causes(error) }
     }
@@ -188,6 +190,21 @@ fn retry_after(response: &Response) -> Option<Duration> {
 fn is_html(response: &Response) -> bool {
     let content_type = response.headers().get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.to_str().is_ok_and(|text| text.contains("html")))
+}
+
+/// Returns whether a compressed answer ended early, by its connection or by itself.
+fn is_cut_off(error: &reqwest::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<io::Error>()
+            && let UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe = error.kind()
+        {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// The chain of causes, without the URL (whose query may name hosts), and with the way out of the

@@ -20,9 +20,10 @@ pub enum ConsoleError {
     },
     /// 403: the console knows the token, but its user may not do this.
     #[error(
-        "HarfangLab knows the API token, but its user may not read {path} (403: {said}). Give that \
-         user a role that can read alerts, threats and threat intelligence; what waits is imported \
-         then"
+        "HarfangLab knows the API token, but its user may not read {path} (403: {said}). {}",
+        super::queue::permission(path)
+            .unwrap_or("Give that user a role that can read alerts, threats and threat intelligence; \
+                        what waits is imported then")
     )]
     Forbidden {
         /// Path that was asked.

@@ -11,6 +11,17 @@ use super::{Console, ConsoleError};
 /// was ever seen; there is one at a time, because one reader asks for them.
 const CHUNK_LIMIT_BYTES: usize = 64 << 20;
 
+/// The path of the queue below the console's address, as its segments.
+const PATH: [&str; 6] = ["api", "data", "connectors", "elastic", "pull", ""];
+
+/// Returns what to do about a refusal of `path`, if that is the queue's.
+pub(super) fn permission(path: &str) -> Option<&'static str> {
+    path.ends_with(&PATH.join("/")).then_some(
+        "Give that user the permission \"elastic pull\", or set \
+         HARFANGLAB_INCIDENTS_ELASTIC_PULL=false; everything else goes on",
+    )
+}
+
 impl Console {
     /// Takes the oldest chunk of the queue: the text of an array of events, or of one event. `None`:
     /// there is none.
@@ -18,8 +29,7 @@ impl Console {
     /// # Errors
     /// [`ConsoleError`]. When an answer was lost on its way, or cannot be used, its chunk is gone.
     pub async fn take_chunk(&self) -> Result<Option<String>, ConsoleError> {
-        let path = ["api", "data", "connectors", "elastic", "pull", ""];
-        self.get_once(&path, CHUNK_LIMIT_BYTES, |request, answer| {
+        self.get_once(&PATH, CHUNK_LIMIT_BYTES, |request, answer| {
             let Some(answer) = answer else { return Ok(None) };
             let text = answer.text.trim();
             // An event alone has left the queue, too: it is better taken than lost.

@@ -176,12 +176,7 @@ pub struct QueueEnded;
 /// Says what to do; once, until it is another failure.
 fn tell(failure: &ConsoleError) {
     if failure.is_denied() {
-        warn!(
-            %failure,
-            "the queue of the console's Elastic connector may not be read: give the token's user the \
-             permission \"elastic pull\", or set HARFANGLAB_INCIDENTS_ELASTIC_PULL=false; everything \
-             else goes on"
-        );
+        warn!(%failure, "the queue of the console's Elastic connector may not be read");
     } else {
         warn!(
             %failure,

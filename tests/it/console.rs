@@ -1,6 +1,7 @@
 //! The client of the console's API against the simulated console: pages, faults, who asks; in
 //! files beside this one, look-ups of alerts and rules, and what the simulation pushes. Every
 //! console here is a server of its own.
+mod compressed;
 mod lookups;
 mod pushes;
 mod rules;

@@ -152,10 +152,16 @@ async fn without_the_permission_everything_else_goes_on_and_the_queue_is_tried_a
     stage.console.fail_next(RequestKind::ElasticPull, 1, Fault::Status(403));
     stage.console.add_alert(alerts[0].api_item());
     let mut app = stage.home.start(&["serve"]);
-    app.wait_for_log("what to do is said", |line| {
-        line["message"].as_str()?.contains("permission \"elastic pull\"").then_some(())
-    })
-    .await;
+    let said = app
+        .wait_for_log("what to do is said", |line| {
+            let is_it = line["message"]
+                == "HarfangLab denies access; it is asked again every few \
+                                            seconds";
+            is_it.then(|| line["attributes"]["reason"].to_string())
+        })
+        .await;
+    assert!(said.contains("the permission \\\"elastic pull\\\""), "{said}");
+    assert!(!said.contains("alerts, threats"), "of what is missing only: {said}");
     let works = stage.closed_works(1).await;
     assert_eq!(crate::support::stage::alerts_in(&works), 1, "the sweep goes on");
     stage.console.add_alert(alerts[1].api_item());
