@@ -187,15 +187,22 @@ impl Health {
         begin(&mut lock(&self.troubles), place, reason, self.clock.now());
     }
 
-    /// The sink of this name takes what is delivered.
+    /// The sink of this name takes what is delivered. Delivery is well once every sink is.
     pub fn sink_well(&self, name: &'static str) {
-        end(&mut lock(&self.sinks), &(name, self.console.clone()), self.clock.now());
+        let mut sinks = lock(&self.sinks);
+        end(&mut sinks, &(name, self.console.clone()), self.clock.now());
+        let mut own = sinks.iter().filter(|((_name, console), _)| *console == self.console);
+        if own.all(|(_sink, trouble)| trouble.until.is_some()) {
+            self.well(Part::Delivery);
+        }
     }
 
     /// The sink of this name does not take what is delivered, because of `reason`.
     pub fn sink_degraded(&self, name: &'static str, reason: String) {
         let place = (name, self.console.clone());
-        begin(&mut lock(&self.sinks), place, reason, self.clock.now());
+        let mut sinks = lock(&self.sinks);
+        self.degraded(Part::Delivery, reason.clone());
+        begin(&mut sinks, place, reason, self.clock.now());
     }
 
     /// The last trouble of each sink that ever had one since the start.

@@ -96,6 +96,16 @@ pub enum Outcome {
         /// Why, in plain words.
         reason: String,
     },
+    /// Confirmed by some sinks only. To be tried again, until a newer version has left, which does not wait
+    /// for it.
+    DeliveredToSome {
+        /// STIX id of the incident or case.
+        root_id: String,
+        /// When it is tried again.
+        at: DateTime<Utc>,
+        /// Why, in plain words.
+        reason: String,
+    },
     /// To be tried again.
     Later {
         /// When.
@@ -109,6 +119,16 @@ impl Outcome {
     /// Whether every sink has it.
     pub fn is_delivery(&self) -> bool {
         matches!(self, Self::Delivered { .. } | Self::DeliveredInPart { .. })
+    }
+
+    /// Returns whether no older version may leave after it.
+    pub(super) fn ends_older(&self) -> bool {
+        self.is_delivery() || matches!(self, Self::DeliveredToSome { .. })
+    }
+
+    /// Returns whether it is tried again.
+    pub fn is_tried_again(&self) -> bool {
+        matches!(self, Self::DeliveredToSome { .. } | Self::Later { .. })
     }
 }
 

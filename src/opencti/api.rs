@@ -240,6 +240,10 @@ impl Sink for ApiSink {
         "api"
     }
 
+    fn opens_works(&self) -> bool {
+        true
+    }
+
     async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
         let bundles = &delivery.bundles;
         let packed = api_load::pack(bundles, self.max_body_bytes);

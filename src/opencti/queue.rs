@@ -290,6 +290,10 @@ impl Sink for QueueSink {
         "queue"
     }
 
+    fn opens_works(&self) -> bool {
+        true
+    }
+
     async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
         let limit = self.message_limit().await;
         let parcels: Vec<_> =

@@ -6,7 +6,7 @@
 //!
 //! Does not live here: the requests (`s3_bucket`), what stands in an object (`transfer`).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -143,7 +143,8 @@ impl Sink for S3Sink {
             Ok(found) => found,
             Err(error) => return vec![Err(error); delivery.bundles.len()],
         };
-        self.clean(&bucket).await;
+        // Whoever does not answer one request is asked no other.
+        let unreachable = &OnceLock::<String>::new();
         let puts: Vec<_> = delivery
             .bundles
             .iter()
@@ -154,24 +155,34 @@ impl Sink for S3Sink {
                 let bucket = Arc::clone(&bucket);
                 async move {
                     if !delivery.may_leave(position) {
-                        return None;
+                        return Err(DeliveryError::LeaseLost);
                     }
-                    Some(bucket.put(&key, content).await)
+                    if let Some(reason) = unreachable.get() {
+                        return Err(DeliveryError::Unavailable(reason.clone()));
+                    }
+                    let put = bucket.put(&key, content).await;
+                    if let Err(error @ S3Error::Unreachable { .. }) = &put {
+                        let _first = unreachable.set(error.to_string());
+                    }
+                    Ok(put)
                 }
             })
             .collect();
         let results: Vec<_> = stream::iter(puts).buffered(AT_ONCE).collect().await;
-        let is_told = |result: &Option<Result<(), S3Error>>| match result {
-            Some(Err(S3Error::Answer { status, .. })) => status.is_client_error(),
+        let is_told = |result: &Result<Result<(), S3Error>, DeliveryError>| match result {
+            Ok(Err(S3Error::Answer { status, .. })) => status.is_client_error(),
             _ => false,
         };
         if registration.s3.is_some() && results.iter().any(is_told) {
             self.ask_again(&registration);
         }
+        if unreachable.get().is_none() {
+            self.clean(&bucket).await;
+        }
         results
             .into_iter()
             .map(|result| {
-                result.ok_or(DeliveryError::LeaseLost)?.map_err(|error| match error {
+                result?.map_err(|error| match error {
                     S3Error::TooLarge { .. } => DeliveryError::Refused(error.to_string()),
                     error => DeliveryError::Unavailable(error.to_string()),
                 })

@@ -23,8 +23,9 @@ use crate::{
     outbound::{self, ClientError},
 };
 
-/// Longest a request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
+/// Longest time of a request, to which a large object adds a second for so many bytes.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const LEAST_BYTES_A_SECOND: u64 = 128 << 10;
 
 /// How long a signature is good for.
 const SIGNATURE_LIFETIME: Duration = Duration::from_hours(1);
@@ -188,7 +189,9 @@ impl S3Bucket {
         let bytes = content.len();
         let mut action = PutObject::new(&self.bucket, Some(&self.credentials), key);
         action.headers_mut().insert("content-type", JSON);
+        let sending = Duration::from_secs(bytes as u64 / LEAST_BYTES_A_SECOND);
         let request = self.http.put(self.sign(&action)).header(CONTENT_TYPE, JSON).body(content);
+        let request = request.timeout(REQUEST_TIMEOUT + sending);
         match self.send(request).await {
             Err(S3Error::Answer { host, status, code, .. })
                 if status == StatusCode::PAYLOAD_TOO_LARGE || code == "EntityTooLarge" =>

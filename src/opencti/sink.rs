@@ -74,6 +74,9 @@ pub enum DeliveryError {
     /// holds, and the sink is well: it may be tried again at once.
     #[error("an event with which it shares objects did not leave: its lease had ended")]
     HeldBack,
+    /// The sink panicked over it.
+    #[error("a defect: its delivery broke off")]
+    BrokeOff,
 }
 
 /// Takes bundles and answers only when they are safe on the other side.
@@ -81,6 +84,11 @@ pub enum DeliveryError {
 pub trait Sink: Send + Sync {
     /// Name for logs and metrics (`queue`, `api`, `directory`, `s3`).
     fn name(&self) -> &'static str;
+
+    /// Returns whether it opens works in OpenCTI, which must be closed when it panics.
+    fn opens_works(&self) -> bool {
+        false
+    }
 
     /// Delivers every bundle; one result a bundle, in the same order. `Ok` means confirmed by the
     /// broker, taken by the API, synced to disk or stored by S3.

@@ -1,9 +1,9 @@
-//! Which sinks have an event already that not every sink has: what is tried again because of one
-//! sink is not sent again to the others.
+//! Remembers what a sink has already that not every sink has: what is tried again because of another
+//! sink is not sent again to this one.
 //!
-//! Kept in memory and bounded. What a restart or the bound forgets is sent once more to every sink,
+//! Kept in memory and bounded. What a restart or the bound forgets is sent once more,
 //! which changes nothing there but costs its messages. An event whose messages differ from those of
-//! the try before, since more is known by now, is sent to every sink.
+//! the try before, since more is known by now, is sent again.
 
 use std::{
     collections::BTreeMap,
@@ -16,33 +16,21 @@ use crate::{journal::EventId, stix::Bundle};
 /// Events that are remembered at most; the oldest give way.
 const MOST_EVENTS: usize = 50_000;
 
-/// What one event left as, and who has it.
-#[derive(Debug)]
-struct Confirmed {
-    content: u64,
-    sinks: Vec<usize>,
-}
-
-/// The sinks, by their position, that have confirmed events.
+/// The events that one sink has confirmed, with what they left as.
 #[derive(Debug, Default)]
-pub(super) struct Confirmations(Mutex<BTreeMap<EventId, Confirmed>>);
+pub(super) struct Confirmations(Mutex<BTreeMap<EventId, u64>>);
 
 impl Confirmations {
-    /// Whether `sink` has confirmed `event` with this content.
-    pub(super) fn has(&self, sink: usize, event: EventId, content: u64) -> bool {
+    /// Returns whether the sink has confirmed `event` with this content.
+    pub(super) fn has(&self, event: EventId, content: u64) -> bool {
         let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        events.get(&event).is_some_and(|it| it.content == content && it.sinks.contains(&sink))
+        events.get(&event) == Some(&content)
     }
 
-    /// Remembers that `sink` has it.
-    pub(super) fn add(&self, sink: usize, event: EventId, content: u64) {
+    /// Remembers that the sink has it.
+    pub(super) fn add(&self, event: EventId, content: u64) {
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Confirmed { content, sinks: Vec::new() };
-        let confirmed = events.entry(event).or_insert_with(new);
-        if confirmed.content != content {
-            *confirmed = new();
-        }
-        confirmed.sinks.push(sink);
+        events.insert(event, content);
         if events.len() > MOST_EVENTS {
             events.pop_first();
         }
@@ -71,13 +59,13 @@ mod tests {
     #[test]
     fn a_sink_has_what_it_confirmed_until_it_is_other_content_or_forgotten() {
         let confirmations = Confirmations::default();
-        confirmations.add(0, 7, 1);
-        assert!(confirmations.has(0, 7, 1));
-        assert!(!confirmations.has(1, 7, 1), "another sink");
-        assert!(!confirmations.has(0, 7, 2), "other content");
-        confirmations.add(1, 7, 2);
-        assert!(!confirmations.has(0, 7, 2), "the first has only what it was before");
+        confirmations.add(7, 1);
+        assert!(confirmations.has(7, 1));
+        assert!(!confirmations.has(8, 1), "another event");
+        assert!(!confirmations.has(7, 2), "other content");
+        confirmations.add(7, 2);
+        assert!(confirmations.has(7, 2) && !confirmations.has(7, 1));
         confirmations.forget(7);
-        assert!(!confirmations.has(1, 7, 2));
+        assert!(!confirmations.has(7, 2));
     }
 }

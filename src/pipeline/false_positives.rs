@@ -8,7 +8,7 @@
 //! Does not live here: asking OpenCTI (`opencti`), keeping what is to be done (`journal`), when this
 //! runs (`deliver`, `afterwards`).
 
-use std::sync::Arc;
+use std::{borrow::Borrow, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -81,9 +81,8 @@ fn flag(object: &Map<String, Value>) -> Option<SightingFlag> {
 }
 
 /// Looks again, just before a batch leaves, whether its false positives are still alone: an alert
-/// that says otherwise may have been prepared at the same time. One that is prepared later than this
-/// look leaves later, too, because batches leave one after the other; with another replica's it is
-/// otherwise (`look_again`).
+/// that says otherwise may have been prepared at the same time. What leaves beside it is seen by
+/// `look_again`.
 pub(super) async fn take_back(batch: &mut [Ready], journal: &dyn Journal) {
     for ready in batch {
         let Some((key, sighted)) = &ready.delivered.false_positive else { continue };
@@ -105,15 +104,15 @@ pub(super) async fn take_back(batch: &mut [Ready], journal: &dyn Journal) {
     }
 }
 
-/// Looks once more after the batch was taken: another replica may have sent meanwhile what says
-/// otherwise, and this one took it back. Then the event leaves again. One that is noted after this look
+/// Looks once more after the batch was taken: another batch, or another replica, may have sent meanwhile
+/// what says otherwise, and this one took it back. Then the event leaves again. One that is noted after this look
 /// leaves after it, too.
 pub(super) async fn look_again(
-    batch: &[Ready],
+    batch: &[impl Borrow<Ready>],
     results: &mut [Result<(), DeliveryError>],
     journal: &dyn Journal,
 ) {
-    for (ready, result) in batch.iter().zip(results) {
+    for (ready, result) in batch.iter().map(Borrow::borrow).zip(results) {
         let Some((key, sighted)) = &ready.delivered.false_positive else { continue };
         let objects = ready.bundles.iter().flat_map(|bundle| &bundle.objects);
         let left_negative = objects.filter(|object| is_sighting(object)).any(is_negative);

@@ -1,11 +1,11 @@
 //! From the journal to every sink: claim → enrich → convert → deliver → outcome.
 //!
 //! ```text
-//! claims ──▶ prepare (many at once) ──▶ deliver (all that is ready, one delivery) ──▶ finish
+//! claims ──▶ prepare (many at once) ──▶ deliver (a queue for each sink) ──▶ finish
 //! ```
 //!
 //! Each event goes its own way through `prepare`, so a slow look-up holds up nobody; what is ready
-//! at one time leaves as one delivery. Waiting that must survive a crash is the journal's. What
+//! at one time leaves as one delivery to each sink, and no sink waits for another (`sink_queue`). Waiting that must survive a crash is the journal's. What
 //! OpenCTI makes of a delivery is looked at later (`afterwards`).
 //!
 //! Does not live here: HTTP and its quick retries (`harfanglab`, `opencti`), making STIX
@@ -29,6 +29,8 @@ mod refusals;
 mod retry;
 mod room;
 mod sent_again;
+mod sink_failures;
+mod sink_queue;
 mod tally;
 mod waiting;
 
@@ -141,7 +143,6 @@ impl Pipeline {
             arrived: Arc::clone(&self.arrived),
             health: Arc::clone(&self.health),
             negative_sightings: self.negative_sightings,
-            confirmations: confirmations::Confirmations::default(),
         }
     }
 
@@ -289,6 +290,7 @@ fn count(outcomes: &[(Claim, Outcome)]) {
             Outcome::Filtered { .. } => "filtered",
             Outcome::Superseded => "superseded",
             Outcome::Dead { .. } => "dead",
+            Outcome::DeliveredToSome { .. } => "delivered_to_some",
             Outcome::Later { .. } => "later",
         };
         metrics::counter!("events_finished_total", "outcome" => name).increment(1);

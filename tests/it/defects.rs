@@ -1,5 +1,5 @@
-//! A sink that panics, and one that takes longer than a lease: the one event ends as a dead letter,
-//! the others leave, and nothing leaves twice.
+//! A sink that panics, one that takes longer than a lease, and one that hangs: the one event ends as a dead
+//! letter, the others leave, nothing leaves twice, and no sink waits for another.
 
 use std::sync::Arc;
 
@@ -30,6 +30,10 @@ struct Touchy;
 impl Sink for Touchy {
     fn name(&self) -> &'static str {
         "touchy"
+    }
+
+    fn opens_works(&self) -> bool {
+        true
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
@@ -131,9 +135,62 @@ async fn what_a_slow_sink_has_is_not_claimed_again_however_long_it_takes() {
         assert_eq!(received(&rig, &alerts[0]).await.attempts, 1);
     }
     slow.done.close();
-    rig.until("all have left", |counts| counts.delivered == 4).await;
-    for alert in &alerts {
-        assert_eq!(received(&rig, alert).await.attempts, 1);
-    }
+    let leaving = async {
+        while rig.journal.counts().await.unwrap().delivered < 4 {
+            // What had waited for long enough was given back.
+            let mut is_under_way = false;
+            for alert in &alerts {
+                is_under_way |= received(&rig, alert).await.leased_until.is_some();
+            }
+            if !is_under_way {
+                rig.jump(TimeDelta::minutes(1));
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, leaving).await.expect("not all have left");
+    assert_eq!(received(&rig, &alerts[0]).await.attempts, 1);
     assert_eq!(*asked.borrow(), 4, "each left once");
+}
+
+#[tokio::test]
+async fn no_other_sink_waits_for_one_that_hangs_not_even_for_a_newer_version() {
+    let slow = Arc::new(Slow { asked: watch::Sender::new(0), done: Semaphore::new(0) });
+    let mut asked = slow.asked.subscribe();
+    let sink: Arc<dyn Sink> = Arc::clone(&slow) as Arc<dyn Sink>;
+    let mut rig = Rig::start_with(vec![sink], at_once).await;
+    let alerts = alerts(3);
+    rig.push(Dialect::NativeAlert, &alerts[0].native()).await;
+    tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked == 1)).await.unwrap().unwrap();
+    rig.push(Dialect::NativeAlert, &alerts[1].native()).await;
+    rig.delivered(2).await;
+
+    // Given back once it has waited for long enough, so that it takes no memory.
+    let given_back = async {
+        loop {
+            let chapter = received(&rig, &alerts[1]).await;
+            if chapter.leased_until.is_none() && chapter.attempts == 1 {
+                return chapter;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let chapter = tokio::time::timeout(PATIENCE, given_back).await.unwrap();
+    assert!(chapter.reason.is_some_and(|reason| reason.contains("`slow`")));
+    let mut closed = alerts[1].native();
+    closed["status"] = json!("closed");
+    rig.push(Dialect::NativeAlert, &closed).await;
+    rig.delivered(3).await;
+    rig.push(Dialect::NativeAlert, &alerts[2].native()).await;
+    rig.delivered(4).await;
+    assert_eq!(*asked.borrow(), 1, "what has begun to leave is waited for");
+    assert_eq!(received(&rig, &alerts[0]).await.attempts, 1, "with its lease");
+
+    slow.done.close();
+    rig.until("the first has left", |counts| counts.delivered == 1).await;
+    rig.jump(TimeDelta::minutes(1));
+    let counts = rig.until("all have left", |counts| counts.delivered == 3).await;
+    assert_eq!((counts.superseded, counts.pending), (1, 0), "by the newer version");
+    assert_eq!(*asked.borrow(), 3);
+    rig.delivered(4).await;
 }

@@ -139,7 +139,34 @@ async fn a_console_whose_turn_another_replica_holds_leaves_the_connections_to_th
     }
 }
 
+async fn a_newer_version_does_not_wait_for_one_that_some_sink_lacks_and_ends_it_once_any_has_the_newer(
+    store: Store,
+) {
+    let to_some = |wait| Outcome::DeliveredToSome {
+        root_id: "incident--1".to_owned(),
+        at: start() + wait,
+        reason: "S3 is away".to_owned(),
+    };
+    store.append(vec![native("a", "new")]).await;
+    let older = store.claim_at(start()).await.remove(0);
+    store.finish(older.claim, to_some(HOUR)).await;
+    store.append(vec![native("a", "closed")]).await;
+    let newer = store.claim_at(start()).await.remove(0);
+    store.finish(newer.claim, to_some(MINUTE)).await;
+    let counts = store.journal.counts().await.unwrap();
+    assert_eq!(
+        (counts.superseded, counts.pending),
+        (1, 1),
+        "it must not leave after the newer one"
+    );
+    let again = store.claim_at(start() + HOUR).await;
+    assert_eq!((again.len(), again[0].claim.event), (1, newer.claim.event));
+    store.finish(again[0].claim, delivered()).await;
+    assert!(store.journal.is_drained().await.unwrap());
+}
+
 on_both_databases! {
+    a_newer_version_does_not_wait_for_one_that_some_sink_lacks_and_ends_it_once_any_has_the_newer,
     a_newer_version_does_not_wait_for_one_that_is_to_leave_once_more,
     one_that_is_to_leave_once_more_leaves_before_a_newer_one_once_its_time_has_come,
     a_lease_that_ran_out_and_is_held_up_wakes_nobody_until_what_holds_it_up_is_due,

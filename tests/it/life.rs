@@ -191,7 +191,7 @@ async fn an_opencti_that_takes_connections_and_never_answers_is_degraded_and_ale
         ready["degraded"]["delivery"].as_str().map(str::to_owned)
     };
     let reason = until("the delivery that hangs is degraded", delivery).await;
-    assert!(reason.contains("takes longer than 15 seconds"), "{reason}");
+    assert!(reason.contains("takes longer than 5 seconds"), "{reason}");
 
     stage.opencti.come_back();
     stage.closed_works(2).await;

@@ -1,5 +1,6 @@
 //! The ways to OpenCTI besides the plain queue: its API, S3, drafts, and all of them together.
 
+mod apart;
 mod api;
 mod captures;
 mod combined;

@@ -83,7 +83,8 @@ macro_rules! claim {
 
 /// Takes what is due. Only the earliest unfinished version of a key may be taken: versions leave in
 /// order, and an older one that a person asked for again waits while a newer one is just leaving. One
-/// that was delivered and is to leave once more holds up no newer one while it waits for its time. A
+/// that some sink has, or that was delivered and is to leave once more, holds up no newer one while it waits
+/// for its time. A
 /// follow-up gives way to every received version, and is waited for only while leased. Lengths are
 /// known without reading the texts: what does not fit is not read at all. The rows are in no order: a
 /// database that sorts them holds each text several times.
@@ -237,7 +238,7 @@ impl<S: Store> SqlJournal<S> {
     ) -> Result<(), JournalError> {
         // A single event that does not leave touches its own row only, which its claim fences.
         let order = match outcomes {
-            [(_claim, outcome)] if !outcome.is_delivery() => Order::None,
+            [(_claim, outcome)] if !outcome.ends_older() => Order::None,
             _ => Order::Departures,
         };
         let mut transaction = self.begin(order).await?;
@@ -245,7 +246,7 @@ impl<S: Store> SqlJournal<S> {
             if !finish_one(&mut transaction, *claim, outcome, now).await? {
                 continue;
             }
-            if outcome.is_delivery() {
+            if outcome.ends_older() {
                 self.supersede_older(&mut transaction, *claim, now).await?;
             }
             if let Outcome::DeliveredInPart { follow_up, .. } = outcome {
@@ -321,6 +322,9 @@ async fn finish_one(
         Outcome::Superseded => ("superseded", None, None, None, None),
         Outcome::GaveUp { reason } => ("superseded", None, Some(reason), None, Some(now)),
         Outcome::Dead { reason } => ("dead", None, Some(reason), None, None),
+        Outcome::DeliveredToSome { root_id, at, reason } => {
+            ("pending", Some(root_id), Some(reason), Some(at.timestamp_millis()), None)
+        }
         Outcome::Later { at, reason } => {
             ("pending", None, Some(reason), Some(at.timestamp_millis()), None)
         }

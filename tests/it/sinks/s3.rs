@@ -1,6 +1,12 @@
 //! Objects in a real S3-compatible server.
 
-use std::sync::Arc;
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use harfanglab_incidents::{
     clock::Clock,
@@ -114,4 +120,28 @@ async fn wrong_keys_a_missing_bucket_and_a_dead_server_are_reasons_to_wait_and_t
         assert!(!text.contains("hunter2") && !text.contains("X-Amz"), "{text}");
     }
     assert!(server.names().await.is_empty());
+}
+
+/// As with one that hangs, where each request would take its whole time.
+#[tokio::test]
+async fn a_server_that_answers_none_of_the_first_requests_is_asked_no_more_of_a_delivery() {
+    let (listener, asked) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(AtomicUsize::new(0)));
+    let settings = S3Settings {
+        port: Some(listener.local_addr().unwrap().port()),
+        endpoint: Some("127.0.0.1".to_owned()),
+        ..S3Server::connect().explicit_settings()
+    };
+    let count = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for _closed_at_once in listener.incoming() {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+    let bundles = (0..64).map(|number| bundle(number, "a")).collect();
+    let results = sink(&platform, settings).deliver(&delivery(bundles)).await;
+    assert!(is_unavailable(&results, "S3 at"), "{results:?}");
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked < 32, "{asked} requests for 64 bundles");
 }

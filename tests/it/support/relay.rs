@@ -13,6 +13,7 @@ pub(crate) struct Relay {
     address: SocketAddr,
     cuts: watch::Sender<u64>,
     answers_held: watch::Sender<bool>,
+    is_closed: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -21,9 +22,14 @@ impl Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (cuts, answers_held) = (watch::Sender::new(0), watch::Sender::new(false));
+        let is_closed = watch::Sender::new(false);
+        let closed = is_closed.subscribe();
         let (cut, held) = (cuts.clone(), answers_held.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                if *closed.borrow() {
+                    continue;
+                }
                 let (mut cut, held) = (cut.subscribe(), held.subscribe());
                 tokio::spawn(async move {
                     tokio::select! {
@@ -33,7 +39,7 @@ impl Relay {
                 });
             }
         });
-        Self { address, cuts, answers_held }
+        Self { address, cuts, answers_held, is_closed }
     }
 
     /// Where it listens.
@@ -49,6 +55,18 @@ impl Relay {
     /// From now on nothing comes back; what is sent goes through.
     pub(crate) fn hold_answers(&self) {
         self.answers_held.send_replace(true);
+    }
+
+    /// Cuts every connection, and each new one at once, until it is opened again.
+    pub(crate) fn close(&self) {
+        self.is_closed.send_replace(true);
+        self.cut();
+    }
+
+    /// New connections go through again, and what comes back on any.
+    pub(crate) fn open(&self) {
+        self.is_closed.send_replace(false);
+        self.answers_held.send_replace(false);
     }
 }
 

@@ -1,0 +1,135 @@
+//! Tells how a sink is: the health always, and the log once for each reason, however often it comes, and
+//! once more with the count when the sink takes deliveries again.
+//!
+//! Does not live here: the deliveries themselves (`sink_queue`).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tracing::{info, warn};
+
+use super::deliver::was_tried;
+use crate::{health::Health, opencti::DeliveryError};
+
+/// Reasons that are remembered at most; then all of them are told anew.
+const MOST_REASONS: usize = 32;
+
+/// What one sink has failed for since it last took a delivery.
+#[derive(Debug)]
+pub(super) struct SinkFailures {
+    sink: &'static str,
+    /// How many events failed for each reason.
+    reasons: BTreeMap<String, usize>,
+}
+
+impl SinkFailures {
+    /// Of the sink of this name; none yet.
+    pub(super) fn of(sink: &'static str) -> Self {
+        Self { sink, reasons: BTreeMap::new() }
+    }
+
+    /// Tells of a delivery. A refusal is the bundle's trouble, not the sink's; what was not even tried says
+    /// nothing of it.
+    pub(super) fn tell(&mut self, answers: &[Result<(), DeliveryError>], health: &Health) {
+        let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+        for answer in answers {
+            if let Err(DeliveryError::Unavailable(reason)) = answer {
+                *counts.entry(reason).or_default() += 1;
+            }
+        }
+        if let Some(reason) = counts.keys().next() {
+            health.sink_degraded(self.sink, (*reason).clone());
+        } else if answers.iter().any(was_tried) {
+            health.sink_well(self.sink);
+            self.end();
+        }
+        let sink = self.sink;
+        for (reason, bundles) in counts {
+            if self.is_new(reason, bundles) {
+                warn!(
+                    sink, bundles, %reason,
+                    "bundles could not be delivered and are tried again; told once for each reason"
+                );
+            }
+        }
+    }
+
+    /// Tells that a delivery has taken so long and goes on.
+    pub(super) fn is_late(&mut self, so_far: Duration, health: &Health) {
+        let (sink, seconds) = (self.sink, so_far.as_secs());
+        let reason = format!("a delivery to the sink `{sink}` takes longer than {seconds} seconds");
+        if self.is_new(&reason, 0) {
+            warn!(sink, "{reason}; it is waited for");
+        }
+        health.sink_degraded(sink, reason);
+    }
+
+    /// Counts a failure, and returns whether its reason is a new one.
+    fn is_new(&mut self, reason: &str, events: usize) -> bool {
+        if let Some(count) = self.reasons.get_mut(reason) {
+            *count += events;
+            return false;
+        }
+        if self.reasons.len() >= MOST_REASONS {
+            self.reasons.clear();
+        }
+        self.reasons.insert(reason.to_owned(), events);
+        true
+    }
+
+    fn end(&mut self) {
+        let reasons = std::mem::take(&mut self.reasons);
+        if !reasons.is_empty() {
+            let (sink, failures) = (self.sink, reasons.values().sum::<usize>());
+            info!(sink, failures, reasons = reasons.len(), "the sink takes deliveries again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unavailable(reason: &str) -> Result<(), DeliveryError> {
+        Err(DeliveryError::Unavailable(reason.to_owned()))
+    }
+
+    #[test]
+    fn a_reason_is_new_once_until_the_sink_takes_a_delivery() {
+        let mut failures = SinkFailures::of("queue");
+        assert!(failures.is_new("away", 3) && failures.is_new("full", 1));
+        assert!(!failures.is_new("away", 2));
+        assert_eq!(failures.reasons["away"], 5);
+        failures.tell(&[Err(DeliveryError::HeldBack)], &Health::default());
+        assert!(!failures.is_new("away", 1), "nobody knows whether it is back");
+        failures.tell(&[Ok(())], &Health::default());
+        assert!(failures.is_new("away", 1));
+    }
+
+    #[test]
+    fn what_was_not_tried_makes_a_sink_neither_well_nor_degraded() {
+        let (mut failures, health) = (SinkFailures::of("queue"), Health::default());
+        let mut tell = |answers: &[Result<(), DeliveryError>]| {
+            failures.tell(answers, &health);
+            let sinks = health.sink_troubles();
+            let is_degraded = sinks.values().any(|trouble| trouble.until.is_none());
+            (is_degraded, health.degraded_places().len())
+        };
+        let not_tried = [Err(DeliveryError::LeaseLost), Err(DeliveryError::HeldBack)];
+        assert_eq!(tell(&not_tried), (false, 0));
+        assert_eq!(tell(&[unavailable("away")]), (true, 1));
+        assert_eq!(tell(&not_tried), (true, 1), "nobody knows whether it is back");
+        assert_eq!(tell(&[Err(DeliveryError::LeaseLost), Ok(())]), (false, 0));
+    }
+
+    #[test]
+    fn deliveries_are_degraded_as_long_as_any_sink_is() {
+        let health = Health::default();
+        let (mut queue, mut s3) = (SinkFailures::of("queue"), SinkFailures::of("s3"));
+        queue.tell(&[unavailable("away")], &health);
+        s3.tell(&[unavailable("away")], &health);
+        s3.tell(&[Ok(())], &health);
+        assert_eq!(health.degraded_places().len(), 1, "the queue is still away");
+        queue.tell(&[Ok(())], &health);
+        assert!(health.degraded_places().is_empty());
+    }
+}
