@@ -36,6 +36,7 @@ mod stix_types;
 mod transfer;
 mod work;
 mod work_errors;
+mod worker_words;
 mod workflow;
 mod works;
 

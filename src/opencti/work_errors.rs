@@ -14,6 +14,7 @@ use super::{
     operations::WORK_ERRORS,
     platform::Feature,
     work::{CONTINUED, WorkId},
+    worker_words,
 };
 
 /// Longest reason that is kept, in characters.
@@ -49,7 +50,7 @@ impl WorkReport {
 pub struct WorkError {
     /// Its STIX id; `None` when the platform does not say what it was about.
     pub object: Option<String>,
-    /// What the platform said.
+    /// What the platform said, in its own words.
     pub reason: String,
 }
 
@@ -153,7 +154,8 @@ fn read(message: Message) -> WorkError {
     let source = object(&message);
     let id = source.get("id").and_then(Value::as_str).map(str::to_owned);
     let reason = message.message.unwrap_or_else(|| "no reason given".to_owned());
-    WorkError { object: id, reason: reason.trim().chars().take(MAX_REASON_CHARS).collect() }
+    let reason = worker_words::plain(&reason);
+    WorkError { object: id, reason: reason.chars().take(MAX_REASON_CHARS).collect() }
 }
 
 /// The object in an error's source: itself, or a bundle with it alone. Null when the source holds

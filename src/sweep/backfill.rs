@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Found, JobBoard, Pace, Range, Sweep, SweepError, marks, reading::Stretch};
+use super::{
+    Found, JobBoard, Pace, Range, Sweep, SweepError, counted::Counted, marks, reading::Stretch,
+};
 use crate::{
     alert::date,
     config::ImportSettings,
@@ -48,6 +50,7 @@ impl Sweep {
         let until = self.fixed_until(range).await?;
         let narrowed = narrowed(range);
         let listings = listings(range, &self.settings);
+        let counted = &Counted::default();
         let mut stretches = Vec::with_capacity(listings.len());
         for of in listings {
             let mark = marks::mark(&*self.journal, range, of);
@@ -56,7 +59,8 @@ impl Sweep {
             let size = pace.unless_called_off(size).await??;
             board.tell(|progress| progress.expected += size.items);
             let (until, narrowed, pushed_since) = (Some(until), narrowed.as_slice(), None);
-            stretches.push(Stretch { of, since, until, narrowed, mark, pushed_since, pace });
+            let stretch = Stretch { of, since, until, narrowed, mark, pushed_since, pace, counted };
+            stretches.push(stretch);
         }
         let mut all = Found::default();
         for stretch in &stretches {

@@ -11,6 +11,7 @@
 //! Does not live here: the HTTP side (`harfanglab`), the operator's filter (`pipeline`).
 
 mod backfill;
+mod counted;
 mod crowded;
 mod cursor;
 mod job;
@@ -26,7 +27,6 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use tokio::sync::{Mutex, RwLock};
 use tracing::info;
 
-use self::reading::Stretch;
 pub use self::{
     backfill::{Size, size_of},
     cursor::{Cursor, NAMING, names_by_title, take_over},
@@ -35,6 +35,7 @@ pub use self::{
     record::SweepRecord,
     state::{ConnectorState, Kept},
 };
+use self::{counted::Counted, reading::Stretch};
 use crate::{
     alert::date,
     clock::Clock,
@@ -80,7 +81,7 @@ pub enum SweepError {
 pub struct Found {
     /// Notifications the journal did not have.
     pub new: usize,
-    /// Notifications it had already.
+    /// Alerts and threats it had already as they are, each counted once however often it is listed.
     pub known: usize,
     /// Of the new ones, alerts that a push should have brought: raised more than a minute ago,
     /// since the endpoint was opened, and never heard of before.
@@ -151,12 +152,15 @@ impl Sweep {
         let _turn = pace.unless_called_off(self.turn.lock()).await?;
         let _reading = pace.unless_called_off(self.reading.read()).await?;
         let began = self.clock.now();
-        let mut found = self.sweep_all(Listing::Alerts, pace).await?;
-        found.add(self.sweep_changes(Listing::ChangedAlerts, began, found, pace).await?);
+        let counted = &Counted::default();
+        let mut found = self.sweep_all(Listing::Alerts, pace, counted).await?;
+        found.add(self.sweep_changes(Listing::ChangedAlerts, began, found, pace, counted).await?);
         if self.settings.threats {
-            let threats = self.sweep_all(Listing::Threats, pace).await?;
+            let threats = self.sweep_all(Listing::Threats, pace, counted).await?;
             found.add(threats);
-            found.add(self.sweep_changes(Listing::ChangedThreats, began, threats, pace).await?);
+            found.add(
+                self.sweep_changes(Listing::ChangedThreats, began, threats, pace, counted).await?,
+            );
         }
         metrics::counter!("sweep_found_updated_total").increment(found.updated as u64);
         if found.missed > 0 {
@@ -189,6 +193,7 @@ impl Sweep {
         began: DateTime<Utc>,
         seen: Found,
         pace: Pace<'_>,
+        counted: &Counted,
     ) -> Result<Found, SweepError> {
         let cursor = Cursor::new(&*self.journal, of);
         if cursor.position().await?.is_none() {
@@ -198,15 +203,20 @@ impl Sweep {
             cursor.keep_position(self.clock.now()).await?;
             return Ok(Found::default());
         }
-        self.sweep_all(of, pace).await
+        self.sweep_all(of, pace, counted).await
     }
 
-    async fn sweep_all(&self, of: Listing, pace: Pace<'_>) -> Result<Found, SweepError> {
+    async fn sweep_all(
+        &self,
+        of: Listing,
+        pace: Pace<'_>,
+        counted: &Counted,
+    ) -> Result<Found, SweepError> {
         let mark = Cursor::new(&*self.journal, of);
         let since = mark.start(&self.settings, self.clock.now()).await?;
         let pushed_since = self.pushes_taken_since().await?;
         let (until, narrowed) = (None, &[] as &[_]);
-        let stretch = Stretch { of, since, until, narrowed, mark, pushed_since, pace };
+        let stretch = Stretch { of, since, until, narrowed, mark, pushed_since, pace, counted };
         let found = self.read(&stretch).await?;
         stretch.mark.keep_position(self.clock.now()).await?;
         Ok(found)

@@ -4,7 +4,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde_json::Value;
 use tracing::{error, warn};
 
-use super::{CalledOff, Cursor, Found, Pace, Sweep, SweepError};
+use super::{CalledOff, Cursor, Found, Pace, Sweep, SweepError, counted::Counted};
 use crate::{
     alert::date,
     harfanglab::{ConsoleError, Filter, Item, Listing, PAGE_LIMIT, Page, RESULT_WINDOW},
@@ -32,6 +32,8 @@ pub(super) struct Stretch<'a> {
     pub(super) pushed_since: Option<DateTime<Utc>>,
     /// For whom: a job is told how far it is, and may be called off.
     pub(super) pace: Pace<'a>,
+    /// Items that this sweep or backfill has counted already.
+    pub(super) counted: &'a Counted,
 }
 
 impl Sweep {
@@ -185,8 +187,10 @@ impl Sweep {
                 "the console answered items that cannot be read; they are dead letters"
             );
         }
-        let (pushed, others): (Vec<_>, Vec<_>) = items.into_iter().partition(should_be_here);
-        for (items, is_expected) in [(others, 0), (pushed, 1)] {
+        let (again, once): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| stretch.counted.note(of, item));
+        let (pushed, others): (Vec<_>, Vec<_>) = once.into_iter().partition(should_be_here);
+        for (items, is_expected, is_counted) in [(others, 0, 1), (pushed, 1, 1), (again, 0, 0)] {
             let notifications: Vec<_> =
                 items.into_iter().map(|item| notification(&proof, dialect, item)).collect();
             if notifications.is_empty() {
@@ -194,7 +198,7 @@ impl Sweep {
             }
             let receipt: Receipt = self.door.append_in_turn(notifications).await?;
             found.new += receipt.accepted + receipt.dead_letters;
-            found.known += receipt.duplicates;
+            found.known += receipt.duplicates * is_counted;
             found.missed += receipt.first_seen * is_expected;
             found.updated += receipt.accepted.saturating_sub(receipt.first_seen);
         }

@@ -21,7 +21,7 @@ pub struct SweepRecord {
     pub ended: DateTime<Utc>,
     /// Notifications the journal did not have.
     pub new: usize,
-    /// Notifications it had already.
+    /// Alerts and threats it had already, each counted once.
     pub known: usize,
     /// Of the new ones, alerts that a push should have brought.
     pub missed: usize,

@@ -128,6 +128,25 @@ async fn only_what_a_push_should_have_brought_counts_as_missed() {
 }
 
 #[tokio::test]
+async fn an_alert_that_is_listed_by_its_time_and_by_its_change_counts_once() {
+    let by_hand = ByHand::start(Pushes::Taken, |_console, _entry| {}).await;
+    let mut generator = Generator::new(44);
+    for _ in 0..3 {
+        by_hand.console.add_alert(generator.next_alert(minute(-1)).api_item());
+    }
+    by_hand.at(0).await;
+    let late = generator.next_alert(minute(4));
+    by_hand.console.add_alert(late.api_item());
+    change(&by_hand.console, late.unique_id(), "closed", minute(5));
+    let before = by_hand.at(5).await;
+    assert_eq!(before.new, 1);
+    assert!(before.known <= 3, "the journal knew three: {before:?}");
+    let after = by_hand.at(6).await;
+    assert_eq!(after.new, 0);
+    assert!((1..=4).contains(&after.known), "it knows four: {after:?}");
+}
+
+#[tokio::test]
 async fn what_an_analyst_touches_while_changes_are_read_hides_none_of_the_others() {
     let mut generator = Generator::new(43);
     let alerts: Vec<_> = (0..300).map(|_| generator.next_alert(minute(-60))).collect();
