@@ -21,7 +21,7 @@ pub(super) const SMALL_BYTES: usize = 256 * 1024;
 /// Memory for all small deliveries of known senders together.
 const SHARED_BYTES: usize = 12 << 20;
 /// Memory for what has come of their large deliveries, but for the one that is received beyond it.
-const RECEIVED_BYTES: usize = 6 << 20;
+const RECEIVED_BYTES: usize = 2 << 20;
 /// The part of the memory of known senders that strangers have besides.
 const STRANGERS_PART: usize = 3;
 /// Copies of a byte of a delivery in memory: as it came, as the text of an element, and as what is

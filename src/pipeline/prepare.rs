@@ -9,7 +9,7 @@ use super::{enrich::Enricher, filter, retry};
 use crate::{
     alert::{Alert, IncidentIdentity, Sighted, element},
     clock::Clock,
-    config::{AlertFilter, EnrichmentSettings},
+    config::{AlertFilter, EnrichmentSettings, RawAttachment},
     convert::{Conversion, ConvertSettings, Known, gate},
     intake::{
         Origin,
@@ -80,9 +80,13 @@ pub struct Preparer {
 
 impl Preparer {
     /// The bundle of `event`, or how the event ends instead.
-    pub(super) async fn prepare(&self, event: Event) -> Result<Ready, Outcome> {
+    pub(super) async fn prepare(&self, mut event: Event) -> Result<Ready, Outcome> {
         let element = element::read(&event.body, self.enricher.max_values())
             .map_err(|unread| Outcome::Dead { reason: unread.to_string() })?;
+        if self.convert.raw == RawAttachment::None {
+            // Megabytes would wait for the console and the sinks, and nobody reads them again.
+            event.body = String::new();
+        }
         let (conversions, follow_up, delivered) = match event.dialect {
             Dialect::NativeThreat => {
                 // Boxed: it holds whole threats across its look-ups.

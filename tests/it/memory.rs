@@ -140,7 +140,10 @@ async fn posts_that_would_become_gigabytes_cost_some_mebibytes_and_stop_nobody()
     let Some(mut app) = limited(&stage.home) else { return };
     let url = app.webhook().await;
     let (stop, stopped) = watch::channel(false);
-    assert_eq!(post(&url, &json!({})).await.0, StatusCode::OK);
+    let alert = json!({ "log_type": "alert", "alert_type": "sigma", "alert_unique_id": "first" });
+    assert_eq!(post(&url, &alert).await.0, StatusCode::ACCEPTED);
+    // Idle is a service that has been at work: it is connected to everything.
+    stage.closed_works(1).await;
     let idle = idle_kib(&app);
     let good = tokio::spawn(good_alerts(url.clone(), stopped));
 

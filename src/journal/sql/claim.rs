@@ -13,7 +13,7 @@ use super::{
 use crate::{
     alert::IncidentIdentity,
     intake::{Origin, dialect},
-    journal::{CLAIM_BYTES, Claim, Event, FollowUp, JournalError, Lacking, Outcome},
+    journal::{CLAIM_BYTES, Claim, Event, FollowUp, JournalError, Lacking, Outcome, SMALL_BYTES},
 };
 
 /// Selects the rows `e` that nothing else holds up at the time `$1`, and by leases at
@@ -72,7 +72,8 @@ macro_rules! claim {
                  SELECT id FROM of_kind WHERE comes_second = 1 \
                  AND (total <= $4 - (SELECT COALESCE(MAX(total), 0) FROM first_kind) \
                      OR total = bytes AND NOT EXISTS (SELECT 1 FROM first_kind))) \
-             SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, e.body, e.received_at, \
+             SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, \
+             CASE WHEN OCTET_LENGTH(e.body) <= $7 THEN e.body END, e.received_at, \
              e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
              e.due_at, e.deadline_at, e.attempts_before \
              FROM fitting f JOIN events e ON e.id = f.id \
@@ -86,8 +87,9 @@ macro_rules! claim {
 /// that some sink has, or that was delivered and is to leave once more, holds up no newer one while it waits
 /// for its time. A
 /// follow-up gives way to every received version, and is waited for only while leased. Lengths are
-/// known without reading the texts: what does not fit is not read at all. The rows are in no order: a
-/// database that sorts them holds each text several times.
+/// known without reading the texts: what does not fit is not read at all, and a text of more than `$7`
+/// bytes is read by itself, once the lease is written. The rows are in no order: a database that sorts
+/// them holds each text several times.
 ///
 /// Events that were put back and all others take turns within the claim, each kind by due time: either
 /// gets half of its events and bytes, and all that the other leaves. By due time alone a retry would wait
@@ -170,6 +172,7 @@ impl<S: Store> SqlJournal<S> {
             .bind(lease_time)
             // As good as a coin, and the same for the same time.
             .bind(now.timestamp_millis().rem_euclid(2))
+            .bind(i64::try_from(SMALL_BYTES).unwrap_or(i64::MAX))
             .fetch_all(&mut transaction)
             .await?;
         rows.sort_by_cached_key(|row| {
@@ -190,6 +193,7 @@ impl<S: Store> SqlJournal<S> {
             .bind(serde_json::json!(ids).to_string())
             .execute(&mut transaction)
             .await?;
+        let events = read_large_texts(&mut transaction, events, now).await?;
         transaction.commit().await?;
         Ok(events)
     }
@@ -288,6 +292,32 @@ fn end_of(lease: Duration, lease_time: i64) -> i64 {
     lease_time.saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Reads the texts that a claim left out.
+async fn read_large_texts(
+    transaction: &mut impl Session,
+    claimed: Vec<Event>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Event>, JournalError> {
+    let mut events = Vec::with_capacity(claimed.len());
+    for mut event in claimed {
+        if event.body.is_empty() {
+            let row = query("SELECT body FROM events WHERE id = $1")
+                .bind(event.claim.event)
+                .fetch_one(transaction)
+                .await?;
+            match row.try_get(0) {
+                Ok(body) => event.body = body,
+                Err(failure) => {
+                    bury(transaction, event.claim.event, &failure, now).await?;
+                    continue;
+                }
+            }
+        }
+        events.push(event);
+    }
+    Ok(events)
+}
+
 /// Makes an event that cannot be read a dead letter.
 async fn bury(
     transaction: &mut impl Session,
@@ -381,7 +411,7 @@ fn event(row: &impl Columns) -> Result<Event, JournalError> {
             .as_deref()
             .and_then(dialect::Dialect::from_name)
             .ok_or_else(|| JournalError::Corrupt(format!("event of dialect {dialect:?}")))?,
-        body: row.try_get(5)?,
+        body: row.try_get::<Option<String>>(5)?.unwrap_or_default(),
         received_at: date(row.try_get(6)?)?,
         happened_at: date(row.try_get(7)?)?,
         agent_id: row.try_get(8)?,

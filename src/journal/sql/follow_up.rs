@@ -49,11 +49,15 @@ impl<S: Store> SqlJournal<S> {
         if !enqueued.flag(1)? {
             return Ok(());
         }
-        query("UPDATE events SET body = (SELECT body FROM events WHERE id = $1) WHERE id = $2")
-            .bind(delivered.event)
-            .bind(enqueued.try_get::<i64>(0)?)
-            .execute(transaction)
-            .await?;
+        // Two columns, since SQLite would copy the text of one alone once more.
+        query(
+            "UPDATE events SET (body, dialect) = (SELECT body, dialect FROM events WHERE id = $1) \
+             WHERE id = $2",
+        )
+        .bind(delivered.event)
+        .bind(enqueued.try_get::<i64>(0)?)
+        .execute(transaction)
+        .await?;
         Ok(())
     }
 
