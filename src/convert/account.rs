@@ -1,6 +1,6 @@
 //! User accounts: of the process, and of sessions and event logs.
 
-use super::draft::Draft;
+use super::{draft::Draft, markdown};
 use crate::{
     alert::User,
     config::AccountIdentity,
@@ -56,39 +56,94 @@ const BUILT_IN: [(&str, &str); 4] = [
     ("503", "default account"),
 ];
 
-/// Adds a user account and answers its id; `None` when the user has no name. `-` is how Windows
-/// event logs write that there is none.
+/// Names of accounts that every Unix or Windows has, where an alert tells no SID or uid.
+const BUILT_IN_NAMES: [&str; 3] = ["root", "administrator", "administrateur"];
+
+/// A user as the alert names it, taken apart.
+struct Named {
+    login: String,
+    domain: String,
+    /// The login without its domain.
+    name: String,
+    sid: String,
+}
+
+impl Named {
+    /// Reads a user; `None` when it has no name. `-` is how Windows event logs write that there is none.
+    fn of(user: &User) -> Option<Self> {
+        let cleaned = |text: &Option<String>| text.as_deref().map(clean::line).unwrap_or_default();
+        let login = cleaned(&user.name);
+        if login.is_empty() || login == "-" {
+            return None;
+        }
+        let (login_domain, name) = login.rsplit_once('\\').unwrap_or(("", &login));
+        let domain = match cleaned(&user.domain) {
+            domain if domain.is_empty() => login_domain.to_owned(),
+            domain => domain,
+        };
+        let name = name.to_owned();
+        Some(Self { login, domain, name, sid: cleaned(&user.sid) })
+    }
+
+    /// Returns whether unrelated machines have this account.
+    fn is_built_in(&self) -> bool {
+        let sid = self.sid.to_uppercase();
+        if sid == "0"
+            || FAMILIES
+                .iter()
+                .any(|(start, kind)| sid.starts_with(start) && !kind.contains("Entra"))
+        {
+            return true;
+        }
+        if sid.starts_with("S-1-5-21-") {
+            let last = sid.rsplit('-').next();
+            return BUILT_IN.iter().any(|(number, _)| last == Some(number));
+        }
+        let name = self.name.to_lowercase();
+        WELL_KNOWN.iter().any(|(known, _)| *known == sid)
+            || !is_sid(&sid) && BUILT_IN_NAMES.contains(&name.as_str())
+            || WELL_KNOWN_NAMES.iter().any(|(known, _)| known.to_lowercase() == name)
+    }
+}
+
+/// Returns whether unrelated machines have an account of this name or SID.
+pub(super) fn is_built_in(user: &User) -> bool {
+    Named::of(user).is_some_and(|named| named.is_built_in())
+}
+
+/// Adds a user account, related to the incident as `role`, and answers its id; `None` when the user has
+/// no name.
 pub(super) fn add_account(
     user: &User,
+    role: Option<&str>,
     identity: AccountIdentity,
     draft: &mut Draft,
 ) -> Option<String> {
-    let login = user.name.as_deref().map(clean::line).unwrap_or_default();
-    if login.is_empty() || login == "-" {
-        return None;
-    }
-    let (login_domain, name) = login.rsplit_once('\\').unwrap_or(("", &login));
-    let cleaned = |text: &Option<String>| text.as_deref().map(clean::line).unwrap_or_default();
-    let sid = cleaned(&user.sid);
-    let domain = match cleaned(&user.domain) {
-        domain if domain.is_empty() => login_domain.to_owned(),
-        domain => domain,
-    };
+    let named = Named::of(user)?;
+    let is_built_in = named.is_built_in();
+    let Named { login, domain, name, sid } = named;
     let lines: Vec<String> =
-        [("Domain", domain.as_str()), ("SID", &sid), ("Kind", &kind(&domain, name, &sid))]
+        [("Domain", domain.as_str()), ("SID", &sid), ("Kind", &kind(&domain, &name, &sid))]
             .into_iter()
             .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| format!("{name}: {value}"))
+            .map(|(name, value)| format!("{name}: {}", markdown::value(value)))
             .collect();
     // Only what is really a SID or uid may identify; some consoles repeat the name there.
     let account_type = account_type(&domain, &sid).filter(|_| identity == AccountIdentity::Sid);
-    draft.observable(&UserAccount {
-        display_name: (!name.is_empty()).then(|| name.to_owned()),
+    let id = draft.observable(&UserAccount {
+        display_name: (!name.is_empty()).then_some(name),
         x_opencti_description: (!lines.is_empty()).then(|| lines.join("\n\n")),
         account_login: login.clone(),
         user_id: account_type.map(|_| sid),
         account_type,
-    })
+    })?;
+    if let Some(role) = role {
+        draft.relate_to_incident(&id, role, &login);
+    }
+    if is_built_in {
+        draft.keep_out_of_cases(&id);
+    }
+    Some(id)
 }
 
 /// Which kind of account it is, in words.

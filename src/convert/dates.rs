@@ -41,7 +41,8 @@ pub(super) fn moments(alert: &Alert, known: &Known, draft: &mut Draft) -> Moment
     let created = frozen.or(own).unwrap_or(known.received_at);
     let events = [event_time, alert_time];
     let first_seen = events.into_iter().flatten().min().unwrap_or(created);
-    let last_seen = last_update.or(events.into_iter().flatten().max()).unwrap_or(created);
+    // Never the last update, which is the moment of triage.
+    let last_seen = events.into_iter().flatten().max().unwrap_or(created);
     Moments {
         created: Timestamp(created),
         modified: Timestamp(last_update.unwrap_or(created).max(created)),

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{ConvertSettings, LeftOut};
+use super::{ConvertSettings, LeftOut, markdown};
 use crate::{
     config::Marking,
     stix::{
@@ -16,12 +16,23 @@ use crate::{
     },
 };
 
+/// A draft that is complete.
+pub(super) struct Finished {
+    pub(super) bundle: Bundle,
+    pub(super) common: Vec<String>,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
 /// A bundle that begins with author and marking.
 pub(super) struct Draft {
     bundle: BundleBuilder,
     provenance: Provenance,
-    /// Each with what it is to the incident.
-    observables: Vec<(String, Option<&'static str>)>,
+    /// Observables that the incident is related to, each with what it is to the incident.
+    related: Vec<(String, String)>,
+    /// The host's own name and addresses.
+    of_host: Vec<String>,
+    /// Objects that unrelated hosts share: they tie no cases together.
+    common: Vec<String>,
     left_out: Vec<LeftOut>,
 }
 
@@ -32,7 +43,14 @@ impl Draft {
         let mut bundle = BundleBuilder::default();
         bundle.add(provenance.sign_author(&author));
         bundle.add(unsigned(&marking));
-        Self { bundle, provenance, observables: Vec::new(), left_out: Vec::new() }
+        Self {
+            bundle,
+            provenance,
+            related: Vec::new(),
+            of_host: Vec::new(),
+            common: Vec::new(),
+            left_out: Vec::new(),
+        }
     }
 
     /// Id of the author.
@@ -60,30 +78,17 @@ impl Draft {
     /// Adds an observable and answers its id; `None` when nothing identifies it.
     pub(super) fn observable<T: Observable>(&mut self, observable: &T) -> Option<String> {
         let object = self.provenance.sign_observable(observable)?;
-        Some(self.add_observable(object))
+        Some(self.add(object))
     }
 
-    /// As [`observable`](Self::observable), unless its id is one of `others`.
-    pub(super) fn new_observable<T: Observable>(
+    /// As [`observable`](Self::observable), unless its id is `other`.
+    pub(super) fn other_observable<T: Observable>(
         &mut self,
         observable: &T,
-        others: &[String],
+        other: &str,
     ) -> Option<String> {
         let object = self.provenance.sign_observable(observable)?;
-        let id = id_of(&object);
-        if others.iter().any(|other| other == id) {
-            return None;
-        }
-        Some(self.add_observable(object))
-    }
-
-    fn add_observable(&mut self, object: Map<String, Value>) -> String {
-        let is_new = !self.bundle.contains(id_of(&object));
-        let id = self.add(object);
-        if is_new {
-            self.observables.push((id.clone(), None));
-        }
-        id
+        (id_of(&object) != other).then(|| self.add(object))
     }
 
     /// Adds an object and answers the id that it carries: making it again would hash it again.
@@ -93,17 +98,33 @@ impl Draft {
         id
     }
 
-    /// Says what an observable is to the incident: the platform shows a process as its number. What
-    /// was said first stands.
-    pub(super) fn describe(&mut self, id: &str, role: &'static str) {
-        if let Some((_, known)) = self.observables.iter_mut().find(|(known, _)| known == id) {
-            known.get_or_insert(role);
+    /// Relates an observable to the incident, as `role`, with its name: the platform shows a process as
+    /// its number. The first role stands.
+    pub(super) fn relate_to_incident(&mut self, id: &str, role: &str, name: &str) {
+        let is_known = self.related.iter().any(|(known, _)| known == id);
+        if !is_known && !self.of_host.iter().any(|own| own == id) {
+            let text = match markdown::value(name) {
+                name if name.is_empty() => role.to_owned(),
+                name => format!("{role}: {name}"),
+            };
+            self.related.push((id.to_owned(), text));
         }
     }
 
-    /// Ids of all observables added so far, in their order, each with what it is to the incident.
-    pub(super) fn observables(&self) -> Vec<(String, Option<&'static str>)> {
-        self.observables.clone()
+    /// Keeps the host's own name or address from being related to the incident: the platform would show it
+    /// as the attacker's infrastructure.
+    pub(super) fn belongs_to_host(&mut self, id: &str) {
+        self.of_host.push(id.to_owned());
+    }
+
+    /// Takes the observables that the incident is related to, in their order, each with its text.
+    pub(super) fn take_related(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.related)
+    }
+
+    /// Keeps an object that unrelated hosts share out of cases.
+    pub(super) fn keep_out_of_cases(&mut self, id: &str) {
+        self.common.push(id.to_owned());
     }
 
     /// Relates two objects that outlive this alert.
@@ -112,7 +133,7 @@ impl Draft {
         relationship_type: &'static str,
         source: &str,
         target: &str,
-        description: Option<&'static str>,
+        description: Option<String>,
     ) {
         let since = Timestamp(SHARED_SINCE);
         self.relate_since(since, relationship_type, source, target, description);
@@ -125,7 +146,7 @@ impl Draft {
         relationship_type: &'static str,
         source: &str,
         target: &str,
-        description: Option<&'static str>,
+        description: Option<String>,
     ) {
         self.object(&Relationship {
             relationship_type,
@@ -142,8 +163,9 @@ impl Draft {
         self.left_out.push(LeftOut { what, why: why.into() });
     }
 
-    pub(super) fn finish(self) -> (Bundle, Vec<LeftOut>) {
-        (self.bundle.finish(), self.left_out)
+    pub(super) fn finish(self) -> Finished {
+        let Self { bundle, common, left_out, .. } = self;
+        Finished { bundle: bundle.finish(), common, left_out }
     }
 }
 

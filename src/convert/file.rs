@@ -1,7 +1,7 @@
 //! Files of an alert, and the directories they lie in. One file that several blocks of an alert
 //! mention (process image, driver, detection) becomes one object with everything known of it.
 
-use super::draft::Draft;
+use super::{common, draft::Draft};
 use crate::{
     alert::{Alert, Hashes},
     stix::{
@@ -35,28 +35,47 @@ pub(super) fn add_files(alert: &Alert, draft: &mut Draft) -> Vec<SeenFile> {
     }
     files.retain_mut(|file| match draft.observable(&file.object) {
         Some(id) => {
-            file.roles.iter().filter_map(|role| described(role)).for_each(|role| {
-                draft.describe(&id, role);
-            });
+            let role = file.roles.first().map_or("File", |role| described(role));
+            let name = file.object.name.as_deref().unwrap_or_default();
+            draft.relate_to_incident(&id, role, name);
+            if is_own_image_of_system(file, alert) {
+                draft.keep_out_of_cases(&id);
+            }
             file.id = id;
             true
         }
         None => false,
     });
-    for file in &files {
-        if let Some((folder, _)) = file.path.as_deref().and_then(split_path) {
+    for file in files.iter().filter(|file| file.is_what_the_rule_is_about()) {
+        if let Some((folder, _)) = file.path.as_deref().and_then(split_path)
+            && !common::is_common_folder(&folder)
+        {
             let folder = Directory { path: folder, contains_refs: vec![file.id.clone()] };
             if let Some(id) = draft.observable(&folder) {
-                draft.describe(&id, "Folder of a file");
+                draft.keep_out_of_cases(&id);
             }
         }
     }
     files
 }
 
+impl SeenFile {
+    fn is_what_the_rule_is_about(&self) -> bool {
+        self.roles.iter().any(|role| *role != "image")
+    }
+}
+
+/// Returns whether a file is an image that the operating system brings along, and nothing else.
+fn is_own_image_of_system(file: &SeenFile, alert: &Alert) -> bool {
+    let is_unsigned =
+        alert.process.as_ref().is_some_and(|process| process.binary.signed == Some(false));
+    let is_system_path = file.path.as_deref().is_some_and(common::is_system_program);
+    is_system_path && !is_unsigned && !file.is_what_the_rule_is_about()
+}
+
 /// What a file of this role is to the incident.
-fn described(role: &str) -> Option<&'static str> {
-    Some(match role {
+fn described(role: &str) -> &'static str {
+    match role {
         "detected" => "Detected file",
         "image" => "Image of the process",
         "driver" => "Loaded driver",
@@ -64,8 +83,8 @@ fn described(role: &str) -> Option<&'static str> {
         "script" => "Script that ran",
         "target" => "File that was written, changed or deleted",
         "scanned" => "Scanned file",
-        _ => return None,
-    })
+        _ => "File",
+    }
 }
 
 fn mentioned(alert: &Alert, draft: &mut Draft) -> Vec<SeenFile> {

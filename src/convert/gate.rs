@@ -77,6 +77,9 @@ fn empty_values(path: &str, value: &Value, complaints: &mut Vec<String>) {
     }
 }
 
+/// Lists by which a parent process or a folder refers to what it is there for.
+const OUTWARD: [&str; 2] = ["child_refs", "contains_refs"];
+
 /// What nothing refers to cannot be found from the incident or case. Those stand for themselves, and
 /// so does what refers to others.
 fn unreferenced(bundle: &Bundle, found: &mut Vec<String>) {
@@ -86,7 +89,8 @@ fn unreferenced(bundle: &Bundle, found: &mut Vec<String>) {
             text(object, "type"),
             "incident" | "case-incident" | "note" | "relationship" | "sighting"
         );
-        if !stands_alone && !referenced.contains(text(object, "id")) {
+        let refers = OUTWARD.iter().any(|key| object.contains_key(*key));
+        if !stands_alone && !refers && !referenced.contains(text(object, "id")) {
             found.push(format!("{}: nothing refers to it", text(object, "id")));
         }
     }

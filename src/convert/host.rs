@@ -1,6 +1,6 @@
 //! The host: its system identity, its host name, its own addresses.
 
-use super::draft::Draft;
+use super::{draft::Draft, markdown};
 use crate::{
     alert::Alert,
     stix::{
@@ -14,25 +14,30 @@ use crate::{
 /// Adds what is known of the alert's host; answers the id of the system.
 pub(super) fn add_host(alert: &Alert, draft: &mut Draft) -> Option<String> {
     let agent = &alert.agent;
-    let name = agent.hostname.as_deref().map(clean::line).unwrap_or_default();
+    let name = agent.hostname.as_deref().map(host_name).unwrap_or_default();
     let system_id = add_system(&name, system_description(alert), draft);
-    let hostname_id = add_hostname(&name, system_id.as_deref(), draft);
-    if let Some(hostname_id) = &hostname_id {
-        draft.describe(hostname_id, "Host of the alert");
-    }
+    let Some(place_id) = &system_id else { return None };
+    let hostname_id = add_hostname(&name, Some(place_id), draft);
     for address in agent.ip_addresses.iter().filter(|address| !address.trim().is_empty()) {
         let Some(value) = valid::host_address(address) else {
             draft.leave_out("address", format!("{address} is no address of a host"));
             continue;
         };
-        let address_id = draft.observable(&IpAddress { value, x_opencti_score: None });
-        let Some(address_id) = address_id else { continue };
-        draft.describe(&address_id, "Address of the host");
-        if let Some(hostname_id) = &hostname_id {
-            draft.relate("resolves-to", hostname_id, &address_id, None);
+        let Some(address_id) = draft.observable(&IpAddress { value, x_opencti_score: None }) else {
+            continue;
+        };
+        draft.belongs_to_host(&address_id);
+        match &hostname_id {
+            Some(hostname_id) => draft.relate("resolves-to", hostname_id, &address_id, None),
+            None => draft.relate("related-to", &address_id, place_id, None),
         }
     }
     system_id
+}
+
+/// Returns the one spelling of a host's name: a dot at its end makes no other host.
+pub(super) fn host_name(text: &str) -> String {
+    clean::line(clean::line(text).trim_end_matches('.'))
 }
 
 /// Adds the system identity of a host and answers its id.
@@ -90,9 +95,9 @@ fn system_description(alert: &Alert) -> Option<String> {
         .filter(|name| !name.is_empty())
         .collect();
     let lines: Vec<String> = [
-        system.map(|system| format!("Operating system: {system}")),
-        domain.map(|domain| format!("Domain: {domain}")),
-        (!groups.is_empty()).then(|| format!("Groups: {}", groups.join(", "))),
+        system.map(|system| format!("Operating system: {}", markdown::value(&system))),
+        domain.map(|domain| format!("Domain: {}", markdown::value(&domain))),
+        (!groups.is_empty()).then(|| format!("Groups: {}", markdown::value(&groups.join(", ")))),
     ]
     .into_iter()
     .flatten()

@@ -1,9 +1,15 @@
 //! One alert becomes one incident, with everything it shows.
 
 use super::{
-    Conversion, ConvertSettings, IncidentIdentity, Known, MergedSightings, Sighted, attack::Named,
-    dates, dates::Moments, description, draft::Draft, file, file::SeenFile, host, indicator, label,
-    naming, network, process, registry, rule,
+    Conversion, ConvertSettings, IncidentIdentity, Known, MergedSightings, Sighted,
+    attack::Named,
+    dates,
+    dates::Moments,
+    description,
+    draft::{Draft, Finished},
+    file,
+    file::SeenFile,
+    host, indicator, label, naming, network, process, registry, rule,
 };
 use crate::{
     alert::{Alert, intelligence::Intelligence},
@@ -53,7 +59,7 @@ pub fn convert_alert(
         severity: severity(alert.level.as_deref()),
         incident_type: if is_ransomware(&alert.alert_type) { "ransomware" } else { "alert" },
         source: settings.author.clone(),
-        description: description::description(alert, &named),
+        description: description::description(alert, &name, &named),
         labels: label::labels(alert, &rule_tags),
         x_opencti_workflow_id: workflow_id.cloned(),
         external_references: links.clone(),
@@ -67,7 +73,8 @@ pub fn convert_alert(
             indicator_id,
             place_id: system_id.unwrap_or_else(|| draft.author_id().to_owned()),
             first_seen: moments.sighted.0,
-            last_seen: moments.last_seen.max(moments.sighted).0,
+            // For ever: the date is part of the sighting's id, and triage moves the other ones.
+            last_seen: moments.sighted.0,
             is_false_positive: alert.status.as_deref() == Some("false_positive"),
         };
         draft.object(&sighting(&sighted, moments, links, known));
@@ -75,15 +82,14 @@ pub fn convert_alert(
     });
 
     let identity = IncidentIdentity { name, created: moments.created.0 };
-    let (bundle, left_out) = draft.finish();
-    Conversion { bundle, root_id, identity, sighted, note_id: None, left_out }
+    let Finished { bundle, common, left_out } = draft.finish();
+    Conversion { bundle, root_id, identity, sighted, note_id: None, common, left_out }
 }
 
 /// Adds what the alert shows beside its host; answers the files.
 fn add_evidence(alert: &Alert, settings: &ConvertSettings, draft: &mut Draft) -> Vec<SeenFile> {
     let files = file::add_files(alert, draft);
-    let image = files.iter().find(|file| file.roles.contains(&"image"));
-    process::add_process(alert, image.map(|image| image.id.as_str()), settings, draft);
+    process::add_process(alert, settings, draft);
     process::add_other_users(alert, settings, draft);
     network::add_network(alert, settings.network_traffic, draft);
     registry::add_registry(alert, draft);
@@ -104,8 +110,8 @@ fn relate(
     for technique_id in technique_ids {
         draft.relate_since(since, "uses", root_id, technique_id, None);
     }
-    for (observable_id, role) in draft.observables() {
-        draft.relate_since(since, "related-to", &observable_id, root_id, role);
+    for (observable_id, text) in draft.take_related() {
+        draft.relate_since(since, "related-to", &observable_id, root_id, Some(text));
     }
 }
 

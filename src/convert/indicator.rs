@@ -103,10 +103,14 @@ pub(super) fn add_indicator(
         // What a Sigma rule matched is an event; its process is context.
         Intelligence::Sigma(_) => Vec::new(),
     };
+    let matched = match rule {
+        Intelligence::Ioc(ioc) => ioc.value.as_str(),
+        Intelligence::Yara(_) | Intelligence::Sigma(_) => "",
+    };
     for observable_id in &matched_ids {
         draft.relate("based-on", &id, observable_id, None);
         // Only where nothing else is known of it.
-        draft.describe(observable_id, "What the rule matched");
+        draft.relate_to_incident(observable_id, "Matched by the rule", matched);
     }
     Some(id)
 }

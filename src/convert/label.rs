@@ -8,13 +8,14 @@ use crate::{
     stix::{clean, object::ExternalReference, valid},
 };
 
-/// The alert's type and those rule tags, of the alert and of the rule itself, that are not of
-/// ATT&CK.
+/// The alert's type and those rule tags, of the alert and of the rule itself, that are neither of
+/// ATT&CK nor internal ones of HarfangLab's rules (`classification.…`).
 pub(super) fn labels(alert: &Alert, rule_tags: &[String]) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
     for label in [&alert.alert_type].into_iter().chain(&alert.tags).chain(rule_tags) {
         let label = clean::line(label).to_lowercase();
-        if !label.is_empty() && !attack::is_of_attack(&label) && !labels.contains(&label) {
+        let is_internal = attack::is_of_attack(&label) || label.starts_with("classification.");
+        if !label.is_empty() && !is_internal && !labels.contains(&label) {
             labels.push(label);
         }
     }
@@ -47,7 +48,8 @@ pub(super) fn console_page(
 ) -> Option<ExternalReference> {
     let mut url = console_url.clone();
     url.path_segments_mut().ok()?.pop_if_empty().extend([section, id, "summary"]);
-    Some(ExternalReference { source_name: "HarfangLab".to_owned(), url: url.into() })
+    let source_name = "HarfangLab".to_owned();
+    Some(ExternalReference { source_name, url: url.into(), external_id: Some(id.to_owned()) })
 }
 
 /// References that are URLs, each once, named after their host.
@@ -58,7 +60,7 @@ pub(super) fn links(references: &[String]) -> Vec<ExternalReference> {
             continue;
         };
         let host = parsed.host_str().filter(|host| host.len() >= 2).unwrap_or("reference");
-        let link = ExternalReference { source_name: host.to_owned(), url };
+        let link = ExternalReference { source_name: host.to_owned(), url, external_id: None };
         if !links.contains(&link) {
             links.push(link);
         }

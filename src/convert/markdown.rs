@@ -1,5 +1,6 @@
-//! Markdown for descriptions: a two-column table, and text in a fence. What stands in an alert may
-//! be anything; nothing of it may break the table or close the fence, and nothing is endless.
+//! Markdown for descriptions: a two-column table, paragraphs, and text in a fence. What stands in an alert
+//! may be anything; nothing of it may become markup, a link or an image, break the table or close the fence,
+//! and nothing is endless.
 
 use std::fmt::Write as _;
 
@@ -7,6 +8,8 @@ use crate::stix::clean;
 
 /// The most characters of one value: a command line can have forty thousand.
 const LONGEST_VALUE: usize = 2_000;
+/// The most characters of a value that must leave room for others: a page shows four hundred.
+const LONGEST_BEGINNING: usize = 100;
 /// The most values of one row.
 const MOST_VALUES: usize = 8;
 
@@ -17,17 +20,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Adds a row of plain text.
+    /// Adds a row of text.
     pub(super) fn text(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = one_line(value) {
-            let mut cell = String::with_capacity(value.len());
-            for character in value.chars() {
-                if matches!(character, '\\' | '|' | '*' | '_' | '`' | '<' | '[' | ']') {
-                    cell.push('\\');
-                }
-                cell.push(character);
-            }
-            self.row(name, &cell);
+            self.row(name, &self::value(&value).replace('|', "\\|"));
         }
     }
 
@@ -40,33 +36,96 @@ impl Table {
     /// Adds a row of code: paths and command lines keep every character.
     pub(super) fn code(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = one_line(value) {
-            self.row(name, &in_backticks(&value));
+            self.code_row(name, &[value], "");
         }
+    }
+
+    /// Adds a row of code that leaves room for the rows below it in what a page shows; answers whether all
+    /// of it is shown.
+    pub(super) fn beginning(&mut self, name: &str, value: Option<&str>) -> bool {
+        let Some(value) = one_line(value) else { return true };
+        let shown = shortened(&value, LONGEST_BEGINNING);
+        let is_whole = shown == value;
+        self.code_row(name, &[shown], "");
+        is_whole
     }
 
     /// Adds a row of code with one fence a value, each value once; of many the first ones.
     pub(super) fn codes(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
         let (values, more) = first_ones(values);
         if !values.is_empty() {
-            let values: Vec<String> = values.iter().map(|value| in_backticks(value)).collect();
-            self.row(name, &format!("{}{more}", values.join(", ")));
+            self.code_row(name, &values, &more);
         }
+    }
+
+    fn code_row(&mut self, name: &str, values: &[String], more: &str) {
+        let values: Vec<String> = values.iter().map(|value| in_backticks(value)).collect();
+        // Also inside code a bar ends its cell.
+        let cell = values.join(", ").replace('|', "\\|");
+        self.row(name, &format!("{cell}{more}"));
     }
 
     fn row(&mut self, name: &str, cell: &str) {
         writeln!(self.rows, "| {name} | {cell} |").expect("a string takes every write");
     }
 
-    /// `introduction` and the table below it.
-    pub(super) fn below(self, introduction: &str) -> String {
-        let table = match self.rows.trim_end() {
+    /// Returns the table; empty without rows.
+    pub(super) fn finish(self) -> String {
+        match self.rows.trim_end() {
             "" => String::new(),
-            rows => format!("|  |  |\n| --- | --- |\n{rows}"),
-        };
-        let parts = [introduction, &table];
-        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        parts.join("\n\n")
+            rows => format!("| Fact | Value |\n| --- | --- |\n{rows}"),
+        }
     }
+}
+
+/// Returns a value of one line so that it is shown as it is, and is never markup, a link or an image: as
+/// code, unless nothing in it means anything to a Markdown reader. Escapes would not do: some readers look
+/// for links once the text is unescaped.
+pub(super) fn value(text: &str) -> String {
+    let text = shortened(&clean::line(&text.replace(['\r', '\n', '\t'], " ")), LONGEST_VALUE);
+    if text.is_empty() || is_plain(&text) { text } else { in_backticks(&text) }
+}
+
+/// Returns a text of several lines, each as [`value`] shows it.
+pub(super) fn paragraphs(text: &str) -> String {
+    let lines = text.lines().map(value).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("\n\n")
+}
+
+/// Returns whether the text reads the same in Markdown, wherever it stands.
+fn is_plain(text: &str) -> bool {
+    let is_plain = |character: char| {
+        character.is_alphanumeric()
+            || matches!(
+                character,
+                ' ' | ','
+                    | '.'
+                    | ';'
+                    | ':'
+                    | '/'
+                    | '('
+                    | ')'
+                    | '-'
+                    | '+'
+                    | '%'
+                    | '\''
+                    | '"'
+                    | '?'
+                    | '='
+                    | '’'
+                    | '→'
+                    | '…'
+            )
+    };
+    let lower = text.to_lowercase();
+    let begins_a_word =
+        text.starts_with(|first: char| first.is_alphabetic() || first == '"' || first == '\'');
+    let is_number = !text.is_empty() && text.chars().all(|character| character.is_ascii_digit());
+    (begins_a_word
+        || is_number
+        || text.starts_with(|first: char| first.is_ascii_digit()) && !text.contains(". "))
+        && text.chars().all(is_plain)
+        && !["://", "www.", "mailto:", "xmpp:"].iter().any(|link| lower.contains(link))
 }
 
 /// The text in a fence that nothing in it can close.
@@ -107,10 +166,9 @@ fn first_ones(values: impl IntoIterator<Item = String>) -> (Vec<String>, String)
 
 fn in_backticks(value: &str) -> String {
     let fence = "`".repeat(longest_run_of_backticks(value) + 1);
-    let inner = value.replace('|', "\\|");
     // A blank inside the fence keeps a backtick at either end apart from it.
-    let pad = if inner.starts_with('`') || inner.ends_with('`') { " " } else { "" };
-    format!("{fence}{pad}{inner}{pad}{fence}")
+    let pad = if value.starts_with('`') || value.ends_with('`') { " " } else { "" };
+    format!("{fence}{pad}{value}{pad}{fence}")
 }
 
 fn longest_run_of_backticks(text: &str) -> usize {
@@ -130,14 +188,40 @@ mod tests {
         table.codes("Many", (0..11).map(|number| number.to_string()));
         table.texts("Twice", ["a", "a", "", "b"].map(str::to_owned));
         table.codes("None", []);
-        let text = table.below("");
+        let text = table.finish();
         let rows: Vec<&str> = text.lines().skip(2).collect();
-        assert_eq!(rows[0], r"| Text | a\|b \*c\* |");
+        assert_eq!(rows[0], r"| Text | `a\|b *c*` |");
         assert_eq!(rows[1], r"| Code | `` `a` \| b `` |");
         assert!(rows[2].ends_with("x…` |"));
         assert_eq!(rows[3], "| Many | `0`, `1`, `2`, `3`, `4`, `5`, `6`, `7` and 3 more |");
         assert_eq!(rows[4], "| Twice | a; b |");
         assert_eq!(rows.len(), 5);
+    }
+
+    #[test]
+    fn a_value_is_plain_only_where_nothing_in_it_means_anything() {
+        for plain in ["Mimikatz on srv1", "a (b), c: 10 %", "12", "7.0 (x64)", "evil.example"] {
+            assert_eq!(value(plain), plain);
+        }
+        for (risky, shown) in [
+            ("https://evil.example", "`https://evil.example`"),
+            ("www.evil.example", "`www.evil.example`"),
+            ("ada@evil.example", "`ada@evil.example`"),
+            ("![a](b)", "`![a](b)`"),
+            ("<img src=x>", "`<img src=x>`"),
+            ("&lt;b", "`&lt;b`"),
+            ("# a", "`# a`"),
+            ("- a", "`- a`"),
+            ("1. a", "`1. a`"),
+            ("a ``` b", "```` a ``` b ````".trim()),
+        ] {
+            let code = value(risky);
+            assert!(code.starts_with('`') && code.ends_with('`'), "{code}");
+            if !risky.contains('`') {
+                assert_eq!(code, shown);
+            }
+        }
+        assert_eq!(paragraphs("One.\n\n<b>two</b>\n"), "One.\n\n`<b>two</b>`");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod gate;
 
 mod account;
 mod attack;
+mod common;
 mod dates;
 mod description;
 mod draft;
@@ -118,13 +119,15 @@ pub struct Conversion {
     /// Id that follows from the content of the threat's note: what the next change of it goes out
     /// under.
     pub note_id: Option<String>,
+    /// Ids of objects that unrelated hosts share: no case refers to them.
+    pub common: Vec<String>,
     /// What did not qualify, and why.
     pub left_out: Vec<LeftOut>,
 }
 
 impl Conversion {
     /// Ids of what a case about this alert refers to: its incident, and everything that the
-    /// incident shows but relationships, sightings, notes, author and marking.
+    /// incident shows but relationships, sightings, notes, author, marking and what unrelated hosts share.
     pub fn case_references(&self) -> impl Iterator<Item = &str> {
         self.bundle.objects.iter().filter_map(|object| {
             let text = |key: &str| object.get(key).and_then(serde_json::Value::as_str);
@@ -133,7 +136,8 @@ impl Conversion {
                 "relationship" | "sighting" | "note" | "marking-definition" | "case-incident"
             );
             let is_author = text("identity_class") == Some("organization");
-            text("id").filter(|_| !is_no_member && !is_author)
+            let id = text("id").filter(|_| !is_no_member && !is_author)?;
+            (!self.common.iter().any(|common| common == id)).then_some(id)
         })
     }
 }

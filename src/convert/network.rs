@@ -1,7 +1,7 @@
 //! What an alert saw on the network: connections, addresses, domain names, URLs, where a logon came
 //! from.
 
-use super::{NetworkTraffic as Setting, draft::Draft};
+use super::{NetworkTraffic as Setting, description, draft::Draft};
 use crate::{
     alert::{Alert, Connection, DnsResolution, UrlRequest},
     stix::{
@@ -25,24 +25,27 @@ pub(super) fn add_network(alert: &Alert, traffic: Setting, draft: &mut Draft) {
     if let Some(logon) = &alert.remote_logon
         && let Some(id) = add_address(logon.source_ip.as_deref(), draft)
     {
-        draft.describe(&id, "Where the session was opened from");
+        let source = logon.source_ip.as_deref().unwrap_or_default();
+        draft.relate_to_incident(&id, "Origin of the session", source);
     }
 }
 
 fn add_connection(connection: &Connection, traffic: Setting, draft: &mut Draft) {
     let source = add_address(connection.source_ip.as_deref(), draft);
     let destination = add_address(connection.destination_ip.as_deref(), draft);
-    for (end, role) in
-        [(&source, "Source of a connection"), (&destination, "Destination of a connection")]
-    {
+    for (end, role, address) in [
+        (&source, "Source of a connection", &connection.source_ip),
+        (&destination, "Destination of a connection", &connection.destination_ip),
+    ] {
         if let Some(id) = end {
-            draft.describe(id, role);
+            draft.relate_to_incident(id, role, address.as_deref().unwrap_or_default());
         }
     }
     let resolved = destination.iter().cloned().collect();
     let domain = add_domain(connection.destination_host.as_deref(), resolved, draft);
     if let Some(id) = &domain {
-        draft.describe(id, "Destination of a connection");
+        let name = connection.destination_host.as_deref().unwrap_or_default();
+        draft.relate_to_incident(id, "Destination of a connection", name);
     }
     let (src_ref, dst_ref) = (source, destination.or(domain));
     if traffic == Setting::AddressesOnly || (src_ref.is_none() && dst_ref.is_none()) {
@@ -54,7 +57,7 @@ fn add_connection(connection: &Connection, traffic: Setting, draft: &mut Draft) 
     let dst_port = port(connection.destination_port, draft);
     let traffic = NetworkTraffic { src_ref, dst_ref, src_port, dst_port, protocols };
     if let Some(id) = draft.observable(&traffic) {
-        draft.describe(&id, "Connection");
+        draft.relate_to_incident(&id, "Connection", &description::connection(connection));
     }
 }
 
@@ -86,11 +89,12 @@ fn add_resolution(resolution: &DnsResolution, draft: &mut Draft) {
     for address in &resolution.ip_addresses {
         addresses.extend(add_address(Some(address), draft).filter(|id| !addresses.contains(id)));
     }
+    let name = resolution.requested_name.as_deref();
     for id in &addresses {
-        draft.describe(id, "Answer of DNS");
+        draft.relate_to_incident(id, "Answer of DNS for", name.unwrap_or_default());
     }
-    if let Some(id) = add_domain(resolution.requested_name.as_deref(), addresses, draft) {
-        draft.describe(&id, "Name that was asked of DNS");
+    if let Some(id) = add_domain(name, addresses, draft) {
+        draft.relate_to_incident(&id, "Name asked of DNS", name.unwrap_or_default());
     }
 }
 
@@ -100,7 +104,7 @@ fn add_request(request: &UrlRequest, draft: &mut Draft) {
     if let Some((value, parsed)) = valid::url(&text) {
         host = parsed.host_str().map(str::to_owned);
         if let Some(id) = draft.observable(&Url { value, x_opencti_score: None }) {
-            draft.describe(&id, "URL that was asked for");
+            draft.relate_to_incident(&id, "URL asked for", &text);
         }
     } else if !text.is_empty() {
         draft.leave_out("url", format!("{text} has no scheme or no host"));
@@ -111,7 +115,7 @@ fn add_request(request: &UrlRequest, draft: &mut Draft) {
         add_domain(host.as_deref(), Vec::new(), draft)
     };
     if let Some(id) = host_id {
-        draft.describe(&id, "Host of a URL");
+        draft.relate_to_incident(&id, "Host of a URL", host.as_deref().unwrap_or_default());
     }
 }
 

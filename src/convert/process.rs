@@ -1,94 +1,60 @@
-//! The process of an alert, its ancestors as far as their command lines are known, its user and its
-//! current directory.
+//! The process of an alert, its parent, and users.
 
 use std::ops::RangeInclusive;
 
-use super::{ConvertSettings, account, dates, draft::Draft, file};
+use super::{ConvertSettings, account, dates, draft::Draft};
 use crate::{
     alert::{Alert, EventLog, User},
-    stix::{
-        clean,
-        object::{Directory, Process},
-        time::Timestamp,
-    },
+    stix::{clean, object::Process, time::Timestamp},
 };
 
-/// Adds the process with what belongs to it. `image_id` is the file it runs.
-pub(super) fn add_process(
-    alert: &Alert,
-    image_id: Option<&str>,
-    settings: &ConvertSettings,
-    draft: &mut Draft,
-) {
+/// Adds the process with its parent and its user. One without a pid or a command line is not sent: it
+/// would be one process for all hosts, or is refused.
+pub(super) fn add_process(alert: &Alert, settings: &ConvertSettings, draft: &mut Draft) {
     let Some(process) = &alert.process else {
         return;
     };
-    let current_directory =
-        process.current_directory.as_deref().map(clean::line).filter(|path| !path.is_empty());
-    if let Some(path) = current_directory.as_deref().map(file::directory_path)
-        && let Some(id) = draft.observable(&Directory { path, contains_refs: Vec::new() })
-    {
-        draft.describe(&id, "Current directory of the process");
-    }
     let user = User { name: process.username.clone(), domain: None, sid: process.user_sid.clone() };
-    let account_id = account::add_account(&user, settings.accounts, draft);
-    if let Some(account_id) = &account_id {
-        draft.describe(account_id, "User that the process runs as");
-    }
+    account::add_account(&user, Some("User of the process"), settings.accounts, draft);
     let Some(command_line) = command_line(process.command_line.as_deref()) else {
         draft.leave_out("process", "the alert tells no command line, which the platform requires");
         return;
     };
+    let Some(pid) = process.pid.filter(|pid| *pid >= 0) else {
+        let why = "the alert tells no process id, without which unrelated hosts would share it";
+        draft.leave_out("process", why);
+        return;
+    };
     let created = dates::usable(process.created, draft);
+    let current_directory = process.current_directory.as_deref().map(clean::line);
     let process_id = draft.observable(&Process {
-        pid: process.pid.filter(|pid| *pid >= 0),
-        command_line,
-        cwd: current_directory,
+        pid: Some(pid),
+        command_line: command_line.clone(),
+        cwd: current_directory.filter(|path| !path.is_empty()),
         created_time: created.map(Timestamp),
         child_refs: Vec::new(),
     });
-    let Some(process_id) = process_id else { return };
-    draft.describe(&process_id, "Process that the alert is about");
-    if let Some(image_id) = image_id {
-        draft.relate("related-to", &process_id, image_id, Some("Image that the process runs"));
+    if let Some(process_id) = process_id {
+        draft.relate_to_incident(&process_id, "Process of the alert", &command_line);
+        add_parent(alert, &process_id, draft);
     }
-    if let Some(account_id) = account_id {
-        draft.relate("related-to", &process_id, &account_id, Some("User that the process runs as"));
-    }
-    add_ancestors(alert, process_id, draft);
 }
 
-/// Parent and grandparent, each with the process it started. The chain ends where a command line is
-/// unknown, or where a process comes again.
-fn add_ancestors(alert: &Alert, process_id: String, draft: &mut Draft) {
-    let Some(process) = &alert.process else {
+/// Adds the parent with the process it started, as far as its pid and command line are known. The
+/// description tells of the ancestors before it.
+fn add_parent(alert: &Alert, process_id: &str, draft: &mut Draft) {
+    let parent = alert.process.as_ref().and_then(|process| process.parent.as_ref());
+    let Some((parent, pid)) = parent.and_then(|it| Some((it, it.pid.filter(|pid| *pid >= 0)?)))
+    else {
         return;
     };
-    let mut chain = vec![process_id];
-    let ancestors = [
-        (&process.parent, "Parent of the process"),
-        (&process.grandparent, "Grandparent of the process"),
-    ];
-    for (ancestor, role) in ancestors {
-        let Some(ancestor) = ancestor else { return };
-        let Some(command_line) = command_line(ancestor.command_line.as_deref()) else {
-            return;
-        };
-        let ancestor = Process {
-            pid: ancestor.pid.filter(|pid| *pid >= 0),
-            command_line,
-            cwd: None,
-            created_time: None,
-            child_refs: chain.last().cloned().into_iter().collect(),
-        };
-        match draft.new_observable(&ancestor, &chain) {
-            Some(id) => {
-                draft.describe(&id, role);
-                chain.push(id);
-            }
-            None => return,
-        }
-    }
+    let Some(command_line) = command_line(parent.command_line.as_deref()) else {
+        return;
+    };
+    let child_refs = vec![process_id.to_owned()];
+    let parent =
+        Process { pid: Some(pid), command_line, cwd: None, created_time: None, child_refs };
+    draft.other_observable(&parent, process_id);
 }
 
 fn command_line(text: Option<&str>) -> Option<String> {
@@ -102,8 +68,8 @@ pub(super) fn add_other_users(alert: &Alert, settings: &ConvertSettings, draft: 
     let own_sid = process.and_then(|process| process.user_sid.as_deref());
     for user in &alert.users {
         let same = own_sid.is_some_and(|sid| !sid.is_empty() && user.sid.as_deref() == Some(sid));
-        if !same && let Some(id) = account::add_account(user, settings.accounts, draft) {
-            draft.describe(&id, "Account of a session");
+        if !same {
+            account::add_account(user, Some("Account of a session"), settings.accounts, draft);
         }
     }
     for user in alert.event_log.iter().flat_map(accounts_of_log_entry) {
@@ -113,9 +79,9 @@ pub(super) fn add_other_users(alert: &Alert, settings: &ConvertSettings, draft: 
         let sids = alert.users.iter().filter_map(|known| known.sid.as_deref()).chain(own_sid);
         if !names.into_iter().any(|name| plain(name) == plain(&login))
             && !sids.into_iter().any(|sid| Some(sid) == user.sid.as_deref())
-            && let Some(id) = account::add_account(&user, settings.accounts, draft)
         {
-            draft.describe(&id, "Account that the event log names");
+            let role = "Account in the event log";
+            account::add_account(&user, Some(role), settings.accounts, draft);
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn add_registry(alert: &Alert, draft: &mut Draft) {
         }
         if let Some(key) = registry_key(&full_name(&target), change) {
             if let Some(id) = draft.observable(&key) {
-                draft.describe(&id, "Registry key that was changed");
+                draft.relate_to_incident(&id, "Registry key that was changed", &key.key);
             }
         } else {
             draft.leave_out("registry key", format!("{target} names no key"));

@@ -5,7 +5,7 @@ use super::{
     attack::Named,
     dates,
     description::words,
-    draft::Draft,
+    draft::{Draft, Finished},
     host,
     incident::{is_ransomware, severity},
     label,
@@ -56,7 +56,8 @@ pub fn convert_threat(
 
     let mut object_refs = Vec::new();
     for agent in &threat.agents {
-        let Some(name) = hostname(agent.hostname.as_deref()) else {
+        let Some(name) = hostname(agent.hostname.as_deref()).map(|name| host::host_name(&name))
+        else {
             continue;
         };
         if object_refs.len() >= HOSTS_UP_TO {
@@ -72,7 +73,9 @@ pub fn convert_threat(
             break;
         }
         let user = User { name: user.name.clone(), domain: None, sid: user.sid.clone() };
-        object_refs.extend(account::add_account(&user, settings.accounts, &mut draft));
+        if !account::is_built_in(&user) {
+            object_refs.extend(account::add_account(&user, None, settings.accounts, &mut draft));
+        }
     }
     let named = Named::by_threat(threat);
     object_refs.extend(named.add_techniques(&mut draft));
@@ -100,8 +103,8 @@ pub fn convert_threat(
         draft.object_under(known.note_id.as_ref().unwrap_or(&own_id), &note);
         own_id
     });
-    let (bundle, left_out) = draft.finish();
-    Conversion { bundle, root_id, identity, sighted: None, note_id, left_out }
+    let Finished { bundle, common, left_out } = draft.finish();
+    Conversion { bundle, root_id, identity, sighted: None, note_id, common, left_out }
 }
 
 fn hostname(text: Option<&str>) -> Option<String> {
@@ -163,7 +166,7 @@ fn description(threat: &Threat, named: &Named) -> String {
     table.texts("Techniques", named.techniques());
     table.text("First seen", threat.first_seen.map(timestamp).as_deref());
     table.text("Last seen", threat.last_seen.map(timestamp).as_deref());
-    table.below("Threat grouped by HarfangLab.")
+    table.finish()
 }
 
 fn each_once(ids: Vec<String>) -> Vec<String> {

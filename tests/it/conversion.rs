@@ -7,6 +7,7 @@ mod fixtures;
 mod gate;
 pub(crate) mod made;
 mod mapping;
+mod markdown;
 mod page;
 mod peer;
 mod rules;

@@ -13,8 +13,7 @@ use crate::{
     alert::{Alert, Threat},
     stix::{
         clean,
-        object::{AttackPattern, KillChainPhase, SHARED_SINCE},
-        time::Timestamp,
+        object::{AttackPattern, KillChainPhase},
     },
 };
 
@@ -63,8 +62,6 @@ impl Technique {
                 .iter()
                 .map(|it| KillChainPhase::mitre_attack(it))
                 .collect(),
-            created: Timestamp(SHARED_SINCE),
-            modified: Timestamp(SHARED_SINCE),
         }
     }
 }

@@ -1,14 +1,16 @@
-//! What an analyst reads first: the message, a compact table of what it is about, and the script
-//! that ran. The rows on programs stand in `program`, those on what surrounds the alert in
-//! `surroundings`.
+//! What an analyst reads first. OpenCTI shows four hundred characters of a description: it begins with a
+//! table of what happened, goes on with the other facts, and ends with the message and the script that ran.
+//! What the page shows elsewhere (severity, host, title) is left out. The rows on programs stand in
+//! `program`, those on what surrounds the alert in `surroundings`.
 
 mod program;
 mod surroundings;
 
+pub(super) use self::surroundings::connection;
 use super::{
     attack::Named,
     host,
-    markdown::{Table, fenced, shortened},
+    markdown::{Table, fenced, paragraphs, shortened},
 };
 use crate::{alert::Alert, stix::clean};
 
@@ -17,39 +19,46 @@ const LONGEST_MESSAGE: usize = 10_000;
 /// The most characters of a script.
 const LONGEST_SCRIPT: usize = 8_000;
 
-/// The description of the alert's incident, in Markdown.
-pub(super) fn description(alert: &Alert, named: &Named) -> String {
+/// The description of the alert's incident `name`, in Markdown.
+pub(super) fn description(alert: &Alert, name: &str, named: &Named) -> String {
     let mut table = Table::default();
-    add_rule(alert, named, &mut table);
-    add_host(alert, &mut table);
-    program::add_process(alert, &mut table);
-    table.code("Target", target(alert));
-    program::add_target(alert, &mut table);
+    let is_whole = program::add_process(alert, user(alert), &mut table);
+    table.beginning("Target", target(alert));
     surroundings::add_matches(alert, &mut table);
-    surroundings::add_network(alert, &mut table);
-    surroundings::add_context(alert, &mut table);
     table.text("Action", action(alert).as_deref());
+    surroundings::add_network(alert, &mut table);
+    if !is_whole {
+        program::add_whole_lines(alert, &mut table);
+    }
+    program::add_surroundings(alert, &mut table);
+    program::add_target(alert, &mut table);
+    surroundings::add_context(alert, &mut table);
+    add_rule(alert, name, named, &mut table);
+    add_host(alert, &mut table);
     surroundings::add_history(alert, &mut table);
     let message = alert.message.as_deref().map(clean::text).unwrap_or_default();
-    let described = table.below(&shortened(&message, LONGEST_MESSAGE));
     let script = alert.powershell_command.as_deref().map(clean::text).unwrap_or_default();
-    let described = match script.as_str() {
-        "" => described,
+    let script = match script.as_str() {
+        "" => String::new(),
         script => {
             let script = fenced("powershell", &shortened(script, LONGEST_SCRIPT));
-            format!("{described}\n\nScript that ran:\n\n{script}").trim_start().to_owned()
+            format!("Script that ran:\n\n{script}")
         }
     };
-    if described.is_empty() { "HarfangLab alert".to_owned() } else { described }
+    let parts = [table.finish(), paragraphs(&shortened(&message, LONGEST_MESSAGE)), script];
+    let parts: Vec<&str> =
+        parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() { "HarfangLab alert".to_owned() } else { parts.join("\n\n") }
 }
 
-fn add_rule(alert: &Alert, named: &Named, table: &mut Table) {
+fn add_rule(alert: &Alert, name: &str, named: &Named, table: &mut Table) {
     let subtype = alert.alert_subtype.as_deref().filter(|subtype| *subtype != alert.alert_type);
     let kind = [Some(alert.alert_type.as_str()), subtype];
     let kind: Vec<&str> = kind.into_iter().flatten().filter(|kind| !kind.is_empty()).collect();
-    table.text("Rule", alert.rule_name.as_deref());
+    table.text("Rule", alert.rule_name.as_deref().filter(|rule| !name.contains(rule.trim())));
     table.text("Type", Some(&words(&kind.join(" / "))));
-    table.text("Level", alert.level.as_deref());
+    // OpenCTI knows no such severity.
+    table.text("Level", alert.level.as_deref().filter(|level| *level == "informational"));
     table.text("Confidence", alert.confidence.as_deref());
     // Stable is what rules are, and the only maturity imported by default.
     table.text("Maturity", alert.maturity.as_deref().filter(|maturity| *maturity != "stable"));
@@ -58,11 +67,9 @@ fn add_rule(alert: &Alert, named: &Named, table: &mut Table) {
 }
 
 fn add_host(alert: &Alert, table: &mut Table) {
-    table.code("Host", alert.agent.hostname.as_deref());
     table.text("System", host::operating_system(alert).as_deref());
     table.text("Address", Some(&alert.agent.ip_addresses.join(", ")));
     table.text("Tenant", alert.tenant.as_deref());
-    table.code("User", user(alert));
 }
 
 fn user(alert: &Alert) -> Option<&str> {

@@ -3,24 +3,48 @@
 use super::Table;
 use crate::alert::{Alert, Binary, ParentProcess};
 
-/// Process, command line, ancestors, and what its image says of itself.
-pub(super) fn add_process(alert: &Alert, table: &mut Table) {
+/// Adds process, command line, user and parent, as much of each as leaves room for the others; answers
+/// whether that is all of them.
+pub(super) fn add_process(alert: &Alert, user: Option<&str>, table: &mut Table) -> bool {
+    let process = alert.process.as_ref();
+    let image = process.and_then(|it| it.image_path.as_deref().or(it.name.as_deref()));
+    let command_line = process.and_then(|it| it.command_line.as_deref());
+    let parent = process.and_then(|it| it.parent.as_ref()).and_then(shown);
+    let are_whole = [
+        table.beginning("Process", image),
+        table.beginning("Command line", command_line),
+        table.beginning("User", user),
+        table.beginning("Parent", parent),
+    ];
+    !are_whole.contains(&false)
+}
+
+/// Adds command line and parent in full.
+pub(super) fn add_whole_lines(alert: &Alert, table: &mut Table) {
+    let process = alert.process.as_ref();
+    table.code("Image", process.and_then(|it| it.image_path.as_deref()));
+    table.code("Command line in full", process.and_then(|it| it.command_line.as_deref()));
+    let parent = process.and_then(|it| it.parent.as_ref());
+    table.code("Parent in full", parent.and_then(shown));
+}
+
+/// Adds the ancestors beyond the parent, and what the image says of itself.
+pub(super) fn add_surroundings(alert: &Alert, table: &mut Table) {
     let Some(process) = &alert.process else {
         return;
     };
-    table.code("Process", process.image_path.as_deref().or(process.name.as_deref()));
-    table.code("Command line", process.command_line.as_deref());
-    table.text("Integrity", process.integrity_level.as_deref());
-    let shown = |ancestor: &ParentProcess| {
-        ancestor.command_line.clone().or_else(|| ancestor.image_path.clone())
-    };
-    table.code("Parent", process.parent.as_ref().and_then(shown).as_deref());
-    table.code("Grandparent", process.grandparent.as_ref().and_then(shown).as_deref());
+    table.code("Grandparent", process.grandparent.as_ref().and_then(shown));
     // Parent and grandparent are told better above; the list matters beyond them.
     if process.ancestors.len() > 2 {
         table.codes("Ancestors", process.ancestors.iter().cloned());
     }
+    table.code("Current directory", process.current_directory.as_deref());
+    table.text("Integrity", process.integrity_level.as_deref());
     add_binary("Signature", "Program", &process.binary, table);
+}
+
+fn shown(ancestor: &ParentProcess) -> Option<&str> {
+    ancestor.command_line.as_deref().or(ancestor.image_path.as_deref())
 }
 
 /// Who vouches for the driver, library or written file that the rule looked at.

@@ -65,7 +65,7 @@ pub(super) fn add_network(alert: &Alert, table: &mut Table) {
 
 /// `outbound 192.0.2.17:51000 → 203.0.113.9:443 c2.example.org tcp`; an end that is not known is
 /// not written.
-fn connection(connection: &Connection) -> String {
+pub(in crate::convert) fn connection(connection: &Connection) -> String {
     let end = |address: &Option<String>, port: Option<i64>| {
         let address = match address.as_deref()? {
             address if address.contains(':') => format!("[{address}]"),

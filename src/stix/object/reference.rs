@@ -9,6 +9,9 @@ pub struct ExternalReference {
     pub source_name: String,
     /// Link.
     pub url: String,
+    /// What the source calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
 }
 
 /// An entry of `kill_chain_phases`.

@@ -20,7 +20,7 @@ pub struct Relationship {
     pub target_ref: String,
     /// What it means, where the type does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<&'static str>,
+    pub description: Option<String>,
     /// Creation date.
     pub created: Timestamp,
     /// Date of the last change.

@@ -116,7 +116,7 @@ fn what_surrounds_an_alert_stands_in_its_description_and_breaks_nothing_of_it() 
     let description = one(&conversion, "incident")["description"].as_str().unwrap().to_owned();
     for told in [
         "| Integrity | High |",
-        r"| Signature | not signed; by Evil \| Sons |",
+        r"| Signature | `not signed; by Evil \| Sons` |",
         "original name procdump.exe; import hash",
         r"`C:\7.exe` and 12 more |",
         "| Matched values | ``a`b`` |",
@@ -231,20 +231,22 @@ fn an_account_is_its_login_unless_its_sid_is_asked_for() {
 #[test]
 fn paths_of_every_system_are_split_where_that_system_splits_them() {
     let paths = [
-        (r"C:\Program Files\a b.exe", r"C:\Program Files", "a b.exe"),
-        (r"C:\a.exe", r"C:\", "a.exe"),
+        (r"C:\Program Files\a\a b.exe", r"C:\Program Files\a", "a b.exe"),
+        (r"C:\a.exe", "", "a.exe"),
         (r"\\server\share\a.exe", r"\\server\share", "a.exe"),
         (r"\Device\HarddiskVolume3\a.exe", r"\Device\HarddiskVolume3", "a.exe"),
         ("C:/Tools/a.exe", "C:/Tools", "a.exe"),
-        ("/usr/bin/env", "/usr/bin", "env"),
-        ("/init", "/", "init"),
-        (r"/tmp/a\b c", "/tmp", r"a\b c"),
+        ("/usr/bin/env", "", "env"),
+        ("/init", "", "init"),
+        (r"/tmp/a/a\b c", "/tmp/a", r"a\b c"),
         ("/Applications/App.app/Contents/MacOS/App", "/Applications/App.app/Contents/MacOS", "App"),
     ];
     for (path, folder, name) in paths {
         let alert = Alert { detection_path: text(path), ..made::alert("ioc") };
         let conversion = converted(&alert, None);
-        assert_eq!(one(&conversion, "directory")["path"], json!(folder), "{path}");
+        // None that every machine has.
+        let found = objects(&conversion, "directory").next().map(|it| it["path"].as_str().unwrap());
+        assert_eq!(found, Some(folder).filter(|folder| !folder.is_empty()), "{path}");
         assert_eq!(one(&conversion, "file")["name"], json!(name), "{path}");
     }
 }

@@ -179,7 +179,7 @@ fn json_value() -> impl Strategy<Value = Value> {
 }
 
 /// The runs of a property; many more when the big sizes are wanted.
-fn cases(usual: u32) -> ProptestConfig {
+pub(super) fn cases(usual: u32) -> ProptestConfig {
     let long = crate::support::app::is_long();
     ProptestConfig { cases: if long { usual * 50 } else { usual }, ..ProptestConfig::default() }
 }

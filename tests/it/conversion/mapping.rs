@@ -83,25 +83,82 @@ fn only_what_the_rule_matched_is_scored() {
 }
 
 #[test]
-fn ancestors_point_down_to_what_they_started() {
+fn the_parent_points_down_to_what_it_started_and_no_process_is_one_for_all_hosts() {
     let conversion = converted(&made::sigma_alert(), None);
     let process = |command: &str| {
         objects(&conversion, "process")
             .find(|process| process["command_line"].as_str().unwrap().starts_with(command))
-            .unwrap()
     };
-    let (own, parent) = (process("\"C:\\Users"), process("cmd.exe"));
+    let (own, parent) = (process("\"C:\\Users").unwrap(), process("cmd.exe").unwrap());
     assert_eq!(parent["child_refs"], json!([id_of(own)]));
-    assert_eq!(process("C:\\Windows\\Explorer")["child_refs"], json!([id_of(parent)]));
     assert!(!own.contains_key("child_refs"));
+    assert!(process("C:\\Windows\\Explorer").is_none(), "the description tells of it");
+    let related = ends(&conversion, "related-to");
+    assert!(!related.iter().any(|(source, _)| *source == id_of(parent)));
 
     let mut alike = made::sigma_alert();
     let own = alike.process.as_mut().unwrap();
-    (own.pid, own.command_line) = (None, text("bash"));
-    for ancestor in [&mut own.parent, &mut own.grandparent].into_iter().flatten() {
-        (ancestor.pid, ancestor.command_line) = (None, text("bash"));
-    }
+    (own.pid, own.command_line) = (Some(1), text("bash"));
+    let parent = own.parent.as_mut().unwrap();
+    (parent.pid, parent.command_line) = (Some(1), text("bash"));
     assert_eq!(objects(&converted(&alike, None), "process").count(), 1, "no process starts itself");
+
+    alike.process.as_mut().unwrap().pid = None;
+    let conversion = converted(&alike, None);
+    assert!(none(&conversion, "process"));
+    assert_eq!(left_out(&conversion), ["process"]);
+}
+
+#[test]
+fn the_host_is_no_infrastructure_of_the_attacker_and_a_dot_makes_no_second_one() {
+    let mut alert = made::network_alert();
+    alert.agent.hostname = text("WS-Desk-07.");
+    alert.agent.ip_addresses = vec!["192.0.2.17".to_owned()];
+    alert.rule_name = text("Credential Dump of a Browser");
+    let conversion = converted(&alert, None);
+    assert_eq!(conversion.identity.name, "Credential Dump of a Browser on WS-Desk-07.");
+    assert_eq!(system(&conversion).unwrap()["name"], "WS-Desk-07");
+    assert_eq!(one(&conversion, "hostname")["value"], "WS-Desk-07");
+    let address = objects(&conversion, "ipv4-addr").find(|it| it["value"] == "192.0.2.17").unwrap();
+    for own in [id_of(one(&conversion, "hostname")), id_of(address)] {
+        assert!(!ends(&conversion, "related-to").contains(&(own, &conversion.root_id)), "{own}");
+    }
+}
+
+#[test]
+fn a_description_begins_with_what_happened_and_relations_name_the_thing() {
+    let conversion = converted(&made::sigma_alert(), None);
+    let description = one(&conversion, "incident")["description"].as_str().unwrap();
+    let beginning: String = description.chars().take(400).collect();
+    assert!(beginning.starts_with("| Fact | Value |\n| --- | --- |\n| Process | "), "{beginning}");
+    for row in ["| Command line | ", "| User | ", "| Parent | "] {
+        assert!(beginning.contains(row), "{beginning}");
+    }
+    let texts: Vec<&str> = objects(&conversion, "relationship")
+        .filter(|relationship| relationship["target_ref"] == conversion.root_id.as_str())
+        .filter_map(|relationship| relationship.get("description")?.as_str())
+        .collect();
+    assert!(texts.contains(&"Image of the process: browserdump.exe"), "{texts:?}");
+}
+
+#[test]
+fn what_every_machine_has_is_in_no_case() {
+    let mut alert = made::sigma_alert();
+    let process = alert.process.as_mut().unwrap();
+    process.image_path = text(r"C:\Windows\System32\svchost.exe");
+    process.username = text(r"NT AUTHORITY\SYSTEM");
+    process.user_sid = text("S-1-5-18");
+    let conversion = converted(&alert, None);
+    let members: Vec<&str> = conversion.case_references().collect();
+    for kind in ["file", "user-account"] {
+        assert!(!members.contains(&id_of(one(&conversion, kind))), "{kind}");
+    }
+    assert!(members.contains(&conversion.root_id.as_str()));
+    let conversion = converted(&made::sigma_alert(), None);
+    let members: Vec<&str> = conversion.case_references().collect();
+    for kind in ["file", "user-account"] {
+        assert!(members.contains(&id_of(one(&conversion, kind))), "{kind}");
+    }
 }
 
 #[test]
@@ -139,7 +196,10 @@ fn a_host_keeps_its_spelling_and_addresses_their_canonical_form() {
     alert.agent.hostname = text("macbook de zoé$");
     let conversion = converted(&alert, None);
     assert!(none(&conversion, "hostname"));
-    assert_eq!(system(&conversion).unwrap()["name"], "macbook de zoé$");
+    let system = system(&conversion).unwrap();
+    assert_eq!(system["name"], "macbook de zoé$");
+    let of_system = |(_, target): &&(&str, &str)| *target == id_of(system);
+    assert_eq!(ends(&conversion, "related-to").iter().filter(of_system).count(), 2);
 }
 
 #[test]

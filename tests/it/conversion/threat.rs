@@ -128,7 +128,7 @@ fn a_case_names_the_techniques_of_its_rules_and_counts_its_alerts_by_level() {
     for told in [
         "| By level | critical 2; low 10 |",
         "| Hosts | WS-Desk-07 (6); DB01 (6) |",
-        r"| Users | CORP\\zoe (9); NT AUTHORITY\\SYSTEM |",
+        r"| Users | `CORP\zoe (9); NT AUTHORITY\SYSTEM` |",
         "| Rules | Canary file deleted, critical ransom (2) |",
         "| Techniques | T1486 Data Encrypted for Impact |",
     ] {
