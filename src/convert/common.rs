@@ -53,8 +53,7 @@ pub(super) fn is_system_program(path: &str) -> bool {
     let of_windows = path.strip_prefix(r"\windows\").is_some_and(|name| !name.contains('\\'));
     let is_below = |folder: &&str| path.starts_with(*folder);
     let is_writable = WRITABLE.iter().any(|folder| path.contains(folder));
-    (of_windows || WINDOWS_PROGRAMS.iter().chain(&UNIX_PROGRAMS).any(is_below))
-        && !is_writable
+    (of_windows || WINDOWS_PROGRAMS.iter().chain(&UNIX_PROGRAMS).any(is_below)) && !is_writable
 }
 
 /// Returns whether every machine of an operating system has this folder.

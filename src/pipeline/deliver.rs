@@ -62,7 +62,7 @@ impl Deliverer {
         let in_flight = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT * limit));
         let deliverer = Arc::new(self);
         let queues = deliverer.sinks.iter().map(|sink| SinkQueue::start(sink, &deliverer));
-        let queues: Arc<[SinkQueue]> = queues.collect();
+        let queues: Arc<Vec<SinkQueue>> = Arc::new(queues.collect());
         let (delivering, console) = (TaskTracker::new(), ConsoleLabel::current());
         let mut batch = Vec::with_capacity(limit);
         while waiting.recv_many(&mut batch, limit).await > 0 {
@@ -81,6 +81,9 @@ impl Deliverer {
         }
         delivering.close();
         delivering.wait().await;
+        for queue in Arc::into_inner(queues).into_iter().flatten() {
+            queue.end().await;
+        }
     }
 
     /// Delivers a batch and writes its outcomes down, whatever happens.

@@ -76,7 +76,7 @@ pub(super) struct SinkQueue {
     is_late: Arc<AtomicBool>,
     /// `None`: it is the only one.
     patience: Option<Duration>,
-    _runner: AbortOnDropHandle<()>,
+    runner: AbortOnDropHandle<()>,
 }
 
 impl SinkQueue {
@@ -98,8 +98,14 @@ impl SinkQueue {
             confirmed,
             is_late,
             patience: (deliverer.sinks.len() > 1).then_some(PATIENCE),
-            _runner: AbortOnDropHandle::new(tokio::spawn(running)),
+            runner: AbortOnDropHandle::new(tokio::spawn(running)),
         }
+    }
+
+    /// Ends the runner, which holds the journal, and waits until it has let go of it.
+    pub(super) async fn end(self) {
+        self.runner.abort();
+        let _aborted = self.runner.await;
     }
 
     /// Delivers what the sink has not confirmed yet; one answer an event.

@@ -65,7 +65,7 @@ async fn what_a_reset_purges_arrives_once_also_what_the_console_no_longer_shows(
     let mut app = stage.home.start(&[]);
     assert!(app.exit().await.success(), "{}", app.log());
     let queued = stage.broker.depth(&stage.queue()).await;
-    assert!(queued >= 130, "{queued} messages");
+    assert!(queued > 100, "{queued} messages");
     // The worker is at the 16th object of the first alert.
     for message in stage.broker.messages(&stage.queue(), 15).await {
         stage.opencti.process(message.body["work_id"].as_str().unwrap(), 1);

@@ -13,7 +13,8 @@ use crate::{
     alert::{Alert, Threat},
     stix::{
         clean,
-        object::{AttackPattern, KillChainPhase},
+        object::{AttackPattern, KillChainPhase, SHARED_SINCE},
+        time::Timestamp,
     },
 };
 
@@ -62,6 +63,8 @@ impl Technique {
                 .iter()
                 .map(|it| KillChainPhase::mitre_attack(it))
                 .collect(),
+            created: Timestamp(SHARED_SINCE),
+            modified: Timestamp(SHARED_SINCE),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Techniques of MITRE ATT&CK: shared public knowledge, without dates of ours.
+//! Techniques of MITRE ATT&CK: shared public knowledge.
 
 use serde::Serialize;
 
 use super::{KillChainPhase, Object};
-use crate::stix::id;
+use crate::stix::{id, time::Timestamp};
 
 /// `attack-pattern`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -14,6 +14,10 @@ pub struct AttackPattern {
     pub x_mitre_id: &'static str,
     /// Its tactics.
     pub kill_chain_phases: Vec<KillChainPhase>,
+    /// Creation date.
+    pub created: Timestamp,
+    /// Date of the last change.
+    pub modified: Timestamp,
 }
 
 impl Object for AttackPattern {
