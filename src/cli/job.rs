@@ -44,7 +44,7 @@ struct Running {
     which: String,
 }
 
-/// How a job ended for each console, by their names.
+/// The end of a job for each console, by their names.
 pub(super) type Ended<T = Progress> = Vec<(String, anyhow::Result<T>)>;
 
 /// Has `job` done for each of `consoles` and returns how it ended; an early end is a failure.

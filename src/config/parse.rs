@@ -82,7 +82,7 @@ pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Du
 /// A date, a date and time (UTC when it names no offset), or an ISO-8601 duration before `now`.
 pub(super) fn start_date(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
     let refusal = || "is neither a date nor an ISO-8601 duration".to_owned();
-    let timestamp = if text.starts_with(['P', 'p']) {
+    let timestamp = if is_length(text) {
         let span = SpanParser::new().parse_span(text).map_err(|_| refusal())?;
         if span.is_negative() {
             return Err(refusal());
@@ -104,9 +104,14 @@ pub(super) fn start_date(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>
 
 /// Reads what [`start_date`] reads; how long ago stays so, for whoever asks at another time.
 pub(super) fn import_start(text: &str, now: DateTime<Utc>) -> Result<StartDate, Refusal> {
+    // Without fractions of a second, as a length is taken off.
+    let now = now.trunc_subsecs(0);
     let date = start_date(text, now)?;
-    let is_ago = text.starts_with(['P', 'p']);
-    Ok(if is_ago { StartDate::Ago(now.trunc_subsecs(0) - date) } else { StartDate::At(date) })
+    Ok(if is_length(text) { StartDate::Ago(now - date) } else { StartDate::At(date) })
+}
+
+fn is_length(text: &str) -> bool {
+    text.starts_with(['P', 'p'])
 }
 
 /// An `http` or `https` base URL without query, fragment, user or password.

@@ -10,6 +10,8 @@ use crate::stix::clean;
 const LONGEST_VALUE: usize = 2_000;
 /// The most characters of a value that must leave room for others: a page shows four hundred.
 const LONGEST_BEGINNING: usize = 100;
+/// Characters, beside letters and digits, that mean nothing to a Markdown reader within a line.
+const PLAIN: &str = " ,.;:/()-+%'\"?=’→…";
 /// The most values of one row.
 const MOST_VALUES: usize = 8;
 
@@ -23,7 +25,7 @@ impl Table {
     /// Adds a row of text.
     pub(super) fn text(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = one_line(value) {
-            self.row(name, &self::value(&value).replace('|', "\\|"));
+            self.row(name, &shown(value).replace('|', "\\|"));
         }
     }
 
@@ -78,12 +80,15 @@ impl Table {
     }
 }
 
-/// Returns a value of one line so that it is shown as it is, and is never markup, a link or an image: as
-/// code, unless nothing in it means anything to a Markdown reader. Escapes would not do: some readers look
-/// for links once the text is unescaped.
+/// Returns a value as one line that is shown as it is, and is never markup, a link or an image.
 pub(super) fn value(text: &str) -> String {
-    let text = shortened(&clean::line(&text.replace(['\r', '\n', '\t'], " ")), LONGEST_VALUE);
-    if text.is_empty() || is_plain(&text) { text } else { in_backticks(&text) }
+    one_line(Some(text)).map(shown).unwrap_or_default()
+}
+
+/// Returns one line as code, unless nothing in it means anything to a Markdown reader. Escapes would not
+/// do: some readers look for links once the text is unescaped.
+fn shown(line: String) -> String {
+    if is_plain(&line) { line } else { in_backticks(&line) }
 }
 
 /// Returns a text of several lines, each as [`value`] shows it.
@@ -94,38 +99,17 @@ pub(super) fn paragraphs(text: &str) -> String {
 
 /// Returns whether the text reads the same in Markdown, wherever it stands.
 fn is_plain(text: &str) -> bool {
-    let is_plain = |character: char| {
-        character.is_alphanumeric()
-            || matches!(
-                character,
-                ' ' | ','
-                    | '.'
-                    | ';'
-                    | ':'
-                    | '/'
-                    | '('
-                    | ')'
-                    | '-'
-                    | '+'
-                    | '%'
-                    | '\''
-                    | '"'
-                    | '?'
-                    | '='
-                    | '’'
-                    | '→'
-                    | '…'
-            )
-    };
     let lower = text.to_lowercase();
-    let begins_a_word =
-        text.starts_with(|first: char| first.is_alphabetic() || first == '"' || first == '\'');
-    let is_number = !text.is_empty() && text.chars().all(|character| character.is_ascii_digit());
-    (begins_a_word
-        || is_number
-        || text.starts_with(|first: char| first.is_ascii_digit()) && !text.contains(". "))
-        && text.chars().all(is_plain)
-        && !["://", "www.", "mailto:", "xmpp:"].iter().any(|link| lower.contains(link))
+    let has_link = ["://", "www.", "mailto:", "xmpp:"].iter().any(|link| lower.contains(link));
+    let is_number = |first: char| first.is_ascii_digit();
+    let is_list_item = text.starts_with(is_number) && text.contains(". ");
+    let begins_a_word = text.starts_with(|first: char| {
+        first.is_alphabetic() || is_number(first) || "\"'".contains(first)
+    });
+    begins_a_word
+        && !is_list_item
+        && !has_link
+        && text.chars().all(|it| it.is_alphanumeric() || PLAIN.contains(it))
 }
 
 /// The text in a fence that nothing in it can close.

@@ -56,10 +56,10 @@ pub fn convert_threat(
 
     let mut object_refs = Vec::new();
     for agent in &threat.agents {
-        let Some(name) = hostname(agent.hostname.as_deref()).map(|name| host::host_name(&name))
-        else {
+        let name = agent.hostname.as_deref().map(host::host_name).unwrap_or_default();
+        if name.is_empty() {
             continue;
-        };
+        }
         if object_refs.len() >= HOSTS_UP_TO {
             break;
         }

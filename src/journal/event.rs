@@ -101,7 +101,7 @@ pub enum Outcome {
     DeliveredToSome {
         /// STIX id of the incident or case.
         root_id: String,
-        /// When it is tried again.
+        /// The time of the next try.
         at: DateTime<Utc>,
         /// Why, in plain words.
         reason: String,

@@ -50,7 +50,7 @@ impl WorkReport {
 pub struct WorkError {
     /// Its STIX id; `None` when the platform does not say what it was about.
     pub object: Option<String>,
-    /// What the platform said, in its own words.
+    /// The platform's own words.
     pub reason: String,
 }
 

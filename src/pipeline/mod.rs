@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Each event goes its own way through `prepare`, so a slow look-up holds up nobody; what is ready
-//! at one time leaves as one delivery to each sink, and no sink waits for another (`sink_queue`). Waiting that must survive a crash is the journal's. What
-//! OpenCTI makes of a delivery is looked at later (`afterwards`).
+//! at one time leaves as one delivery to each sink, and no sink waits for another (`sink_queue`). Waiting
+//! that must survive a crash is the journal's. What OpenCTI makes of a delivery is looked at later
+//! (`afterwards`).
 //!
 //! Does not live here: HTTP and its quick retries (`harfanglab`, `opencti`), making STIX
 //! (`convert`), storing (`journal`).

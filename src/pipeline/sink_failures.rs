@@ -13,11 +13,11 @@ use crate::{health::Health, opencti::DeliveryError};
 /// Reasons that are remembered at most; then all of them are told anew.
 const MOST_REASONS: usize = 32;
 
-/// What one sink has failed for since it last took a delivery.
+/// The failures of one sink since it last took a delivery.
 #[derive(Debug)]
 pub(super) struct SinkFailures {
     sink: &'static str,
-    /// How many events failed for each reason.
+    /// Each reason with the number of events that failed for it.
     reasons: BTreeMap<String, usize>,
 }
 

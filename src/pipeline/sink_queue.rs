@@ -309,7 +309,7 @@ impl Runner {
         }
     }
 
-    /// What of it leaves once more. Only what was tried before the present tries can be.
+    /// Returns the events that leave once more. Only those that were tried before the present tries can be.
     async fn to_leave_whole(&self, batch: &[&Ready]) -> HashSet<EventId> {
         let claims = batch.iter().map(|ready| ready.claim);
         let earlier = claims.filter(|claim| claim.fence > claim.attempt);
@@ -320,7 +320,7 @@ impl Runner {
     }
 }
 
-/// What is new leaves together. What failed before leaves in two halves, other ones at each try, so
+/// Parts new events from those that failed before, which leave in two halves, other ones at each try, so
 /// that one bundle at which the broker hangs up does not keep the same others from leaving.
 fn parts(batch: impl Iterator<Item = Taken>) -> impl Iterator<Item = Vec<Taken>> {
     let (new, failed): (Vec<_>, Vec<_>) =

@@ -286,8 +286,8 @@ impl Service {
         }
         let state = ConnectorState::new(self.consoles.iter().map(ConsoleService::kept).collect());
         if let Some(platform) = platform {
-            let met =
-                platform.meet(&state, (&self.health, &self.clock), once, self.leader.is_alone());
+            let is_alone = self.leader.is_alone();
+            let met = platform.meet(&state, &self.health, &self.clock, once, is_alone);
             match stop.run_until_cancelled(met).await {
                 Some(met) => met?,
                 None => return Ok(()),

@@ -1,4 +1,5 @@
-//! Notices an outage of OpenCTI, and its end, within 15 seconds, also one that takes connections and never answers.
+//! Notices an outage of OpenCTI, and its end, within 15 seconds, also one that takes connections and never
+//! answers.
 //!
 //! Every replica asks OpenCTI for its version every few seconds. An error, or no answer in time, makes
 //! the component `opencti` degraded until the next answer that comes in time. The short wait is this

@@ -56,7 +56,8 @@ impl Platform {
     pub(super) async fn meet(
         &self,
         state: &ConnectorState,
-        (health, clock): (&Health, &Clock),
+        health: &Health,
+        clock: &Clock,
         once: bool,
         is_alone: bool,
     ) -> Result<(), ServiceError> {

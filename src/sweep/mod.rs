@@ -5,8 +5,8 @@
 //! The sweep asks for everything since a little before its cursor, in time order, and then for what has
 //! changed since the last sweep: an analyst's status is never pushed by itself. What the journal has in
 //! the same version already is recognised there. The cursor moves page by page, only past what the
-//! journal has committed, only forward and never past the present. One sweep runs at a time. A reset ends whatever job reads
-//! the console, waits until nobody does, and forgets every cursor and mark.
+//! journal has committed, only forward and never past the present. One sweep runs at a time. A reset ends
+//! whatever job reads the console, waits until nobody does, and forgets every cursor and mark.
 //!
 //! Does not live here: the HTTP side (`harfanglab`), the operator's filter (`pipeline`).
 

@@ -176,14 +176,20 @@ async fn a_console_that_never_answers_holds_an_alert_up_for_one_deadline_and_com
     assert!(has_page(&rig.passed_until(2).await[1]));
 }
 
-#[tokio::test]
-async fn behind_an_alert_that_waits_for_a_console_in_vain_no_other_waits_but_threats_do() {
+/// A rig that prepares one event at a time, and whose console never answers a request for its list of alerts.
+async fn rig_of_hanging_console() -> Rig {
     let change = |settings: &mut Settings| {
         settings.harfanglab.request_timeout = Duration::from_secs(15);
         settings.pipeline.concurrency = 1;
     };
-    let mut rig = Rig::start(change).await;
+    let rig = Rig::start(change).await;
     rig.console.fail_next(RequestKind::List(Collection::Alerts), 1_000, Fault::Hang);
+    rig
+}
+
+#[tokio::test]
+async fn behind_an_alert_that_waits_for_a_console_in_vain_no_other_waits_but_threats_do() {
+    let mut rig = rig_of_hanging_console().await;
     let number = |number| json!(format!("5f0c2a54-0c0e-4f7e-9a53-0d6c2f4f7{number:03}"));
     let alerts: Vec<_> =
         (0..60).map(|it| with(alert().native(), "alert_unique_id", number(it))).collect();

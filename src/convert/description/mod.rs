@@ -1,4 +1,4 @@
-//! What an analyst reads first. OpenCTI shows four hundred characters of a description: it begins with a
+//! The description of an incident. OpenCTI shows four hundred characters of it: it begins with a
 //! table of what happened, goes on with the other facts, and ends with the message and the script that ran.
 //! What the page shows elsewhere (severity, host, title) is left out. The rows on programs stand in
 //! `program`, those on what surrounds the alert in `surroundings`.

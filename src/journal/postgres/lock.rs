@@ -41,7 +41,7 @@ pub struct Leadership {
     listener: PgListener,
     /// Of this connection alone.
     pool: PgPool,
-    /// What is held.
+    /// Names of the locks that are held.
     names: Vec<String>,
 }
 

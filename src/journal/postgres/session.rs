@@ -10,7 +10,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Row as _, postgres::PgC
 
 use super::refusal::may_pass;
 
-/// How often a second connection begins a transaction before the session counts as the first one's.
+/// Transactions that a second connection begins before the session counts as the first one's.
 const ROUNDS: usize = 3;
 
 /// Takes a lock of the session, under a number that no other session uses.

@@ -62,7 +62,8 @@ impl<S: Store> SqlJournal<S> {
     }
 
     /// Ends what is older than the version that has just been delivered, if only to some sinks, and still
-    /// waits: follow-ups, what some sink lacks, and letters that a person asked for again. What its case lacks now makes the case leave again.
+    /// waits: follow-ups, what some sink lacks, and letters that a person asked for again. What its case
+    /// lacks now makes the case leave again.
     pub(super) async fn supersede_older(
         &self,
         transaction: &mut S::Change,

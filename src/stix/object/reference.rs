@@ -9,7 +9,7 @@ pub struct ExternalReference {
     pub source_name: String,
     /// Link.
     pub url: String,
-    /// What the source calls it.
+    /// Id that the source gives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
 }

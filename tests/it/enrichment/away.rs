@@ -8,7 +8,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use harfanglab_incidents::{
@@ -22,7 +21,10 @@ use tokio::{
     sync::watch,
 };
 
-use super::rig::{Rig, has_page, start};
+use super::{
+    rig::{Rig, has_page, start},
+    rig_of_hanging_console,
+};
 use crate::support::app::is_long;
 
 /// Tries of one look-up.
@@ -121,12 +123,7 @@ async fn of_many_pushes_three_ask_a_console_that_refuses_and_all_leave_and_are_c
 
 #[tokio::test]
 async fn of_many_pushes_one_asks_a_console_that_hangs_and_all_leave_and_are_completed() {
-    let change = |settings: &mut Settings| {
-        settings.harfanglab.request_timeout = Duration::from_secs(15);
-        settings.pipeline.concurrency = 1;
-    };
-    let mut rig = Rig::start(change).await;
-    rig.console.fail_next(RequestKind::List(Collection::Alerts), 1_000, Fault::Hang);
+    let mut rig = rig_of_hanging_console().await;
     let requests = |rig: &Rig| rig.console.requests().total();
     let heal = |rig: &Rig| rig.console.heal();
     all_leave_and_are_completed(&mut rig, 0, requests, 1, heal).await;

@@ -9,7 +9,7 @@ use super::{address, alert, connect, listening, message, send, started, until_st
 use crate::{
     limits::SmallDisk,
     support::{
-        app::{App, is_long},
+        app::{App, Home, is_long},
         stage::{Stage, incident_names},
     },
 };
@@ -108,6 +108,13 @@ async fn what_was_read_whole_is_stored_at_shutdown() {
         (0..3).map(|number| message(&alert(&format!("alert-{number}"))) + "\n").collect();
     stream.write_all(format!("{lines}<14>1 - - half").as_bytes()).await.unwrap();
     until_it_waits(&mut app).await;
+    let (stored, log) = stored_by_stop(&home, &mut app, lock).await;
+    assert_eq!(stored, 3, "{log}");
+}
+
+/// Asks the service to stop while it waits for its journal, lets it have that, and answers how many events
+/// are there once it has ended in order, with its log.
+async fn stored_by_stop(home: &Home, app: &mut App, lock: SqliteConnection) -> (i64, String) {
     app.ask_to_stop();
     app.wait_for_log("it stops", |line| {
         line["message"].as_str()?.starts_with("stopping").then_some(())
@@ -117,7 +124,7 @@ async fn what_was_read_whole_is_stored_at_shutdown() {
     assert!(app.exit().await.success(), "{}", app.whole_log().await);
     let mut journal = connected(&home.journal()).await;
     let row = sqlx::query("SELECT COUNT(*) FROM events").fetch_one(&mut journal).await.unwrap();
-    assert_eq!(row.get::<i64, _>(0), 3, "{}", app.whole_log().await);
+    (row.get(0), app.whole_log().await)
 }
 
 /// As much as a chunk holds was read; the rest is still in the socket when the service is asked to stop.
@@ -129,17 +136,8 @@ async fn what_the_sockets_hold_at_shutdown_is_read_stored_and_what_is_left_is_to
     let mut stream = connect("127.0.0.1", address).await;
     stream.write_all(format!("{}<14>1 - - half", many(COUNT as usize)).as_bytes()).await.unwrap();
     until_it_waits(&mut app).await;
-    app.ask_to_stop();
-    app.wait_for_log("it stops", |line| {
-        line["message"].as_str()?.starts_with("stopping").then_some(())
-    })
-    .await;
-    unlock(lock).await;
-    assert!(app.exit().await.success(), "{}", app.whole_log().await);
-    let mut journal = connected(&home.journal()).await;
-    let row = sqlx::query("SELECT COUNT(*) FROM events").fetch_one(&mut journal).await.unwrap();
-    let log = app.whole_log().await;
-    assert_eq!(row.get::<i64, _>(0), i64::from(COUNT), "{log}");
+    let (stored, log) = stored_by_stop(&home, &mut app, lock).await;
+    assert_eq!(stored, i64::from(COUNT), "{log}");
     assert!(log.contains("\"left_bytes\":14}"), "half a message: {log}");
 }
 
