@@ -250,6 +250,10 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
         now: DateTime<Utc>,
     ) -> Result<(), JournalError>;
 
+    /// Makes due at `now` what was put back until later with a reason that begins with `reason`, and
+    /// returns the number of these events. It leaves in the order of versions all the same.
+    async fn make_due(&self, reason: &str, now: DateTime<Utc>) -> Result<u64, JournalError>;
+
     /// When the next pending event is due, if any is.
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, JournalError>;
 

@@ -106,6 +106,7 @@ async fn go(journal: &dyn Journal) {
         .unwrap();
     journal.append(&[vec![notification("a", "closed")]]).await.unwrap();
     journal.probe().await.unwrap();
+    journal.make_due("busy", now()).await.unwrap();
     journal.next_due().await.unwrap();
     journal.is_drained().await.unwrap();
     journal.pending().await.unwrap();

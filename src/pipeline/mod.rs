@@ -48,7 +48,7 @@ use tracing::{error, info};
 
 pub use self::{
     afterwards::Afterwards, enrich::Enricher, false_positives::NegativeSightings,
-    ledger::JournalLedger, prepare::Preparer, refusals::era_of_confirmed,
+    ledger::JournalLedger, prepare::Preparer, refusals::era_of_confirmed, retry::try_now,
     waiting::first_look_ups_max,
 };
 use self::{

@@ -1,6 +1,12 @@
-//! How long an event waits for its next try.
+//! How long an event waits for its next try, and the end of that wait when its sink is back.
 
 use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use crate::journal::Journal;
 
 /// First wait of a failed try.
 const FIRST: Duration = Duration::from_secs(2);
@@ -12,6 +18,23 @@ pub(super) fn wait(attempt: u32, event: i64, longest: Duration) -> Duration {
     let base = doubled.min(longest);
     let spread = u32::try_from(event.rem_euclid(64)).unwrap_or(0);
     base + base * spread / 256
+}
+
+/// Returns the reason why an event is put back that this sink could not take. All of a sink begin alike.
+pub(super) fn reason(sink: &str, detail: &str) -> String {
+    format!("the sink `{sink}` {detail}")
+}
+
+/// Makes due what was put back because this sink could not take it.
+pub async fn try_now(sink: &str, journal: &dyn Journal, arrived: &Notify, now: DateTime<Utc>) {
+    match journal.make_due(&reason(sink, ""), now).await {
+        Ok(0) => {}
+        Ok(events) => {
+            info!(sink, events, "events that waited for the sink are tried again now");
+            arrived.notify_one();
+        }
+        Err(failure) => warn!(%failure, sink, "events wait on though the sink is back"),
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::deliver::was_tried;
@@ -12,6 +13,9 @@ use crate::{health::Health, opencti::DeliveryError};
 
 /// Reasons that are remembered at most; then all of them are told anew.
 const MOST_REASONS: usize = 32;
+/// Least time without a delivery after which what waits for the sink is tried at once when it is back. One
+/// bundle at which it hangs up while it takes all others must wait for its time.
+const OUTAGE: Duration = Duration::from_secs(10);
 
 /// The failures of one sink since it last took a delivery.
 #[derive(Debug)]
@@ -19,17 +23,18 @@ pub(super) struct SinkFailures {
     sink: &'static str,
     /// Each reason with the number of events that failed for it.
     reasons: BTreeMap<String, usize>,
+    since: Option<Instant>,
 }
 
 impl SinkFailures {
     /// Of the sink of this name; none yet.
     pub(super) fn of(sink: &'static str) -> Self {
-        Self { sink, reasons: BTreeMap::new() }
+        Self { sink, reasons: BTreeMap::new(), since: None }
     }
 
-    /// Tells of a delivery. A refusal is the bundle's trouble, not the sink's; what was not even tried says
-    /// nothing of it.
-    pub(super) fn tell(&mut self, answers: &[Result<(), DeliveryError>], health: &Health) {
+    /// Tells of a delivery, and returns whether it ended an outage. A refusal is the bundle's trouble, not
+    /// the sink's; what was not even tried says nothing of it.
+    pub(super) fn tell(&mut self, answers: &[Result<(), DeliveryError>], health: &Health) -> bool {
         let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
         for answer in answers {
             if let Err(DeliveryError::Unavailable(reason)) = answer {
@@ -40,7 +45,7 @@ impl SinkFailures {
             health.sink_degraded(self.sink, (*reason).clone());
         } else if answers.iter().any(was_tried) {
             health.sink_well(self.sink);
-            self.end();
+            return self.end();
         }
         let sink = self.sink;
         for (reason, bundles) in counts {
@@ -51,6 +56,7 @@ impl SinkFailures {
                 );
             }
         }
+        false
     }
 
     /// Tells that a delivery has taken so long and goes on.
@@ -65,6 +71,7 @@ impl SinkFailures {
 
     /// Counts a failure, and returns whether its reason is a new one.
     fn is_new(&mut self, reason: &str, events: usize) -> bool {
+        self.since.get_or_insert_with(Instant::now);
         if let Some(count) = self.reasons.get_mut(reason) {
             *count += events;
             return false;
@@ -76,12 +83,13 @@ impl SinkFailures {
         true
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> bool {
         let reasons = std::mem::take(&mut self.reasons);
         if !reasons.is_empty() {
             let (sink, failures) = (self.sink, reasons.values().sum::<usize>());
             info!(sink, failures, reasons = reasons.len(), "the sink takes deliveries again");
         }
+        self.since.take().is_some_and(|since| since.elapsed() >= OUTAGE)
     }
 }
 
@@ -103,6 +111,19 @@ mod tests {
         assert!(!failures.is_new("away", 1), "nobody knows whether it is back");
         failures.tell(&[Ok(())], &Health::default());
         assert!(failures.is_new("away", 1));
+    }
+
+    #[test]
+    fn an_outage_is_over_with_the_first_delivery_and_a_hiccup_is_none() {
+        let (mut failures, health) = (SinkFailures::of("queue"), Health::default());
+        assert!(!failures.tell(&[Ok(())], &health), "there was none");
+        assert!(!failures.tell(&[unavailable("away")], &health));
+        assert!(!failures.tell(&[Ok(())], &health), "it took others all the time");
+        failures.tell(&[unavailable("away")], &health);
+        failures.since = Instant::now().checked_sub(OUTAGE);
+        assert!(!failures.tell(&[unavailable("away")], &health));
+        assert!(failures.tell(&[Ok(())], &health));
+        assert!(!failures.tell(&[Ok(())], &health), "it is told once");
     }
 
     #[test]

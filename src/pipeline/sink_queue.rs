@@ -31,6 +31,7 @@ use super::{
     confirmations::Confirmations,
     deliver::{Deliverer, worse},
     prepare::Ready,
+    retry,
     sink_failures::SinkFailures,
     tally::Tally,
 };
@@ -161,9 +162,8 @@ impl SinkQueue {
     }
 
     fn busy(&self) -> Answer {
-        let (name, seconds) = (self.name, PATIENCE.as_secs());
-        let reason = format!("the sink `{name}` was busy with other events for {seconds} seconds");
-        Err(DeliveryError::Unavailable(reason))
+        let busy = format!("was busy with other events for {} seconds", PATIENCE.as_secs());
+        Err(DeliveryError::Unavailable(retry::reason(self.name, &busy)))
     }
 }
 
@@ -181,8 +181,9 @@ struct Runner {
 }
 
 impl Runner {
-    /// Delivers until the queue is gone.
+    /// Delivers until the queue is gone. What a process before this one put back is tried at once.
     async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Vec<Waiting>>) {
+        self.try_now().await;
         let limit = self.deliverer.settings.batch.max(1);
         let mut waiting = Vec::new();
         loop {
@@ -263,8 +264,23 @@ impl Runner {
             .iter()
             .map(|it| answers.by_ref().take(it.ready.bundles.len()).fold(Ok(()), worse))
             .collect();
-        self.failures.tell(&of_events, &self.deliverer.health);
-        of_events
+        if self.failures.tell(&of_events, &self.deliverer.health) {
+            self.try_now().await;
+        }
+        let name = self.sink.name();
+        let of_events = of_events.into_iter().map(|answer| match answer {
+            Err(DeliveryError::Unavailable(reason)) => {
+                let reason = retry::reason(name, &format!("could not take it: {reason}"));
+                Err(DeliveryError::Unavailable(reason))
+            }
+            answer => answer,
+        });
+        of_events.collect()
+    }
+
+    async fn try_now(&self) {
+        let Deliverer { journal, arrived, clock, .. } = &*self.deliverer;
+        retry::try_now(self.sink.name(), &**journal, arrived, clock.now()).await;
     }
 
     /// Waits for the sink as long as it takes, and reports it as degraded while that is longer than it

@@ -48,6 +48,7 @@ use self::{
     leader::Leader,
     listeners::{Listeners, Shown},
     parts::Parts,
+    platform::Platform,
     reset::Reset,
     retention::Retention,
     room::Room,
@@ -64,6 +65,7 @@ use crate::{
     intake::MemoryBudget,
     journal::{self, Journal, Opened},
     opencti::{Pulse, QueueLoad, Sink},
+    pipeline::try_now,
     sweep::{ConnectorState, JobBoard, Pushes},
 };
 
@@ -300,10 +302,7 @@ impl Service {
             self.parts.spawn(ServicePart::Leader, telling);
         }
         if let Some(platform) = platform {
-            let client = platform.connector().platform().clone();
-            let (health, stop) = (Arc::clone(&self.health), stop_pipeline.clone());
-            let watching = outage::watch(client, health, outage::PACE, stop);
-            self.parts.spawn(ServicePart::OutageWatch, watching);
+            self.watch_outages(platform, stop_pipeline);
         }
         if let Some(pressure) = &self.outlets.pressure {
             backpressure::watch(pressure, &self.health, &self.parts, stop_pipeline).await;
@@ -343,6 +342,30 @@ impl Service {
             self.tell_where_it_ended(&told).await;
         }
         result
+    }
+
+    /// Notices outages of OpenCTI. What waits because of one is tried again as soon as it is over.
+    fn watch_outages(&self, platform: &Platform, stop: &CancellationToken) {
+        let client = platform.connector().platform().clone();
+        let sinks = self.outlets.sinks.iter().filter(|sink| sink.opens_works());
+        let sinks: Arc<[_]> = sinks.map(|sink| sink.name()).collect();
+        let consoles = self.consoles.iter();
+        let consoles: Arc<[_]> =
+            consoles.map(|it| (Arc::clone(&it.journal), Arc::clone(&it.arrived))).collect();
+        let clock = self.clock.clone();
+        let is_back = move || {
+            let (sinks, consoles, now) = (Arc::clone(&sinks), Arc::clone(&consoles), clock.now());
+            async move {
+                for (journal, arrived) in consoles.iter() {
+                    for sink in sinks.iter() {
+                        try_now(sink, &**journal, arrived, now).await;
+                    }
+                }
+            }
+        };
+        let noticed = (Arc::clone(&self.health), outage::PACE);
+        let watching = outage::watch(client, noticed, is_back, stop.clone());
+        self.parts.spawn(ServicePart::OutageWatch, watching);
     }
 
     /// A single run sweeps, so it must lead.

@@ -32,11 +32,12 @@ pub(super) const PACE: Pace =
     Pace { pause: Duration::from_secs(6), patience: Duration::from_secs(6) };
 const _: () = assert!(PACE.pause.as_secs() + PACE.patience.as_secs() < 15);
 
-/// Asks until `stop`. The log says when an outage begins, changes and ends.
-pub(super) async fn watch(
+/// Asks until `stop`, and calls `is_back` at the end of each outage. The log says when one begins, changes
+/// and ends.
+pub(super) async fn watch<F: Future<Output = ()>>(
     client: OpenCti,
-    health: Arc<Health>,
-    pace: Pace,
+    (health, pace): (Arc<Health>, Pace),
+    is_back: impl Fn() -> F,
     stop: CancellationToken,
 ) {
     let asking = async {
@@ -58,6 +59,7 @@ pub(super) async fn watch(
                     );
                 } else {
                     info!("OpenCTI can be used again");
+                    is_back().await;
                 }
                 trouble = now;
             }
@@ -153,7 +155,7 @@ mod tests {
         let (health, stop) = (Arc::new(Health::default()), CancellationToken::new());
         let reason = tokio::select! {
             reason = until_degraded(&health) => reason,
-            () = watch(client, Arc::clone(&health), FAST, stop) => panic!("nothing stops it"),
+            () = watch(client, (Arc::clone(&health), FAST), async || (), stop) => panic!("nothing stops it"),
         };
         assert!(reason.contains("does not answer: no answer within"), "{reason}");
         assert!(!reason.contains("role"), "nobody refused anything: {reason}");

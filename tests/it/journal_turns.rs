@@ -5,7 +5,8 @@ use chrono::TimeDelta;
 use harfanglab_incidents::{
     intake::{Notification, dialect::Dialect},
     journal::{
-        Claim, FollowUp, Journal as _, Lacking, Outcome, PostgresJournal, SentAgain, WaitsFor,
+        Claim, Event, FollowUp, Journal as _, Lacking, Outcome, PostgresJournal, SentAgain,
+        WaitsFor,
     },
 };
 use sqlx::{Connection as _, PgConnection};
@@ -165,7 +166,32 @@ async fn a_newer_version_does_not_wait_for_one_that_some_sink_lacks_and_ends_it_
     assert!(store.journal.is_drained().await.unwrap());
 }
 
+async fn only_what_was_put_back_for_the_reason_is_made_due_and_the_older_version_leaves_first(
+    store: Store,
+) {
+    let later = |reason: &str| Outcome::Later { at: start() + HOUR, reason: reason.to_owned() };
+    store.append(vec![native("a", "new"), native("b", "new"), native("c", "new")]).await;
+    let claimed = store.claim_at(start()).await;
+    for (event, reason) in claimed.iter().zip(["S3 is away", "a threat's alerts", "S3 is away"]) {
+        store.finish(event.claim, later(reason)).await;
+    }
+    store.append(vec![native("a", "closed")]).await;
+    let newer = |events: &[Event]| events.iter().any(|it| it.version.starts_with("closed"));
+    assert_eq!(store.journal.make_due("S3 ", start() + MINUTE).await.unwrap(), 2);
+    assert_eq!(store.journal.make_due("S3 ", start() + MINUTE).await.unwrap(), 0, "they are due");
+    assert_eq!(store.journal.next_due().await.unwrap(), Some(start() + MINUTE));
+    assert!(store.claim_at(start()).await.is_empty(), "not before");
+    let due = store.claim_at(start() + MINUTE).await;
+    assert_eq!(due.len(), 2);
+    assert!(!newer(&due), "the older version is just leaving");
+    for event in &due {
+        store.finish(event.claim, delivered()).await;
+    }
+    assert!(newer(&store.claim_at(start() + MINUTE).await));
+}
+
 on_both_databases! {
+    only_what_was_put_back_for_the_reason_is_made_due_and_the_older_version_leaves_first,
     a_newer_version_does_not_wait_for_one_that_some_sink_lacks_and_ends_it_once_any_has_the_newer,
     a_newer_version_does_not_wait_for_one_that_is_to_leave_once_more,
     one_that_is_to_leave_once_more_leaves_before_a_newer_one_once_its_time_has_come,

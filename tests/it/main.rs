@@ -61,6 +61,7 @@ mod postgres_upgrade;
 mod pruning;
 mod replicas;
 mod restart;
+mod retries;
 mod road;
 mod secrets;
 mod sent_again;

@@ -128,6 +128,27 @@ const LEASE: Words = Words {
     postgres: lease!("(SELECT value::bigint FROM json_array_elements_text($2::json))"),
 };
 
+/// Most events that one change makes due: deliveries are stored between two of them.
+const MADE_DUE_MAX: i64 = 1_000;
+
+macro_rules! make_due {
+    ($events:literal) => {
+        concat!(
+            "UPDATE events SET due_at = $1 WHERE id IN (SELECT e.id FROM ",
+            $events,
+            " WHERE e.state = 'pending' AND e.reason IS NOT NULL AND e.follows IS NULL \
+             AND e.console = $2 AND e.due_at > $1 AND SUBSTR(e.reason, 1, LENGTH($3)) = $3 \
+             ORDER BY e.due_at, e.id LIMIT $4)"
+        )
+    };
+}
+
+/// Brings forward what was put back for a reason. Follow-ups keep the time that they have for the console.
+const MAKE_DUE: Words = Words {
+    sqlite: make_due!("events e INDEXED BY events_put_back"),
+    postgres: make_due!("events e"),
+};
+
 macro_rules! next_free {
     ($events:literal) => {
         concat!(
@@ -259,6 +280,29 @@ impl<S: Store> SqlJournal<S> {
         }
         transaction.commit().await?;
         Ok(())
+    }
+
+    pub(super) async fn make_put_back_due(
+        &self,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<u64, JournalError> {
+        let mut all = 0;
+        loop {
+            let mut transaction = self.begin(Order::Departures).await?;
+            let made_due = query(S::say(MAKE_DUE))
+                .bind(now.timestamp_millis())
+                .bind(&self.console)
+                .bind(reason)
+                .bind(MADE_DUE_MAX)
+                .execute(&mut transaction)
+                .await?;
+            transaction.commit().await?;
+            all += made_due;
+            if made_due < MADE_DUE_MAX.unsigned_abs() {
+                return Ok(all);
+            }
+        }
     }
 
     /// When the next event is due that nothing held up at the last claim; a leased one is due when its

@@ -170,6 +170,10 @@ impl<S: Store> Journal for SqlJournal<S> {
         self.finish_claims(outcomes, now).await
     }
 
+    async fn make_due(&self, reason: &str, now: DateTime<Utc>) -> Result<u64, JournalError> {
+        self.make_put_back_due(reason, now).await
+    }
+
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
         self.next_due_head().await
     }
