@@ -44,8 +44,7 @@ impl SinkFailures {
         if let Some(reason) = counts.keys().next() {
             health.sink_degraded(self.sink, (*reason).clone());
         } else if answers.iter().any(was_tried) {
-            health.sink_well(self.sink);
-            return self.end();
+            return self.end("the sink takes deliveries again", health);
         }
         let sink = self.sink;
         for (reason, bundles) in counts {
@@ -83,11 +82,18 @@ impl SinkFailures {
         true
     }
 
-    fn end(&mut self) -> bool {
+    /// Returns whether it failed since it last took a delivery.
+    pub(super) fn is_any(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// Forgets the failures, which the log is told with this message, and returns whether they were an outage.
+    pub(super) fn end(&mut self, message: &str, health: &Health) -> bool {
+        health.sink_well(self.sink);
         let reasons = std::mem::take(&mut self.reasons);
         if !reasons.is_empty() {
             let (sink, failures) = (self.sink, reasons.values().sum::<usize>());
-            info!(sink, failures, reasons = reasons.len(), "the sink takes deliveries again");
+            info!(sink, failures, reasons = reasons.len(), "{message}");
         }
         self.since.take().is_some_and(|since| since.elapsed() >= OUTAGE)
     }

@@ -45,6 +45,9 @@ use crate::{
 /// degraded.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// From one look at the journal to the next while a sink counts as degraded and nothing comes for it.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// The answer of a sink for one event.
 type Answer = Result<(), DeliveryError>;
 
@@ -91,6 +94,7 @@ impl SinkQueue {
             confirmed: Arc::clone(&confirmed),
             is_late: Arc::clone(&is_late),
             failures: SinkFailures::of(sink.name()),
+            delivered: 0,
         };
         let running = ConsoleLabel::current().on(runner.run(queue));
         Self {
@@ -178,6 +182,8 @@ struct Runner {
     confirmed: Arc<Confirmations>,
     is_late: Arc<AtomicBool>,
     failures: SinkFailures,
+    /// Number of delivered events when the sink last failed.
+    delivered: u64,
 }
 
 impl Runner {
@@ -188,7 +194,7 @@ impl Runner {
         let mut waiting = Vec::new();
         loop {
             if waiting.is_empty() {
-                let Some(more) = queue.recv().await else { return };
+                let Some(more) = self.next(&mut queue).await else { return };
                 waiting = more;
             }
             while waiting.len() < limit
@@ -205,6 +211,26 @@ impl Runner {
                 self.deliver_whatever_happens(part).await;
             }
         }
+    }
+
+    /// Waits for more. What failed here may be delivered by another replica, or end undelivered.
+    async fn next(
+        &mut self,
+        queue: &mut mpsc::UnboundedReceiver<Vec<Waiting>>,
+    ) -> Option<Vec<Waiting>> {
+        while self.failures.is_any() {
+            if let Ok(more) = timeout(LOOK_EVERY, queue.recv()).await {
+                return more;
+            }
+            let counts = self.deliverer.journal.counts().await;
+            if let Ok(counts) = counts
+                && (counts.delivered > self.delivered || counts.pending + counts.following_up == 0)
+            {
+                let over = "the sink is no longer degraded here: others deliver, or nothing waits";
+                self.failures.end(over, &self.deliverer.health);
+            }
+        }
+        queue.recv().await
     }
 
     /// Delivers a batch; when that panics, each event of it alone, so that the one whose fault it is holds up
@@ -266,6 +292,10 @@ impl Runner {
             .collect();
         if self.failures.tell(&of_events, &self.deliverer.health) {
             self.try_now().await;
+        }
+        if self.failures.is_any() {
+            let counts = self.deliverer.journal.counts().await;
+            self.delivered = counts.map_or(u64::MAX, |counts| counts.delivered);
         }
         let name = self.sink.name();
         let of_events = of_events.into_iter().map(|answer| match answer {

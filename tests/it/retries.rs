@@ -8,7 +8,10 @@ use harfanglab_incidents::{
     journal::{Journal as _, SqliteJournal},
 };
 use serde_json::Value;
-use sqlx::{ConnectOptions as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, Row as _, SqliteConnection,
+    sqlite::SqliteConnectOptions,
+};
 use url::Url;
 
 use crate::{
@@ -16,7 +19,8 @@ use crate::{
     support::{
         app::Home,
         relay::Relay,
-        stage::{Stage, post},
+        stage::{Stage, http, post},
+        stores::Database,
     },
 };
 
@@ -36,13 +40,15 @@ async fn rows(home: &Home) -> SqliteConnection {
     SqliteConnectOptions::new().filename(home.journal()).connect().await.unwrap()
 }
 
-/// Waits until an event was put back, and lets it wait for another hour, as after a long outage.
+/// Lets what was put back wait for another hour, as after a long outage.
+const PUT_OFF: &str = "UPDATE events SET due_at = due_at + 3600000 WHERE state = 'pending' \
+     AND reason LIKE 'the sink `queue` could not take it%' AND leased_until IS NULL";
+
+/// Waits until an event was put back, and lets it wait for another hour.
 async fn wait_an_hour(home: &Home) {
     let mut rows = rows(home).await;
-    let put_off = "UPDATE events SET due_at = due_at + 3600000 WHERE state = 'pending' \
-         AND reason LIKE 'the sink `queue` could not take it%' AND leased_until IS NULL";
     until("it is put back", async || {
-        let put_off = sqlx::query(put_off).execute(&mut rows).await.unwrap();
+        let put_off = sqlx::query(PUT_OFF).execute(&mut rows).await.unwrap();
         (put_off.rows_affected() == 1).then_some(())
     })
     .await;
@@ -143,4 +149,39 @@ async fn what_a_process_before_put_back_leaves_at_the_start() {
     let mut app = stage.home.start(&["serve"]);
     until_delivered(&stage, 1).await;
     assert!(app.terminate().await.success(), "{}", app.log());
+}
+
+async fn degraded(management: &str) -> Value {
+    let ready = http().get(format!("{management}/readyz")).send().await.unwrap();
+    ready.json::<Value>().await.unwrap()["degraded"].take()
+}
+
+#[tokio::test]
+async fn a_replica_is_degraded_no_longer_once_another_one_has_delivered_what_failed() {
+    let journal = Database::Postgres.fresh().await;
+    let (mut stage, _broker, mut generator) = serving(34).await;
+    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &journal.url);
+    let mut app = stage.home.start(&["serve"]);
+    let (webhook, management) = (app.webhook().await, app.management().await);
+    let alert = generator.next_alert(Clock::system().now());
+    assert_eq!(post(&webhook, &alert.native()).await.0.as_u16(), 202);
+    let mut rows = PgConnection::connect(&journal.url).await.unwrap();
+    until("it is put back", async || {
+        let put_off = sqlx::query(PUT_OFF).execute(&mut rows).await.unwrap();
+        (put_off.rows_affected() == 1).then_some(())
+    })
+    .await;
+    assert!(degraded(&management).await["delivery"].is_string());
+    // The other one reaches the broker; this one, which does not, has nothing to try any more.
+    stage.home.unset("MQ_HOST");
+    stage.home.unset("MQ_PORT");
+    let mut other = stage.home.start(&["serve"]);
+    stage.closed_works(1).await;
+    until("it is well again", async || {
+        degraded(&management).await["delivery"].is_null().then_some(())
+    })
+    .await;
+    for app in [&mut app, &mut other] {
+        assert!(app.terminate().await.success(), "{}", app.log());
+    }
 }
