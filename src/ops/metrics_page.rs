@@ -10,6 +10,7 @@ use super::{ManagedConsole, Management, catalogue, recorder::Labelling, turns::T
 use crate::{
     clock::Clock,
     health::{Part, Place},
+    journal::answer_in_time,
     label::ConsoleLabel,
 };
 
@@ -61,8 +62,15 @@ pub(super) async fn page(
         Ok(turn) => turn,
         Err(busy) => return busy,
     };
-    for console in &management.consoles {
-        console.label.on(measure(console, &management.clock)).await;
+    let measuring = async {
+        for console in &management.consoles {
+            console.label.on(measure(console, &management.clock)).await;
+        }
+    };
+    // What it does not tell stays as it was.
+    if let Err(reason) = answer_in_time(measuring).await {
+        // There is always one console, and the journal is one for all.
+        management.consoles[0].journal.storage().failed_because(reason);
     }
     let degraded = management.health.degraded_places();
     for part in Part::ALL {

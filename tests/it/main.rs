@@ -65,6 +65,7 @@ mod retries;
 mod road;
 mod secrets;
 mod sent_again;
+mod silent_postgres;
 mod sinks;
 mod soak;
 mod splitter;

@@ -15,7 +15,7 @@ use crate::{
     health::{Part, Place, SinkPlace, Trouble},
     journal::{
         Activity, Counts, EventId, Journal, JournalError, Letter, LetterFilter, LetterGroup,
-        ListedRefusal,
+        ListedRefusal, answer_in_time,
     },
     label::ConsoleLabel,
     ops::{
@@ -105,8 +105,10 @@ impl Snapshot {
         asked: &Asked,
     ) -> Self {
         let now = management.clock.now();
-        let counts = health::probe(management, probe).await.map(|probed| probed.all());
-        let journal = read(management, now, asked).await.map_err(|failure| failure.to_string());
+        let reading = answer_in_time(read(management, now, asked));
+        let (probed, read) = tokio::join!(health::probe(management, probe), reading);
+        let counts = probed.map(|probed| probed.all());
+        let journal = read.and_then(|read| read.map_err(|failure| failure.to_string()));
         let (troubles, sinks) = (management.health.troubles(), management.health.sink_troubles());
         Self { now, counts, troubles, sinks, journal }
     }

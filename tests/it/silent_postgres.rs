@@ -1,0 +1,55 @@
+//! A PostgreSQL that takes everything and answers nothing, as when its machine or the way to it hangs.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+use url::Url;
+
+use crate::{
+    deployment::prometheus::until,
+    support::{
+        relay::Relay,
+        stage::{Stage, http},
+        stores::Database,
+    },
+};
+
+#[tokio::test]
+async fn metrics_and_the_status_page_give_up_on_the_journal_as_early_as_readiness_does() {
+    let journal = Database::Postgres.fresh().await;
+    let mut url: Url = journal.url.parse().unwrap();
+    let server = (url.host_str().unwrap(), url.port().unwrap());
+    let server: SocketAddr = server.to_socket_addrs().unwrap().next().unwrap();
+    let database = Relay::to(server).await;
+    url.set_host(Some("127.0.0.1")).unwrap();
+    url.set_port(Some(database.address().port())).unwrap();
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", url.as_str());
+    let mut app = stage.home.start(&["serve"]);
+    let management = app.management().await;
+    let get = async |path: &str| {
+        let answer = http().get(format!("{management}{path}")).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    until("it is ready", async || (get("/readyz").await.0 == 200).then_some(())).await;
+    database.hold_answers();
+    // As long as two answers of readiness take, one after the other.
+    let time = async || {
+        assert_eq!(get("/readyz").await.0, 503);
+        get("/readyz").await
+    };
+    let in_time = async |path: &str| {
+        tokio::select! {
+            biased;
+            answer = get(path) => answer,
+            _readiness = time() => panic!("{path} takes longer than readiness twice"),
+        }
+    };
+    let (metrics, page) = tokio::join!(in_time("/metrics"), in_time("/"));
+    assert!(metrics.1.contains("part_degraded{part=\"journal\"} 1"), "{}", metrics.1);
+    assert!(metrics.1.contains("webhook_"), "what needs no journal is shown: {}", metrics.1);
+    assert_eq!(page.0, 200);
+    assert!(page.1.contains("the journal did not answer"), "{}", page.1);
+    database.open();
+    until("it is ready again", async || (get("/readyz").await.0 == 200).then_some(())).await;
+    assert!(app.terminate().await.success(), "{}", app.log());
+}
