@@ -66,14 +66,18 @@ fn start_with(
 /// connection, below it they quote what is sent: HTTP/2 its headers, the broker's client its log-in,
 /// the database its statements with their values. No list of their modules stays complete with the
 /// next version of each, so none of them ever speaks there, whatever `RUST_LOG` says. Requests that are
-/// no HTTP are told by ourselves (`http_server`), with the address, and not each.
+/// no HTTP are told by ourselves (`http_server`), with the address, and not each; so are connections that a
+/// pool makes and cannot use (`journal::postgres`).
 fn filter(level: &str) -> String {
     let libraries = match level {
         "trace" | "debug" => "info",
         "error" => "error",
         _ => "warn",
     };
-    format!("{libraries},actix_http::h1::dispatcher=off,harfanglab_incidents={level}")
+    format!(
+        "{libraries},actix_http::h1::dispatcher=off,sqlx_core::pool::inner=off,\
+         harfanglab_incidents={level}"
+    )
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,7 +40,8 @@ pub(super) fn kind_of(error: &Error) -> FailureKind {
         | Error::Encode(_)
         | Error::Decode(_) => FailureKind::Statement,
         Error::PoolTimedOut => FailureKind::Storage(
-            "check that the database runs, can be reached and is not overloaded",
+            "check that the database runs, can be reached and is not overloaded, and that a pooler \
+             before it has pool_mode = session",
         ),
         _ => FailureKind::Storage("check that the database runs and can be reached"),
     }
@@ -100,6 +101,10 @@ fn postgres(code: &str) -> FailureKind {
              HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS"
         }
         ("53" | "58" | "XX", _) => "check disk and memory of the PostgreSQL server, and its log",
+        // No prepared statement of this name, or another one.
+        (_, "26000" | "42P05") => {
+            "a pooler before PostgreSQL no longer keeps sessions: set pool_mode = session there"
+        }
         (_, "25006") => "the PostgreSQL server only lets read: name the primary",
         ("55", _) | (_, "57014") => {
             "PostgreSQL is too slow, or another session holds a lock: check its load and pg_locks"

@@ -14,7 +14,8 @@ use crate::{
     deployment::prometheus::until,
     replicas::deleted::{role, start},
     support::{
-        stage::Stage,
+        app::patience,
+        stage::{Stage, http},
         stores::{CONNECTIONS, CONSOLE},
     },
 };
@@ -35,6 +36,17 @@ async fn a_pooler_that_keeps_no_sessions_is_refused_at_opening_and_by_check() {
     }
 }
 
+#[tokio::test]
+async fn a_database_that_is_absent_behind_a_pooler_or_unknown_to_it_is_no_wrong_parameter() {
+    let Some(pooler) = Pooler::start("session", 1).await else { return };
+    pooler.drop_database().await;
+    let unknown = format!("{}_too", pooler.url);
+    for (url, remedy) in [(&pooler.url, "CREATE DATABASE"), (&unknown, "[databases]")] {
+        let failure = PostgresJournal::probe(url, None).await.unwrap_err().to_string();
+        assert!(failure.contains(remedy) && !failure.contains("parameter"), "{failure}");
+    }
+}
+
 /// As after a pooler's `RELOAD` with another `pool_mode`.
 #[tokio::test]
 async fn a_leader_whose_session_was_given_to_somebody_else_leads_no_longer() {
@@ -51,7 +63,8 @@ async fn a_leader_whose_session_was_given_to_somebody_else_leads_no_longer() {
          WHERE locktype = 'advisory' AND pid = pg_backend_pid() LIMIT 1";
     let row = other.fetch_one(sqlx::raw_sql(unlock)).await.unwrap();
     assert!(row.try_get::<bool, _>(0).unwrap(), "it was given the same session");
-    leads.lost().await;
+    let lost = tokio::time::timeout(patience(), leads.lost()).await;
+    assert!(lost.is_ok(), "it leads though another may");
 }
 
 #[tokio::test]
@@ -78,4 +91,37 @@ async fn behind_a_pooler_that_keeps_sessions_the_next_replica_leads_when_the_lea
     });
     assert!(!complains, "{}", follower.log());
     assert!(follower.terminate().await.success(), "{}", follower.log());
+}
+
+#[tokio::test]
+async fn a_pooler_that_no_longer_keeps_sessions_is_named_in_few_lines() {
+    let Some(pooler) = Pooler::start("session", 20).await else { return };
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &pooler.url);
+    stage.home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
+    let mut app = start(&stage, "leads").await;
+    pooler.reload("transaction");
+    let reloaded_at = Instant::now();
+    let text = |line: &Value| line["message"].as_str().unwrap_or_default().to_owned();
+    let names_it = |line: &Value| text(line).contains("set pool_mode = session");
+    app.wait_for_log("the pooler is named", |line| names_it(line).then_some(())).await;
+    // Each time new connections were tried for 10 s.
+    until("no connection can be used", async || {
+        (app.log().matches("pool timed out while waiting").count() >= 2).then_some(())
+    })
+    .await;
+    let lines: Vec<Value> =
+        app.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let minutes = usize::try_from(reloaded_at.elapsed().as_secs() / 60).unwrap();
+    let naming = lines.iter().filter(|line| names_it(line)).count();
+    assert!(naming <= 1 + minutes, "{}", app.log());
+    assert!(lines.iter().all(|line| !text(line).contains("after_connect")), "{}", app.log());
+    pooler.reload("session");
+    let management = app.management().await;
+    let is_ready = async || {
+        let ready = http().get(format!("{management}/readyz")).send().await.ok()?;
+        ready.status().is_success().then_some(())
+    };
+    until("it goes on by itself", is_ready).await;
+    assert!(app.terminate().await.success(), "{}", app.log());
 }

@@ -2,24 +2,29 @@
 //!
 //! Does not live here: what an address may say (`address`), what a refusal means (`refusal`).
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::LazyLock, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use futures_util::TryFutureExt as _;
 use secrecy::SecretString;
 use sqlx::{
-    PgPool, Row as _,
+    Executor as _, PgConnection, PgPool, Row as _,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     LeaderLock, PostgresJournal, PostgresStore,
     address::{options, trust},
     refusal::{may_pass, schema_failed, unusable},
-    session::prove_own,
+    session::{SharedSession, prove_own},
 };
-use crate::journal::{JournalError, open::schema_words};
+use crate::{
+    clock::Clock,
+    complaints::Complaints,
+    journal::{JournalError, open::schema_words},
+};
 
 /// How long a connection is waited for.
 const CONNECTION_MAX: Duration = Duration::from_secs(10);
@@ -32,7 +37,12 @@ const IDLE_MAX: Duration = Duration::from_mins(5);
 /// What every connection is told: a bound for each wait, early notice of a peer that is gone, that a
 /// commit is on disk when it is answered, whatever the server's default is, and that no statement is
 /// compiled, which takes longer than any of ours.
-const SESSION: &str = "SELECT set_config('statement_timeout', '30s', false), \
+///
+/// Statements that a new session has prepared already are those of another connection of ours: a pooler that
+/// was set up anew hands out sessions by transaction, and each would run the other's.
+const SESSION: &str = "SELECT \
+     EXISTS (SELECT 1 FROM pg_prepared_statements WHERE name LIKE 'sqlx!_s!_%' ESCAPE '!'), \
+     set_config('statement_timeout', '30s', false), \
      set_config('lock_timeout', '10s', false), \
      set_config('idle_in_transaction_session_timeout', '60s', false), \
      set_config('tcp_keepalives_idle', '10', false), \
@@ -149,11 +159,22 @@ pub(super) fn pool_options(connections: u32) -> PgPoolOptions {
         .acquire_timeout(CONNECTION_MAX)
         .idle_timeout(IDLE_MAX)
         .after_connect(|connection, _| {
-            Box::pin(async move {
-                sqlx::query(SESSION).execute(connection).await?;
-                Ok(())
-            })
+            Box::pin(begin_session(connection).inspect_err(tell_refusal))
         })
+}
+
+/// Asks in the simple protocol: a prepared statement would stay behind in a session that is not ours.
+async fn begin_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let row = connection.fetch_one(sqlx::raw_sql(SESSION)).await?;
+    if row.try_get(0)? { Err(sqlx::Error::Configuration(Box::new(SharedSession))) } else { Ok(()) }
+}
+
+/// Says why a pool has no new connection, which it says to nobody but the log, for each that it tries.
+fn tell_refusal(error: &sqlx::Error) {
+    static REFUSALS: LazyLock<Complaints> = LazyLock::new(Complaints::default);
+    if let Some(left_out) = REFUSALS.due(Clock::system().now()) {
+        error!(left_out, "{}", unusable(error));
+    }
 }
 
 /// A pool of connections, once it is proven that each has a session to itself.

@@ -9,6 +9,8 @@ use crate::journal::JournalError;
 
 const UNREACHABLE: &str = "check host, port, database and sslmode in it, and that the server runs";
 
+const ABSENT: &str = "make the database first: CREATE DATABASE … OWNER …";
+
 /// Whether it may be otherwise in a moment: the server is not there yet, starts, or stops.
 pub(super) fn may_pass(error: &sqlx::Error) -> bool {
     match error {
@@ -49,13 +51,10 @@ pub(super) fn unusable(error: &sqlx::Error) -> JournalError {
             "check the user in it and pg_hba.conf of the server; where that demands TLS, set \
              sslmode=verify-full, and where it demands a certificate, sslcert and sslkey"
         }
-        (Some("3D000"), _) => "make the database first: CREATE DATABASE … OWNER …",
+        (Some("3D000"), _) => ABSENT,
         (Some("42501"), _) => "let the user make tables: GRANT CREATE ON SCHEMA public TO …",
         (Some("42P01"), _) => "there is no journal in this database yet; start the service once",
-        (Some("08P01"), _) => {
-            "a pooler before it takes no such parameter: leave it out of the address, or let the pooler \
-             pass over it (PgBouncer's ignore_startup_parameters)"
-        }
+        (Some("08P01"), _) => pooler_remedy(&error.to_string()),
         (Some("53300"), _) => {
             "raise max_connections of the server, or lower HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS"
         }
@@ -67,6 +66,19 @@ pub(super) fn unusable(error: &sqlx::Error) -> JournalError {
         _ => UNREACHABLE,
     };
     JournalError::Address(format!("PostgreSQL cannot be used: {error}; {remedy}"))
+}
+
+/// Returns the remedy for a refusal by `PgBouncer`, which gives all of its own, and the server's, this code.
+fn pooler_remedy(refusal: &str) -> &'static str {
+    if refusal.contains("startup parameter") {
+        "a pooler before it takes no such parameter: leave it out of the address, or let the pooler \
+         pass over it (PgBouncer's ignore_startup_parameters)"
+    } else if refusal.contains("does not exist") {
+        ABSENT
+    } else {
+        "check the log of the pooler before it, and that the pooler knows this database and user \
+         ([databases] and auth_file of PgBouncer)"
+    }
 }
 
 fn tls_failure(error: &std::io::Error) -> Option<&rustls::Error> {

@@ -2,6 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
+use rustix::process::Signal;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
@@ -10,12 +11,14 @@ use crate::{
     support::{broker::fresh_connector_id, stores::server},
 };
 
+const CONFIG: &str = "pgbouncer.ini";
+
 /// A pooler that is stopped when the test ends.
 pub(crate) struct Pooler {
     /// The database behind it.
     pub(crate) url: String,
-    _server: Server,
-    _folder: TempDir,
+    server: Server,
+    folder: TempDir,
 }
 
 impl Pooler {
@@ -23,10 +26,7 @@ impl Pooler {
     /// installed.
     pub(crate) async fn start(mode: &str, sessions: u32) -> Option<Self> {
         let database = format!("test_{}", fresh_connector_id().replace('-', "_"));
-        let mut connection = PgConnection::connect(&server()).await.unwrap();
-        let making = sqlx::AssertSqlSafe(format!("CREATE DATABASE {database}"));
-        sqlx::query(making).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        run(&format!("CREATE DATABASE {database}")).await;
         let behind = url::Url::parse(&server()).unwrap();
         let (folder, port) = (TempDir::new().unwrap(), free_port());
         let whole = format!(
@@ -37,7 +37,7 @@ impl Pooler {
             behind.port().unwrap(),
             behind.username(),
         );
-        let config = folder.path().join("pgbouncer.ini");
+        let config = folder.path().join(CONFIG);
         std::fs::write(&config, whole).unwrap();
         let mut command = Command::new(program());
         // It does not run as root, and has to read this as whoever it runs as.
@@ -53,8 +53,34 @@ impl Pooler {
         })
         .await;
         let url = format!("postgres://{}@127.0.0.1:{port}/{database}", behind.username());
-        Some(Self { url, _server: pooler, _folder: folder })
+        Some(Self { url, server: pooler, folder })
     }
+
+    /// Drops the database behind it.
+    pub(crate) async fn drop_database(&self) {
+        let (_server, database) = self.url.rsplit_once('/').unwrap();
+        run(&format!("DROP DATABASE {database}")).await;
+    }
+
+    /// Hands out sessions as `mode` says from now on, as after a `RELOAD`.
+    pub(crate) fn reload(&self, mode: &str) {
+        let config = self.folder.path().join(CONFIG);
+        let whole = std::fs::read_to_string(&config).unwrap();
+        let lines = whole.lines().map(|line| match line.split_once(" = ") {
+            Some(("pool_mode", _before)) => format!("pool_mode = {mode}\n"),
+            _ => format!("{line}\n"),
+        });
+        std::fs::write(&config, lines.collect::<String>()).unwrap();
+        self.server.signal(Signal::HUP);
+    }
+}
+
+/// Runs a statement on the shared server.
+async fn run(statement: &str) {
+    let mut connection = PgConnection::connect(&server()).await.unwrap();
+    let statement = sqlx::AssertSqlSafe(statement.to_owned());
+    sqlx::query(statement).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 fn program() -> &'static str {
