@@ -91,7 +91,7 @@ pub enum S3Error {
         status: StatusCode,
         /// The error's code in the answer, such as `NoSuchBucket`; may be empty.
         code: String,
-        /// Variables that may be wrong.
+        /// Variables or clocks that may be wrong.
         advice: &'static str,
     },
 }
@@ -259,19 +259,18 @@ impl S3Bucket {
         if status.is_success() {
             return Ok(answer);
         }
-        let body = self.read(answer).await.unwrap_or_default();
-        Err(S3Error::Answer {
-            host: self.host.clone(),
-            bucket: self.bucket.name().to_owned(),
-            status,
-            code: code(&body),
-            advice: match status.as_u16() {
-                301 | 307 | 400 => "S3_BUCKET_REGION and S3_ENDPOINT",
-                401 | 403 => "S3_ACCESS_KEY, S3_SECRET_KEY and what that key may do",
-                404 => "CONNECTOR_SEND_TO_S3_BUCKET",
-                _ => "the server's own log",
-            },
-        })
+        let code = code(&self.read(answer).await.unwrap_or_default());
+        let advice = match (status.as_u16(), &*code) {
+            (_, "RequestTimeTooSkewed") => {
+                "the clock of this machine and that of the server, which differ by more than it allows"
+            }
+            (301 | 307 | 400, _) => "S3_BUCKET_REGION and S3_ENDPOINT",
+            (401 | 403, _) => "S3_ACCESS_KEY, S3_SECRET_KEY and what that key may do",
+            (404, _) => "CONNECTOR_SEND_TO_S3_BUCKET",
+            _ => "the server's own log",
+        };
+        let (host, bucket) = (self.host.clone(), self.bucket.name().to_owned());
+        Err(S3Error::Answer { host, bucket, status, code, advice })
     }
 
     /// The answer's text, up to the limit.

@@ -1,6 +1,7 @@
 //! Objects in a real S3-compatible server.
 
 use std::{
+    io::{Read as _, Write as _},
     net::TcpListener,
     sync::{
         Arc,
@@ -11,7 +12,7 @@ use std::{
 use harfanglab_incidents::{
     clock::Clock,
     config::{S3Settings, TlsVerification},
-    opencti::{Connector, OpenCti, S3Sink, Sink},
+    opencti::{Connector, OpenCti, S3Bucket, S3Sink, Sink},
 };
 use secrecy::SecretString;
 use serde_json::Value;
@@ -120,6 +121,29 @@ async fn wrong_keys_a_missing_bucket_and_a_dead_server_are_reasons_to_wait_and_t
         assert!(!text.contains("hunter2") && !text.contains("X-Amz"), "{text}");
     }
     assert!(server.names().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_differs_is_told_from_one_that_refuses_the_keys() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = S3Settings {
+        port: Some(listener.local_addr().unwrap().port()),
+        endpoint: Some("127.0.0.1".to_owned()),
+        ..S3Server::connect().explicit_settings()
+    };
+    std::thread::spawn(move || {
+        let body = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
+        let head = "HTTP/1.1 403 Forbidden\r\nConnection: close";
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // What is asked, or by whom, makes no difference.
+            let _asked = stream.read(&mut [0; 16 << 10]).unwrap();
+            write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    let bucket = S3Bucket::new(&settings, None, &TlsVerification::System, Clock::system()).unwrap();
+    let refusal = bucket.probe().await.unwrap_err().to_string();
+    assert!(refusal.contains("check the clock of this machine"), "{refusal}");
 }
 
 /// As with one that hangs, where each request would take its whole time.
