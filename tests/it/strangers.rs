@@ -96,17 +96,29 @@ async fn a_locked_out_address_gets_in_with_what_nobody_guesses_and_else_waits() 
     }
 }
 
-/// Begins deliveries of a locked-out address until one of them holds the only attempt that it has.
-async fn hold_the_only_attempt(from: &str, to: &str, forged: &[u8]) -> Vec<TcpStream> {
+/// Begins deliveries that never end, each from the next of `addresses`, until there are as many as
+/// may be under way: until `asking`, which sends a whole one, is told to wait.
+async fn hold_all_attempts(
+    mut addresses: impl Iterator<Item = String>,
+    asking: &str,
+    to: &str,
+    forged: &[u8],
+) -> Vec<TcpStream> {
     let mut slow = Vec::new();
-    until("a slow one is under way", async || {
-        let mut begun = connect(from, to).await;
+    until("as many as may be are under way", async || {
+        // One that arrives while `asking` has its turn is refused: then the next one holds it.
+        let mut begun = connect(&addresses.next()?, to).await;
         begun.write_all(&forged[..forged.len() - 1]).await.unwrap();
         slow.push(begun);
-        (status(&answered(from, to, forged).await) == 429).then_some(())
+        (status(&answered(asking, to, forged).await) == 429).then_some(())
     })
     .await;
     slow
+}
+
+/// Holds the only attempt that a locked-out address has.
+async fn hold_the_only_attempt(from: &str, to: &str, forged: &[u8]) -> Vec<TcpStream> {
+    hold_all_attempts(std::iter::repeat(from.to_owned()), from, to, forged).await
 }
 
 #[tokio::test]
@@ -133,16 +145,8 @@ async fn strangers_have_a_quarter_of_the_requests_and_a_known_sender_has_the_res
     let good = request(&proof("hmac", KEY, b"{}"), b"{}");
     assert_eq!(status(&answered("127.0.0.1", &to, &good).await), 200);
     let forged = request(&proof("hmac", "another", b"{}"), b"{}");
-    let mut slow = Vec::new();
-    for number in 0..2 {
-        let mut stranger = connect(&format!("127.0.4.{number}"), &to).await;
-        stranger.write_all(&forged[..forged.len() - 1]).await.unwrap();
-        slow.push(stranger);
-    }
-    until("strangers have their quarter", async || {
-        (status(&answered("127.0.4.9", &to, &forged).await) == 429).then_some(())
-    })
-    .await;
+    let strangers = (0..200).map(|number| format!("127.0.4.{number}"));
+    let _slow = hold_all_attempts(strangers, "127.0.5.1", &to, &forged).await;
     for _ in 0..20 {
         assert_eq!(status(&answered("127.0.0.1", &to, &good).await), 200);
     }
