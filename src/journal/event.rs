@@ -35,8 +35,13 @@ pub struct Event {
     pub origin: Origin,
     /// How to read the body.
     pub dialect: Dialect,
-    /// The notification's text.
+    /// The notification's text. Of more than 256 KiB it is empty until [`Journal::read_text`] reads it:
+    /// a claimed event may wait for memory.
+    ///
+    /// [`Journal::read_text`]: super::Journal::read_text
     pub body: String,
+    /// Length of the text in bytes.
+    pub body_bytes: usize,
     /// When it was received.
     pub received_at: DateTime<Utc>,
     /// When the alert was raised, as far as it says.

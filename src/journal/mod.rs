@@ -234,6 +234,12 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
         now: DateTime<Utc>,
     ) -> Result<Vec<Event>, JournalError>;
 
+    /// Reads the text of a claimed event if its claim left it out.
+    ///
+    /// # Errors
+    /// [`JournalError::Corrupt`] when the text is no text.
+    async fn read_text(&self, event: &mut Event) -> Result<(), JournalError>;
+
     /// Lets claims last for `lease` from `now` on, and answers those that do. Those that were lost or
     /// have ended are left alone.
     async fn renew(

@@ -113,6 +113,7 @@ async fn go(journal: &dyn Journal) {
     journal.counts().await.unwrap();
     let events = journal.claim(6, LEASE, now()).await.unwrap();
     let [one, two, three, four, five, six] = &events[..] else { panic!("{}", events.len()) };
+    journal.read_text(&mut super::Event { body: String::new(), ..one.clone() }).await.unwrap();
     let claims: Vec<_> = events.iter().map(|event| event.claim).collect();
     journal.renew(&claims, LEASE, now()).await.unwrap();
     let identity = IncidentIdentity { name: "name".to_owned(), created: now() };

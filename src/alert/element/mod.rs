@@ -112,3 +112,8 @@ pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 pub fn memory_bytes(text: &str, max: MaxValues) -> usize {
     text.len() + scan::values_at_most(text).min(max.0) * VALUE_BYTES
 }
+
+/// As [`memory_bytes`], of a text of which only the length is known.
+pub fn memory_bytes_at_most(length: usize, max: MaxValues) -> usize {
+    length + max.0 * VALUE_BYTES
+}

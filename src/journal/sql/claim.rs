@@ -75,7 +75,8 @@ macro_rules! claim {
              SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, \
              CASE WHEN OCTET_LENGTH(e.body) <= $7 THEN e.body END, e.received_at, \
              e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
-             e.due_at, e.deadline_at, e.attempts_before \
+             e.due_at, e.deadline_at, e.attempts_before, \
+             CAST(COALESCE(OCTET_LENGTH(e.body), 0) AS BIGINT) \
              FROM fitting f JOIN events e ON e.id = f.id \
              LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key"
         )
@@ -88,7 +89,7 @@ macro_rules! claim {
 /// for its time. A
 /// follow-up gives way to every received version, and is waited for only while leased. Lengths are
 /// known without reading the texts: what does not fit is not read at all, and a text of more than `$7`
-/// bytes is read by itself, once the lease is written. The rows are in no order: a database that sorts
+/// bytes is read by itself, once there is memory for it. The rows are in no order: a database that sorts
 /// them holds each text several times.
 ///
 /// Events that were put back and all others take turns within the claim, each kind by due time: either
@@ -214,9 +215,20 @@ impl<S: Store> SqlJournal<S> {
             .bind(serde_json::json!(ids).to_string())
             .execute(&mut transaction)
             .await?;
-        let events = read_large_texts(&mut transaction, events, now).await?;
         transaction.commit().await?;
         Ok(events)
+    }
+
+    pub(super) async fn read_large_text(&self, event: &mut Event) -> Result<(), JournalError> {
+        if event.body.is_empty() && event.body_bytes > 0 {
+            let row = query("SELECT body FROM events WHERE id = $1")
+                .bind(event.claim.event)
+                .fetch_one(&mut self.store.readers())
+                .await?;
+            let text = row.try_get(0);
+            event.body = text.map_err(|failure| JournalError::Corrupt(failure.to_string()))?;
+        }
+        Ok(())
     }
 
     pub(super) async fn renew_claims(
@@ -336,32 +348,6 @@ fn end_of(lease: Duration, lease_time: i64) -> i64 {
     lease_time.saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Reads the texts that a claim left out.
-async fn read_large_texts(
-    transaction: &mut impl Session,
-    claimed: Vec<Event>,
-    now: DateTime<Utc>,
-) -> Result<Vec<Event>, JournalError> {
-    let mut events = Vec::with_capacity(claimed.len());
-    for mut event in claimed {
-        if event.body.is_empty() {
-            let row = query("SELECT body FROM events WHERE id = $1")
-                .bind(event.claim.event)
-                .fetch_one(transaction)
-                .await?;
-            match row.try_get(0) {
-                Ok(body) => event.body = body,
-                Err(failure) => {
-                    bury(transaction, event.claim.event, &failure, now).await?;
-                    continue;
-                }
-            }
-        }
-        events.push(event);
-    }
-    Ok(events)
-}
-
 /// Makes an event that cannot be read a dead letter.
 async fn bury(
     transaction: &mut impl Session,
@@ -456,6 +442,7 @@ fn event(row: &impl Columns) -> Result<Event, JournalError> {
             .and_then(dialect::Dialect::from_name)
             .ok_or_else(|| JournalError::Corrupt(format!("event of dialect {dialect:?}")))?,
         body: row.try_get::<Option<String>>(5)?.unwrap_or_default(),
+        body_bytes: row.count(17)?.try_into().unwrap_or(usize::MAX),
         received_at: date(row.try_get(6)?)?,
         happened_at: date(row.try_get(7)?)?,
         agent_id: row.try_get(8)?,

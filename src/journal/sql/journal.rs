@@ -153,6 +153,10 @@ impl<S: Store> Journal for SqlJournal<S> {
         self.claim_due(limit, lease, now).await
     }
 
+    async fn read_text(&self, event: &mut Event) -> Result<(), JournalError> {
+        self.read_large_text(event).await
+    }
+
     async fn renew(
         &self,
         claims: &[Claim],
