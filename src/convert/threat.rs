@@ -162,7 +162,7 @@ fn description(threat: &Threat, named: &Named) -> String {
     table.texts("Hosts", agents);
     table.texts("Users", users);
     table.texts("Rules", rules);
-    table.texts("Tactics", threat.tactics.iter().cloned());
+    table.texts("Tactics", threat.tactics.iter().map(|tactic| words(tactic)));
     table.texts("Techniques", named.techniques());
     table.text("First seen", threat.first_seen.map(timestamp).as_deref());
     table.text("Last seen", threat.last_seen.map(timestamp).as_deref());

@@ -19,7 +19,7 @@ const READ: &str = "\
     dport driverload ecs email enabled end_timestamp engine entity_id event event_data \
     event_date event_id event_session event_type eventlog events eventtime_datetime executable \
     execution exists file file_description file_hashes file_path file_size file_version \
-    filter_description filter_id filter_name firewall_self_protection first_seen full \
+    filter_description filter_id filter_name firewall_self_protection first_seen full full_name \
     grandparent_commandline grandparent_image grandparent_integrity_level grandparent_unique_id \
     group_by_fields groups hash hashes hlab host hostname http id identifier image_loaded \
     image_name imagename imagepath impacted_users imphash integrity_level ioc_matches ioc_uuid \

@@ -1,6 +1,6 @@
 //! The native threat: as the syslog connector pushes it (`log_type: threat`, `agents`, `rules`,
-//! `impacted_users`) and as the REST API answers it (`slug`, `top_agents`, `top_rules`,
-//! `top_impacted_users`, `note`).
+//! `impacted_users`) and as the REST API answers it (`slug`, `note`, and beside or instead of these lists
+//! `top_agents`, `top_rules`, `top_impacted_users`, which have the busiest of each with fields of other names).
 
 use serde_json::Value;
 
@@ -45,18 +45,18 @@ pub(super) fn read(element: &Value) -> Threat {
         alert_count: unsigned_at(element, "total_security_event_count"),
         alert_counts_by_level: counts_by_level(element),
         tactics: texts_at(element, "mitre_tactics"),
-        agents: each(element, ["top_agents", "agents"], |item| ThreatAgent {
-            id: identifier_at(item, "agent_id"),
-            hostname: identifier_at(item, "agent_hostname"),
-            os_type: word_at(item, "agent_ostype"),
+        agents: merged(element, ["top_agents", "agents"], |item| ThreatAgent {
+            id: first(item, ["agent_id", "id"]),
+            hostname: first(item, ["agent_hostname", "hostname"]),
+            os_type: word_at(item, "agent_ostype").or_else(|| word_at(item, "ostype")),
             alert_count: unsigned_at(item, "security_event_count"),
         }),
-        users: each(element, ["top_impacted_users", "impacted_users"], |item| ThreatUser {
-            name: identifier_at(item, "user_name"),
+        users: merged(element, ["top_impacted_users", "impacted_users"], |item| ThreatUser {
+            name: first(item, ["user_name", "full_name"]),
             sid: identifier_at(item, "user_sid"),
             alert_count: unsigned_at(item, "security_event_count"),
         }),
-        rules: each(element, ["top_rules", "rules"], |item| ThreatRule {
+        rules: merged(element, ["top_rules", "rules"], |item| ThreatRule {
             id: identifier_at(item, "rule_id"),
             name: text_at(item, "rule_name"),
             level: word_at(item, "rule_level"),
@@ -83,20 +83,85 @@ fn counts_by_level(element: &Value) -> Vec<(String, u64)> {
     counted
 }
 
-/// Reads the items of the first of two lists that has any, without those that say nothing.
-fn each<Item: Default + PartialEq>(
+fn first(item: &Value, names: [&str; 2]) -> Option<String> {
+    names.iter().find_map(|name| identifier_at(item, name))
+}
+
+/// An item of a list of which a threat has two: the busiest, and all.
+trait Listed: Default + PartialEq {
+    /// Id and name.
+    fn keys(&self) -> [&Option<String>; 2];
+
+    /// Takes over from `other`, which is about the same, what is missing.
+    fn complete(&mut self, other: Self);
+
+    /// Compares the ids, or where one has none, the names.
+    fn is_same(&self, other: &Self) -> bool {
+        let pairs = self.keys().into_iter().zip(other.keys());
+        let mut known = pairs.filter_map(|(own, other)| own.as_deref().zip(other.as_deref()));
+        known.next().is_some_and(|(own, other)| own.eq_ignore_ascii_case(other))
+    }
+}
+
+impl Listed for ThreatAgent {
+    fn keys(&self) -> [&Option<String>; 2] {
+        [&self.id, &self.hostname]
+    }
+
+    fn complete(&mut self, other: Self) {
+        self.id = self.id.take().or(other.id);
+        self.hostname = self.hostname.take().or(other.hostname);
+        self.os_type = self.os_type.take().or(other.os_type);
+        self.alert_count = self.alert_count.or(other.alert_count);
+    }
+}
+
+impl Listed for ThreatUser {
+    fn keys(&self) -> [&Option<String>; 2] {
+        [&self.sid, &self.name]
+    }
+
+    fn complete(&mut self, other: Self) {
+        self.name = self.name.take().or(other.name);
+        self.sid = self.sid.take().or(other.sid);
+        self.alert_count = self.alert_count.or(other.alert_count);
+    }
+}
+
+impl Listed for ThreatRule {
+    fn keys(&self) -> [&Option<String>; 2] {
+        [&self.id, &self.name]
+    }
+
+    fn complete(&mut self, other: Self) {
+        self.id = self.id.take().or(other.id);
+        self.name = self.name.take().or(other.name);
+        self.level = self.level.take().or(other.level);
+        self.kind = self.kind.take().or(other.kind);
+        self.alert_count = self.alert_count.or(other.alert_count);
+        if self.tags.is_empty() {
+            self.tags = other.tags;
+        }
+    }
+}
+
+/// Reads the items of two lists, those of the first one first, each once and without those that say nothing.
+fn merged<Item: Listed>(
     element: &Value,
     lists: [&str; 2],
     read: impl Fn(&Value) -> Item,
 ) -> Vec<Item> {
-    lists
-        .iter()
-        .map(|list| {
-            let items = items_at(element, list).iter().map(&read);
-            items.filter(|item| *item != Item::default()).collect::<Vec<_>>()
-        })
-        .find(|items| !items.is_empty())
-        .unwrap_or_default()
+    let mut all: Vec<Item> = Vec::new();
+    for item in lists.iter().flat_map(|list| items_at(element, list)).map(read) {
+        if item == Item::default() {
+            continue;
+        }
+        match all.iter_mut().find(|known| known.is_same(&item)) {
+            Some(known) => known.complete(item),
+            None => all.push(item),
+        }
+    }
+    all
 }
 
 fn note(element: &Value) -> Option<ThreatNote> {
@@ -109,4 +174,51 @@ fn note(element: &Value) -> Option<ThreatNote> {
         last_update: dates.first(&["last_update"]),
     };
     (note.title.is_some() || note.content.is_some()).then_some(note)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_busiest_and_the_full_lists_of_the_rest_api_are_one() {
+        let threat = read(&json!({
+            "id": 7, "slug": "x", "creation_date": "2026-01-01T00:00:00Z",
+            "top_agents": [{"agent_hostname": "SRV2", "agent_id": "b", "security_event_count": 9}],
+            "agents": [
+                {"id": "a", "hostname": "srv1", "ostype": "linux", "domainname": "D"},
+                {"id": "B", "hostname": "srv2", "ostype": "windows"},
+                {},
+            ],
+            "top_impacted_users": [{"user_name": "CORP\\ada"}, {"user_name": "CORP\\bob"}],
+            "impacted_users": [
+                {"full_name": "corp\\ada", "user_sid": "S-1-5-21-1-2-3-1104"},
+                {"user_sid": "S-1-5-21-1-2-3-1105"},
+            ],
+            "top_rules": [{"rule_name": "R", "security_event_count": 9}],
+            "rules": [{"rule_name": "R", "rule_level": "high", "rule_technique_tags": ["t1059"]}],
+            "note": {"title": "t", "content": "c"},
+        }));
+        let agents = threat.agents.iter().map(|it| (it.hostname.as_deref(), it.os_type.as_deref()));
+        let expected = [(Some("SRV2"), Some("windows")), (Some("srv1"), Some("linux"))];
+        assert_eq!(agents.collect::<Vec<_>>(), expected);
+        assert_eq!(threat.agents[0].alert_count, Some(9));
+        let users = threat.users.iter().map(|it| (it.name.as_deref(), it.sid.as_deref()));
+        assert_eq!(
+            users.collect::<Vec<_>>(),
+            [
+                (Some("CORP\\ada"), Some("S-1-5-21-1-2-3-1104")),
+                (Some("CORP\\bob"), None),
+                (None, Some("S-1-5-21-1-2-3-1105")),
+            ]
+        );
+        assert_eq!(threat.rules.len(), 1);
+        assert_eq!(
+            (threat.rules[0].level.as_deref(), threat.rules[0].tags.len()),
+            (Some("high"), 1)
+        );
+        assert_eq!(threat.note.unwrap().content.as_deref(), Some("c"));
+    }
 }
