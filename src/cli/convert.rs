@@ -26,7 +26,8 @@ use crate::{
     },
     intake::{
         decode,
-        dialect::{Dialect, Recognised, read_alert, read_threat, recognise},
+        dialect::{Dialect, Recognised, read_alert, read_threat},
+        envelope,
     },
 };
 
@@ -41,16 +42,17 @@ pub(super) fn run(config: Option<&Path>, arguments: &ConvertArguments) -> Result
     let settings = convert_settings(setup::load_for_conversion(config)?);
     let input = read_input(arguments.file.as_deref())?;
     let text = decode::text_of(&input);
-    let element = element::read(&text, MaxValues::LARGEST)
+    let read = element::check(&text)
+        .and_then(|()| envelope::read(text.as_ref().into(), MaxValues::LARGEST))
         .context("the input is not one JSON value that can be read; give one alert or threat")?;
     let known = Known::received(Clock::system().now());
-    let conversion = convert(&element, &text, &known, &settings)?;
+    let conversion = convert(&read, &known, &settings)?;
     let mut told = String::new();
     if arguments.summary {
         told.push_str(&summary::tree(&conversion.bundle, &conversion.root_id));
     }
     if arguments.explain {
-        told.push_str(&explanation(&conversion, asked_for(&element).as_deref()));
+        told.push_str(&explanation(&conversion, asked_for(&read).as_deref()));
     }
     if !told.is_empty() {
         return output::print(&told);
@@ -64,20 +66,19 @@ pub(super) fn run(config: Option<&Path>, arguments: &ConvertArguments) -> Result
 }
 
 fn convert(
-    element: &Value,
-    text: &str,
+    read: &envelope::Read<'_>,
     known: &Known,
     settings: &ConvertSettings,
 ) -> anyhow::Result<Conversion> {
-    match recognise(element) {
+    match &read.recognised {
         Recognised::Notification(Dialect::NativeThreat) => {
-            Ok(convert_threat(&read_threat(element), &[], known, settings))
+            Ok(convert_threat(&read_threat(&read.value), &[], known, settings))
         }
         Recognised::Notification(dialect) => {
-            let alert = read_alert(dialect, element);
+            let alert = read_alert(*dialect, &read.value);
             let carried = carried_intelligence(&alert);
             let conversion = convert_alert(&alert, carried.as_ref(), known, settings);
-            Ok(attach_raw(conversion, text, settings))
+            Ok(attach_raw(conversion, &read.text, settings))
         }
         Recognised::Telemetry(kind) => {
             bail!("this is telemetry ({kind}), which the service counts and does not import")
@@ -112,10 +113,12 @@ fn explanation(conversion: &Conversion, asked_for: Option<&str>) -> String {
 
 /// Why there is no indicator, or only a dateless one, when the alert does not carry all of its
 /// rule; for a threat, what is missing here.
-fn asked_for(element: &Value) -> Option<String> {
-    let alert = match recognise(element) {
-        Recognised::Notification(Dialect::NativeThreat) => return Some(asked_for_threat(element)),
-        Recognised::Notification(dialect) => read_alert(dialect, element),
+fn asked_for(read: &envelope::Read<'_>) -> Option<String> {
+    let alert = match &read.recognised {
+        Recognised::Notification(Dialect::NativeThreat) => {
+            return Some(asked_for_threat(&read.value));
+        }
+        Recognised::Notification(dialect) => read_alert(*dialect, &read.value),
         _ => return None,
     };
     let rule = match wanted_intelligence(&alert)? {

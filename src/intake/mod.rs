@@ -14,6 +14,7 @@ mod body;
 pub mod decode;
 pub mod dialect;
 mod door;
+pub(crate) mod envelope;
 mod memory;
 mod notification;
 mod refusal;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::{
     Notification, Samples,
     decode::Element,
-    dialect::{Recognised, UnknownKind, has_mark_beside_level, recognise, recognise_unknown},
+    dialect::{Recognised, UnknownKind, has_mark_beside_level, recognise_unknown},
+    envelope::{self, Read},
     samples::Sampled,
     verification::Proof,
     webhook::counted_as,
 };
-use crate::alert::element::{self, MaxValues};
+use crate::alert::element::MaxValues;
 
 /// Why an element that may be an alert or a threat is a dead letter.
 const MARKED: &str = "of no known dialect, and it may be an alert or a threat";
@@ -35,6 +36,30 @@ impl Sorted {
     /// Elements that were acknowledged and are not kept.
     pub fn ignored(&self) -> usize {
         self.telemetry.len() + self.unknown
+    }
+
+    fn add(
+        &mut self,
+        proof: &Proof,
+        Read { recognised, value, text }: Read<'_>,
+        samples: &Samples,
+    ) {
+        match recognised {
+            Recognised::Notification(dialect) => {
+                let notification = Notification::of_dialect(proof, dialect, &value, text);
+                self.notifications.push(notification);
+            }
+            // A kind that is new to us may be an alert.
+            Recognised::Telemetry(kind)
+                if counted_as(&kind) == "other" && has_mark_beside_level(&text) =>
+            {
+                let reason = MARKED.to_owned();
+                self.notifications.push(Notification::dead_letter(proof, text, reason));
+            }
+            Recognised::Telemetry(kind) => self.telemetry.push(kind),
+            Recognised::ConnectionTest => {}
+            Recognised::Unknown => self.unknown(proof, text.into(), None, samples),
+        }
     }
 
     fn unknown(
@@ -72,29 +97,14 @@ pub fn sort(
 ) -> Sorted {
     let mut sorted = Sorted::default();
     for element in elements {
-        let (raw, read) = match element {
-            Element::Json { raw } => {
-                let read = element::read_checked(&raw, max);
-                (Arc::from(raw), read.map_err(|unread| unread.to_string()))
-            }
-            Element::Unreadable { text, reason } => (Arc::from(text), Err(reason.into_owned())),
+        let read = match element {
+            Element::Json { raw } => envelope::read(raw.clone(), max)
+                .map_err(|unread| (Arc::from(raw), unread.to_string())),
+            Element::Unreadable { text, reason } => Err((Arc::from(text), reason.into_owned())),
         };
-        match read.map(|value| (recognise(&value), value)) {
-            Err(reason) => sorted.unknown(proof, raw, Some(reason), samples),
-            Ok((Recognised::Notification(dialect), value)) => {
-                let notification = Notification::of_dialect(proof, dialect, &value, raw);
-                sorted.notifications.push(notification);
-            }
-            // A kind that is new to us may be an alert.
-            Ok((Recognised::Telemetry(kind), _))
-                if counted_as(&kind) == "other" && has_mark_beside_level(&raw) =>
-            {
-                let reason = MARKED.to_owned();
-                sorted.notifications.push(Notification::dead_letter(proof, raw, reason));
-            }
-            Ok((Recognised::Telemetry(kind), _)) => sorted.telemetry.push(kind),
-            Ok((Recognised::ConnectionTest, _)) => {}
-            Ok((Recognised::Unknown, _)) => sorted.unknown(proof, raw, None, samples),
+        match read {
+            Err((text, reason)) => sorted.unknown(proof, text, Some(reason), samples),
+            Ok(read) => sorted.add(proof, read, samples),
         }
     }
     sorted

@@ -231,10 +231,15 @@ fn telemetry_the_connection_test_and_what_is_unknown_are_told_apart() {
         (r#"{"alert": {}}"#, Recognised::Unknown),
         (r#"{"count": 0, "next": null, "previous": null, "results": []}"#, Recognised::Unknown),
         (r#"{"ecs": {"version": "9.0.0"}, "hlab": {"detection": {}}}"#, Recognised::Unknown),
-        // A detection of another kind than "alert", and what another shipper made.
+        // A detection of another kind than "alert", and what another product made.
         (
             r#"{"agent": {"type": "hurukai"}, "event": {"kind": "pipeline_error"}, "hlab":
                {"detection": {"title": "x"}}}"#,
+            Recognised::Notification(Dialect::EcsAlert),
+        ),
+        (
+            r#"{"ecs": {"version": "8.0.0"}, "agent": {"type": "endpoint"},
+               "event": {"kind": "alert"}, "rule": {"name": "x"}}"#,
             Recognised::Unknown,
         ),
         (

@@ -20,25 +20,34 @@ pub(super) fn is_ecs(element: &Value) -> bool {
     at(element, "ecs.version").is_some() || is_of_harfanglab(element)
 }
 
-/// Returns whether HarfangLab's Elastic connector made it.
-fn is_of_harfanglab(element: &Value) -> bool {
+/// Returns whether HarfangLab's Elastic connector made it. A shipper on the way may have put itself where the
+/// agent was; what HarfangLab detected stays.
+pub(super) fn is_of_harfanglab(element: &Value) -> bool {
+    has_own_agent(element) || is_detection(element)
+}
+
+fn has_own_agent(element: &Value) -> bool {
     word_at(element, "agent.type").as_deref() == Some("hurukai")
 }
 
-/// Tells an alert from telemetry. An event with detection fields of another kind than `alert` is left
-/// unknown, so that it is kept, and so is what another shipper made: it may wrap an alert.
-pub(super) fn recognise(element: &Value) -> Recognised {
-    let kind = word_at(element, "event.kind");
-    let detection = at(element, "hlab.detection").is_some()
+fn is_detection(element: &Value) -> bool {
+    let block = at(element, "hlab.detection").and_then(Value::as_object);
+    block.is_some_and(|fields| !fields.is_empty())
         || ["title", "level", "confidence", "engine.name"]
             .iter()
-            .any(|field| at(element, &format!("hlab.detection.{field}")).is_some());
-    if kind.as_deref() == Some("alert") {
+            .any(|field| at(element, &format!("hlab.detection.{field}")).is_some())
+}
+
+/// Tells an alert from telemetry: a detection is an alert whatever `event.kind` says. What another shipper made
+/// is left unknown: it may be an envelope.
+pub(super) fn recognise(element: &Value) -> Recognised {
+    let is_alert = || word_at(element, "event.kind").as_deref() == Some("alert");
+    if is_detection(element) || (has_own_agent(element) && is_alert()) {
         Recognised::Notification(Dialect::EcsAlert)
-    } else if detection || !is_of_harfanglab(element) {
-        Recognised::Unknown
-    } else {
+    } else if has_own_agent(element) {
         telemetry(element)
+    } else {
+        Recognised::Unknown
     }
 }
 
@@ -81,15 +90,17 @@ pub(super) fn read(element: &Value) -> Alert {
 
 fn agent(element: &Value) -> Agent {
     let first = |paths: &[&str]| paths.iter().find_map(|path| identifier_at(element, path));
+    // A shipper's agent is not HarfangLab's.
+    let of_agent = |path| has_own_agent(element).then(|| identifier_at(element, path)).flatten();
     Agent {
-        id: first(&["agent.id", "host.id"]),
-        hostname: first(&["host.hostname", "host.name", "agent.name"]),
+        id: of_agent("agent.id").or_else(|| first(&["host.id"])),
+        hostname: first(&["host.hostname", "host.name"]).or_else(|| of_agent("agent.name")),
         domain: identifier_at(element, "host.domain"),
         os_type: word_at(element, "host.os.type"),
         os_product: text_at(element, "host.os.full").or_else(|| text_at(element, "host.os.name")),
         os_version: identifier_at(element, "host.os.version"),
         ip_addresses: texts_at(element, "host.ip"),
-        version: identifier_at(element, "agent.version"),
+        version: of_agent("agent.version"),
     }
 }
 

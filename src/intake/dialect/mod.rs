@@ -94,6 +94,11 @@ pub fn recognise(element: &Value) -> Recognised {
     }
 }
 
+/// Returns whether HarfangLab made the element itself: the telemetry of its agents carries their date.
+pub fn is_by_harfanglab(element: &Value) -> bool {
+    lenient::at(element, "@event_create_date").is_some() || ecs::is_of_harfanglab(element)
+}
+
 /// Reads an alert of `dialect` (native or ECS); every field that cannot be read is left empty.
 /// A threat has nothing of an alert, so reading one here gives an empty alert.
 pub fn read_alert(dialect: Dialect, element: &Value) -> Alert {

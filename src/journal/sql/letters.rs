@@ -11,11 +11,12 @@ use super::{
     versions::{Standing, dated},
 };
 use crate::{
-    alert::element::{self, MaxValues},
+    alert::element::MaxValues,
     intake::{
         Notification, Origin,
         decode::{Element, decode},
-        dialect::{Dialect, Recognised, recognise},
+        dialect::{Dialect, Recognised},
+        envelope,
         verification::Proof,
     },
     journal::{EventId, JournalError, Letter, LetterFilter, LetterGroup, Retried},
@@ -238,7 +239,7 @@ impl<S: Store> SqlJournal<S> {
         let named = query(
             "UPDATE events SET dialect = $1, key = $2, version = $3, happened_at = $4, \
              agent_id = $5, title = $6, threat_key = $7, recurrence = $9, updated_at = $10, \
-             shape = NULL \
+             shape = NULL, body = $11 \
              WHERE id = $8 AND NOT EXISTS (SELECT 1 FROM events other \
                  WHERE other.console = events.console AND other.key = $2 \
                  AND other.version = $3 AND other.recurrence = $9 \
@@ -254,6 +255,7 @@ impl<S: Store> SqlJournal<S> {
         .bind(id)
         .bind(recurrence)
         .bind(updated_at)
+        .bind(read.body().as_ref())
         .execute(transaction)
         .await?;
         Ok((named == 0).then_some(KNOWN))
@@ -311,13 +313,13 @@ fn read_again(text: &str, received_at: DateTime<Utc>) -> Option<(Dialect, Notifi
     let Element::Json { raw } = element else {
         return None;
     };
-    let value = element::read_checked(&raw, MaxValues::LARGEST).ok()?;
-    let Recognised::Notification(dialect) = recognise(&value) else {
+    let read = envelope::read(raw, MaxValues::LARGEST).ok()?;
+    let Recognised::Notification(dialect) = read.recognised else {
         return None;
     };
     // Only what the text says is taken from it: the row keeps the road that it came by.
     let proof = Proof::answered_by_console(received_at);
-    Some((dialect, Notification::of_dialect(&proof, dialect, &value, raw.into_owned())))
+    Some((dialect, Notification::of_dialect(&proof, dialect, &read.value, read.text)))
 }
 
 fn letter(row: &impl Columns) -> Result<Letter, JournalError> {
