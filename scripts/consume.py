@@ -103,6 +103,9 @@ def self_check(matrix):
         ("correctly formatted: Domain", thing("domain-name", "e", value="single", **OWNED)),
         ("less than", {**incident, "last_seen": "2025-01-01T00:00:00.000Z"}),
         ("changed from", {**incident, "name": "Another name"}),
+        ("one for all hosts", thing("process", "b", command_line="cmd.exe", **OWNED)),
+        ("the attacker's", related("c", "related-to", good[7], incident)),
+        ("counted again", {**good[9], "last_seen": "2026-01-02T00:00:00.000Z"}),
     ]
     platform = Platform(matrix)
     worker = Worker(platform)

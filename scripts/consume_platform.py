@@ -1,6 +1,8 @@
 """A stateful stand-in for the part of OpenCTI that its importer talks to: GraphQL over HTTP on
 loopback. It keeps what is imported and refuses what a running platform was seen to refuse, or to
-take and then regret: a missing author or marking, say, which is dropped without a word there.
+take and then regret: a missing author or marking, say, which is dropped without a word there, or a
+process without a pid, which is one for all hosts. Not here: lifetimes of indicators, ties between cases,
+what a page shows, custom fields, resets; the tests `observed` judge these.
 
 What it refuses stands in `Platform.refusals`; nothing is forgiven on a second try. Run by
 consume.py.
@@ -286,6 +288,8 @@ class Platform:
             raise functional(
                 f"The relationship type {kind} is not allowed between {ends[0]} and {ends[1]}"
             )
+        if ends == ("Hostname", "Incident"):
+            raise functional("a host name that is related to an incident is shown as the attacker's")
         self.owned("relationship", given)
         return self.keep(f"relationship {kind}", given["stix_id"], given)
 
@@ -295,6 +299,8 @@ class Platform:
             raise functional("sighted by something else than an identity")
         self.owned("sighting", given)
         in_order(given, "first_seen", "last_seen")
+        if given["first_seen"] != given["last_seen"]:
+            raise functional("a sighting that lasts is counted again when its end moves")
         return self.keep("sighting", given["stix_id"], given)
 
 
@@ -365,6 +371,8 @@ def check_observable(kind, part):
     elif kind == "Process":
         if not part.get("command_line"):
             raise bad_input("command_line of a process is non-null")
+        if part.get("pid") is None:
+            raise functional("a process without a pid is one for all hosts")
     elif kind == "Network-Traffic":
         ports = [part.get(it) for it in ("src_port", "dst_port") if part.get(it) is not None]
         if not all(0 < port < 65536 for port in ports):

@@ -53,6 +53,7 @@ mod life;
 mod limits;
 mod lost_works;
 mod memory;
+mod observed;
 mod outbound;
 mod platform;
 mod poolers;

@@ -393,7 +393,7 @@ async fn a_verdict_reaches_the_sighting_on_every_platform_and_back_again_after_a
             let after = After::new(&stage).await;
             stage.opencti.import_sighting(object(&update, is_sighting));
             after.round_after(TimeDelta::minutes(1)).await;
-            let sightings = stage.opencti.state().sightings;
+            let sightings = stage.opencti.state().knowledge.sightings;
             assert_eq!(sightings.len(), 1);
             assert_eq!(sightings[0].negative, negative, "{personality:?}, {status}");
         }

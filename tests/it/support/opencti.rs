@@ -19,6 +19,7 @@ use super::{
 
 mod accounts;
 mod graphql;
+mod knowledge;
 mod pushes;
 mod resolvers;
 mod sightings;
@@ -26,6 +27,7 @@ mod state;
 
 use self::state::{FakeWorkError, Fault};
 pub(crate) use self::{
+    knowledge::Knowledge,
     sightings::FakeSighting,
     state::{FakeConnector, FakeDraft, FakePush, FakeRequest, FakeUser, FakeWork, Outage, State},
 };
@@ -322,7 +324,9 @@ impl FakeOpenCti {
     /// The worker imports a sighting, with all that this platform makes of it.
     pub(crate) fn import_sighting(&self, object: &Value) {
         let personality = self.shared.personality;
-        self.shared.state.send_modify(|state| sightings::import(state, personality, object));
+        self.shared.state.send_modify(|state| {
+            sightings::import(&mut state.knowledge.sightings, personality, object);
+        });
     }
 
     /// The delete button: connector, works and queue go.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::FakeSighting;
+use super::Knowledge;
 
 /// What the fake knows at one moment.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +20,8 @@ pub(crate) struct State {
     pub(crate) turned_away: usize,
     /// The version that `about` answers, where it differs from the personality's.
     pub(crate) claimed_version: Option<String>,
-    /// As the platform's worker imported them.
-    pub(crate) sightings: Vec<FakeSighting>,
+    /// As the platform's worker imported it.
+    pub(crate) knowledge: Knowledge,
     /// The token's user has no right to read works.
     pub(super) may_not_read_works: bool,
     /// The workflow of incidents: id and name of each status, in their order.
