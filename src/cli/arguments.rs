@@ -36,8 +36,8 @@ Examples:
   harfanglab-incidents convert --file alert.json --summary --explain
 
 CONNECTOR_NAME, HARFANGLAB_INCIDENTS_URL, …_DEFAULT_MARKING, …_DEFAULT_SCORE, …_INCIDENT_NAME,
-…_ACCOUNT_IDENTITY, …_WORKFLOW_STATUSES (by id) and …_ATTACH_RAW count here as they do in the
-service; none is required. What was left out is told on stderr.";
+…_ACCOUNT_IDENTITY, …_WORKFLOW_STATUSES (by id), …_ATTACH_RAW and …_CUSTOM_PROPERTIES count here as
+they do in the service; none is required. What was left out is told on stderr.";
 
 const AFTER_DEMO: &str = "\
 A simulated console pushes alerts as HarfangLab does, half ECS among telemetry, half native JSON;

@@ -159,6 +159,8 @@ fn convert_settings(loaded: ConversionSettings) -> ConvertSettings {
         author: loaded.author,
         marking: loaded.import.marking,
         score: loaded.import.score,
+        incident_score: loaded.import.score,
+        custom_properties: loaded.import.custom_properties,
         naming: loaded.import.naming.unwrap_or(IncidentNaming::Title),
         accounts: loaded.import.accounts,
         raw: loaded.import.raw,

@@ -39,10 +39,11 @@ pub use self::{
     sending::{Approval, QueueProtocol, S3Settings, SendingSettings},
     settings::{
         ALERT_LEVELS, AccessSettings, AccountIdentity, AlertFilter, BrokerVerification,
-        ConnectorMetricsSettings, ConnectorSettings, DirectorySettings, EndpointTls,
-        EnrichmentSettings, HarfangLabSettings, HmacEncoding, ImportSettings, IncidentNaming,
-        JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings, RawAttachment,
-        Settings, StartDate, SyslogSettings, TlsVerification, WebhookScheme, WebhookSettings,
+        ConnectorMetricsSettings, ConnectorSettings, CustomProperties, DirectorySettings,
+        EndpointTls, EnrichmentSettings, HarfangLabSettings, HmacEncoding, ImportSettings,
+        IncidentNaming, JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings,
+        RawAttachment, Settings, StartDate, SyslogSettings, TlsVerification, WebhookScheme,
+        WebhookSettings,
     },
 };
 

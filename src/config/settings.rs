@@ -211,6 +211,8 @@ pub struct ImportSettings {
     pub accounts: AccountIdentity,
     /// `…_ATTACH_RAW`.
     pub raw: RawAttachment,
+    /// `…_CUSTOM_PROPERTIES`.
+    pub custom_properties: CustomProperties,
     /// `…_WORKFLOW_STATUSES`: HarfangLab status → id or name of a status of OpenCTI's workflow of
     /// incidents.
     pub workflow: BTreeMap<String, String>,
@@ -293,6 +295,15 @@ pub enum RawAttachment {
     None,
     /// As a note on the incident.
     Note,
+}
+
+/// Whether incidents carry properties of our own for custom fields (`…_CUSTOM_PROPERTIES`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CustomProperties {
+    /// Until a custom field refuses one.
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// The endpoint.

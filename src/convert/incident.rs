@@ -1,5 +1,7 @@
 //! One alert becomes one incident, with everything it shows.
 
+use serde_json::Map;
+
 use super::{
     Conversion, ConvertSettings, IncidentIdentity, Known, MergedSightings, Sighted,
     attack::Named,
@@ -9,10 +11,11 @@ use super::{
     draft::{Draft, Finished},
     file,
     file::SeenFile,
-    host, indicator, label, naming, network, process, registry, rule,
+    host, indicator, label, naming, network, process, properties, registry, rule,
 };
 use crate::{
     alert::{Alert, intelligence::Intelligence},
+    config::CustomProperties,
     stix::{
         object::{ExternalReference, Incident, Sighting},
         time::Timestamp,
@@ -62,7 +65,12 @@ pub fn convert_alert(
         description: description::description(alert, &name, &named),
         labels: label::labels(alert, &rule_tags),
         x_opencti_workflow_id: workflow_id.cloned(),
+        x_opencti_score: settings.incident_score,
         external_references: links.clone(),
+        custom: match settings.custom_properties {
+            CustomProperties::Auto => properties::of_alert(alert),
+            CustomProperties::Off => Map::new(),
+        },
         name: name.clone(),
     };
     let root_id = draft.object(&incident);

@@ -23,6 +23,7 @@ mod message;
 mod naming;
 mod network;
 mod process;
+mod properties;
 mod raw;
 mod registry;
 mod rule;
@@ -42,7 +43,7 @@ pub use self::{
 };
 use crate::{
     alert::{IncidentIdentity, MergedSightings, Sighted},
-    config::{AccountIdentity, IncidentNaming, Marking, RawAttachment},
+    config::{AccountIdentity, CustomProperties, IncidentNaming, Marking, RawAttachment},
     stix::Bundle,
 };
 
@@ -55,6 +56,10 @@ pub struct ConvertSettings {
     pub marking: Marking,
     /// Score of the indicator and of the observables that the rule matched.
     pub score: Option<u8>,
+    /// Score of incidents; `None` also where the platform knows none.
+    pub incident_score: Option<u8>,
+    /// Whether properties of our own go along.
+    pub custom_properties: CustomProperties,
     /// How incidents are named.
     pub naming: IncidentNaming,
     /// What identifies a user account.

@@ -137,6 +137,18 @@ impl OpenCti {
         self.with_features(|features| features.refuse(feature));
     }
 
+    /// Sends incidents without properties of our own from now on.
+    pub fn leave_out_custom_properties(&self) {
+        if self.has(Feature::CustomProperties) {
+            tracing::warn!(
+                "a custom field of OpenCTI refused a property x_harfanglab_… of an incident: incidents go \
+                 without these properties until the service restarts; give the field the values that \
+                 HarfangLab uses as its options, or set HARFANGLAB_INCIDENTS_CUSTOM_PROPERTIES=off"
+            );
+            self.with_features(|features| features.refuse(Feature::CustomProperties));
+        }
+    }
+
     fn with_features<R>(&self, work: impl FnOnce(&mut Features) -> R) -> R {
         // A panic while it was held cannot have left it half-written.
         work(&mut self.0.features.lock().unwrap_or_else(PoisonError::into_inner))

@@ -80,6 +80,10 @@ pub enum Feature {
     ManyTokens,
     /// `network-traffic` with its ends; before, each one sent is answered by an error.
     NetworkTraffic,
+    /// Incidents with a score.
+    IncidentScore,
+    /// Incidents with properties of our own. Every platform takes them until a custom field refuses one.
+    CustomProperties,
     /// A bundle changes whether a sighting is one of a false positive; before, it never does.
     NegativeByBundle,
 }
@@ -93,6 +97,8 @@ impl Feature {
             Self::DraftContext => Version::new(6, 5, 0),
             Self::BundlePushWork => Version::new(6, 5, 7),
             Self::S3Connection => Version::new(6, 9, 10),
+            Self::IncidentScore => Version::new(7, 261_000, 0),
+            Self::CustomProperties => Version::new(0, 0, 0),
             Self::ManyTokens => Version::new(7, 260_224, 0),
             Self::DraftDelete | Self::NetworkTraffic | Self::NegativeByBundle => {
                 Version::new(7, 0, 0)

@@ -60,6 +60,12 @@ impl WorkError {
         is_missing_reference(&self.reason)
     }
 
+    /// Returns whether a custom field refused a property of the incident.
+    pub fn is_refused_property(&self) -> bool {
+        self.object.as_deref().is_some_and(|id| id.starts_with("incident--"))
+            && is_refused_property(&self.reason)
+    }
+
     /// Whether it is no error of the platform but what we said when we closed the work.
     pub fn is_our_note(&self) -> bool {
         self.object.is_none() && self.reason.contains(CONTINUED)
@@ -74,15 +80,28 @@ const MISSING_RIGHT: &str = "missing markings";
 /// answer, after the worker had tried a hundred times.
 const BUSY: [&str; 3] = ["LOCK_ERROR", "Bad Gateway", "Request timed out"];
 
+/// What it says, in lower case, when a custom field refuses a value. A mandatory field for which none was
+/// sent stays without one.
+const CUSTOM_FIELD: [&str; 6] =
+    ["int_value", "string_value", "boolean_value", "date_value", "select_value", "custom field"];
+const MANDATORY_FIELD: &str = "mandatory custom field";
+
+fn is_refused_property(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    CUSTOM_FIELD.iter().any(|words| reason.contains(words)) && !reason.contains(MANDATORY_FIELD)
+}
+
 fn is_missing_reference(reason: &str) -> bool {
     MISSING.iter().any(|words| reason.contains(words)) && !reason.contains(MISSING_RIGHT)
 }
 
 /// Whether the same object may be taken when it comes again, by the words with which it was refused.
 /// What the platform finds wrong with the object itself (a pattern, a score, a relationship that its
-/// schema does not allow) stays wrong.
+/// schema does not allow) stays wrong, but for properties of our own, which are left out then.
 pub fn may_be_taken_later(reason: &str) -> bool {
-    is_missing_reference(reason) || BUSY.iter().any(|words| reason.contains(words))
+    is_missing_reference(reason)
+        || is_refused_property(reason)
+        || BUSY.iter().any(|words| reason.contains(words))
 }
 
 #[derive(Deserialize)]
@@ -194,6 +213,8 @@ mod tests {
             "FUNCTIONAL_ERROR: MISSING_ELEMENTS",
             "LOCK_ERROR: Execution timeout, too many concurrent call on the same entities",
             "502 Bad Gateway",
+            "FUNCTIONAL_ERROR: select_value is not in the allowed options (field_name: x_opencti_cf_a)",
+            "FUNCTIONAL_ERROR: Custom field definition not found for this entity type",
         ] {
             assert!(may_be_taken_later(reason), "{reason}");
         }
@@ -203,6 +224,7 @@ mod tests {
             "DATABASE_ERROR: You cant create a relation with last_seen less than first_seen",
             "DRAFT_LOCKED",
             "BAD_USER_INPUT: score",
+            "FUNCTIONAL_ERROR: Mandatory custom field is missing",
         ] {
             assert!(!may_be_taken_later(reason), "{reason}");
         }

@@ -47,8 +47,13 @@ use tokio_util::{
 use tracing::{error, info};
 
 pub use self::{
-    afterwards::Afterwards, enrich::Enricher, false_positives::NegativeSightings,
-    ledger::JournalLedger, prepare::Preparer, refusals::era_of_confirmed, retry::try_now,
+    afterwards::Afterwards,
+    enrich::Enricher,
+    false_positives::NegativeSightings,
+    ledger::JournalLedger,
+    prepare::Preparer,
+    refusals::{era_of_confirmed, era_of_properties},
+    retry::try_now,
     waiting::first_look_ups_max,
 };
 use self::{

@@ -16,6 +16,7 @@ use crate::{
         dialect::{self, Dialect},
     },
     journal::{CaseObjects, Claim, Event, FollowUp, Journal, JournalError, Outcome},
+    opencti::OpenCti,
     stix::Bundle,
 };
 
@@ -72,6 +73,8 @@ pub struct Preparer {
     pub filter: AlertFilter,
     /// Whether threats are imported, so that their cases need to know their alerts' objects.
     pub threats: bool,
+    /// Says whether incidents may carry properties of our own; without it they do.
+    pub platform: Option<OpenCti>,
     /// How things are named, marked and scored.
     pub convert: ConvertSettings,
     /// The time.

@@ -15,6 +15,7 @@ use crate::{
         is_believed,
     },
     journal::{Adoption, AlertName, CaseObjects, CaseStanding, Event, FollowUp, Lacking, Outcome},
+    opencti::Feature,
 };
 
 /// How long a version waits for an older one that came by another road.
@@ -73,6 +74,9 @@ impl Preparer {
                 let known = Known::received(event.received_at);
                 conversion = convert(&Known { identity, merged_sightings, ..known });
             }
+        }
+        if self.platform.as_ref().is_some_and(|it| !it.has(Feature::CustomProperties)) {
+            conversion.remove_custom_properties();
         }
         let threat_key = alert.threat_key.clone().filter(|_| self.threats);
         let case_objects = threat_key.map(|threat_key| CaseObjects {

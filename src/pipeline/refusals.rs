@@ -51,6 +51,8 @@ const OLDEST_WORK: TimeDelta = TimeDelta::days(7);
 /// Name of a remembered number that grows whenever something counts as unknown to OpenCTI that was
 /// confirmed before: by it the other replicas learn of it.
 const FORGOTTEN: &str = "confirmed_forgotten";
+/// Name of a remembered number that grows whenever a custom field refused a property of our own.
+const REFUSED_PROPERTIES: &str = "custom_properties_refused";
 /// Errors that the platform keeps of a work.
 const MOST_ERRORS_OF_A_WORK: usize = 100;
 
@@ -360,6 +362,10 @@ impl Refusals {
     /// Puts the errors of a work on their events, and lets the work go.
     async fn keep(&self, work: &str, errors: Vec<WorkError>) -> Result<(), JournalError> {
         self.forget_what_was_refused(&errors).await?;
+        if errors.iter().any(WorkError::is_refused_property) {
+            self.platform.leave_out_custom_properties();
+            self.tell_other_replicas_of(REFUSED_PROPERTIES).await?;
+        }
         let is_cut_off = errors.len() >= MOST_ERRORS_OF_A_WORK;
         let parts = self.journal.parts_of_work(work).await?;
         let all: HashSet<_> = parts.iter().map(|part| part.event).collect();
@@ -400,9 +406,13 @@ impl Refusals {
 
     /// They forget all that was confirmed to them: that costs messages only.
     async fn tell_other_replicas(&self) -> Result<(), JournalError> {
-        let before = self.journal.remembered(FORGOTTEN).await?;
+        self.tell_other_replicas_of(FORGOTTEN).await
+    }
+
+    async fn tell_other_replicas_of(&self, name: &str) -> Result<(), JournalError> {
+        let before = self.journal.remembered(name).await?;
         let before: u64 = before.and_then(|number| number.parse().ok()).unwrap_or_default();
-        self.journal.remember(FORGOTTEN, &before.saturating_add(1).to_string()).await
+        self.journal.remember(name, &before.saturating_add(1).to_string()).await
     }
 }
 
@@ -413,6 +423,15 @@ impl Refusals {
 /// [`JournalError`] when the journal cannot be read.
 pub async fn era_of_confirmed(journal: &dyn Journal) -> Result<[Option<String>; 2], JournalError> {
     Ok([journal.remembered("generation").await?, journal.remembered(FORGOTTEN).await?])
+}
+
+/// Returns what tells a replica, by being another than before, that a custom field refused a property of
+/// our own.
+///
+/// # Errors
+/// [`JournalError`] when the journal cannot be read.
+pub async fn era_of_properties(journal: &dyn Journal) -> Result<Option<String>, JournalError> {
+    journal.remembered(REFUSED_PROPERTIES).await
 }
 
 /// Whose object each error is about. An object that several events sent was refused as often as the

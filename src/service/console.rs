@@ -171,6 +171,12 @@ impl ConsoleService {
             author: self.settings.author.clone(),
             marking: self.settings.import.marking,
             score: self.settings.import.score,
+            incident_score: self
+                .settings
+                .import
+                .score
+                .filter(|_| platform.is_none_or(Platform::scores_incidents)),
+            custom_properties: self.settings.import.custom_properties,
             naming,
             accounts: self.settings.import.accounts,
             raw: self.settings.import.raw,
@@ -224,6 +230,7 @@ impl ConsoleService {
     fn pipeline(&self, common: Common<'_>, convert: ConvertSettings) -> Pipeline {
         let Common { settings, outlets, clock, .. } = common;
         let import = &self.settings.import;
+        let platform = outlets.platform.as_ref();
         let name = &settings.connector.name;
         Pipeline {
             journal: Arc::clone(&self.journal),
@@ -237,6 +244,7 @@ impl ConsoleService {
                 ),
                 filter: import.filter.clone(),
                 threats: import.threats,
+                platform: platform.map(|platform| platform.connector().platform().clone()),
                 convert,
                 clock: clock.clone(),
             }),
@@ -250,9 +258,7 @@ impl ConsoleService {
                 None => name.clone(),
             },
             health: Arc::clone(&self.health),
-            negative_sightings: outlets
-                .platform
-                .as_ref()
+            negative_sightings: platform
                 .map_or(NegativeSightings::ByBundle, Platform::negative_sightings),
         }
     }

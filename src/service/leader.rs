@@ -17,8 +17,8 @@ use tracing::{info, warn};
 use crate::{
     health::{Health, Role},
     journal::{Journal, LeaderLock, Place},
-    opencti::ConfirmedObjects,
-    pipeline::era_of_confirmed,
+    opencti::{ConfirmedObjects, OpenCti},
+    pipeline::{era_of_confirmed, era_of_properties},
 };
 
 /// How often a replica that follows asks for the lock: many times in one interval of the heartbeat.
@@ -128,17 +128,19 @@ impl Leader {
     }
 
     /// Forgets what is `confirmed` when another replica has begun to import everything again, or has
-    /// read that OpenCTI refused something: it learns that from OpenCTI, and this one from the journal.
+    /// read that OpenCTI refused something: it learns that from OpenCTI, and this one from the journal. So
+    /// with properties of our own that a custom field refused.
     pub(super) async fn follow_resets(
         &self,
         journals: Vec<Arc<dyn Journal>>,
-        confirmed: Arc<ConfirmedObjects>,
+        confirmed: Option<Arc<ConfirmedObjects>>,
+        platform: OpenCti,
         stop: CancellationToken,
     ) {
         if self.is_alone() {
             return;
         }
-        let mut known = None;
+        let (mut known, mut known_of_properties) = (None, None);
         loop {
             // A journal that cannot be read is told by whoever needs it.
             let asked = journals.iter().map(|journal| era_of_confirmed(&**journal));
@@ -148,9 +150,18 @@ impl Leader {
                         "everything is imported again, or OpenCTI refused something: nothing counts \
                          as known to it"
                     );
-                    confirmed.forget();
+                    if let Some(confirmed) = &confirmed {
+                        confirmed.forget();
+                    }
                 }
                 known = Some(eras);
+            }
+            let asked = journals.iter().map(|journal| era_of_properties(&**journal));
+            if let Ok(eras) = try_join_all(asked).await {
+                if known_of_properties.as_ref().is_some_and(|known| *known != eras) {
+                    platform.leave_out_custom_properties();
+                }
+                known_of_properties = Some(eras);
             }
             if stop.run_until_cancelled(tokio::time::sleep(LOOK_AT_ERA)).await.is_none() {
                 return;

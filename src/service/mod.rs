@@ -244,10 +244,13 @@ impl Service {
             let watching = clock_skew::watch(self.journal(), clock, health, stop.clone());
             self.parts.spawn(ServicePart::ClockSkew, watching);
         }
-        if let Some(confirmed) = self.outlets.confirmed.clone() {
+        if let Some(platform) = &self.outlets.platform {
             let (leader, journals) = (Arc::clone(&self.leader), self.journals());
-            let token = stop.clone();
-            let following = async move { leader.follow_resets(journals, confirmed, token).await };
+            let (confirmed, token) = (self.outlets.confirmed.clone(), stop.clone());
+            let platform = platform.connector().platform().clone();
+            let following = async move {
+                leader.follow_resets(journals, confirmed, platform, token).await;
+            };
             self.parts.spawn(ServicePart::Leader, following);
         }
     }

@@ -154,6 +154,11 @@ impl Platform {
         }
     }
 
+    /// Returns whether an incident has a score, by the same version.
+    pub(super) fn scores_incidents(&self) -> bool {
+        self.connector.platform().has(Feature::IncidentScore)
+    }
+
     /// How it learns that a sighting is one of a false positive, by the same version. What somebody
     /// has to approve first is edited by nobody before.
     pub(super) fn negative_sightings(&self) -> NegativeSightings {

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use harfanglab_incidents::{
     alert::element::MaxValues,
     config::{
-        AccountIdentity, HarfangLabSettings, IncidentNaming, Marking, RawAttachment,
-        TlsVerification,
+        AccountIdentity, CustomProperties, HarfangLabSettings, IncidentNaming, Marking,
+        RawAttachment, TlsVerification,
     },
     convert::{ConvertSettings, NetworkTraffic},
 };
@@ -17,6 +17,8 @@ pub(crate) fn convert() -> ConvertSettings {
         author: "HarfangLab".to_owned(),
         marking: Marking::Amber,
         score: Some(50),
+        incident_score: Some(50),
+        custom_properties: CustomProperties::Auto,
         naming: IncidentNaming::Title,
         accounts: AccountIdentity::Login,
         raw: RawAttachment::None,

@@ -2,6 +2,7 @@
 //! by `support::opencti::Knowledge`, which follows the platform's rules. What a reset purges and what a search
 //! engine that is away loses is tested in `lost_works`.
 
+mod custom_fields;
 mod estate;
 
 use chrono::TimeDelta;

@@ -30,6 +30,7 @@ pub(crate) struct After {
     afterwards: Afterwards,
     passed_seconds: Arc<AtomicI64>,
     pub(crate) clock: Clock,
+    pub(crate) client: OpenCti,
 }
 
 impl After {
@@ -45,11 +46,11 @@ impl After {
             Clock::from_fn(move || start + TimeDelta::seconds(passed.load(Ordering::SeqCst)));
         let afterwards = Afterwards::new(
             Arc::clone(&journal) as Arc<dyn Journal>,
-            (client, stage.connector_id.clone()),
+            (client.clone(), stage.connector_id.clone()),
             None,
             clock.clone(),
         );
-        Self { journal, afterwards, passed_seconds, clock }
+        Self { journal, afterwards, passed_seconds, clock, client }
     }
 
     /// A round after this long.

@@ -178,6 +178,9 @@ options! { OURS:
     HARFANGLAB_INCIDENTS_ATTACH_RAW => shaped(OUR_SECTION, "attach_raw",
         Shape::Choice(&["none", "note"]))
         .default("none").inherited();
+    HARFANGLAB_INCIDENTS_CUSTOM_PROPERTIES => shaped(OUR_SECTION, "custom_properties",
+        Shape::Choice(&["auto", "off"]))
+        .default("auto").inherited();
     HARFANGLAB_INCIDENTS_ALERT_MATURITIES => list(OUR_SECTION, "alert_maturities",
         "all, or some of stable, testing, experimental")
         .default("stable").inherited();

@@ -25,7 +25,7 @@ pub(super) fn description(alert: &Alert, name: &str, named: &Named) -> String {
     let is_whole = program::add_process(alert, user(alert), &mut table);
     table.beginning("Target", target(alert));
     surroundings::add_matches(alert, &mut table);
-    table.text("Action", action(alert).as_deref());
+    table.text("Action", Some(&actions(alert).join(", ")));
     surroundings::add_network(alert, &mut table);
     if !is_whole {
         program::add_whole_lines(alert, &mut table);
@@ -94,7 +94,8 @@ pub(super) fn words(name: &str) -> String {
     name.replace('_', " ")
 }
 
-fn action(alert: &Alert) -> Option<String> {
+/// Returns what the agent did about it.
+pub(super) fn actions(alert: &Alert) -> Vec<&'static str> {
     let blocked = alert.execution.filter(|&execution| execution > 0).map(|_| "blocked");
     let quarantine = match alert.quarantine {
         Some(1) => Some("quarantined"),
@@ -103,6 +104,5 @@ fn action(alert: &Alert) -> Option<String> {
         Some(5) => Some("quarantine delayed"),
         _ => None,
     };
-    let actions: Vec<&str> = [blocked, quarantine].into_iter().flatten().collect();
-    (!actions.is_empty()).then(|| actions.join(", "))
+    [blocked, quarantine].into_iter().flatten().collect()
 }

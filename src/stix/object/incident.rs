@@ -1,6 +1,7 @@
 //! Incidents: one per alert.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{ExternalReference, Object};
 use crate::stix::{
@@ -36,9 +37,15 @@ pub struct Incident {
     /// Id of the workflow status; not sent: the platform leaves it as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x_opencti_workflow_id: Option<String>,
+    /// Score, 0–100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x_opencti_score: Option<u8>,
     /// Links.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external_references: Vec<ExternalReference>,
+    /// Properties by their names, each beginning with `x_`.
+    #[serde(flatten)]
+    pub custom: Map<String, Value>,
 }
 
 impl Object for Incident {

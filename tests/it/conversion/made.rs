@@ -9,7 +9,7 @@ use harfanglab_incidents::{
         ParentProcess, Process, RegistryChange, RemoteLogon, UrlRequest, User,
         intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
     },
-    config::{AccountIdentity, IncidentNaming, Marking, RawAttachment},
+    config::{AccountIdentity, CustomProperties, IncidentNaming, Marking, RawAttachment},
     convert::{ConvertSettings, Known, NetworkTraffic},
 };
 
@@ -42,6 +42,8 @@ pub(crate) fn settings() -> ConvertSettings {
         author: "HarfangLab Incidents".to_owned(),
         marking: Marking::Green,
         score: Some(70),
+        incident_score: None,
+        custom_properties: CustomProperties::Off,
         naming: IncidentNaming::Title,
         accounts: AccountIdentity::Login,
         raw: RawAttachment::None,

@@ -24,7 +24,7 @@ use harfanglab_incidents::{
         verification::{Proof, Verifier},
     },
     journal::{Counts, Journal, SqliteJournal},
-    opencti::{Delivery, DeliveryError, Sink},
+    opencti::{Delivery, DeliveryError, OpenCti, Sink},
     pipeline::{Enricher, NegativeSightings, Pipeline, Preparer, first_look_ups_max},
     stix::Bundle,
 };
@@ -58,10 +58,13 @@ pub(crate) fn preparer(
         first_look_ups_max: first_look_ups_max(&settings.harfanglab, settings.pipeline.concurrency),
         filter: settings.import.filter.clone(),
         threats: settings.import.threats,
+        platform: None,
         convert: ConvertSettings {
             author: "HarfangLab".to_owned(),
             marking: settings.import.marking,
             score: None,
+            incident_score: None,
+            custom_properties: settings.import.custom_properties,
             naming: IncidentNaming::Title,
             accounts: settings.import.accounts,
             raw: settings.import.raw,
@@ -135,9 +138,22 @@ impl Rig {
         Self::start_with(Vec::new(), change).await
     }
 
+    /// The same with what is known of this platform.
+    pub(crate) async fn start_on(platform: OpenCti) -> Self {
+        Self::build(Vec::new(), Some(platform), |_| {}).await
+    }
+
     /// The same with more sinks behind its own two.
     pub(crate) async fn start_with(
         more_sinks: Vec<Arc<dyn Sink>>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        Self::build(more_sinks, None, change).await
+    }
+
+    async fn build(
+        more_sinks: Vec<Arc<dyn Sink>>,
+        platform: Option<OpenCti>,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
         let folder = TempDir::new().unwrap();
@@ -164,12 +180,10 @@ impl Rig {
             [Arc::new(Recorder(recorder)), Arc::new(Failing(Arc::clone(&second_sink_fails)))];
         let pipeline = Pipeline {
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
-            preparer: Arc::new(preparer(
-                &settings,
-                Arc::clone(&journal) as Arc<dyn Journal>,
-                client,
-                &clock,
-            )),
+            preparer: Arc::new(Preparer {
+                platform,
+                ..preparer(&settings, Arc::clone(&journal) as Arc<dyn Journal>, client, &clock)
+            }),
             sinks: own_sinks.into_iter().chain(more_sinks).collect(),
             pressure: None,
             arrived: Arc::clone(&arrived),

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     app::patience,
-    broker::{Broker, push_queue},
+    broker::{Broker, Message, push_queue},
 };
 
 mod accounts;
@@ -327,6 +327,26 @@ impl FakeOpenCti {
         self.shared.state.send_modify(|state| {
             sightings::import(&mut state.knowledge.sightings, personality, object);
         });
+    }
+
+    /// An administrator or analyst works on what was imported.
+    pub(crate) fn change_knowledge(&self, change: impl FnOnce(&mut Knowledge)) {
+        self.shared.state.send_modify(|state| change(&mut state.knowledge));
+    }
+
+    /// The worker imports what these messages bring, and reports what it could not.
+    pub(crate) fn work_off(&self, messages: &[Message]) {
+        let personality = self.shared.personality;
+        for message in messages {
+            let object = &message.bundle["objects"][0];
+            let mut imported = Ok(());
+            self.change_knowledge(|known| imported = known.import(personality, object));
+            let work = message.body["work_id"].as_str().expect("a text");
+            if let Err(words) = imported {
+                self.refuse_object(work, object, &words);
+            }
+            self.process(work, 1);
+        }
     }
 
     /// The delete button: connector, works and queue go.
