@@ -268,7 +268,10 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     async fn is_drained(&self) -> Result<bool, JournalError>;
 
     /// Fixes names and dates of incidents before they are first sent; an incident that has them
-    /// already keeps them. Answers what holds, in the same order.
+    /// already keeps them. Where OpenCTI would take two alerts for one incident, over all consoles of
+    /// the journal, the later one gets the next free millisecond; of those fixed here the first key
+    /// comes first. An alert that another console shows, too, has one incident. Answers what holds, in
+    /// the same order.
     async fn fix_identities(
         &self,
         wanted: &[(String, IncidentIdentity)],

@@ -42,8 +42,9 @@ const FILLED: [&str; 7] = [
      CASE WHEN i % 10 = 3 THEN 't' || (i % 200) END, \
      CASE WHEN i % 20 = 0 THEN 'pending' WHEN i % 50 = 7 THEN 'dead' ELSE 'delivered' END, i, \
      CASE WHEN i % 20 > 0 THEN i END, CASE WHEN i % 20 > 0 THEN 'incident--' || i END FROM n",
-    "INSERT INTO incidents (console, key, name, created_at_us) \
-     SELECT 'https://console.example', 'k' || i, 'name', 1779000000000000 + i FROM n",
+    "INSERT INTO incidents (console, key, name, created_at_us, folded_id) \
+     SELECT 'https://console.example', 'k' || i, 'name', 1779000000000000 + i, \
+     CASE WHEN i % 5000 > 0 THEN 'incident--' || i END FROM n",
     "INSERT INTO remembered (name, value) SELECT 'https://console.example#' || i, '1' FROM n",
     "INSERT INTO sightings (console, key, indicator_id, place_id, first_seen_at, last_seen_at, \
      is_false_positive) \

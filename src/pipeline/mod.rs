@@ -33,6 +33,7 @@ mod sent_again;
 mod sink_failures;
 mod sink_queue;
 mod tally;
+mod turn;
 mod waiting;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -61,6 +62,7 @@ use self::{
     deliver::{Deliverer, Prepared},
     leases::{Lease, Leases},
     room::{Place, Room},
+    turn::{Turn, in_turn},
 };
 use crate::{
     alert::element::{memory_bytes, memory_bytes_at_most},
@@ -185,11 +187,13 @@ impl Pipeline {
             if let Some(pressure) = self.pressure.as_ref().filter(|_| !found_nothing) {
                 pressure.busy();
             }
+            let events = in_turn(events);
             // At once: none may wait for its place with a lease that nobody keeps.
-            let kept: Vec<_> = events.iter().map(|event| leases.keep(event.claim, now)).collect();
+            let kept: Vec<_> =
+                events.iter().map(|(event, _turn)| leases.keep(event.claim, now)).collect();
             // The last one takes it along: whoever asks who shares it finds nobody else.
             let together = std::iter::repeat_n(Arc::new(()), events.len());
-            for ((event, together), lease) in events.into_iter().zip(together).zip(kept) {
+            for (((event, turn), together), lease) in events.into_iter().zip(together).zip(kept) {
                 let bytes = match event.body.len() {
                     0 => memory_bytes_at_most(event.body_bytes, max_values),
                     _ => memory_bytes(&event.body, max_values),
@@ -198,7 +202,7 @@ impl Pipeline {
                 let (pipeline, ready) = (Arc::clone(self), ready.clone());
                 let share = Share { together, place, lease };
                 preparing.spawn(console.on(async move {
-                    pipeline.prepare_one(event, share, ready).await;
+                    pipeline.prepare_one(event, turn, share, ready).await;
                 }));
             }
             drop(claim);
@@ -221,13 +225,19 @@ impl Pipeline {
         self.journal.claim(limit, self.settings.lease, now.wall).await
     }
 
-    async fn prepare_one(&self, mut event: Event, share: Share, ready: mpsc::Sender<Prepared>) {
+    async fn prepare_one(
+        &self,
+        mut event: Event,
+        turn: Turn,
+        share: Share,
+        ready: mpsc::Sender<Prepared>,
+    ) {
         let claim = event.claim;
         if let Err(failure) = self.journal.read_text(&mut event).await {
             return self.end(claim, self.unread(claim, &failure)).await;
         }
         // Boxed: its look-ups make it large, and many are under way at once.
-        let preparing = AssertUnwindSafe(Box::pin(self.preparer.prepare(event)));
+        let preparing = AssertUnwindSafe(Box::pin(self.preparer.prepare(event, turn)));
         let prepared = preparing.catch_unwind().await;
         let broke_off = |_panic| {
             let (longest, now) = (self.settings.retry_max, self.clock.now());

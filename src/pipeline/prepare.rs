@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tracing::{debug, warn};
 
-use super::{enrich::Enricher, filter, retry};
+use super::{enrich::Enricher, filter, retry, turn::Turn};
 use crate::{
     alert::{Alert, IncidentIdentity, Sighted, element},
     clock::Clock,
@@ -82,8 +82,8 @@ pub struct Preparer {
 }
 
 impl Preparer {
-    /// The bundle of `event`, or how the event ends instead.
-    pub(super) async fn prepare(&self, mut event: Event) -> Result<Ready, Outcome> {
+    /// The bundle of `event`, whose incident is fixed in its turn, or how the event ends instead.
+    pub(super) async fn prepare(&self, mut event: Event, turn: Turn) -> Result<Ready, Outcome> {
         let element = element::read(&event.body, self.enricher.max_values())
             .map_err(|unread| Outcome::Dead { reason: unread.to_string() })?;
         if self.convert.raw == RawAttachment::None {
@@ -103,7 +103,7 @@ impl Preparer {
                 let pushed = dialect::read_alert(event.dialect, &element);
                 drop(element);
                 // Boxed: it holds whole alerts across its look-ups.
-                let preparing = Box::pin(self.prepare_alert(&event, pushed));
+                let preparing = Box::pin(self.prepare_alert(&event, pushed, turn));
                 let (conversion, follow_up, delivered) = preparing.await?;
                 (vec![conversion], follow_up, delivered)
             }
@@ -134,6 +134,7 @@ impl Preparer {
         event: &Event,
         key: &str,
         identity: Option<IncidentIdentity>,
+        mut turn: Turn,
         convert: impl Fn(&Known) -> Conversion,
     ) -> Result<Conversion, Outcome> {
         let received_at = event.received_at;
@@ -142,12 +143,14 @@ impl Preparer {
         if was_fixed {
             return Ok(conversion);
         }
+        turn.comes().await;
         let wanted = [(key.to_owned(), conversion.identity.clone())];
         let held = self
             .journal
             .fix_identities(&wanted)
             .await
             .map_err(|failure| self.journal_failed(event, &failure))?;
+        drop(turn);
         match held.into_iter().next() {
             Some(held) if held != conversion.identity => {
                 Ok(convert(&Known { identity: Some(held), ..Known::received(received_at) }))

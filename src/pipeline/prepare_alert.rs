@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     enrich::{Found, filled},
     prepare::{Delivered, MATCH_TOLERANCE, Preparer},
+    turn::Turn,
     waiting::{Deadline, Settled},
 };
 use crate::{
@@ -34,6 +35,7 @@ impl Preparer {
         &self,
         event: &Event,
         pushed: Alert,
+        turn: Turn,
     ) -> Result<(Conversion, Option<FollowUp>, Delivered), Outcome> {
         self.let_through(event, &pushed)?;
         let mut lacking = Lacking::default();
@@ -62,7 +64,7 @@ impl Preparer {
             let conversion = convert_alert(&alert, intelligence.as_ref(), known, &self.convert);
             attach_raw(conversion, &event.body, &self.convert)
         };
-        let mut conversion = self.convert_as_fixed(event, &key, identity, convert).await?;
+        let mut conversion = self.convert_as_fixed(event, &key, identity, turn, convert).await?;
         if let Some(sighted) = &conversion.sighted {
             let merged_sightings = self
                 .journal

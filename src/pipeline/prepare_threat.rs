@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use super::{
     enrich::Found,
     prepare::{Delivered, Preparer},
+    turn::Turn,
     waiting::{Deadline, Settled},
 };
 use crate::{
@@ -59,7 +60,9 @@ impl Preparer {
                 convert_threat(&threat, part, &known, &self.convert)
             };
             let identity = event.identity.clone();
-            conversions.push(self.convert_as_fixed(event, &event.key, identity, convert).await?);
+            let fixed =
+                self.convert_as_fixed(event, &event.key, identity, Turn::default(), convert);
+            conversions.push(fixed.await?);
         }
         let note_id = conversions.first().and_then(|conversion| conversion.note_id.clone());
         let delivered = Delivered {

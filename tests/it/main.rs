@@ -83,6 +83,7 @@ mod sweep_threats;
 mod sweep_world;
 mod syslog;
 mod terminal;
+mod twins;
 mod verification;
 mod webhook_access;
 mod wire;

@@ -59,7 +59,7 @@ const TABLES: [Table; 9] = [
             "shape",
         ],
     ),
-    ("incidents", &["created_at_us"], &["console", "key", "name"]),
+    ("incidents", &["created_at_us"], &["console", "key", "name", "folded_id"]),
     ("remembered", &[], &["name", "value"]),
     (
         "works",

@@ -217,6 +217,7 @@ fn classes(order: Order) -> &'static [&'static str] {
         Order::Arrivals => &["arrivals"],
         Order::Departures => &["departures"],
         Order::Both => &["arrivals", "departures"],
+        Order::Identities => &["identities"],
     }
 }
 

@@ -1,10 +1,12 @@
 //! Incidents: names and dates that stay, and events that find their alert.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::TimeDelta;
 
 use super::{
     SqlJournal, microseconds,
-    statement::{Columns as _, query},
+    statement::{Columns, query},
     store::{Change as _, Order, Session, Store},
     versions::{Dated, Standing},
 };
@@ -12,25 +14,43 @@ use crate::{
     alert::IncidentIdentity,
     intake::Origin,
     journal::{Adoption, AlertName, Claim, Event, JournalError},
+    stix::{id, time::timestamp},
 };
+
+/// Most milliseconds that one statement asks about.
+const MOST_CANDIDATES: i64 = 200;
+/// Incidents of a version before this one whose folded ids are filled in by one change.
+const FOLDED_AT_ONCE: i64 = 500;
 
 impl<S: Store> SqlJournal<S> {
     pub(super) async fn fix_incident_identities(
         &self,
         wanted: &[(String, IncidentIdentity)],
     ) -> Result<Vec<IncidentIdentity>, JournalError> {
-        let mut transaction = self.begin(Order::None).await?;
-        // Of two that fix the same names at once the second waits for the first at each; in one order,
-        // so that they never wait for each other.
-        let mut in_order: Vec<_> = wanted.iter().collect();
-        in_order.sort_by_key(|(key, _identity)| key);
-        for (key, identity) in in_order {
-            self.fix_one(&mut transaction, key, identity).await?;
-        }
-        let mut fixed = Vec::with_capacity(wanted.len());
-        for (key, identity) in wanted {
-            let held = self.identity_of(&mut transaction, key).await?;
-            fixed.push(held.unwrap_or_else(|| identity.clone()));
+        let mut transaction = loop {
+            let mut transaction = self.store.begin("", Order::Identities).await?;
+            if self.fold_some(&mut transaction).await? == 0 {
+                break transaction;
+            }
+            // A long journal of an older version takes several changes, so that nobody waits long.
+            transaction.commit().await?;
+        };
+        let mut in_order: Vec<_> = wanted.iter().enumerate().collect();
+        in_order.sort_by_key(|(_place, (key, _identity))| key);
+        let mut fixed: Vec<_> = wanted.iter().map(|(_key, identity)| identity.clone()).collect();
+        for (place, (key, identity)) in in_order {
+            if let Some(held) = self.identity_of(&mut transaction, key).await? {
+                fixed[place] = held;
+                continue;
+            }
+            if !is_of_threat(key) {
+                fixed[place] = Self::free_identity(&mut transaction, key, identity).await?;
+            }
+            self.fix_one(&mut transaction, key, &fixed[place]).await?;
+            // A replica of a version before this one may have come first.
+            if let Some(held) = self.identity_of(&mut transaction, key).await? {
+                fixed[place] = held;
+            }
         }
         transaction.commit().await?;
         Ok(fixed)
@@ -156,6 +176,48 @@ impl<S: Store> SqlJournal<S> {
         Ok(held)
     }
 
+    /// Returns the name and date of the alert `key`: as another console fixed them, else as wanted, at the
+    /// first millisecond that no other alert has.
+    async fn free_identity(
+        transaction: &mut S::Change,
+        key: &str,
+        wanted: &IncidentIdentity,
+    ) -> Result<IncidentIdentity, JournalError> {
+        let (mut later_by, mut at_once) = (0, 1);
+        loop {
+            let candidates: Vec<_> = (later_by..later_by + at_once)
+                .map(|later_by| {
+                    let created = wanted.created + TimeDelta::milliseconds(later_by);
+                    let candidate = IncidentIdentity { created, ..wanted.clone() };
+                    (folded_id(key, &candidate), candidate)
+                })
+                .collect();
+            let mut asked = query(
+                "SELECT folded_id, key, name, created_at_us FROM incidents WHERE folded_id IN (",
+            );
+            for (place, (id, _candidate)) in candidates.iter().enumerate() {
+                asked.push(if place == 0 { "" } else { ", " }).push_bind(id);
+            }
+            asked.push(")");
+            let mut taken: BTreeMap<String, Option<IncidentIdentity>> = BTreeMap::new();
+            for row in asked.fetch_all(transaction).await? {
+                let own =
+                    if row.try_get::<&str>(1)? == key { Some(identity(&row, 2)?) } else { None };
+                let holder = taken.entry(row.try_get(0)?).or_default();
+                *holder = own.or(holder.take());
+            }
+            for (id, candidate) in candidates {
+                match taken.remove(&id) {
+                    None => return Ok(candidate),
+                    Some(Some(own)) => return Ok(own),
+                    Some(None) => {}
+                }
+            }
+            later_by += at_once;
+            at_once = (at_once * 2).min(MOST_CANDIDATES);
+        }
+    }
+
     async fn fix_one(
         &self,
         transaction: &mut S::Change,
@@ -163,16 +225,37 @@ impl<S: Store> SqlJournal<S> {
         identity: &IncidentIdentity,
     ) -> Result<(), JournalError> {
         query(
-            "INSERT INTO incidents (console, key, name, created_at_us) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT DO NOTHING",
+            "INSERT INTO incidents (console, key, name, created_at_us, folded_id) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         )
         .bind(&self.console)
         .bind(key)
         .bind(&identity.name)
         .bind(identity.created.timestamp_micros())
+        .bind(folded_id(key, identity))
         .execute(transaction)
         .await?;
         Ok(())
+    }
+
+    /// Fills in the folded ids of some incidents that a version before this one fixed; answers of how many.
+    async fn fold_some(&self, transaction: &mut S::Change) -> Result<usize, JournalError> {
+        let rows = query(
+            "SELECT console, key, name, created_at_us FROM incidents WHERE folded_id IS NULL LIMIT $1",
+        )
+        .bind(FOLDED_AT_ONCE)
+        .fetch_all(transaction)
+        .await?;
+        for row in &rows {
+            let (console, key): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+            query("UPDATE incidents SET folded_id = $3 WHERE console = $1 AND key = $2")
+                .bind(console)
+                .bind(key)
+                .bind(folded_id(key, &identity(row, 2)?))
+                .execute(transaction)
+                .await?;
+        }
+        Ok(rows.len())
     }
 
     async fn identity_of(
@@ -186,12 +269,25 @@ impl<S: Store> SqlJournal<S> {
                 .bind(key)
                 .fetch_optional(transaction)
                 .await?;
-        row.map(|row| {
-            let created_at_us: i64 = row.try_get(1)?;
-            Ok(IncidentIdentity { name: row.try_get(0)?, created: microseconds(created_at_us)? })
-        })
-        .transpose()
+        row.map(|row| identity(&row, 0)).transpose()
     }
+}
+
+/// Reads name and date, the first of which is at `place`.
+fn identity(row: &impl Columns, place: usize) -> Result<IncidentIdentity, JournalError> {
+    let created = microseconds(row.try_get(place + 1)?)?;
+    Ok(IncidentIdentity { name: row.try_get(place)?, created })
+}
+
+fn is_of_threat(key: &str) -> bool {
+    key.starts_with("threat:")
+}
+
+/// Returns an id that is equal where OpenCTI takes two names and dates for one: it folds the case of the
+/// name, and of the date it looks at the milliseconds.
+fn folded_id(key: &str, identity: &IncidentIdentity) -> String {
+    let kind = if is_of_threat(key) { "case-incident" } else { "incident" };
+    id::dated(kind, &identity.name, Some(&timestamp(identity.created)))
 }
 
 /// Whether a received version of `key` other than `claim` is not finished yet.

@@ -31,6 +31,9 @@ pub(in crate::journal) enum Order {
     Departures,
     /// It does both.
     Both,
+    /// It finds a name and date that no other incident has: alone in the whole journal, so begun for no
+    /// console, and never together with the others.
+    Identities,
 }
 
 /// Two spellings of one statement.
