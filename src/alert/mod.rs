@@ -37,7 +37,7 @@ pub use self::{
     },
     identity::IncidentIdentity,
     process::{ParentProcess, Process},
-    sighting::{MergedSightings, Sighted},
+    sighting::{MergedSightings, SeenIndicator, Sighted},
     threat::{Threat, ThreatAgent, ThreatNote, ThreatRule, ThreatUser},
 };
 

@@ -23,6 +23,27 @@ pub struct Sighted {
     pub is_false_positive: bool,
 }
 
+/// An indicator as an alert shows it, as far as it decides from when on OpenCTI is told that it is valid.
+///
+/// OpenCTI revokes an indicator some time after that date, by its kind (observed on 7.260817.0: 47 days
+/// for addresses and URLs, 300 and more for all others), and takes the newest date that it was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenIndicator {
+    /// Its STIX id.
+    pub id: String,
+    /// When the alert showed it: never later than the alert was received.
+    pub seen_at: DateTime<Utc>,
+    /// How long after the date that holds an alert moves it forward.
+    pub moves_after: TimeDelta,
+}
+
+impl SeenIndicator {
+    /// Returns whether this alert moves the date that holds until now.
+    pub fn moves(&self, valid_from: DateTime<Utc>) -> bool {
+        self.seen_at >= valid_from + self.moves_after
+    }
+}
+
 /// What the other alerts say whose sightings OpenCTI merges with an alert's own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MergedSightings {

@@ -21,6 +21,8 @@ pub(super) struct Moments {
     pub(super) last_seen: Timestamp,
     /// When the rule matched: start of the sighting.
     pub(super) sighted: Timestamp,
+    /// The same, but never later than the receipt: a clock that is ahead makes no rule valid for longer.
+    pub(super) proven: Timestamp,
 }
 
 pub(super) fn moments(alert: &Alert, known: &Known, draft: &mut Draft) -> Moments {
@@ -43,12 +45,14 @@ pub(super) fn moments(alert: &Alert, known: &Known, draft: &mut Draft) -> Moment
     let first_seen = events.into_iter().flatten().min().unwrap_or(created);
     // Never the last update, which is the moment of triage.
     let last_seen = events.into_iter().flatten().max().unwrap_or(created);
+    let sighted = alert_time.unwrap_or(created);
     Moments {
         created: Timestamp(created),
         modified: Timestamp(last_update.unwrap_or(created).max(created)),
         first_seen: Timestamp(first_seen),
         last_seen: Timestamp(last_seen.max(first_seen)),
-        sighted: Timestamp(alert_time.unwrap_or(created)),
+        sighted: Timestamp(sighted),
+        proven: Timestamp(sighted.min(known.received_at)),
     }
 }
 

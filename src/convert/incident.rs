@@ -48,7 +48,7 @@ pub fn convert_alert(
         rule.as_ref().map(|rule| (rule.tags.clone(), rule.links.clone())).unwrap_or_default();
     let named = Named::by_alert(alert, &rule_tags);
     let technique_ids = named.add_techniques(&mut draft);
-    let indicator_id = rule.and_then(|rule| {
+    let indicator = rule.and_then(|rule| {
         indicator::add_indicator(rule, &named, &files, moments, settings, &mut draft)
     });
 
@@ -75,7 +75,8 @@ pub fn convert_alert(
     };
     let root_id = draft.object(&incident);
     relate(&root_id, system_id.as_deref(), &technique_ids, moments.created, &mut draft);
-    let sighted = indicator_id.map(|indicator_id| {
+    let sighted = indicator.as_ref().map(|indicator| {
+        let indicator_id = indicator.id.clone();
         draft.relate_since(moments.created, "indicates", &indicator_id, &root_id, None);
         let sighted = Sighted {
             indicator_id,
@@ -91,7 +92,7 @@ pub fn convert_alert(
 
     let identity = IncidentIdentity { name, created: moments.created.0 };
     let Finished { bundle, common, left_out } = draft.finish();
-    Conversion { bundle, root_id, identity, sighted, note_id: None, common, left_out }
+    Conversion { bundle, root_id, identity, sighted, indicator, note_id: None, common, left_out }
 }
 
 /// Adds what the alert shows beside its host; answers the files.

@@ -2,7 +2,10 @@
 //!
 //! An indicator goes out with every alert of its rule, so it must not differ between them. What a
 //! Sigma rule's own text says is taken from there, whether the alert carried the text or the console
-//! told it; of other rules it is what the console tells.
+//! told it; of other rules it is what the console tells. Only from when on it is valid is the alerts' own:
+//! the journal keeps it the same for all of a time.
+
+use chrono::TimeDelta;
 
 use super::{
     ConvertSettings,
@@ -15,13 +18,22 @@ use super::{
     rule::{day, line, sigma_yaml, texts},
 };
 use crate::{
-    alert::intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
+    alert::{
+        SeenIndicator,
+        intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
+    },
     stix::{
         clean,
         object::{ExternalReference, Indicator, PatternType},
         time::Timestamp,
     },
 };
+
+/// How long after the date from which an indicator is valid an alert moves that date forward, well before
+/// OpenCTI revokes it.
+const MOVES_AFTER: TimeDelta = TimeDelta::days(30);
+/// The same of addresses and URLs, which it revokes early.
+const MOVES_SOON_AFTER: TimeDelta = TimeDelta::days(15);
 
 type RuleDate = Option<chrono::DateTime<chrono::Utc>>;
 
@@ -68,7 +80,7 @@ pub(super) fn read(rule: &Intelligence) -> ReadRule<'_> {
     }
 }
 
-/// Adds the indicator of a rule and the observables it matched; answers its id, `None` when the
+/// Adds the indicator of a rule and the observables it matched; answers how it was seen, `None` when the
 /// platform would refuse its pattern.
 pub(super) fn add_indicator(
     read: ReadRule<'_>,
@@ -77,7 +89,7 @@ pub(super) fn add_indicator(
     moments: Moments,
     settings: &ConvertSettings,
     draft: &mut Draft,
-) -> Option<String> {
+) -> Option<SeenIndicator> {
     let rule = read.rule;
     let mut indicator = match read.indicator {
         Ok(indicator) => indicator,
@@ -87,12 +99,11 @@ pub(super) fn add_indicator(
         }
     };
     let (created, modified) = read.dates;
-    // A rule that nobody dates holds since the day of the alert: a fixed date would make the
-    // platform take it for outdated.
+    // A rule that nobody dates was made on the day of the alert.
     let created = dates::usable(created, draft).unwrap_or_else(|| dates::day(moments.created.0));
     let modified = dates::usable(modified, draft).unwrap_or(created).max(created);
     (indicator.created, indicator.modified) = (Timestamp(created), Timestamp(modified));
-    indicator.valid_from = indicator.created;
+    indicator.valid_from = moments.proven;
     let by_rule = Named::by_tags(&read.own_tags).phases_of_rule();
     indicator.kill_chain_phases = if by_rule.is_empty() { by_alert.phases() } else { by_rule };
     indicator.x_opencti_score = settings.score;
@@ -112,7 +123,9 @@ pub(super) fn add_indicator(
         // Only where nothing else is known of it.
         draft.relate_to_incident(observable_id, "Matched by the rule", matched);
     }
-    Some(id)
+    let is_short_lived = matches!(rule, Intelligence::Ioc(ioc) if ioc::is_short_lived(&ioc.kind));
+    let moves_after = if is_short_lived { MOVES_SOON_AFTER } else { MOVES_AFTER };
+    Some(SeenIndicator { id, seen_at: moments.proven.0, moves_after })
 }
 
 /// The file a YARA rule matched: the detected one, else the image of the process.

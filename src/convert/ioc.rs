@@ -40,6 +40,11 @@ pub(super) fn pattern(ioc: &IocRule) -> Result<IocPattern, String> {
     Ok(IocPattern { pattern, main_observable_type })
 }
 
+/// Returns whether the platform holds what this kind of IOC names to be valid for weeks only.
+pub(super) fn is_short_lived(kind: &str) -> bool {
+    matches!(kind, "ip_src" | "ip_dst" | "ip_both" | "url")
+}
+
 fn hash_pattern(value: &str) -> Result<Pattern, String> {
     let (algorithm, hash) = valid::hash(value)
         .ok_or_else(|| format!("{value} is no MD5, SHA-1, SHA-256 or SHA-512"))?;

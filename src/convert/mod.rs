@@ -42,9 +42,9 @@ pub use self::{
     threat::{MOST_CASE_OBJECTS, convert_threat},
 };
 use crate::{
-    alert::{IncidentIdentity, MergedSightings, Sighted},
+    alert::{IncidentIdentity, MergedSightings, SeenIndicator, Sighted},
     config::{AccountIdentity, CustomProperties, IncidentNaming, Marking, RawAttachment},
-    stix::Bundle,
+    stix::{Bundle, time::timestamp},
 };
 
 /// What every conversion of this service shares.
@@ -121,6 +121,8 @@ pub struct Conversion {
     pub identity: IncidentIdentity,
     /// The sighting, when there is one.
     pub sighted: Option<Sighted>,
+    /// The indicator, when there is one.
+    pub indicator: Option<SeenIndicator>,
     /// Id that follows from the content of the threat's note: what the next change of it goes out
     /// under.
     pub note_id: Option<String>,
@@ -131,6 +133,16 @@ pub struct Conversion {
 }
 
 impl Conversion {
+    /// Dates the indicator as its other alerts did: until then it is valid from this alert on.
+    pub fn date_indicator(&mut self, valid_from: DateTime<Utc>) {
+        let is_indicator = |object: &&mut serde_json::Map<String, serde_json::Value>| {
+            object.get("type") == Some(&"indicator".into())
+        };
+        if let Some(indicator) = self.bundle.objects.iter_mut().find(is_indicator) {
+            indicator.insert("valid_from".to_owned(), timestamp(valid_from).into());
+        }
+    }
+
     /// Ids of what a case about this alert refers to: its incident, and everything that the
     /// incident shows but relationships, sightings, notes, author, marking and what unrelated hosts share.
     pub fn case_references(&self) -> impl Iterator<Item = &str> {

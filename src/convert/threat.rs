@@ -104,7 +104,8 @@ pub fn convert_threat(
         own_id
     });
     let Finished { bundle, common, left_out } = draft.finish();
-    Conversion { bundle, root_id, identity, sighted: None, note_id, common, left_out }
+    let (sighted, indicator) = (None, None);
+    Conversion { bundle, root_id, identity, sighted, indicator, note_id, common, left_out }
 }
 
 fn hostname(text: Option<&str>) -> Option<String> {

@@ -110,7 +110,7 @@ pub use self::{
     writer::write_what_comes_in,
 };
 use crate::{
-    alert::{IncidentIdentity, MergedSightings, Sighted},
+    alert::{IncidentIdentity, MergedSightings, SeenIndicator, Sighted},
     clock::Clock,
     intake::{Notification, Receipt},
 };
@@ -296,6 +296,10 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
         key: &str,
         sighted: &Sighted,
     ) -> Result<MergedSightings, JournalError>;
+
+    /// Returns from when on an indicator is valid, for alerts of all consoles: the time of the first alert
+    /// seen with it, moved forward by one that comes long enough after.
+    async fn valid_from(&self, seen: &SeenIndicator) -> Result<DateTime<Utc>, JournalError>;
 
     /// Keeps objects that cases of threats refer to; one that was sent stays sent.
     async fn keep_case_objects(&self, kept: &[CaseObjects]) -> Result<(), JournalError>;

@@ -18,7 +18,7 @@ use super::{
     sql::{Statement, Value},
 };
 use crate::{
-    alert::{IncidentIdentity, Sighted},
+    alert::{IncidentIdentity, SeenIndicator, Sighted},
     intake::{Notification, dialect::Dialect, verification::Proof},
 };
 
@@ -159,6 +159,12 @@ async fn of_sightings_and_cases(journal: &dyn Journal, key: &str) {
         is_false_positive: true,
     };
     journal.note_sighting(key, &sighted).await.unwrap();
+    let seen = SeenIndicator {
+        id: "indicator--1".to_owned(),
+        seen_at: now(),
+        moves_after: TimeDelta::days(30),
+    };
+    journal.valid_from(&seen).await.unwrap();
     let kept = CaseObjects {
         threat_key: "t3".to_owned(),
         object_ids: vec!["indicator--1".to_owned()],

@@ -34,6 +34,7 @@ mod sink_failures;
 mod sink_queue;
 mod tally;
 mod turn;
+mod valid_from;
 mod waiting;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -55,6 +56,7 @@ pub use self::{
     prepare::Preparer,
     refusals::{era_of_confirmed, era_of_properties},
     retry::try_now,
+    valid_from::ValidFrom,
     waiting::first_look_ups_max,
 };
 use self::{

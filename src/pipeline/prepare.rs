@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tracing::{debug, warn};
 
-use super::{enrich::Enricher, filter, retry, turn::Turn};
+use super::{enrich::Enricher, filter, retry, turn::Turn, valid_from::ValidFrom};
 use crate::{
     alert::{Alert, IncidentIdentity, Sighted, element},
     clock::Clock,
@@ -77,6 +77,8 @@ pub struct Preparer {
     pub platform: Option<OpenCti>,
     /// How things are named, marked and scored.
     pub convert: ConvertSettings,
+    /// From when on indicators are valid, as far as it was asked for already.
+    pub valid_from: ValidFrom,
     /// The time.
     pub clock: Clock,
 }

@@ -80,6 +80,11 @@ impl Preparer {
         if self.platform.as_ref().is_some_and(|it| !it.has(Feature::CustomProperties)) {
             conversion.remove_custom_properties();
         }
+        if let Some(seen) = &conversion.indicator {
+            let valid_from = self.valid_from.of(seen, &*self.journal).await;
+            let valid_from = valid_from.map_err(|failure| self.journal_failed(event, &failure))?;
+            conversion.date_indicator(valid_from);
+        }
         let threat_key = alert.threat_key.clone().filter(|_| self.threats);
         let case_objects = threat_key.map(|threat_key| CaseObjects {
             threat_key,

@@ -35,7 +35,9 @@ use crate::{
     intake::{Door, Entries, MemoryBudget, Samples},
     journal::{Journal, write_what_comes_in},
     label::ConsoleLabel,
-    pipeline::{Afterwards, Enricher, NegativeSightings, Pipeline, Preparer, first_look_ups_max},
+    pipeline::{
+        Afterwards, Enricher, NegativeSightings, Pipeline, Preparer, ValidFrom, first_look_ups_max,
+    },
     sweep::{ElasticQueue, Job, JobBoard, Kept, Pushes, Sweep},
 };
 
@@ -246,6 +248,7 @@ impl ConsoleService {
                 threats: import.threats,
                 platform: platform.map(|platform| platform.connector().platform().clone()),
                 convert,
+                valid_from: ValidFrom::default(),
                 clock: clock.clone(),
             }),
             sinks: outlets.sinks.clone(),

@@ -3,6 +3,7 @@
 
 use chrono::TimeDelta;
 use harfanglab_incidents::{
+    alert::SeenIndicator,
     intake::Origin,
     journal::{LetterFilter, LostWork, Outcome, Refusal, Requeued, SightingFlag, WorkPart},
 };
@@ -189,7 +190,32 @@ async fn what_the_status_page_asks_for_is_told(store: Store) {
     store.journal.forget("nothing").await.unwrap();
 }
 
+async fn an_indicator_is_valid_from_its_first_alert_until_one_comes_long_after(store: Store) {
+    let journal = &store.journal;
+    let other = journal.of_console("https://other.example");
+    let seen = |id: &str, day: i64, days: i64| SeenIndicator {
+        id: format!("indicator--{id}"),
+        seen_at: start() + TimeDelta::days(day),
+        moves_after: TimeDelta::days(days),
+    };
+    for (console, id, day, days, expected) in [
+        (journal, "file", 0, 30, 0),
+        (journal, "file", 29, 30, 0),
+        (&other, "file", -400, 30, 0),
+        (&other, "file", 30, 30, 30),
+        (journal, "file", 59, 30, 30),
+        (journal, "url", 5, 15, 5),
+        (&other, "url", 19, 15, 5),
+        (&other, "url", 20, 15, 20),
+        (journal, "file", 1, 30, 30),
+    ] {
+        let valid_from = console.valid_from(&seen(id, day, days)).await.unwrap();
+        assert_eq!((valid_from - start()).num_days(), expected, "{id} of day {day}");
+    }
+}
+
 on_both_databases! {
+    an_indicator_is_valid_from_its_first_alert_until_one_comes_long_after,
     a_work_is_kept_from_its_opening_until_it_is_read,
     what_a_lost_work_brought_is_requeued_once_and_in_the_present_generation,
     a_work_is_not_lost_while_an_event_of_it_is_claimed,

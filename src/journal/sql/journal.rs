@@ -12,7 +12,7 @@ use super::{
     versions::Standing,
 };
 use crate::{
-    alert::{IncidentIdentity, MergedSightings, Sighted},
+    alert::{IncidentIdentity, MergedSightings, SeenIndicator, Sighted},
     clock::Clock,
     intake::{Notification, Place, Receipt},
     journal::{
@@ -211,6 +211,10 @@ impl<S: Store> Journal for SqlJournal<S> {
         sighted: &Sighted,
     ) -> Result<MergedSightings, JournalError> {
         self.note_sighting_of(key, sighted).await
+    }
+
+    async fn valid_from(&self, seen: &SeenIndicator) -> Result<DateTime<Utc>, JournalError> {
+        self.valid_from_of(seen).await
     }
 
     async fn keep_case_objects(&self, kept: &[CaseObjects]) -> Result<(), JournalError> {

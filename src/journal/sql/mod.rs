@@ -33,6 +33,7 @@ mod sightings;
 mod space;
 mod statement;
 mod store;
+mod valid_from;
 mod versions;
 mod works;
 

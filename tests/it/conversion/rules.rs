@@ -14,7 +14,7 @@ use harfanglab_incidents::{
 };
 use serde_json::json;
 
-use super::{converted, ends, left_out, made, made::text, none, one};
+use super::{converted, ends, id, left_out, made, made::text, none, one};
 
 /// Type and value of an IOC, its pattern, and the type of its observable.
 const IOCS: [[&str; 4]; 9] = [
@@ -132,15 +132,11 @@ fn a_rule_without_content_or_with_half_of_it_makes_no_indicator() {
         other => other,
     };
     let conversion = converted(&made::alert("sigma"), Some(&dateless));
-    assert_eq!(
-        one(&conversion, "indicator")["valid_from"],
-        "2025-03-04T00:00:00.000Z",
-        "as it says"
-    );
+    assert_eq!(one(&conversion, "indicator")["created"], "2025-03-04T00:00:00.000Z", "as it says");
     let dateless = IocRule { created: None, ..made::ioc_rule("filename", "a.exe") };
     let conversion = converted(&made::alert("ioc"), Some(&Intelligence::Ioc(dateless)));
-    let since = &one(&conversion, "indicator")["valid_from"];
-    assert_eq!(since, "2026-03-02T00:00:00.000Z", "the day of the alert");
+    let created = &one(&conversion, "indicator")["created"];
+    assert_eq!(created, "2026-03-02T00:00:00.000Z", "the day of the alert");
 }
 
 /// The indicator of an alert, whose rule the console tells as `told`.
@@ -149,7 +145,33 @@ fn indicator(alert: &Alert, told: Option<Intelligence>) -> String {
         (Some(carried), Some(told)) => Some(completed(carried, told)),
         (carried, told) => carried.or(told),
     };
-    serde_json::to_string(one(&converted(alert, rule.as_ref()), "indicator")).unwrap()
+    let mut conversion = converted(alert, rule.as_ref());
+    conversion.date_indicator(made::at("2026-03-01T00:00:00Z"));
+    serde_json::to_string(one(&conversion, "indicator")).unwrap()
+}
+
+#[test]
+fn an_indicator_is_valid_from_the_alert_on_but_never_from_later_than_its_receipt() {
+    let received_at = made::never_seen().received_at;
+    for (alert_time, valid_from) in [
+        ("2026-03-02T10:00:00.031Z", "2026-03-02T10:00:00.031Z"),
+        ("2026-03-02T10:00:06Z", "2026-03-02T10:00:05.000Z"),
+    ] {
+        let alert = Alert { alert_time: Some(made::at(alert_time)), ..made::sigma_alert() };
+        let conversion = converted(&alert, Some(&made::sigma(made::SIGMA)));
+        let indicator = one(&conversion, "indicator");
+        assert_eq!(indicator["valid_from"], valid_from);
+        assert_eq!(indicator["created"], "2025-03-04T00:00:00.000Z", "the rule's");
+        let seen = conversion.indicator.as_ref().unwrap();
+        assert_eq!((seen.id.as_str(), seen.moves_after.num_days()), (id(indicator), 30));
+        assert!(seen.seen_at <= received_at);
+    }
+    for [kind, value, ..] in IOCS {
+        let conversion = converted(&made::alert("ioc"), Some(&made::ioc(kind, value)));
+        let is_short_lived = kind.starts_with("ip") || kind == "url";
+        let days = if is_short_lived { 15 } else { 30 };
+        assert_eq!(conversion.indicator.unwrap().moves_after.num_days(), days, "{kind}");
+    }
 }
 
 #[test]

@@ -5,9 +5,9 @@ use chrono::TimeDelta;
 use harfanglab_incidents::{
     demo::{Collection, Generator, Kind},
     intake::dialect::Dialect,
-    stix::Bundle,
+    stix::{Bundle, time::timestamp},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     rig::{Rig, start},
@@ -68,6 +68,28 @@ async fn a_verdict_prepared_beside_a_real_alert_does_not_leave_after_it() {
     }
     assert_eq!(last.len(), 8);
     assert!(last.values().all(|negative| !negative), "{last:?}");
+}
+
+#[tokio::test]
+async fn an_indicator_is_the_same_bytes_until_an_alert_comes_a_month_after_the_one_it_is_valid_from()
+ {
+    let mut rig = Rig::start(|_| {}).await;
+    let mut sent: Vec<(String, String)> = Vec::new();
+    for (number, day, valid_from) in
+        [(1, -60, -60), (2, -50, -60), (3, -29, -29), (1, -60, -29), (4, -80, -29), (5, 9, -29)]
+    {
+        // The last one is of a clock that is ahead: it was received on day 0.
+        let status = if sent.len() == 3 { "closed" } else { "new" };
+        rig.sweep(&with(sigma_alert(number, day, status), "last_update", Value::Null)).await;
+        let bundle = rig.delivered(sent.len() + 1).await.pop().unwrap();
+        let is_indicator = |object: &&Map<String, Value>| object["type"] == "indicator";
+        let indicator = bundle.objects.iter().find(is_indicator).unwrap();
+        let date = timestamp(start() + TimeDelta::days(valid_from));
+        assert_eq!(indicator["valid_from"], json!(date), "alert {number}");
+        let bytes = serde_json::to_string(indicator).unwrap();
+        assert!(sent.iter().all(|(of, same)| *of != date || *same == bytes), "{bytes}");
+        sent.push((date, bytes));
+    }
 }
 
 fn references(bundle: &Bundle) -> Vec<String> {

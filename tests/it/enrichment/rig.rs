@@ -25,7 +25,7 @@ use harfanglab_incidents::{
     },
     journal::{Counts, Journal, SqliteJournal},
     opencti::{Delivery, DeliveryError, OpenCti, Sink},
-    pipeline::{Enricher, NegativeSightings, Pipeline, Preparer, first_look_ups_max},
+    pipeline::{Enricher, NegativeSightings, Pipeline, Preparer, ValidFrom, first_look_ups_max},
     stix::Bundle,
 };
 use secrecy::SecretString;
@@ -72,6 +72,7 @@ pub(crate) fn preparer(
             workflow: BTreeMap::new(),
             console_url: "https://console.example".parse().unwrap(),
         },
+        valid_from: ValidFrom::default(),
         clock: clock.clone(),
     }
 }

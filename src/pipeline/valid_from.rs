@@ -1,0 +1,45 @@
+//! From when on indicators are valid, kept in memory so that the journal is asked only when a date may
+//! move. What another replica has moved meanwhile is learned then: OpenCTI keeps the newest date.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    alert::SeenIndicator,
+    journal::{Journal, JournalError},
+};
+
+/// Indicators kept at most; some 2 MiB.
+const MOST: usize = 10_000;
+
+/// Dates of indicators.
+#[derive(Debug, Default)]
+pub struct ValidFrom(Mutex<HashMap<String, DateTime<Utc>>>);
+
+impl ValidFrom {
+    pub(super) async fn of(
+        &self,
+        seen: &SeenIndicator,
+        journal: &dyn Journal,
+    ) -> Result<DateTime<Utc>, JournalError> {
+        let held = self.dates().get(&seen.id).copied();
+        if let Some(held) = held.filter(|held| !seen.moves(*held)) {
+            return Ok(held);
+        }
+        let date = journal.valid_from(seen).await?;
+        let mut dates = self.dates();
+        if dates.len() >= MOST {
+            dates.clear();
+        }
+        dates.insert(seen.id.clone(), date);
+        Ok(date)
+    }
+
+    fn dates(&self) -> std::sync::MutexGuard<'_, HashMap<String, DateTime<Utc>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
