@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
-    demo::{Collection, Generator},
+    demo::{Collection, Generator, Kind},
 };
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ use crate::{
     sweep_world::World,
 };
 
-/// Days between the oldest alert and today.
-const DAYS: i64 = 70;
+/// Days between the oldest alert and today: indicators of an address live for 47.
+const DAYS: i64 = 45;
 /// Days between the alerts of one threat: the platform merges what a sighting of one host and rule has within
 /// thirty days, whatever the order in which they come.
 const DAYS_OF_THREAT: i64 = 20;
@@ -123,6 +123,7 @@ async fn three_changes_of_status_add_no_sighting_and_nothing_ties_unrelated_thre
     assert!(many.is_empty(), "one sighting id an alert, for ever: {many:?}");
     assert!(seen.sightings.len() > alerts / 2, "{} sightings", seen.sightings.len());
 
+    assert_eq!(seen.knowledge.revoked(now), Vec::<&str>::new());
     let cases = seen.knowledge.of_type("case-incident").len();
     assert!(cases >= threats, "{cases} cases");
     let ties = seen.knowledge.ties();
@@ -138,4 +139,26 @@ async fn three_changes_of_status_add_no_sighting_and_nothing_ties_unrelated_thre
         at_first.len(),
         ties.len()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_indicator_of_an_old_rule_is_not_revoked_while_alerts_of_it_come() {
+    let now = Clock::system().now();
+    let world = World::start(|console| console.seed(now), |_| {}).await;
+    let mut alert =
+        Generator::new(7).alert(Kind::SigmaProcess, now - TimeDelta::hours(1)).api_item();
+    let rule =
+        alert["rule_content"].as_str().unwrap().replace("date: 2026/01/15", "date: 2023/01/15");
+    assert!(rule.contains("2023/01/15"), "{rule}");
+    alert["rule_content"] = rule.into();
+    world.console.add_alert(alert);
+    world.sweep().await;
+    world.settle().await;
+    let mut seen = Seen::default();
+    seen.import_new(&world);
+    let indicators = seen.knowledge.of_type("indicator");
+    assert_eq!(indicators.len(), 1);
+    let created = indicators[0]["created"].as_str().unwrap();
+    assert!(created.starts_with("2023-01-15"), "the rule's own: {created}");
+    assert_eq!(seen.knowledge.revoked(now), Vec::<&str>::new());
 }
