@@ -127,7 +127,7 @@ impl Door {
     }
 
     /// The memory budget of what comes through it.
-    pub(super) fn memory(&self) -> &MemoryBudget {
+    pub(crate) fn memory(&self) -> &MemoryBudget {
         &self.memory
     }
 

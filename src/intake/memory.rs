@@ -7,7 +7,8 @@
 //! that are received at once cannot block each other for ever. Only once verified it takes the one turn
 //! that there is, so that the copies of a large body exist once, and so that large ones never use up
 //! what small ones need. It keeps both until it is stored: the next one is received beside it only as far
-//! as the budget goes. Whoever gets neither is asked to come back.
+//! as the budget goes. Whoever gets neither is asked to come back. The pipeline takes the same turn while it
+//! reads a large text.
 //!
 //! Strangers who post have a quarter of it, apart from the rest: whatever they hold, senders who have proved
 //! a secret have theirs. What comes by syslog is charged whole, just before it is verified.
@@ -178,6 +179,11 @@ impl MemoryBudget {
     pub(super) async fn take_turn(&self, charge: &mut Charge) -> Result<(), Exhausted> {
         let waiting = self.await_turn(charge);
         tokio::time::timeout(TURN_TIMEOUT, waiting).await.map_err(|_elapsed| Exhausted)
+    }
+
+    /// Waits for the turn to read a large text of the journal; dropping what it returns ends it.
+    pub async fn turn_to_read(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turn).acquire_owned().await.ok()
     }
 
     /// Waits for the turn however long it takes.

@@ -56,6 +56,13 @@ pub struct Event {
     pub follow_up: Option<FollowUp>,
 }
 
+impl Event {
+    /// Returns whether its claim left the text out.
+    pub fn is_unread(&self) -> bool {
+        self.body.is_empty() && self.body_bytes > 0
+    }
+}
+
 /// What is still to be asked of the console for a version that was delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowUp {

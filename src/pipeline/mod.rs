@@ -196,9 +196,10 @@ impl Pipeline {
             // The last one takes it along: whoever asks who shares it finds nobody else.
             let together = std::iter::repeat_n(Arc::new(()), events.len());
             for (((event, turn), together), lease) in events.into_iter().zip(together).zip(kept) {
-                let bytes = match event.body.len() {
-                    0 => memory_bytes_at_most(event.body_bytes, max_values),
-                    _ => memory_bytes(&event.body, max_values),
+                let bytes = if event.is_unread() {
+                    memory_bytes_at_most(event.body_bytes, max_values)
+                } else {
+                    memory_bytes(&event.body, max_values)
                 };
                 let place = room.place(&mut claim, bytes).await;
                 let (pipeline, ready) = (Arc::clone(self), ready.clone());
@@ -229,15 +230,12 @@ impl Pipeline {
 
     async fn prepare_one(
         &self,
-        mut event: Event,
+        event: Event,
         turn: Turn,
         share: Share,
         ready: mpsc::Sender<Prepared>,
     ) {
         let claim = event.claim;
-        if let Err(failure) = self.journal.read_text(&mut event).await {
-            return self.end(claim, self.unread(claim, &failure)).await;
-        }
         // Boxed: its look-ups make it large, and many are under way at once.
         let preparing = AssertUnwindSafe(Box::pin(self.preparer.prepare(event, turn)));
         let prepared = preparing.catch_unwind().await;
@@ -260,16 +258,6 @@ impl Pipeline {
             }
             Err(outcome) => self.end(claim, outcome).await,
         }
-    }
-
-    /// Returns how an event ends whose text could not be read.
-    fn unread(&self, claim: Claim, failure: &JournalError) -> Outcome {
-        let reason = failure.to_string();
-        if matches!(failure, JournalError::Corrupt(_)) {
-            error!(event = claim.event, %failure, "an event of the journal cannot be read and is a dead letter");
-            return Outcome::Dead { reason };
-        }
-        Outcome::Later { at: self.clock.now() + JOURNAL_FAILED, reason }
     }
 
     async fn end(&self, claim: Claim, outcome: Outcome) {

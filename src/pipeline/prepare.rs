@@ -12,7 +12,7 @@ use crate::{
     config::{AlertFilter, EnrichmentSettings, RawAttachment},
     convert::{Conversion, ConvertSettings, Known, gate},
     intake::{
-        Origin,
+        MemoryBudget, Origin,
         dialect::{self, Dialect},
     },
     journal::{CaseObjects, Claim, Event, FollowUp, Journal, JournalError, Outcome},
@@ -79,6 +79,8 @@ pub struct Preparer {
     pub convert: ConvertSettings,
     /// From when on indicators are valid, as far as it was asked for already.
     pub valid_from: ValidFrom,
+    /// Lets one large text be read at a time, and none beside a large delivery.
+    pub memory: MemoryBudget,
     /// The time.
     pub clock: Clock,
 }
@@ -86,12 +88,20 @@ pub struct Preparer {
 impl Preparer {
     /// The bundle of `event`, whose incident is fixed in its turn, or how the event ends instead.
     pub(super) async fn prepare(&self, mut event: Event, turn: Turn) -> Result<Ready, Outcome> {
+        let turn_to_read = if event.is_unread() { self.memory.turn_to_read().await } else { None };
+        if let Err(failure) = self.journal.read_text(&mut event).await {
+            return Err(match failure {
+                JournalError::Corrupt(reason) => Outcome::Dead { reason },
+                failure => self.journal_failed(&event, &failure),
+            });
+        }
         let element = element::read(&event.body, self.enricher.max_values())
             .map_err(|unread| Outcome::Dead { reason: unread.to_string() })?;
         if self.convert.raw == RawAttachment::None {
             // Megabytes would wait for the console and the sinks, and nobody reads them again.
             event.body = String::new();
         }
+        drop(turn_to_read);
         let (conversions, follow_up, delivered) = match event.dialect {
             Dialect::NativeThreat => {
                 // Boxed: it holds whole threats across its look-ups.

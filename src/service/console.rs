@@ -249,6 +249,7 @@ impl ConsoleService {
                 platform: platform.map(|platform| platform.connector().platform().clone()),
                 convert,
                 valid_from: ValidFrom::default(),
+                memory: self.door.memory().clone(),
                 clock: clock.clone(),
             }),
             sinks: outlets.sinks.clone(),

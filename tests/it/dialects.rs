@@ -238,6 +238,11 @@ fn telemetry_the_connection_test_and_what_is_unknown_are_told_apart() {
             Recognised::Notification(Dialect::EcsAlert),
         ),
         (
+            r#"{"agent": {"type": "hurukai"}, "event": {"kind": "event"}, "hlab":
+               {"detection": {"title": null}}}"#,
+            telemetry("other"),
+        ),
+        (
             r#"{"ecs": {"version": "8.0.0"}, "agent": {"type": "endpoint"},
                "event": {"kind": "alert"}, "rule": {"name": "x"}}"#,
             Recognised::Unknown,

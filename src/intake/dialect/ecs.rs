@@ -32,7 +32,7 @@ fn has_own_agent(element: &Value) -> bool {
 
 fn is_detection(element: &Value) -> bool {
     let block = at(element, "hlab.detection").and_then(Value::as_object);
-    block.is_some_and(|fields| !fields.is_empty())
+    block.is_some_and(|fields| fields.values().any(|value| !value.is_null()))
         || ["title", "level", "confidence", "engine.name"]
             .iter()
             .any(|field| at(element, &format!("hlab.detection.{field}")).is_some())

@@ -2,6 +2,8 @@
 //! `impacted_users`) and as the REST API answers it (`slug`, `note`, and beside or instead of these lists
 //! `top_agents`, `top_rules`, `top_impacted_users`, which have the busiest of each with fields of other names).
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::{dates::Dates, native};
@@ -94,13 +96,6 @@ trait Listed: Default + PartialEq {
 
     /// Takes over from `other`, which is about the same, what is missing.
     fn complete(&mut self, other: Self);
-
-    /// Compares the ids, or where one has none, the names.
-    fn is_same(&self, other: &Self) -> bool {
-        let pairs = self.keys().into_iter().zip(other.keys());
-        let mut known = pairs.filter_map(|(own, other)| own.as_deref().zip(other.as_deref()));
-        known.next().is_some_and(|(own, other)| own.eq_ignore_ascii_case(other))
-    }
 }
 
 impl Listed for ThreatAgent {
@@ -146,17 +141,27 @@ impl Listed for ThreatRule {
 }
 
 /// Reads the items of two lists, those of the first one first, each once and without those that say nothing.
+/// Two are the same that have one id, or one name where either has no id.
 fn merged<Item: Listed>(
     element: &Value,
     lists: [&str; 2],
     read: impl Fn(&Value) -> Item,
 ) -> Vec<Item> {
     let mut all: Vec<Item> = Vec::new();
+    let [mut by_id, mut by_name] = [HashMap::new(), HashMap::new()];
     for item in lists.iter().flat_map(|list| items_at(element, list)).map(read) {
         if item == Item::default() {
             continue;
         }
-        match all.iter_mut().find(|known| known.is_same(&item)) {
+        let [id, name] = item.keys().map(|key| key.as_deref().map(str::to_lowercase));
+        let same_id = id.as_ref().and_then(|id| by_id.get(id)).copied();
+        let same_name = name.as_ref().and_then(|name| by_name.get(name)).copied();
+        let same_name =
+            same_name.filter(|&place: &usize| id.is_none() || all[place].keys()[0].is_none());
+        let place = same_id.or(same_name).unwrap_or(all.len());
+        id.map(|id| by_id.entry(id).or_insert(place));
+        name.map(|name| by_name.entry(name).or_insert(place));
+        match all.get_mut(place) {
             Some(known) => known.complete(item),
             None => all.push(item),
         }

@@ -20,7 +20,7 @@
 
 mod connection;
 mod framing;
-mod header;
+pub(in crate::intake) mod header;
 mod listener;
 mod messages;
 mod refusal;

@@ -220,7 +220,7 @@ impl<S: Store> SqlJournal<S> {
     }
 
     pub(super) async fn read_large_text(&self, event: &mut Event) -> Result<(), JournalError> {
-        if event.body.is_empty() && event.body_bytes > 0 {
+        if event.is_unread() {
             let row = query("SELECT body FROM events WHERE id = $1")
                 .bind(event.claim.event)
                 .fetch_one(&mut self.store.readers())

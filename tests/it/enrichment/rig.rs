@@ -19,7 +19,7 @@ use harfanglab_incidents::{
     demo::{DemoConsole, DemoConsoleConfig},
     harfanglab::Console,
     intake::{
-        Notification,
+        MemoryBudget, Notification,
         dialect::Dialect,
         verification::{Proof, Verifier},
     },
@@ -73,6 +73,7 @@ pub(crate) fn preparer(
             console_url: "https://console.example".parse().unwrap(),
         },
         valid_from: ValidFrom::default(),
+        memory: MemoryBudget::default(),
         clock: clock.clone(),
     }
 }
