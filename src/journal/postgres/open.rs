@@ -38,10 +38,9 @@ const IDLE_MAX: Duration = Duration::from_mins(5);
 /// commit is on disk when it is answered, whatever the server's default is, and that no statement is
 /// compiled, which takes longer than any of ours.
 ///
-/// Statements that a new session has prepared already are those of another connection of ours: a pooler that
-/// was set up anew hands out sessions by transaction, and each would run the other's.
-const SESSION: &str = "SELECT \
-     EXISTS (SELECT 1 FROM pg_prepared_statements WHERE name LIKE 'sqlx!_s!_%' ESCAPE '!'), \
+/// A session that is new to us has no prepared statements. If it has some, a pooler that was set up anew hands
+/// out sessions by transaction, and each connection would run another one's, whatever the pooler names them.
+const SESSION: &str = "SELECT EXISTS (SELECT 1 FROM pg_prepared_statements), \
      set_config('statement_timeout', '30s', false), \
      set_config('lock_timeout', '10s', false), \
      set_config('idle_in_transaction_session_timeout', '60s', false), \
@@ -234,4 +233,26 @@ fn is_this_machine(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     options.get_socket().is_some() || host == "localhost" || is_loopback
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_comes_with_prepared_statements_is_another_ones_whatever_their_names() {
+        let server = std::env::var("HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL")
+            .expect("the tests run by scripts/test.sh, which starts a PostgreSQL for them");
+        // PgBouncer before 1.21, and since then.
+        for name in ["sqlx_s_1", "PGBOUNCER_1"] {
+            let mut connection = PgConnection::connect(&server).await.unwrap();
+            begin_session(&mut connection).await.unwrap();
+            let prepare = AssertSqlSafe(format!("PREPARE \"{name}\" AS SELECT 1"));
+            connection.execute(sqlx::raw_sql(prepare)).await.unwrap();
+            let refused = begin_session(&mut connection).await.unwrap_err();
+            assert!(unusable(&refused).to_string().contains("server_reset_query"), "{refused}");
+        }
+    }
 }

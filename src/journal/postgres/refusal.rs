@@ -39,7 +39,8 @@ pub(super) fn unusable(error: &sqlx::Error) -> JournalError {
     {
         return JournalError::Address(format!(
             "PostgreSQL cannot be used: {shared}, and replicas would be without a leader; set \
-             pool_mode = session for this database there (PgBouncer), or name the server itself"
+             pool_mode = session for this database there (PgBouncer) and keep its server_reset_query \
+             (DISCARD ALL), or name the server itself"
         ));
     }
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
