@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::deliver::was_tried;
-use crate::{health::Health, opencti::DeliveryError};
+use crate::{health::Health, journal::Counts, opencti::DeliveryError};
 
 /// Reasons that are remembered at most; then all of them are told anew.
 const MOST_REASONS: usize = 32;
@@ -99,6 +99,30 @@ impl SinkFailures {
     }
 }
 
+/// Judges by looks at the journal whether a sink that failed is well, while nothing is delivered to it here.
+#[derive(Debug)]
+pub(super) struct Elsewhere {
+    /// The only sink. What is delivered says nothing of one of several: it may have had the event before it
+    /// failed.
+    is_only: bool,
+    /// Least number of delivered events of all looks: the retention takes some away.
+    least: Option<u64>,
+}
+
+impl Elsewhere {
+    /// Begins for one of so many sinks.
+    pub(super) const fn new(sinks: usize) -> Self {
+        Self { is_only: sinks == 1, least: None }
+    }
+
+    /// Returns whether nothing waits, or others have delivered since an earlier look.
+    pub(super) fn ends_it(&mut self, counts: &Counts) -> bool {
+        let least = self.least.map_or(counts.delivered, |least| least.min(counts.delivered));
+        self.least = Some(least);
+        counts.pending + counts.following_up == 0 || (self.is_only && counts.delivered > least)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +182,31 @@ mod tests {
         assert_eq!(health.degraded_places().len(), 1, "the queue is still away");
         queue.tell(&[Ok(())], &health);
         assert!(health.degraded_places().is_empty());
+    }
+
+    /// Returns what looks at this many pending, followed up and delivered events find.
+    fn looks(sinks: usize, found: &[(u64, u64, u64)]) -> Vec<bool> {
+        let mut elsewhere = Elsewhere::new(sinks);
+        let counts = found.iter().map(|&(pending, following_up, delivered)| Counts {
+            pending,
+            following_up,
+            delivered,
+            ..Counts::default()
+        });
+        counts.map(|counts| elsewhere.ends_it(&counts)).collect()
+    }
+
+    #[test]
+    fn the_only_sink_is_well_when_others_have_delivered_between_two_looks() {
+        assert_eq!(looks(1, &[(2, 0, 7), (2, 0, 7), (1, 0, 8)]), [false, false, true]);
+        let by_retention = [(2, 0, 7), (2, 0, 3), (1, 0, 4)];
+        assert_eq!(looks(1, &by_retention), [false, false, true]);
+    }
+
+    #[test]
+    fn one_of_several_sinks_is_well_only_when_nothing_waits() {
+        assert_eq!(looks(2, &[(2, 0, 7), (1, 0, 8), (0, 1, 8)]), [false; 3]);
+        assert_eq!(looks(2, &[(2, 0, 7), (0, 0, 9)]), [false, true]);
+        assert_eq!(looks(1, &[(0, 0, 7)]), [true]);
     }
 }

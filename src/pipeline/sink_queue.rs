@@ -32,7 +32,7 @@ use super::{
     deliver::{Deliverer, worse},
     prepare::Ready,
     retry,
-    sink_failures::SinkFailures,
+    sink_failures::{Elsewhere, SinkFailures},
     tally::Tally,
 };
 use crate::{
@@ -94,7 +94,7 @@ impl SinkQueue {
             confirmed: Arc::clone(&confirmed),
             is_late: Arc::clone(&is_late),
             failures: SinkFailures::of(sink.name()),
-            delivered: 0,
+            is_back: false,
         };
         let running = ConsoleLabel::current().on(runner.run(queue));
         Self {
@@ -182,8 +182,8 @@ struct Runner {
     confirmed: Arc<Confirmations>,
     is_late: Arc<AtomicBool>,
     failures: SinkFailures,
-    /// Number of delivered events when the sink last failed.
-    delivered: u64,
+    /// A delivery has ended an outage.
+    is_back: bool,
 }
 
 impl Runner {
@@ -213,21 +213,23 @@ impl Runner {
         }
     }
 
-    /// Waits for more. What failed here may be delivered by another replica, or end undelivered.
+    /// Waits for more. What failed here may be delivered by another replica, or end undelivered; that is looked
+    /// for only after a while without a delivery, when how the last one went is written down.
     async fn next(
         &mut self,
         queue: &mut mpsc::UnboundedReceiver<Vec<Waiting>>,
     ) -> Option<Vec<Waiting>> {
+        let mut elsewhere = Elsewhere::new(self.deliverer.sinks.len());
         while self.failures.is_any() {
             if let Ok(more) = timeout(LOOK_EVERY, queue.recv()).await {
                 return more;
             }
             let counts = self.deliverer.journal.counts().await;
-            if let Ok(counts) = counts
-                && (counts.delivered > self.delivered || counts.pending + counts.following_up == 0)
-            {
+            if counts.is_ok_and(|counts| elsewhere.ends_it(&counts)) {
                 let over = "the sink is no longer degraded here: others deliver, or nothing waits";
-                self.failures.end(over, &self.deliverer.health);
+                if self.failures.end(over, &self.deliverer.health) {
+                    self.try_now().await;
+                }
             }
         }
         queue.recv().await
@@ -253,6 +255,9 @@ impl Runner {
             }
             // Whoever waited for it may have gone.
             let _gone = answer.send(of_event);
+        }
+        if std::mem::take(&mut self.is_back) {
+            self.try_now().await;
         }
     }
 
@@ -290,13 +295,7 @@ impl Runner {
             .iter()
             .map(|it| answers.by_ref().take(it.ready.bundles.len()).fold(Ok(()), worse))
             .collect();
-        if self.failures.tell(&of_events, &self.deliverer.health) {
-            self.try_now().await;
-        }
-        if self.failures.is_any() {
-            let counts = self.deliverer.journal.counts().await;
-            self.delivered = counts.map_or(u64::MAX, |counts| counts.delivered);
-        }
+        self.is_back |= self.failures.tell(&of_events, &self.deliverer.health);
         let name = self.sink.name();
         let of_events = of_events.into_iter().map(|answer| match answer {
             Err(DeliveryError::Unavailable(reason)) => {
