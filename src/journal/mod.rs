@@ -101,7 +101,7 @@ pub use self::{
     postgres::{LeaderLock, Leadership, LeaseTime, PostgresJournal},
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
-    storage::{Storage, answer_in_time, check_writable, watch},
+    storage::{Storage, TooLate, answer_in_time, check_writable, watch},
     story::{Chapter, Story, WaitsFor},
     works::{
         DueWork, ListedRefusal, LostWork, MOST_REFUSALS, Refusal, Requeued, SentAgain, WorkJournal,

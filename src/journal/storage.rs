@@ -141,8 +141,7 @@ impl Storage {
         }
     }
 
-    /// Nothing can be stored at the moment, for this reason.
-    pub fn failed_because(&self, reason: String) {
+    pub(super) fn failed_because(&self, reason: String) {
         let mut trouble = self.lock();
         let now = Instant::now();
         match trouble.as_mut() {
@@ -220,23 +219,27 @@ pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<Counts
         journal.storage().written();
         Ok(counts)
     };
-    answer_in_time(probed).await.unwrap_or_else(|reason| {
+    answer_in_time(probed).await.unwrap_or_else(|TooLate| {
+        let seconds = PROBE_TIMEOUT.as_secs();
+        let reason = format!(
+            "the journal did not answer within {seconds} seconds; check its database and its disk"
+        );
         journal.storage().failed_because(reason.clone());
         Err(reason)
     })
 }
 
+/// Says that the journal did not answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("took longer than {} seconds", PROBE_TIMEOUT.as_secs())]
+pub struct TooLate;
+
 /// Waits for an answer of the journal, no longer than for a probe.
 ///
 /// # Errors
-/// That there was none, in words.
-pub async fn answer_in_time<T>(answer: impl Future<Output = T>) -> Result<T, String> {
-    tokio::time::timeout(PROBE_TIMEOUT, answer).await.map_err(|_elapsed| {
-        let seconds = PROBE_TIMEOUT.as_secs();
-        format!(
-            "the journal did not answer within {seconds} seconds; check its database and its disk"
-        )
-    })
+/// [`TooLate`] when there was none.
+pub async fn answer_in_time<T>(answer: impl Future<Output = T>) -> Result<T, TooLate> {
+    tokio::time::timeout(PROBE_TIMEOUT, answer).await.map_err(|_elapsed| TooLate)
 }
 
 /// Looks at the journal's files every moment, and probes while the journal cannot be written, until `stop`.

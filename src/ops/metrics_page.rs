@@ -6,7 +6,12 @@ use actix_web::{HttpResponse, web};
 use chrono::{DateTime, TimeDelta};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::{ManagedConsole, Management, catalogue, recorder::Labelling, turns::Turns};
+use super::{
+    ManagedConsole, Management, catalogue,
+    health::{self, JournalProbe},
+    recorder::Labelling,
+    turns::Turns,
+};
 use crate::{
     clock::Clock,
     health::{Part, Place},
@@ -57,6 +62,7 @@ impl Metrics {
 pub(super) async fn page(
     management: web::Data<Management>,
     turns: web::Data<Turns>,
+    probe: web::Data<JournalProbe>,
 ) -> HttpResponse {
     let _turn = match turns.of_scrape().await {
         Ok(turn) => turn,
@@ -67,11 +73,8 @@ pub(super) async fn page(
             console.label.on(measure(console, &management.clock)).await;
         }
     };
-    // What it does not tell stays as it was.
-    if let Err(reason) = answer_in_time(measuring).await {
-        // There is always one console, and the journal is one for all.
-        management.consoles[0].journal.storage().failed_because(reason);
-    }
+    // The health knows what the probe found; a gauge that is not read in time stays as it was.
+    let _known = tokio::join!(health::probe(&management, &probe), answer_in_time(measuring));
     let degraded = management.health.degraded_places();
     for part in Part::ALL {
         for console in &management.consoles {

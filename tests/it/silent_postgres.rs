@@ -1,7 +1,9 @@
-//! A PostgreSQL that takes everything and answers nothing, as when its machine or the way to it hangs.
+//! A PostgreSQL that takes everything and answers nothing, as when its machine or the way to it hangs, or
+//! that answers all but the lists.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use url::Url;
 
 use crate::{
@@ -51,5 +53,28 @@ async fn metrics_and_the_status_page_give_up_on_the_journal_as_early_as_readines
     assert!(page.1.contains("the journal did not answer"), "{}", page.1);
     database.open();
     until("it is ready again", async || (get("/readyz").await.0 == 200).then_some(())).await;
+    assert!(app.terminate().await.success(), "{}", app.log());
+}
+
+#[tokio::test]
+async fn the_status_page_names_lists_that_take_too_long_while_the_journal_is_well() {
+    let journal = Database::Postgres.fresh().await;
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &journal.url);
+    let mut app = stage.home.start(&["serve"]);
+    let management = app.management().await;
+    let get = async |path: &str| {
+        let answer = http().get(format!("{management}{path}")).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    until("it is ready", async || (get("/readyz").await.0 == 200).then_some(())).await;
+    let mut other = PgConnection::connect(&journal.url).await.unwrap();
+    let locking = "BEGIN; LOCK TABLE refusals IN ACCESS EXCLUSIVE MODE";
+    other.execute(sqlx::raw_sql(locking)).await.unwrap();
+    let (_status, page) = get("/").await;
+    assert!(page.contains("the lists took longer than 4 seconds"), "{page}");
+    let (status, ready) = get("/readyz").await;
+    assert!(status == 200 && !ready.contains("did not answer"), "{ready}");
+    other.execute(sqlx::raw_sql("ROLLBACK")).await.unwrap();
     assert!(app.terminate().await.success(), "{}", app.log());
 }

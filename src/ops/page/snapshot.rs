@@ -108,7 +108,11 @@ impl Snapshot {
         let reading = answer_in_time(read(management, now, asked));
         let (probed, read) = tokio::join!(health::probe(management, probe), reading);
         let counts = probed.map(|probed| probed.all());
-        let journal = read.and_then(|read| read.map_err(|failure| failure.to_string()));
+        let journal = match read {
+            Ok(read) => read.map_err(|failure| failure.to_string()),
+            // The probe tells whether the journal is well.
+            Err(too_late) => Err(format!("the lists {too_late}")),
+        };
         let (troubles, sinks) = (management.health.troubles(), management.health.sink_troubles());
         Self { now, counts, troubles, sinks, journal }
     }
