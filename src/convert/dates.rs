@@ -1,12 +1,15 @@
 //! The dates of an incident, from whichever dates the alert has.
 
-use chrono::{DateTime, NaiveTime, Timelike as _, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Timelike as _, Utc};
 
 use super::{Known, draft::Draft};
 use crate::{
     alert::Alert,
     stix::time::{Timestamp, is_writable},
 };
+
+/// How long before an alert its events are believed to have begun.
+const BEFORE_MAX: TimeDelta = TimeDelta::days(30);
 
 /// The dates of an incident and its sighting, each in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,7 @@ pub(super) fn moments(alert: &Alert, known: &Known, draft: &mut Draft) -> Moment
     let timestamp = usable(alert.timestamp);
     let event_time = usable(alert.event_time);
     let last_update = usable(alert.last_update);
+    let before = before(alert).map(usable);
     let own = alert_time.or(detection_time).or(timestamp);
     if own.is_none() {
         draft.leave_out("date", "the alert says no time of its own: the time of receipt is used");
@@ -42,9 +46,13 @@ pub(super) fn moments(alert: &Alert, known: &Known, draft: &mut Draft) -> Moment
     let frozen = known.identity.as_ref().map(|identity| identity.created);
     let created = frozen.or(own).unwrap_or(known.received_at);
     let events = [event_time, alert_time];
-    let first_seen = events.into_iter().flatten().min().unwrap_or(created);
+    let latest = events.into_iter().flatten().max().unwrap_or(created);
+    let is_near = |date: &DateTime<Utc>| *date <= latest && latest - *date <= BEFORE_MAX;
+    let before = before.into_iter().chain([detection_time]);
+    let before = before.flatten().filter(is_near);
+    let first_seen = events.into_iter().flatten().chain(before).min().unwrap_or(created);
     // Never the last update, which is the moment of triage.
-    let last_seen = events.into_iter().flatten().max().unwrap_or(created);
+    let last_seen = latest;
     let sighted = alert_time.unwrap_or(created);
     Moments {
         created: Timestamp(created),
@@ -54,6 +62,15 @@ pub(super) fn moments(alert: &Alert, known: &Known, draft: &mut Draft) -> Moment
         sighted: Timestamp(sighted),
         proven: Timestamp(sighted.min(known.received_at)),
     }
+}
+
+/// Returns when what the alert was raised on happened, as far as that is told elsewhere.
+fn before(alert: &Alert) -> [Option<DateTime<Utc>>; 3] {
+    [
+        alert.event_log.as_ref().and_then(|entry| entry.time),
+        alert.correlation.as_ref().and_then(|correlation| correlation.start),
+        alert.firewall_filter.as_ref().and_then(|filter| filter.time),
+    ]
 }
 
 /// The beginning of its day.

@@ -67,8 +67,10 @@ impl SeenFile {
 
 /// Returns whether a file is an image that the operating system brings along, and nothing else.
 fn is_own_image_of_system(file: &SeenFile, alert: &Alert) -> bool {
-    let is_unsigned =
-        alert.process.as_ref().is_some_and(|process| process.binary.signed == Some(false));
+    let process = alert.process.as_ref();
+    // Programs of Linux carry no signature.
+    let is_unsigned = process.is_some_and(|process| process.binary.signed == Some(false))
+        && alert.agent.os_type.as_deref() != Some("linux");
     let is_system_path = file.path.as_deref().is_some_and(common::is_system_program);
     is_system_path && !is_unsigned && !file.is_what_the_rule_is_about()
 }

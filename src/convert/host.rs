@@ -1,8 +1,10 @@
 //! The host: its system identity, its host name, its own addresses.
 
+use std::net::IpAddr;
+
 use super::{draft::Draft, markdown};
 use crate::{
-    alert::Alert,
+    alert::{Alert, Direction},
     stix::{
         clean,
         object::{Hostname, Identity, IdentityClass, IpAddress, SHARED_SINCE},
@@ -18,7 +20,7 @@ pub(super) fn add_host(alert: &Alert, draft: &mut Draft) -> Option<String> {
     let system_id = add_system(&name, system_description(alert), draft);
     let Some(place_id) = &system_id else { return None };
     let hostname_id = add_hostname(&name, Some(place_id), draft);
-    for address in agent.ip_addresses.iter().filter(|address| !address.trim().is_empty()) {
+    for address in own_addresses(alert) {
         let Some(value) = valid::host_address(address) else {
             draft.leave_out("address", format!("{address} is no address of a host"));
             continue;
@@ -27,12 +29,44 @@ pub(super) fn add_host(alert: &Alert, draft: &mut Draft) -> Option<String> {
             continue;
         };
         draft.belongs_to_host(&address_id);
+        if is_private(value) {
+            draft.keep_out_of_cases(&address_id);
+        }
         match &hostname_id {
             Some(hostname_id) => draft.relate("resolves-to", hostname_id, &address_id, None),
             None => draft.relate("related-to", &address_id, place_id, None),
         }
     }
     system_id
+}
+
+/// Returns the addresses that the agent names, and those at its end of connections, each once.
+fn own_addresses(alert: &Alert) -> Vec<&str> {
+    let ends = alert.connections.iter().filter_map(|connection| match connection.direction? {
+        Direction::Inbound => connection.destination_ip.as_deref(),
+        Direction::Outbound => connection.source_ip.as_deref(),
+    });
+    let ends = ends.filter(|address| valid::host_address(address).is_some());
+    let named = alert.agent.ip_addresses.iter().map(String::as_str);
+    let mut addresses: Vec<&str> = Vec::new();
+    for address in named.chain(ends).filter(|address| !address.trim().is_empty()) {
+        if !addresses.iter().any(|it| valid::address(it) == valid::address(address)) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+/// Returns whether hosts of other networks have the same address.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            let is_shared_by_a_carrier = first == 100 && (64..128).contains(&second);
+            address.is_private() || address.is_link_local() || is_shared_by_a_carrier
+        }
+        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
+    }
 }
 
 /// Returns the one spelling of a host's name: a dot at its end makes no other host.

@@ -13,7 +13,7 @@ use super::{
     naming,
 };
 use crate::{
-    alert::{Threat, ThreatNote, User},
+    alert::{Threat, ThreatNote, ThreatUser, User},
     stix::{
         Object, clean,
         object::{CaseIncident, ExternalReference, Note},
@@ -72,7 +72,7 @@ pub fn convert_threat(
         if object_refs.len() >= USERS_UP_TO {
             break;
         }
-        let user = User { name: user.name.clone(), domain: None, sid: user.sid.clone() };
+        let user = account_of(user);
         if !account::is_built_in(&user) {
             object_refs.extend(account::add_account(&user, None, settings.accounts, &mut draft));
         }
@@ -144,7 +144,9 @@ fn description(threat: &Threat, named: &Named) -> String {
         .agents
         .iter()
         .filter_map(|agent| Some(counted(agent.hostname.as_deref()?, agent.alert_count)));
-    let users = threat.users.iter().filter_map(|user| {
+    let (built_in, people): (Vec<_>, Vec<_>) =
+        threat.users.iter().partition(|user| account::is_built_in(&account_of(user)));
+    let users = people.into_iter().chain(built_in).filter_map(|user| {
         let name = user.name.as_deref().or(user.sid.as_deref())?;
         Some(counted(name, user.alert_count))
     });
@@ -156,18 +158,23 @@ fn description(threat: &Threat, named: &Named) -> String {
     });
     let by_level = threat.alert_counts_by_level.iter();
     let mut table = Table::default();
-    table.text("Level", threat.level.as_deref());
-    table.text("Status", threat.status.as_deref().map(words).as_deref());
-    table.text("Security events", threat.alert_count.map(|count| count.to_string()).as_deref());
-    table.texts("By level", by_level.map(|(level, count)| format!("{level} {count}")));
+    // Three hundred characters are shown; the level is shown as severity and priority.
     table.texts("Hosts", agents);
-    table.texts("Users", users);
-    table.texts("Rules", rules);
-    table.texts("Tactics", threat.tactics.iter().map(|tactic| words(tactic)));
-    table.texts("Techniques", named.techniques());
     table.text("First seen", threat.first_seen.map(timestamp).as_deref());
     table.text("Last seen", threat.last_seen.map(timestamp).as_deref());
+    table.texts("Rules", rules);
+    table.texts("Users", users);
+    table.text("Security events", threat.alert_count.map(|count| count.to_string()).as_deref());
+    table.texts("By level", by_level.map(|(level, count)| format!("{level} {count}")));
+    table.texts("Tactics", threat.tactics.iter().map(|tactic| words(tactic)));
+    table.texts("Techniques", named.techniques());
+    table.text("Status", threat.status.as_deref().map(words).as_deref());
+    table.text("Level", threat.level.as_deref().filter(|level| *level == "informational"));
     table.finish()
+}
+
+fn account_of(user: &ThreatUser) -> User {
+    User { name: user.name.clone(), domain: None, sid: user.sid.clone() }
 }
 
 fn each_once(ids: Vec<String>) -> Vec<String> {

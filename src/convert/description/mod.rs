@@ -22,14 +22,12 @@ const LONGEST_SCRIPT: usize = 8_000;
 /// The description of the alert's incident `name`, in Markdown.
 pub(super) fn description(alert: &Alert, name: &str, named: &Named) -> String {
     let mut table = Table::default();
-    let is_whole = program::add_process(alert, user(alert), &mut table);
+    let whole = program::add_process(alert, user(alert), &mut table);
     table.beginning("Target", target(alert));
     surroundings::add_matches(alert, &mut table);
     table.text("Action", Some(&actions(alert).join(", ")));
     surroundings::add_network(alert, &mut table);
-    if !is_whole {
-        program::add_whole_lines(alert, &mut table);
-    }
+    program::add_whole_lines(alert, &whole, &mut table);
     program::add_surroundings(alert, &mut table);
     program::add_target(alert, &mut table);
     surroundings::add_context(alert, &mut table);

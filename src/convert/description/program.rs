@@ -3,29 +3,38 @@
 use super::Table;
 use crate::alert::{Alert, Binary, ParentProcess};
 
-/// Adds process, command line, user and parent, as much of each as leaves room for the others; answers
-/// whether that is all of them.
-pub(super) fn add_process(alert: &Alert, user: Option<&str>, table: &mut Table) -> bool {
-    let process = alert.process.as_ref();
-    let image = process.and_then(|it| it.image_path.as_deref().or(it.name.as_deref()));
-    let command_line = process.and_then(|it| it.command_line.as_deref());
-    let parent = process.and_then(|it| it.parent.as_ref()).and_then(shown);
-    let are_whole = [
-        table.beginning("Process", image),
-        table.beginning("Command line", command_line),
-        table.beginning("User", user),
-        table.beginning("Parent", parent),
-    ];
-    !are_whole.contains(&false)
+/// Which rows of the process are shown in full.
+pub(super) struct Whole {
+    image: bool,
+    command_line: bool,
+    parent: bool,
 }
 
-/// Adds command line and parent in full.
-pub(super) fn add_whole_lines(alert: &Alert, table: &mut Table) {
+/// Adds process, command line, user and parent, as much of each as leaves room for the others.
+pub(super) fn add_process(alert: &Alert, user: Option<&str>, table: &mut Table) -> Whole {
     let process = alert.process.as_ref();
-    table.code("Image", process.and_then(|it| it.image_path.as_deref()));
-    table.code("Command line in full", process.and_then(|it| it.command_line.as_deref()));
-    let parent = process.and_then(|it| it.parent.as_ref());
-    table.code("Parent in full", parent.and_then(shown));
+    let image = process.and_then(|it| it.image_path.as_deref().or(it.name.as_deref()));
+    let image = table.beginning("Process", image);
+    let command_line = process.and_then(|it| it.command_line.as_deref());
+    let command_line = table.beginning("Command line", command_line);
+    table.beginning("User", user);
+    let parent = process.and_then(|it| it.parent.as_ref()).and_then(shown);
+    Whole { image, command_line, parent: table.beginning("Parent", parent) }
+}
+
+/// Adds in full what was shortened.
+pub(super) fn add_whole_lines(alert: &Alert, whole: &Whole, table: &mut Table) {
+    let process = alert.process.as_ref();
+    if !whole.image {
+        table.code("Process in full", process.and_then(|it| it.image_path.as_deref()));
+    }
+    if !whole.command_line {
+        table.code("Command line in full", process.and_then(|it| it.command_line.as_deref()));
+    }
+    if !whole.parent {
+        let parent = process.and_then(|it| it.parent.as_ref());
+        table.code("Parent in full", parent.and_then(shown));
+    }
 }
 
 /// Adds the ancestors beyond the parent, and what the image says of itself.

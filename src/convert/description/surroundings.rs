@@ -26,7 +26,11 @@ pub(super) fn add_matches(alert: &Alert, table: &mut Table) {
     let is_ioc = |value: &&String| {
         alert.ioc_matches.iter().any(|found| found.value.as_ref() == Some(*value))
     };
-    let values = alert.threat_values.iter().filter(|value| !is_ioc(value));
+    // By which the console groups alerts that nothing else ties together.
+    let is_told = |value: &&String| {
+        [&alert.agent.id, &alert.rule_name].into_iter().flatten().any(|told| told == *value)
+    };
+    let values = alert.threat_values.iter().filter(|value| !is_ioc(value) && !is_told(value));
     table.codes("Matched values", values.cloned());
     let malware = alert.antivirus.as_ref();
     table.texts(

@@ -1,12 +1,13 @@
 //! What the mapping promises beyond the Python connector's defects.
 
+use chrono::TimeDelta;
 use harfanglab_incidents::{
-    alert::{Alert, Hashes, IncidentIdentity, Process},
+    alert::{Alert, Connection, Direction, EventLog, Hashes, IncidentIdentity, Process},
     config::IncidentNaming,
     convert::{ConvertSettings, Known, convert_alert, gate::violations},
     stix::{Bundle, id},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{converted, ends, id as id_of, left_out, made, made::text, none, objects, one, system};
 
@@ -159,6 +160,69 @@ fn what_every_machine_has_is_in_no_case() {
     for kind in ["file", "user-account"] {
         assert!(members.contains(&id_of(one(&conversion, kind))), "{kind}");
     }
+}
+
+#[test]
+fn this_hosts_end_of_a_connection_is_its_own_address_and_a_private_one_ties_no_cases() {
+    let mut alert = made::sigma_alert();
+    alert.agent.ip_addresses = vec!["10.0.0.7".to_owned()];
+    let connection = |direction, source: &str, destination: &str| Connection {
+        direction: Some(direction),
+        source_ip: text(source),
+        destination_ip: text(destination),
+        ..Connection::default()
+    };
+    alert.connections = vec![
+        connection(Direction::Inbound, "203.0.113.7", "198.51.100.1"),
+        connection(Direction::Outbound, "10.0.0.8", "203.0.113.8"),
+    ];
+    let conversion = converted(&alert, None);
+    let id_of_address = |value: &str| {
+        let address = objects(&conversion, "ipv4-addr").find(|it| it["value"] == value);
+        id_of(address.unwrap()).to_owned()
+    };
+    let root = conversion.root_id.as_str();
+    let related = ends(&conversion, "related-to");
+    let members: Vec<&str> = conversion.case_references().collect();
+    for (value, is_related, is_member) in [
+        ("10.0.0.7", false, false),
+        ("10.0.0.8", false, false),
+        ("198.51.100.1", false, true),
+        ("203.0.113.7", true, true),
+        ("203.0.113.8", true, true),
+    ] {
+        let id = id_of_address(value);
+        assert_eq!(related.contains(&(id.as_str(), root)), is_related, "{value}");
+        assert_eq!(members.contains(&id.as_str()), is_member, "{value}");
+    }
+    assert_eq!(ends(&conversion, "resolves-to").len(), 3);
+}
+
+#[test]
+fn only_what_was_shortened_is_told_in_full_and_an_incident_begins_with_its_log_entry() {
+    let mut alert = made::sigma_alert();
+    let long = format!("tool.exe {}", "x".repeat(200));
+    let process = alert.process.as_mut().unwrap();
+    process.command_line = Some(long.clone());
+    let alert_time = alert.alert_time.unwrap();
+    let entry =
+        |days| EventLog { time: Some(alert_time - TimeDelta::days(days)), ..EventLog::default() };
+    alert.event_log = Some(entry(1));
+    let conversion = converted(&alert, None);
+    let incident = one(&conversion, "incident");
+    let description = incident["description"].as_str().unwrap();
+    assert!(description.contains(&format!("| Command line in full | `{long}` |")), "{description}");
+    assert_eq!(description.matches(" in full |").count(), 1, "{description}");
+    let begins =
+        |incident: &Map<String, Value>| incident["first_seen"].as_str().unwrap()[..10].to_owned();
+    let day_before = (alert_time - TimeDelta::days(1)).format("%Y-%m-%d").to_string();
+    assert_eq!(begins(incident), day_before);
+    alert.event_log = Some(entry(400));
+    assert_ne!(
+        begins(one(&converted(&alert, None), "incident"))[..4],
+        *"2025",
+        "not a wrong clock"
+    );
 }
 
 #[test]
