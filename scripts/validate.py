@@ -36,6 +36,9 @@ EXPECTED = [
      r"attack-pattern--\S+: \{401\} Custom property 'x_mitre_id'"),
     (OPENCTI, "its incidents have dates, a type and a source; without the dates it invents some",
      r"incident--\S+: \{401\} Custom property '(source|incident_type|first_seen|last_seen)'"),
+    (OPENCTI, "maps these to the custom fields of an administrator, by name",
+     r"incident--\S+: \{401\} Custom property 'x_harfanglab_(rule|alert_id|status|level|agent_id|tenant|"
+     r"groups|action)'"),
     (OPENCTI, "its hosts and cases are types of their own",
      r"\{401\} Custom object type '(hostname|case-incident)'"),
     (OPENCTI, "recognises an object by an id made from its content, as its own client makes it; so"
