@@ -7,8 +7,8 @@
 //! that are received at once cannot block each other for ever. Only once verified it takes the one turn
 //! that there is, so that the copies of a large body exist once, and so that large ones never use up
 //! what small ones need. It keeps both until it is stored: the next one is received beside it only as far
-//! as the budget goes. Whoever gets neither is asked to come back. The pipeline takes the same turn while it
-//! reads a large text.
+//! as the budget goes. Whoever gets neither is asked to come back. The pipeline reads one large
+//! text at a time, in the same turn where it comes soon.
 //!
 //! Strangers who post have a quarter of it, apart from the rest: whatever they hold, senders who have proved
 //! a secret have theirs. What comes by syslog is charged whole, just before it is verified.
@@ -33,6 +33,9 @@ const UNIT_BYTES: usize = 1024;
 /// Longest wait for the turn, and for memory to receive a large delivery.
 const TURN_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Longest wait of the pipeline for the turn of deliveries.
+const READING_WAITS: Duration = Duration::from_secs(2);
+
 /// The standing of a sender, by the last secret that it proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Standing {
@@ -49,6 +52,7 @@ pub struct MemoryBudget {
     known: Pool,
     strangers: Pool,
     turn: Arc<Semaphore>,
+    reading: Arc<Semaphore>,
 }
 
 /// Memory of known senders, or of strangers.
@@ -70,8 +74,9 @@ impl Pool {
 
 impl Default for MemoryBudget {
     fn default() -> Self {
-        let turn = Arc::new(Semaphore::new(1));
-        Self { known: Pool::part(1), strangers: Pool::part(STRANGERS_PART), turn }
+        let one = || Arc::new(Semaphore::new(1));
+        let strangers = Pool::part(STRANGERS_PART);
+        Self { known: Pool::part(1), strangers, turn: one(), reading: one() }
     }
 }
 
@@ -181,9 +186,14 @@ impl MemoryBudget {
         tokio::time::timeout(TURN_TIMEOUT, waiting).await.map_err(|_elapsed| Exhausted)
     }
 
-    /// Waits for the turn to read a large text of the journal; dropping what it returns ends it.
-    pub async fn turn_to_read(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.turn).acquire_owned().await.ok()
+    /// Waits for the turn to read a large text of the journal; dropping what it returns ends it. One is read
+    /// at a time, and for a moment it waits for the turn of deliveries, too: not longer, since a delivery
+    /// may wait until the journal has room, which only reading makes.
+    pub async fn turn_to_read(&self) -> [Option<OwnedSemaphorePermit>; 2] {
+        let reading = Arc::clone(&self.reading).acquire_owned().await;
+        let turn = Arc::clone(&self.turn).acquire_owned();
+        let turn = tokio::time::timeout(READING_WAITS, turn).await;
+        [reading.ok(), turn.ok().and_then(Result::ok)]
     }
 
     /// Waits for the turn however long it takes.
@@ -290,5 +300,20 @@ mod tests {
         assert_eq!(budget.charge(&mut Charge::of(Standing::Stranger), SMALL_BYTES), Ok(()));
         let left = (SHARED_BYTES - SMALL_BYTES * COPIES) / UNIT_BYTES;
         assert_eq!(budget.known.shared.available_permits(), left);
+    }
+
+    #[tokio::test]
+    async fn a_delivery_that_keeps_its_turn_does_not_keep_the_pipeline_from_reading() {
+        let budget = MemoryBudget::default();
+        let mut waits_for_room = Charge::default();
+        budget.await_turn(&mut waits_for_room).await;
+        let [reading, turn] = budget.turn_to_read().await;
+        assert!(reading.is_some() && turn.is_none());
+        drop(waits_for_room);
+        assert!(budget.turn_to_read().now_or_never().is_none(), "one at a time");
+        drop(reading);
+        let [_reading, turn] = budget.turn_to_read().await;
+        assert!(turn.is_some());
+        assert!(budget.take_turn(&mut Charge::default()).now_or_never().is_none());
     }
 }

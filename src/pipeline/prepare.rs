@@ -88,7 +88,8 @@ pub struct Preparer {
 impl Preparer {
     /// The bundle of `event`, whose incident is fixed in its turn, or how the event ends instead.
     pub(super) async fn prepare(&self, mut event: Event, turn: Turn) -> Result<Ready, Outcome> {
-        let turn_to_read = if event.is_unread() { self.memory.turn_to_read().await } else { None };
+        let turn_to_read =
+            if event.is_unread() { Some(self.memory.turn_to_read().await) } else { None };
         if let Err(failure) = self.journal.read_text(&mut event).await {
             return Err(match failure {
                 JournalError::Corrupt(reason) => Outcome::Dead { reason },
