@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
-    demo::{Collection, Generator, Kind},
+    demo::{Collection, DemoConsole, Generator, Kind},
 };
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ const DAYS_OF_THREAT: i64 = 20;
 
 /// Fills a console with alerts of `threats` threats, each on hosts of its own; answers what the alerts are
 /// known by.
-fn fill(world: &World, alerts: usize, threats: usize) -> Vec<String> {
+fn fill(console: &DemoConsole, alerts: usize, threats: usize) -> Vec<String> {
     let now = Clock::system().now();
     let mut generator = Generator::new(7);
     let mut unique_ids = Vec::new();
@@ -45,11 +45,11 @@ fn fill(world: &World, alerts: usize, threats: usize) -> Vec<String> {
         item["agent"]["agentid"] = format!("agent of {host}").into();
         item["agent"]["hostname"] = host.into();
         unique_ids.push(alert.unique_id().to_owned());
-        world.console.add_alert(item);
+        console.add_alert(item);
     }
     for threat in 0..threats {
         let date = (now - TimeDelta::days(DAYS)).to_rfc3339();
-        world.console.add(
+        console.add(
             Collection::Threats,
             json!({
                 "id": format!("threat-{threat}"), "slug": format!("THREAT-{threat}"),
@@ -95,8 +95,12 @@ impl Seen {
 async fn three_changes_of_status_add_no_sighting_and_nothing_ties_unrelated_threats() {
     let (alerts, threats) = if is_long() { (300, 20) } else { (66, 6) };
     let now = Clock::system().now();
+    let mut unique_ids = Vec::new();
     let world = World::start(
-        |console| console.seed(now - TimeDelta::days(DAYS)),
+        |console| {
+            console.seed(now - TimeDelta::days(DAYS));
+            unique_ids = fill(console, alerts, threats);
+        },
         |settings| {
             settings.import.threats = true;
             // No alert leaves first without its rule because this machine is slow.
@@ -104,11 +108,11 @@ async fn three_changes_of_status_add_no_sighting_and_nothing_ties_unrelated_thre
         },
     )
     .await;
-    let unique_ids = fill(&world, alerts, threats);
     let mut seen = Seen::default();
     world.sweep().await;
     world.settle().await;
     seen.import_new(&world);
+    assert!(seen.bundles >= alerts, "{} bundles", seen.bundles);
     let at_first = seen.windows();
     for status in ["investigating", "false_positive", "closed"] {
         let change = json!({
@@ -151,14 +155,17 @@ async fn three_changes_of_status_add_no_sighting_and_nothing_ties_unrelated_thre
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_indicator_of_an_old_rule_is_not_revoked_while_alerts_of_it_come() {
     let now = Clock::system().now();
-    let world = World::start(|console| console.seed(now), |_| {}).await;
     let mut alert =
         Generator::new(7).alert(Kind::SigmaProcess, now - TimeDelta::hours(1)).api_item();
     let rule =
         alert["rule_content"].as_str().unwrap().replace("date: 2026/01/15", "date: 2023/01/15");
     assert!(rule.contains("2023/01/15"), "{rule}");
     alert["rule_content"] = rule.into();
-    world.console.add_alert(alert);
+    let fill = |console: &DemoConsole| {
+        console.seed(now);
+        console.add_alert(alert);
+    };
+    let world = World::start(fill, |_| {}).await;
     world.sweep().await;
     world.settle().await;
     let mut seen = Seen::default();
