@@ -103,6 +103,10 @@ fn objects(folder: &Path, began: DateTime<Utc>) -> BTreeMap<String, BTreeSet<Str
                     fields.remove(name);
                 }
             }
+            if object["type"] == "indicator" {
+                // That of whichever of its alerts left first.
+                object.as_object_mut().unwrap().remove("valid_from");
+            }
             found.entry(id).or_default().insert(object.to_string());
         }
     }
