@@ -80,6 +80,11 @@ pub fn identifier_at(value: &Value, path: &str) -> Option<String> {
     text_at(value, path).map(|text| text.trim().to_owned())
 }
 
+/// Returns the first of `paths` that holds an identifier.
+pub fn first_identifier_at(value: &Value, paths: &[&str]) -> Option<String> {
+    paths.iter().find_map(|path| identifier_at(value, path))
+}
+
 /// A word of a fixed vocabulary at `path`: trimmed and in lower case.
 pub fn word_at(value: &Value, path: &str) -> Option<String> {
     text_at(value, path).map(|text| text.trim().to_lowercase())

@@ -31,9 +31,9 @@ pub struct Sighted {
 pub struct SeenIndicator {
     /// Its STIX id.
     pub id: String,
-    /// When the alert showed it: never later than the alert was received.
+    /// Date of the alert, never later than its receipt.
     pub seen_at: DateTime<Utc>,
-    /// How long after the date that holds an alert moves it forward.
+    /// Least time by which an alert must be later than the date that holds to move it.
     pub moves_after: TimeDelta,
 }
 

@@ -297,7 +297,7 @@ pub enum RawAttachment {
     Note,
 }
 
-/// Whether incidents carry properties of our own for custom fields (`…_CUSTOM_PROPERTIES`).
+/// Says until when incidents carry properties of our own for custom fields (`…_CUSTOM_PROPERTIES`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CustomProperties {
     /// Until a custom field refuses one.

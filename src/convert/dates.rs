@@ -8,7 +8,7 @@ use crate::{
     stix::time::{Timestamp, is_writable},
 };
 
-/// How long before an alert its events are believed to have begun.
+/// Longest time before an alert at which its events are believed to have begun.
 const BEFORE_MAX: TimeDelta = TimeDelta::days(30);
 
 /// The dates of an incident and its sighting, each in order.

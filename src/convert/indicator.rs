@@ -29,8 +29,8 @@ use crate::{
     },
 };
 
-/// How long after the date from which an indicator is valid an alert moves that date forward, well before
-/// OpenCTI revokes it.
+/// Least time after the date from which an indicator is valid for an alert to move that date forward, well
+/// before OpenCTI revokes it.
 const MOVES_AFTER: TimeDelta = TimeDelta::days(30);
 /// The same of addresses and URLs, which it revokes early.
 const MOVES_SOON_AFTER: TimeDelta = TimeDelta::days(15);

@@ -58,7 +58,7 @@ pub struct ConvertSettings {
     pub score: Option<u8>,
     /// Score of incidents; `None` also where the platform knows none.
     pub incident_score: Option<u8>,
-    /// Whether properties of our own go along.
+    /// Says whether properties of our own go along.
     pub custom_properties: CustomProperties,
     /// How incidents are named.
     pub naming: IncidentNaming,

@@ -2,7 +2,7 @@
 //! Elastic Agent) has put inside an event of its own: as a text (`message`, `event.original`) or as an
 //! object (`json`, or whatever the shipper was told to call it).
 //!
-//! What HarfangLab made itself is never opened: its telemetry quotes what ran on a host.
+//! Elements that HarfangLab made itself are never opened: its telemetry quotes programs that ran on a host.
 //!
 //! Does not live here: what an element is (`intake::dialect`), splitting a body (`intake::decode`).
 
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::{
-    decode::{self, Element},
+    decode::{self, Element, is_blank},
     dialect::{Dialect, Recognised, has_mark_beside_level, is_by_harfanglab, recognise},
     syslog::header::Message,
     webhook::counted_as,
@@ -40,9 +40,9 @@ const OF_THREATS: [&str; 3] =
 /// One element that was read.
 #[derive(Debug)]
 pub(crate) struct Read<'a> {
-    /// What it is.
+    /// Its kind.
     pub recognised: Recognised,
-    /// What is used of it.
+    /// Those of its values that are used.
     pub value: Value,
     /// Its text; without the envelope if it was in one.
     pub text: Cow<'a, str>,
@@ -78,11 +78,11 @@ fn may_be_envelope(recognised: &Recognised, value: &Value) -> bool {
     *recognised == Recognised::Unknown && !is_by_harfanglab(value)
 }
 
-/// How many elements of HarfangLab an event has inside.
+/// Holds the element of HarfangLab that an event has inside.
 enum Opened<'a> {
     None,
     One(Cow<'a, str>),
-    /// Which one is meant cannot be told.
+    /// More than one, or one that may be: nothing tells which is meant.
     Several,
 }
 
@@ -155,7 +155,6 @@ fn only_object_in(quoted: &str) -> Option<String> {
         let header = text.len() - Message::parse(text.as_bytes()).ok()?.body().len();
         text.drain(..header);
     }
-    let is_blank = |letter: char| letter.is_whitespace() || matches!(letter, '\u{feff}' | '\0');
     text.drain(..text.len() - text.trim_start_matches(is_blank).len());
     text.truncate(text.trim_end_matches(is_blank).len());
     if !text.starts_with('{') {

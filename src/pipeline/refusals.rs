@@ -49,7 +49,8 @@ const LONGEST_WAIT: TimeDelta = TimeDelta::hours(1);
 /// A work this old that still cannot be closed or read is let go.
 const OLDEST_WORK: TimeDelta = TimeDelta::days(7);
 /// Name of a remembered number that grows whenever something counts as unknown to OpenCTI that was
-/// confirmed before: by it the other replicas learn of it.
+/// confirmed before: the other replicas then forget all that was confirmed to them, which costs messages
+/// only.
 const FORGOTTEN: &str = "confirmed_forgotten";
 /// Name of a remembered number that grows whenever a custom field refused a property of our own.
 const REFUSED_PROPERTIES: &str = "custom_properties_refused";
@@ -303,7 +304,7 @@ impl Refusals {
     async fn forget_everything_confirmed(&self) -> Result<(), JournalError> {
         let Some(confirmed) = &self.confirmed else { return Ok(()) };
         confirmed.forget();
-        self.tell_other_replicas().await
+        self.tell_other_replicas(FORGOTTEN).await
     }
 
     async fn cannot_be_read(
@@ -364,7 +365,7 @@ impl Refusals {
         self.forget_what_was_refused(&errors).await?;
         if errors.iter().any(WorkError::is_refused_property) {
             self.platform.leave_out_custom_properties();
-            self.tell_other_replicas_of(REFUSED_PROPERTIES).await?;
+            self.tell_other_replicas(REFUSED_PROPERTIES).await?;
         }
         let is_cut_off = errors.len() >= MOST_ERRORS_OF_A_WORK;
         let parts = self.journal.parts_of_work(work).await?;
@@ -399,17 +400,13 @@ impl Refusals {
             errors.iter().filter_map(|error| error.object.as_deref()).collect();
         confirmed.forget_objects(refused.iter().copied());
         if is_missing_some || !refused.is_empty() {
-            self.tell_other_replicas().await?;
+            self.tell_other_replicas(FORGOTTEN).await?;
         }
         Ok(())
     }
 
-    /// They forget all that was confirmed to them: that costs messages only.
-    async fn tell_other_replicas(&self) -> Result<(), JournalError> {
-        self.tell_other_replicas_of(FORGOTTEN).await
-    }
-
-    async fn tell_other_replicas_of(&self, name: &str) -> Result<(), JournalError> {
+    /// Lets the remembered number `name` grow, by which the other replicas learn of it.
+    async fn tell_other_replicas(&self, name: &str) -> Result<(), JournalError> {
         let before = self.journal.remembered(name).await?;
         let before: u64 = before.and_then(|number| number.parse().ok()).unwrap_or_default();
         self.journal.remember(name, &before.saturating_add(1).to_string()).await

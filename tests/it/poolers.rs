@@ -20,6 +20,14 @@ use crate::{
     },
 };
 
+/// Returns a stage whose replicas reach their journal through the pooler.
+async fn stage_behind(pooler: &Pooler) -> Stage {
+    let mut stage = Stage::with_webhook().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &pooler.url);
+    stage.home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
+    stage
+}
+
 #[tokio::test]
 async fn a_pooler_that_keeps_no_sessions_is_refused_at_opening_and_by_check() {
     for mode in ["transaction", "statement"] {
@@ -70,10 +78,8 @@ async fn a_leader_whose_session_was_given_to_somebody_else_leads_no_longer() {
 #[tokio::test]
 async fn behind_a_pooler_that_keeps_sessions_the_next_replica_leads_when_the_leader_is_killed() {
     let Some(pooler) = Pooler::start("session", 20).await else { return };
-    let mut stage = Stage::with_webhook().await;
-    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &pooler.url);
+    let mut stage = stage_behind(&pooler).await;
     stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS", "4");
-    stage.home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
     let leader = start(&stage, "leads").await;
     let mut follower = start(&stage, "follows").await;
     let management = follower.management().await;
@@ -96,9 +102,7 @@ async fn behind_a_pooler_that_keeps_sessions_the_next_replica_leads_when_the_lea
 #[tokio::test]
 async fn a_pooler_that_no_longer_keeps_sessions_is_named_in_few_lines() {
     let Some(pooler) = Pooler::start("session", 20).await else { return };
-    let mut stage = Stage::with_webhook().await;
-    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &pooler.url);
-    stage.home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
+    let stage = stage_behind(&pooler).await;
     let mut app = start(&stage, "leads").await;
     pooler.reload("transaction");
     let reloaded_at = Instant::now();

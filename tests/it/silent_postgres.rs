@@ -15,6 +15,12 @@ use crate::{
     },
 };
 
+/// Returns status and text of what the management address answers.
+async fn answer(management: &str, path: &str) -> (u16, String) {
+    let answer = http().get(format!("{management}{path}")).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
 #[tokio::test]
 async fn metrics_and_the_status_page_give_up_on_the_journal_as_early_as_readiness_does() {
     let journal = Database::Postgres.fresh().await;
@@ -28,10 +34,7 @@ async fn metrics_and_the_status_page_give_up_on_the_journal_as_early_as_readines
     stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", url.as_str());
     let mut app = stage.home.start(&["serve"]);
     let management = app.management().await;
-    let get = async |path: &str| {
-        let answer = http().get(format!("{management}{path}")).send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    };
+    let get = async |path: &str| answer(&management, path).await;
     until("it is ready", async || (get("/readyz").await.0 == 200).then_some(())).await;
     database.hold_answers();
     // As long as two answers of readiness take, one after the other.
@@ -63,10 +66,7 @@ async fn the_status_page_names_lists_that_take_too_long_while_the_journal_is_wel
     stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &journal.url);
     let mut app = stage.home.start(&["serve"]);
     let management = app.management().await;
-    let get = async |path: &str| {
-        let answer = http().get(format!("{management}{path}")).send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    };
+    let get = async |path: &str| answer(&management, path).await;
     until("it is ready", async || (get("/readyz").await.0 == 200).then_some(())).await;
     let mut other = PgConnection::connect(&journal.url).await.unwrap();
     let locking = "BEGIN; LOCK TABLE refusals IN ACCESS EXCLUSIVE MODE";

@@ -3,7 +3,7 @@
 use super::Table;
 use crate::alert::{Alert, Binary, ParentProcess};
 
-/// Which rows of the process are shown in full.
+/// Marks the rows of the process that are shown in full.
 pub(super) struct Whole {
     image: bool,
     command_line: bool,

@@ -12,7 +12,8 @@ mod scanner;
 
 use std::borrow::Cow;
 
-use self::scanner::{Scanner, Stop, is_blank};
+pub(super) use self::scanner::is_blank;
+use self::scanner::{Scanner, Stop};
 
 /// By how much a text may be longer than its body.
 const GROWTH_MAX_BYTES: usize = 64 * 1024;

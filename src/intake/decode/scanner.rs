@@ -153,7 +153,7 @@ impl<'a> Scanner<'a> {
 
 /// Returns whether a character between elements means nothing: white space, the mark of UTF-8 that some
 /// senders put before each line, and the NUL that others end a text with.
-pub(super) fn is_blank(character: char) -> bool {
+pub(in crate::intake) fn is_blank(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\u{feff}' | '\0')
 }
 

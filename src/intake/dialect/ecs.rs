@@ -12,7 +12,7 @@ use super::{
 };
 use crate::alert::{
     Agent, Alert, ParentProcess, Process,
-    lenient::{at, identifier_at, integer_at, text_at, texts_at, word_at},
+    lenient::{at, first_identifier_at, identifier_at, integer_at, text_at, texts_at, word_at},
 };
 
 /// Returns whether the element is an event of ECS, HarfangLab's or another shipper's.
@@ -89,12 +89,12 @@ pub(super) fn read(element: &Value) -> Alert {
 }
 
 fn agent(element: &Value) -> Agent {
-    let first = |paths: &[&str]| paths.iter().find_map(|path| identifier_at(element, path));
     // A shipper's agent is not HarfangLab's.
     let of_agent = |path| has_own_agent(element).then(|| identifier_at(element, path)).flatten();
     Agent {
-        id: of_agent("agent.id").or_else(|| first(&["host.id"])),
-        hostname: first(&["host.hostname", "host.name"]).or_else(|| of_agent("agent.name")),
+        id: of_agent("agent.id").or_else(|| identifier_at(element, "host.id")),
+        hostname: first_identifier_at(element, &["host.hostname", "host.name"])
+            .or_else(|| of_agent("agent.name")),
         domain: identifier_at(element, "host.domain"),
         os_type: word_at(element, "host.os.type"),
         os_product: text_at(element, "host.os.full").or_else(|| text_at(element, "host.os.name")),

@@ -8,7 +8,10 @@ use super::{binary, hashes_at, native};
 use crate::alert::{
     Connection, Direction, DnsResolution, EventLog, FileEvidence, Hashes, Process, RegistryChange,
     UrlRequest, User,
-    lenient::{first_text_at, identifier_at, integer_at, text_at, texts_at, unsigned_at, word_at},
+    lenient::{
+        first_identifier_at, first_text_at, identifier_at, integer_at, text_at, texts_at,
+        unsigned_at, word_at,
+    },
 };
 
 /// `user.*`, unless it is the process's own user.
@@ -50,7 +53,7 @@ pub(super) fn registry(element: &Value) -> Vec<RegistryChange> {
 
 /// `source.*`, `destination.*` and `network.*`.
 pub(super) fn connections(element: &Value) -> Vec<Connection> {
-    let first = |paths: [&str; 2]| paths.iter().find_map(|path| identifier_at(element, path));
+    let first = |paths: [&str; 2]| first_identifier_at(element, &paths);
     let connection = Connection {
         source_ip: first(["source.ip", "source.address"]),
         source_port: integer_at(element, "source.port"),

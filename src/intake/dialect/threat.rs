@@ -9,7 +9,10 @@ use serde_json::Value;
 use super::{dates::Dates, native};
 use crate::alert::{
     Threat, ThreatAgent, ThreatNote, ThreatRule, ThreatUser,
-    lenient::{at, identifier_at, items_at, object_at, text_at, texts_at, unsigned_at, word_at},
+    lenient::{
+        at, first_identifier_at, identifier_at, items_at, object_at, text_at, texts_at,
+        unsigned_at, word_at,
+    },
 };
 
 /// Fields that only threats have; a REST item, which has no `log_type`, is known by them.
@@ -48,13 +51,13 @@ pub(super) fn read(element: &Value) -> Threat {
         alert_counts_by_level: counts_by_level(element),
         tactics: texts_at(element, "mitre_tactics"),
         agents: merged(element, ["top_agents", "agents"], |item| ThreatAgent {
-            id: first(item, ["agent_id", "id"]),
-            hostname: first(item, ["agent_hostname", "hostname"]),
+            id: first_identifier_at(item, &["agent_id", "id"]),
+            hostname: first_identifier_at(item, &["agent_hostname", "hostname"]),
             os_type: word_at(item, "agent_ostype").or_else(|| word_at(item, "ostype")),
             alert_count: unsigned_at(item, "security_event_count"),
         }),
         users: merged(element, ["top_impacted_users", "impacted_users"], |item| ThreatUser {
-            name: first(item, ["user_name", "full_name"]),
+            name: first_identifier_at(item, &["user_name", "full_name"]),
             sid: identifier_at(item, "user_sid"),
             alert_count: unsigned_at(item, "security_event_count"),
         }),
@@ -83,10 +86,6 @@ fn counts_by_level(element: &Value) -> Vec<(String, u64)> {
     let rank = |name: &str| LEVELS.iter().position(|level| *level == name).unwrap_or(LEVELS.len());
     counted.sort_by(|(left, _), (right, _)| (rank(left), left).cmp(&(rank(right), right)));
     counted
-}
-
-fn first(item: &Value, names: [&str; 2]) -> Option<String> {
-    names.iter().find_map(|name| identifier_at(item, name))
 }
 
 /// An item of a list of which a threat has two: the busiest, and all.

@@ -10,8 +10,8 @@ use crate::{
         Connection, Direction, DnsResolution, Driver, FileEvidence, Hashes, IocMatch, MatchedRule,
         Process, RegistryChange, UrlRequest,
         lenient::{
-            at, first_text_at, identifier_at, integer_at, items_at, object_at, text, text_at,
-            texts_at, truth_at, unsigned_at, word_at,
+            at, first_identifier_at, first_text_at, identifier_at, integer_at, items_at, object_at,
+            text, text_at, texts_at, truth_at, unsigned_at, word_at,
         },
     },
     intake::dialect::{binary, hashes_at, unique},
@@ -134,7 +134,7 @@ pub(super) fn connections(element: &Value) -> Vec<Connection> {
 }
 
 fn connection(block: &Value) -> Connection {
-    let address = |names: [&str; 2]| names.iter().find_map(|name| identifier_at(block, name));
+    let address = |names: [&str; 2]| first_identifier_at(block, &names);
     let port = |names: [&str; 2]| names.iter().find_map(|name| integer_at(block, name));
     Connection {
         source_ip: address(["SourceIp", "saddr"]),

@@ -18,8 +18,8 @@ use super::{dates::Dates, hashes_at, unique};
 use crate::alert::{
     Agent, Alert, Group,
     lenient::{
-        at, first_text_at, identifier_at, integer_at, items_at, object_at, text, text_at, texts_at,
-        word_at,
+        at, first_identifier_at, first_text_at, identifier_at, integer_at, items_at, object_at,
+        text, text_at, texts_at, word_at,
     },
 };
 
@@ -125,9 +125,10 @@ fn agent(element: &Value) -> Agent {
     Agent {
         id: identifier_at(element, "agent.agentid"),
         hostname: identifier_at(element, "agent.hostname"),
-        domain: ["agent.domainname", "agent.domain", "agent.dnsdomainname"]
-            .iter()
-            .find_map(|path| identifier_at(element, path)),
+        domain: first_identifier_at(
+            element,
+            &["agent.domainname", "agent.domain", "agent.dnsdomainname"],
+        ),
         os_type: word_at(element, "agent.ostype"),
         os_product: text_at(element, "agent.osproducttype"),
         os_version: identifier_at(element, "agent.osversion"),
