@@ -105,6 +105,8 @@ def self_check(matrix):
         ("changed from", {**incident, "name": "Another name"}),
         ("one for all hosts", thing("process", "b", command_line="cmd.exe", **OWNED)),
         ("the attacker's", related("c", "related-to", good[7], incident)),
+        ("become everybody's", thing("attack-pattern", "d", name="Scripting", x_mitre_id="T1064",
+                                     created=DATES["created"])),
         ("counted again", {**good[9], "last_seen": "2026-01-02T00:00:00.000Z"}),
     ]
     platform = Platform(matrix)

@@ -3,7 +3,8 @@
 # real RabbitMQ, is taken off the queue and imported twice by pycti, OpenCTI's own Python library,
 # into a strict stand-in of the platform (scripts/consume_platform.py). Prints the figures.
 #
-#   scripts/consume.sh       at most two minutes once the tests are built
+#   scripts/consume.sh            at most two minutes once the tests are built
+#   scripts/consume.sh 6.9.28     by another version of pycti
 #
 # Needs Python 3 with venv, and PyPI; without them it says so and passes. Uses the broker of
 # HARFANGLAB_INCIDENTS_TEST_AMQP_URL, or a private one.
@@ -12,8 +13,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/common.sh
 . scripts/common.sh
 
-readonly PACKAGES=(pycti==7.261026.0 pika==1.4.4 stix2-patterns==2.1.2 pySigma==2.0.1
-    yara-python==4.5.4)
+# pika comes with pycti, each version of which takes one version of it.
+readonly PACKAGES=("pycti==${1:-7.261026.0}" stix2-patterns==2.1.2 pySigma==2.0.1 yara-python==4.5.4)
 readonly NAME=the_public_consumer
 
 work=$(mktemp -d)

@@ -226,6 +226,8 @@ class Platform:
             number = given.get("x_mitre_id") or ""
             if not number or number != number.upper() or number == given["name"]:
                 raise functional(f"technique {number!r} named {given['name']!r}")
+            if given.get("created"):
+                raise functional(f"a date of ours would become everybody's {number}")
         if kind == "Note" and len((given.get("content") or "").strip()) < 2:
             raise functional("the content of a note is shorter than two characters")
         if kind == "External-Reference" and len(given.get("source_name") or "") < 2:

@@ -34,6 +34,8 @@ EXPECTED = [
      r"definition_type|detection|main_observable_type|score|negative)'"),
     (OPENCTI, "reads a technique's number there",
      r"attack-pattern--\S+: \{401\} Custom property 'x_mitre_id'"),
+    (OPENCTI, "keeps the earliest date that anybody sends for everyone's technique: none of ours is MITRE's",
+     r"error: attack-pattern--\S+: '(created|modified)' is a required property$"),
     (OPENCTI, "its incidents have dates, a type and a source; without the dates it invents some",
      r"incident--\S+: \{401\} Custom property '(source|incident_type|first_seen|last_seen)'"),
     (OPENCTI, "maps these to the custom fields of an administrator, by name",

@@ -279,6 +279,7 @@ pub const CATALOGUE: &[Metric] = &[
             "process",
             "registry key",
             "system",
+            "tactic",
             "url",
         ],
     ),

@@ -201,7 +201,7 @@ fn convert_shows_the_bundle_as_a_tree_and_explains_what_is_missing_from_it() {
         "alert_time": "2026-03-04T05:06:07Z",
         "level": "high",
         "rule_name": "Suspicious Service Installed",
-        "tags": ["attack.t1543.003", "attack.t9999"],
+        "tags": ["attack.t1543.003", "attack.t9999", "attack.evading"],
         "agent": {"hostname": "WS-LEDGER-07", "ipaddress": "192.0.2.7"},
     });
     let told = |arguments: &[&str]| {
@@ -217,6 +217,7 @@ fn convert_shows_the_bundle_as_a_tree_and_explains_what_is_missing_from_it() {
     let explained = told(&["convert", "--explain"]);
     assert!(explained.contains("asks the console for the Sigma rule Suspicious Service Installed"));
     assert!(explained.contains("Left out: attack-pattern: T9999"), "{explained}");
+    assert!(explained.contains("Left out: tactic: evading"), "{explained}");
     assert!(explained.contains("refuse nothing"), "{explained}");
     assert_eq!(told(&["convert", "--summary", "--explain"]), tree + &explained);
 }

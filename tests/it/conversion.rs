@@ -2,6 +2,7 @@
 //! wrong.
 
 mod arbitrary;
+mod attack;
 mod details;
 mod fixtures;
 mod gate;

@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use super::{KillChainPhase, Object};
-use crate::stix::{id, time::Timestamp};
+use crate::stix::id;
 
-/// `attack-pattern`.
+/// `attack-pattern`. It has no dates, which STIX requires and the platform does not: it takes the
+/// earliest `created` that anybody sends for everyone's, and a date of ours says nothing of MITRE's
+/// technique.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttackPattern {
     /// MITRE's name.
@@ -13,11 +15,8 @@ pub struct AttackPattern {
     /// Its number in upper case: the platform knows it by this.
     pub x_mitre_id: &'static str,
     /// Its tactics.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kill_chain_phases: Vec<KillChainPhase>,
-    /// Creation date.
-    pub created: Timestamp,
-    /// Date of the last change.
-    pub modified: Timestamp,
 }
 
 impl Object for AttackPattern {

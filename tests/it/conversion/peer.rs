@@ -177,7 +177,7 @@ fn alerts_of_one_rule_on_one_host_at_one_instant_are_one_incident_each_with_its_
 fn techniques_whose_mitre_name_is_unknown_are_not_sent_and_no_tag_can_break_an_alert() {
     let written = [
         vec!["ATTACK.T9999".to_owned(), "attack.execution".to_owned()],
-        vec!["attack.".to_owned(), "attack.t".to_owned(), "T1059.01".to_owned()],
+        vec!["attack.".to_owned(), "attack.t".to_owned(), "T105.001".to_owned()],
         Vec::new(),
     ];
     for tags in written {
