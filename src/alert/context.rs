@@ -22,6 +22,8 @@ pub struct EventLog {
     pub time: Option<DateTime<Utc>>,
     /// Whom `event_data` and `user_data` name.
     pub users: Vec<EventLogUser>,
+    /// What else these two hold, as name and value, by name.
+    pub data: Vec<(String, String)>,
 }
 
 /// Somebody named by the data of a log entry. A target can be a group: the log does not tell.

@@ -1,5 +1,7 @@
 //! What an alert shows beside its process: files, users, network, registry, rule matches.
 
+use chrono::{DateTime, Utc};
+
 use super::Binary;
 
 /// File hashes as given, not yet checked for length or alphabet.
@@ -119,7 +121,7 @@ pub struct UrlRequest {
     pub verb: Option<String>,
 }
 
-/// Where a session was opened from (`process_session`, `event_session`).
+/// Where, by whom and when a session was opened (`process_session`, `event_session`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RemoteLogon {
     /// `source_ip`.
@@ -130,6 +132,10 @@ pub struct RemoteLogon {
     pub source_hostname: Option<String>,
     /// `logon_type` (Windows: 3 network, 10 remote interactive, …).
     pub logon_type: Option<i64>,
+    /// `target_username`, `target_domain`, `target_sid`: the account that logged on.
+    pub account: User,
+    /// `event_time`: when it logged on.
+    pub time: Option<DateTime<Utc>>,
 }
 
 /// One of `ioc_matches[]`.

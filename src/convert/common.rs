@@ -24,12 +24,14 @@ const UNIX_PROGRAMS: [&str; 8] = [
 const WRITABLE: [&str; 3] =
     [r"\system32\spool\drivers\color\", r"\system32\tasks\", r"\syswow64\tasks\"];
 /// Other folders that every machine has, behind the drive.
-const COMMON_FOLDERS: [&str; 19] = [
+const COMMON_FOLDERS: [&str; 21] = [
     "",
     r"\windows",
     r"\windows\temp",
     r"\program files",
+    r"\program files\common files",
     r"\program files (x86)",
+    r"\program files (x86)\common files",
     r"\programdata",
     r"\users",
     r"\users\public",
@@ -102,7 +104,10 @@ mod tests {
         ] {
             assert!(!is_system_program(path), "{path}");
         }
-        for path in [r"C:\", r"C:\WINDOWS\system32", r"C:\Users\Public", "/", "/tmp", "/usr/bin"] {
+        for path in [r"C:\", r"C:\WINDOWS\system32", r"C:\Users\Public", "/", "/tmp", "/usr/bin"]
+            .into_iter()
+            .chain([r"C:\Program Files\Common Files"])
+        {
             assert!(is_common_folder(path), "{path}");
         }
         for path in [r"C:\Users\ada", r"C:\ProgramData\a", "/tmp/a", "/home/ada"] {

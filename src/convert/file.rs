@@ -38,7 +38,8 @@ pub(super) fn add_files(alert: &Alert, draft: &mut Draft) -> Vec<SeenFile> {
             let role = file.roles.first().map_or("File", |role| described(role));
             let name = file.object.name.as_deref().unwrap_or_default();
             draft.relate_to_incident(&id, role, name);
-            if is_own_image_of_system(file, alert) {
+            // A name alone is one file for all hosts that have one of this name.
+            if file.object.hashes.is_empty() || is_own_image_of_system(file, alert) {
                 draft.keep_out_of_cases(&id);
             }
             file.id = id;

@@ -14,6 +14,8 @@ const LONGEST_BEGINNING: usize = 100;
 const PLAIN: &str = " ,.;:/()-+%'\"?=’→…";
 /// The most values of one row.
 const MOST_VALUES: usize = 8;
+/// The most values of a row in which each says something else.
+const MOST_FACTS: usize = 24;
 
 /// The rows of a table; those without a value are not written.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +33,7 @@ impl Table {
 
     /// Adds a row of plain texts, each once; of many the first ones.
     pub(super) fn texts(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
-        let (values, more) = first_ones(values);
+        let (values, more) = first_ones(values, MOST_VALUES);
         self.text(name, Some(&format!("{}{more}", values.join("; "))));
     }
 
@@ -54,7 +56,15 @@ impl Table {
 
     /// Adds a row of code with one fence a value, each value once; of many the first ones.
     pub(super) fn codes(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
-        let (values, more) = first_ones(values);
+        let (values, more) = first_ones(values, MOST_VALUES);
+        if !values.is_empty() {
+            self.code_row(name, &values, &more);
+        }
+    }
+
+    /// As [`codes`](Self::codes), of a list whose values say different things: more of them are shown.
+    pub(super) fn all_codes(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
+        let (values, more) = first_ones(values, MOST_FACTS);
         if !values.is_empty() {
             self.code_row(name, &values, &more);
         }
@@ -133,13 +143,13 @@ fn one_line(value: Option<&str>) -> Option<String> {
 }
 
 /// The first values, and in words how many more there are.
-fn first_ones(values: impl IntoIterator<Item = String>) -> (Vec<String>, String) {
+fn first_ones(values: impl IntoIterator<Item = String>, most: usize) -> (Vec<String>, String) {
     let mut kept: Vec<String> = Vec::new();
     let mut more = 0_usize;
     for value in values {
         match one_line(Some(&value)) {
             Some(value) if kept.contains(&value) => {}
-            Some(value) if kept.len() < MOST_VALUES => kept.push(value),
+            Some(value) if kept.len() < most => kept.push(value),
             Some(_) => more += 1,
             None => {}
         }

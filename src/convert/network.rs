@@ -28,6 +28,20 @@ pub(super) fn add_network(alert: &Alert, traffic: Setting, draft: &mut Draft) {
         let source = logon.source_ip.as_deref().unwrap_or_default();
         draft.relate_to_incident(&id, "Origin of the session", source);
     }
+    for address in logon_origins(alert) {
+        if let Some(id) = add_address(Some(address), draft) {
+            draft.relate_to_incident(&id, "Origin of a logon in the event log", address);
+        }
+    }
+}
+
+/// Returns the addresses that the data of the log entry says somebody logged on from. Windows also writes
+/// `LOCAL` there, or its own address.
+fn logon_origins(alert: &Alert) -> impl Iterator<Item = &str> {
+    let data = alert.event_log.iter().flat_map(|entry| &entry.data);
+    data.filter(|(name, _)| ["IpAddress", "ClientAddress"].contains(&name.as_str()))
+        .map(|(_, address)| address.as_str())
+        .filter(|address| valid::host_address(address).is_some())
 }
 
 fn add_connection(connection: &Connection, traffic: Setting, draft: &mut Draft) {

@@ -72,7 +72,7 @@ pub(super) fn add_other_users(alert: &Alert, settings: &ConvertSettings, draft: 
             account::add_account(user, Some("Account of a session"), settings.accounts, draft);
         }
     }
-    for user in alert.event_log.iter().flat_map(accounts_of_log_entry) {
+    for (role, user) in alert.event_log.iter().flat_map(accounts_of_log_entry) {
         let login = user.name.as_deref().map(clean::line).unwrap_or_default();
         let own_name = process.and_then(|process| process.username.as_deref());
         let names = alert.users.iter().filter_map(|known| known.name.as_deref()).chain(own_name);
@@ -80,7 +80,6 @@ pub(super) fn add_other_users(alert: &Alert, settings: &ConvertSettings, draft: 
         if !names.into_iter().any(|name| plain(name) == plain(&login))
             && !sids.into_iter().any(|sid| Some(sid) == user.sid.as_deref())
         {
-            let role = "Account in the event log";
             account::add_account(&user, Some(role), settings.accounts, draft);
         }
     }
@@ -91,12 +90,23 @@ fn plain(login: &str) -> String {
     login.rsplit('\\').next().unwrap_or(login).to_lowercase()
 }
 
+/// Returns what an account in this role of a log entry is to the incident.
+fn described(role: &str) -> &'static str {
+    match role {
+        "subject" => "Account that acted, in the event log",
+        "target" => "Account acted on, in the event log",
+        "member" => "Member of a group, in the event log",
+        _ => "Account in the event log",
+    }
+}
+
 /// Events of Windows that are about a group: their target is no account.
 const GROUP_EVENTS: [RangeInclusive<i64>; 5] =
     [4_727..=4_735, 4_737..=4_737, 4_744..=4_764, 4_783..=4_792, 4_799..=4_799];
 
-/// Those whom a log entry names and who are accounts, with their domains as in other logins.
-fn accounts_of_log_entry(entry: &EventLog) -> impl Iterator<Item = User> {
+/// Those whom a log entry names and who are accounts, each with what it is to the entry; with their domains
+/// as in other logins.
+fn accounts_of_log_entry(entry: &EventLog) -> impl Iterator<Item = (&'static str, User)> {
     let is_about_group = entry.users.iter().any(|named| named.role == "member")
         || entry.event_id.is_some_and(|id| GROUP_EVENTS.iter().any(|ids| ids.contains(&id)));
     let named = entry.users.iter().filter(move |named| named.role != "target" || !is_about_group);
@@ -109,6 +119,6 @@ fn accounts_of_log_entry(entry: &EventLog) -> impl Iterator<Item = User> {
         let domain = named.user.domain.as_deref().map(clean::line).unwrap_or_default();
         let has_none = domain.is_empty() || domain == "-" || name.is_empty() || name == "-";
         let login = if has_none { name } else { format!("{domain}\\{name}") };
-        Some(User { name: Some(login), ..named.user.clone() })
+        Some((described(named.role), User { name: Some(login), ..named.user.clone() }))
     })
 }

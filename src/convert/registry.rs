@@ -1,6 +1,6 @@
 //! Registry keys that an alert saw changed, with their values when the event is about one.
 
-use super::draft::Draft;
+use super::{draft::Draft, markdown};
 use crate::{
     alert::{Alert, RegistryChange},
     stix::{
@@ -21,6 +21,9 @@ const HIVES: [(&str, &str); 8] = [
     (r"\REGISTRY\USER", "HKEY_USERS"),
 ];
 
+/// The most characters of a value's data in the text of a relationship.
+const LONGEST_DATA: usize = 200;
+
 /// Adds the registry keys of the alert.
 pub(super) fn add_registry(alert: &Alert, draft: &mut Draft) {
     for change in &alert.registry {
@@ -30,11 +33,22 @@ pub(super) fn add_registry(alert: &Alert, draft: &mut Draft) {
         }
         if let Some(key) = registry_key(&full_name(&target), change) {
             if let Some(id) = draft.observable(&key) {
-                draft.relate_to_incident(&id, "Registry key that was changed", &key.key);
+                draft.relate_to_incident(&id, "Registry key that was changed", &changed(&key));
             }
         } else {
             draft.leave_out("registry key", format!("{target} names no key"));
         }
+    }
+}
+
+/// Names a key and the value in it that was changed.
+fn changed(key: &WindowsRegistryKey) -> String {
+    match key.values.first() {
+        Some(RegistryValue { name, data: Some(data) }) => {
+            format!(r"{}\{name} = {}", key.key, markdown::shortened(data, LONGEST_DATA))
+        }
+        Some(value) => format!(r"{}\{}", key.key, value.name),
+        None => key.key.clone(),
     }
 }
 

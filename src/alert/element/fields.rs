@@ -17,7 +17,7 @@ const READ: &str = "\
     details_powershell details_registry details_url_request detection detection_date \
     detection_timestamp direction display_name dll dnames dns dnsdomainname domain domainname \
     dport driverload ecs email enabled end_timestamp engine entity_id event event_data \
-    event_date event_id event_session event_type eventlog events eventtime_datetime executable \
+    event_date event_id event_session event_time event_type eventlog events eventtime_datetime executable \
     execution exists file file_description file_hashes file_path file_size file_version \
     filter_description filter_id filter_name firewall_self_protection first_seen full full_name \
     grandparent_commandline grandparent_image grandparent_integrity_level grandparent_unique_id \
@@ -48,7 +48,7 @@ const READ: &str = "\
 const READ_SPACED: [&str; 2] = ["Detection User", "Remediation User"];
 
 /// Fields whose own fields are read whatever they are called.
-const READ_WHOLE: [&str; 1] = ["security_event_count_by_level"];
+const READ_WHOLE: [&str; 3] = ["event_data", "security_event_count_by_level", "user_data"];
 
 /// Lists that are read in every block of an alert, also in those that are new to us.
 const READ_IN_ANY_BLOCK: [&str; 2] = ["ioc_matches", "matched_rules"];

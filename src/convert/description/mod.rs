@@ -25,12 +25,12 @@ pub(super) fn description(alert: &Alert, name: &str, named: &Named) -> String {
     let whole = program::add_process(alert, user(alert), &mut table);
     table.beginning("Target", target(alert));
     surroundings::add_matches(alert, &mut table);
-    table.text("Action", Some(&actions(alert).join(", ")));
+    table.text("Action", action(alert).as_deref());
     surroundings::add_network(alert, &mut table);
+    surroundings::add_context(alert, &mut table);
     program::add_whole_lines(alert, &whole, &mut table);
     program::add_surroundings(alert, &mut table);
     program::add_target(alert, &mut table);
-    surroundings::add_context(alert, &mut table);
     add_rule(alert, name, named, &mut table);
     add_host(alert, &mut table);
     surroundings::add_history(alert, &mut table);
@@ -90,6 +90,15 @@ fn target(alert: &Alert) -> Option<&str> {
 /// A name that programs use, as people write it: `false_positive` is a false positive.
 pub(super) fn words(name: &str) -> String {
     name.replace('_', " ")
+}
+
+/// Returns what the agent did about it, or that it blocked nothing.
+fn action(alert: &Alert) -> Option<String> {
+    let actions = actions(alert);
+    // Nothing but a process can be blocked.
+    let was_let_run = alert.process.is_some() && alert.execution == Some(0);
+    let let_run = was_let_run.then(|| "not blocked".to_owned());
+    if actions.is_empty() { let_run } else { Some(actions.join(", ")) }
 }
 
 /// Returns what the agent did about it.

@@ -3,13 +3,36 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Table, words};
+use super::{Table, shortened, words};
 use crate::{
     alert::{
         Alert, Connection, Correlation, Direction, EventLog, FirewallFilter, RemoteLogon, User,
     },
     stix::time::timestamp,
 };
+
+/// The most answers of DNS that are shown of one name.
+const MOST_ANSWERS: usize = 4;
+/// The most characters of one field of a log entry's data.
+const LONGEST_DATUM: usize = 500;
+/// Fields of log entries that say where something came from or what was made: they are shown first.
+const TELLING: [&str; 15] = [
+    "IpAddress",
+    "IpPort",
+    "ClientAddress",
+    "WorkstationName",
+    "Workstation",
+    "ClientName",
+    "LogonType",
+    "ServiceName",
+    "ImagePath",
+    "ServiceFileName",
+    "TaskName",
+    "ShareName",
+    "Threat Name",
+    "Path",
+    "Action Name",
+];
 
 /// What the rule matched, in its own words.
 pub(super) fn add_matches(alert: &Alert, table: &mut Table) {
@@ -54,7 +77,15 @@ pub(super) fn add_network(alert: &Alert, table: &mut Table) {
     let names = alert.dns.iter().filter_map(|resolution| {
         let kind =
             resolution.query_type.as_deref().map(|kind| format!(" {kind}")).unwrap_or_default();
-        Some(format!("{}{kind}", resolution.requested_name.as_deref()?))
+        let answers = match &resolution.ip_addresses[..] {
+            [] => String::new(),
+            addresses => {
+                let shown = &addresses[..addresses.len().min(MOST_ANSWERS)];
+                let more = if shown.len() < addresses.len() { ", …" } else { "" };
+                format!(" → {}{more}", shown.join(", "))
+            }
+        };
+        Some(format!("{}{kind}{answers}", resolution.requested_name.as_deref()?))
     });
     table.codes("DNS", names);
     let requests = alert.urls.iter().filter_map(|request| {
@@ -94,24 +125,48 @@ pub(in crate::convert) fn connection(connection: &Connection) -> String {
 }
 
 fn remote_logon(logon: &RemoteLogon) -> String {
-    let kind = logon.logon_type.map(|number| match number {
-        2 => "interactive (2)".to_owned(),
-        3 => "network (3)".to_owned(),
-        7 => "unlock (7)".to_owned(),
-        8 => "network in clear text (8)".to_owned(),
-        9 => "new credentials (9)".to_owned(),
-        10 => "remote interactive (10)".to_owned(),
-        number => format!("logon type {number}"),
+    let kind = logon.logon_type.map(|number| {
+        logon_type(number)
+            .map_or(format!("logon type {number}"), |name| format!("{name} ({number})"))
     });
     let port = logon.source_port.filter(|port| *port > 0).map(|port| format!("port {port}"));
-    let parts = [logon.source_hostname.clone(), logon.source_ip.clone(), port, kind];
+    // The name alone: it leaves room in what a page shows.
+    let named = User {
+        sid: logon.account.sid.clone().filter(|_| logon.account.name.is_none()),
+        ..logon.account.clone()
+    };
+    let account = Some(person(&named)).filter(|account| !account.is_empty());
+    let parts = [
+        logon.source_hostname.clone(),
+        logon.source_ip.clone(),
+        port,
+        kind,
+        account.map(|account| format!("as {account}")),
+        logon.time.map(|time| format!("at {}", timestamp(time))),
+    ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Names Windows's kinds of logon.
+fn logon_type(number: i64) -> Option<&'static str> {
+    Some(match number {
+        2 => "interactive",
+        3 => "network",
+        4 => "batch",
+        5 => "service",
+        7 => "unlock",
+        8 => "network in clear text",
+        9 => "new credentials",
+        10 => "remote interactive",
+        11 => "cached interactive",
+        _ => return None,
+    })
 }
 
 /// Log entry, correlated events, firewall filter.
 pub(super) fn add_context(alert: &Alert, table: &mut Table) {
     if let Some(entry) = &alert.event_log {
-        add_event_log(entry, table);
+        add_event_log(entry, alert.agent.hostname.as_deref(), table);
     }
     if let Some(correlation) = &alert.correlation {
         add_correlation(correlation, table);
@@ -121,13 +176,18 @@ pub(super) fn add_context(alert: &Alert, table: &mut Table) {
     }
 }
 
-fn add_event_log(entry: &EventLog, table: &mut Table) {
+fn add_event_log(entry: &EventLog, host: Option<&str>, table: &mut Table) {
+    let own_name = host.map(str::to_lowercase);
+    let is_host = |name: &&String| {
+        own_name.as_deref() == name.to_lowercase().split('.').next()
+            || own_name.as_deref() == Some(&name.to_lowercase())
+    };
     let told = [
         entry.channel.clone(),
         entry.event_id.map(|number| format!("event {number}")),
         entry.provider.clone(),
         entry.record_number.map(|number| format!("record {number}")),
-        entry.computer.as_ref().map(|name| format!("on {name}")),
+        entry.computer.as_ref().filter(|name| !is_host(name)).map(|name| format!("on {name}")),
         entry.time.map(|time| format!("at {}", timestamp(time))),
     ];
     table.texts("Event log", told.into_iter().flatten());
@@ -135,6 +195,28 @@ fn add_event_log(entry: &EventLog, table: &mut Table) {
         "Named in the log",
         entry.users.iter().map(|named| format!("{} {}", named.role, person(&named.user))),
     );
+    let rank = |name: &str| TELLING.iter().position(|telling| *telling == name);
+    let mut data: Vec<_> = entry.data.iter().filter(|(_, value)| tells_something(value)).collect();
+    data.sort_by_key(|(name, _)| rank(name).unwrap_or(TELLING.len()));
+    table.all_codes("Event data", data.into_iter().map(|(name, value)| datum(name, value)));
+}
+
+/// One field of a log entry's data.
+fn datum(name: &str, value: &str) -> String {
+    let kind = match name {
+        "LogonType" => value.trim().parse().ok().and_then(logon_type),
+        _ => None,
+    };
+    let kind = kind.map(|kind| format!(" ({kind})")).unwrap_or_default();
+    format!("{name}: {}{kind}", shortened(value, LONGEST_DATUM))
+}
+
+/// Returns whether a value is more than how Windows writes that there is none, or the number of a text that
+/// stands in its own files.
+fn tells_something(value: &str) -> bool {
+    let value = value.trim();
+    !matches!(value, "0x0" | "S-1-0-0" | "{00000000-0000-0000-0000-000000000000}")
+        && !value.starts_with("%%")
 }
 
 fn person(user: &User) -> String {

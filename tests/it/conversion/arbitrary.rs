@@ -167,8 +167,15 @@ fn surroundings() -> BoxedStrategy<Alert> {
         role,
         user: User { name, domain, sid },
     });
-    let entry = (option::of(4_600..4_800_i64), text(), text(), date(), vec(named, 0..4)).prop_map(
-        |(event_id, channel, computer, time, users)| EventLog {
+    let datum = (select(vec!["IpAddress", "LogonType", "ImagePath", "a|b"]), text());
+    let data = vec(datum, 0..6).prop_map(|data| {
+        let data = data.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        data.collect()
+    });
+    let event_id = option::of(4_600..4_800_i64);
+    let entry = (event_id, text(), text(), date(), vec(named, 0..4), data).prop_map(
+        |(event_id, channel, computer, time, users, data)| EventLog {
+            data,
             event_id,
             channel,
             computer,
@@ -269,7 +276,11 @@ fn evidence() -> BoxedStrategy<Alert> {
         ip_addresses: addresses.into_iter().flatten().collect(),
     });
     let url = (text(), text()).prop_map(|(url, host)| UrlRequest { url, host, verb: None });
-    let logon = text().prop_map(|source_ip| RemoteLogon { source_ip, ..RemoteLogon::default() });
+    let logon = (text(), text(), text()).prop_map(|(source_ip, name, domain)| RemoteLogon {
+        source_ip,
+        account: User { name, domain, sid: None },
+        ..RemoteLogon::default()
+    });
     let network = (vec(connection, 0..3), vec(dns, 0..2), vec(url, 0..2), option::of(logon));
     (host_evidence(), network)
         .prop_map(|(evidence, (connections, dns, urls, remote_logon))| Alert {

@@ -3,7 +3,7 @@
 use harfanglab_incidents::{
     alert::{
         Alert, AntivirusDetection, Binary, Direction, DnsResolution, EventLog, EventLogUser,
-        MergedSightings, RegistryChange, UrlRequest, User,
+        FileEvidence, Hashes, MergedSightings, RegistryChange, UrlRequest, User,
     },
     config::{AccountIdentity, RawAttachment},
     convert::{
@@ -12,7 +12,7 @@ use harfanglab_incidents::{
     },
     stix::id,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{converted, ends, id as id_of, left_out, made, made::text, none, objects, one};
 
@@ -122,10 +122,10 @@ fn what_surrounds_an_alert_stands_in_its_description_and_breaks_nothing_of_it() 
         "| Matched values | ``a`b`` |",
         "| Malware | Trojan.X; found by scan |",
         "| Connections | `outbound 192.0.2.17:51000 → [::ffff:203.0.113.9]:443 C2.Example.ORG. tcp` |",
-        "| DNS | `pool.example.net A` |",
+        "| DNS | `pool.example.net A → 203.0.113.10, 127.0.0.1` |",
         "| URLs | `GET https://drop.example.com/a?b=c` |",
         r"| Registry | `SetValue HKU\S-1-5-21-1\SOFTWARE\Run\Updater = C:\evil.exe` |",
-        "| Logon from | JUMP-01, 198.51.100.4, port 60001, remote interactive (10) |",
+        r"| Logon from | `JUMP-01, 198.51.100.4, port 60001, remote interactive (10), as CORP\ada` |",
         "| Event log | event 4624 |",
         "Script that ran:\n\n````powershell\n```\n",
     ] {
@@ -307,4 +307,67 @@ fn the_alert_itself_goes_along_as_a_note_only_when_asked_for() {
     let short = attach_raw(plain, r#"{"b":1,"a":[2]}"#, &settings);
     let content = one(&short, "note")["content"].as_str().unwrap().to_owned();
     assert!(content.contains("{\n  \"b\": 1,\n  \"a\": ["), "{content}");
+}
+
+#[test]
+fn the_data_of_a_log_entry_is_shown_and_the_address_somebody_logged_on_from_is_related() {
+    let datum = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let data = [
+        ("AuthenticationPackageName", "NTLM"),
+        ("FailureReason", "%%2313"),
+        ("IpAddress", "::ffff:198.51.100.77"),
+        ("LogonType", "3"),
+        ("SubjectLogonId", "0x0"),
+        ("WorkstationName", "![x](https://evil.example)|"),
+    ];
+    let data = data.into_iter().map(|(name, value)| datum(name, value));
+    let entry = EventLog {
+        event_id: Some(4_625),
+        data: data.chain((0..30).map(|number| datum(&format!("z{number:02}"), "1"))).collect(),
+        ..EventLog::default()
+    };
+    let conversion = converted(&Alert { event_log: Some(entry), ..made::sigma_alert() }, None);
+    let description = one(&conversion, "incident")["description"].as_str().unwrap().to_owned();
+    let row = description.lines().find(|line| line.starts_with("| Event data |")).unwrap();
+    let beginning = r"| Event data | `IpAddress: ::ffff:198.51.100.77`, `WorkstationName: ![x](https://evil.example)\|`, `LogonType: 3 (network)`, `AuthenticationPackageName: NTLM`, `z00: 1`, ";
+    assert!(row.starts_with(beginning), "{row}");
+    assert!(row.ends_with(" and 10 more |"), "{row}");
+    let origin = "Origin of a logon in the event log: `::ffff:198.51.100.77`";
+    assert!(values(&conversion, "ipv4-addr", "value").contains(&json!("198.51.100.77")));
+    assert!(
+        objects(&conversion, "relationship")
+            .any(|it| it.get("description") == Some(&json!(origin)))
+    );
+
+    for local in ["-", "LOCAL", "127.0.0.1", "::1"] {
+        let data = vec![datum("IpAddress", local)];
+        let entry = EventLog { data, ..EventLog::default() };
+        let conversion = converted(&Alert { event_log: Some(entry), ..made::sigma_alert() }, None);
+        let left_out = conversion.left_out.iter().filter(|left| left.why.contains(local)).count();
+        let is_origin = |it: &Map<String, Value>| {
+            it.get("description")
+                .is_some_and(|text| text.as_str().unwrap().starts_with("Origin of a logon"))
+        };
+        assert!(left_out == 0 && !objects(&conversion, "relationship").any(is_origin), "{local}");
+    }
+}
+
+#[test]
+fn a_file_that_is_known_by_its_name_alone_ties_no_cases_together() {
+    let file = |path: &str, hashes| FileEvidence {
+        role: "target",
+        path: text(path),
+        hashes,
+        ..FileEvidence::default()
+    };
+    let hashes = Hashes { md5: Some("b".repeat(32)), ..Hashes::default() };
+    let files = vec![file(r"C:\a\bait.docx", Hashes::default()), file(r"C:\a\evil.exe", hashes)];
+    let conversion = converted(&Alert { files, ..made::sigma_alert() }, None);
+    let in_case: Vec<&str> = conversion.case_references().collect();
+    let is_in_case = |name: &str| {
+        let files = conversion.bundle.objects.iter().filter(|it| it["type"] == "file");
+        let file = files.into_iter().find(|it| it.get("name") == Some(&json!(name))).unwrap();
+        in_case.contains(&file["id"].as_str().unwrap())
+    };
+    assert!(!is_in_case("bait.docx") && is_in_case("evil.exe"));
 }

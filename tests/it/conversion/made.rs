@@ -201,6 +201,8 @@ pub(crate) fn network_alert() -> Alert {
             source_port: Some(60_001),
             source_hostname: text("JUMP-01"),
             logon_type: Some(10),
+            account: User { name: text("ada"), domain: text("CORP"), sid: None },
+            time: None,
         }),
         users: vec![User { name: text("root"), domain: None, sid: text("0") }],
         rule_name: text("Beacon"),

@@ -5,6 +5,7 @@ use harfanglab_incidents::{
     alert::{
         Alert, AntivirusDetection, Binary, CorrelatedEvent, Correlation, Direction, EventLog,
         EventLogUser, FirewallFilter, ParentProcess, StatusChange, User,
+        element::{self, MaxValues},
     },
     intake::dialect::{Dialect, read_alert},
 };
@@ -120,6 +121,7 @@ fn a_log_entry_is_named_with_whoever_its_data_names() {
                 somebody("target", "Orchard Admins", 512),
                 somebody("member", "eve", 1199),
             ],
+            data: vec![("SubjectLogonId".to_owned(), "0x3e7".to_owned())],
         }
     );
     let defender = json!({"alert_type": "sigma", "eventlog": {"event_id": "1117", "event_data": {
@@ -219,4 +221,27 @@ fn an_unreadable_date_of_a_list_says_where_it_stands() {
         alert.unreadable_dates,
         ["correlation.events.timestamp: {\"odd\":1}", "status_history.timestamp: soon"]
     );
+}
+
+#[test]
+fn the_other_fields_of_a_log_entry_s_data_are_read_in_one_order_however_deep_they_stand() {
+    let read = |entry: &str| {
+        let body = format!(r#"{{"alert_type": "sigma", "eventlog": {entry}}}"#);
+        let element = element::read(&body, MaxValues::default()).unwrap();
+        alert(&element).event_log.unwrap().data
+    };
+    let expected = [("IpAddress", "198.51.100.7"), ("LogonType", "3"), ("Param", "a, b")];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let one = r#"{"event_data": {"LogonType": 3, "IpAddress": "198.51.100.7", "SubjectUserName": "ada",
+        "Status": "-"}, "user_data": {"EventXML": {"Param": ["a", null, "b"]}}}"#;
+    let other = r#"{"user_data": {"Param": ["a", "b"]}, "event_data": {"IpAddress": "198.51.100.7",
+        "LogonType": "3"}}"#;
+    assert_eq!(read(one), expected);
+    assert_eq!(read(other), expected);
+    let deep = format!(r#"{{"event_data": {}1{}}}"#, r#"{"a":"#.repeat(90), "}".repeat(90));
+    let many: Vec<String> = (0..500).map(|number| format!(r#""f{number}": 1"#)).collect();
+    let many = format!(r#"{{"event_data": {{{}}}}}"#, many.join(","));
+    assert_eq!(read(&many).len(), 64);
+    let body = format!(r#"{{"eventlog": {deep}}}"#);
+    assert_eq!(alert(&element::read(&body, MaxValues::default()).unwrap()).event_log, None);
 }

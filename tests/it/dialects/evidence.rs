@@ -21,6 +21,12 @@ fn sessions_name_other_users_and_where_they_came_from() {
             source_port: Some(51_544),
             source_hostname: text("jump-quince.orchard.example"),
             logon_type: Some(10),
+            account: User {
+                name: text("ada"),
+                domain: text("ORCHARD"),
+                sid: text("S-1-5-21-1000-2000-3000-1104"),
+            },
+            time: own.remote_logon.as_ref().unwrap().time,
         })
     );
     let other = native("sigma_process_4x");

@@ -8,7 +8,7 @@ use crate::{
         AntivirusDetection, CorrelatedEvent, Correlation, EventLog, EventLogUser, FirewallFilter,
         StatusChange, User,
         lenient::{
-            first_text_at, identifier_at, integer_at, items_at, object_at, text_at, texts_at,
+            first_text_at, identifier_at, integer_at, items_at, object_at, text, text_at, texts_at,
             truth_at, word_at,
         },
     },
@@ -25,6 +25,12 @@ const NAMED: [(&str, [&str; 3]); 6] = [
     ("user", ["User", "", "UserSid"]),
 ];
 
+/// Where the data of a log entry stands: by the provider's template, or in the provider's own form.
+const DATA: [&str; 2] = ["event_data", "user_data"];
+/// The most fields of a log entry's data that are read, and how deep they are looked for.
+const MOST_FIELDS: usize = 64;
+const DEEPEST_FIELD: usize = 4;
+
 /// Older entries name the target's SID like the subject's.
 const TARGET_USER_SID: &str = "TargetUserSid";
 
@@ -38,13 +44,39 @@ pub(super) fn event_log(element: &Value, dates: &mut Dates<'_>) -> Option<EventL
         computer: identifier_at(block, "computer_name"),
         record_number: integer_at(block, "record_number"),
         time: dates.first(&["eventlog.event_date"]),
-        users: ["event_data", "user_data"]
-            .iter()
-            .filter_map(|data| object_at(block, data))
-            .flat_map(users)
-            .collect(),
+        users: DATA.iter().filter_map(|data| object_at(block, data)).flat_map(users).collect(),
+        data: data(block),
     };
     (entry != EventLog::default()).then_some(entry)
+}
+
+/// Returns the fields of the entry's data that name nobody, by name: consoles change their order.
+fn data(block: &Value) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    for data in DATA.iter().filter_map(|data| object_at(block, data)) {
+        add_fields(data, 0, &mut fields);
+    }
+    fields.sort_unstable();
+    fields.dedup();
+    fields
+}
+
+fn add_fields(data: &Value, depth: usize, fields: &mut Vec<(String, String)>) {
+    for (name, value) in data.as_object().into_iter().flatten() {
+        let names_somebody = NAMED.iter().any(|(_, names)| names.contains(&name.as_str()));
+        if fields.len() >= MOST_FIELDS || names_somebody || name == TARGET_USER_SID {
+            continue;
+        }
+        if value.is_object() && depth < DEEPEST_FIELD {
+            add_fields(value, depth + 1, fields);
+        } else {
+            let values: Vec<String> =
+                items_at(data, name).iter().take(MOST_FIELDS).filter_map(text).collect();
+            if !values.is_empty() {
+                fields.push((name.clone(), values.join(", ")));
+            }
+        }
+    }
 }
 
 fn users(data: &Value) -> impl Iterator<Item = EventLogUser> {

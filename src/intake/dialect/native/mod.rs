@@ -89,7 +89,7 @@ pub(super) fn read(element: &Value) -> Alert {
         connections: evidence::connections(element),
         dns: evidence::dns(element),
         urls: evidence::urls(element),
-        remote_logon: users::remote_logon(element),
+        remote_logon: users::remote_logon(element, &mut dates),
         ioc_matches: evidence::ioc_matches(element),
         matched_rules: evidence::matched_rules(element),
         tags: texts_at(element, "tags"),

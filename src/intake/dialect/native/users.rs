@@ -3,9 +3,12 @@
 
 use serde_json::Value;
 
-use crate::alert::{
-    Process, RemoteLogon, User,
-    lenient::{identifier_at, integer_at},
+use crate::{
+    alert::{
+        Process, RemoteLogon, User,
+        lenient::{identifier_at, integer_at},
+    },
+    intake::dialect::dates::Dates,
 };
 
 /// Blocks that describe a session, the process's own first.
@@ -14,14 +17,8 @@ const SESSIONS: [&str; 2] = ["process_session", "event_session"];
 /// Users other than the process's own, each once.
 pub(super) fn read(element: &Value, process: Option<&Process>) -> Vec<User> {
     let field = |block: &str, name: &str| identifier_at(element, &format!("{block}.{name}"));
-    let mut named: Vec<User> = SESSIONS
-        .iter()
-        .map(|session| User {
-            name: field(session, "target_username"),
-            domain: field(session, "target_domain"),
-            sid: field(session, "target_sid"),
-        })
-        .collect();
+    let mut named: Vec<User> =
+        SESSIONS.iter().map(|session| account_of(element, session)).collect();
     for block in ["eventlog.user", "user"] {
         named.push(User {
             name: field(block, "name"),
@@ -30,6 +27,15 @@ pub(super) fn read(element: &Value, process: Option<&Process>) -> Vec<User> {
         });
     }
     others(named, process)
+}
+
+fn account_of(element: &Value, session: &str) -> User {
+    let field = |name: &str| identifier_at(element, &format!("{session}.{name}"));
+    User {
+        name: field("target_username"),
+        domain: field("target_domain"),
+        sid: field("target_sid"),
+    }
 }
 
 /// Drops what names nobody, the process's own user and repetitions.
@@ -75,8 +81,8 @@ fn same(left: &User, right: &User) -> bool {
     same_domain && left_name.to_lowercase() == right_name.to_lowercase()
 }
 
-/// Where the session was opened from: the process's session, else the event's.
-pub(super) fn remote_logon(element: &Value) -> Option<RemoteLogon> {
+/// Returns where the session was opened from: the process's session, else the event's.
+pub(super) fn remote_logon(element: &Value, dates: &mut Dates<'_>) -> Option<RemoteLogon> {
     SESSIONS.iter().find_map(|session| {
         let path = |name: &str| format!("{session}.{name}");
         let logon = RemoteLogon {
@@ -84,7 +90,10 @@ pub(super) fn remote_logon(element: &Value) -> Option<RemoteLogon> {
             source_port: integer_at(element, &path("source_port")),
             source_hostname: identifier_at(element, &path("source_hostname")),
             logon_type: integer_at(element, &path("logon_type")),
+            account: account_of(element, session),
+            time: None,
         };
-        (logon.source_ip.is_some() || logon.source_hostname.is_some()).then_some(logon)
+        let is_remote = logon.source_ip.is_some() || logon.source_hostname.is_some();
+        is_remote.then(|| RemoteLogon { time: dates.first(&[&path("event_time")]), ..logon })
     })
 }
