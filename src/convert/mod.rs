@@ -143,6 +143,18 @@ impl Conversion {
         }
     }
 
+    /// Removes the indicator with its sighting and relationships, because of `why`: the platform
+    /// refuses the text of the rule.
+    pub(crate) fn leave_out_rule(&mut self, why: String) {
+        let Some(indicator) = self.indicator.take() else { return };
+        self.sighted = None;
+        self.bundle.objects.retain(|object| {
+            let is = |key: &str| object.get(key).is_some_and(|id| *id == *indicator.id);
+            !["id", "source_ref", "target_ref", "sighting_of_ref"].into_iter().any(is)
+        });
+        self.left_out.push(LeftOut { what: "refused rule", why });
+    }
+
     /// Ids of what a case about this alert refers to: its incident, and everything that the
     /// incident shows but relationships, sightings, notes, author, marking and what unrelated hosts share.
     pub fn case_references(&self) -> impl Iterator<Item = &str> {

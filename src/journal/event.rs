@@ -81,12 +81,16 @@ pub enum Outcome {
     Delivered {
         /// STIX id of the incident or case.
         root_id: String,
+        /// Something to tell in the event's history, in plain words.
+        remark: Option<String>,
     },
     /// Confirmed by every sink, without all that the console may know of it: a follow-up of the
     /// same key is stored with it.
     DeliveredInPart {
         /// STIX id of the incident or case.
         root_id: String,
+        /// Something to tell in the event's history, in plain words.
+        remark: Option<String>,
         /// What is to be found, and until when.
         follow_up: FollowUp,
     },

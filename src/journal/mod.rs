@@ -72,6 +72,7 @@ mod operations;
 #[cfg(test)]
 mod plans;
 mod postgres;
+mod refused_rules;
 mod sightings;
 mod sql;
 mod sqlite;
@@ -99,6 +100,7 @@ pub use self::{
         Retried, Shrunk,
     },
     postgres::{LeaderLock, Leadership, LeaseTime, PostgresJournal},
+    refused_rules::{MOST_REFUSED_RULES, RefusedRule, RefusedRuleJournal},
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
     storage::{Storage, TooLate, answer_in_time, check_writable, watch},
@@ -196,7 +198,7 @@ impl JournalError {
 
 /// The durable store: SQLite, embedded, or PostgreSQL, for several replicas.
 #[async_trait]
-pub trait Journal: Operations + WorkJournal + SightingJournal {
+pub trait Journal: Operations + WorkJournal + SightingJournal + RefusedRuleJournal {
     /// The same journal, with the rows of another console.
     fn of_console(&self, console: &str) -> Arc<dyn Journal>;
 
@@ -326,7 +328,7 @@ pub trait Journal: Operations + WorkJournal + SightingJournal {
     async fn forget(&self, name: &str) -> Result<(), JournalError>;
 
     /// Starts another import generation, in which everything is new again, forgets these remembered
-    /// values, and has every closed work looked at, all in one commit.
+    /// values and all refused rules, and has every closed work looked at, all in one commit.
     async fn start_over(&self, forgotten: &[&str]) -> Result<(), JournalError>;
 
     /// How many events wait, as in [`Counts::pending`]: cheap, whatever else the journal holds.

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::{
     AlertName, CaseObjects, CaseStanding, FollowUp, Journal, Lacking, LetterFilter, LostWork,
-    Outcome, PostgresJournal, PruneBefore, Refusal, Removable, SightingFlag, SqliteJournal,
-    WorkPart,
+    Outcome, PostgresJournal, PruneBefore, Refusal, RefusedRule, Removable, SightingFlag,
+    SqliteJournal, WorkPart,
     sql::{Statement, Value},
 };
 use crate::{
@@ -130,13 +130,14 @@ async fn go(journal: &dyn Journal) {
     journal.has_unfinished_alerts("t3").await.unwrap();
     journal.uncounted(five.claim).await.unwrap();
     of_sightings_and_cases(journal, &one.key).await;
-    let delivered = || Outcome::Delivered { root_id: "incident--1".to_owned() };
+    let delivered = || Outcome::Delivered { root_id: "incident--1".to_owned(), remark: None };
     let follow_up = FollowUp {
         lacking: Lacking { page: true, rule: false, host: false },
         due_at: now() + TimeDelta::minutes(1),
         deadline: now() + TimeDelta::minutes(5),
     };
-    let in_part = Outcome::DeliveredInPart { root_id: "incident--2".to_owned(), follow_up };
+    let in_part =
+        Outcome::DeliveredInPart { root_id: "incident--2".to_owned(), remark: None, follow_up };
     let later = Outcome::Later { at: now() + TimeDelta::minutes(1), reason: "busy".to_owned() };
     let outcomes = [
         (one.claim, delivered()),
@@ -210,6 +211,17 @@ async fn of_works(journal: &dyn Journal, event: i64) {
         refusals: &[],
     };
     journal.work_lost(&lost, now()).await.unwrap();
+    let rule = RefusedRule {
+        indicator: "indicator--1".to_owned(),
+        name: "rule 1".to_owned(),
+        reason: "no".to_owned(),
+        platform: "7.260817.0".to_owned(),
+        refused_at: now(),
+    };
+    journal.refuse_rule(&rule, Some(event)).await.unwrap();
+    journal.refused_rules().await.unwrap();
+    journal.works_with("indicator--1", "work", 5).await.unwrap();
+    journal.forget_refused_rules(Some("indicator--1")).await.unwrap();
     journal.remember("cursor", "2026").await.unwrap();
     journal.remembered("cursor").await.unwrap();
     journal.story("k21").await.unwrap().unwrap();

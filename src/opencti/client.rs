@@ -128,6 +128,12 @@ impl OpenCti {
         self.with_features(|features| features.has(feature))
     }
 
+    /// Returns the version that the platform answered last, in words.
+    pub fn known_version(&self) -> String {
+        let version = self.with_features(|features| features.version());
+        version.map_or_else(|| "unknown".to_owned(), |version| version.to_string())
+    }
+
     /// Remembers that the platform refused a feature.
     pub(super) fn refuse(&self, feature: Feature) {
         tracing::warn!(

@@ -121,6 +121,11 @@ impl Features {
         Self { version, refused: Vec::new() }
     }
 
+    /// Returns the version that the platform answered last.
+    pub fn version(&self) -> Option<Version> {
+        self.version
+    }
+
     /// Whether to use a feature.
     pub fn has(&self, feature: Feature) -> bool {
         !self.refused.contains(&feature)

@@ -50,6 +50,10 @@ impl WorkReport {
 pub struct WorkError {
     /// Its STIX id; `None` when the platform does not say what it was about.
     pub object: Option<String>,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// The STIX ids that it refers to.
+    pub refers_to: Vec<String>,
     /// The platform's own words.
     pub reason: String,
 }
@@ -58,6 +62,18 @@ impl WorkError {
     /// Whether something that the object refers to is not on the platform.
     pub fn is_missing_reference(&self) -> bool {
         is_missing_reference(&self.reason)
+    }
+
+    /// Returns whether the same object may be taken when it comes again.
+    pub fn may_be_taken_later(&self) -> bool {
+        may_be_taken_later(&self.reason)
+    }
+
+    /// Returns whether the platform's checker refused the pattern of an indicator. An indicator that
+    /// is too large for the platform to repeat has no id here.
+    pub fn is_refused_pattern(&self) -> bool {
+        let is_of_indicator = self.object.as_deref().is_none_or(|id| id.starts_with("indicator--"));
+        is_of_indicator && PATTERN.iter().all(|words| self.reason.contains(words))
     }
 
     /// Returns whether a custom field refused a property of the incident.
@@ -76,6 +92,9 @@ impl WorkError {
 /// also to who may not use an object's marking, which nobody but an administrator changes.
 const MISSING: [&str; 3] = ["MISSING_REFERENCE_ERROR", "MISSING_ELEMENTS", "Element(s) not found"];
 const MISSING_RIGHT: &str = "missing markings";
+/// What it says, of each version seen, when the text of a rule or another pattern does not pass its
+/// checker. It says nearly the same of observables.
+const PATTERN: [&str; 2] = ["Indicator of type", "not correctly formatted"];
 /// What it says when it was too busy: another import held a lock, or something behind it did not
 /// answer, after the worker had tried a hundred times.
 const BUSY: [&str; 3] = ["LOCK_ERROR", "Bad Gateway", "Request timed out"];
@@ -174,7 +193,23 @@ fn read(message: Message) -> WorkError {
     let id = source.get("id").and_then(Value::as_str).map(str::to_owned);
     let reason = message.message.unwrap_or_else(|| "no reason given".to_owned());
     let reason = worker_words::plain(&reason);
-    WorkError { object: id, reason: reason.chars().take(MAX_REASON_CHARS).collect() }
+    WorkError {
+        object: id,
+        name: source.get("name").and_then(Value::as_str).map(str::to_owned),
+        refers_to: references(&source),
+        reason: reason.chars().take(MAX_REASON_CHARS).collect(),
+    }
+}
+
+fn references(object: &Value) -> Vec<String> {
+    let properties = object.as_object().into_iter().flatten();
+    let references =
+        properties.filter(|(name, _)| name.ends_with("_ref") || name.ends_with("_refs"));
+    let ids = references.flat_map(|(_, value)| {
+        let many = value.as_array().into_iter().flatten();
+        many.chain([value]).filter_map(Value::as_str)
+    });
+    ids.map(str::to_owned).collect()
 }
 
 /// The object in an error's source: itself, or a bundle with it alone. Null when the source holds

@@ -277,6 +277,7 @@ pub const CATALOGUE: &[Metric] = &[
             "note",
             "port",
             "process",
+            "refused rule",
             "registry key",
             "system",
             "tactic",
@@ -301,6 +302,10 @@ pub const CATALOGUE: &[Metric] = &[
     counter(
         "objects_refused_by_opencti_total",
         "Objects of delivered events that OpenCTI's workers could not import, as works tell.",
+    ),
+    counter(
+        "rules_refused_by_opencti_total",
+        "Rules whose text OpenCTI refused, so that alerts leave without their indicators.",
     ),
     counter(
         "events_sent_again_total",

@@ -198,9 +198,10 @@ impl Deliverer {
                         .record(since(ready.happened_at));
                 }
                 let root_id = ready.root_id.clone();
+                let remark = ready.delivered.remark.clone();
                 match ready.follow_up {
-                    Some(follow_up) => Outcome::DeliveredInPart { root_id, follow_up },
-                    None => Outcome::Delivered { root_id },
+                    Some(follow_up) => Outcome::DeliveredInPart { root_id, remark, follow_up },
+                    None => Outcome::Delivered { root_id, remark },
                 }
             }
             Err(DeliveryError::Refused(reason)) => {

@@ -23,10 +23,12 @@ mod filter;
 mod leases;
 mod ledger;
 mod lost_works;
+mod matching;
 mod prepare;
 mod prepare_alert;
 mod prepare_threat;
 mod refusals;
+mod refused_rules;
 mod retry;
 mod room;
 mod sent_again;
@@ -55,6 +57,7 @@ pub use self::{
     ledger::JournalLedger,
     prepare::Preparer,
     refusals::{era_of_confirmed, era_of_properties},
+    refused_rules::RefusedRules,
     retry::try_now,
     valid_from::ValidFrom,
     waiting::first_look_ups_max,

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tracing::{debug, warn};
 
-use super::{enrich::Enricher, filter, retry, turn::Turn, valid_from::ValidFrom};
+use super::{
+    enrich::Enricher, filter, refused_rules::RefusedRules, retry, turn::Turn, valid_from::ValidFrom,
+};
 use crate::{
     alert::{Alert, IncidentIdentity, Sighted, element},
     clock::Clock,
@@ -51,6 +53,8 @@ pub(super) struct Delivered {
     pub(super) remembered: Option<(String, String)>,
     /// Key and sighting of an alert that is a false positive: looked at again just before it leaves.
     pub(super) false_positive: Option<(String, Sighted)>,
+    /// What the history of the event says of the delivery, in plain words.
+    pub(super) remark: Option<String>,
 }
 
 impl Delivered {
@@ -79,6 +83,8 @@ pub struct Preparer {
     pub convert: ConvertSettings,
     /// From when on indicators are valid, as far as it was asked for already.
     pub valid_from: ValidFrom,
+    /// Rules that are left out because OpenCTI refused their texts.
+    pub refused_rules: RefusedRules,
     /// Lets one large text be read at a time, and none beside a large delivery.
     pub memory: MemoryBudget,
     /// The time.

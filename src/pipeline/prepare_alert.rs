@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     enrich::{Found, filled},
     prepare::{Delivered, MATCH_TOLERANCE, Preparer},
+    refused_rules::LeftOutRules,
     turn::Turn,
     waiting::{Deadline, Settled},
 };
@@ -15,12 +16,17 @@ use crate::{
         dialect::{self, Dialect},
         is_believed,
     },
-    journal::{Adoption, AlertName, CaseObjects, CaseStanding, Event, FollowUp, Lacking, Outcome},
+    journal::{
+        Adoption, AlertName, CaseObjects, CaseStanding, Event, FollowUp, JournalError, Lacking,
+        Outcome,
+    },
     opencti::Feature,
 };
 
 /// How long a version waits for an older one that came by another road.
 const WAIT_FOR_OLDER: Duration = Duration::from_secs(1);
+/// Longest beginning of the platform's words that is kept with each event that left without its rule.
+const MAX_REASON_CHARS: usize = 200;
 
 /// An alert with what the console says of it, under the key by which it is known from now on.
 struct Seen {
@@ -65,6 +71,10 @@ impl Preparer {
             attach_raw(conversion, &event.body, &self.convert)
         };
         let mut conversion = self.convert_as_fixed(event, &key, identity, turn, convert).await?;
+        let remark = self
+            .leave_out_refused_rule(&mut conversion)
+            .await
+            .map_err(|failure| self.journal_failed(event, &failure))?;
         if let Some(sighted) = &conversion.sighted {
             let merged_sightings = self
                 .journal
@@ -96,8 +106,36 @@ impl Preparer {
             case_objects,
             remembered: None,
             false_positive: false_positive.map(|sighted| (key, sighted)),
+            remark,
         };
         Ok((conversion, follow_up, delivered))
+    }
+
+    /// Removes the indicator of a rule whose text OpenCTI refused, for every sink alike: where it goes
+    /// by file or S3, it goes to the same OpenCTI. Returns what the history of the event says of it.
+    async fn leave_out_refused_rule(
+        &self,
+        conversion: &mut Conversion,
+    ) -> Result<Option<String>, JournalError> {
+        let Some(indicator) = &conversion.indicator else { return Ok(None) };
+        let Some(rule) = self.left_out_rules().await?.get(&indicator.id).cloned() else {
+            return Ok(None);
+        };
+        let words = format!(
+            "left without the indicator and sighting of the rule {}, which OpenCTI refused on {}: {}",
+            rule.name,
+            rule.refused_at.format("%Y-%m-%d %H:%M:%S UTC"),
+            rule.reason.chars().take(MAX_REASON_CHARS).collect::<String>()
+        );
+        conversion.leave_out_rule(words.clone());
+        Ok(Some(words))
+    }
+
+    /// Returns the rules that the platform refused, by the ids of their indicators.
+    pub(super) async fn left_out_rules(&self) -> Result<LeftOutRules, JournalError> {
+        let Some(platform) = &self.platform else { return Ok(LeftOutRules::default()) };
+        let version = platform.known_version();
+        self.refused_rules.left_out(&*self.journal, &version, self.clock.now()).await
     }
 
     async fn seen_on_console(

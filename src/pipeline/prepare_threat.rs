@@ -47,7 +47,10 @@ impl Preparer {
         self.add_rule_tags(event, &mut threat, &mut deadline).await?;
         let note_name = format!("note:{}", threat.id);
         let note_id = self.journal.remembered(&note_name).await.map_err(failed)?;
-        let object_ids = self.journal.new_case_objects(&threat.id).await.map_err(failed)?;
+        let mut object_ids = self.journal.new_case_objects(&threat.id).await.map_err(failed)?;
+        // Indicators that are not on the platform.
+        let left_out = self.left_out_rules().await.map_err(failed)?;
+        object_ids.retain(|id| !left_out.contains_key(id));
         // A threat without anything new to refer to is a case all the same.
         let mut parts: Vec<&[String]> = object_ids.chunks(MOST_CASE_OBJECTS).collect();
         if parts.is_empty() {
@@ -73,6 +76,7 @@ impl Preparer {
             }),
             remembered: note_id.map(|id| (note_name, id)),
             false_positive: None,
+            remark: None,
         };
         Ok((conversions, delivered))
     }

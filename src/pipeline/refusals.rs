@@ -12,7 +12,7 @@
 //! (`afterwards`), when a work counts as lost (`lost_works`).
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,11 +24,13 @@ use tracing::{info, warn};
 
 use super::{
     lost_works::{self, Loss, Verdict},
+    matching::matched,
+    refused_rules::{ReadWork, RefusedRuleReader},
     sent_again,
 };
 use crate::{
     clock::Clock,
-    journal::{DueWork, EventId, Journal, JournalError, LostWork, Refusal, WorkPart, WorkStanding},
+    journal::{DueWork, Journal, JournalError, LostWork, WorkPart, WorkStanding},
     opencti::{
         CONTINUED, ConfirmedObjects, OpenCti, OpenCtiError, WorkError, WorkId, WorkOutcome,
         WorkReport,
@@ -239,7 +241,7 @@ impl Refusals {
             }
             (_, report) => {
                 let errors = report.map(|report| report.errors).unwrap_or_default();
-                self.keep(&work.id, errors).await
+                self.keep(work, errors).await
             }
         }
     }
@@ -267,7 +269,7 @@ impl Refusals {
         let is_queued = is_unmoved && queue == Queue::Holds && now - work.opened_at < OLDEST_WORK;
         match next_look.or_else(|| is_queued.then_some(now + LAST_WAIT)) {
             Some(at) => self.journal.look_again(&work.id, Some(standing), at).await,
-            None => self.keep(&work.id, report.errors).await,
+            None => self.keep(work, report.errors).await,
         }
     }
 
@@ -283,6 +285,7 @@ impl Refusals {
         self.forget_everything_confirmed().await?;
         let parts = self.journal.parts_of_work(&work.id).await?;
         let errors = report.map(|report| report.errors).unwrap_or_default();
+        self.consequences(work, &errors, &parts).await?;
         let refusals = matched(&work.id, errors, parts, now);
         let closing = loss.closing();
         let ending = LostWork {
@@ -361,23 +364,24 @@ impl Refusals {
     }
 
     /// Puts the errors of a work on their events, and lets the work go.
-    async fn keep(&self, work: &str, errors: Vec<WorkError>) -> Result<(), JournalError> {
-        self.forget_what_was_refused(&errors).await?;
+    async fn keep(&self, work: &DueWork, errors: Vec<WorkError>) -> Result<(), JournalError> {
+        let parts = self.journal.parts_of_work(&work.id).await?;
+        let consequences = self.consequences(work, &errors, &parts).await?;
+        self.forget_what_was_refused(&errors, &consequences).await?;
         if errors.iter().any(WorkError::is_refused_property) {
             self.platform.leave_out_custom_properties();
             self.tell_other_replicas(REFUSED_PROPERTIES).await?;
         }
         let is_cut_off = errors.len() >= MOST_ERRORS_OF_A_WORK;
-        let parts = self.journal.parts_of_work(work).await?;
         let all: HashSet<_> = parts.iter().map(|part| part.event).collect();
-        let refusals = matched(work, errors, parts, self.clock.now());
+        let refusals = matched(&work.id, errors, parts, self.clock.now());
         let Some(first) = refusals.first() else {
-            return self.journal.forget_work(work).await;
+            return self.journal.forget_work(&work.id).await;
         };
         let events: HashSet<_> = refusals.iter().filter_map(|refusal| refusal.event).collect();
         metrics::counter!("objects_refused_by_opencti_total").increment(refusals.len() as u64);
         warn!(
-            work_id = work,
+            work_id = work.id,
             objects = refusals.len(),
             events = events.len(),
             there_may_be_more = is_cut_off,
@@ -386,13 +390,38 @@ impl Refusals {
             "OpenCTI refused objects of delivered events; the journal keeps which and why"
         );
         let unnamed = if is_cut_off { all } else { HashSet::new() };
-        sent_again::send_again(&*self.journal, self.clock.now(), &refusals, &unnamed).await?;
-        self.journal.work_read(work, &refusals).await
+        let passing = refusals.iter().filter(|refusal| !consequences.contains(&refusal.object));
+        sent_again::send_again(&*self.journal, self.clock.now(), passing, &unnamed).await?;
+        self.journal.work_read(&work.id, &refusals).await
     }
 
-    async fn forget_what_was_refused(&self, errors: &[WorkError]) -> Result<(), JournalError> {
+    /// Keeps the rules that were refused in a work; returns the objects that were refused only because
+    /// of something that was refused for good.
+    async fn consequences(
+        &self,
+        work: &DueWork,
+        errors: &[WorkError],
+        parts: &[WorkPart],
+    ) -> Result<HashSet<String>, JournalError> {
+        let reader = RefusedRuleReader {
+            journal: &*self.journal,
+            platform: &self.platform,
+            now: self.clock.now(),
+        };
+        let was_reset = work.was_reset;
+        reader.read(ReadWork { id: &work.id, was_reset, errors, parts }).await
+    }
+
+    async fn forget_what_was_refused(
+        &self,
+        errors: &[WorkError],
+        consequences: &HashSet<String>,
+    ) -> Result<(), JournalError> {
         let Some(confirmed) = &self.confirmed else { return Ok(()) };
-        let is_missing_some = errors.iter().any(WorkError::is_missing_reference);
+        let is_missing_some = errors.iter().any(|error| {
+            let is_consequence = |object: &String| consequences.contains(object);
+            error.is_missing_reference() && !error.object.as_ref().is_some_and(is_consequence)
+        });
         if is_missing_some {
             confirmed.forget();
         }
@@ -429,67 +458,4 @@ pub async fn era_of_confirmed(journal: &dyn Journal) -> Result<[Option<String>; 
 /// [`JournalError`] when the journal cannot be read.
 pub async fn era_of_properties(journal: &dyn Journal) -> Result<Option<String>, JournalError> {
     journal.remembered(REFUSED_PROPERTIES).await
-}
-
-/// Whose object each error is about. An object that several events sent was refused as often as the
-/// platform says, in the order in which they sent it. An error that names no object is put on the
-/// event that was alone in the work; our own note that the work was interrupted is none.
-fn matched(
-    work: &str,
-    errors: Vec<WorkError>,
-    parts: Vec<WorkPart>,
-    now: DateTime<Utc>,
-) -> Vec<Refusal> {
-    let events: HashSet<EventId> = parts.iter().map(|part| part.event).collect();
-    let alone = (events.len() == 1).then(|| events.iter().next().copied()).flatten();
-    let mut senders: HashMap<String, VecDeque<EventId>> = HashMap::new();
-    for part in parts {
-        for object in part.objects {
-            senders.entry(object).or_default().push_back(part.event);
-        }
-    }
-    errors
-        .into_iter()
-        .filter(|error| !error.is_our_note())
-        .map(|error| {
-            let object = error.object.unwrap_or_default();
-            let event = match senders.get_mut(&object) {
-                Some(several) if several.len() > 1 => several.pop_front(),
-                Some(last) => last.front().copied(),
-                None => alone,
-            };
-            let (reason, work) = (error.reason, work.to_owned());
-            Refusal { event, object, reason, work, refused_at: now }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(object: Option<&str>, reason: &str) -> WorkError {
-        WorkError { object: object.map(str::to_owned), reason: reason.to_owned() }
-    }
-
-    fn part(event: EventId, objects: &[&str]) -> WorkPart {
-        WorkPart { event, objects: objects.iter().map(|id| (*id).to_owned()).collect() }
-    }
-
-    fn events(errors: Vec<WorkError>, parts: Vec<WorkPart>) -> Vec<Option<EventId>> {
-        let now = DateTime::UNIX_EPOCH;
-        matched("work_1", errors, parts, now).into_iter().map(|refusal| refusal.event).collect()
-    }
-
-    #[test]
-    fn an_error_finds_the_event_that_sent_the_object() {
-        let parts = || vec![part(1, &["a--1", "b--1"]), part(2, &["a--1", "b--2"])];
-        assert_eq!(events(vec![error(Some("b--2"), "no")], parts()), [Some(2)]);
-        let twice = vec![error(Some("a--1"), "no"), error(Some("a--1"), "no")];
-        assert_eq!(events(twice, parts()), [Some(1), Some(2)], "refused once for each");
-        assert_eq!(events(vec![error(Some("c--1"), "no")], parts()), [None]);
-        assert_eq!(events(vec![error(None, "no")], vec![part(7, &["a--1"])]), [Some(7)]);
-        let own = format!("2 of 3 objects were queued, the rest {CONTINUED}");
-        assert_eq!(events(vec![error(None, &own)], parts()), []);
-    }
 }

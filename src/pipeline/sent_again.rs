@@ -17,13 +17,13 @@ use crate::{
 /// How long an event waits that leaves once more: the first, second and third time.
 const WAITS: [TimeDelta; 3] = [TimeDelta::minutes(1), TimeDelta::minutes(10), TimeDelta::hours(1)];
 
-/// Lets events leave once more because of the refusals of one work. `unnamed` are the events of a
+/// Lets events leave once more because of those refusals of one work that may pass. `unnamed` are the events of a
 /// work with more errors than the platform keeps: if one of those that it kept passes, so may one
 /// that it did not.
 pub(super) async fn send_again(
     journal: &dyn Journal,
     now: DateTime<Utc>,
-    refusals: &[Refusal],
+    refusals: impl Iterator<Item = &Refusal>,
     unnamed: &HashSet<EventId>,
 ) -> Result<(), JournalError> {
     for (event, reason) in reasons(refusals, unnamed) {
@@ -82,10 +82,13 @@ pub(super) fn tell_lost(work: &str, reason: &str, shown: &str, requeued: &Requeu
 }
 
 /// The events that are to leave once more, each with the first reason.
-fn reasons(refusals: &[Refusal], unnamed: &HashSet<EventId>) -> BTreeMap<EventId, String> {
+fn reasons<'a>(
+    refusals: impl Iterator<Item = &'a Refusal>,
+    unnamed: &HashSet<EventId>,
+) -> BTreeMap<EventId, String> {
     let mut reasons = BTreeMap::new();
     let mut is_any = false;
-    for refusal in refusals.iter().filter(|refusal| may_be_taken_later(&refusal.reason)) {
+    for refusal in refusals.filter(|refusal| may_be_taken_later(&refusal.reason)) {
         is_any = true;
         if let Some(event) = refusal.event {
             let words = || format!("OpenCTI refused {}: {}", refusal.object, refusal.reason);
@@ -120,7 +123,7 @@ mod tests {
     #[test]
     fn of_a_work_with_more_errors_than_are_kept_all_events_leave_again_if_one_reason_passes() {
         let again = |refusals: &[Refusal], unnamed: &[EventId]| -> Vec<EventId> {
-            reasons(refusals, &unnamed.iter().copied().collect()).into_keys().collect()
+            reasons(refusals.iter(), &unnamed.iter().copied().collect()).into_keys().collect()
         };
         let passing = refusal(Some(1), "LOCK_ERROR");
         let lasting = refusal(Some(2), "FUNCTIONAL_ERROR");

@@ -127,7 +127,7 @@ async fn what_waits_leaves_works_and_is_pruned_belongs_to_its_console_alone(stor
     assert_eq!((due_works(&*two.lyon).await, due_works(&*two.paris).await), (1, 0));
 
     let root_id = "incident--1".to_owned();
-    let outcome = Outcome::Delivered { root_id };
+    let outcome = Outcome::Delivered { root_id, remark: None };
     two.lyon.finish(&[(claimed[0].claim, outcome)], now).await.unwrap();
     assert_eq!((two.lyon.pending().await.unwrap(), two.paris.pending().await.unwrap()), (0, 50));
     // What it sent may have to leave once more until its work was read.

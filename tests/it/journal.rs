@@ -77,7 +77,10 @@ impl Store {
 }
 
 pub(crate) fn delivered() -> Outcome {
-    Outcome::Delivered { root_id: "incident--00000000-0000-5000-8000-000000000001".to_owned() }
+    Outcome::Delivered {
+        root_id: "incident--00000000-0000-5000-8000-000000000001".to_owned(),
+        remark: None,
+    }
 }
 
 pub(crate) fn identity(name: &str) -> IncidentIdentity {
@@ -128,7 +131,7 @@ async fn a_follow_up_holds_up_no_version_unless_it_is_just_leaving_and_never_lea
         deadline: start() + minute * 10,
     };
     let root_id = "incident--00000000-0000-5000-8000-000000000001".to_owned();
-    store.finish(first.claim, Outcome::DeliveredInPart { root_id, follow_up }).await;
+    store.finish(first.claim, Outcome::DeliveredInPart { root_id, remark: None, follow_up }).await;
     assert_eq!(store.journal.next_due().await.unwrap(), Some(start() + minute));
     assert!(store.journal.is_drained().await.unwrap());
 

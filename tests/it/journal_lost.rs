@@ -138,7 +138,7 @@ async fn what_waits_in_a_file_that_was_replaced_still_leaves_and_nothing_more_is
     assert!(refused.to_string().contains("replaced by another one"), "{refused}");
 
     let claimed = journal.claim(9, LEASE, start()).await.unwrap();
-    let delivered = || Outcome::Delivered { root_id: "incident--1".to_owned() };
+    let delivered = || Outcome::Delivered { root_id: "incident--1".to_owned(), remark: None };
     let done: Vec<_> = claimed.iter().map(|event| (event.claim, delivered())).collect();
     journal.finish(&done, start()).await.unwrap();
     let counts = journal.counts().await.unwrap();

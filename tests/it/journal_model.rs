@@ -265,7 +265,7 @@ fn notification(key: &str, version: &str, origin: Origin, now: DateTime<Utc>) ->
 
 fn outcome(how: How, now: DateTime<Utc>) -> Outcome {
     match how {
-        How::Delivered => Outcome::Delivered { root_id: "incident--x".to_owned() },
+        How::Delivered => Outcome::Delivered { root_id: "incident--x".to_owned(), remark: None },
         How::Filtered => Outcome::Filtered { reason: "filtered".to_owned() },
         How::Superseded => Outcome::Superseded,
         How::Dead => Outcome::Dead { reason: "dead".to_owned() },

@@ -32,7 +32,8 @@ async fn fill(journal: &SqliteJournal) {
         due_at: start() + TimeDelta::minutes(1),
         deadline: start() + TimeDelta::minutes(10),
     };
-    let in_part = Outcome::DeliveredInPart { root_id: "incident--1".to_owned(), follow_up };
+    let in_part =
+        Outcome::DeliveredInPart { root_id: "incident--1".to_owned(), remark: None, follow_up };
     let dead = Outcome::Dead { reason: "odd: ' \" \\ \u{1f9ea}".to_owned() };
     let later = Outcome::Later { at: start(), reason: "the broker is away".to_owned() };
     let outcomes = [

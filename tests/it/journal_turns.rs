@@ -75,7 +75,7 @@ async fn a_lease_that_ran_out_and_is_held_up_wakes_nobody_until_what_holds_it_up
     let lacking = Lacking { page: true, ..Lacking::default() };
     let follow_up = FollowUp { lacking, due_at: start() + MINUTE, deadline: start() + HOUR * 3 };
     let root_id = "incident--00000000-0000-5000-8000-000000000001".to_owned();
-    store.finish(first.claim, Outcome::DeliveredInPart { root_id, follow_up }).await;
+    store.finish(first.claim, Outcome::DeliveredInPart { root_id, remark: None, follow_up }).await;
     // Whoever takes the follow-up dies with it.
     assert_eq!(store.claim_at(start() + MINUTE).await.len(), 1);
     store.append(vec![native("a", "closed")]).await;

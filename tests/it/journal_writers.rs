@@ -148,11 +148,16 @@ async fn a_case_that_leaves_beside_its_alerts_leaves_once_more_whoever_is_first(
         let (one, other) = (replicas[1].clone(), replicas[2].clone());
         let alert_leaves = tokio::spawn(async move {
             one.keep_case_objects(&[kept]).await.unwrap();
-            one.finish(&[(alert, Outcome::Delivered { root_id })], start()).await.unwrap();
+            one.finish(&[(alert, Outcome::Delivered { root_id, remark: None })], start())
+                .await
+                .unwrap();
         });
         let case_leaves = tokio::spawn(async move {
             let root_id = "case-incident--1".to_owned();
-            other.finish(&[(case, Outcome::Delivered { root_id })], start()).await.unwrap();
+            other
+                .finish(&[(case, Outcome::Delivered { root_id, remark: None })], start())
+                .await
+                .unwrap();
         });
         alert_leaves.await.unwrap();
         case_leaves.await.unwrap();

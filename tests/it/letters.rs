@@ -68,7 +68,10 @@ impl Store {
 }
 
 pub(crate) fn delivered() -> Outcome {
-    Outcome::Delivered { root_id: "incident--00000000-0000-5000-8000-000000000001".to_owned() }
+    Outcome::Delivered {
+        root_id: "incident--00000000-0000-5000-8000-000000000001".to_owned(),
+        remark: None,
+    }
 }
 
 async fn letters_are_found_by_id_reason_age_and_source_with_their_text_as_received(store: Store) {

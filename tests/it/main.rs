@@ -60,6 +60,7 @@ mod poolers;
 mod postgres_tls;
 mod postgres_upgrade;
 mod pruning;
+mod refused_rules;
 mod replicas;
 mod restart;
 mod retries;

@@ -74,7 +74,7 @@ async fn day(stage: &Stage) -> EventId {
         let then = now - TimeDelta::minutes(1400 - 1300 * (number * number) / 8100);
         let element = alert(&format!("day-{number}"), "Odd Program", "", then);
         let root_id = "incident--00000000-0000-5000-8000-000000000001".to_owned();
-        ended(&journal, &element, then, Outcome::Delivered { root_id }).await;
+        ended(&journal, &element, then, Outcome::Delivered { root_id, remark: None }).await;
     }
     let reason = "too large for the broker \"><script>document.title = 'owned'</script>".to_owned();
     let then = now - TimeDelta::hours(3);

@@ -21,12 +21,14 @@ takes up what is retried within half a minute.
 
 `refused` lists what OpenCTI's workers could not import of alerts that were delivered: those are no
 dead letters. What was refused because something was missing or busy leaves once more, up to three
-times; else the next version of the alert brings the object again.
+times; else the next version of the alert brings the object again. A rule whose text OpenCTI refused is
+left out for 7 days, or until the text or OpenCTI's version changes; `retry --rule` asks for it at once.
 
 Examples:
   harfanglab-incidents dead-letters list --older-than P1D
   harfanglab-incidents dead-letters show 42 --body | jq .
   harfanglab-incidents dead-letters retry --reason \"too large\" --dry-run
+  harfanglab-incidents dead-letters retry --rule all
   harfanglab-incidents dead-letters drop 42 43
   harfanglab-incidents dead-letters drop --like 42 --yes
   harfanglab-incidents dead-letters export --output letters.jsonl";
@@ -152,6 +154,11 @@ pub(in crate::cli) struct RetryArguments {
     pub(super) choice: Choice,
     #[command(flatten)]
     pub(super) pile: Pile,
+    /// Instead of letters, the rule of this indicator whose text OpenCTI refused, as `refused` shows it,
+    /// or `all` of them: it is sent again with the next alert that it raises.
+    #[arg(long = "rule", value_name = "INDICATOR", group = "which",
+        conflicts_with_all = ["ids", "reason", "like", "older_than", "source", "all", "dropped"])]
+    pub(super) rules: Vec<String>,
     /// Say what would be retried, and change nothing.
     #[arg(long)]
     pub(super) dry_run: bool,

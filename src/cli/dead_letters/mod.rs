@@ -3,6 +3,7 @@
 //! Does not live here: what becomes of a letter (`journal`), how it is shown (`show`).
 
 mod arguments;
+mod rules;
 mod show;
 
 use std::{
@@ -110,7 +111,8 @@ fn refused(desk: &Desk, &Listing { limit, json }: &Listing) -> Result<(), Failur
     }
     refusals.sort_by_key(|(_name, listed)| std::cmp::Reverse(listed.refusal.refused_at));
     refusals.truncate(limit);
-    if refusals.is_empty() && !json {
+    let rules = rules::refused(desk)?;
+    if refusals.is_empty() && rules.is_empty() && !json {
         return output::print("OpenCTI refused nothing that is known\n");
     }
     let lines: Vec<String> =
@@ -124,7 +126,9 @@ fn refused(desk: &Desk, &Listing { limit, json }: &Listing) -> Result<(), Failur
                 }
             })
             .collect();
-    output::print(&lines.concat())
+    let rules = rules.iter().take(limit);
+    let left_out = rules.map(|it| if json { rules::as_json(it) } else { rules::in_words(it) });
+    output::print(&lines.into_iter().chain(left_out).collect::<String>())
 }
 
 fn show(desk: &Desk, arguments: &ShowArguments) -> Result<(), Failure> {
@@ -158,6 +162,9 @@ fn show(desk: &Desk, arguments: &ShowArguments) -> Result<(), Failure> {
 }
 
 fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
+    if !arguments.rules.is_empty() {
+        return rules::retry(desk, arguments);
+    }
     let filter = arguments.choice.selection.filter(arguments.pile.kind(), desk.now());
     let letters = chosen(desk, &arguments.choice.selection, &filter)?;
     let mut text = String::new();

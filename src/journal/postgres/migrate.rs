@@ -19,7 +19,7 @@ const BYTES_AT_ONCE: usize = 8 << 20;
 type Table = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 /// All that a journal holds.
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     (
         "events",
         &[
@@ -79,6 +79,7 @@ const TABLES: [Table; 9] = [
         &["console", "key", "indicator_id", "place_id"],
     ),
     ("case_objects", &["generation", "is_sent"], &["console", "threat_key", "object_id"]),
+    ("refused_rules", &["refused_at"], &["indicator", "name", "reason", "platform"]),
 ];
 
 /// Where numbers go on after the highest one that moved.

@@ -375,8 +375,9 @@ async fn finish_one(
 ) -> Result<bool, JournalError> {
     let now = now.timestamp_millis();
     let (state, root_id, reason, due_at, gave_up_at) = match outcome {
-        Outcome::Delivered { root_id } | Outcome::DeliveredInPart { root_id, .. } => {
-            ("delivered", Some(root_id), None, None, None)
+        Outcome::Delivered { root_id, remark }
+        | Outcome::DeliveredInPart { root_id, remark, .. } => {
+            ("delivered", Some(root_id), remark.as_ref(), None, None)
         }
         Outcome::Filtered { reason } => ("filtered", None, Some(reason), None, None),
         Outcome::Superseded => ("superseded", None, None, None, None),

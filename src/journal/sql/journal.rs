@@ -277,6 +277,7 @@ impl<S: Store> Journal for SqlJournal<S> {
                 .execute(&mut transaction)
                 .await?;
         }
+        query("DELETE FROM refused_rules").execute(&mut transaction).await?;
         // The queue was purged or deleted: what was lost with it shows in the works, which are looked
         // at now.
         query(

@@ -28,6 +28,7 @@ mod letters;
 mod lost_works;
 mod merging;
 mod operations;
+mod refused_rules;
 mod sent_again;
 mod sightings;
 mod space;

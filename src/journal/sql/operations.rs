@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    SqlJournal, date, microseconds,
+    SqlJournal, date, microseconds, refused_rules,
     sent_again::{forget_sent_again, sent_again_prefix},
     statement::{Columns, query},
     store::{Change as _, Order, Session, Store, Words},
@@ -16,6 +16,7 @@ use crate::{
     journal::{
         Activity, Chapter, EventId, JournalError, Lacking, Letter, LetterFilter, LetterGroup,
         Operations, PruneBefore, Pruned, Removable, Retried, Shrunk, Story,
+        refused_rules::LEFT_OUT_FOR,
     },
 };
 
@@ -163,6 +164,7 @@ impl<S: Store> Operations for SqlJournal<S> {
     ) -> Result<Pruned, JournalError> {
         let mut pruned = Pruned::default();
         let mut transaction = self.begin(Order::Both).await?;
+        refused_rules::prune(&mut transaction, now - LEFT_OUT_FOR).await?;
         if let Some(time) = before.finished {
             pruned.bodies = Self::empty(&mut transaction, EMPTY_FINISHED, time, rows, now).await?;
         }

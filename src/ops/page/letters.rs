@@ -10,7 +10,7 @@ use super::{
     words::{beginning, counted, grouped, moment, size, visible},
 };
 use crate::{
-    journal::{EventId, Letter, LetterGroup, LetterKind, ListedRefusal},
+    journal::{EventId, Letter, LetterGroup, LetterKind, ListedRefusal, RefusedRule},
     label::ConsoleLabel,
 };
 
@@ -184,11 +184,8 @@ pub(super) fn in_full(letter: &Letter, kind: LetterKind, text: &str) -> Markup {
 }
 
 /// The section of what OpenCTI refused.
-pub(super) fn refused(
-    snapshot: &Snapshot,
-    refusals: &[Of<ListedRefusal>],
-    viewer: Viewer,
-) -> Markup {
+pub(super) fn refused(snapshot: &Snapshot, journal: &FromJournal, viewer: Viewer) -> Markup {
+    let refusals = &journal.refusals;
     html! {
         section {
             h2 { "Refused by OpenCTI" }
@@ -200,6 +197,32 @@ pub(super) fn refused(
                     @for listed in refusals { li { (refusal(snapshot, listed, viewer)) } }
                 }
             }
+            @if !journal.refused_rules.is_empty() {
+                h3 { "Rules that are left out" }
+                p.quiet {
+                    "OpenCTI refuses their texts: their alerts leave without indicator and sighting until \
+                     the text or OpenCTI's version changes, for 7 days, or until you ask for them by "
+                    code { "harfanglab-incidents dead-letters retry --rule all" } "."
+                }
+                ul.letters {
+                    @for rule in &journal.refused_rules {
+                        li { (refused_rule(snapshot, rule, viewer)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn refused_rule(snapshot: &Snapshot, rule: &RefusedRule, viewer: Viewer) -> Markup {
+    html! {
+        @if viewer.visitor == Visitor::Operator {
+            p.title { bdi { (visible(beginning(&rule.name, 120))) } }
+        }
+        p { bdi { (visible(beginning(&rule.reason, 300))) } }
+        p.quiet {
+            code { (visible(&rule.indicator)) } ", "
+            (moment(rule.refused_at, snapshot.now)) ", by OpenCTI " (visible(&rule.platform))
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     health::{Part, Place, SinkPlace, Trouble},
     journal::{
         Activity, Counts, EventId, Journal, JournalError, Letter, LetterFilter, LetterGroup,
-        ListedRefusal, answer_in_time,
+        ListedRefusal, RefusedRule, answer_in_time,
     },
     label::ConsoleLabel,
     ops::{
@@ -53,6 +53,8 @@ pub(super) struct FromJournal {
     /// They are those with the same reason as this one.
     pub(super) letters_like: Option<EventId>,
     pub(super) refusals: Vec<Of<ListedRefusal>>,
+    /// Rules whose text OpenCTI refused and whose time is not over.
+    pub(super) refused_rules: Vec<RefusedRule>,
 }
 
 /// A line of the list of letters.
@@ -205,6 +207,7 @@ async fn read(
         letters: Vec::new(),
         letters_like: asked.like,
         refusals: Vec::new(),
+        refused_rules: Vec::new(),
     };
     for console in &management.consoles {
         let (journal, label) = (&*console.journal, &console.label);
@@ -217,6 +220,12 @@ async fn read(
         read.letters.extend(letters.into_iter().map(|it| Of { console: label.clone(), it }));
         let refusals = journal.refusals(REFUSALS).await?;
         read.refusals.extend(refusals.into_iter().map(|it| Of { console: label.clone(), it }));
+    }
+    if let Some(console) = management.consoles.first() {
+        // All consoles share them.
+        read.refused_rules = console.journal.refused_rules().await?;
+        read.refused_rules.retain(|rule| now < rule.left_out_until());
+        read.refused_rules.truncate(REFUSALS);
     }
     read.letters.sort_by_key(|listed| listed.it.order());
     read.letters.truncate(LETTERS + 1);

@@ -207,7 +207,7 @@ fn from_journal(
         @for console in &management.consoles { (job::newest(snapshot, console)) }
         (connections(snapshot, management))
         (letters::dead(snapshot, journal, viewer))
-        (letters::refused(snapshot, &journal.refusals, viewer))
+        (letters::refused(snapshot, journal, viewer))
     }
 }
 

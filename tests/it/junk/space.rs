@@ -96,7 +96,9 @@ async fn follow_ups_that_wait_can_end_for_their_space_and_the_sweep_completes_th
         deadline: start() + TimeDelta::minutes(10),
     };
     let root_id = "incident--00000000-0000-5000-8000-000000000001".to_owned();
-    store.ended(native("a", "new"), Outcome::DeliveredInPart { root_id, follow_up }).await;
+    store
+        .ended(native("a", "new"), Outcome::DeliveredInPart { root_id, remark: None, follow_up })
+        .await;
     store.append(native("waiting", "new")).await;
     let before = store.journal.counts().await.unwrap();
     assert!(before.bytes.following_up > 0 && before.bytes.pending > 0, "{before:?}");

@@ -69,7 +69,7 @@ pub(crate) struct FakeWork {
     /// Message and `inError` of `toProcessed`.
     pub(crate) closed: Option<(String, bool)>,
     pub(crate) is_deleted: bool,
-    pub(super) errors: Vec<FakeWorkError>,
+    pub(crate) errors: Vec<FakeWorkError>,
     pub(crate) is_complete: bool,
     /// Objects that the worker imported or refused.
     pub(super) processed: i64,
@@ -105,9 +105,9 @@ impl FakeWork {
 
 /// What the worker reported of an object.
 #[derive(Debug, Clone)]
-pub(super) struct FakeWorkError {
+pub(crate) struct FakeWorkError {
     pub(super) message: String,
-    pub(super) source: String,
+    pub(crate) source: String,
 }
 
 /// A bundle that was given to the API.

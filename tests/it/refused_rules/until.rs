@@ -1,0 +1,207 @@
+//! A refused rule is left out until its text changes, the platform's version changes, seven days pass, a
+//! reset starts the import over, or somebody asks for it; and is kept for all replicas alike.
+
+use chrono::TimeDelta;
+use harfanglab_incidents::{
+    clock::Clock,
+    demo::{DemoAlert, Generator, Kind},
+    intake::dialect::Dialect,
+    journal::{Journal as _, PruneBefore, RefusedRule, RefusedRuleJournal as _},
+    opencti::OpenCti,
+    stix::Bundle,
+};
+
+use crate::{
+    enrichment::rig::{Rig, has, start},
+    support::{
+        opencti::{FakeOpenCti, Personality},
+        stores::{CONSOLE, Database, Fresh, on_both_databases},
+    },
+};
+
+/// A pipeline, and what OpenCTI refused by the version that it has.
+struct Scene {
+    rig: Rig,
+    platform: FakeOpenCti,
+    client: OpenCti,
+    generator: Generator,
+    delivered: usize,
+    refused: RefusedRule,
+    /// The text of the rule.
+    pattern: String,
+}
+
+impl Scene {
+    /// The rule of the generator's alerts has just been refused.
+    async fn new() -> Self {
+        let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
+        let client = OpenCti::new(&platform.settings()).unwrap();
+        client.version().await.unwrap();
+        let rig = Rig::start_on(client.clone()).await;
+        rig.console.seed(start());
+        let generator = Generator::new(7);
+        let refused = RefusedRule {
+            indicator: String::new(),
+            name: "a rule".to_owned(),
+            reason: "not correctly formatted".to_owned(),
+            platform: client.known_version(),
+            refused_at: start(),
+        };
+        let mut scene = Self {
+            rig,
+            platform,
+            client,
+            generator,
+            delivered: 0,
+            refused,
+            pattern: String::new(),
+        };
+        let first = scene.bundle().await;
+        let indicator = first.objects.iter().find(|object| object["type"] == "indicator").unwrap();
+        scene.refused.indicator = indicator["id"].as_str().unwrap().to_owned();
+        scene.pattern = indicator["pattern"].as_str().unwrap().to_owned();
+        scene.refuse().await;
+        assert!(!scene.sends_rule().await, "it is left out");
+        scene
+    }
+
+    async fn refuse(&self) {
+        self.rig.journal.refuse_rule(&self.refused, None).await.unwrap();
+        self.rig.pass(TimeDelta::seconds(2)).await;
+    }
+
+    fn alert(&mut self) -> DemoAlert {
+        self.generator.alert(Kind::SigmaEventLog, start())
+    }
+
+    /// What leaves of one more alert of the rule.
+    async fn bundle(&mut self) -> Bundle {
+        let item = self.alert().api_item();
+        self.rig.sweep(&item).await;
+        self.next().await
+    }
+
+    async fn next(&mut self) -> Bundle {
+        self.delivered += 1;
+        self.rig.delivered(self.delivered).await.pop().unwrap()
+    }
+
+    /// Whether the next alert leaves with indicator, sighting and relations, or without any of them.
+    async fn sends_rule(&mut self) -> bool {
+        let bundle = self.bundle().await;
+        self.is_with_rule(&bundle)
+    }
+
+    fn is_with_rule(&self, bundle: &Bundle) -> bool {
+        let is_sent = has(bundle, "indicator");
+        assert_eq!(has(bundle, "sighting"), is_sent);
+        let of_refused = |object: &&serde_json::Map<String, serde_json::Value>| {
+            object["type"] == "relationship" && object["source_ref"] == *self.refused.indicator
+        };
+        assert_eq!(bundle.objects.iter().any(|object| of_refused(&object)), is_sent);
+        assert!(has(bundle, "incident") && has(bundle, "relationship"), "the rest goes on");
+        is_sent
+    }
+}
+
+#[tokio::test]
+async fn a_refused_rule_is_left_out_for_seven_days() {
+    let mut scene = Scene::new().await;
+    scene.rig.jump(TimeDelta::days(7) - TimeDelta::minutes(1));
+    assert!(!scene.sends_rule().await);
+    scene.rig.jump(TimeDelta::minutes(2));
+    assert!(scene.sends_rule().await);
+    scene.refused.refused_at = start() + TimeDelta::days(8);
+    scene.refuse().await;
+    assert!(!scene.sends_rule().await, "refused again");
+}
+
+#[tokio::test]
+async fn a_refused_rule_is_sent_again_once_the_platform_has_another_version() {
+    let mut scene = Scene::new().await;
+    scene.platform.claim_version("7.260901.0");
+    scene.client.version().await.unwrap();
+    assert!(scene.sends_rule().await);
+    scene.refused.platform = scene.client.known_version();
+    scene.refuse().await;
+    assert!(!scene.sends_rule().await, "refused by this version, too");
+}
+
+#[tokio::test]
+async fn a_refused_rule_is_sent_again_once_its_text_has_changed() {
+    let mut scene = Scene::new().await;
+    let mut item = scene.alert().api_item();
+    item["rule_content"] = scene.pattern.replace("status: stable", "status: test").into();
+    scene.rig.push(Dialect::NativeAlert, &item).await;
+    let changed = scene.next().await;
+    assert!(has(&changed, "indicator") && has(&changed, "sighting"));
+    assert!(!scene.sends_rule().await, "the text as it was");
+}
+
+#[tokio::test]
+async fn a_refused_rule_is_sent_again_after_a_reset_and_once_somebody_asks_for_it() {
+    let mut scene = Scene::new().await;
+    scene.rig.journal.start_over(&[]).await.unwrap();
+    scene.rig.pass(TimeDelta::seconds(2)).await;
+    assert!(scene.sends_rule().await);
+    scene.refuse().await;
+    assert!(!scene.sends_rule().await);
+    let indicator = scene.refused.indicator.clone();
+    assert_eq!(scene.rig.journal.forget_refused_rules(Some("indicator--other")).await.unwrap(), 0);
+    assert_eq!(scene.rig.journal.forget_refused_rules(Some(&indicator)).await.unwrap(), 1);
+    scene.rig.pass(TimeDelta::seconds(2)).await;
+    assert!(scene.sends_rule().await);
+}
+
+struct Store(Fresh, Database);
+
+impl Store {
+    async fn on(database: Database) -> Self {
+        Self(database.fresh().await, database)
+    }
+}
+
+async fn all_replicas_and_consoles_know_a_refused_rule_which_is_new_once_and_ends(store: Store) {
+    let one = store.0.open().await;
+    let other = match store.1 {
+        Database::Sqlite => one.of_console(CONSOLE),
+        Database::Postgres => store.0.open().await,
+    };
+    let paris = other.of_console("https://paris.example");
+    let now = Clock::system().now();
+    let rule = RefusedRule {
+        indicator: "indicator--1".to_owned(),
+        name: "one".to_owned(),
+        reason: "no".to_owned(),
+        platform: "7.260817.0".to_owned(),
+        refused_at: now,
+    };
+    assert_eq!(one.refuse_rule(&rule, None).await.unwrap().as_deref(), Some("one"));
+    assert_eq!(paris.refuse_rule(&rule, None).await.unwrap(), None, "it was left out already");
+    let shown = paris.refused_rules().await.unwrap();
+    assert_eq!(shown.len(), 1);
+    assert_eq!((&*shown[0].name, &*shown[0].reason), ("one", "no"));
+    let upgraded = RefusedRule { platform: "7.260901.0".to_owned(), ..rule.clone() };
+    assert!(paris.refuse_rule(&upgraded, None).await.unwrap().is_some(), "by another version");
+    let unnamed = RefusedRule {
+        indicator: "indicator--2".to_owned(),
+        name: String::new(),
+        refused_at: now - TimeDelta::days(5),
+        ..rule
+    };
+    let named = one.refuse_rule(&unnamed, None).await.unwrap();
+    assert_eq!(named.as_deref(), Some("indicator--2"), "nobody knows its name");
+
+    let prune = async |days| {
+        let time = now + TimeDelta::days(days);
+        one.prune(PruneBefore::default(), 10, time).await.unwrap();
+        let left = other.refused_rules().await.unwrap();
+        left.into_iter().map(|rule| rule.indicator).collect::<Vec<_>>()
+    };
+    assert_eq!(prune(1).await, ["indicator--1", "indicator--2"]);
+    assert_eq!(prune(3).await, ["indicator--1"]);
+    paris.start_over(&[]).await.unwrap();
+    assert_eq!(one.refused_rules().await.unwrap(), []);
+}
+
+on_both_databases!(all_replicas_and_consoles_know_a_refused_rule_which_is_new_once_and_ends);
