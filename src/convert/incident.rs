@@ -14,7 +14,10 @@ use super::{
     host, indicator, label, naming, network, process, properties, registry, rule,
 };
 use crate::{
-    alert::{Alert, intelligence::Intelligence},
+    alert::{
+        Alert,
+        intelligence::{Intelligence, IocRule},
+    },
     config::CustomProperties,
     stix::{
         object::{ExternalReference, Incident, Sighting},
@@ -62,7 +65,7 @@ pub fn convert_alert(
         severity: severity(alert.level.as_deref()),
         incident_type: if is_ransomware(&alert.alert_type) { "ransomware" } else { "alert" },
         source: settings.author.clone(),
-        description: description::description(alert, &name, &named),
+        description: description::description(alert, &name, &named, matched_ioc(intelligence)),
         labels: label::labels(alert, &rule_tags),
         x_opencti_workflow_id: workflow_id.cloned(),
         x_opencti_score: settings.incident_score,
@@ -93,6 +96,13 @@ pub fn convert_alert(
     let identity = IncidentIdentity { name, created: moments.created.0 };
     let Finished { bundle, common, left_out } = draft.finish();
     Conversion { bundle, root_id, identity, sighted, indicator, note_id: None, common, left_out }
+}
+
+fn matched_ioc(intelligence: Option<&Intelligence>) -> Option<&IocRule> {
+    match intelligence? {
+        Intelligence::Ioc(ioc) => Some(ioc),
+        Intelligence::Sigma(_) | Intelligence::Yara(_) => None,
+    }
 }
 
 /// Adds what the alert shows beside its host; answers the files.

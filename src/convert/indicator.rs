@@ -14,8 +14,9 @@ use super::{
     dates::Moments,
     draft::Draft,
     file::SeenFile,
-    ioc, label, naming,
-    rule::{day, line, sigma_yaml, texts},
+    ioc::{self, IocValue},
+    label, naming,
+    sigma::SigmaText,
 };
 use crate::{
     alert::{
@@ -108,20 +109,21 @@ pub(super) fn add_indicator(
     indicator.kill_chain_phases = if by_rule.is_empty() { by_alert.phases() } else { by_rule };
     indicator.x_opencti_score = settings.score;
     let id = draft.object(&indicator);
-    let matched_ids = match rule {
-        Intelligence::Ioc(ioc) => ioc::add_matched(ioc, files, settings.score, draft),
-        Intelligence::Yara(_) => ioc::add_scored(scanned(files), settings.score, draft),
+    let value = match rule {
+        Intelligence::Ioc(ioc) => IocValue::read(ioc).ok(),
+        Intelligence::Yara(_) | Intelligence::Sigma(_) => None,
+    };
+    let matched_ids = match (rule, &value) {
+        (_, Some(value)) => ioc::add_matched(value, files, settings.score, draft),
+        (Intelligence::Yara(_), _) => ioc::add_scored(scanned(files), settings.score, draft),
         // What a Sigma rule matched is an event; its process is context.
-        Intelligence::Sigma(_) => Vec::new(),
+        _ => Vec::new(),
     };
-    let matched = match rule {
-        Intelligence::Ioc(ioc) => ioc.value.as_str(),
-        Intelligence::Yara(_) | Intelligence::Sigma(_) => "",
-    };
+    let matched = value.map(|value| value.text()).unwrap_or_default();
     for observable_id in &matched_ids {
         draft.relate("based-on", &id, observable_id, None);
         // Only where nothing else is known of it.
-        draft.relate_to_incident(observable_id, "Matched by the rule", matched);
+        draft.relate_to_incident(observable_id, "Matched by the rule", &matched);
     }
     let is_short_lived = matches!(rule, Intelligence::Ioc(ioc) if ioc::is_short_lived(&ioc.kind));
     let moves_after = if is_short_lived { MOVES_SOON_AFTER } else { MOVES_AFTER };
@@ -160,18 +162,18 @@ fn blank(name: &str, pattern: String, pattern_type: PatternType) -> Indicator {
 }
 
 fn from_ioc(rule: &IocRule) -> Result<Indicator, String> {
-    let made = ioc::pattern(rule)?;
+    let value = IocValue::read(rule)?;
+    let (pattern, main_observable_type) = value.pattern();
     let description = rule.description.as_deref().map(clean::text);
     Ok(Indicator {
         description: description.filter(|text| !text.is_empty()),
-        x_opencti_main_observable_type: Some(made.main_observable_type),
-        ..blank(&rule.value, made.pattern.to_string(), PatternType::Stix)
+        x_opencti_main_observable_type: Some(main_observable_type),
+        ..blank(&value.text(), pattern.to_string(), PatternType::Stix)
     })
 }
 
 fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
-    let content = clean::text(&sigma.content);
-    let Some(yaml) = sigma_yaml(&content) else {
+    let Some(text) = SigmaText::read(&sigma.content) else {
         let name = &sigma.name;
         let why = format!("the content of {name} is no Sigma rule with logsource and detection");
         return ReadRule {
@@ -183,25 +185,23 @@ fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
             links: label::links(&sigma.references),
         };
     };
-    let description = yaml.get("description").and_then(|text| text.as_str()).map(clean::text);
-    let title = line(&yaml, "title").filter(|title| naming::is_long_enough(title));
-    let (own_tags, own_references) = (texts(&yaml, "tags"), texts(&yaml, "references"));
+    let title = text.title.as_deref().filter(|title| naming::is_long_enough(title));
     let indicator = Indicator {
-        description: description.filter(|text| !text.is_empty()),
-        external_references: label::links(&own_references),
-        ..blank(title.as_ref().unwrap_or(&sigma.name), content, PatternType::Sigma)
+        description: text.description.clone(),
+        external_references: label::links(&text.references),
+        ..blank(title.unwrap_or(&sigma.name), text.content.clone(), PatternType::Sigma)
     };
-    let dates = match day(&yaml, "date") {
-        Some(created) => (Some(created), day(&yaml, "modified")),
+    let dates = match text.created {
+        Some(created) => (Some(created), text.modified),
         None => (sigma.created, sigma.modified),
     };
     ReadRule {
         rule,
         indicator: Ok(indicator),
         dates,
-        tags: [sigma.technique_tags.clone(), own_tags.clone()].concat(),
-        own_tags,
-        links: label::links(&[sigma.references.clone(), own_references].concat()),
+        tags: [sigma.technique_tags.as_slice(), &text.tags].concat(),
+        own_tags: text.tags.clone(),
+        links: label::links(&[sigma.references.as_slice(), &text.references].concat()),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::stix::valid;
 
-/// What stands before the `=`.
+/// Names before the `=`, in lower case without `-`, `_` and blanks.
 const FIELDS: [&str; 14] = [
     "hash",
     "md5",
@@ -15,61 +15,103 @@ const FIELDS: [&str; 14] = [
     "filename",
     "filepath",
     "ip",
-    "ip_src",
-    "ip_dst",
-    "ip_both",
-    "domain_name",
-    "domain-name",
+    "ipsrc",
+    "ipdst",
+    "ipboth",
+    "domain",
+    "domainname",
     "url",
 ];
+/// What a sentence goes on with after a value of several words.
+const ENDS: [&str; 4] = [" is blacklisted", " is blocklisted", " is blocked", " was blocked"];
 
-/// The value that the message says was matched.
+/// Returns the value that the message says was matched: after `IOC:`, after a known field, or after the
+/// last `=`.
 pub(super) fn ioc_value(message: &str) -> Option<String> {
     let message = message.trim();
-    let rest = after_announcement(message)
-        .map(|rest| after_leading_field(rest).unwrap_or(rest))
-        .or_else(|| after_inner_field(message))
-        .or_else(|| message.rsplit_once('=').map(|(_, rest)| rest))?;
-    let value = value_of(rest.lines().next().unwrap_or_default().trim());
+    let value = match message.split_once("IOC:") {
+        Some((_, announced)) => {
+            let announced = first_line(announced);
+            match after_leading_field(announced) {
+                Some((field, rest)) if holds_one_word(&field) => one_word(rest),
+                Some((_, rest)) => to_the_end(rest),
+                None => single_word(announced).unwrap_or_else(|| to_the_end(announced)),
+            }
+        }
+        None => match after_inner_field(message) {
+            Some((field, rest)) if holds_one_word(&field) => one_word(rest),
+            Some((_, rest)) => within_sentence(rest),
+            None => to_the_end(message.rsplit_once('=')?.1),
+        },
+    };
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-fn after_announcement(message: &str) -> Option<&str> {
-    message.split_once("IOC:").map(|(_, rest)| rest.trim_start())
+fn first_line(text: &str) -> &str {
+    text.trim().lines().next().unwrap_or_default().trim()
+}
+
+/// `SHA-256`, `sha_256` and `sha256` are one field.
+fn field_of(text: &str) -> Option<String> {
+    let letters = text.chars().filter(|letter| !matches!(letter, '-' | '_' | ' '));
+    let name = letters.collect::<String>().to_ascii_lowercase();
+    FIELDS.contains(&name.as_str()).then_some(name)
 }
 
 /// `filename = value`: only a known field is cut off, so that a URL keeps its own `=`.
-fn after_leading_field(text: &str) -> Option<&str> {
+fn after_leading_field(text: &str) -> Option<(String, &str)> {
     let (field, rest) = text.split_once('=')?;
-    FIELDS.contains(&field.trim().to_ascii_lowercase().as_str()).then_some(rest)
+    Some((field_of(field)?, first_line(rest)))
 }
 
 /// `driver hash=value`: a known field after a blank.
-fn after_inner_field(message: &str) -> Option<&str> {
+fn after_inner_field(message: &str) -> Option<(String, &str)> {
     message.match_indices('=').find_map(|(position, _)| {
         let field = message[..position].trim_end().rsplit(char::is_whitespace).next()?;
-        let known = FIELDS.contains(&field.to_ascii_lowercase().as_str());
-        known.then(|| &message[position + 1..])
+        Some((field_of(field)?, first_line(&message[position + 1..])))
     })
 }
 
-/// The value without quotes and without what is said after it.
-fn value_of(rest: &str) -> &str {
+/// Hashes, addresses and domain names have no blanks; names and paths of files and URLs may.
+fn holds_one_word(field: &str) -> bool {
+    !matches!(field, "filename" | "filepath" | "url")
+}
+
+fn one_word(rest: &str) -> &str {
+    let unquoted = to_the_end(rest);
+    let word = unquoted.split_whitespace().next().unwrap_or_default();
+    single_word(word).unwrap_or_else(|| word.trim_end_matches([',', ';']))
+}
+
+/// Returns a hash, address or network at the beginning, without what is said after it.
+fn single_word(rest: &str) -> Option<&str> {
+    let word = rest.split_whitespace().next()?.trim_end_matches([',', '.', ';']);
+    let address = word.split_once('/').map_or(word, |(address, _)| address);
+    (valid::hash(word).is_some() || valid::address(address).is_some()).then_some(word)
+}
+
+/// Returns all of the line, without quotes around it and without a further field after a comma.
+fn to_the_end(rest: &str) -> &str {
+    let rest = first_line(rest);
     for quote in ['"', '\''] {
-        if let Some((inside, _)) = rest.strip_prefix(quote).and_then(|rest| rest.split_once(quote))
+        let inside = rest.strip_prefix(quote).and_then(|rest| rest.split_once(quote));
+        // A quote that closes in the middle of a word is part of a name.
+        if let Some((inside, after)) = inside
+            && !after.starts_with(|next: char| next.is_alphanumeric())
         {
             return inside.trim();
         }
     }
-    let word = rest.split_whitespace().next().unwrap_or_default();
-    let bare = word.trim_end_matches([',', '.', ';']);
-    if valid::hash(bare).is_some() || valid::address(bare).is_some() {
-        return bare;
-    }
-    if word.contains("://") {
-        return word;
-    }
-    [" is ", ", "]
-        .iter()
-        .fold(rest, |rest, end| rest.split_once(end).map_or(rest, |(value, _)| value))
+    let is_field = |position: &usize| {
+        let (field, _) = rest[position + 1..].split_once('=').unwrap_or_default();
+        field_of(field).is_some()
+    };
+    let next = rest.match_indices(',').map(|(position, _)| position).find(is_field);
+    rest[..next.unwrap_or(rest.len())].trim_end()
+}
+
+/// Returns the value without the rest of the sentence around it.
+fn within_sentence(rest: &str) -> &str {
+    let end = ENDS.iter().filter_map(|end| rest.rfind(end)).min();
+    to_the_end(&rest[..end.unwrap_or(rest.len())])
 }

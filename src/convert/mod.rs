@@ -27,6 +27,7 @@ mod properties;
 mod raw;
 mod registry;
 mod rule;
+mod sigma;
 mod threat;
 
 use std::collections::BTreeMap;

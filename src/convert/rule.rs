@@ -1,9 +1,6 @@
 //! Which rule raised an alert: what the alert itself carries, and what to ask the console for.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use serde_json::Value;
-
-use super::message;
+use super::{message, sigma::SigmaText};
 use crate::{
     alert::{
         Alert,
@@ -132,43 +129,15 @@ pub(super) fn carries_unusable_sigma(alert: &Alert) -> bool {
 }
 
 fn carried_sigma(alert: &Alert) -> Option<SigmaRule> {
-    let content = clean::text(alert.rule_content.as_deref()?);
-    let yaml = sigma_yaml(&content)?;
+    let text = SigmaText::read(alert.rule_content.as_deref()?)?;
     Some(SigmaRule {
-        name: nonempty(alert.rule_name.as_deref()).or_else(|| line(&yaml, "title"))?,
-        technique_tags: texts(&yaml, "tags"),
-        references: texts(&yaml, "references"),
-        created: day(&yaml, "date"),
-        modified: day(&yaml, "modified"),
-        content,
+        name: nonempty(alert.rule_name.as_deref()).or_else(|| text.title.clone())?,
+        technique_tags: text.tags.clone(),
+        references: text.references.clone(),
+        created: text.created,
+        modified: text.modified,
+        content: text.content.clone(),
     })
-}
-
-/// The YAML of a Sigma rule that the platform takes: one document that has a `logsource` and a
-/// `detection` with its `condition`.
-pub(super) fn sigma_yaml(content: &str) -> Option<Value> {
-    let yaml: Value = serde_saphyr::from_str(content).ok()?;
-    let logsource = yaml.get("logsource")?.as_object()?;
-    let detection = yaml.get("detection")?.as_object()?;
-    (!logsource.is_empty() && detection.contains_key("condition")).then_some(yaml)
-}
-
-/// The texts of a list in a rule.
-pub(super) fn texts(yaml: &Value, key: &str) -> Vec<String> {
-    let items = yaml.get(key).and_then(Value::as_array).into_iter().flatten();
-    items.filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-/// A text of one line in a rule.
-pub(super) fn line(yaml: &Value, key: &str) -> Option<String> {
-    nonempty(yaml.get(key).and_then(Value::as_str))
-}
-
-/// `2024/11/12` or `2024-11-12`, as Sigma rules write their dates.
-pub(super) fn day(yaml: &Value, key: &str) -> Option<DateTime<Utc>> {
-    let text = yaml.get(key)?.as_str()?.trim().replace('/', "-");
-    let day = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?;
-    Some(day.and_time(NaiveTime::MIN).and_utc())
 }
 
 /// Names a YARA file may be found by: files of the matched rules, the parts of `rule: file`, and

@@ -116,11 +116,30 @@ fn without_trailing_dot(text: &str) -> Option<&str> {
     (1..=253).contains(&name.chars().count()).then_some(name)
 }
 
-/// A URL with a scheme and a host, spelt as given, and parsed.
+/// A URL with a scheme and a host, and parsed. Scheme and host are spelt as they go over the wire (lower
+/// case, `xn--…`, no trailing dot), so that the URL is one however an alert or a list spells it; the rest
+/// stays as given.
 pub fn url(text: &str) -> Option<(String, Url)> {
     let text = text.trim();
     let parsed = Url::parse(text).ok().filter(Url::has_host)?;
-    (!text.contains(char::is_whitespace)).then(|| (text.to_owned(), parsed))
+    if text.contains(char::is_whitespace) {
+        return None;
+    }
+    let spelt = with_host_over_the_wire(text, &parsed);
+    Some((spelt.unwrap_or_else(|| text.to_owned()), parsed))
+}
+
+fn with_host_over_the_wire(text: &str, parsed: &Url) -> Option<String> {
+    let (_, rest) = text.split_once("://")?;
+    let (authority, path) = rest.split_at(rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len()));
+    let (user, host) = match authority.rfind('@') {
+        Some(at) => authority.split_at(at + 1),
+        None => ("", authority),
+    };
+    let port = host.rfind(':').map_or("", |colon| &host[colon..]);
+    let port = if port.contains(']') { "" } else { port };
+    let (scheme, host) = (parsed.scheme(), parsed.host_str()?.trim_end_matches('.'));
+    (!authority.is_empty()).then(|| format!("{scheme}://{user}{host}{port}{path}"))
 }
 
 /// A port: 1 to 65535; zero stands for an unknown one.

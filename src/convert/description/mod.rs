@@ -12,19 +12,27 @@ use super::{
     host,
     markdown::{Table, fenced, paragraphs, shortened},
 };
-use crate::{alert::Alert, stix::clean};
+use crate::{
+    alert::{Alert, intelligence::IocRule},
+    stix::clean,
+};
 
 /// The most characters of the alert's message.
 const LONGEST_MESSAGE: usize = 10_000;
 /// The most characters of a script.
 const LONGEST_SCRIPT: usize = 8_000;
 
-/// The description of the alert's incident `name`, in Markdown.
-pub(super) fn description(alert: &Alert, name: &str, named: &Named) -> String {
+/// The description of the alert's incident `name`, in Markdown. `ioc` is what the alert matched.
+pub(super) fn description(
+    alert: &Alert,
+    name: &str,
+    named: &Named,
+    ioc: Option<&IocRule>,
+) -> String {
     let mut table = Table::default();
     let whole = program::add_process(alert, user(alert), &mut table);
     table.beginning("Target", target(alert));
-    surroundings::add_matches(alert, &mut table);
+    surroundings::add_matches(alert, ioc, &mut table);
     table.text("Action", action(alert).as_deref());
     surroundings::add_network(alert, &mut table);
     surroundings::add_context(alert, &mut table);

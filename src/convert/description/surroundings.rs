@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use super::{Table, shortened, words};
 use crate::{
     alert::{
-        Alert, Connection, Correlation, Direction, EventLog, FirewallFilter, RemoteLogon, User,
+        Alert, Connection, Correlation, Direction, EventLog, FirewallFilter, IocMatch, RemoteLogon,
+        User, intelligence::IocRule,
     },
     stix::time::timestamp,
 };
@@ -35,17 +36,24 @@ const TELLING: [&str; 15] = [
 ];
 
 /// What the rule matched, in its own words.
-pub(super) fn add_matches(alert: &Alert, table: &mut Table) {
+pub(super) fn add_matches(alert: &Alert, ioc: Option<&IocRule>, table: &mut Table) {
     let rules = alert.matched_rules.iter().filter_map(|rule| match &rule.namespace {
         Some(file) => Some(format!("{} ({file})", rule.rule_name.as_deref()?)),
         None => rule.rule_name.clone(),
     });
     table.texts("Matched rules", rules);
-    let iocs = alert.ioc_matches.iter().filter_map(|found| match &found.kind {
+    // Not every alert tells the kind of what it matched; its rule does.
+    let is_told = |found: &IocMatch| {
+        found.kind.is_some() || found.value.as_deref() != ioc.map(|ioc| ioc.value.as_str())
+    };
+    let told = alert.ioc_matches.iter().filter(|found| is_told(found));
+    let iocs = told.clone().filter_map(|found| match &found.kind {
         Some(kind) => Some(format!("{kind} {}", found.value.as_deref()?)),
         None => found.value.clone(),
     });
-    table.codes("Matched IOCs", iocs);
+    let is_shown = |ioc: &&IocRule| told.clone().any(|it| it.value.as_ref() == Some(&ioc.value));
+    let of_rule = ioc.filter(|ioc| !is_shown(ioc)).map(|ioc| format!("{} {}", ioc.kind, ioc.value));
+    table.codes("Matched IOCs", iocs.chain(of_rule));
     let is_ioc = |value: &&String| {
         alert.ioc_matches.iter().any(|found| found.value.as_ref() == Some(*value))
     };

@@ -80,7 +80,7 @@ fn only_what_the_rule_matched_is_scored() {
         .filter(|object| object.contains_key("x_opencti_score"))
         .map(|object| object["name"].as_str().unwrap())
         .collect();
-    assert_eq!(scored, ["browserdump.exe", &made::SHA256.to_uppercase()]);
+    assert_eq!(scored, ["browserdump.exe", made::SHA256]);
 }
 
 #[test]

@@ -14,10 +14,10 @@ use harfanglab_incidents::{
 };
 use serde_json::json;
 
-use super::{converted, ends, id, left_out, made, made::text, none, one};
+use super::{converted, ends, id, left_out, made, made::text, none, objects, one};
 
 /// Type and value of an IOC, its pattern, and the type of its observable.
-const IOCS: [[&str; 4]; 9] = [
+const IOCS: [[&str; 4]; 14] = [
     ["hash", made::MD5, "[file:hashes.MD5 = '0c1d2e3f405162738495a6b7c8d9eafb']", "file"],
     [
         "hash",
@@ -36,6 +36,16 @@ const IOCS: [[&str; 4]; 9] = [
     ["ip_both", "2001:DB8::7", "[ipv6-addr:value = '2001:db8::7']", "ipv6-addr"],
     ["domain_name", "Evil.Example.", "[domain-name:value = 'evil.example']", "domain-name"],
     ["domain-name", "evil.example", "[domain-name:value = 'evil.example']", "domain-name"],
+    ["ip_dst", "203.0.113.7/32", "[ipv4-addr:value = '203.0.113.7']", "ipv4-addr"],
+    ["ip_src", "::ffff:203.0.113.7", "[ipv4-addr:value = '203.0.113.7']", "ipv4-addr"],
+    ["ip_both", "2001:DB8::7/128", "[ipv6-addr:value = '2001:db8::7']", "ipv6-addr"],
+    [
+        "domain_name",
+        "bücher-portal.example",
+        "[domain-name:value = 'xn--bcher-portal-dlb.example']",
+        "domain-name",
+    ],
+    ["url", "HTTP://Bücher.example/A", "[url:value = 'http://xn--bcher-kva.example/A']", "url"],
     ["url", "http://evil.example/?b=c", "[url:value = 'http://evil.example/?b=c']", "url"],
 ];
 
@@ -44,10 +54,18 @@ fn an_ioc_of_every_type_becomes_an_indicator_and_the_observable_it_is_about() {
     for [kind, value, pattern, observable] in IOCS {
         let conversion = converted(&made::alert("ioc"), Some(&made::ioc(kind, value)));
         let indicator = one(&conversion, "indicator");
-        assert_eq!((&indicator["pattern"], &indicator["name"]), (&json!(pattern), &json!(value)));
+        assert_eq!(indicator["pattern"], json!(pattern));
+        let spelt = indicator["name"].as_str().unwrap();
+        let is_path = kind == "filepath";
+        assert!(is_path || pattern.contains(&format!("'{spelt}'")), "{spelt}: {pattern}");
         let based_on = ends(&conversion, "based-on");
         assert_eq!(based_on.len(), 1, "{kind} {value}");
         assert!(based_on[0].1.starts_with(observable), "{kind}: {}", based_on[0].1);
+        let object = objects(&conversion, observable).find(|it| id(it) == based_on[0].1);
+        if let Some(value) = object.unwrap().get("value") {
+            assert_eq!(value, spelt, "pattern, name and observable are one");
+        }
+        assert_eq!(conversion.identity.name, format!("{value} on WS-Desk-07"), "as listed");
     }
     let sha512 = "ab".repeat(64);
     let conversion = converted(&made::alert("ioc"), Some(&made::ioc("hash", &sha512)));
@@ -74,6 +92,22 @@ fn the_value_of_an_ioc_is_found_in_every_form_of_message() {
             r"C:\Program Files\a b.exe",
         ),
         ("matched: 203.0.113.9 on ip_dst=203.0.113.9.".to_owned(), "203.0.113.9"),
+        (format!("driver SHA-256={hash} is blacklisted, not blocked"), hash),
+        (format!("found by an IOC: SHA-256={hash}"), hash),
+        (format!("found by an IOC: SHA-1 = {}", made::SHA1), made::SHA1),
+        (format!("found by an IOC: sha_1={}, blocked", made::SHA1), made::SHA1),
+        (format!("found by an IOC: {hash}, blocked"), hash),
+        ("found by an IOC: filename=this is a, b = c.exe".to_owned(), "this is a, b = c.exe"),
+        ("found by an IOC: filename=203.0.113.9 log.exe".to_owned(), "203.0.113.9 log.exe"),
+        ("found by an IOC: file name=what is new.exe".to_owned(), "what is new.exe"),
+        ("found by an IOC: filename=a.exe, sha256=1234".to_owned(), "a.exe"),
+        ("found by an IOC: filename=\"a b.exe\", blocked".to_owned(), "a b.exe"),
+        ("found by an IOC: filename='it's'.exe".to_owned(), "'it's'.exe"),
+        ("driver filename=this is it.sys is blacklisted, not blocked".to_owned(), "this is it.sys"),
+        ("found by an IOC: url=http://x.example/a, is it".to_owned(), "http://x.example/a, is it"),
+        ("found by an IOC: ip_dst=203.0.113.0/24, blocked".to_owned(), "203.0.113.0/24"),
+        ("found by an IOC: domain_name=evil.example, blocked".to_owned(), "evil.example"),
+        ("found by an IOC: filename=a.exe\nSecond line".to_owned(), "a.exe"),
         ("some new wording = value".to_owned(), "value"),
     ];
     for (message, value) in forms {
@@ -276,4 +310,38 @@ fn a_rule_is_taken_from_the_alert_before_it_is_asked_for() {
         wanted_intelligence(&kindless),
         Some(Wanted::Ioc { kind: None, value: "evil.exe".to_owned() })
     );
+}
+
+#[test]
+fn one_ioc_in_several_spellings_is_one_indicator_and_one_observable() {
+    for [left, right] in [
+        ["ip_dst 203.0.113.77/24", "ip_dst 203.0.113.1/255.255.255.0"],
+        ["ip_both 2001:db8:0:0::7/128", "ip_both 2001:DB8::7"],
+        ["domain_name Bücher.example", "domain_name xn--bcher-kva.example."],
+        ["hash 0C1D2E3F405162738495A6B7C8D9EAFB", "hash 0c1d2e3f405162738495a6b7c8d9eafb"],
+        ["url https://Evil.Example/a", "url HTTPS://evil.example./a"],
+    ] {
+        let [left, right] = [left, right].map(|text| {
+            let (kind, value) = text.split_once(' ').unwrap();
+            converted(&made::alert("ioc"), Some(&made::ioc(kind, value)))
+        });
+        assert_eq!(one(&left, "indicator"), one(&right, "indicator"));
+        assert_eq!(ends(&left, "based-on"), ends(&right, "based-on"));
+    }
+}
+
+#[test]
+fn the_kind_of_a_matched_ioc_stands_in_the_description_though_only_its_rule_tells_it() {
+    let description = |alert: &Alert| {
+        let conversion = converted(alert, Some(&made::ioc("domain_name", "evil.example")));
+        one(&conversion, "incident")["description"].as_str().unwrap().to_owned()
+    };
+    let row = "| Matched IOCs | `domain_name evil.example` |";
+    let by_message = Alert { message: text("IOC: evil.example"), ..made::alert("ioc") };
+    assert!(description(&by_message).contains(row), "{}", description(&by_message));
+    for kind in [None, text("domain_name")] {
+        let found = IocMatch { source_id: None, kind, value: text("evil.example") };
+        let alert = Alert { ioc_matches: vec![found], ..made::alert("ioc") };
+        assert!(description(&alert).contains(row), "{}", description(&alert));
+    }
 }

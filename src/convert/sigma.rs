@@ -1,0 +1,142 @@
+//! The text of a Sigma rule. Thousands of alerts carry the same few texts, and each is looked at several
+//! times on its way; reading YAML costs more than the rest of a conversion. So what a text says is kept
+//! beside it: a pure function of the text, remembered, and bounded in bytes.
+
+use std::sync::{Arc, LazyLock};
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use moka::sync::Cache;
+use serde_json::Value;
+
+use crate::stix::clean;
+
+/// Bytes of texts, and of what they say, that are kept at most.
+const LIMIT_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of an entry beside its texts, about.
+const ENTRY_BYTES: usize = 512;
+
+type Texts = Cache<String, Option<Arc<SigmaText>>>;
+
+static TEXTS: LazyLock<Texts> = LazyLock::new(|| bounded(LIMIT_BYTES));
+
+/// What the text of a Sigma rule says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SigmaText {
+    /// The text itself, cleaned.
+    pub(super) content: String,
+    pub(super) title: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) references: Vec<String>,
+    /// `date`.
+    pub(super) created: Option<DateTime<Utc>>,
+    /// `modified`.
+    pub(super) modified: Option<DateTime<Utc>>,
+}
+
+impl SigmaText {
+    /// Reads a Sigma rule that the platform takes: one document that has a `logsource` and a `detection`
+    /// with its `condition`. `None` when this text is no such rule.
+    pub(super) fn read(content: &str) -> Option<Arc<Self>> {
+        Self::read_from(&TEXTS, content)
+    }
+
+    fn read_from(texts: &Texts, content: &str) -> Option<Arc<Self>> {
+        texts.get_with_by_ref(content.trim(), || Self::parse(content).map(Arc::new))
+    }
+
+    fn parse(content: &str) -> Option<Self> {
+        let content = clean::text(content);
+        let yaml: Value = serde_saphyr::from_str(&content).ok()?;
+        let logsource = yaml.get("logsource")?.as_object()?;
+        let detection = yaml.get("detection")?.as_object()?;
+        let description = yaml.get("description").and_then(Value::as_str).map(clean::text);
+        (!logsource.is_empty() && detection.contains_key("condition")).then(|| Self {
+            title: line(&yaml, "title"),
+            description: description.filter(|text| !text.is_empty()),
+            tags: texts(&yaml, "tags"),
+            references: texts(&yaml, "references"),
+            created: day(&yaml, "date"),
+            modified: day(&yaml, "modified"),
+            content,
+        })
+    }
+
+    fn size_bytes(&self) -> usize {
+        let Self { content, title, description, tags, references, .. } = self;
+        let optional = [title, description].into_iter().flatten();
+        let listed = tags.iter().chain(references);
+        let listed = listed.map(|text| text.len() + size_of::<String>()).sum::<usize>();
+        content.len() + optional.map(String::len).sum::<usize>() + listed
+    }
+}
+
+fn bounded(limit_bytes: u64) -> Texts {
+    Cache::builder()
+        .max_capacity(limit_bytes)
+        .weigher(|content: &String, text: &Option<Arc<SigmaText>>| {
+            let said = text.as_ref().map_or(0, |text| text.size_bytes());
+            u32::try_from(ENTRY_BYTES + content.len() + said).unwrap_or(u32::MAX)
+        })
+        .build()
+}
+
+/// The texts of a list in a rule.
+fn texts(yaml: &Value, key: &str) -> Vec<String> {
+    let items = yaml.get(key).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// A text of one line in a rule.
+fn line(yaml: &Value, key: &str) -> Option<String> {
+    let text = yaml.get(key).and_then(Value::as_str).map(clean::line);
+    text.filter(|text| !text.is_empty())
+}
+
+/// `2024/11/12` or `2024-11-12`, as Sigma rules write their dates.
+fn day(yaml: &Value, key: &str) -> Option<DateTime<Utc>> {
+    let text = yaml.get(key)?.as_str()?.trim().replace('/', "-");
+    let day = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?;
+    Some(day.and_time(NaiveTime::MIN).and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(title: &str) -> String {
+        format!(
+            "title: {title}\ndate: 2026/05/04\ntags:\n  - attack.t1059\nlogsource:\n  product: linux\n\
+             detection:\n  selection:\n    Image: a\n  condition: selection\n"
+        )
+    }
+
+    #[test]
+    fn a_text_is_read_once_and_says_the_same_ever_after() {
+        let content = rule("Read once");
+        let first = SigmaText::read(&content).unwrap();
+        assert_eq!(first.title.as_deref(), Some("Read once"));
+        assert_eq!(first.tags, ["attack.t1059"]);
+        for same in [&content, &first.content, &format!("\n{content}\n")] {
+            assert!(Arc::ptr_eq(&first, &SigmaText::read(same).unwrap()), "{same}");
+        }
+        assert_eq!(*first, SigmaText::parse(&content).unwrap(), "a function of the text alone");
+        let changed = SigmaText::read(&content.replace("once", "twice")).unwrap();
+        assert_eq!(changed.title.as_deref(), Some("Read twice"), "another text is another rule");
+        assert_eq!(SigmaText::read("title: no rule"), None);
+    }
+
+    #[test]
+    fn however_many_texts_there_are_what_is_kept_of_them_is_bounded() {
+        let limit_bytes = 64 * 1024;
+        let texts = bounded(limit_bytes);
+        for number in 0..200 {
+            let content = rule(&format!("{number} {}", "x".repeat(2_000)));
+            assert!(SigmaText::read_from(&texts, &content).is_some());
+        }
+        SigmaText::read_from(&texts, &"y".repeat(100_000));
+        texts.run_pending_tasks();
+        assert!(texts.weighted_size() <= limit_bytes, "{}", texts.weighted_size());
+        assert!(texts.entry_count() > 5, "{} texts of 200 are kept", texts.entry_count());
+    }
+}
