@@ -38,6 +38,9 @@ pub struct SeenIndicator {
 }
 
 impl SeenIndicator {
+    /// The longest [`Self::moves_after`].
+    pub const MOVES_AFTER_MAX: TimeDelta = TimeDelta::days(30);
+
     /// Returns whether this alert moves the date that holds until now.
     pub fn moves(&self, valid_from: DateTime<Utc>) -> bool {
         self.seen_at >= valid_from + self.moves_after

@@ -32,7 +32,7 @@ use crate::{
 
 /// Least time after the date from which an indicator is valid for an alert to move that date forward, well
 /// before OpenCTI revokes it.
-const MOVES_AFTER: TimeDelta = TimeDelta::days(30);
+const MOVES_AFTER: TimeDelta = SeenIndicator::MOVES_AFTER_MAX;
 /// The same of addresses and URLs, which it revokes early.
 const MOVES_SOON_AFTER: TimeDelta = TimeDelta::days(15);
 

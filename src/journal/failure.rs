@@ -57,6 +57,12 @@ pub(super) fn lacks_space(error: &Error) -> bool {
     matches!(sqlite_kind(error.code().as_deref()), 10 | 13)
 }
 
+/// Returns whether a lock was waited for in vain.
+pub(super) fn waited_in_vain(error: &Error) -> bool {
+    let Error::Database(error) = error else { return false };
+    error.try_downcast_ref::<PgDatabaseError>().is_some_and(|error| error.code() == "55P03")
+}
+
 fn sqlite_kind(code: Option<&str>) -> u32 {
     // SQLITE_IOERR_SHORT_READ: the file is shorter than what was written to it.
     if code == Some("522") {

@@ -167,6 +167,9 @@ pub enum JournalError {
     /// Nothing is accepted until the service is restarted, for this reason.
     #[error("{0}")]
     Lost(String),
+    /// Nothing failed: another change fixes incidents of the same names, and takes long.
+    #[error("others are still fixing incidents of this name")]
+    Busy,
     /// A row holds what no version of this program wrote.
     #[error(
         "the journal holds a row that cannot be read: {0}; was it changed by hand, or written by a \
@@ -274,6 +277,9 @@ pub trait Journal: Operations + WorkJournal + SightingJournal + RefusedRuleJourn
     /// the journal, the later one gets the next free millisecond; of those fixed here the first key
     /// comes first. An alert that another console shows, too, has one incident. Answers what holds, in
     /// the same order.
+    ///
+    /// # Errors
+    /// [`JournalError::Busy`] when another replica takes long to fix incidents of these names.
     async fn fix_identities(
         &self,
         wanted: &[(String, IncidentIdentity)],

@@ -42,10 +42,13 @@ const FILLED: [&str; 7] = [
      CASE WHEN i % 10 = 3 THEN 't' || (i % 200) END, \
      CASE WHEN i % 20 = 0 THEN 'pending' WHEN i % 50 = 7 THEN 'dead' ELSE 'delivered' END, i, \
      CASE WHEN i % 20 > 0 THEN i END, CASE WHEN i % 20 > 0 THEN 'incident--' || i END FROM n",
-    "INSERT INTO incidents (console, key, name, created_at_us, folded_id) \
+    "INSERT INTO incidents (console, key, name, created_at_us, folded_id, wanted_id) \
      SELECT 'https://console.example', 'k' || i, 'name', 1779000000000000 + i, \
-     CASE WHEN i % 5000 > 0 THEN 'incident--' || i END FROM n",
-    "INSERT INTO remembered (name, value) SELECT 'https://console.example#' || i, '1' FROM n",
+     CASE WHEN i % 5000 > 0 THEN 'incident--' || i END, \
+     CASE WHEN i % 4 = 0 THEN 'incident--' || (i % 100) END FROM n",
+    "INSERT INTO remembered (name, value) SELECT CASE WHEN i % 2 = 0 THEN '#valid_from:indicator--' \
+     ELSE 'https://console.example#' END || i, CASE WHEN i % 2 = 0 THEN 1700000000000 + i ELSE 1 END \
+     FROM n",
     "INSERT INTO sightings (console, key, indicator_id, place_id, first_seen_at, last_seen_at, \
      is_false_positive) \
      SELECT 'https://console.example', 'k' || i, 'indicator--' || i, 'identity--1', i, i, 0 FROM n",
@@ -118,7 +121,9 @@ async fn go(journal: &dyn Journal) {
     let claims: Vec<_> = events.iter().map(|event| event.claim).collect();
     journal.renew(&claims, LEASE, now()).await.unwrap();
     let identity = IncidentIdentity { name: "name".to_owned(), created: now() };
-    journal.fix_identities(&[(one.key.clone(), identity)]).await.unwrap();
+    journal.fix_identities(&[(one.key.clone(), identity.clone())]).await.unwrap();
+    // The same name and date once more.
+    journal.fix_identities(&[(two.key.clone(), identity)]).await.unwrap();
     let alert = AlertName {
         key: "alert".to_owned(),
         version: "new".to_owned(),
@@ -278,9 +283,11 @@ async fn nothing_that_is_asked_all_the_time_walks_over_a_table_of_a_sqlite_journ
     let explained = statements.len();
     let mut walking = BTreeMap::new();
     // SQLite says what a table is called in the statement.
-    let names =
-        [&TABLES[..], &["e", "i", "other", "newer", "letter", "about", "version", "waiting"]]
-            .concat();
+    let names = [
+        &TABLES[..],
+        &["e", "i", "other", "newer", "letter", "about", "version", "waiting", "old", "seen"],
+    ]
+    .concat();
     for (text, values) in statements {
         let asked = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}")));
         let asked = values.into_iter().fold(asked, |asked, value| match value {

@@ -137,12 +137,14 @@ impl Features {
         self.refused.push(feature);
     }
 
-    /// Takes note of the version that the platform answers now. After an upgrade, what was refused
-    /// is tried again.
+    /// Takes note of the version that the platform answers now; an answer without one changes nothing. After
+    /// an upgrade, what was refused is tried again, but for what no version decides.
     pub fn update(&mut self, version: Option<Version>) {
-        if self.version != version {
-            *self = Self::of(version);
+        let Some(version) = version else { return };
+        if self.version.is_some_and(|known| known != version) {
+            self.refused.retain(|feature| *feature == Feature::CustomProperties);
         }
+        self.version = Some(version);
     }
 }
 
@@ -181,5 +183,24 @@ mod tests {
         assert!(features.has(Feature::EnrichmentResolution), "refused one by one");
         features.update("7.261026.0".parse().ok());
         assert!(features.has(Feature::MultiPartWork), "upgraded: tried again");
+    }
+
+    #[test]
+    fn an_answer_without_a_version_changes_nothing_and_a_refused_property_outlives_an_upgrade() {
+        let mut features = Features::of("6.9.28".parse().ok());
+        features.refuse(Feature::CustomProperties);
+        features.refuse(Feature::DraftContext);
+        let before = features.clone();
+        features.update(None);
+        assert_eq!(features, before);
+        assert!(!features.has(Feature::NetworkTraffic), "no newest one");
+        features.update("7.260817.0".parse().ok());
+        assert!(features.has(Feature::NetworkTraffic) && features.has(Feature::DraftContext));
+        assert!(!features.has(Feature::CustomProperties), "the field is as it was");
+
+        let mut features = Features::of(None);
+        features.refuse(Feature::MultiPartWork);
+        features.update("7.260817.0".parse().ok());
+        assert!(!features.has(Feature::MultiPartWork), "known of this platform before its version");
     }
 }

@@ -27,6 +27,9 @@ pub(super) const MATCH_TOLERANCE: Duration = Duration::from_mins(2);
 /// Longest wait after the journal failed in mid-work.
 const JOURNAL_RETRY_MAX: Duration = Duration::from_mins(1);
 
+/// Wait for others that fix incidents of the same name.
+const WAIT_FOR_NAME: Duration = Duration::from_secs(2);
+
 /// An event that is ready to leave.
 #[derive(Debug, Clone)]
 pub(super) struct Ready {
@@ -164,11 +167,11 @@ impl Preparer {
         }
         turn.comes().await;
         let wanted = [(key.to_owned(), conversion.identity.clone())];
-        let held = self
-            .journal
-            .fix_identities(&wanted)
-            .await
-            .map_err(|failure| self.journal_failed(event, &failure))?;
+        let held = match self.journal.fix_identities(&wanted).await {
+            Ok(held) => held,
+            Err(JournalError::Busy) => return Err(self.busy(event).await),
+            Err(failure) => return Err(self.journal_failed(event, &failure)),
+        };
         drop(turn);
         match held.into_iter().next() {
             Some(held) if held != conversion.identity => {
@@ -190,6 +193,16 @@ impl Preparer {
 
     pub(super) fn later(&self, wait: Duration, reason: String) -> Outcome {
         Outcome::Later { at: self.clock.now() + wait, reason }
+    }
+
+    /// Puts an event back whose incident others keep from being fixed. Nothing failed, so this is no try.
+    async fn busy(&self, event: &Event) -> Outcome {
+        let reason = JournalError::Busy.to_string();
+        debug!(event = event.claim.event, reason, "an event is put back");
+        match self.journal.uncounted(event.claim).await {
+            Ok(()) => self.later(WAIT_FOR_NAME, reason),
+            Err(failure) => self.journal_failed(event, &failure),
+        }
     }
 
     pub(super) fn journal_failed(&self, event: &Event, failure: &JournalError) -> Outcome {

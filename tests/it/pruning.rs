@@ -185,6 +185,56 @@ async fn the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old(store: St
     assert!(store.journal.new_case_objects("7").await.unwrap().is_empty());
 }
 
+async fn the_date_of_an_indicator_goes_when_it_is_500_days_old_and_no_alert_with_it_is_left(
+    store: Store,
+) {
+    use harfanglab_incidents::{
+        alert::{SeenIndicator, Sighted},
+        journal::PruneBefore,
+    };
+
+    let day = TimeDelta::days(1);
+    let valid_from = async |id: &str, days: i32| {
+        let seen = SeenIndicator {
+            id: format!("indicator--{id}"),
+            seen_at: start() + day * days,
+            moves_after: SeenIndicator::MOVES_AFTER_MAX,
+        };
+        (store.journal.valid_from(&seen).await.unwrap() - start()).num_days()
+    };
+    let prune = async |days: i32| {
+        let now = start() + day * days;
+        let before = PruneBefore { finished: Some(now), letters: None, rows: Some(now) };
+        while !store.journal.prune(before, 20, now).await.unwrap().is_nothing() {}
+    };
+    for (id, days) in [("old", 0), ("kept", 0), ("younger", 1)] {
+        assert_eq!(valid_from(id, days).await, i64::from(days));
+    }
+    store.journal.remember("cursor", "no number").await.unwrap();
+    store.append(native("a", "new")).await;
+    let sighted = Sighted {
+        indicator_id: "indicator--kept".to_owned(),
+        place_id: "identity--1".to_owned(),
+        first_seen: start(),
+        last_seen: start(),
+        is_false_positive: false,
+    };
+    let event = store.claim().await.remove(0);
+    store.journal.note_sighting(&event.key, &sighted).await.unwrap();
+    prune(500).await;
+    assert_eq!(valid_from("old", 2).await, 0, "nothing is older than 500 days yet");
+    prune(501).await;
+    assert_eq!(valid_from("old", 3).await, 3, "as if never seen");
+    assert_eq!(valid_from("kept", 3).await, 0, "its alert may be sent again");
+    assert_eq!(valid_from("younger", 3).await, 1);
+
+    store.journal.finish(&[(event.claim, delivered())], start()).await.unwrap();
+    prune(502).await;
+    prune(503).await;
+    assert_eq!(valid_from("kept", 4).await, 4);
+    assert_eq!(store.journal.remembered("cursor").await.unwrap().as_deref(), Some("no number"));
+}
+
 async fn the_name_of_an_incident_outlives_its_rows_by_two_years_and_a_case_takes_its_note_along(
     store: Store,
 ) {
@@ -225,4 +275,5 @@ on_both_databases! {
     what_is_kept_of_sightings_and_cases_goes_with_the_last_event_of_its_alert_or_threat,
     the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old,
     the_name_of_an_incident_outlives_its_rows_by_two_years_and_a_case_takes_its_note_along,
+    the_date_of_an_indicator_goes_when_it_is_500_days_old_and_no_alert_with_it_is_left,
 }

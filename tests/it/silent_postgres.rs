@@ -1,10 +1,7 @@
 //! A PostgreSQL that takes everything and answers nothing, as when its machine or the way to it hangs, or
 //! that answers all but the lists.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
-
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use url::Url;
 
 use crate::{
     deployment::prometheus::until,
@@ -24,14 +21,9 @@ async fn answer(management: &str, path: &str) -> (u16, String) {
 #[tokio::test]
 async fn metrics_and_the_status_page_give_up_on_the_journal_as_early_as_readiness_does() {
     let journal = Database::Postgres.fresh().await;
-    let mut url: Url = journal.url.parse().unwrap();
-    let server = (url.host_str().unwrap(), url.port().unwrap());
-    let server: SocketAddr = server.to_socket_addrs().unwrap().next().unwrap();
-    let database = Relay::to(server).await;
-    url.set_host(Some("127.0.0.1")).unwrap();
-    url.set_port(Some(database.address().port())).unwrap();
+    let (database, url) = Relay::before_database(&journal.url).await;
     let mut stage = Stage::with_webhook().await;
-    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", url.as_str());
+    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &url);
     let mut app = stage.home.start(&["serve"]);
     let management = app.management().await;
     let get = async |path: &str| answer(&management, path).await;

@@ -1,5 +1,7 @@
 //! Two alerts are never one incident, though rule, host and millisecond are the same.
 
+mod cost;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,9 +10,10 @@ use harfanglab_incidents::{
     intake::dialect::Dialect,
     journal::{Journal, Operations as _, SqliteJournal},
 };
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 
 use crate::{
+    deployment::prometheus::until,
     enrichment::rig::{Rig, incident},
     journal::{Store, alert, identity, start},
     support::stores::{CONSOLE, Database, on_both_databases},
@@ -61,8 +64,6 @@ async fn of_alerts_with_one_name_and_millisecond_each_later_one_gets_the_next_fr
     assert_eq!(fix(journal, &many).await, expected);
 }
 
-on_both_databases!(of_alerts_with_one_name_and_millisecond_each_later_one_gets_the_next_free_one,);
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_and_consoles_that_fix_such_alerts_at_once_share_no_incident() {
     let place = Database::Postgres.fresh().await;
@@ -77,6 +78,73 @@ async fn replicas_and_consoles_that_fix_such_alerts_at_once_share_no_incident() 
     }
     let dates: BTreeSet<_> = fixing.join_all().await.into_iter().collect();
     assert_eq!(dates, (0..40).map(at).collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_fix_the_same_names_in_opposite_orders_never_wait_in_a_circle() {
+    let place = Database::Postgres.fresh().await;
+    let replicas = [place.open().await, place.open().await];
+    let mut fixing = tokio::task::JoinSet::new();
+    for number in 0..24 {
+        let journal = Arc::clone(&replicas[number % 2]);
+        fixing.spawn(async move {
+            let mut wanted: Vec<_> = (0..20)
+                .map(|name| (format!("alert-{number}-{name}"), identity(&format!("Name {name}"))))
+                .collect();
+            if number % 2 == 0 {
+                wanted.reverse();
+            }
+            journal.fix_identities(&wanted).await.unwrap()
+        });
+    }
+    let fixed = fixing.join_all().await.concat();
+    let ids: BTreeSet<_> = fixed.iter().map(|fixed| (&fixed.name, fixed.created)).collect();
+    assert_eq!(ids.len(), 24 * 20, "each has its own name and date");
+    assert!(fixed.iter().all(|fixed| fixed.created < at(24)), "and the first free one");
+}
+
+#[tokio::test]
+async fn an_alert_does_not_wait_for_another_name_that_is_being_fixed_and_does_for_its_own() {
+    let place = Database::Postgres.fresh().await;
+    let (slow, other) = (place.open().await, place.open().await);
+    // Whoever fixes this alert waits for what becomes of its row here.
+    let mut beside = PgConnection::connect(&place.url).await.unwrap();
+    let row = "BEGIN; INSERT INTO incidents (console, key, name, created_at_us, folded_id) \
+         VALUES ('https://console.example', 'slow', 'Gone', 0, 'gone')";
+    beside.execute(sqlx::raw_sql(row)).await.unwrap();
+    let slow = tokio::spawn(async move { fix(&*slow, &["slow"]).await });
+    let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND locktype = $1";
+    let waits_for = async |what: &'static str, beside: &mut PgConnection| {
+        until(what, async || {
+            let asked = sqlx::query_scalar::<_, i64>(waiting).bind(what);
+            (asked.fetch_one(&mut *beside).await.unwrap() > 0).then_some(())
+        })
+        .await;
+    };
+    waits_for("transactionid", &mut beside).await;
+    let wanted = [("apart".to_owned(), identity("Another name"))];
+    assert_eq!(other.fix_identities(&wanted).await.unwrap(), [wanted[0].1.clone()]);
+    let twin = tokio::spawn(async move { fix(&*other, &["twin"]).await });
+    waits_for("advisory", &mut beside).await;
+    beside.execute(sqlx::raw_sql("ROLLBACK")).await.unwrap();
+    assert_eq!((slow.await.unwrap(), twin.await.unwrap()), (vec![at(0)], vec![at(1)]));
+}
+
+async fn an_alert_that_was_moved_has_its_date_at_another_console_though_many_were_moved_after_it(
+    store: Store,
+) {
+    let journal = &*store.journal;
+    assert_eq!(fix(journal, &["a", "b"]).await, [at(0), at(1)]);
+    let many: Vec<String> = (0..40).map(|number| format!("many-{number:02}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    fix(journal, &many).await;
+    let other = journal.of_console(OTHER_CONSOLE);
+    assert_eq!(fix(&*other, &["b", "z", "many-30"]).await, [at(1), at(42), at(32)]);
+    // One that has a name of its own there.
+    let own = IncidentIdentity { name: "Of its own".to_owned(), created: at(7) };
+    other.fix_identities(&[("a".to_owned(), own.clone())]).await.unwrap();
+    let third = journal.of_console("https://third.example");
+    assert_eq!(fix(&*third, &["a"]).await, [at(0)]);
 }
 
 #[tokio::test]
@@ -122,4 +190,9 @@ async fn three_alerts_of_one_rule_host_and_millisecond_have_their_ids_again_afte
         assert_eq!(dates, milliseconds.map(|later| first + later));
         assert_eq!(*before.get_or_insert(ids.clone()), ids);
     }
+}
+
+on_both_databases! {
+    of_alerts_with_one_name_and_millisecond_each_later_one_gets_the_next_free_one,
+    an_alert_that_was_moved_has_its_date_at_another_console_though_many_were_moved_after_it,
 }

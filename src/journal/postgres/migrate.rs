@@ -59,7 +59,7 @@ const TABLES: [Table; 10] = [
             "shape",
         ],
     ),
-    ("incidents", &["created_at_us"], &["console", "key", "name", "folded_id"]),
+    ("incidents", &["created_at_us"], &["console", "key", "name", "folded_id", "wanted_id"]),
     ("remembered", &[], &["name", "value"]),
     (
         "works",

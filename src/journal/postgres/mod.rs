@@ -2,9 +2,10 @@
 //! pool of them with a bound; a connection that broke is replaced by itself.
 //!
 //! What SQLite's one writer makes atomic by itself is made so by advisory locks of a transaction, one
-//! a console and class (`sql::Order`): they go with the commit, with the rollback and with the
-//! connection, so that nobody has to clean up after a replica that died. Within a replica `turns` come
-//! before them, so that waiting takes no more connections than one a console and class.
+//! a console and class (`sql::Order`) and one a scope of names of incidents (`sql::LockScope`): they go
+//! with the commit, with the rollback and with the connection, so that nobody has to clean up after a
+//! replica that died. Within a replica `turns` come before them, so that waiting takes no more connections
+//! than one a lock.
 //!
 //! Leases begin and end by the clock of the server (`LeaseTime`).
 //!
@@ -34,9 +35,10 @@ pub use self::lock::{LeaderLock, Leadership};
 use self::turns::{Turn, Turns};
 use super::{
     JournalError, Shrunk, Storage,
+    failure::waited_in_vain,
     sql::{
-        Change, Column, Columns, Dialect, Lent, Order, Session, SqlJournal, Statement, Store,
-        Value, query,
+        Change, Column, Columns, Dialect, Lent, LockScope, Order, Session, SqlJournal, Statement,
+        Store, Value, query,
     },
     storage::Report,
 };
@@ -94,7 +96,7 @@ impl PostgresStore {
         order: Order,
         report: Report,
     ) -> Result<PostgresChange, JournalError> {
-        let turns = self.turns.wait(console, classes(order)).await;
+        let turns = self.turns.wait(&lock_names(console, order)).await;
         let turns = turns.inspect_err(|error| self.storage.failed(error, report))?;
         let mut lent = Lent::by(&self.pool, &self.storage, report).await?;
         let begun = limited(sqlx::raw_sql("BEGIN").execute(lent.connection())).await;
@@ -137,6 +139,21 @@ impl Store for PostgresStore {
         order: Order,
     ) -> Result<Self::Change, JournalError> {
         self.begin_telling(console, order, Report::Damage).await
+    }
+
+    /// Takes its locks in the message that begins it, in an order that all keep. A wait in vain says nothing of
+    /// whether an alert can be stored: [`Storage`] is not told.
+    async fn begin_fixing(&self, scope: LockScope) -> Result<Self::Change, JournalError> {
+        let names = names_of_scope(&scope);
+        let turns = self.turns.wait(&names).await.map_err(|_in_vain| JournalError::Busy)?;
+        let mut lent = Lent::by(&self.pool, &self.storage, Report::AnyFailure).await?;
+        let locking = AssertSqlSafe(begin_locking(&scope, &names));
+        let begun = limited(sqlx::raw_sql(locking).execute(lent.connection())).await;
+        if begun.as_ref().is_err_and(waited_in_vain) {
+            return Err(JournalError::Busy);
+        }
+        lent.begun(begun)?;
+        Ok(PostgresChange { lent, _turns: turns })
     }
 
     fn readers(&self) -> Pool {
@@ -217,8 +234,42 @@ fn classes(order: Order) -> &'static [&'static str] {
         Order::Arrivals => &["arrivals"],
         Order::Departures => &["departures"],
         Order::Both => &["arrivals", "departures"],
-        Order::Identities => &["identities"],
     }
+}
+
+fn lock_names(console: &str, order: Order) -> Vec<String> {
+    let name = |class: &&str| format!(" harfanglab-incidents {class} {console}");
+    classes(order).iter().map(name).collect()
+}
+
+/// Name of the lock of all names of incidents. Who fixes some of them shares it. A version before this one
+/// holds it alone.
+const ALL_NAMES: &str = " harfanglab-incidents identities ";
+
+/// Names of the locks that are held alone. They hold nothing that anybody chose, and are in order.
+fn names_of_scope(scope: &LockScope) -> Vec<String> {
+    match scope {
+        LockScope::Names(numbers) => {
+            numbers.iter().map(|number| format!("{ALL_NAMES}{number:03}")).collect()
+        }
+        LockScope::All => vec![ALL_NAMES.to_owned()],
+    }
+}
+
+/// Begins a change and takes its locks, of which `names` are held alone. Each statement after this one sees what
+/// was committed by whoever had them before.
+fn begin_locking(scope: &LockScope, names: &[String]) -> String {
+    let take = |function: &str, name: &str| {
+        format!("; SELECT {function}(hashtextextended(current_schema() || '{name}', 0))")
+    };
+    let mut begin = String::from("BEGIN");
+    if matches!(scope, LockScope::Names(_)) {
+        begin += &take("pg_advisory_xact_lock_shared", ALL_NAMES);
+    }
+    for name in names {
+        begin += &take("pg_advisory_xact_lock", name);
+    }
+    begin
 }
 
 impl Session for PostgresChange {
@@ -240,12 +291,11 @@ impl Change for PostgresChange {
     /// this one sees what was committed by whoever had the lock before. Of a change that has its
     /// connection already nobody's turn is waited for: those whose turn it is may wait for connections.
     async fn also(&mut self, console: &str, order: Order) -> Result<(), JournalError> {
-        for class in classes(order) {
+        for name in lock_names(console, order) {
             let locking = query(
                 "SELECT 1 FROM (SELECT pg_advisory_xact_lock(\
                  hashtextextended(current_schema() || $1, 0))) AS locked",
             );
-            let name = format!(" harfanglab-incidents {class} {console}");
             self.execute(locking.bind(name)).await?;
         }
         Ok(())
@@ -311,5 +361,44 @@ async fn limited<T>(
 impl Columns for PgRow {
     fn try_get<'r, T: Column<'r>>(&'r self, place: usize) -> Result<T, JournalError> {
         Ok(sqlx::Row::try_get(self, place)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection as _, Executor as _, PgConnection};
+
+    use super::*;
+    use crate::{alert::IncidentIdentity, health::Health, journal::Journal as _};
+
+    #[tokio::test]
+    async fn a_lock_of_names_that_is_waited_for_in_vain_is_busy_and_no_failure_of_the_journal() {
+        let server = std::env::var("HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL")
+            .expect("the tests run by scripts/test.sh, which starts a PostgreSQL for them");
+        let schema = format!("busy_{}", std::process::id());
+        let mut beside = PgConnection::connect(&server).await.unwrap();
+        let make = AssertSqlSafe(format!("CREATE SCHEMA {schema}; SET search_path = {schema}"));
+        beside.execute(sqlx::raw_sql(make)).await.unwrap();
+        let url = format!("{server}?options[search_path]={schema}");
+        let journal =
+            PostgresJournal::open(&url, None, 1, "https://console.example").await.unwrap();
+        let health = Arc::new(Health::default());
+        journal.storage().report_to(&health);
+        let wanted = IncidentIdentity { name: "Twin".to_owned(), created: DateTime::UNIX_EPOCH };
+        let wanted = [("a".to_owned(), wanted)];
+        let every_name = LockScope::Names((0..=u8::MAX).collect());
+        for scope in [every_name, LockScope::All] {
+            let begin = AssertSqlSafe(begin_locking(&scope, &names_of_scope(&scope)));
+            beside.execute(sqlx::raw_sql(begin)).await.unwrap();
+            // On the only connection.
+            journal.store.pool.execute("SET lock_timeout = '20ms'").await.unwrap();
+            let failure = journal.fix_identities(&wanted).await.unwrap_err();
+            assert!(matches!(failure, JournalError::Busy), "{failure}");
+            assert!(!failure.is_told() && health.reasons().is_empty(), "{:?}", health.reasons());
+            beside.execute(sqlx::raw_sql("ROLLBACK")).await.unwrap();
+        }
+        assert_eq!(journal.fix_identities(&wanted).await.unwrap(), [wanted[0].1.clone()]);
+        let away = AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
+        beside.execute(sqlx::raw_sql(away)).await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Whose turn it is within this process: of the changes of one console and class one at a time takes a
+//! Whose turn it is within this process: of the changes that need one lock, one at a time takes a
 //! connection and waits for the lock in the database. The others wait here, so that a console whose
 //! lock another replica holds for long leaves the pool to the other consoles.
 //!
@@ -20,30 +20,26 @@ pub(super) type Turn = OwnedMutexGuard<()>;
 
 type Line = Arc<Waiting<()>>;
 
-/// The lines in which changes wait, one a console and class.
+/// The lines in which changes wait, one for each name of a lock.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Turns(Arc<Mutex<HashMap<(String, &'static str), Line>>>);
+pub(super) struct Turns(Arc<Mutex<HashMap<String, Line>>>);
 
 impl Turns {
-    /// Waits for a turn in each of these classes, in this order.
+    /// Waits for a turn for each of these locks, in this order.
     ///
     /// # Errors
     /// [`sqlx::Error::PoolTimedOut`] when it does not come, as when no connection is free.
-    pub(super) async fn wait(
-        &self,
-        console: &str,
-        classes: &[&'static str],
-    ) -> Result<Vec<Turn>, sqlx::Error> {
-        let mut turns = Vec::with_capacity(classes.len());
-        for class in classes {
-            let turn = tokio::time::timeout(TURN_MAX, self.line(console, class).lock_owned());
+    pub(super) async fn wait(&self, locks: &[String]) -> Result<Vec<Turn>, sqlx::Error> {
+        let mut turns = Vec::with_capacity(locks.len());
+        for lock in locks {
+            let turn = tokio::time::timeout(TURN_MAX, self.line(lock).lock_owned());
             turns.push(turn.await.map_err(|_elapsed| sqlx::Error::PoolTimedOut)?);
         }
         Ok(turns)
     }
 
-    fn line(&self, console: &str, class: &'static str) -> Line {
+    fn line(&self, lock: &str) -> Line {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(lines.entry((console.to_owned(), class)).or_default())
+        Arc::clone(lines.entry(lock.to_owned()).or_default())
     }
 }

@@ -1,14 +1,18 @@
 //! Incidents: names and dates that stay, and events that find their alert.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::{
     SqlJournal, microseconds,
     statement::{Columns, query},
-    store::{Change as _, Order, Session, Store, Words},
+    store::{Change as _, LockScope, Order, Session, Store, Words},
     versions::{Dated, Standing},
 };
 use crate::{
@@ -20,6 +24,39 @@ use crate::{
 
 /// Most milliseconds that one statement asks about.
 const MOST_CANDIDATES: i64 = 200;
+
+macro_rules! fix {
+    ($condition:literal) => {
+        concat!(
+            "INSERT INTO incidents (console, key, name, created_at_us, folded_id, wanted_id) \
+             SELECT $1, $2, $3, $4, $5, $6 WHERE ",
+            $condition,
+            " ON CONFLICT DO NOTHING"
+        )
+    };
+}
+
+/// Fixes an incident that is not fixed yet.
+const FIX: &str = fix!("1 = 1");
+/// Fixes it if no other one has its name and date, which is certain only where all folded ids are filled in.
+const FIX_IF_FREE: &str = fix!(
+    "NOT EXISTS (SELECT 1 FROM incidents WHERE folded_id = $5) \
+     AND NOT EXISTS (SELECT 1 FROM incidents WHERE folded_id IS NULL)"
+);
+
+/// Whether folded ids are to be filled in, and the last date that was given in place of one that is taken.
+const LAST_GIVEN: &str = "SELECT EXISTS (SELECT 1 FROM incidents WHERE folded_id IS NULL), \
+     (SELECT MAX(created_at_us) FROM incidents WHERE wanted_id = $1)";
+
+/// The incidents of an alert at all consoles. SQLite has no index by key alone: each console is asked.
+const OF_ALL_CONSOLES: Words = Words {
+    sqlite: "WITH RECURSIVE consoles(console) AS (SELECT MIN(console) FROM incidents UNION ALL \
+             SELECT (SELECT MIN(console) FROM incidents WHERE console > consoles.console) \
+             FROM consoles WHERE consoles.console IS NOT NULL) \
+         SELECT i.console, i.name, i.created_at_us \
+         FROM consoles CROSS JOIN incidents i ON i.console = consoles.console AND i.key = $1",
+    postgres: "SELECT console, name, created_at_us FROM incidents WHERE key = $1",
+};
 /// Incidents of a version before this one whose folded ids are filled in by one change.
 const FOLDED_AT_ONCE: i64 = 2_000;
 
@@ -38,33 +75,82 @@ impl<S: Store> SqlJournal<S> {
         &self,
         wanted: &[(String, IncidentIdentity)],
     ) -> Result<Vec<IncidentIdentity>, JournalError> {
-        let mut transaction = loop {
-            let mut transaction = self.store.begin("", Order::Identities).await?;
-            if self.fold_some(&mut transaction).await? == 0 {
-                break transaction;
+        let scopes = wanted.iter().filter(|(key, _identity)| !is_of_threat(key));
+        let scopes: BTreeSet<u8> = scopes.map(|(_key, wanted)| scope_of(&wanted.name)).collect();
+        loop {
+            let scope = LockScope::Names(scopes.clone());
+            let mut transaction = self.store.begin_fixing(scope).await?;
+            if let Some(fixed) = self.fix_all(&mut transaction, wanted).await? {
+                transaction.commit().await?;
+                return Ok(fixed);
             }
+            transaction.roll_back().await?;
             // A long journal of an older version takes several changes, so that nobody waits long.
+            let mut transaction = self.store.begin_fixing(LockScope::All).await?;
+            self.fold_some(&mut transaction).await?;
             transaction.commit().await?;
-        };
+        }
+    }
+
+    /// Answers `None` when that would not be certain before folded ids are filled in.
+    async fn fix_all(
+        &self,
+        transaction: &mut S::Change,
+        wanted: &[(String, IncidentIdentity)],
+    ) -> Result<Option<Vec<IncidentIdentity>>, JournalError> {
         let mut in_order: Vec<_> = wanted.iter().enumerate().collect();
         in_order.sort_by_key(|(_place, (key, _identity))| key);
         let mut fixed: Vec<_> = wanted.iter().map(|(_key, identity)| identity.clone()).collect();
-        for (place, (key, identity)) in in_order {
-            if let Some(held) = self.identity_of(&mut transaction, key).await? {
-                fixed[place] = held;
-                continue;
-            }
-            if !is_of_threat(key) {
-                fixed[place] = Self::free_identity(&mut transaction, key, identity).await?;
-            }
-            self.fix_one(&mut transaction, key, &fixed[place]).await?;
-            // A replica of a version before this one may have come first.
-            if let Some(held) = self.identity_of(&mut transaction, key).await? {
+        for (place, (key, wanted)) in in_order {
+            let statement = if is_of_threat(key) { FIX } else { FIX_IF_FREE };
+            if self.fix_one(transaction, statement, key, wanted, None).await? == 0 {
+                let Some(held) = self.fix_twin(transaction, key, wanted).await? else {
+                    return Ok(None);
+                };
                 fixed[place] = held;
             }
         }
-        transaction.commit().await?;
-        Ok(fixed)
+        Ok(Some(fixed))
+    }
+
+    /// Returns the name and date of an alert that cannot be fixed as wanted: those that it has, here or at another
+    /// console, else the first millisecond that no other alert has. `None`: folded ids are to be filled in.
+    async fn fix_twin(
+        &self,
+        transaction: &mut S::Change,
+        key: &str,
+        wanted: &IncidentIdentity,
+    ) -> Result<Option<IncidentIdentity>, JournalError> {
+        let mut elsewhere: Option<IncidentIdentity> = None;
+        let of_all = query(S::say(OF_ALL_CONSOLES)).bind(key);
+        for row in of_all.fetch_all(&mut *transaction).await? {
+            let held = identity(&row, 1)?;
+            if row.try_get::<&str>(0)? == self.console {
+                return Ok(Some(held));
+            }
+            let is_alike = is_one_name(&held.name, &wanted.name)
+                && held.created.timestamp_millis() >= wanted.created.timestamp_millis();
+            if is_alike && elsewhere.as_ref().is_none_or(|other| held.created < other.created) {
+                elsewhere = Some(held);
+            }
+        }
+        let wanted_id = folded_id(key, wanted);
+        let last = query(LAST_GIVEN).bind(&wanted_id).fetch_one(&mut *transaction).await?;
+        if last.try_get(0)? {
+            return Ok(None);
+        }
+        let (fixed, moved_from) = if let Some(elsewhere) = elsewhere {
+            (elsewhere, None)
+        } else {
+            let last: Option<i64> = last.try_get(1)?;
+            let last = last.map(microseconds).transpose()?.unwrap_or(wanted.created);
+            (Self::next_free(transaction, key, wanted, last).await?, Some(&*wanted_id))
+        };
+        if self.fix_one(transaction, FIX, key, &fixed, moved_from).await? == 0 {
+            // A replica of a version before this one came first.
+            return self.identity_of(transaction, key).await;
+        }
+        Ok(Some(fixed))
     }
 
     pub(super) async fn identify_event(
@@ -116,7 +202,7 @@ impl<S: Store> SqlJournal<S> {
         // A try that failed may have fixed the name already, under the event's first key.
         let first_key: &str = known_as.try_get(0)?;
         if let Some(fixed) = self.identity_of(&mut transaction, first_key).await? {
-            self.fix_one(&mut transaction, &alert.key, &fixed).await?;
+            self.fix_one(&mut transaction, FIX, &alert.key, &fixed, None).await?;
         }
         if first_key != alert.key {
             self.forget_sighting(&mut transaction, first_key).await?;
@@ -180,21 +266,22 @@ impl<S: Store> SqlJournal<S> {
         self.forget_sighting(&mut transaction, &key).await?;
         let identity = self.identity_of(&mut transaction, &key).await?;
         if let Some(identity) = &identity {
-            self.fix_one(&mut transaction, &event.key, identity).await?;
+            self.fix_one(&mut transaction, FIX, &event.key, identity, None).await?;
         }
         let held = self.identity_of(&mut transaction, &event.key).await?;
         transaction.commit().await?;
         Ok(held)
     }
 
-    /// Returns the name and date of the alert `key`: as another console fixed them, else as wanted, at the
-    /// first millisecond that no other alert has.
-    async fn free_identity(
+    /// Returns the wanted name at the first millisecond after `last` that no incident has.
+    async fn next_free(
         transaction: &mut S::Change,
         key: &str,
         wanted: &IncidentIdentity,
+        last: DateTime<Utc>,
     ) -> Result<IncidentIdentity, JournalError> {
-        let (mut later_by, mut at_once) = (0, 1);
+        let mut later_by = (last - wanted.created).num_milliseconds() + 1;
+        let mut at_once = 1;
         loop {
             let candidates: Vec<_> = (later_by..later_by + at_once)
                 .map(|later_by| {
@@ -203,54 +290,45 @@ impl<S: Store> SqlJournal<S> {
                     (folded_id(key, &candidate), candidate)
                 })
                 .collect();
-            let mut asked = query(
-                "SELECT folded_id, key, name, created_at_us FROM incidents WHERE folded_id IN (",
-            );
+            let mut asked = query("SELECT folded_id FROM incidents WHERE folded_id IN (");
             for (place, (id, _candidate)) in candidates.iter().enumerate() {
                 asked.push(if place == 0 { "" } else { ", " }).push_bind(id);
             }
             asked.push(")");
-            let mut taken: BTreeMap<String, Option<IncidentIdentity>> = BTreeMap::new();
-            for row in asked.fetch_all(transaction).await? {
-                let own =
-                    if row.try_get::<&str>(1)? == key { Some(identity(&row, 2)?) } else { None };
-                let holder = taken.entry(row.try_get(0)?).or_default();
-                *holder = own.or(holder.take());
-            }
-            for (id, candidate) in candidates {
-                match taken.remove(&id) {
-                    None => return Ok(candidate),
-                    Some(Some(own)) => return Ok(own),
-                    Some(None) => {}
-                }
+            let rows = asked.fetch_all(transaction).await?;
+            let taken: HashSet<String> =
+                rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            let free = candidates.into_iter().find(|(id, _candidate)| !taken.contains(id));
+            if let Some((_id, free)) = free {
+                return Ok(free);
             }
             later_by += at_once;
             at_once = (at_once * 2).min(MOST_CANDIDATES);
         }
     }
 
+    /// Answers how many incidents were fixed: 1 or 0.
     async fn fix_one(
         &self,
         transaction: &mut S::Change,
+        statement: &'static str,
         key: &str,
         identity: &IncidentIdentity,
-    ) -> Result<(), JournalError> {
-        query(
-            "INSERT INTO incidents (console, key, name, created_at_us, folded_id) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-        )
-        .bind(&self.console)
-        .bind(key)
-        .bind(&identity.name)
-        .bind(identity.created.timestamp_micros())
-        .bind(folded_id(key, identity))
-        .execute(transaction)
-        .await?;
-        Ok(())
+        moved_from: Option<&str>,
+    ) -> Result<u64, JournalError> {
+        query(statement)
+            .bind(&self.console)
+            .bind(key)
+            .bind(&identity.name)
+            .bind(identity.created.timestamp_micros())
+            .bind(folded_id(key, identity))
+            .bind(moved_from)
+            .execute(transaction)
+            .await
     }
 
-    /// Fills in the folded ids of some incidents that a version before this one fixed; answers of how many.
-    async fn fold_some(&self, transaction: &mut S::Change) -> Result<usize, JournalError> {
+    /// Fills in the folded ids of some incidents that a version before this one fixed.
+    async fn fold_some(&self, transaction: &mut S::Change) -> Result<(), JournalError> {
         let rows = query(
             "SELECT console, key, name, created_at_us FROM incidents WHERE folded_id IS NULL LIMIT $1",
         )
@@ -266,7 +344,7 @@ impl<S: Store> SqlJournal<S> {
         if !folded.is_empty() {
             query(S::say(FOLD)).bind(json!(folded).to_string()).execute(transaction).await?;
         }
-        Ok(rows.len())
+        Ok(())
     }
 
     async fn identity_of(
@@ -299,6 +377,16 @@ fn is_of_threat(key: &str) -> bool {
 fn folded_id(key: &str, identity: &IncidentIdentity) -> String {
     let kind = if is_of_threat(key) { "case-incident" } else { "incident" };
     id::dated(kind, &identity.name, Some(&timestamp(identity.created)))
+}
+
+/// Returns whether OpenCTI takes two names for one.
+fn is_one_name(one: &str, other: &str) -> bool {
+    id::dated("incident", one, None) == id::dated("incident", other, None)
+}
+
+/// Returns the number of the lock of a name, in all versions alike.
+fn scope_of(name: &str) -> u8 {
+    Sha256::digest(id::dated("incident", name, None))[0]
 }
 
 /// Whether a received version of `key` other than `claim` is not finished yet.

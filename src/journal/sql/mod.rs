@@ -55,7 +55,7 @@ pub(super) use self::{
 pub(super) use self::{
     lent::Lent,
     statement::{Column, Columns, Statement, Value, query},
-    store::{Change, Dialect, Order, Session, Store},
+    store::{Change, Dialect, LockScope, Order, Session, Store},
 };
 use super::JournalError;
 

@@ -188,6 +188,7 @@ impl<S: Store> Operations for SqlJournal<S> {
             }
             pruned.rows += self.forget_old_generations(&mut transaction, rows).await?;
             pruned.rows += self.forget_identities(&mut transaction, time, rows).await?;
+            pruned.rows += self.forget_dates_of_indicators(&mut transaction, rows, now).await?;
         }
         transaction.commit().await?;
         self.add_up_counts().await?;

@@ -2,7 +2,7 @@
 //!
 //! Does not live here: what is alike, which is nearly all (the other files of this room).
 
-use std::fmt::Debug;
+use std::{collections::BTreeSet, fmt::Debug};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -31,9 +31,15 @@ pub(in crate::journal) enum Order {
     Departures,
     /// It does both.
     Both,
-    /// It finds a name and date that no other incident has: alone in the whole journal, so begun for no
-    /// console, and never together with the others.
-    Identities,
+}
+
+/// Incidents whose names and dates a change compares, alone, over all consoles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::journal) enum LockScope {
+    /// Those of some names. A name has one of 256 numbers, so that there are never more locks than that.
+    Names(BTreeSet<u8>),
+    /// All.
+    All,
 }
 
 /// Two spellings of one statement.
@@ -105,6 +111,16 @@ pub(in crate::journal) trait Store:
         &self,
         console: &str,
         order: Order,
+    ) -> impl Future<Output = Result<Self::Change, JournalError>> + Send;
+
+    /// Begins a change that fixes names and dates of incidents of this scope. It takes part in no
+    /// [`Order`].
+    ///
+    /// # Errors
+    /// [`JournalError::Busy`] when another change of the same scope takes too long.
+    fn begin_fixing(
+        &self,
+        scope: LockScope,
     ) -> impl Future<Output = Result<Self::Change, JournalError>> + Send;
 
     /// Runs single statements that change nothing.

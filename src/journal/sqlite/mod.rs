@@ -35,8 +35,8 @@ use super::{
     JournalError, SMALL_BYTES, Shrunk, Storage,
     file::{FileIdentity, Lengths},
     sql::{
-        Change, Column, Columns, Dialect, Lent, Order, Session, SqlJournal, Statement, Store,
-        Value, query,
+        Change, Column, Columns, Dialect, Lent, LockScope, Order, Session, SqlJournal, Statement,
+        Store, Value, query,
     },
     storage::Report,
 };
@@ -113,6 +113,10 @@ impl Store for SqliteStore {
         _order: Order,
     ) -> Result<Self::Change, JournalError> {
         self.begin_telling(Report::Damage).await
+    }
+
+    async fn begin_fixing(&self, _scope: LockScope) -> Result<Self::Change, JournalError> {
+        self.begin_telling(Report::AnyFailure).await
     }
 
     fn readers(&self) -> Pool {
