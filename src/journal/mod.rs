@@ -44,7 +44,8 @@
 //! - what ended long ago loses its body first and its row much later, so that a version is known
 //!   again for as long as anything could bring it. The name of an incident goes when no row of it is
 //!   left and it was raised two years before such rows, that of a case with the note that was sent of
-//!   it. The flag of a sighting that is a false positive stays as long as it is one: there are never
+//!   it. The date from which an indicator is valid goes when it is 500 days old and no sighting of it
+//!   is left. The flag of a sighting that is a false positive stays as long as it is one: there are never
 //!   more than indicators times hosts, and it is what takes the flag back;
 //! - a clock that is set back moves what waits along with it;
 //! - name and creation date of an incident are fixed in `incidents` before it is first sent;

@@ -140,32 +140,50 @@ impl Leader {
         if self.is_alone() {
             return;
         }
-        let (mut known, mut known_of_properties) = (None, None);
+        let mut told = Told::default();
         loop {
-            // A journal that cannot be read is told by whoever needs it.
-            let asked = journals.iter().map(|journal| era_of_confirmed(&**journal));
-            if let Ok(eras) = try_join_all(asked).await {
-                if known.as_ref().is_some_and(|known| *known != eras) {
-                    info!(
-                        "everything is imported again, or OpenCTI refused something: nothing counts \
-                         as known to it"
-                    );
-                    if let Some(confirmed) = &confirmed {
-                        confirmed.forget();
-                    }
-                }
-                known = Some(eras);
-            }
-            let asked = journals.iter().map(|journal| era_of_properties(&**journal));
-            if let Ok(eras) = try_join_all(asked).await {
-                if known_of_properties.as_ref().is_some_and(|known| *known != eras) {
-                    platform.leave_out_custom_properties();
-                }
-                known_of_properties = Some(eras);
-            }
+            told.follow(&journals, confirmed.as_deref(), &platform).await;
             if stop.run_until_cancelled(tokio::time::sleep(LOOK_AT_ERA)).await.is_none() {
                 return;
             }
+        }
+    }
+}
+
+/// What replicas had told each other by the last poll, in the journal of each console.
+#[derive(Debug, Default)]
+struct Told {
+    of_confirmed: Option<Vec<[Option<String>; 2]>>,
+    of_properties: Option<Vec<Option<String>>>,
+}
+
+impl Told {
+    /// Polls once. A journal that cannot be read is told by whoever needs it.
+    async fn follow(
+        &mut self,
+        journals: &[Arc<dyn Journal>],
+        confirmed: Option<&ConfirmedObjects>,
+        platform: &OpenCti,
+    ) {
+        let asked = journals.iter().map(|journal| era_of_confirmed(&**journal));
+        if let Ok(eras) = try_join_all(asked).await {
+            if self.of_confirmed.as_ref().is_some_and(|known| *known != eras) {
+                info!(
+                    "everything is imported again, or OpenCTI refused something: nothing counts as \
+                     known to it"
+                );
+                if let Some(confirmed) = confirmed {
+                    confirmed.forget();
+                }
+            }
+            self.of_confirmed = Some(eras);
+        }
+        let asked = journals.iter().map(|journal| era_of_properties(&**journal));
+        if let Ok(eras) = try_join_all(asked).await {
+            if self.of_properties.as_ref().is_some_and(|known| *known != eras) {
+                platform.leave_out_custom_properties();
+            }
+            self.of_properties = Some(eras);
         }
     }
 }
@@ -178,5 +196,48 @@ async fn next(terms: &mut watch::Receiver<Option<CancellationToken>>) -> Option<
             return term;
         }
         terms.changed().await.ok()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{OpenCtiSettings, TlsVerification},
+        journal::SqliteJournal,
+        opencti::Feature,
+    };
+
+    #[tokio::test]
+    async fn a_replica_learns_from_the_journal_of_any_console_that_a_property_was_refused_meanwhile()
+     {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let other = journal.of_console("https://other.example");
+        let journals: [Arc<dyn Journal>; 2] = [Arc::new(journal), other];
+        let settings = OpenCtiSettings {
+            url: "http://127.0.0.1:9".parse().unwrap(),
+            token: "a-token".into(),
+            token_file: None,
+            tls: TlsVerification::System,
+            custom_headers: Vec::new(),
+        };
+        let platform = OpenCti::new(&settings).unwrap();
+        // As the one that leads remembers it.
+        let refused = async |times: &str| {
+            journals[1].remember("custom_properties_refused", times).await.unwrap();
+        };
+        refused("1").await;
+        let mut told = Told::default();
+        told.follow(&journals, None, &platform).await;
+        told.follow(&journals, None, &platform).await;
+        assert!(platform.has(Feature::CustomProperties), "that was before its start");
+        journals[0].remember("generation", "2").await.unwrap();
+        told.follow(&journals, None, &platform).await;
+        assert!(platform.has(Feature::CustomProperties), "a reset is no refusal");
+        refused("2").await;
+        told.follow(&journals, None, &platform).await;
+        assert!(!platform.has(Feature::CustomProperties));
     }
 }

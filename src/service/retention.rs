@@ -4,7 +4,8 @@
 //! backfill may bring the same version again, so that it is not imported once more; then they go,
 //! too, with what is kept of their sightings and cases. Alerts of a threat stay until all of the
 //! threat is as old, because its case refers to them. Names of incidents that were raised within two
-//! years before that are kept: what the console still shows keeps the incident that it has.
+//! years before that are kept: what the console still shows keeps the incident that it has. Dates from
+//! which indicators are valid go 500 days later, when no alert with the indicator is left.
 
 use std::{sync::Arc, time::Duration};
 
