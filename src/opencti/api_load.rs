@@ -11,10 +11,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value};
 
-use super::{
-    sink::DeliveryError,
-    splitter::{Dangling, split},
-};
+use super::{sink::DeliveryError, splitter::split};
 use crate::stix::{Bundle, BundleBuilder};
 
 /// Room in a request for everything but the bundle's objects.
@@ -78,7 +75,7 @@ fn clean(bundle: &Bundle, max_body_bytes: usize) -> Result<(Bundle, usize), Deli
     let refused = |reason: String| DeliveryError::Refused(reason);
     // Kept: a case refers to incidents that are on the platform and not in its bundle, and the
     // conversion leaves no other reference without its object.
-    let split = split(bundle, Dangling::Keep).map_err(|error| refused(error.to_string()))?;
+    let split = split(bundle).map_err(|error| refused(error.to_string()))?;
     if split.pieces.is_empty() {
         return Err(refused("the bundle holds nothing that OpenCTI can import".to_owned()));
     }

@@ -12,7 +12,7 @@ use super::{
     confirmed::{Mark, Wanted, marks},
     draft::DraftId,
     sink::DeliveryError,
-    splitter::{Dangling, split},
+    splitter::split,
     work::WorkId,
 };
 use crate::stix::Bundle;
@@ -38,7 +38,7 @@ impl Parcel {
         let refused = |reason: String| DeliveryError::Refused(reason);
         // Kept: a case refers to incidents that are on the platform and not in its bundle, and
         // the conversion leaves no other reference without its object.
-        let split = split(bundle, Dangling::Keep).map_err(|error| refused(error.to_string()))?;
+        let split = split(bundle).map_err(|error| refused(error.to_string()))?;
         if !split.incompatible.is_empty() {
             tracing::warn!(
                 bundle_id = %bundle.id,

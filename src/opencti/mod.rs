@@ -61,7 +61,7 @@ pub use self::{
     service_account::{AccountStanding, ServiceAccount},
     sighting::{Negative, ShownSighting},
     sink::{Delivery, DeliveryError, LeaseCheck, Sink},
-    splitter::{Dangling, Piece, Split, SplitError, split},
+    splitter::{Piece, Split, SplitError, split},
     work::{CONTINUED, WorkId, WorkOutcome},
     work_errors::{WorkError, WorkReport, may_be_taken_later},
     workflow::{ResolvedWorkflow, WorkflowStatus, resolve_workflow},

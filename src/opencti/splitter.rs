@@ -1,5 +1,6 @@
 //! Cuts a bundle into one-object bundles in dependency order, exactly as pycti 7.260817.0 does:
-//! same order, same `nb_deps`, same dropped references.
+//! same order, same `nb_deps`, same dropped references. References to what is not in the bundle stay: it is on
+//! the platform already.
 //!
 //! Every object is visited depth-first through its `…_ref` and `…_refs` keys. `nb_deps` is one plus
 //! the sum over its references, a shared dependency counting once per path; the result is sorted by
@@ -23,16 +24,6 @@ use crate::stix::Bundle;
 /// Under this key a piece tells its number of dependencies.
 const DEPENDENCIES: &str = "nb_deps";
 const OPENCTI_EXTENSION: &str = "extension-definition--ea279b3e-5c71-4632-ac08-831c66a786ba";
-
-/// What happens to references whose target is not in the bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dangling {
-    /// They stay: the target is known to be on the platform.
-    Keep,
-    /// They are dropped (pycti's `cleanup_inconsistent_bundle`): each would cost the platform's
-    /// worker four tries and then an error.
-    Drop,
-}
 
 /// Why a bundle cannot be split.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,8 +116,8 @@ impl OneObject<'_> {
 }
 
 /// Splits `bundle` into one-object pieces in the order in which they must be sent.
-pub fn split(bundle: &Bundle, dangling: Dangling) -> Result<Split<'_>, SplitError> {
-    let mut splitter = Splitter::new(bundle, dangling)?;
+pub fn split(bundle: &Bundle) -> Result<Split<'_>, SplitError> {
+    let mut splitter = Splitter::new(bundle)?;
     for object in &bundle.objects {
         splitter.enlist(text(object, "id"), &mut Vec::new())?;
     }
@@ -226,7 +217,6 @@ impl<'a> Item<'a> {
 }
 
 struct Splitter<'a> {
-    dangling: Dangling,
     items: Vec<Item<'a>>,
     /// Every id, also the platform's internal ones, to its object. Of two objects with one id the
     /// later counts.
@@ -240,7 +230,7 @@ struct Splitter<'a> {
 }
 
 impl<'a> Splitter<'a> {
-    fn new(bundle: &'a Bundle, dangling: Dangling) -> Result<Self, SplitError> {
+    fn new(bundle: &'a Bundle) -> Result<Self, SplitError> {
         let mut slots = HashMap::with_capacity(bundle.objects.len());
         for (slot, object) in bundle.objects.iter().enumerate() {
             if text(object, "id").is_empty() {
@@ -249,7 +239,6 @@ impl<'a> Splitter<'a> {
             slots.extend(ids_of(object).map(|id| (id, slot)));
         }
         Ok(Self {
-            dangling,
             items: bundle.objects.iter().map(Item::new).collect(),
             slots,
             done: HashSet::new(),
@@ -341,9 +330,8 @@ impl<'a> Splitter<'a> {
     }
 
     fn may_refer(&self, id: &str, target: &str, parents: &[&str]) -> bool {
-        let dropped = self.dangling == Dangling::Drop && !self.slots.contains_key(target);
         let mutual = self.references.get(target).is_some_and(|targets| targets.contains(id));
-        is_supported(target) && !dropped && !mutual && target != id && !parents.contains(&target)
+        is_supported(target) && !mutual && target != id && !parents.contains(&target)
     }
 
     fn follow(

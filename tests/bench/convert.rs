@@ -14,7 +14,7 @@ use harfanglab_incidents::{
     demo::{DemoConsole, DemoConsoleConfig},
     harfanglab::Console,
     intake::dialect::{Dialect, read_alert},
-    opencti::{Dangling, Piece, split},
+    opencti::{Piece, split},
 };
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
@@ -49,7 +49,7 @@ fn messages(kept: &Kept, settings: &ConvertSettings, known: &Known) -> usize {
         (carried, told) => told.or(carried),
     };
     let conversion = convert_alert(&alert, rule.as_ref(), known, settings);
-    let split = split(&conversion.bundle, Dangling::Keep).expect("our bundles can be split");
+    let split = split(&conversion.bundle).expect("our bundles can be split");
     let encode = |piece: Piece| {
         let bundle = piece.without_nulls().to_bundle(&conversion.bundle.id);
         STANDARD.encode(bundle).len()

@@ -19,7 +19,7 @@ use harfanglab_incidents::{
         dialect::{Dialect, read_alert},
         verification::Verifier,
     },
-    opencti::{Dangling, split},
+    opencti::split,
     stix::id,
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -94,7 +94,7 @@ fn conversion(criterion: &mut Criterion) {
     criterion.bench_function("split a bundle of each kind", |bencher| {
         bencher.iter(|| {
             for bundle in &bundles {
-                black_box(split(bundle, Dangling::Keep)).expect("our bundles can be split");
+                black_box(split(bundle)).expect("our bundles can be split");
             }
         });
     });

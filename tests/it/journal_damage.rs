@@ -117,13 +117,12 @@ async fn after_a_power_failure_everything_that_was_committed_is_there() {
 }
 
 #[tokio::test]
-async fn a_log_that_was_cut_loses_its_last_commit_only_and_the_start_says_so() {
+async fn a_log_that_was_cut_loses_its_last_commit_only() {
     let home = lonely_home();
     crash_image(&home, Log::Holds).await;
     cut(&beside(&home.journal(), "-wal"), |length| length - 100);
     let mut app = home.start(&["serve"]);
     assert_eq!(pending(&mut app).await, ((COMMITS - 1) * ROWS) as u64);
-    assert!(app.log().contains("ends in a commit that was not written to its end"));
 }
 
 #[tokio::test]

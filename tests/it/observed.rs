@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use harfanglab_incidents::{
     alert::{Alert, Threat, ThreatUser},
     convert::{Conversion, convert_alert, convert_threat},
-    opencti::{Dangling, split},
+    opencti::split,
     stix::Bundle,
 };
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use crate::{
 
 /// The objects of a bundle in the order in which they leave.
 fn in_order(bundle: &Bundle) -> Vec<Value> {
-    let pieces = split(bundle, Dangling::Keep).unwrap().pieces;
+    let pieces = split(bundle).unwrap().pieces;
     let of_piece = |text: String| {
         let mut piece: Value = serde_json::from_str(&text).unwrap();
         piece["objects"][0].take()

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
     demo::{Collection, Generator, Kind},
-    opencti::{Dangling, split},
+    opencti::split,
     stix::Bundle,
 };
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn threat(id: &str, alerts: usize) -> Value {
 
 /// No message of the bundle is more than a broker takes.
 fn messages_are_small(bundle: &Bundle) {
-    for piece in split(bundle, Dangling::Keep).unwrap().pieces {
+    for piece in split(bundle).unwrap().pieces {
         // A message carries its piece as base64.
         let size = piece.to_bundle(&bundle.id).len() * 4 / 3;
         assert!(size < 1_000_000, "a message of {size} bytes");

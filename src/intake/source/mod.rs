@@ -1,11 +1,11 @@
 //! Where a delivery comes from: the address of the client behind trusted proxies, and whether it
 //! may post at all.
 //!
-//! Nobody's word is taken but a trusted proxy's: the chain of `X-Forwarded-For` or `Forwarded` is
+//! Nobody's word is taken but a trusted proxy's: the chain of `X-Forwarded-For` is
 //! walked from its end, where our own proxy writes, past trusted proxies, to the first address that
 //! is none. What stands before that may be anybody's invention and is not looked at.
 //!
-//! Does not live here: reading the two headers (`forwarded`), counting failures (`attempts`).
+//! Does not live here: reading that header (`forwarded`), counting failures (`attempts`).
 
 mod forwarded;
 
@@ -14,7 +14,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use actix_web::http::header::HeaderMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use self::forwarded::Chain;
 use crate::config::AccessSettings;
 
 /// Why a delivery may not be taken from where it comes from. Told to the log.
@@ -28,8 +27,8 @@ pub(super) enum NotAdmitted {
     Elsewhere(IpAddr),
     /// A trusted proxy does not say for whom it speaks.
     #[error(
-        "the proxy {0} is trusted, but its X-Forwarded-For or Forwarded names no address: let it \
-         set one of the two, and only one"
+        "the proxy {0} is trusted, but its X-Forwarded-For names no address: let it set that \
+         header to the client's"
     )]
     Unnamed(IpAddr),
 }
@@ -98,23 +97,15 @@ fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr
     if !contains(trusted, peer) {
         return Some(peer);
     }
-    let walk = |chain: &Chain| {
-        let mut client = peer;
-        for hop in chain.nearest_first() {
-            client = hop?;
-            if !contains(trusted, client) {
-                break;
-            }
+    let Some(chain) = forwarded::x_forwarded_for(headers) else { return Some(peer) };
+    let mut client = peer;
+    for hop in chain.nearest_first() {
+        client = hop?;
+        if !contains(trusted, client) {
+            break;
         }
-        Some(client)
-    };
-    // A proxy writes one of the two headers and passes the other on as its client sent it. Which
-    // one cannot be known, so the two must agree.
-    match (forwarded::x_forwarded_for(headers), forwarded::forwarded(headers)) {
-        (None, None) => Some(peer),
-        (Some(chain), None) | (None, Some(chain)) => walk(&chain),
-        (Some(one), Some(other)) => walk(&one).filter(|client| walk(&other) == Some(*client)),
     }
+    Some(client)
 }
 
 fn contains(networks: &[IpNet], address: IpAddr) -> bool {

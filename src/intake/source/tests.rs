@@ -10,7 +10,6 @@ type Said<'a> = &'a [(&'a str, &'a str)];
 
 const PROXY: &str = "10.0.0.1";
 const X: &str = "x-forwarded-for";
-const F: &str = "forwarded";
 
 fn headers(pairs: Said<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -44,12 +43,6 @@ fn the_client_is_the_first_address_from_the_end_that_is_no_trusted_proxy() {
         (&[(X, "192.0.2.7, 10.1.2.3 ,2001:db8:ffff::1")], "192.0.2.7"),
         (&[(X, "192.0.2.7"), (X, "10.1.2.3")], "192.0.2.7"),
         (&[(X, "10.9.9.9, 10.1.2.3")], "10.9.9.9"),
-        (&[(F, "for=192.0.2.7")], "192.0.2.7"),
-        (&[(F, "For=\"192.0.2.7:4711\";proto=https;by=203.0.113.43")], "192.0.2.7"),
-        (&[(F, "proto=https ; for=\"[2001:db8::7]:4711\" , for=10.1.2.3")], "2001:db8::7"),
-        (&[(F, "for=\"192.0.2\\.7\"")], "192.0.2.7"),
-        (&[(F, "for=192.0.2.7;host=\"a, b; c\"")], "192.0.2.7"),
-        (&[(X, "192.0.2.7"), (F, "for=192.0.2.7")], "192.0.2.7"),
     ];
     for (pairs, expected) in rows {
         assert_eq!(seen(PROXY, pairs), *expected, "{pairs:?}");
@@ -61,19 +54,14 @@ fn nobody_becomes_somebody_else_by_a_header() {
     let rows: &[(&str, Said<'_>, &str)] = &[
         // From no trusted proxy: what is said is not heard.
         ("198.51.100.9", &[(X, "192.0.2.7")], "198.51.100.9"),
-        ("198.51.100.9", &[(F, "for=192.0.2.7")], "198.51.100.9"),
         // Said by the client, with what the proxy saw behind it.
         (PROXY, &[(X, "192.0.2.7, 198.51.100.9")], "198.51.100.9"),
         (PROXY, &[(X, "192.0.2.7"), (X, "198.51.100.9")], "198.51.100.9"),
         (PROXY, &[(X, "192.0.2.7, 10.0.0.1, 198.51.100.9")], "198.51.100.9"),
         (PROXY, &[(X, "nonsense, 198.51.100.9")], "198.51.100.9"),
-        (PROXY, &[(F, "for=192.0.2.7, for=198.51.100.9")], "198.51.100.9"),
-        // A quote that is left open must not swallow what the proxy adds.
-        (PROXY, &[(F, "for=192.0.2.7;x=\", for=198.51.100.9")], "unknown"),
-        (PROXY, &[(F, "for=\"192.0.2.7, for=198.51.100.9")], "unknown"),
-        // One header by the proxy, the other by the client.
-        (PROXY, &[(X, "198.51.100.9"), (F, "for=192.0.2.7")], "unknown"),
-        (PROXY, &[(X, "198.51.100.9"), (F, "for=unknown")], "unknown"),
+        // A header that no proxy of ours writes.
+        (PROXY, &[(X, "198.51.100.9"), ("forwarded", "for=192.0.2.7")], "198.51.100.9"),
+        (PROXY, &[("forwarded", "for=192.0.2.7")], PROXY),
     ];
     for (peer, pairs, expected) in rows {
         assert_eq!(seen(peer, pairs), *expected, "{pairs:?}");
@@ -83,22 +71,16 @@ fn nobody_becomes_somebody_else_by_a_header() {
 proptest! {
     #[test]
     fn whatever_a_client_says_what_our_proxy_adds_decides(
-        said in "([ -~]{0,20}|[,;=\"\\\\ ]|for=192[.]0[.]2[.]7|10[.]0[.]0[.]1|192[.]0[.]2[.]7){0,6}",
+        said in "([ -~]{0,20}|[,;=\"\\\\ ]|10[.]0[.]0[.]1|192[.]0[.]2[.]7){0,6}",
     ) {
         let added = format!("{said}, 198.51.100.9");
         prop_assert_eq!(seen(PROXY, &[(X, &added)]), "198.51.100.9");
-        for ours in ["for=198.51.100.9", "for=\"198.51.100.9:443\";proto=\"https\""] {
-            let client = seen(PROXY, &[(F, &format!("{said}, {ours}"))]);
-            prop_assert!(["198.51.100.9", "unknown"].contains(&client.as_str()), "{client}");
-            let client = seen(PROXY, &[(F, &said), (F, ours)]);
-            prop_assert!(["198.51.100.9", "unknown"].contains(&client.as_str()), "{client}");
-        }
     }
 }
 
 #[test]
 fn what_is_no_address_names_nobody() {
-    let x_forwarded_for = [
+    let values = [
         "",
         ",",
         "192.0.2.7,",
@@ -118,25 +100,8 @@ fn what_is_no_address_names_nobody() {
         "\"192.0.2.7",
         "\u{e9}",
     ];
-    for value in x_forwarded_for {
+    for value in values {
         assert_eq!(seen(PROXY, &[(X, value)]), "unknown", "{value:?}");
-    }
-    let forwarded = [
-        "",
-        "for=",
-        "for=unknown",
-        "for=_hidden",
-        "for=\"_SEVKISEK\"",
-        "by=192.0.2.7",
-        "192.0.2.7",
-        "for=192.0.2.7;for=192.0.2.8",
-        "for=192.0.2.7, proto=https",
-        "for=\"192.0.2.7\"x",
-        "for = 192.0.2.7",
-        "for=\"192.0.2.7\\",
-    ];
-    for value in forwarded {
-        assert_eq!(seen(PROXY, &[(F, value)]), "unknown", "{value:?}");
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use super::{Opened, SqliteStore, log};
+use super::{Opened, SqliteStore};
 use crate::journal::{
     JournalError,
     file::{Gone, Lengths},
@@ -108,6 +108,15 @@ impl SqliteStore {
         let lengths = lengths?;
         let only_in_log = in_log.saturating_sub(copied);
         Ok(lengths.file / page_bytes + only_in_log >= pages
-            && lengths.log >= log::bytes_of(in_log, page_bytes))
+            && lengths.log >= log_bytes(in_log, page_bytes))
+    }
+}
+
+/// Returns the length of a write-ahead log of so many frames, by "WAL-mode File Format" in SQLite's manual: a
+/// header of 32 bytes, then 24 bytes and a page a frame.
+fn log_bytes(frames: u64, page_bytes: u64) -> u64 {
+    match frames {
+        0 => 0,
+        frames => 32 + frames * (24 + page_bytes),
     }
 }

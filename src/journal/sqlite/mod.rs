@@ -7,7 +7,6 @@
 //! Does not live here: what is asked of it (`sql`).
 
 mod full_disk;
-mod log;
 mod lost;
 mod open;
 #[cfg(test)]

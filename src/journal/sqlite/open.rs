@@ -21,7 +21,7 @@ use sqlx::{
 use tokio::sync::OnceCell;
 use tracing::warn;
 
-use super::{Opened, PAGES_PER_STEP, SqliteJournal, SqliteStore, full_disk::is_full, log};
+use super::{Opened, PAGES_PER_STEP, SqliteJournal, SqliteStore, full_disk::is_full};
 use crate::journal::{
     JournalError, Storage,
     file::{FileIdentity, Gone, beside, real_path},
@@ -84,20 +84,11 @@ impl SqliteJournal {
             );
         }
         keep_private(&file).map_err(|error| unusable(&file, &error))?;
-        if log::is_gone(&file) {
+        if log_is_gone(&file) {
             warn!(
                 "the journal's write-ahead log is gone, though the service did not end in order: \
                  what was stored last may be missing. Was only a part of the journal's files \
                  copied? The sweep finds again what the console still has"
-            );
-        }
-        if let Some(torn) = log::torn_end(&file) {
-            warn!(
-                bytes = torn.bytes,
-                "the journal's write-ahead log ends in a commit that was not written to its end and \
-                 is left out. After a power failure or a full disk that is as it should be: nobody \
-                 was told that it was stored. If the file was copied or cut, what came last may be \
-                 missing; the sweep finds it again as far as the console still has it"
             );
         }
         Self::at(&file, options, reading(&file), console, Some(only_user))
@@ -357,6 +348,12 @@ fn schema_failed(file: &Path, error: sqlx::migrate::MigrateError) -> JournalErro
         | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => opening_failed(file, &error),
         other => JournalError::Migration(other),
     }
+}
+
+/// Returns whether the log beside `database` was removed: SQLite removes it together with its index (`-shm`)
+/// when the last user closes the file in order, and leaves both otherwise.
+fn log_is_gone(database: &Path) -> bool {
+    beside(database, "-shm").exists() && !beside(database, "-wal").exists()
 }
 
 /// What SQLite's refusal means for an operator. The codes are those of its manual ("Result and
