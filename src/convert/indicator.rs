@@ -17,6 +17,7 @@ use super::{
     ioc::{self, IocValue},
     label, naming,
     sigma::SigmaText,
+    yara_check,
 };
 use crate::{
     alert::{
@@ -195,14 +196,19 @@ fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
         Some(created) => (Some(created), text.modified),
         None => (sigma.created, sigma.modified),
     };
+    let refusal = text.refusal.as_deref().map(|why| refused(&sigma.name, why));
     ReadRule {
         rule,
-        indicator: Ok(indicator),
+        indicator: refusal.map_or(Ok(indicator), Err),
         dates,
         tags: [sigma.technique_tags.as_slice(), &text.tags].concat(),
         own_tags: text.tags.clone(),
         links: label::links(&[sigma.references.as_slice(), &text.references].concat()),
     }
+}
+
+fn refused(name: &str, why: &str) -> String {
+    format!("OpenCTI would refuse the rule {name}: {why}")
 }
 
 fn from_yara(file: &YaraFile) -> Result<Indicator, String> {
@@ -211,6 +217,7 @@ fn from_yara(file: &YaraFile) -> Result<Indicator, String> {
     if !has_rule {
         return Err(format!("the content of {} holds no YARA rule", file.name));
     }
+    yara_check::check(&content).map_err(|why| refused(&file.name, &why))?;
     Ok(Indicator {
         x_opencti_main_observable_type: Some("StixFile"),
         ..blank(&file.name, content, PatternType::Yara)

@@ -28,7 +28,9 @@ mod raw;
 mod registry;
 mod rule;
 mod sigma;
+mod sigma_check;
 mod threat;
+mod yara_check;
 
 use std::collections::BTreeMap;
 

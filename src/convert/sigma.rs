@@ -6,8 +6,10 @@ use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use moka::sync::Cache;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use serde_saphyr::DuplicateKeyPolicy;
 
+use super::sigma_check;
 use crate::stix::clean;
 
 /// Bytes of texts, and of what they say, that are kept at most.
@@ -32,11 +34,12 @@ pub(super) struct SigmaText {
     pub(super) created: Option<DateTime<Utc>>,
     /// `modified`.
     pub(super) modified: Option<DateTime<Utc>>,
+    /// Why OpenCTI's checker surely refuses it; `None` when it may pass.
+    pub(super) refusal: Option<String>,
 }
 
 impl SigmaText {
-    /// Reads a Sigma rule that the platform takes: one document that has a `logsource` and a `detection`
-    /// with its `condition`. `None` when this text is no such rule.
+    /// Reads a Sigma rule. `None` when this text is no rule with a `logsource` and a `detection`.
     pub(super) fn read(content: &str) -> Option<Arc<Self>> {
         Self::read_from(&TEXTS, content)
     }
@@ -47,24 +50,23 @@ impl SigmaText {
 
     fn parse(content: &str) -> Option<Self> {
         let content = clean::text(content);
-        let yaml: Value = serde_saphyr::from_str(&content).ok()?;
-        let logsource = yaml.get("logsource")?.as_object()?;
-        let detection = yaml.get("detection")?.as_object()?;
+        let yaml = yaml(&content)?;
         let description = yaml.get("description").and_then(Value::as_str).map(clean::text);
-        (!logsource.is_empty() && detection.contains_key("condition")).then(|| Self {
+        Some(Self {
             title: line(&yaml, "title"),
             description: description.filter(|text| !text.is_empty()),
             tags: texts(&yaml, "tags"),
             references: texts(&yaml, "references"),
             created: day(&yaml, "date"),
             modified: day(&yaml, "modified"),
+            refusal: sigma_check::check(&yaml).err(),
             content,
         })
     }
 
     fn size_bytes(&self) -> usize {
-        let Self { content, title, description, tags, references, .. } = self;
-        let optional = [title, description].into_iter().flatten();
+        let Self { content, title, description, tags, references, refusal, .. } = self;
+        let optional = [title, description, refusal].into_iter().flatten();
         let listed = tags.iter().chain(references);
         let listed = listed.map(|text| text.len() + size_of::<String>()).sum::<usize>();
         content.len() + optional.map(String::len).sum::<usize>() + listed
@@ -79,6 +81,42 @@ fn bounded(limit_bytes: u64) -> Texts {
             u32::try_from(ENTRY_BYTES + content.len() + said).unwrap_or(u32::MAX)
         })
         .build()
+}
+
+/// Returns the YAML of a rule: of several documents the first that has a `logsource` and a `detection` with
+/// its `condition`, with what a document of `action: global` before it says. Of a key that is there twice
+/// the last value counts, as for the platform's checker.
+fn yaml(content: &str) -> Option<Value> {
+    let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(content, options).ok()?;
+    let mut global = Value::Object(Map::new());
+    for document in documents {
+        if document.get("action").is_some_and(|action| action == "global") {
+            merge(&mut global, document);
+            continue;
+        }
+        let mut yaml = global.clone();
+        merge(&mut yaml, document);
+        let map = |key: &str| yaml.get(key).and_then(Value::as_object);
+        if map("logsource").is_some_and(|logsource| !logsource.is_empty())
+            && map("detection").is_some_and(|detection| detection.contains_key("condition"))
+        {
+            return Some(yaml);
+        }
+    }
+    None
+}
+
+/// Puts `other` over `value`, map by map.
+fn merge(value: &mut Value, other: Value) {
+    match (value, other) {
+        (Value::Object(value), Value::Object(other)) => {
+            for (key, other) in other {
+                merge(value.entry(key).or_insert(Value::Null), other);
+            }
+        }
+        (value, other) => *value = other,
+    }
 }
 
 /// The texts of a list in a rule.

@@ -11,6 +11,7 @@ mod mapping;
 mod markdown;
 mod page;
 mod peer;
+mod rule_texts;
 mod rules;
 mod threat;
 

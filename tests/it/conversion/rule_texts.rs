@@ -1,0 +1,127 @@
+//! What becomes of texts of rules, against the verdicts of pySigma and libyara. Those on the variants stand
+//! beside them, as `scripts/rules.sh` recorded them; it also compares all rules in folders.
+
+use std::{env, fs};
+
+use harfanglab_incidents::{
+    alert::intelligence::{Intelligence, YaraFile},
+    convert::convert_alert,
+};
+use serde::Deserialize;
+
+use super::made;
+
+/// Variants of one rule.
+#[derive(Deserialize)]
+struct OfSigma {
+    base: String,
+    variants: Vec<Variant>,
+}
+
+#[derive(Deserialize)]
+struct Variant {
+    what: String,
+    from: String,
+    to: String,
+    accepted: bool,
+    /// Set when the judge refuses it and we do not.
+    #[serde(default)]
+    missed: bool,
+}
+
+#[derive(Deserialize)]
+struct OfYara {
+    texts: Vec<YaraText>,
+}
+
+#[derive(Deserialize)]
+struct YaraText {
+    what: String,
+    text: String,
+    accepted: bool,
+    #[serde(default)]
+    missed: bool,
+}
+
+/// A rule of a folder, with the verdict of its judge.
+#[derive(Deserialize)]
+struct Judged {
+    file: String,
+    kind: String,
+    text: String,
+    accepted: bool,
+    why: Option<String>,
+}
+
+/// Why no indicator is made of a text; `None`: one is.
+fn refusal(kind: &str, text: &str) -> Option<String> {
+    let (alert, rule) = if kind == "sigma" {
+        (made::sigma_alert(), made::sigma(text))
+    } else {
+        let file =
+            YaraFile { name: "a file".to_owned(), content: text.to_owned(), ..YaraFile::default() };
+        (made::yara_alert(), Intelligence::Yara(file))
+    };
+    let made = convert_alert(&alert, Some(&rule), &made::never_seen(), &made::settings());
+    let why = made.left_out.into_iter().find(|it| it.what == "indicator").map(|it| it.why);
+    assert_eq!(made.indicator.is_none(), why.is_some(), "{text}");
+    why
+}
+
+fn compare(kind: &str, variants: impl Iterator<Item = (String, String, bool, bool)>) {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (what, text, accepted, missed) in variants {
+        let ours = refusal(kind, &text);
+        count += 1;
+        if ours.is_some() != (!accepted && !missed) {
+            wrong.push(format!("{what}: accepted {accepted}, missed {missed}, ours {ours:?}"));
+        }
+    }
+    assert!(count >= 60, "{count}");
+    assert!(wrong.is_empty(), "of {count} variants of {kind}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_variant_of_a_sigma_rule_is_judged_as_by_pysigma_but_for_the_known_ones_that_pass() {
+    let fixture = include_str!("../../fixtures/rules/sigma.json");
+    let OfSigma { base, variants } = serde_json::from_str(fixture).unwrap();
+    let variants = variants.into_iter().map(|it| {
+        assert!(base.contains(&it.from), "{}", it.what);
+        (it.what, base.replacen(&it.from, &it.to, 1), it.accepted, it.missed)
+    });
+    compare("sigma", variants);
+}
+
+#[test]
+fn every_yara_text_is_judged_as_by_libyara_but_for_the_known_ones_that_pass() {
+    let fixture = include_str!("../../fixtures/rules/yara.json");
+    let OfYara { texts } = serde_json::from_str(fixture).unwrap();
+    let texts = texts.into_iter().map(|it| (it.what, it.text, it.accepted, it.missed));
+    compare("yara", texts);
+}
+
+#[test]
+#[ignore = "compares what HARFANGLAB_INCIDENTS_TEST_RULES names; run by scripts/rules.sh"]
+fn no_rule_of_a_folder_that_its_judge_accepts_is_refused() {
+    let file = env::var("HARFANGLAB_INCIDENTS_TEST_RULES").unwrap();
+    let judged = fs::read_to_string(file).unwrap();
+    let judged = judged.lines().map(|line| serde_json::from_str::<Judged>(line).unwrap());
+    let mut refused = Vec::new();
+    let (mut count, mut alike, mut passes) = (0, 0, 0);
+    for Judged { file, kind, text, accepted, why } in judged {
+        let ours = refusal(&kind, &text);
+        count += 1;
+        match (accepted, ours) {
+            (true, Some(ours)) => refused.push(format!("{file}: {ours}")),
+            (false, None) => {
+                passes += 1;
+                println!("passes here: {file}: {}", why.unwrap_or_default());
+            }
+            (false, Some(_)) => alike += 1,
+            (true, None) => {}
+        }
+    }
+    println!("{count} rules: {alike} refused by both, {passes} pass here alone");
+    assert!(refused.is_empty(), "{} of {count}:\n{}", refused.len(), refused.join("\n"));
+}
