@@ -113,19 +113,19 @@ async fn an_alert_does_not_wait_for_another_name_that_is_being_fixed_and_does_fo
          VALUES ('https://console.example', 'slow', 'Gone', 0, 'gone')";
     beside.execute(sqlx::raw_sql(row)).await.unwrap();
     let slow = tokio::spawn(async move { fix(&*slow, &["slow"]).await });
-    let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND locktype = $1";
-    let waits_for = async |what: &'static str, beside: &mut PgConnection| {
-        until(what, async || {
-            let asked = sqlx::query_scalar::<_, i64>(waiting).bind(what);
-            (asked.fetch_one(&mut *beside).await.unwrap() > 0).then_some(())
-        })
-        .await;
+    let behind_us = "SELECT pid FROM pg_locks WHERE NOT granted \
+         AND pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+    let behind_slow = "SELECT pid FROM pg_locks WHERE NOT granted AND pg_blocking_pids(pid) && \
+         ARRAY(SELECT pid FROM pg_locks WHERE NOT granted \
+             AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))";
+    let waits = async |what, asking: &'static str, beside: &mut PgConnection| {
+        until(what, async || beside.fetch_optional(sqlx::raw_sql(asking)).await.unwrap()).await;
     };
-    waits_for("transactionid", &mut beside).await;
+    waits("the slow one waits for us", behind_us, &mut beside).await;
     let wanted = [("apart".to_owned(), identity("Another name"))];
     assert_eq!(other.fix_identities(&wanted).await.unwrap(), [wanted[0].1.clone()]);
     let twin = tokio::spawn(async move { fix(&*other, &["twin"]).await });
-    waits_for("advisory", &mut beside).await;
+    waits("its twin waits for the slow one", behind_slow, &mut beside).await;
     beside.execute(sqlx::raw_sql("ROLLBACK")).await.unwrap();
     assert_eq!((slow.await.unwrap(), twin.await.unwrap()), (vec![at(0)], vec![at(1)]));
 }
