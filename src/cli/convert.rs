@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     config::{ConversionSettings, IncidentNaming},
     convert::{
-        Conversion, ConvertSettings, Known, NetworkTraffic, Wanted, attach_raw,
+        Conversion, ConvertSettings, Known, NetworkTraffic, RuleChecker, Wanted, attach_raw,
         carried_intelligence, convert_alert, convert_threat, gate, wanted_intelligence,
     },
     intake::{
@@ -165,6 +165,7 @@ fn convert_settings(loaded: ConversionSettings) -> ConvertSettings {
         accounts: loaded.import.accounts,
         raw: loaded.import.raw,
         network_traffic: NetworkTraffic::Sent,
+        rule_checker: RuleChecker::Strict,
         // By id: names of statuses only OpenCTI could resolve.
         workflow: loaded
             .import

@@ -8,7 +8,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    ConvertSettings,
+    ConvertSettings, RuleChecker,
     attack::Named,
     dates,
     dates::Moments,
@@ -44,6 +44,8 @@ pub(super) struct ReadRule<'a> {
     rule: &'a Intelligence,
     /// Its indicator, not yet dated; else why the platform would refuse it.
     indicator: Result<Indicator, String>,
+    /// Why the checker of newer platforms surely refuses its text.
+    refusal: Option<String>,
     /// When the rule was made and changed.
     dates: (RuleDate, RuleDate),
     /// The tags that make the kill-chain phases of the indicator; none when the rule has no tags.
@@ -65,6 +67,7 @@ pub(super) fn read(rule: &Intelligence) -> ReadRule<'_> {
         Intelligence::Ioc(ioc) => ReadRule {
             rule,
             indicator: from_ioc(ioc),
+            refusal: None,
             dates: (ioc.created, ioc.modified),
             own_tags: Vec::new(),
             tags: Vec::new(),
@@ -74,6 +77,9 @@ pub(super) fn read(rule: &Intelligence) -> ReadRule<'_> {
         Intelligence::Yara(yara) => ReadRule {
             rule,
             indicator: from_yara(yara),
+            refusal: yara_check::check(&clean::text(&yara.content))
+                .err()
+                .map(|why| refused(&yara.name, &why)),
             dates: (yara.created, yara.modified),
             own_tags: yara.technique_tags.clone(),
             tags: yara.technique_tags.clone(),
@@ -93,7 +99,8 @@ pub(super) fn add_indicator(
     draft: &mut Draft,
 ) -> Option<SeenIndicator> {
     let rule = read.rule;
-    let mut indicator = match read.indicator {
+    let refusal = read.refusal.filter(|_| settings.rule_checker == RuleChecker::Strict);
+    let mut indicator = match read.indicator.and_then(|read| refusal.map_or(Ok(read), Err)) {
         Ok(indicator) => indicator,
         Err(why) => {
             draft.leave_out("indicator", why);
@@ -180,6 +187,7 @@ fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
         return ReadRule {
             rule,
             indicator: Err(why),
+            refusal: None,
             dates: (None, None),
             own_tags: Vec::new(),
             tags: sigma.technique_tags.clone(),
@@ -196,10 +204,10 @@ fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
         Some(created) => (Some(created), text.modified),
         None => (sigma.created, sigma.modified),
     };
-    let refusal = text.refusal.as_deref().map(|why| refused(&sigma.name, why));
     ReadRule {
         rule,
-        indicator: refusal.map_or(Ok(indicator), Err),
+        indicator: Ok(indicator),
+        refusal: text.refusal.as_deref().map(|why| refused(&sigma.name, why)),
         dates,
         tags: [sigma.technique_tags.as_slice(), &text.tags].concat(),
         own_tags: text.tags.clone(),
@@ -217,7 +225,6 @@ fn from_yara(file: &YaraFile) -> Result<Indicator, String> {
     if !has_rule {
         return Err(format!("the content of {} holds no YARA rule", file.name));
     }
-    yara_check::check(&content).map_err(|why| refused(&file.name, &why))?;
     Ok(Indicator {
         x_opencti_main_observable_type: Some("StixFile"),
         ..blank(&file.name, content, PatternType::Yara)

@@ -71,6 +71,8 @@ pub struct ConvertSettings {
     pub raw: RawAttachment,
     /// Whether connections go out as objects of their own.
     pub network_traffic: NetworkTraffic,
+    /// Which texts of rules the platform refuses.
+    pub rule_checker: RuleChecker,
     /// Alert status → id of the workflow status that OpenCTI gives the incident.
     pub workflow: BTreeMap<String, String>,
     /// Base URL of the console, for links.
@@ -85,6 +87,15 @@ pub enum NetworkTraffic {
     /// Their addresses and domain names alone: OpenCTI before version 7 reports an error for each
     /// `network-traffic` that has an end.
     AddressesOnly,
+}
+
+/// The platform's checker of Sigma and YARA texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleChecker {
+    /// pySigma and libyara: what they surely refuse is not sent.
+    Strict,
+    /// Those of older platforms, which take more: only what is no rule at all is not sent.
+    Lenient,
 }
 
 /// What the journal knows of an alert or threat.

@@ -80,6 +80,8 @@ pub enum Feature {
     ManyTokens,
     /// `network-traffic` with its ends; before, each one sent is answered by an error.
     NetworkTraffic,
+    /// Sigma texts checked by pySigma, YARA texts by libyara: said to be so since May 2026, seen on 7.260817.
+    StrictRuleChecker,
     /// Incidents with a score.
     IncidentScore,
     /// Incidents with properties of our own. Every platform takes them until a custom field refuses one.
@@ -97,6 +99,7 @@ impl Feature {
             Self::DraftContext => Version::new(6, 5, 0),
             Self::BundlePushWork => Version::new(6, 5, 7),
             Self::S3Connection => Version::new(6, 9, 10),
+            Self::StrictRuleChecker => Version::new(7, 260_601, 0),
             Self::IncidentScore => Version::new(7, 261_000, 0),
             Self::CustomProperties => Version::new(0, 0, 0),
             Self::ManyTokens => Version::new(7, 260_224, 0),
@@ -175,6 +178,8 @@ mod tests {
         assert!(on("rolling").has(Feature::MultiPartWork));
         assert!(!on("6.9.28").has(Feature::NetworkTraffic));
         assert!(on("7.260224.0").has(Feature::NetworkTraffic));
+        assert!(!on("6.9.28").has(Feature::StrictRuleChecker));
+        assert!(on("7.260817.0").has(Feature::StrictRuleChecker));
 
         let mut features = on("7.260817.0");
         features.refuse(Feature::MultiPartWork);

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{ConsoleSettings, Settings},
-    convert::{ConvertSettings, NetworkTraffic},
+    convert::{ConvertSettings, NetworkTraffic, RuleChecker},
     harfanglab::Console,
     health::{Health, Part},
     intake::{Door, Entries, MemoryBudget, Samples},
@@ -185,6 +185,7 @@ impl ConsoleService {
             raw: self.settings.import.raw,
             // As OpenCTI's version allows; without OpenCTI as the newest does.
             network_traffic: platform.map_or(NetworkTraffic::Sent, Platform::network_traffic),
+            rule_checker: platform.map_or(RuleChecker::Strict, Platform::rule_checker),
             workflow,
             console_url: self.settings.harfanglab.url.clone(),
         };

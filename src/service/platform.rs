@@ -13,7 +13,7 @@ use super::{ServiceError, outage, reset::Reset};
 use crate::{
     clock::Clock,
     config::{ConnectorSettings, IncidentNaming, OpenCtiSettings, Settings},
-    convert::NetworkTraffic,
+    convert::{NetworkTraffic, RuleChecker},
     health::{Health, Part},
     journal::{Journal, JournalError},
     opencti::{
@@ -151,6 +151,15 @@ impl Platform {
             NetworkTraffic::Sent
         } else {
             NetworkTraffic::AddressesOnly
+        }
+    }
+
+    /// Returns how texts of rules are checked, by the same version.
+    pub(super) fn rule_checker(&self) -> RuleChecker {
+        if self.connector.platform().has(Feature::StrictRuleChecker) {
+            RuleChecker::Strict
+        } else {
+            RuleChecker::Lenient
         }
     }
 

@@ -8,7 +8,7 @@ use harfanglab_incidents::{
         AccountIdentity, CustomProperties, HarfangLabSettings, IncidentNaming, Marking,
         RawAttachment, TlsVerification,
     },
-    convert::{ConvertSettings, NetworkTraffic},
+    convert::{ConvertSettings, NetworkTraffic, RuleChecker},
 };
 
 /// As most users would have it.
@@ -23,6 +23,7 @@ pub(crate) fn convert() -> ConvertSettings {
         accounts: AccountIdentity::Login,
         raw: RawAttachment::None,
         network_traffic: NetworkTraffic::Sent,
+        rule_checker: RuleChecker::Strict,
         workflow: BTreeMap::new(),
         console_url: "https://console.example:8443/".parse().expect("it is a URL"),
     }

@@ -10,7 +10,7 @@ use harfanglab_incidents::{
         intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
     },
     config::{AccountIdentity, CustomProperties, IncidentNaming, Marking, RawAttachment},
-    convert::{ConvertSettings, Known, NetworkTraffic},
+    convert::{ConvertSettings, Known, NetworkTraffic, RuleChecker},
 };
 
 pub(crate) const MD5: &str = "0c1d2e3f405162738495a6b7c8d9eafb";
@@ -48,6 +48,7 @@ pub(crate) fn settings() -> ConvertSettings {
         accounts: AccountIdentity::Login,
         raw: RawAttachment::None,
         network_traffic: NetworkTraffic::Sent,
+        rule_checker: RuleChecker::Strict,
         workflow: BTreeMap::new(),
         console_url: "https://console.example:8443/".parse().unwrap(),
     }

@@ -5,7 +5,7 @@ use std::{env, fs};
 
 use harfanglab_incidents::{
     alert::intelligence::{Intelligence, YaraFile},
-    convert::convert_alert,
+    convert::{ConvertSettings, RuleChecker, convert_alert},
 };
 use serde::Deserialize;
 
@@ -124,4 +124,21 @@ fn no_rule_of_a_folder_that_its_judge_accepts_is_refused() {
     }
     println!("{count} rules: {alike} refused by both, {passes} pass here alone");
     assert!(refused.is_empty(), "{} of {count}:\n{}", refused.len(), refused.join("\n"));
+}
+
+#[test]
+fn an_older_platform_gets_every_text_that_is_a_rule() {
+    let external = "rule a { condition: filename == \"b\" }";
+    let file = YaraFile { content: external.to_owned(), ..YaraFile::default() };
+    let house = "id: SOC-0042\ntitle: a rule\nlogsource: {product: windows}\n\
+                 detection: {a: {b: c}, condition: a}\n";
+    for (alert, rule) in
+        [(made::yara_alert(), Intelligence::Yara(file)), (made::sigma_alert(), made::sigma(house))]
+    {
+        let sent_to = |rule_checker| {
+            let settings = ConvertSettings { rule_checker, ..made::settings() };
+            convert_alert(&alert, Some(&rule), &made::never_seen(), &settings).indicator.is_some()
+        };
+        assert!(sent_to(RuleChecker::Lenient) && !sent_to(RuleChecker::Strict));
+    }
 }

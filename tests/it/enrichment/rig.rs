@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
     clock::Clock,
     config::{IncidentNaming, Settings},
-    convert::{ConvertSettings, NetworkTraffic},
+    convert::{ConvertSettings, NetworkTraffic, RuleChecker},
     demo::{DemoConsole, DemoConsoleConfig},
     harfanglab::Console,
     intake::{
@@ -72,6 +72,7 @@ pub(crate) fn preparer(
             accounts: settings.import.accounts,
             raw: settings.import.raw,
             network_traffic: NetworkTraffic::Sent,
+            rule_checker: RuleChecker::Strict,
             workflow: BTreeMap::new(),
             console_url: "https://console.example".parse().unwrap(),
         },
