@@ -176,7 +176,7 @@ fn from_ioc(rule: &IocRule) -> Result<Indicator, String> {
     Ok(Indicator {
         description: description.filter(|text| !text.is_empty()),
         x_opencti_main_observable_type: Some(main_observable_type),
-        ..blank(&value.text(), pattern.to_string(), PatternType::Stix)
+        ..blank(&value.name(), pattern.to_string(), PatternType::Stix)
     })
 }
 

@@ -88,7 +88,11 @@ fn bounded(limit_bytes: u64) -> Texts {
 /// its `condition`, with what a document of `action: global` before it says. Of a key that is there twice
 /// the last value counts, as for the platform's checker.
 fn yaml(content: &str) -> Option<Value> {
-    let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        // `y` and `n` are texts to the platform's checker.
+        strict_booleans: true,
+    };
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(content, options).ok()?;
     let mut global = Value::Object(Map::new());
     for document in documents {

@@ -15,7 +15,7 @@ use super::{
     pages::{PAGE_LIMIT, Page, next_whole_second, read_page, seconds},
     together::Push,
 };
-use crate::alert::{date, element};
+use crate::alert::{date, element, lenient::identifier_at};
 
 /// How far an alert's API time may lie from the time its push gives.
 const MATCH_WINDOW: TimeDelta = TimeDelta::minutes(2);
@@ -113,7 +113,12 @@ impl Console {
     /// A threat by its id, which is an alert's `threat_key`.
     pub async fn threat(&self, id: &str) -> Result<Option<Value>, ConsoleError> {
         let path = ["api", "data", "alert", "alert", "Threat", id, ""];
-        found(self.get(&path, &[], object).await)
+        let read = |request: Request<'_>, answer: Option<Answer>| {
+            let threat = object(request, answer)?;
+            let is_one = ["id", "slug"].iter().any(|name| identifier_at(&threat, name).is_some());
+            is_one.then_some(threat).ok_or_else(|| request.unreadable("it is no threat"))
+        };
+        found(self.get(&path, &[], read).await)
     }
 
     /// A threat's note. A threat without one is answered 200 with an empty body.

@@ -119,8 +119,9 @@ pub(super) fn encoding(request: &HttpRequest) -> Result<Encoding, Refusal> {
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
     let media_type = text(header::CONTENT_TYPE).unwrap_or("application/json");
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let known = ["application/json", "application/x-ndjson", "application/ndjson"];
-    if !known.contains(&essence.as_str()) {
+    let known = ["application/json", "application/x-ndjson", "application/ndjson", "text/json"];
+    // `application/cloudevents+json` and the like (RFC 6839).
+    if !known.contains(&essence.as_str()) && !essence.ends_with("+json") {
         return Err(unsupported("send application/json"));
     }
     let is_once = request.headers().get_all(header::CONTENT_ENCODING).count() <= 1;

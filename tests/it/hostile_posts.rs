@@ -62,6 +62,14 @@ fn hostile_cases() -> Vec<Case> {
         case("not JSON", 400, "hello there"),
         case("empty", 400, ""),
         Case { media_type: "text/xml", ..case("of another type", 415, &alert) },
+        Case {
+            media_type: "application/json+xml",
+            ..case("of a type that only begins so", 415, "{}")
+        },
+        Case {
+            media_type: "application/vnd.kafka.json.v2+json",
+            ..case("a kind of JSON", 400, "x")
+        },
         Case { method: Method::PUT, ..case("not a POST", 405, &alert) },
         Case { method: Method::GET, secret: None, ..case("a GET", 405, "") },
     ]

@@ -74,6 +74,17 @@ impl IocValue {
         }
     }
 
+    /// Returns the name of the indicator: the value, with its port.
+    pub(in crate::convert) fn name(&self) -> String {
+        match self {
+            Self::Addresses { network, port: Some(port) } if network.addr().is_ipv6() => {
+                format!("[{}]:{port}", self.text())
+            }
+            Self::Addresses { port: Some(port), .. } => format!("{}:{port}", self.text()),
+            _ => self.text(),
+        }
+    }
+
     /// Returns the pattern, and the platform's name of the type that the pattern is about.
     pub(in crate::convert) fn pattern(&self) -> (Pattern, &'static str) {
         match self {

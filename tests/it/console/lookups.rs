@@ -101,6 +101,16 @@ async fn a_threat_without_a_note_is_answered_with_nothing_and_that_is_no_fault()
 }
 
 #[tokio::test]
+async fn an_answer_that_is_no_threat_is_not_taken_for_the_one_that_was_asked_for() {
+    let console = started();
+    let body = r#"{"count": 0, "next": null, "results": []}"#;
+    let page = Fault::Answer { status: 200, content_type: "application/json", body };
+    console.fail_next(RequestKind::One(Collection::Threats), 9, page);
+    let error = client(&console).threat("77").await.unwrap_err();
+    assert!(error.to_string().contains("it is no threat"), "{error}");
+}
+
+#[tokio::test]
 async fn what_no_console_can_be_asked_with_is_not_sent_and_the_console_stays_well() {
     let console = started();
     let client = client(&console);

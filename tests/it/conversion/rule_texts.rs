@@ -142,3 +142,10 @@ fn an_older_platform_gets_every_text_that_is_a_rule() {
         assert!(sent_to(RuleChecker::Lenient) && !sent_to(RuleChecker::Strict));
     }
 }
+
+#[test]
+fn a_letter_that_yaml_of_old_takes_for_a_flag_is_a_text() {
+    let rule = "title: y\nlogsource: {product: windows, definition: n}\n\
+                detection: {a: {b: c}, condition: a}\n";
+    assert_eq!(refusal("sigma", rule), None);
+}

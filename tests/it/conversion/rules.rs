@@ -271,6 +271,7 @@ fn a_port_makes_the_pattern_one_of_traffic() {
     let pattern =
         "[network-traffic:dst_ref.value = '203.0.113.7' AND network-traffic:dst_port = 8443]";
     assert_eq!(one(&conversion, "indicator")["pattern"], pattern);
+    assert_eq!(one(&conversion, "indicator")["name"], "203.0.113.7:8443");
 }
 
 #[test]
