@@ -121,7 +121,7 @@ pub struct UrlRequest {
     pub verb: Option<String>,
 }
 
-/// Where, by whom and when a session was opened (`process_session`, `event_session`).
+/// Origin, account and time of a session (`process_session`, `event_session`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RemoteLogon {
     /// `source_ip`.

@@ -69,6 +69,12 @@ impl WorkError {
         may_be_taken_later(&self.reason)
     }
 
+    /// Returns whether the platform found the object itself wrong. Words that nobody has seen yet may be
+    /// those of a passing failure.
+    pub fn is_final(&self) -> bool {
+        !self.may_be_taken_later() && FINAL.iter().any(|words| self.reason.contains(words))
+    }
+
     /// Returns whether the platform's checker refused the pattern of an indicator. An indicator that
     /// is too large for the platform to repeat has no id here.
     pub fn is_refused_pattern(&self) -> bool {
@@ -95,6 +101,9 @@ const MISSING_RIGHT: &str = "missing markings";
 /// What it says, of each version seen, when the text of a rule or another pattern does not pass its
 /// checker. It says nearly the same of observables.
 const PATTERN: [&str; 2] = ["Indicator of type", "not correctly formatted"];
+/// What it says of an object that is wrong in itself.
+const FINAL: [&str; 4] =
+    ["FUNCTIONAL_ERROR", "BAD_USER_INPUT", "VALIDATION_ERROR", "UNSUPPORTED_ERROR"];
 /// What it says when it was too busy: another import held a lock, or something behind it did not
 /// answer, after the worker had tried a hundred times.
 const BUSY: [&str; 3] = ["LOCK_ERROR", "Bad Gateway", "Request timed out"];

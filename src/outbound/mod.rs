@@ -17,6 +17,9 @@ pub const USER_AGENT: &str = concat!("harfanglab-incidents/", env!("CARGO_PKG_VE
 
 /// Longest wait for a TCP and TLS connection; the whole request has the caller's own limit.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time for which an unused connection is kept: servers of Node.js, such as OpenCTI's, close theirs
+/// after 5 s, and a request that is sent at that moment fails.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,7 @@ pub fn client(tls: &TlsVerification, timeout: Duration) -> Result<reqwest::Clien
         .user_agent(USER_AGENT)
         .proxy(reqwest::Proxy::custom(move |server| proxies.proxy_for(server)))
         .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .timeout(timeout)
         .redirect(reqwest::redirect::Policy::none());
     match tls {

@@ -95,20 +95,21 @@ impl Preparer {
             let valid_from = valid_from.map_err(|failure| self.journal_failed(event, &failure))?;
             conversion.date_indicator(valid_from);
         }
-        let threat_key = alert.threat_key.clone().filter(|_| self.threats);
-        let case_objects = threat_key.map(|threat_key| CaseObjects {
-            threat_key,
-            object_ids: conversion.case_references().map(str::to_owned).collect(),
-            standing: CaseStanding::Waiting,
-        });
         let false_positive = conversion.sighted.clone().filter(|sighted| sighted.is_false_positive);
         let delivered = Delivered {
-            case_objects,
+            case_objects: self.case_objects(&alert, &conversion),
             remembered: None,
             false_positive: false_positive.map(|sighted| (key, sighted)),
             remark,
         };
         Ok((conversion, follow_up, delivered))
+    }
+
+    /// Returns what the case of the alert's threat refers to, unless threats are not imported.
+    fn case_objects(&self, alert: &Alert, conversion: &Conversion) -> Option<CaseObjects> {
+        let threat_key = alert.threat_key.clone().filter(|_| self.threats)?;
+        let object_ids = conversion.case_references().map(str::to_owned).collect();
+        Some(CaseObjects { threat_key, object_ids, standing: CaseStanding::Waiting })
     }
 
     /// Removes the indicator of a rule whose text OpenCTI refused, for every sink alike: where it goes

@@ -47,12 +47,13 @@ impl Preparer {
         self.add_rule_tags(event, &mut threat, &mut deadline).await?;
         let note_name = format!("note:{}", threat.id);
         let note_id = self.journal.remembered(&note_name).await.map_err(failed)?;
-        let mut object_ids = self.journal.new_case_objects(&threat.id).await.map_err(failed)?;
-        // Indicators that are not on the platform.
+        let object_ids = self.journal.new_case_objects(&threat.id).await.map_err(failed)?;
+        // Not indicators that are not on the platform; the case is complete without them.
         let left_out = self.left_out_rules().await.map_err(failed)?;
-        object_ids.retain(|id| !left_out.contains_key(id));
+        let is_there = |id: &&String| !left_out.contains_key(*id);
+        let referred: Vec<String> = object_ids.iter().filter(is_there).cloned().collect();
         // A threat without anything new to refer to is a case all the same.
-        let mut parts: Vec<&[String]> = object_ids.chunks(MOST_CASE_OBJECTS).collect();
+        let mut parts: Vec<&[String]> = referred.chunks(MOST_CASE_OBJECTS).collect();
         if parts.is_empty() {
             parts.push(&[]);
         }

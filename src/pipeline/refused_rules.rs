@@ -215,7 +215,7 @@ fn missing(errors: &[WorkError]) -> impl Iterator<Item = &WorkError> {
 /// Returns the objects that miss something which was refused for good, in this work or as one of
 /// `refused`; and what misses those in turn. The order of the errors does not matter.
 fn consequences(errors: &[WorkError], refused: &HashSet<String>) -> HashSet<String> {
-    let for_good = errors.iter().filter(|error| !error.may_be_taken_later());
+    let for_good = errors.iter().filter(|error| error.is_final());
     let mut lost: HashSet<&String> =
         refused.iter().chain(for_good.filter_map(|error| error.object.as_ref())).collect();
     let mut consequences = HashSet::new();
@@ -268,6 +268,7 @@ mod tests {
             error(Some("relationship--3"), &["url--1", "incident--1"], MISSING),
             error(Some("indicator--1"), &["identity--author"], BAD_RULE),
             error(Some("file--1"), &[], "LOCK_ERROR"),
+            error(Some("url--1"), &[], "DATABASE_ERROR: nobody has seen this yet"),
         ];
         let expected = ["note--1", "relationship--1", "sighting--1"];
         assert_eq!(found(&errors, &[]), expected, "the file and the URL may be there next time");

@@ -130,7 +130,11 @@ pub fn url(text: &str) -> Option<(String, Url)> {
 }
 
 fn with_host_over_the_wire(text: &str, parsed: &Url) -> Option<String> {
-    let (_, rest) = text.split_once("://")?;
+    let (told, rest) = text.split_once("://")?;
+    // What stands before may be more than the scheme: `http:/a.example/?next=https://b.example`.
+    if !told.eq_ignore_ascii_case(parsed.scheme()) {
+        return None;
+    }
     let (authority, path) = rest.split_at(rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len()));
     let (user, host) = match authority.rfind('@') {
         Some(at) => authority.split_at(at + 1),

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{converted, ends, id, left_out, made, made::text, none, objects, one};
 
 /// Type and value of an IOC, its pattern, and the type of its observable.
-const IOCS: [[&str; 4]; 14] = [
+const IOCS: [[&str; 4]; 15] = [
     ["hash", made::MD5, "[file:hashes.MD5 = '0c1d2e3f405162738495a6b7c8d9eafb']", "file"],
     [
         "hash",
@@ -46,6 +46,12 @@ const IOCS: [[&str; 4]; 14] = [
         "domain-name",
     ],
     ["url", "HTTP://Bücher.example/A", "[url:value = 'http://xn--bcher-kva.example/A']", "url"],
+    [
+        "url",
+        "http:/evil.example/a?b=https://good.example/p",
+        "[url:value = 'http:/evil.example/a?b=https://good.example/p']",
+        "url",
+    ],
     ["url", "http://evil.example/?b=c", "[url:value = 'http://evil.example/?b=c']", "url"],
 ];
 

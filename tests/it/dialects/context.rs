@@ -230,11 +230,11 @@ fn the_other_fields_of_a_log_entry_s_data_are_read_in_one_order_however_deep_the
         let element = element::read(&body, MaxValues::default()).unwrap();
         alert(&element).event_log.unwrap().data
     };
-    let expected = [("IpAddress", "198.51.100.7"), ("LogonType", "3"), ("Param", "a, b")];
+    let expected = [("IpAddress", "198.51.100.7"), ("LogonType", "3"), ("Param.1", "a, b")];
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let one = r#"{"event_data": {"LogonType": 3, "IpAddress": "198.51.100.7", "SubjectUserName": "ada",
-        "Status": "-"}, "user_data": {"EventXML": {"Param": ["a", null, "b"]}}}"#;
-    let other = r#"{"user_data": {"Param": ["a", "b"]}, "event_data": {"IpAddress": "198.51.100.7",
+        "Status": "-"}, "user_data": {"EventXML": {"Param.1": ["a", null, "b"]}}}"#;
+    let other = r#"{"user_data": {"Param.1": ["a", "b"]}, "event_data": {"IpAddress": "198.51.100.7",
         "LogonType": "3"}}"#;
     assert_eq!(read(one), expected);
     assert_eq!(read(other), expected);

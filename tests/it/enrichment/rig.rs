@@ -147,7 +147,7 @@ impl Rig {
 
     /// The same with what is known of this platform.
     pub(crate) async fn start_on(platform: OpenCti) -> Self {
-        Self::build(Vec::new(), Some(platform), |_| {}).await
+        Self::build(Vec::new(), Some(platform), |settings| settings.import.threats = true).await
     }
 
     /// The same with more sinks behind its own two.

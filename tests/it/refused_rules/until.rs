@@ -153,6 +153,34 @@ async fn a_refused_rule_is_sent_again_after_a_reset_and_once_somebody_asks_for_i
     assert!(scene.sends_rule().await);
 }
 
+#[tokio::test]
+async fn a_case_leaves_once_without_the_indicator_of_a_refused_rule() {
+    let mut scene = Scene::new().await;
+    scene.rig.journal.forget_refused_rules(None).await.unwrap();
+    scene.rig.pass(TimeDelta::seconds(2)).await;
+    let mut item = scene.alert().api_item();
+    item["threat_key"] = "8123".into();
+    scene.rig.sweep(&item).await;
+    let alert = scene.next().await;
+    assert!(scene.is_with_rule(&alert));
+    scene.refuse().await;
+    scene.rig.rest().await;
+    let threat = serde_json::json!({
+        "id": "8123", "slug": "brave-otter", "status": "new", "level": "high",
+        "creation_date": start().to_rfc3339(), "last_update": start().to_rfc3339(),
+        "top_agents": [], "top_impacted_users": [], "top_rules": [],
+    });
+    scene.rig.push(Dialect::NativeThreat, &threat).await;
+    let bundle = scene.next().await;
+    let case = bundle.objects.iter().find(|object| object["type"] == "case-incident").unwrap();
+    let refers_to = |id: &str| case["object_refs"].as_array().unwrap().iter().any(|it| *it == id);
+    let incident = alert.objects.iter().find(|object| object["type"] == "incident").unwrap();
+    assert!(refers_to(incident["id"].as_str().unwrap()) && !refers_to(&scene.refused.indicator));
+    let delivered = scene.delivered as u64;
+    let counts = scene.rig.until("all left", |counts| counts.delivered == delivered).await;
+    assert_eq!(counts.pending, 0, "the case is complete");
+}
+
 struct Store(Fresh, Database);
 
 impl Store {

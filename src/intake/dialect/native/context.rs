@@ -58,20 +58,22 @@ fn data(block: &Value) -> Vec<(String, String)> {
     }
     fields.sort_unstable();
     fields.dedup();
+    fields.truncate(MOST_FIELDS);
     fields
 }
 
 fn add_fields(data: &Value, depth: usize, fields: &mut Vec<(String, String)>) {
     for (name, value) in data.as_object().into_iter().flatten() {
         let names_somebody = NAMED.iter().any(|(_, names)| names.contains(&name.as_str()));
-        if fields.len() >= MOST_FIELDS || names_somebody || name == TARGET_USER_SID {
+        if names_somebody || name == TARGET_USER_SID {
             continue;
         }
         if value.is_object() && depth < DEEPEST_FIELD {
             add_fields(value, depth + 1, fields);
         } else {
-            let values: Vec<String> =
-                items_at(data, name).iter().take(MOST_FIELDS).filter_map(text).collect();
+            // By its value and not by its name, which may have a dot.
+            let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            let values: Vec<String> = items.iter().take(MOST_FIELDS).filter_map(text).collect();
             if !values.is_empty() {
                 fields.push((name.clone(), values.join(", ")));
             }
