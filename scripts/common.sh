@@ -25,6 +25,15 @@ skipped() {
     [[ -z ${HARFANGLAB_INCIDENTS_TEST_SKIPPED:-} ]] || echo "$1" >>"$HARFANGLAB_INCIDENTS_TEST_SKIPPED"
 }
 
+# Installs Python packages in the virtual environment `$1/venv`, within `$2` seconds.
+python_packages() {
+    local folder=$1 seconds=$2
+    shift 2
+    python3 -m venv "$folder/venv" &&
+        timeout "$seconds" "$folder/venv/bin/pip" install --quiet --disable-pip-version-check \
+            --retries 1 "$@"
+}
+
 # Where cargo builds for the project in this folder, which its settings decide.
 target_folder() {
     cargo metadata --locked --no-deps --format-version 1 |

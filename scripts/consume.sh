@@ -26,9 +26,8 @@ clean_up() {
 trap clean_up EXIT
 
 # pycti also needs libmagic, a library of the system.
-if ! { python3 -m venv "$work/venv" &&
-    timeout 200 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 \
-        "${PACKAGES[@]}" && "$work/venv/bin/python" -c "import pycti"; } >"$work/install.log" 2>&1
+if ! { python_packages "$work" 200 "${PACKAGES[@]}" &&
+    "$work/venv/bin/python" -c "import pycti"; } >"$work/install.log" 2>&1
 then
     tail -n 3 "$work/install.log"
     skipped "${PACKAGES[*]} cannot be installed here; no public consumer reads what we send"

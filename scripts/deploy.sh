@@ -170,12 +170,6 @@ rsyslog_configuration() {
     [[ $outcome -eq 0 ]] && ! grep -qi error "$work/rsyslog.log"
 }
 
-python_tools() {
-    python3 -m venv "$work/venv" &&
-        timeout 100 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 \
-            "${PYTHON_PACKAGES[@]}"
-}
-
 node_tools() {
     mkdir "$work/node" && cd "$work/node" &&
         timeout 100 npm install --silent --no-audit --no-fund "${NODE_PACKAGES[@]}"
@@ -258,7 +252,7 @@ if has promtool; then
 else
     skip "promtool is not installed"
 fi
-if python_tools >"$work/install.log" 2>&1; then
+if python_packages "$work" 100 "${PYTHON_PACKAGES[@]}" >"$work/install.log" 2>&1; then
     check "compose specification" "$work/venv/bin/check-jsonschema" \
         --builtin-schema vendor.compose-spec deploy/docker-compose.yml
     check "Dockerfile" "$work/venv/bin/hadolint" deploy/Dockerfile

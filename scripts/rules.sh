@@ -21,9 +21,7 @@ readonly PACKAGES=(pySigma==2.0.1 yara-python==4.5.4)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-if ! { python3 -m venv "$work/venv" &&
-    timeout 100 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 \
-        "${PACKAGES[@]}"; } >"$work/install.log" 2>&1; then
+if ! python_packages "$work" 100 "${PACKAGES[@]}" >"$work/install.log" 2>&1; then
     tail -n 3 "$work/install.log"
     skipped "${PACKAGES[*]} cannot be installed here; our gate for rules is not compared"
     exit 0

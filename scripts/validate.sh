@@ -16,9 +16,7 @@ readonly PACKAGES=(stix2-validator==3.3.2 stix2-patterns==2.1.2 pySigma==2.0.1 y
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-if ! { python3 -m venv "$work/venv" &&
-    timeout 100 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 \
-        "${PACKAGES[@]}"; } >"$work/install.log" 2>&1; then
+if ! python_packages "$work" 100 "${PACKAGES[@]}" >"$work/install.log" 2>&1; then
     tail -n 3 "$work/install.log"
     skipped "${PACKAGES[*]} cannot be installed here; bundles are not validated"
     exit 0

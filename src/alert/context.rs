@@ -22,7 +22,7 @@ pub struct EventLog {
     pub time: Option<DateTime<Utc>>,
     /// Whom `event_data` and `user_data` name.
     pub users: Vec<EventLogUser>,
-    /// What else these two hold, as name and value, by name.
+    /// Other fields of these two as name and value, sorted by name.
     pub data: Vec<(String, String)>,
 }
 

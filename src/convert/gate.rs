@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use crate::stix::Bundle;
+use crate::stix::{Bundle, references};
 
 type Json = Map<String, Value>;
 
@@ -94,15 +94,6 @@ fn unreferenced(bundle: &Bundle, found: &mut Vec<String>) {
             found.push(format!("{}: nothing refers to it", text(object, "id")));
         }
     }
-}
-
-fn references(object: &Json) -> impl Iterator<Item = &str> {
-    object.iter().filter(|(key, _)| key.ends_with("_ref") || key.ends_with("_refs")).flat_map(
-        |(_, value)| {
-            let many = value.as_array().into_iter().flatten();
-            many.chain([value]).filter_map(Value::as_str)
-        },
-    )
 }
 
 /// A case may refer to what was delivered before with its alerts; anything else must be in the bundle.

@@ -44,8 +44,6 @@ pub(super) struct ReadRule<'a> {
     rule: &'a Intelligence,
     /// Its indicator, not yet dated; else why the platform would refuse it.
     indicator: Result<Indicator, String>,
-    /// Why the checker of newer platforms surely refuses its text.
-    refusal: Option<String>,
     /// When the rule was made and changed.
     dates: (RuleDate, RuleDate),
     /// The tags that make the kill-chain phases of the indicator; none when the rule has no tags.
@@ -67,7 +65,6 @@ pub(super) fn read(rule: &Intelligence) -> ReadRule<'_> {
         Intelligence::Ioc(ioc) => ReadRule {
             rule,
             indicator: from_ioc(ioc),
-            refusal: None,
             dates: (ioc.created, ioc.modified),
             own_tags: Vec::new(),
             tags: Vec::new(),
@@ -77,9 +74,6 @@ pub(super) fn read(rule: &Intelligence) -> ReadRule<'_> {
         Intelligence::Yara(yara) => ReadRule {
             rule,
             indicator: from_yara(yara),
-            refusal: yara_check::check(&clean::text(&yara.content))
-                .err()
-                .map(|why| refused(&yara.name, &why)),
             dates: (yara.created, yara.modified),
             own_tags: yara.technique_tags.clone(),
             tags: yara.technique_tags.clone(),
@@ -99,8 +93,11 @@ pub(super) fn add_indicator(
     draft: &mut Draft,
 ) -> Option<SeenIndicator> {
     let rule = read.rule;
-    let refusal = read.refusal.filter(|_| settings.rule_checker == RuleChecker::Strict);
-    let mut indicator = match read.indicator.and_then(|read| refusal.map_or(Ok(read), Err)) {
+    let checked = |indicator: Indicator| match settings.rule_checker {
+        RuleChecker::Strict => refusal(rule, &indicator).map_or(Ok(indicator), Err),
+        RuleChecker::Lenient => Ok(indicator),
+    };
+    let mut indicator = match read.indicator.and_then(checked) {
         Ok(indicator) => indicator,
         Err(why) => {
             draft.leave_out("indicator", why);
@@ -187,7 +184,6 @@ fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
         return ReadRule {
             rule,
             indicator: Err(why),
-            refusal: None,
             dates: (None, None),
             own_tags: Vec::new(),
             tags: sigma.technique_tags.clone(),
@@ -207,7 +203,6 @@ fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
     ReadRule {
         rule,
         indicator: Ok(indicator),
-        refusal: text.refusal.as_deref().map(|why| refused(&sigma.name, why)),
         dates,
         tags: [sigma.technique_tags.as_slice(), &text.tags].concat(),
         own_tags: text.tags.clone(),
@@ -215,8 +210,17 @@ fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
     }
 }
 
-fn refused(name: &str, why: &str) -> String {
-    format!("OpenCTI would refuse the rule {name}: {why}")
+/// Returns why the checker of newer platforms surely refuses the text of a rule, which is the pattern of its
+/// `indicator`.
+fn refusal(rule: &Intelligence, indicator: &Indicator) -> Option<String> {
+    let (name, why) = match rule {
+        Intelligence::Ioc(_) => return None,
+        Intelligence::Sigma(sigma) => {
+            (&sigma.name, SigmaText::read(&sigma.content)?.refusal.clone()?)
+        }
+        Intelligence::Yara(file) => (&file.name, yara_check::check(&indicator.pattern).err()?),
+    };
+    Some(format!("OpenCTI would refuse the rule {name}: {why}"))
 }
 
 fn from_yara(file: &YaraFile) -> Result<Indicator, String> {

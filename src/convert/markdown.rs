@@ -56,15 +56,16 @@ impl Table {
 
     /// Adds a row of code with one fence a value, each value once; of many the first ones.
     pub(super) fn codes(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
-        let (values, more) = first_ones(values, MOST_VALUES);
-        if !values.is_empty() {
-            self.code_row(name, &values, &more);
-        }
+        self.codes_up_to(MOST_VALUES, name, values);
     }
 
     /// As [`codes`](Self::codes), of a list whose values say different things: more of them are shown.
     pub(super) fn all_codes(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
-        let (values, more) = first_ones(values, MOST_FACTS);
+        self.codes_up_to(MOST_FACTS, name, values);
+    }
+
+    fn codes_up_to(&mut self, most: usize, name: &str, values: impl IntoIterator<Item = String>) {
+        let (values, more) = first_ones(values, most);
         if !values.is_empty() {
             self.code_row(name, &values, &more);
         }

@@ -22,7 +22,7 @@ const FIELDS: [&str; 14] = [
     "domainname",
     "url",
 ];
-/// What a sentence goes on with after a value of several words.
+/// Words that follow a value of several words in a sentence.
 const ENDS: [&str; 4] = [" is blacklisted", " is blocklisted", " is blocked", " was blocked"];
 
 /// Returns the value that the message says was matched: after `IOC:`, after a known field, or after the

@@ -71,7 +71,7 @@ pub struct ConvertSettings {
     pub raw: RawAttachment,
     /// Whether connections go out as objects of their own.
     pub network_traffic: NetworkTraffic,
-    /// Which texts of rules the platform refuses.
+    /// Checker of the texts of rules that the platform has.
     pub rule_checker: RuleChecker,
     /// Alert status → id of the workflow status that OpenCTI gives the incident.
     pub workflow: BTreeMap<String, String>,

@@ -22,7 +22,7 @@ type Texts = Cache<String, Option<Arc<SigmaText>>>;
 
 static TEXTS: LazyLock<Texts> = LazyLock::new(|| bounded(LIMIT_BYTES));
 
-/// What the text of a Sigma rule says.
+/// Facts of the text of a Sigma rule.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SigmaText {
     /// The text itself, cleaned.

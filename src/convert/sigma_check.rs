@@ -1,4 +1,4 @@
-//! What OpenCTI's checker of Sigma rules, pySigma, surely refuses. A rule that is refused here for nothing
+//! Finds Sigma rules that OpenCTI's checker, pySigma, surely refuses. A rule that is refused here for nothing
 //! is lost, one that passes for nothing costs a few errors before it is left out: so whatever may pass does.
 //! YAML is read by 1.2 here and by 1.1 there, where other plain texts are numbers, flags or dates.
 //!
@@ -70,7 +70,7 @@ const OF_TEXTS: [&str; 12] = [
 const OF_NUMBERS: [&str; 4] = ["gt", "gte", "lt", "lte"];
 /// Modifiers of what another one made a regular expression.
 const OF_EXPRESSIONS: [&str; 6] = ["dotall", "i", "ignorecase", "m", "multiline", "s"];
-/// What YAML 1.1 reads as a flag, in lower case.
+/// Texts that YAML 1.1 reads as a flag, in lower case.
 const FLAGS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "true", "false"];
 
 type Fault = Result<(), String>;

@@ -25,7 +25,7 @@ pub struct RefusedRule {
     pub reason: String,
     /// Version of the platform that refused it.
     pub platform: String,
-    /// When OpenCTI said it.
+    /// Time at which OpenCTI said it.
     pub refused_at: DateTime<Utc>,
 }
 

@@ -16,6 +16,7 @@ use super::{
     work::{CONTINUED, WorkId},
     worker_words,
 };
+use crate::stix::references;
 
 /// Longest reason that is kept, in characters.
 const MAX_REASON_CHARS: usize = 1_000;
@@ -98,10 +99,10 @@ impl WorkError {
 /// also to who may not use an object's marking, which nobody but an administrator changes.
 const MISSING: [&str; 3] = ["MISSING_REFERENCE_ERROR", "MISSING_ELEMENTS", "Element(s) not found"];
 const MISSING_RIGHT: &str = "missing markings";
-/// What it says, of each version seen, when the text of a rule or another pattern does not pass its
+/// Its words, in each version seen, when the text of a rule or another pattern does not pass its
 /// checker. It says nearly the same of observables.
 const PATTERN: [&str; 2] = ["Indicator of type", "not correctly formatted"];
-/// What it says of an object that is wrong in itself.
+/// Its words for an object that is wrong in itself.
 const FINAL: [&str; 4] =
     ["FUNCTIONAL_ERROR", "BAD_USER_INPUT", "VALIDATION_ERROR", "UNSUPPORTED_ERROR"];
 /// What it says when it was too busy: another import held a lock, or something behind it did not
@@ -205,20 +206,9 @@ fn read(message: Message) -> WorkError {
     WorkError {
         object: id,
         name: source.get("name").and_then(Value::as_str).map(str::to_owned),
-        refers_to: references(&source),
+        refers_to: source.as_object().into_iter().flat_map(references).map(str::to_owned).collect(),
         reason: reason.chars().take(MAX_REASON_CHARS).collect(),
     }
-}
-
-fn references(object: &Value) -> Vec<String> {
-    let properties = object.as_object().into_iter().flatten();
-    let references =
-        properties.filter(|(name, _)| name.ends_with("_ref") || name.ends_with("_refs"));
-    let ids = references.flat_map(|(_, value)| {
-        let many = value.as_array().into_iter().flatten();
-        many.chain([value]).filter_map(Value::as_str)
-    });
-    ids.map(str::to_owned).collect()
 }
 
 /// The object in an error's source: itself, or a bundle with it alone. Null when the source holds

@@ -11,7 +11,7 @@ use crate::{
     opencti::WorkError,
 };
 
-/// Whose object each error is about. An object that several events sent was refused as often as the
+/// Returns each error with the event whose object it is about. An object that several events sent was refused as often as the
 /// platform says, in the order in which they sent it. An error that names no object is put on the
 /// event that was alone in the work; our own note that the work was interrupted is none.
 pub(super) fn matched(

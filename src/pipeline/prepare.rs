@@ -56,7 +56,7 @@ pub(super) struct Delivered {
     pub(super) remembered: Option<(String, String)>,
     /// Key and sighting of an alert that is a false positive: looked at again just before it leaves.
     pub(super) false_positive: Option<(String, Sighted)>,
-    /// What the history of the event says of the delivery, in plain words.
+    /// Words on the delivery for the history of the event.
     pub(super) remark: Option<String>,
 }
 

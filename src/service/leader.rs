@@ -150,7 +150,7 @@ impl Leader {
     }
 }
 
-/// What replicas had told each other by the last poll, in the journal of each console.
+/// Words between replicas as of the last poll, in the journal of each console.
 #[derive(Debug, Default)]
 struct Told {
     of_confirmed: Option<Vec<[Option<String>; 2]>>,

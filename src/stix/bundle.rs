@@ -27,6 +27,16 @@ impl Bundle {
     }
 }
 
+/// Returns the ids that an object refers to, by its `…_ref` and `…_refs` properties.
+pub fn references(object: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    object.iter().filter(|(key, _)| key.ends_with("_ref") || key.ends_with("_refs")).flat_map(
+        |(_, value)| {
+            let many = value.as_array().into_iter().flatten();
+            many.chain([value]).filter_map(Value::as_str)
+        },
+    )
+}
+
 /// Collects the objects of a bundle.
 #[derive(Debug, Clone, Default)]
 pub struct BundleBuilder {

@@ -14,7 +14,7 @@ pub mod valid;
 mod bundle;
 
 pub use self::{
-    bundle::{Bundle, BundleBuilder},
+    bundle::{Bundle, BundleBuilder, references},
     object::{Object, Provenance},
     pattern::Pattern,
 };

@@ -37,7 +37,7 @@ struct Unknown {
     why: String,
 }
 
-/// Where a text stands.
+/// Place of a text in the alert or rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     /// Among tactics and techniques only.

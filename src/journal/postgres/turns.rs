@@ -1,4 +1,4 @@
-//! Whose turn it is within this process: of the changes that need one lock, one at a time takes a
+//! Gives turns within this process: of the changes that need one lock, one at a time takes a
 //! connection and waits for the lock in the database. The others wait here, so that a console whose
 //! lock another replica holds for long leaves the pool to the other consoles.
 //!

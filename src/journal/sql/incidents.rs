@@ -44,7 +44,7 @@ const FIX_IF_FREE: &str = fix!(
      AND NOT EXISTS (SELECT 1 FROM incidents WHERE folded_id IS NULL)"
 );
 
-/// Whether folded ids are to be filled in, and the last date that was given in place of one that is taken.
+/// Asks whether folded ids are to be filled in, and for the last date given in place of one that is taken.
 const LAST_GIVEN: &str = "SELECT EXISTS (SELECT 1 FROM incidents WHERE folded_id IS NULL), \
      (SELECT MAX(created_at_us) FROM incidents WHERE wanted_id = $1)";
 

@@ -25,7 +25,7 @@ const NAMED: [(&str, [&str; 3]); 6] = [
     ("user", ["User", "", "UserSid"]),
 ];
 
-/// Where the data of a log entry stands: by the provider's template, or in the provider's own form.
+/// Fields that hold the data of a log entry: by the provider's template, or in the provider's own form.
 const DATA: [&str; 2] = ["event_data", "user_data"];
 /// The most fields of a log entry's data that are read, and how deep they are looked for.
 const MOST_FIELDS: usize = 64;
