@@ -85,6 +85,9 @@ fn convert(
         }
         Recognised::ConnectionTest => bail!("this is HarfangLab's connection test: nothing in it"),
         Recognised::Unknown => {
+            if let Some(doubt) = read.doubt {
+                bail!("this cannot be imported: {doubt}");
+            }
             bail!("this is neither an alert nor a threat in any form that HarfangLab is known for")
         }
     }

@@ -14,7 +14,8 @@ use super::{
 use crate::alert::element::MaxValues;
 
 /// Why an element that may be an alert or a threat is a dead letter.
-const MARKED: &str = "of no known dialect, and it may be an alert or a threat";
+const MARKED: &str = "of no known dialect, and it may be an alert or a threat; have the sender pass on \
+                      HarfangLab's JSON as it is";
 
 /// What a body held.
 #[derive(Debug, Default)]
@@ -41,9 +42,13 @@ impl Sorted {
     fn add(
         &mut self,
         proof: &Proof,
-        Read { recognised, value, text }: Read<'_>,
+        Read { recognised, value, text, doubt }: Read<'_>,
         samples: &Samples,
     ) {
+        if let Some(doubt) = doubt {
+            let letter = Notification::dead_letter(proof, text, doubt.to_string());
+            return self.notifications.push(letter);
+        }
         match recognised {
             Recognised::Notification(dialect) => {
                 let notification = Notification::of_dialect(proof, dialect, &value, text);

@@ -75,5 +75,6 @@ fn alert(id: &str) -> Value {
     serde_json::json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": id, "status": "new",
         "level": "high", "rule_name": "Suspicious Thing",
+        "agent": { "hostname": "pc-01" },
     })
 }

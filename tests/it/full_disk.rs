@@ -68,7 +68,7 @@ fn alert(number: u64) -> Value {
     json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("alert-{number}"),
         "status": "new", "level": "high", "rule_name": "Suspicious Thing",
-        "details": (0..40).map(hash).collect::<String>(),
+        "agent": { "hostname": "pc-01" }, "details": (0..40).map(hash).collect::<String>(),
     })
 }
 

@@ -33,7 +33,8 @@ pub(crate) fn start() -> DateTime<Utc> {
 pub(crate) fn native(unique_id: &str, at: DateTime<Utc>) -> Notification {
     let element = json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": unique_id, "status": "new",
-        "level": "high", "rule_name": "Suspicious Thing", "padding": "x".repeat(2_000),
+        "level": "high", "rule_name": "Suspicious Thing",
+        "agent": { "hostname": "pc-01" }, "padding": "x".repeat(2_000),
     });
     let proof = Proof::answered_by_console(at);
     Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())

@@ -30,6 +30,7 @@ fn alert(number: u64) -> Value {
     json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("new-{number}"),
         "status": "new", "level": "high", "rule_name": "Suspicious Thing",
+        "agent": { "hostname": "pc-01" },
     })
 }
 

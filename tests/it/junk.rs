@@ -89,6 +89,24 @@ fn classify(elements: Vec<Element<'_>>) -> Sorted {
 }
 
 #[test]
+fn a_ticket_about_an_alert_and_a_batch_are_dead_letters_that_say_what_to_change() {
+    let ticket = r#"{"alert_unique_id":"a","status":"open","title":"x"}"#;
+    let alert = crate::journal::alert("a", "new");
+    let batch = json!({"records": [alert, crate::journal::alert("b", "new")]}).to_string();
+    for (body, says) in [
+        (ticket, "pass on HarfangLab's JSON as it is"),
+        (batch.as_str(), "post each by itself"),
+        (r#"{"rule_name":"x"}"#, "pass on HarfangLab's JSON as it is"),
+    ] {
+        let sorted = classify(decode(body, 10).unwrap());
+        let [letter] = sorted.notifications.as_slice() else { panic!("{sorted:?}") };
+        let Place::DeadLetter(reason) = letter.place() else { panic!("{letter:?}") };
+        assert!(reason.contains(says), "{reason}");
+        assert_eq!((&**letter.body(), letter.shape()), (body, None), "kept whole, and no sample");
+    }
+}
+
+#[test]
 fn the_cases_that_were_found_are_classified_as_they_should_be() {
     let Some(folder) = shared("cases", "inputs that failed before") else { return };
     let classified = |name: &str| {

@@ -87,7 +87,7 @@ fn alert(number: u64) -> Value {
     json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("alert-{number}"),
         "status": "new", "level": "high", "rule_name": "Suspicious Thing",
-        "padding": "x".repeat(10_000),
+        "agent": { "hostname": "pc-01" }, "padding": "x".repeat(10_000),
     })
 }
 

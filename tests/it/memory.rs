@@ -47,7 +47,7 @@ fn list_of(item: &str, bytes: usize) -> String {
 fn alert_with(field: &str, list: &str, number: usize) -> String {
     format!(
         r#"{{"log_type":"alert","alert_type":"sigma","rule_name":"x","level":"high","status":"new",
-        "alert_unique_id":"bbbbbbbb-0000-4000-8000-{number:012}","{field}":{list}}}"#
+        "agent":{{"hostname":"pc-01"}},"alert_unique_id":"bbbbbbbb-0000-4000-8000-{number:012}","{field}":{list}}}"#
     )
 }
 
@@ -105,7 +105,8 @@ async fn good_alerts(url: String, stop: watch::Receiver<bool>) -> (usize, Durati
     let (mut count, mut longest) = (0, Duration::ZERO);
     while !*stop.borrow() {
         let id = format!("good-{count}");
-        let alert = json!({ "log_type": "alert", "alert_type": "sigma", "alert_unique_id": id });
+        let alert = json!({ "log_type": "alert", "alert_type": "sigma", "alert_unique_id": id,
+            "rule_name": "Suspicious Thing", "agent": { "hostname": "pc-01" } });
         let began = Instant::now();
         let (status, answer) = post(&url, &alert).await;
         longest = longest.max(began.elapsed());
@@ -140,7 +141,8 @@ async fn posts_that_would_become_gigabytes_cost_some_mebibytes_and_stop_nobody()
     let Some(mut app) = limited(&stage.home) else { return };
     let url = app.webhook().await;
     let (stop, stopped) = watch::channel(false);
-    let alert = json!({ "log_type": "alert", "alert_type": "sigma", "alert_unique_id": "first" });
+    let alert = json!({ "log_type": "alert", "alert_type": "sigma", "alert_unique_id": "first",
+        "rule_name": "Suspicious Thing", "agent": { "hostname": "pc-01" } });
     assert_eq!(post(&url, &alert).await.0, StatusCode::ACCEPTED);
     // Idle is a service that has been at work: it is connected to everything.
     stage.closed_works(1).await;

@@ -2,7 +2,7 @@
 //! scheme, by address, and while others hold what strangers may have.
 
 use harfanglab_incidents::clock::Clock;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -173,9 +173,11 @@ async fn a_body_that_never_ends_is_a_failed_attempt() {
 async fn odd_but_honest_deliveries_are_taken() {
     let (_home, mut app, to) = started(&[]).await;
     let alert = |id: &str| {
-        format!(
-            r#"{{"log_type":"alert","alert_type":"sigma","alert_unique_id":"{id}","status":"new"}}"#
-        )
+        json!({
+            "log_type": "alert", "alert_type": "sigma", "alert_unique_id": id, "status": "new",
+            "rule_name": "Suspicious Thing", "agent": { "hostname": "pc-01" },
+        })
+        .to_string()
     };
     let secret = format!("Authorization: {WEBHOOK_SECRET}\r\n");
     let bearer = format!("Authorization: Bearer {WEBHOOK_SECRET}\r\n");

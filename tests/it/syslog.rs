@@ -63,6 +63,7 @@ pub(crate) fn alert(id: &str) -> Value {
     json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": id, "status": "new",
         "level": "high", "rule_name": "Suspicious Thing",
+        "agent": { "hostname": "pc-01" },
     })
 }
 

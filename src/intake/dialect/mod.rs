@@ -81,7 +81,7 @@ pub fn recognise(element: &Value) -> Recognised {
         return Recognised::ConnectionTest;
     }
     let element = native::unwrapped(element);
-    if native::is_alert(element) {
+    let recognised = if native::is_alert(element) {
         Recognised::Notification(Dialect::NativeAlert)
     } else if threat::is_threat(element) {
         Recognised::Notification(Dialect::NativeThreat)
@@ -91,7 +91,25 @@ pub fn recognise(element: &Value) -> Recognised {
         ecs::recognise(element)
     } else {
         Recognised::Unknown
+    };
+    match recognised {
+        Recognised::Telemetry(_) if is_marked(element) => Recognised::Unknown,
+        recognised => recognised,
     }
+}
+
+/// Returns whether the element has marks of an alert or threat and too little to be one.
+pub fn only_names_one(element: &Value) -> bool {
+    recognise(element) == Recognised::Unknown && is_marked(native::unwrapped(element))
+}
+
+fn is_marked(element: &Value) -> bool {
+    native::is_marked(element) || native::log_type(element).as_deref() == Some("threat")
+}
+
+/// Returns whether a native alert has no agent of HarfangLab: a shipper may have put its own there, or cut fields.
+pub fn lacks_agent(element: &Value) -> bool {
+    !native::has_own_agent(native::unwrapped(element))
 }
 
 /// Returns whether HarfangLab made the element itself: the telemetry of its agents carries their date.

@@ -16,23 +16,30 @@ use crate::alert::{
 };
 
 /// Fields that only threats have; a REST item, which has no `log_type`, is known by them.
-const MARKS: [&str; 6] = [
+const MARKS: [&str; 7] = [
     "total_security_event_count",
     "security_event_count_by_level",
     "top_agents",
     "top_impacted_users",
     "top_rules",
-    "slug",
+    "impacted_users",
+    "mitre_tactics",
 ];
 
 const LEVELS: [&str; 5] = ["critical", "high", "medium", "low", "informational"];
 
-/// Whether the element is a threat. Alerts have been told apart before.
+/// Returns whether the element is a threat. Alerts have been told apart before. Other products have an id, a slug
+/// and a date, too, and a `log_type` of this name.
 pub(super) fn is_threat(element: &Value) -> bool {
     let has = |name: &str| at(element, name).is_some();
-    let dated = ["creation_date", "first_seen"].iter().any(|name| has(name));
-    native::log_type(element).as_deref() == Some("threat")
-        || (has("id") && dated && MARKS.iter().any(|mark| has(mark)))
+    let is_pushed = native::log_type(element).as_deref() == Some("threat");
+    let dates = ["creation_date", "first_seen"].into_iter().filter(|name| has(name)).count();
+    match (is_pushed, MARKS.into_iter().any(has)) {
+        (true, true) => true,
+        (true, false) => has("id") && (has("slug") || dates > 0),
+        (false, true) => has("id") && dates > 0,
+        (false, false) => has("id") && has("slug") && dates == 2,
+    }
 }
 
 /// Reads a threat.

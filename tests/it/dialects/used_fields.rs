@@ -77,8 +77,9 @@ fn an_alert_is_imported_whatever_stands_in_a_field_that_nobody_reads() {
         format!("[{}{{}}]", r#"{"":0},"#.repeat(100_000)),
     ];
     for odd in odd {
-        let text =
-            format!(r#"{{"alert_type":"sigma","level":"high","unheard_of":{odd},"msg":"m"}}"#);
+        let text = format!(
+            r#"{{"alert_type":"sigma","level":"high","unheard_of":{odd},"msg":"m","agent":{{"agentid":"a"}}}}"#
+        );
         let built = element::read(&text, MaxValues::default()).unwrap();
         assert_eq!(recognise(&built), Recognised::Notification(Dialect::NativeAlert));
         let alert = read_alert(Dialect::NativeAlert, &built);
@@ -90,7 +91,8 @@ fn an_alert_is_imported_whatever_stands_in_a_field_that_nobody_reads() {
 
 #[test]
 fn what_the_api_wraps_has_the_key_of_the_alert_inside() {
-    let inner = json!({"alert_type": "sigma", "level": "low", "unheard_of": {"b": 1, "a": [2]}});
+    let inner = json!({"alert_type": "sigma", "level": "low", "unheard_of": {"b": 1, "a": [2]},
+        "msg": "m", "agent": {"agentid": "a"}});
     let text = json!({"zz": 1, "alert": inner}).to_string();
     let built = element::read(&text, MaxValues::default()).unwrap();
     let alert = read_alert(Dialect::NativeAlert, &built);

@@ -140,6 +140,7 @@ pub(super) fn alert(number: u64) -> Value {
     json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("alert-{number}"),
         "status": "new", "level": "high", "rule_name": "Suspicious Thing",
+        "agent": { "hostname": "pc-01" },
     })
 }
 

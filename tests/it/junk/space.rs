@@ -144,7 +144,8 @@ async fn on_a_disk_that_runs_full_samples_go_before_an_alert_is_refused() {
         line["message"].as_str()?.starts_with("the journal ran short of space").then_some(())
     })
     .await;
-    let alert = json!({"log_type": "alert", "alert_type": "sigma", "alert_unique_id": "a"});
+    let alert = json!({"log_type": "alert", "alert_type": "sigma", "alert_unique_id": "a",
+        "rule_name": "Suspicious Thing", "agent": {"hostname": "pc-01"}});
     assert_eq!(post(&url, &alert).await.0, StatusCode::ACCEPTED);
     let ready = counts(&mut app).await;
     assert_ne!(ready["status"], "unready", "{ready}");

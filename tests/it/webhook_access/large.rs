@@ -31,7 +31,7 @@ async fn strangers_who_announce_large_bodies_and_send_none_keep_no_large_deliver
         strangers.push(stranger);
     }
     let body = json!({ "log_type": "alert", "alert_type": "sigma", "alert_unique_id": "large",
-        "unheard_of": "x".repeat(300_000) })
+        "rule_name": "Suspicious Thing", "agent": { "hostname": "pc-01" }, "unheard_of": "x".repeat(300_000) })
     .to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).unwrap();
     mac.update(body.as_bytes());

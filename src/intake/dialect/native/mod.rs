@@ -42,11 +42,38 @@ pub(super) fn is_wrapped(element: &Value) -> bool {
     !std::ptr::eq(unwrapped(element), element)
 }
 
-/// Whether the element has what only alerts have. REST items have no `log_type`.
-pub(super) fn is_alert(element: &Value) -> bool {
+/// Fields that say what was detected.
+const OF_RULE: [&str; 4] = ["rule_name", "rule_id", "rule_content", "msg"];
+/// Fields that say where or when.
+const OF_OCCURRENCE: [&str; 7] = [
+    "agent",
+    "process",
+    "eventlog",
+    "alert_time",
+    "detection_date",
+    "detection_timestamp",
+    "@event_create_date",
+];
+
+/// Returns whether the element has what alerts have, and maybe what only names one. REST items have no
+/// `log_type`.
+pub(super) fn is_marked(element: &Value) -> bool {
     log_type(element).as_deref() == Some("alert")
         || at(element, "alert_unique_id").is_some()
         || at(element, "alert_type").is_some()
+}
+
+/// Returns whether the element is an alert. One that only names an alert, as a ticket about it does, is none: it
+/// would take the alert's place. Nor is the alert of another product.
+pub(super) fn is_alert(element: &Value) -> bool {
+    let has = |field: &str| at(element, field).is_some();
+    let is_pushed = || log_type(element).as_deref() == Some("alert") && has("alert_type");
+    let is_harfanglabs =
+        || ["alert_unique_id", "agent.agentid", "@event_create_date"].into_iter().any(has);
+    is_marked(element)
+        && (is_harfanglabs() || is_pushed())
+        && OF_RULE.into_iter().any(has)
+        && OF_OCCURRENCE.into_iter().any(has)
 }
 
 /// `log_type` in lower case, when it is a text.
@@ -121,7 +148,20 @@ pub(super) fn read_agent(item: &Value) -> Agent {
     Agent { id: agent.id.or(id), ..agent }
 }
 
+/// Returns whether the agent is a shipper's: HarfangLab's has no type, and an id of its own name.
+fn has_agent_of_shipper(element: &Value) -> bool {
+    at(element, "agent.type").is_some() && !has_own_agent(element)
+}
+
+/// Returns whether the element names HarfangLab's agent.
+pub(super) fn has_own_agent(element: &Value) -> bool {
+    at(element, "agent.agentid").is_some()
+}
+
 fn agent(element: &Value) -> Agent {
+    if has_agent_of_shipper(element) {
+        return Agent::default();
+    }
     Agent {
         id: identifier_at(element, "agent.agentid"),
         hostname: identifier_at(element, "agent.hostname"),
