@@ -70,6 +70,18 @@ async fn a_page_or_a_push_that_comes_late_undoes_nothing(store: Store) {
     assert_eq!(store.append(vec![shown("probable_false_positive", "07:50:00")]).await, (1, 0));
 }
 
+async fn a_copy_that_lost_its_status_takes_the_place_of_no_whole_one(store: Store) {
+    let cut = json!({"alert_unique_id": "a", "rule_name": "x", "alert_time": "2026-05-26"});
+    let cut = || {
+        let proof = crate::verification::proof_of_a_push(start());
+        Notification::of_dialect(&proof, Dialect::NativeAlert, &cut, cut.to_string())
+    };
+    assert_eq!(store.append(vec![cut()]).await, (1, 0), "it is all there is");
+    assert_eq!(store.append(vec![posted("new")]).await, (1, 0), "what is whole completes it");
+    assert_eq!(store.append(vec![cut()]).await, (0, 1));
+    assert_eq!(store.append(vec![posted("closed"), cut()]).await, (1, 1), "also in one batch");
+}
+
 async fn a_status_history_dates_a_push_and_a_date_far_ahead_is_not_believed(store: Store) {
     let pushed = |status: &str, time: &str| {
         let mut element = alert("a", status);
@@ -114,6 +126,7 @@ async fn an_event_that_turns_out_to_be_an_alert_waits_for_its_older_version_and_
 on_both_databases! {
     an_event_that_turns_out_to_be_an_alert_waits_for_its_older_version_and_undoes_no_newer_one,
     a_status_that_goes_back_is_there_again_and_only_the_latest_makes_a_repetition,
+    a_copy_that_lost_its_status_takes_the_place_of_no_whole_one,
     a_page_or_a_push_that_comes_late_undoes_nothing,
     a_status_history_dates_a_push_and_a_date_far_ahead_is_not_believed,
 }

@@ -172,7 +172,8 @@ impl Versions {
         let Some(latest) = known.iter().max_by_key(|version| version.updated_at) else {
             return Standing::Latest { recurrence: 0, updated_at, is_first: true };
         };
-        if latest.text == text {
+        let is_poorer = says_no_status(text) && !says_no_status(&latest.text);
+        if latest.text == text || is_poorer {
             let later = updated_at.filter(|date| latest.updated_at < Some(*date));
             return Standing::Repetition { of: latest.id, later };
         }
@@ -198,6 +199,12 @@ impl Versions {
             },
         }
     }
+}
+
+/// Returns whether a version (`status|level|…`) says no status: what a console sends does, so it was cut on the way
+/// and is no newer version of an alert that is known with one.
+fn says_no_status(version: &str) -> bool {
+    version.starts_with('|')
 }
 
 impl Version {
