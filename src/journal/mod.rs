@@ -102,7 +102,7 @@ pub use self::{
         Retried, Shrunk,
     },
     postgres::{LeaderLock, Leadership, LeaseTime, PostgresJournal},
-    refused_rules::{MOST_REFUSED_RULES, RefusedRule, RefusedRuleJournal},
+    refused_rules::{MOST_REFUSED_RULES, RefusedRule, RefusedRuleJournal, RuleRefusal},
     sightings::{DueFlag, SightingFlag, SightingJournal},
     sqlite::SqliteJournal,
     storage::{Storage, TooLate, answer_in_time, check_writable, watch},

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{
     AlertName, CaseObjects, CaseStanding, FollowUp, Journal, Lacking, LetterFilter, LostWork,
-    Outcome, PostgresJournal, PruneBefore, Refusal, RefusedRule, Removable, SightingFlag,
+    Outcome, PostgresJournal, PruneBefore, Refusal, Removable, RuleRefusal, SightingFlag,
     SqliteJournal, WorkPart,
     sql::{Statement, Value},
 };
@@ -28,11 +28,21 @@ const LEASE: Duration = Duration::from_mins(5);
 const ROWS: u32 = 20_000;
 
 /// What grows with the journal. Of refusals there is a bounded number.
-const TABLES: [&str; 7] =
-    ["events", "incidents", "remembered", "sightings", "case_objects", "sighting_flags", "works"];
+const TABLES: [&str; 10] = [
+    "events",
+    "incidents",
+    "remembered",
+    "sightings",
+    "case_objects",
+    "sighting_flags",
+    "works",
+    "work_parts",
+    "work_indicators",
+    "refused_rules",
+];
 
 /// What the journal has: mostly what ended long ago, one in twenty waits, one in fifty died.
-const FILLED: [&str; 7] = [
+const FILLED: [&str; 10] = [
     "INSERT INTO events (console, generation, received_key, received_version, key, version, \
      origin, dialect, body, received_at, happened_at, agent_id, title, threat_key, state, due_at, \
      finished_at, root_id) \
@@ -59,6 +69,13 @@ const FILLED: [&str; 7] = [
      FROM n",
     "INSERT INTO works (id, console, opened_at, closed_at, look_at) \
      SELECT 'work--' || i, 'https://console.example', i, i, 4000000000000 FROM n",
+    "INSERT INTO work_parts (work, position, event, objects) SELECT 'work--' || i, 0, i, \
+     '[\"incident--' || i || '\",\"indicator--' || i || '\"]' FROM n",
+    "INSERT INTO work_indicators (indicator, work) SELECT 'indicator--' || i, 'work--' || i FROM n",
+    // Less than what is kept at most.
+    "INSERT INTO refused_rules (indicator, name, reason, platform, refused_at) SELECT \
+     'indicator--' || i, 'rule ' || i, 'not correctly formatted', '7.2608' || i % 30 || '.0', \
+     1770000000000 + CAST(i AS BIGINT) * 1000000 FROM n WHERE i < 9000",
 ];
 
 thread_local! {
@@ -192,7 +209,8 @@ async fn of_sightings_and_cases(journal: &dyn Journal, key: &str) {
 }
 
 async fn of_works(journal: &dyn Journal, event: i64) {
-    let parts = [WorkPart { event, objects: vec!["incident--1".to_owned()] }];
+    let parts =
+        [WorkPart { event, objects: vec!["incident--1".to_owned(), "indicator--1".to_owned()] }];
     journal.work_opened("work", &parts, now()).await.unwrap();
     journal.work_closed("work", now(), now()).await.unwrap();
     journal.close_forgotten_works("lost", now()).await.unwrap();
@@ -216,15 +234,18 @@ async fn of_works(journal: &dyn Journal, event: i64) {
         refusals: &[],
     };
     journal.work_lost(&lost, now()).await.unwrap();
-    let rule = RefusedRule {
+    journal.note_platform_version("7.260817.0").await.unwrap();
+    journal.work_opened("read", &parts, now()).await.unwrap();
+    let refusal = RuleRefusal {
         indicator: "indicator--1".to_owned(),
         name: "rule 1".to_owned(),
         reason: "no".to_owned(),
-        platform: "7.260817.0".to_owned(),
+        work: "read".to_owned(),
+        event: Some(event),
         refused_at: now(),
     };
-    journal.refuse_rule(&rule, Some(event)).await.unwrap();
-    journal.refused_rules().await.unwrap();
+    assert!(journal.refuse_rule(&refusal).await.unwrap().is_some());
+    journal.left_out_rules(now()).await.unwrap();
     journal.works_with("indicator--1", "work", 5).await.unwrap();
     journal.forget_refused_rules(Some("indicator--1")).await.unwrap();
     journal.remember("cursor", "2026").await.unwrap();

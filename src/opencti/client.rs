@@ -128,10 +128,9 @@ impl OpenCti {
         self.with_features(|features| features.has(feature))
     }
 
-    /// Returns the version that the platform answered last, in words.
-    pub fn known_version(&self) -> String {
-        let version = self.with_features(|features| features.version());
-        version.map_or_else(|| "unknown".to_owned(), |version| version.to_string())
+    /// Returns the version that the platform answered last; `None` before it answered one.
+    pub fn known_version(&self) -> Option<Version> {
+        self.with_features(|features| features.version())
     }
 
     /// Remembers that the platform refused a feature.

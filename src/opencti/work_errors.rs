@@ -5,6 +5,7 @@
 //!
 //! Does not live here: whose object it was (`pipeline`).
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -57,6 +58,8 @@ pub struct WorkError {
     pub refers_to: Vec<String>,
     /// The platform's own words.
     pub reason: String,
+    /// Time at which the platform noted it, by its clock.
+    pub at: Option<DateTime<Utc>>,
 }
 
 impl WorkError {
@@ -142,7 +145,7 @@ struct Data {
 struct Work {
     status: String,
     tracking: Option<Tracking>,
-    errors: Option<Vec<Option<Message>>>,
+    errors: Option<Vec<Option<Reported>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -152,7 +155,9 @@ struct Tracking {
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct Reported {
+    /// A date; text, so that one in another form does not make the work unreadable.
+    timestamp: Option<String>,
     message: Option<String>,
     source: Option<String>,
 }
@@ -189,7 +194,7 @@ impl OpenCti {
 
 /// Platforms before 7 answer an error to each `network-traffic` with its ends, also the first time,
 /// and store it all the same.
-fn is_spurious(message: &Message) -> bool {
+fn is_spurious(message: &Reported) -> bool {
     let source = object(message);
     source.get("type").and_then(Value::as_str) == Some("network-traffic")
         && message
@@ -198,7 +203,7 @@ fn is_spurious(message: &Message) -> bool {
             .is_some_and(|text| text.contains("another relation on single ref"))
 }
 
-fn read(message: Message) -> WorkError {
+fn read(message: Reported) -> WorkError {
     let source = object(&message);
     let id = source.get("id").and_then(Value::as_str).map(str::to_owned);
     let reason = message.message.unwrap_or_else(|| "no reason given".to_owned());
@@ -208,12 +213,13 @@ fn read(message: Message) -> WorkError {
         name: source.get("name").and_then(Value::as_str).map(str::to_owned),
         refers_to: source.as_object().into_iter().flat_map(references).map(str::to_owned).collect(),
         reason: reason.chars().take(MAX_REASON_CHARS).collect(),
+        at: message.timestamp.and_then(|date| date.parse().ok()),
     }
 }
 
 /// The object in an error's source: itself, or a bundle with it alone. Null when the source holds
 /// something else, as it does for objects too large to repeat.
-fn object(message: &Message) -> Value {
+fn object(message: &Reported) -> Value {
     let source = message.source.as_deref().unwrap_or_default();
     let mut source: Value = serde_json::from_str(source).unwrap_or_default();
     match source.pointer_mut("/objects/0") {
@@ -226,8 +232,12 @@ fn object(message: &Message) -> Value {
 mod tests {
     use super::*;
 
-    fn message(source: &str, text: &str) -> Message {
-        Message { message: Some(text.to_owned()), source: Some(source.to_owned()) }
+    fn message(source: &str, text: &str) -> Reported {
+        Reported {
+            timestamp: Some("2026-05-26T07:40:00.000Z".to_owned()),
+            message: Some(text.to_owned()),
+            source: Some(source.to_owned()),
+        }
     }
 
     #[test]
@@ -235,7 +245,9 @@ mod tests {
         let plain = message(r#"{"type":"hostname","id":"hostname--1"}"#, "no");
         let bundled = message(r#"{"type":"bundle","objects":[{"id":"hostname--1"}]}"#, "no");
         let large = message("Bundle too large to display", "no");
-        assert_eq!(read(plain).object.as_deref(), Some("hostname--1"));
+        let plain = read(plain);
+        assert_eq!(plain.object.as_deref(), Some("hostname--1"));
+        assert_eq!(plain.at, "2026-05-26T07:40:00Z".parse().ok());
         assert_eq!(read(bundled).object.as_deref(), Some("hostname--1"));
         assert_eq!(read(large).object, None);
     }

@@ -55,6 +55,7 @@ mod tests {
             name: None,
             refers_to: Vec::new(),
             reason: reason.to_owned(),
+            at: None,
         }
     }
 

@@ -86,8 +86,8 @@ pub struct Preparer {
     pub convert: ConvertSettings,
     /// From when on indicators are valid, as far as it was asked for already.
     pub valid_from: ValidFrom,
-    /// Rules that are left out because OpenCTI refused their texts.
-    pub refused_rules: RefusedRules,
+    /// Rules that are left out because OpenCTI refused their texts; one of all consoles.
+    pub refused_rules: Arc<RefusedRules>,
     /// Lets one large text be read at a time, and none beside a large delivery.
     pub memory: MemoryBudget,
     /// The time.

@@ -1,6 +1,6 @@
 //! Turns one claimed alert into what is sent of it: looks up, waits where it is worth it, converts.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     enrich::{Found, filled},
@@ -117,7 +117,7 @@ impl Preparer {
     async fn leave_out_refused_rule(
         &self,
         conversion: &mut Conversion,
-    ) -> Result<Option<String>, JournalError> {
+    ) -> Result<Option<String>, Arc<JournalError>> {
         let Some(indicator) = &conversion.indicator else { return Ok(None) };
         let Some(rule) = self.left_out_rules().await?.get(&indicator.id).cloned() else {
             return Ok(None);
@@ -133,10 +133,11 @@ impl Preparer {
     }
 
     /// Returns the rules that the platform refused, by the ids of their indicators.
-    pub(super) async fn left_out_rules(&self) -> Result<LeftOutRules, JournalError> {
-        let Some(platform) = &self.platform else { return Ok(LeftOutRules::default()) };
-        let version = platform.known_version();
-        self.refused_rules.left_out(&*self.journal, &version, self.clock.now()).await
+    pub(super) async fn left_out_rules(&self) -> Result<LeftOutRules, Arc<JournalError>> {
+        if self.platform.is_none() {
+            return Ok(LeftOutRules::default());
+        }
+        self.refused_rules.left_out(&*self.journal, self.clock.now()).await
     }
 
     async fn seen_on_console(

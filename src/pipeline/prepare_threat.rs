@@ -49,7 +49,8 @@ impl Preparer {
         let note_id = self.journal.remembered(&note_name).await.map_err(failed)?;
         let object_ids = self.journal.new_case_objects(&threat.id).await.map_err(failed)?;
         // Not indicators that are not on the platform; the case is complete without them.
-        let left_out = self.left_out_rules().await.map_err(failed)?;
+        let left_out = self.left_out_rules().await;
+        let left_out = left_out.map_err(|failure| self.journal_failed(event, &failure))?;
         let is_there = |id: &&String| !left_out.contains_key(*id);
         let referred: Vec<String> = object_ids.iter().filter(is_there).cloned().collect();
         // A threat without anything new to refer to is a case all the same.

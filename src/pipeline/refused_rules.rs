@@ -6,73 +6,50 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use moka::{future::Cache, policy::EvictionPolicy};
 use tracing::warn;
 
 use crate::{
-    journal::{EventId, Journal, JournalError, RefusedRule, WorkPart},
+    journal::{EventId, Journal, JournalError, RefusedRule, RuleRefusal, WorkPart},
     opencti::{OpenCti, WorkError, WorkId},
 };
 
-/// Age at which what is held in memory is read again: another replica, the leader's reading of works, a
-/// reset or a command may have changed it.
-const READ_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(1);
 /// Other works that are read to find out whether they refused an indicator.
 const WORKS_READ: usize = 5;
 
 /// Rules that are left out, by the ids of their indicators.
 pub(super) type LeftOutRules = Arc<HashMap<String, RefusedRule>>;
 
-/// The refused rules of the journal, as they were a second ago.
-#[derive(Debug, Default)]
-pub struct RefusedRules(Mutex<Option<Held>>);
-
+/// The refused rules of the journal, read once a second for all consoles: another replica, the leader's
+/// reading of works, a reset or a command may have changed them.
 #[derive(Debug)]
-struct Held {
-    platform: String,
-    read_at: DateTime<Utc>,
-    rules: LeftOutRules,
+pub struct RefusedRules(Cache<i64, LeftOutRules>);
+
+impl Default for RefusedRules {
+    fn default() -> Self {
+        // The second that goes on, and the one before for those that still wait for it.
+        Self(Cache::builder().max_capacity(2).eviction_policy(EvictionPolicy::lru()).build())
+    }
 }
 
 impl RefusedRules {
-    /// Returns the rules that are left out at `now` of what goes to a platform of this version.
+    /// Returns the rules that are left out at `now`.
     pub(super) async fn left_out(
         &self,
         journal: &dyn Journal,
-        platform: &str,
         now: DateTime<Utc>,
-    ) -> Result<LeftOutRules, JournalError> {
-        if let Some(held) = &*self.held()
-            && held.platform == platform
-            && (held.read_at..held.read_at + READ_AGAIN_AFTER).contains(&now)
-        {
-            return Ok(Arc::clone(&held.rules));
-        }
-        let rules = left_out(journal, platform, now).await?;
-        let rules: HashMap<_, _> =
-            rules.into_iter().map(|rule| (rule.indicator.clone(), rule)).collect();
-        let rules = Arc::new(rules);
-        let platform = platform.to_owned();
-        *self.held() = Some(Held { platform, read_at: now, rules: Arc::clone(&rules) });
-        Ok(rules)
+    ) -> Result<LeftOutRules, Arc<JournalError>> {
+        let reading = async {
+            let rules = journal.left_out_rules(now).await?;
+            let rules = rules.into_iter().map(|rule| (rule.indicator.clone(), rule));
+            Ok(Arc::new(rules.collect::<HashMap<_, _>>()))
+        };
+        self.0.try_get_with(now.timestamp(), reading).await
     }
-
-    fn held(&self) -> std::sync::MutexGuard<'_, Option<Held>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn left_out(
-    journal: &dyn Journal,
-    platform: &str,
-    now: DateTime<Utc>,
-) -> Result<Vec<RefusedRule>, JournalError> {
-    let mut rules = journal.refused_rules().await?;
-    rules.retain(|rule| rule.is_left_out(platform, now));
-    Ok(rules)
 }
 
 /// Errors of a work that was read, with what left in it.
@@ -99,15 +76,14 @@ impl RefusedRuleReader<'_> {
         if !work.was_reset {
             for error in work.errors.iter().filter(|error| error.is_refused_pattern()) {
                 if let Some(indicator) = indicator_of(error, &work) {
-                    self.keep(&indicator, error, work.parts).await?;
+                    self.keep(&indicator, error, work.id, work.parts).await?;
                 }
             }
         }
         if !work.errors.iter().any(WorkError::is_missing_reference) {
             return Ok(HashSet::new());
         }
-        let version = self.platform.known_version();
-        let rules = left_out(self.journal, &version, self.now).await?;
+        let rules = self.journal.left_out_rules(self.now).await?;
         let mut refused: HashSet<String> = rules.into_iter().map(|rule| rule.indicator).collect();
         for indicator in sent_elsewhere(&work, &refused) {
             if self.was_refused_elsewhere(&indicator, &work).await? {
@@ -121,21 +97,23 @@ impl RefusedRuleReader<'_> {
         &self,
         indicator: &str,
         error: &WorkError,
+        work: &str,
         parts: &[WorkPart],
     ) -> Result<(), JournalError> {
         let sent_it = |part: &&WorkPart| part.objects.iter().any(|object| object == indicator);
         let event: Option<EventId> = parts.iter().find(sent_it).map(|part| part.event);
-        let rule = RefusedRule {
+        let refusal = RuleRefusal {
             indicator: indicator.to_owned(),
             name: error.name.clone().unwrap_or_default(),
             reason: error.reason.clone(),
-            platform: self.platform.known_version(),
-            refused_at: self.now,
+            work: work.to_owned(),
+            event,
+            refused_at: error.at.map_or(self.now, |at| at.min(self.now)),
         };
-        if let Some(name) = self.journal.refuse_rule(&rule, event).await? {
+        if let Some(rule) = self.journal.refuse_rule(&refusal).await? {
             metrics::counter!("rules_refused_by_opencti_total").increment(1);
             warn!(
-                rule = name,
+                rule = rule.name,
                 indicator,
                 reason = rule.reason,
                 left_out_until = %rule.left_out_until(),
@@ -166,7 +144,7 @@ impl RefusedRuleReader<'_> {
             if let Some(error) = report.errors.iter().find(is_it) {
                 if !work.was_reset {
                     let parts = self.journal.parts_of_work(&other).await?;
-                    self.keep(indicator, error, &parts).await?;
+                    self.keep(indicator, error, &other, &parts).await?;
                 }
                 return Ok(true);
             }
@@ -248,6 +226,7 @@ mod tests {
             name: None,
             refers_to: refers_to.iter().map(|id| (*id).to_owned()).collect(),
             reason: reason.to_owned(),
+            at: None,
         }
     }
 

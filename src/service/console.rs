@@ -36,8 +36,7 @@ use crate::{
     journal::{Journal, write_what_comes_in},
     label::ConsoleLabel,
     pipeline::{
-        Afterwards, Enricher, NegativeSightings, Pipeline, Preparer, RefusedRules, ValidFrom,
-        first_look_ups_max,
+        Afterwards, Enricher, NegativeSightings, Pipeline, Preparer, ValidFrom, first_look_ups_max,
     },
     sweep::{ElasticQueue, Job, JobBoard, Kept, Pushes, Sweep},
 };
@@ -251,7 +250,7 @@ impl ConsoleService {
                 platform: platform.map(|platform| platform.connector().platform().clone()),
                 convert,
                 valid_from: ValidFrom::default(),
-                refused_rules: RefusedRules::default(),
+                refused_rules: Arc::clone(&outlets.refused_rules),
                 memory: self.door.memory().clone(),
                 clock: clock.clone(),
             }),

@@ -367,7 +367,7 @@ impl Service {
             }
         };
         let noticed = (Arc::clone(&self.health), outage::PACE);
-        let watching = outage::watch(client, noticed, is_back, stop.clone());
+        let watching = outage::watch(client, noticed, self.journal(), is_back, stop.clone());
         self.parts.spawn(ServicePart::OutageWatch, watching);
     }
 

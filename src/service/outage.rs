@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::{
     health::{Health, Part},
+    journal::{Journal, JournalError},
     opencti::OpenCti,
 };
 
@@ -33,15 +34,17 @@ pub(super) const PACE: Pace =
 const _: () = assert!(PACE.pause.as_secs() + PACE.patience.as_secs() < 15);
 
 /// Asks until `stop`, and calls `is_back` at the end of each outage. The log says when one begins, changes
-/// and ends.
+/// and ends. The journal notes each other version, which tells the end of what the one before refused.
 pub(super) async fn watch<F: Future<Output = ()>>(
     client: OpenCti,
     (health, pace): (Arc<Health>, Pace),
+    journal: Arc<dyn Journal>,
     is_back: impl Fn() -> F,
     stop: CancellationToken,
 ) {
     let asking = async {
         let mut trouble: Option<String> = None;
+        let mut noted = None;
         loop {
             let answer = timeout(pace.patience, client.version()).await;
             let answer =
@@ -63,10 +66,25 @@ pub(super) async fn watch<F: Future<Output = ()>>(
                 }
                 trouble = now;
             }
+            let version = client.known_version();
+            if version != noted && note_version(&client, &*journal).await.is_ok() {
+                noted = version;
+            }
             sleep(pace.pause).await;
         }
     };
     stop.run_until_cancelled(asking).await;
+}
+
+/// Notes the version that OpenCTI answered last, if it answered one.
+pub(super) async fn note_version(
+    client: &OpenCti,
+    journal: &dyn Journal,
+) -> Result<(), JournalError> {
+    match client.known_version() {
+        Some(version) => journal.note_platform_version(&version.to_string()).await,
+        None => Ok(()),
+    }
 }
 
 /// Asks OpenCTI, waits for its answer as long as it takes, and reports OpenCTI as degraded while that
@@ -122,7 +140,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::config::{OpenCtiSettings, TlsVerification};
+    use crate::{
+        config::{OpenCtiSettings, TlsVerification},
+        journal::SqliteJournal,
+    };
 
     const FAST: Pace =
         Pace { pause: Duration::from_millis(5), patience: Duration::from_millis(50) };
@@ -153,9 +174,14 @@ mod tests {
     async fn a_platform_that_never_answers_is_degraded_once_patience_is_over() {
         let (client, _listener) = client_of_a_black_hole().await;
         let (health, stop) = (Arc::new(Health::default()), CancellationToken::new());
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
         let reason = tokio::select! {
             reason = until_degraded(&health) => reason,
-            () = watch(client, (Arc::clone(&health), FAST), async || (), stop) => panic!("nothing stops it"),
+            () = watch(client, (Arc::clone(&health), FAST), Arc::new(journal), async || (), stop) => {
+                panic!("nothing stops it")
+            }
         };
         assert!(reason.contains("does not answer: no answer within"), "{reason}");
         assert!(!reason.contains("role"), "nobody refused anything: {reason}");

@@ -35,15 +35,19 @@ const WORKFLOW_TRIES: usize = 3;
 /// OpenCTI, as this connector sees it.
 pub(super) struct Platform {
     connector: Arc<Connector>,
+    /// Notes its version for all.
+    journal: Arc<dyn Journal>,
 }
 
 impl Platform {
     pub(super) fn new(
         opencti: &OpenCtiSettings,
         settings: &Settings,
+        journal: Arc<dyn Journal>,
     ) -> Result<Self, OpenCtiError> {
         let client = client(opencti, &settings.connector)?;
-        Ok(Self { connector: Arc::new(Connector::new(client, settings.connector.clone())) })
+        let connector = Arc::new(Connector::new(client, settings.connector.clone()));
+        Ok(Self { connector, journal })
     }
 
     pub(super) fn connector(&self) -> Arc<Connector> {
@@ -85,6 +89,9 @@ impl Platform {
             }
         };
         health.well(Part::OpenCti);
+        // Before anything is prepared: rules that another version refused are sent again.
+        let client = self.connector.platform();
+        insist(|| outage::note_version(client, &*self.journal)).await;
         if is_alone && insist(|| state.is_reset_asked_for()).await {
             finish_reset(state).await;
         } else if let Some(remote) = &registration.state {

@@ -13,7 +13,7 @@ use crate::{
         ApiSink, Backpressure, ConfirmedObjects, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_MESSAGE_BYTES,
         DirectorySink, QueueSink, S3Sink, Sink, WorkLedger,
     },
-    pipeline::JournalLedger,
+    pipeline::{JournalLedger, RefusedRules},
 };
 
 /// Everything that leads out.
@@ -24,6 +24,8 @@ pub(super) struct Outlets {
     pub(super) sinks: Vec<Arc<dyn Sink>>,
     /// Says when the queue is too long; where nothing goes there, nobody.
     pub(super) pressure: Option<Arc<Backpressure>>,
+    /// What OpenCTI refused and is left out of everything.
+    pub(super) refused_rules: Arc<RefusedRules>,
 }
 
 impl Outlets {
@@ -35,7 +37,9 @@ impl Outlets {
         more_sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Self, ServiceError> {
         let platform = settings.opencti.as_ref();
-        let platform = platform.map(|opencti| Platform::new(opencti, settings)).transpose()?;
+        let platform =
+            platform.map(|opencti| Platform::new(opencti, settings, Arc::clone(journal)));
+        let platform = platform.transpose()?;
         let confirmed = confirmed(settings);
         let mut sinks = sinks(settings, platform.as_ref(), journal, confirmed.as_ref(), clock);
         sinks.extend(more_sinks);
@@ -46,7 +50,7 @@ impl Outlets {
             .as_ref()
             .filter(|_| settings.connector.send_to_queue)
             .map(|platform| Arc::new(Backpressure::new(platform.connector())));
-        Ok(Self { platform, confirmed, sinks, pressure })
+        Ok(Self { platform, confirmed, sinks, pressure, refused_rules: Arc::default() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A rule whose text OpenCTI refuses: its alerts leave without indicator and sighting, and nothing leaves
 //! whole again because of it.
 
+mod kept;
 mod until;
 
 use std::sync::{
@@ -8,11 +9,11 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound as _, TimeDelta};
 use harfanglab_incidents::{
     clock::Clock,
     demo::{Generator, Kind},
-    journal::{Journal, RefusedRule, SqliteJournal},
+    journal::{Journal, RefusedRule, RuleRefusal, SqliteJournal},
     opencti::OpenCti,
     pipeline::Afterwards,
 };
@@ -22,6 +23,7 @@ use serde_json::Value;
 use crate::{
     letters,
     support::{
+        app::patience,
         broker::Message,
         stage::{Stage, post},
         stores::Database,
@@ -102,7 +104,7 @@ impl Scene {
     }
 
     async fn refused(&self) -> Vec<RefusedRule> {
-        self.journal.refused_rules().await.unwrap()
+        self.journal.left_out_rules(Clock::system().now()).await.unwrap()
     }
 }
 
@@ -277,4 +279,94 @@ async fn a_refused_rule_is_told_once_listed_shown_on_the_page_and_sent_again_by_
     scene.stage.home.unset("HARFANGLAB_INCIDENTS_IMPORT_START_DATE");
     scene.raise(1);
     assert_eq!(sent(&run(&scene.stage).await, "indicator").len(), 1, "OpenCTI is asked again");
+}
+
+/// Waits until the command and the page list the rule as left out, or not.
+async fn until_listed(scene: &Scene, management: &str, is_listed: bool) {
+    let listing = async {
+        loop {
+            let page = reqwest::get(format!("{management}/")).await.unwrap().text().await.unwrap();
+            let command = letters::run(&scene.stage.home, &["dead-letters", "refused", "--json"]);
+            let rules = command.await.stdout;
+            let rules = rules.lines().filter(|line| line.contains("left_out_until")).count();
+            if page.contains("Rules that are left out") == is_listed
+                && rules == usize::from(is_listed)
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(patience(), listing).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rule_that_a_version_of_opencti_refused_is_listed_until_it_has_another_one() {
+    let mut scene = Scene::on(Database::Sqlite).await;
+    scene.stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
+    scene.raise(1);
+    let first = run(&scene.stage).await;
+    let indicator = refuse_rule_of(&scene.stage, &first);
+    scene.work_off(&first).await;
+    assert_eq!(scene.refused().await[0].platform, "7.260817.0");
+    scene.stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "false");
+    scene.stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    // A service that cannot reach OpenCTI goes by the version that it had.
+    scene.stage.opencti.go_down();
+    let mut app = scene.stage.home.start(&["serve"]);
+    let management = app.management().await;
+    until_listed(&scene, &management, true).await;
+    scene.stage.opencti.claim_version("7.260901.0");
+    scene.stage.opencti.come_back();
+    until_listed(&scene, &management, false).await;
+    // It runs while OpenCTI is upgraded once more, without an outage.
+    let journal = &scene.journal;
+    let now = Clock::system().now();
+    journal.work_opened("work", &[], now).await.unwrap();
+    let refusal = RuleRefusal {
+        indicator,
+        name: "one".to_owned(),
+        reason: "no".to_owned(),
+        work: "work".to_owned(),
+        event: None,
+        refused_at: now,
+    };
+    journal.refuse_rule(&refusal).await.unwrap().unwrap();
+    until_listed(&scene, &management, true).await;
+    scene.stage.opencti.claim_version("7.261001.0");
+    until_listed(&scene, &management, false).await;
+    assert!(app.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_read_late_counts_from_the_time_at_which_opencti_said_it() {
+    let mut scene = Scene::on(Database::Sqlite).await;
+    scene.stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
+    scene.raise(1);
+    let first = run(&scene.stage).await;
+    refuse_rule_of(&scene.stage, &first);
+    let said_at = (Clock::system().now() + TimeDelta::seconds(5)).trunc_subsecs(3);
+    scene.stage.opencti.date_errors(&said_at.to_rfc3339());
+    scene.passed_seconds.fetch_add(86_400, Ordering::SeqCst);
+    scene.work_off(&first).await;
+    assert_eq!(scene.refused().await[0].refused_at, said_at);
+}
+
+#[tokio::test]
+async fn a_refusal_by_a_version_before_an_upgrade_does_not_hold_for_the_version_after_it() {
+    let mut scene = Scene::on(Database::Sqlite).await;
+    scene.stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
+    scene.raise(1);
+    let before = run(&scene.stage).await;
+    refuse_rule_of(&scene.stage, &before);
+    scene.stage.opencti.claim_version("7.260901.0");
+    scene.raise(1);
+    let after = run(&scene.stage).await;
+    scene.work_off(&before).await;
+    assert_eq!(scene.refused().await, [], "nobody knows what the new version says");
+    assert_eq!(sent(&after, "indicator").len(), 1);
+    scene.raise(1);
+    let last = run(&scene.stage).await;
+    assert_eq!(sent(&last, "indicator").len(), 1);
+    scene.work_off(&last).await;
+    assert_eq!(scene.refused().await[0].platform, "7.260901.0");
 }

@@ -14,12 +14,12 @@ use crate::{
 /// Stands for every rule.
 const ALL: &str = "all";
 
-/// Returns the refused rules whose time is not over, the newest first. All consoles share them.
+/// Returns the rules that are left out, the newest refusal first. All consoles share them.
 pub(super) fn refused(desk: &Desk) -> Result<Vec<RefusedRule>, Failure> {
-    let Some(journal) = journal(desk) else { return Ok(Vec::new()) };
-    let mut rules = desk.wait(journal.refused_rules())?;
-    rules.retain(|rule| desk.now() < rule.left_out_until());
-    Ok(rules)
+    match journal(desk) {
+        Some(journal) => desk.wait(journal.left_out_rules(desk.now())),
+        None => Ok(Vec::new()),
+    }
 }
 
 fn journal(desk: &Desk) -> Option<&dyn Journal> {

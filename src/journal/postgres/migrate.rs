@@ -19,7 +19,7 @@ const BYTES_AT_ONCE: usize = 8 << 20;
 type Table = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 /// All that a journal holds.
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 11] = [
     (
         "events",
         &[
@@ -64,9 +64,10 @@ const TABLES: [Table; 10] = [
     (
         "works",
         &["opened_at", "closed_at", "look_at", "looks", "shown_since", "was_reset", "is_lost"],
-        &["id", "console", "closing", "shown"],
+        &["id", "console", "closing", "shown", "platform"],
     ),
     ("work_parts", &["position", "event"], &["work", "objects"]),
+    ("work_indicators", &[], &["indicator", "work"]),
     ("refusals", &["id", "event", "times", "refused_at"], &["console", "object", "reason", "work"]),
     (
         "sighting_flags",

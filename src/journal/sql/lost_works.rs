@@ -10,6 +10,7 @@ use super::{
     sent_again::{Cause, Requeue},
     statement::{Columns as _, query},
     store::{Change as _, Order, Store},
+    works::forget_parts,
 };
 use crate::journal::{EventId, JournalError, LostWork, Requeued, SentAgain};
 
@@ -51,8 +52,7 @@ impl<S: Store> SqlJournal<S> {
             None => query("DELETE FROM works WHERE id = $1").bind(lost.work),
         };
         ending.execute(&mut transaction).await?;
-        let parts = query("DELETE FROM work_parts WHERE work = $1").bind(lost.work);
-        parts.execute(&mut transaction).await?;
+        forget_parts(&mut transaction, lost.work).await?;
         transaction.commit().await?;
         Ok(Some(requeued))
     }

@@ -1,4 +1,4 @@
-//! Rules whose text OpenCTI refused.
+//! Rules whose text OpenCTI refused, and its version.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -6,54 +6,109 @@ use chrono::{DateTime, Utc};
 use super::{
     SqlJournal, date,
     statement::{Columns, query},
-    store::{Change as _, Order, Session, Store},
+    store::{Change as _, Order, Session, Store, Words},
 };
 use crate::journal::{
-    EventId, JournalError, MOST_REFUSED_RULES, RefusedRule, RefusedRuleJournal,
+    JournalError, MOST_REFUSED_RULES, RefusedRule, RefusedRuleJournal, RuleRefusal,
     refused_rules::LEFT_OUT_FOR,
 };
 
-/// One that is left out already stays as it is.
-const REFUSE: &str = "INSERT INTO refused_rules (indicator, name, reason, platform, refused_at) \
-     VALUES ($1, COALESCE(NULLIF($2, ''), (SELECT title FROM events WHERE id = $3), $1), $4, $5, $6) \
-     ON CONFLICT (indicator) DO UPDATE SET name = excluded.name, reason = excluded.reason, \
-     platform = excluded.platform, refused_at = excluded.refused_at \
-     WHERE refused_rules.platform <> excluded.platform OR refused_rules.refused_at <= $7 RETURNING name";
+macro_rules! note_version {
+    ($name:literal) => {
+        concat!(
+            "INSERT INTO remembered (name, value) VALUES ('#opencti_version', $1) ON CONFLICT (",
+            $name,
+            ") DO UPDATE SET value = excluded.value WHERE remembered.value <> excluded.value"
+        )
+    };
+}
 
-/// The oldest of too many.
-const BOUND: &str = "DELETE FROM refused_rules WHERE indicator IN (SELECT indicator \
-     FROM refused_rules ORDER BY refused_at DESC, indicator LIMIT 1000 OFFSET $1)";
+/// OpenCTI's version is that of all consoles.
+const NOTE_VERSION: Words =
+    Words { sqlite: note_version!("name"), postgres: note_version!("md5(name)") };
+
+/// The version that OpenCTI answered last.
+macro_rules! version {
+    () => {
+        "COALESCE((SELECT value FROM remembered WHERE name = '#opencti_version'), 'unknown')"
+    };
+}
+
+/// Whether a rule is left out of what goes to a version of OpenCTI, with the time seven days before.
+macro_rules! is_left_out {
+    ({$($version:tt)+}, $since:literal) => {
+        concat!(
+            "(refused_rules.platform = ",
+            $($version)+,
+            " AND refused_rules.refused_at > ",
+            $since,
+            ")"
+        )
+    };
+}
+
+/// One that is left out already stays as it is.
+const REFUSE: &str = concat!(
+    "INSERT INTO refused_rules (indicator, name, reason, platform, refused_at) \
+     SELECT $1, COALESCE(NULLIF($2, ''), (SELECT title FROM events WHERE id = $3), $1), $4, ",
+    version!(),
+    ", CASE WHEN opened_at > $5 THEN opened_at ELSE $5 END FROM works \
+     WHERE id = $6 AND COALESCE(platform, ",
+    version!(),
+    ") = ",
+    version!(),
+    " ON CONFLICT (indicator) DO UPDATE SET name = excluded.name, reason = excluded.reason, \
+     platform = excluded.platform, refused_at = excluded.refused_at WHERE NOT ",
+    is_left_out!({ "excluded.platform" }, "excluded.refused_at - $7"),
+    " RETURNING indicator, name, reason, platform, refused_at"
+);
+
+const LEFT_OUT: &str = concat!(
+    "SELECT indicator, name, reason, platform, refused_at FROM refused_rules WHERE ",
+    is_left_out!({ version!() }, "$1"),
+    " ORDER BY refused_at DESC, indicator"
+);
+
+/// The oldest of too many. What is not left out any more is forgotten otherwise.
+const BOUND: &str = "DELETE FROM refused_rules WHERE refused_at < (SELECT refused_at \
+     FROM refused_rules WHERE refused_at > $1 ORDER BY refused_at DESC LIMIT 1 OFFSET $2)";
 
 #[async_trait]
 impl<S: Store> RefusedRuleJournal for SqlJournal<S> {
-    async fn refuse_rule(
-        &self,
-        rule: &RefusedRule,
-        event: Option<EventId>,
-    ) -> Result<Option<String>, JournalError> {
-        let mut transaction = self.begin(Order::None).await?;
-        let refused = query(REFUSE)
-            .bind(&rule.indicator)
-            .bind(&rule.name)
-            .bind(event)
-            .bind(&rule.reason)
-            .bind(&rule.platform)
-            .bind(rule.refused_at.timestamp_millis())
-            .bind((rule.refused_at - LEFT_OUT_FOR).timestamp_millis())
-            .fetch_optional(&mut transaction)
-            .await?;
-        query(BOUND).bind(MOST_REFUSED_RULES).execute(&mut transaction).await?;
-        transaction.commit().await?;
-        refused.map(|row| row.try_get(0)).transpose()
+    async fn note_platform_version(&self, version: &str) -> Result<(), JournalError> {
+        query(S::say(NOTE_VERSION)).bind(version).execute(&mut self.store.writer()).await?;
+        Ok(())
     }
 
-    async fn refused_rules(&self) -> Result<Vec<RefusedRule>, JournalError> {
-        let rows = query(
-            "SELECT indicator, name, reason, platform, refused_at FROM refused_rules \
-             ORDER BY refused_at DESC, indicator",
-        )
-        .fetch_all(&mut self.store.readers())
-        .await?;
+    async fn refuse_rule(
+        &self,
+        refusal: &RuleRefusal,
+    ) -> Result<Option<RefusedRule>, JournalError> {
+        let mut transaction = self.begin(Order::None).await?;
+        let refused = query(REFUSE)
+            .bind(&refusal.indicator)
+            .bind(&refusal.name)
+            .bind(refusal.event)
+            .bind(&refusal.reason)
+            .bind(refusal.refused_at.timestamp_millis())
+            .bind(&refusal.work)
+            .bind(LEFT_OUT_FOR.num_milliseconds())
+            .fetch_optional(&mut transaction)
+            .await?;
+        query(BOUND)
+            .bind((refusal.refused_at - LEFT_OUT_FOR).timestamp_millis())
+            .bind(MOST_REFUSED_RULES - 1)
+            .execute(&mut transaction)
+            .await?;
+        transaction.commit().await?;
+        refused.as_ref().map(rule).transpose()
+    }
+
+    async fn left_out_rules(&self, now: DateTime<Utc>) -> Result<Vec<RefusedRule>, JournalError> {
+        let rows = query(LEFT_OUT)
+            .bind((now - LEFT_OUT_FOR).timestamp_millis())
+            .fetch_all(&mut self.store.readers())
+            .await?;
         rows.iter().map(rule).collect()
     }
 
@@ -69,19 +124,17 @@ impl<S: Store> RefusedRuleJournal for SqlJournal<S> {
 
     async fn works_with(
         &self,
-        object: &str,
+        indicator: &str,
         work: &str,
         limit: usize,
     ) -> Result<Vec<String>, JournalError> {
-        let rows = query(
-            "SELECT DISTINCT work FROM work_parts \
-             WHERE objects LIKE '%\"' || $1 || '\"%' AND work <> $2 LIMIT $3",
-        )
-        .bind(object)
-        .bind(work)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&mut self.store.readers())
-        .await?;
+        let rows =
+            query("SELECT work FROM work_indicators WHERE indicator = $1 AND work <> $2 LIMIT $3")
+                .bind(indicator)
+                .bind(work)
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .fetch_all(&mut self.store.readers())
+                .await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     SqlJournal, date,
     statement::{Columns, query},
-    store::{Change as _, Order, Store, Words},
+    store::{Change as _, Order, Session, Store, Words},
 };
 use crate::journal::{
     DueWork, EventId, JournalError, ListedRefusal, LostWork, MOST_REFUSALS, Refusal, Requeued,
@@ -71,8 +71,9 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         let mut transaction = self.begin(Order::None).await?;
         query(
             // The sinks are shared: whose events leave tells whose work it is.
-            "INSERT INTO works (id, console, opened_at) VALUES \
-             ($1, COALESCE((SELECT console FROM events WHERE id = $2), $3), $4) \
+            "INSERT INTO works (id, console, opened_at, platform) VALUES \
+             ($1, COALESCE((SELECT console FROM events WHERE id = $2), $3), $4, \
+             (SELECT value FROM remembered WHERE name = '#opencti_version')) \
              ON CONFLICT DO NOTHING",
         )
         .bind(work)
@@ -90,6 +91,17 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
             .bind(i64::try_from(position).unwrap_or(i64::MAX))
             .bind(part.event)
             .bind(serde_json::json!(part.objects).to_string())
+            .execute(&mut transaction)
+            .await?;
+        }
+        let objects = parts.iter().flat_map(|part| &part.objects);
+        for indicator in objects.filter(|id| id.starts_with("indicator--")) {
+            query(
+                "INSERT INTO work_indicators (indicator, work) VALUES ($1, $2) \
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(indicator)
+            .bind(work)
             .execute(&mut transaction)
             .await?;
         }
@@ -220,11 +232,8 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         if !refusals.is_empty() {
             self.refuse(&mut transaction, refusals).await?;
         }
-        for statement in
-            ["DELETE FROM works WHERE id = $1", "DELETE FROM work_parts WHERE work = $1"]
-        {
-            query(statement).bind(work).execute(&mut transaction).await?;
-        }
+        query("DELETE FROM works WHERE id = $1").bind(work).execute(&mut transaction).await?;
+        forget_parts(&mut transaction, work).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -322,6 +331,19 @@ impl<S: Store> SqlJournal<S> {
         .await?;
         rows.iter().map(listed).collect()
     }
+}
+
+/// Forgets the objects that left in a work.
+pub(super) async fn forget_parts(
+    transaction: &mut impl Session,
+    work: &str,
+) -> Result<(), JournalError> {
+    for statement in
+        ["DELETE FROM work_parts WHERE work = $1", "DELETE FROM work_indicators WHERE work = $1"]
+    {
+        query(statement).bind(work).execute(transaction).await?;
+    }
+    Ok(())
 }
 
 fn due(row: &impl Columns) -> Result<DueWork, JournalError> {

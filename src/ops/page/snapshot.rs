@@ -53,7 +53,7 @@ pub(super) struct FromJournal {
     /// They are those with the same reason as this one.
     pub(super) letters_like: Option<EventId>,
     pub(super) refusals: Vec<Of<ListedRefusal>>,
-    /// Rules whose text OpenCTI refused and whose time is not over.
+    /// Rules whose text OpenCTI refused and that are left out now.
     pub(super) refused_rules: Vec<RefusedRule>,
 }
 
@@ -223,8 +223,7 @@ async fn read(
     }
     if let Some(console) = management.consoles.first() {
         // All consoles share them.
-        read.refused_rules = console.journal.refused_rules().await?;
-        read.refused_rules.retain(|rule| now < rule.left_out_until());
+        read.refused_rules = console.journal.left_out_rules(now).await?;
         read.refused_rules.truncate(REFUSALS);
     }
     read.letters.sort_by_key(|listed| listed.it.order());

@@ -25,10 +25,7 @@ use harfanglab_incidents::{
     },
     journal::{Counts, Journal, SqliteJournal},
     opencti::{Delivery, DeliveryError, OpenCti, Sink},
-    pipeline::{
-        Enricher, NegativeSightings, Pipeline, Preparer, RefusedRules, ValidFrom,
-        first_look_ups_max,
-    },
+    pipeline::{Enricher, NegativeSightings, Pipeline, Preparer, ValidFrom, first_look_ups_max},
     stix::Bundle,
 };
 use secrecy::SecretString;
@@ -77,7 +74,7 @@ pub(crate) fn preparer(
             console_url: "https://console.example".parse().unwrap(),
         },
         valid_from: ValidFrom::default(),
-        refused_rules: RefusedRules::default(),
+        refused_rules: Arc::default(),
         memory: MemoryBudget::default(),
         clock: clock.clone(),
     }

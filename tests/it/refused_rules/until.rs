@@ -1,22 +1,18 @@
 //! A refused rule is left out until its text changes, the platform's version changes, seven days pass, a
-//! reset starts the import over, or somebody asks for it; and is kept for all replicas alike.
+//! reset starts the import over, or somebody asks for it.
 
 use chrono::TimeDelta;
 use harfanglab_incidents::{
-    clock::Clock,
     demo::{DemoAlert, Generator, Kind},
     intake::dialect::Dialect,
-    journal::{Journal as _, PruneBefore, RefusedRule, RefusedRuleJournal as _},
+    journal::{Journal as _, RefusedRuleJournal as _, RuleRefusal, WorkJournal as _},
     opencti::OpenCti,
     stix::Bundle,
 };
 
 use crate::{
     enrichment::rig::{Rig, has, start},
-    support::{
-        opencti::{FakeOpenCti, Personality},
-        stores::{CONSOLE, Database, Fresh, on_both_databases},
-    },
+    support::opencti::{FakeOpenCti, Personality},
 };
 
 /// A pipeline, and what OpenCTI refused by the version that it has.
@@ -26,7 +22,7 @@ struct Scene {
     client: OpenCti,
     generator: Generator,
     delivered: usize,
-    refused: RefusedRule,
+    refused: RuleRefusal,
     /// The text of the rule.
     pattern: String,
 }
@@ -40,11 +36,12 @@ impl Scene {
         let rig = Rig::start_on(client.clone()).await;
         rig.console.seed(start());
         let generator = Generator::new(7);
-        let refused = RefusedRule {
+        let refused = RuleRefusal {
             indicator: String::new(),
             name: "a rule".to_owned(),
             reason: "not correctly formatted".to_owned(),
-            platform: client.known_version(),
+            work: "work".to_owned(),
+            event: None,
             refused_at: start(),
         };
         let mut scene = Self {
@@ -60,13 +57,26 @@ impl Scene {
         let indicator = first.objects.iter().find(|object| object["type"] == "indicator").unwrap();
         scene.refused.indicator = indicator["id"].as_str().unwrap().to_owned();
         scene.pattern = indicator["pattern"].as_str().unwrap().to_owned();
+        scene.note_version().await;
         scene.refuse().await;
         assert!(!scene.sends_rule().await, "it is left out");
         scene
     }
 
+    /// As the service does once OpenCTI answers.
+    async fn note_version(&self) {
+        self.client.version().await.unwrap();
+        let version = self.client.known_version().unwrap().to_string();
+        self.rig.journal.note_platform_version(&version).await.unwrap();
+        self.rig.pass(TimeDelta::seconds(2)).await;
+    }
+
+    /// The rule is refused in a work that was opened just now.
     async fn refuse(&self) {
-        self.rig.journal.refuse_rule(&self.refused, None).await.unwrap();
+        let journal = &self.rig.journal;
+        journal.forget_work("work").await.unwrap();
+        journal.work_opened("work", &[], start()).await.unwrap();
+        journal.refuse_rule(&self.refused).await.unwrap().unwrap();
         self.rig.pass(TimeDelta::seconds(2)).await;
     }
 
@@ -120,9 +130,8 @@ async fn a_refused_rule_is_left_out_for_seven_days() {
 async fn a_refused_rule_is_sent_again_once_the_platform_has_another_version() {
     let mut scene = Scene::new().await;
     scene.platform.claim_version("7.260901.0");
-    scene.client.version().await.unwrap();
+    scene.note_version().await;
     assert!(scene.sends_rule().await);
-    scene.refused.platform = scene.client.known_version();
     scene.refuse().await;
     assert!(!scene.sends_rule().await, "refused by this version, too");
 }
@@ -180,56 +189,3 @@ async fn a_case_leaves_once_without_the_indicator_of_a_refused_rule() {
     let counts = scene.rig.until("all left", |counts| counts.delivered == delivered).await;
     assert_eq!(counts.pending, 0, "the case is complete");
 }
-
-struct Store(Fresh, Database);
-
-impl Store {
-    async fn on(database: Database) -> Self {
-        Self(database.fresh().await, database)
-    }
-}
-
-async fn all_replicas_and_consoles_know_a_refused_rule_which_is_new_once_and_ends(store: Store) {
-    let one = store.0.open().await;
-    let other = match store.1 {
-        Database::Sqlite => one.of_console(CONSOLE),
-        Database::Postgres => store.0.open().await,
-    };
-    let paris = other.of_console("https://paris.example");
-    let now = Clock::system().now();
-    let rule = RefusedRule {
-        indicator: "indicator--1".to_owned(),
-        name: "one".to_owned(),
-        reason: "no".to_owned(),
-        platform: "7.260817.0".to_owned(),
-        refused_at: now,
-    };
-    assert_eq!(one.refuse_rule(&rule, None).await.unwrap().as_deref(), Some("one"));
-    assert_eq!(paris.refuse_rule(&rule, None).await.unwrap(), None, "it was left out already");
-    let shown = paris.refused_rules().await.unwrap();
-    assert_eq!(shown.len(), 1);
-    assert_eq!((&*shown[0].name, &*shown[0].reason), ("one", "no"));
-    let upgraded = RefusedRule { platform: "7.260901.0".to_owned(), ..rule.clone() };
-    assert!(paris.refuse_rule(&upgraded, None).await.unwrap().is_some(), "by another version");
-    let unnamed = RefusedRule {
-        indicator: "indicator--2".to_owned(),
-        name: String::new(),
-        refused_at: now - TimeDelta::days(5),
-        ..rule
-    };
-    let named = one.refuse_rule(&unnamed, None).await.unwrap();
-    assert_eq!(named.as_deref(), Some("indicator--2"), "nobody knows its name");
-
-    let prune = async |days| {
-        let time = now + TimeDelta::days(days);
-        one.prune(PruneBefore::default(), 10, time).await.unwrap();
-        let left = other.refused_rules().await.unwrap();
-        left.into_iter().map(|rule| rule.indicator).collect::<Vec<_>>()
-    };
-    assert_eq!(prune(1).await, ["indicator--1", "indicator--2"]);
-    assert_eq!(prune(3).await, ["indicator--1"]);
-    paris.start_over(&[]).await.unwrap();
-    assert_eq!(one.refused_rules().await.unwrap(), []);
-}
-
-on_both_databases!(all_replicas_and_consoles_know_a_refused_rule_which_is_new_once_and_ends);

@@ -273,6 +273,11 @@ impl FakeOpenCti {
         self.change_work(work_id, |work| work.errors.push(FakeWorkError { message, source }));
     }
 
+    /// From now on errors of works are said to have come at this time.
+    pub(crate) fn date_errors(&self, time: &str) {
+        self.shared.state.send_modify(|state| state.errors_at = Some(time.to_owned()));
+    }
+
     /// The worker is through with so many more objects of a work.
     pub(crate) fn process(&self, work_id: &str, objects: i64) {
         self.change_work(work_id, |work| {

@@ -232,6 +232,7 @@ fn read_work(state: &State, id: &str) -> Result<Value, Refusal> {
         return Err(Refusal::new("FORBIDDEN_ACCESS", "You are not allowed to do this."));
     }
     let work = state.works.iter().find(|work| work.id == id && !work.is_deleted);
+    let at = state.errors_at.as_deref().unwrap_or("2026-05-26T07:40:00.000Z");
     Ok(work.map_or(Value::Null, |work| {
         let errors: Vec<Value> = work
             .errors
@@ -239,7 +240,7 @@ fn read_work(state: &State, id: &str) -> Result<Value, Refusal> {
             .enumerate()
             .map(|(sequence, error)| {
                 json!({
-                    "timestamp": "2026-05-26T07:40:00.000Z", "message": error.message,
+                    "timestamp": at, "message": error.message,
                     "sequence": sequence + 1, "source": error.source,
                 })
             })

@@ -11,6 +11,8 @@ use super::Knowledge;
 pub(crate) struct State {
     pub(crate) connectors: BTreeMap<String, FakeConnector>,
     /// In the order in which they were opened; deleted ones stay, marked.
+    /// Time at which the errors of works are said to have come; `None`: long ago.
+    pub(super) errors_at: Option<String>,
     pub(crate) works: Vec<FakeWork>,
     /// Every request that the schema allows, whatever became of it.
     pub(crate) requests: Vec<FakeRequest>,
