@@ -19,6 +19,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const COMMIT: &str = env!("HARFANGLAB_INCIDENTS_COMMIT");
 
 pub mod alert;
+mod bounded_file;
 pub mod cli;
 pub mod clock;
 mod complaints;
@@ -41,3 +42,4 @@ pub mod pipeline;
 pub mod service;
 pub mod stix;
 pub mod sweep;
+pub mod tls;

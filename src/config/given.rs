@@ -2,15 +2,7 @@
 //!
 //! Does not live here: what the value means (`parse`).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-    sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 use super::{
     effective::Source,
@@ -19,15 +11,12 @@ use super::{
     options::{CONSOLES, Kind, OptionSpec, Reach},
     parse::PEM_START,
 };
+use crate::bounded_file;
 
 /// Longest part of a refused value that a fault repeats, in characters.
 const SHOWN_MAX: usize = 60;
 /// Longest file of a secret, in bytes.
-const SECRET_FILE_MAX: u64 = 64 << 10;
-/// Longest wait for what is in it: a pipe may have no writer.
-const SECRET_FILE_WAIT: Duration = Duration::from_secs(30);
-/// Name of the thread that reads it.
-const READER: &str = "secret-file";
+const SECRET_FILE_MAX_BYTES: u64 = 64 << 10;
 
 /// A value that was given, before it is understood.
 pub(super) struct Given {
@@ -154,7 +143,9 @@ pub(super) fn secret_file(
     subject: &str,
     path: PathBuf,
 ) -> Result<Given, Fault> {
-    let text = bounded_text(path.clone(), SECRET_FILE_WAIT).map_err(|error| {
+    let read = bounded_file::read(path.clone(), SECRET_FILE_MAX_BYTES, bounded_file::READ_TIMEOUT);
+    let text = read.and_then(|content| String::from_utf8(content).map_err(io::Error::other));
+    let text = text.map_err(|error| {
         let problem = format!("names the file {}, which cannot be read ({error})", path.display());
         Fault::about(subject, problem, "let _FILE name a readable file that holds only the value")
     })?;
@@ -165,58 +156,6 @@ pub(super) fn secret_file(
         return Err(Fault::about(subject, problem, "put the value into that file"));
     }
     Ok(given(option, subject, Entry::Text(text.to_owned()), Source::SecretFile(path)))
-}
-
-/// A thread's turn to read a file: one that hangs keeps a single thread, however often it is read.
-struct Turn(PathBuf);
-
-static READING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-static TURN_ENDED: Condvar = Condvar::new();
-
-impl Turn {
-    /// Waits until nobody else reads `path`; `None`: not within `longest`.
-    fn wait(path: PathBuf, longest: Duration) -> Option<Self> {
-        let is_taken = |reading: &mut BTreeSet<PathBuf>| reading.contains(&path);
-        let waited = TURN_ENDED.wait_timeout_while(Self::reading(), longest, is_taken);
-        let (mut reading, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        reading.insert(path.clone()).then(|| Self(path))
-    }
-
-    fn reading() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-        READING.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        Self::reading().remove(&self.0);
-        TURN_ENDED.notify_all();
-    }
-}
-
-/// Reads a file that may be a pipe, a device or on a file system that hangs. Nobody is kept waiting for
-/// longer than `longest`.
-fn bounded_text(path: PathBuf, longest: Duration) -> io::Result<String> {
-    let read = |path: &Path| {
-        let mut text = String::new();
-        File::open(path)?.take(SECRET_FILE_MAX + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > SECRET_FILE_MAX {
-            let why = format!("it has more than {SECRET_FILE_MAX} bytes");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
-        }
-        Ok(text)
-    };
-    let late = || {
-        let why = format!("its text did not come within {} s", longest.as_secs());
-        io::Error::new(io::ErrorKind::TimedOut, why)
-    };
-    let began = Instant::now();
-    let turn = Turn::wait(path, longest).ok_or_else(late)?;
-    let (done, answer) = mpsc::channel();
-    let reading = move || done.send(read(&turn.0));
-    thread::Builder::new().name(READER.to_owned()).spawn(reading)?;
-    let left = longest.saturating_sub(began.elapsed());
-    answer.recv_timeout(left).unwrap_or_else(|_| Err(late()))
 }
 
 fn given(option: &OptionSpec, subject: &str, entry: Entry, source: Source) -> Given {
@@ -262,41 +201,4 @@ pub(super) fn shown(option: &OptionSpec, text: &str) -> String {
         start.push('…');
     }
     format!("{start:?}")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{fs, process::Command};
-
-    use super::*;
-
-    #[test]
-    fn neither_a_pipe_without_a_writer_nor_a_file_without_end_is_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let read = |path: PathBuf, longest| bounded_text(path, longest).unwrap_err().kind();
-        for _time in 0..3 {
-            let path = pipe.clone();
-            assert_eq!(read(path, Duration::from_millis(10)), io::ErrorKind::TimedOut);
-        }
-        let threads = fs::read_dir("/proc/self/task").unwrap();
-        let names =
-            threads.flatten().flat_map(|thread| fs::read_to_string(thread.path().join("comm")));
-        assert!(
-            names.filter(|name| name.trim_end() == READER).count() <= 1,
-            "the others hang, too"
-        );
-        // Whoever hangs is done with the first writer; then it is read again.
-        fs::write(&pipe, "nobody waits for this").unwrap();
-        while Turn::reading().contains(&pipe) {
-            thread::yield_now();
-        }
-        let second = pipe.clone();
-        let writer = thread::spawn(move || fs::write(second, "text").unwrap());
-        assert_eq!(bounded_text(pipe, SECRET_FILE_WAIT).unwrap(), "text");
-        writer.join().unwrap();
-        let endless = PathBuf::from("/dev/zero");
-        assert_eq!(read(endless, SECRET_FILE_WAIT), io::ErrorKind::FileTooLarge);
-    }
 }

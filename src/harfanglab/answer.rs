@@ -8,7 +8,22 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ConsoleError, client::TOO_LONG};
-use crate::alert::element::{self, MaxValues};
+use crate::{
+    alert::element::{self, MaxValues},
+    tls::{self, Peer},
+};
+
+/// The console in advice on TLS.
+const PEER: Peer = Peer {
+    name: "the console",
+    authorities: "HARFANGLAB_INCIDENTS_SSL_VERIFY",
+    unchecked: ", or turn the check off with HARFANGLAB_INCIDENTS_SSL_VERIFY=false",
+    other_host: "name the host in HARFANGLAB_INCIDENTS_URL as the certificate does",
+    client_certificate: "the console or a proxy in front of it demands a client certificate, and this \
+                         program shows none: let it in by its address",
+    no_tls: "it does not speak TLS as we do: check the port in HARFANGLAB_INCIDENTS_URL and whether it \
+             begins with http:// or https://",
+};
 
 /// Longest body that is read of what can be asked for again, after decompression. A page of 100 alerts
 /// is about 1 MiB.
@@ -207,8 +222,7 @@ fn is_cut_off(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The chain of causes, without the URL (whose query may name hosts), and with the way out of the
-/// commonest one.
+/// The chain of causes, without the URL (whose query may name hosts), and with advice on TLS.
 fn causes(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
@@ -217,11 +231,8 @@ fn causes(error: reqwest::Error) -> String {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    if text.to_ascii_lowercase().contains("certificate") {
-        text.push_str(
-            " (trust its authority with HARFANGLAB_INCIDENTS_SSL_VERIFY=<path of a PEM file>, or \
-             turn the check off with HARFANGLAB_INCIDENTS_SSL_VERIFY=false)",
-        );
+    if let Some(failure) = tls::failure_in(&error) {
+        text = format!("{text} ({})", tls::remedy(failure, &PEER));
     }
     text
 }

@@ -58,7 +58,7 @@ pub enum BrokerError {
         /// What went wrong.
         reason: String,
         /// What the operator can do.
-        advice: &'static str,
+        advice: String,
     },
 }
 
@@ -194,7 +194,7 @@ async fn within_limit<T>(
     Err(BrokerError::Connect {
         address: address(details),
         reason,
-        advice: advice.unwrap_or(CHECK_THE_WAY),
+        advice: advice.unwrap_or_else(|| CHECK_THE_WAY.to_owned()),
     })
 }
 

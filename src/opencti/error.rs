@@ -6,7 +6,22 @@
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::outbound::ClientError;
+use crate::{
+    outbound::{self, ClientError},
+    tls::Peer,
+};
+
+/// OpenCTI in advice on TLS.
+const PEER: Peer = Peer {
+    name: "OpenCTI",
+    authorities: "OPENCTI_SSL_VERIFY or HTTPS_CA_CERTIFICATES",
+    unchecked: "",
+    other_host: "name the host in OPENCTI_URL as the certificate does",
+    client_certificate: "OpenCTI or a proxy in front of it demands a client certificate, and this program \
+                         shows none: let it in by its address",
+    no_tls: "it does not speak TLS as we do: check the port in OPENCTI_URL and whether it begins with \
+             http:// or https://",
+};
 
 /// Longest text of a remote message that an error carries, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -149,14 +164,9 @@ impl OpenCtiError {
             if code == "WORK_NOT_ALIVE" || code == "RESOURCE_NOT_FOUND")
     }
 
-    /// From a transport error, which is freed of the address (it may hold credentials).
+    /// From a transport error.
     pub(super) fn unreachable(host: &str, error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        let reason = if error.is_timeout() { "time-out".to_owned() } else { cause.to_string() };
+        let reason = outbound::why_no_answer(error, &PEER);
         Self::Unreachable { host: host.to_owned(), reason }
     }
 

@@ -21,6 +21,17 @@ use crate::{
     clock::Clock,
     config::{S3Settings, TlsVerification},
     outbound::{self, ClientError},
+    tls::Peer,
+};
+
+/// S3 in advice on TLS.
+const PEER: Peer = Peer {
+    name: "S3",
+    authorities: "OPENCTI_SSL_VERIFY or HTTPS_CA_CERTIFICATES",
+    unchecked: "",
+    other_host: "name the host in S3_ENDPOINT as the certificate does",
+    client_certificate: "S3 demands a client certificate, and this program shows none",
+    no_tls: "it does not speak TLS as we do: check S3_PORT and S3_USE_SSL",
 };
 
 /// Longest time of a request, to which a large object adds a second for so many bytes.
@@ -285,14 +296,8 @@ impl S3Bucket {
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
-    /// Freed of the address, which is signed.
     fn unreachable(&self, error: reqwest::Error) -> S3Error {
-        let error = error.without_url();
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        let reason = if error.is_timeout() { "time-out".to_owned() } else { cause.to_string() };
+        let reason = outbound::why_no_answer(error, &PEER);
         S3Error::Unreachable { host: self.host.clone(), reason }
     }
 }

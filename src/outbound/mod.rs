@@ -7,10 +7,14 @@ mod proxies;
 
 use std::{path::PathBuf, time::Duration};
 
+use rustls::ClientConfig;
 use tracing::warn;
 
 use self::proxies::{Proxies, unquoted};
-use crate::config::TlsVerification;
+use crate::{
+    config::TlsVerification,
+    tls::{self, Peer, Pem, PemError, Trusted},
+};
 
 /// Sent as `User-Agent`. Kept stable: some platforms exempt clients from rate limits by it.
 pub const USER_AGENT: &str = concat!("harfanglab-incidents/", env!("CARGO_PKG_VERSION"));
@@ -24,20 +28,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The file with certificate authorities cannot be read.
-    #[error("cannot read the certificate authorities in {path}: {source}")]
-    CaFile {
-        /// The file named in the configuration.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file holds no usable certificate.
-    #[error("{place} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")]
-    NoCertificate {
-        /// The file or variable named in the configuration.
-        place: String,
-    },
+    /// The certificate authorities cannot be used.
+    #[error(transparent)]
+    Authorities(#[from] PemError),
+    /// There are no certificate authorities at all, so that no server could be trusted.
+    #[error(
+        "cannot set up TLS: the system has no certificate authorities (is the package `ca-certificates` installed?)"
+    )]
+    NoAuthorities,
     /// A variable of the environment that names a proxy is wrong.
     #[error("{variable} {problem}")]
     Proxy {
@@ -46,9 +44,12 @@ pub enum ClientError {
         /// Why, in words that follow the name.
         problem: &'static str,
     },
-    /// The TLS set-up itself failed, usually because the system has no certificate authorities.
-    #[error("cannot set up TLS: {0} (is the package `ca-certificates` installed?)")]
-    Tls(reqwest::Error),
+    /// The check of certificates cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Check(rustls::client::VerifierBuilderError),
+    /// The client itself cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[source] reqwest::Error),
 }
 
 /// Makes a client whose requests take at most `timeout` each, from connecting to the last byte.
@@ -67,22 +68,10 @@ pub fn client(tls: &TlsVerification, timeout: Duration) -> Result<reqwest::Clien
         .pool_idle_timeout(IDLE_TIMEOUT)
         .timeout(timeout)
         .redirect(reqwest::redirect::Policy::none());
-    match tls {
-        TlsVerification::System => {
-            builder = builder.tls_certs_merge(authorities_of_environment());
-        }
-        TlsVerification::CaFile(path) => {
-            let pem = std::fs::read(path)
-                .map_err(|source| ClientError::CaFile { path: path.clone(), source })?;
-            let named = || path.display().to_string();
-            builder = builder.tls_certs_merge(certificates(&pem, named)?);
-        }
-        TlsVerification::CaPem(pem) => {
-            let named = || "HTTPS_CA_CERTIFICATES".to_owned();
-            builder = builder.tls_certs_merge(certificates(pem.as_bytes(), named)?);
-        }
-        TlsVerification::Off => builder = builder.tls_danger_accept_invalid_certs(true),
-    }
+    builder = match tls {
+        TlsVerification::Off => builder.tls_danger_accept_invalid_certs(true),
+        tls => builder.tls_backend_preconfigured(checking(trusted(tls)?)?),
+    };
     builder.build().map_err(ClientError::Tls)
 }
 
@@ -101,36 +90,65 @@ pub fn direct_client(timeout: Duration) -> Result<reqwest::Client, ClientError> 
         .map_err(ClientError::Tls)
 }
 
-/// Reads the authorities that `requests` takes. A path that was right in another connector's image
-/// may lead nowhere in ours: that is told, and the system's authorities remain.
-fn authorities_of_environment() -> Vec<reqwest::Certificate> {
+/// Returns why a request to `peer` got no answer: the innermost cause, with advice on TLS. The address, which
+/// may hold credentials or a signature, is left out.
+pub(crate) fn why_no_answer(error: reqwest::Error, peer: &Peer) -> String {
+    if error.is_timeout() {
+        return "time-out".to_owned();
+    }
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    match tls::failure_in(&error) {
+        Some(failure) => format!("{cause}; {}", tls::remedy(failure, peer)),
+        None => cause.to_string(),
+    }
+}
+
+/// Returns the system's authorities and those that `tls` names.
+fn trusted(tls: &TlsVerification) -> Result<Trusted, ClientError> {
+    let mut trusted = Trusted::system();
+    match tls {
+        TlsVerification::CaFile(path) => {
+            trusted.add(&Pem::file("the file of certificate authorities", path)?)?;
+        }
+        TlsVerification::CaPem(text) => trusted.add(&Pem::text("HTTPS_CA_CERTIFICATES", text))?,
+        TlsVerification::System | TlsVerification::Off => {
+            add_authorities_of_environment(&mut trusted);
+        }
+    }
+    if trusted.is_empty() { Err(ClientError::NoAuthorities) } else { Ok(trusted) }
+}
+
+/// Returns TLS that connects to servers of these authorities only.
+fn checking(trusted: Trusted) -> Result<ClientConfig, ClientError> {
+    let check = trusted.server_check().map_err(ClientError::Check)?;
+    let mut config = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(check)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Adds the authorities that `requests` takes. A path that was right in another connector's image may lead
+/// nowhere in ours: that is told, and the system's authorities remain.
+fn add_authorities_of_environment(trusted: &mut Trusted) {
     let named = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].into_iter().find_map(|variable| {
         let path = std::env::var(variable).ok()?;
         let path = unquoted(&path);
         (!path.is_empty()).then(|| (variable, PathBuf::from(path)))
     });
-    let Some((variable, path)) = named else { return Vec::new() };
-    let read = std::fs::read(&path)
-        .map_err(|source| ClientError::CaFile { path: path.clone(), source })
-        .and_then(|pem| certificates(&pem, || path.display().to_string()));
-    read.unwrap_or_else(|error| {
+    let Some((variable, path)) = named else { return };
+    if let Err(error) = Pem::file(variable, &path).and_then(|pem| trusted.add(&pem)) {
         warn!(%error, variable, "{variable} is not used: {error}");
-        Vec::new()
-    })
+    }
 }
 
-fn certificates(
-    pem: &[u8],
-    place: impl FnOnce() -> String,
-) -> Result<Vec<reqwest::Certificate>, ClientError> {
-    reqwest::Certificate::from_pem_bundle(pem)
-        .ok()
-        .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| ClientError::NoCertificate { place: place() })
-}
-
-/// Makes ring the crypto provider of the whole process: HTTP and the broker share it.
-pub(crate) fn install_crypto_provider() {
+/// Makes ring the crypto provider of the whole process: `reqwest` and the clients below take it.
+fn install_crypto_provider() {
     // Fails only when a provider is installed already, by an earlier call.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{ServicePart, TlsError};
+use super::ServicePart;
 use crate::{
     harfanglab::ConsoleError, intake::verification::UnusableSecret, journal::JournalError,
-    opencti::OpenCtiError, ops::MetricsError,
+    opencti::OpenCtiError, ops::MetricsError, tls::ListenerTlsError,
 };
 
 /// Why the service could not start, or ended with work undone.
@@ -41,7 +41,7 @@ pub enum ServiceError {
     SyslogOfSeveral,
     /// The endpoint's own TLS cannot be set up.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Tls(#[from] ListenerTlsError),
     /// Signals cannot be waited for.
     #[error("cannot wait for SIGHUP: {0}")]
     Signal(std::io::Error),

@@ -17,7 +17,6 @@ use super::{
     endpoint::{self, Endpoint},
     secrets,
     syslog::{self, Syslog},
-    tls,
 };
 use crate::{
     clock::Clock,
@@ -27,6 +26,7 @@ use crate::{
     label::ConsoleLabel,
     ops::{self, ManagedConsole, Management, Metrics},
     sweep::Pushes,
+    tls,
 };
 
 /// Connections that the system keeps until they are accepted.

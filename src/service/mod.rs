@@ -29,7 +29,6 @@ mod schedule;
 mod secrets;
 mod sinks;
 mod syslog;
-mod tls;
 mod token;
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
@@ -55,7 +54,7 @@ use self::{
     schedule::{Errand, Pulses, Schedule},
     sinks::Outlets,
 };
-pub use self::{error::ServiceError, parts::ServicePart, tls::TlsError};
+pub use self::{error::ServiceError, parts::ServicePart};
 pub(crate) use self::{platform::service_account, sinks::s3_tls};
 use crate::{
     clock::Clock,

@@ -19,7 +19,6 @@ use super::{
     ServiceError,
     listeners::{bind, not_listening},
     renewed::{Cause, follow},
-    tls,
 };
 use crate::{
     clock::Clock,
@@ -29,6 +28,7 @@ use crate::{
         syslog::{Listener, Parts, SyslogStanding},
         verification::SyslogVerifier,
     },
+    tls,
 };
 
 const LISTEN: &str = "HARFANGLAB_INCIDENTS_SYSLOG_LISTEN";

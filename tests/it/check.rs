@@ -199,7 +199,7 @@ async fn a_certificate_that_nobody_vouches_for_is_told_with_how_to_trust_it() {
     let address = self_signed();
     scene.home.set("HARFANGLAB_INCIDENTS_URL", &format!("https://localhost:{address}"));
     scene.home.set("HARFANGLAB_INCIDENTS_SSL_VERIFY", "true");
-    let words = ["certificate", "HARFANGLAB_INCIDENTS_SSL_VERIFY=<path of a PEM file>"];
+    let words = ["a self-signed certificate", "set HARFANGLAB_INCIDENTS_SSL_VERIFY to a file"];
     tells(&scene.check().await, "HarfangLab", &words);
 }
 

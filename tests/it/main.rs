@@ -84,6 +84,7 @@ mod sweep_threats;
 mod sweep_world;
 mod syslog;
 mod terminal;
+mod tls;
 mod twins;
 mod verification;
 mod webhook_access;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What `check` says of the console and of OpenCTI.
-async fn check(scene: &Scene) -> (String, String) {
+pub(crate) async fn check(scene: &Scene) -> (String, String) {
     let text = printed(&mut scene.home.start(&["check"])).await;
     let about = |party: &str| {
         let mut lines = text.lines();
@@ -76,9 +76,8 @@ async fn a_proxy_in_quotes_is_asked_and_no_proxy_with_a_port_leads_around_it() {
     assert!(!of_console.contains("s3cret"), "{of_console}");
 }
 
-/// A TLS server of this authority; answers its port and how many clients trusted it.
-fn server(authority: &Authority) -> (u16, Arc<Mutex<usize>>) {
-    let (certificate, key) = authority.issue_for("localhost");
+/// A TLS server with this certificate and key; answers its port and how many clients trusted it.
+pub(crate) fn server((certificate, key): &(String, String)) -> (u16, Arc<Mutex<usize>>) {
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -107,7 +106,7 @@ fn server(authority: &Authority) -> (u16, Arc<Mutex<usize>>) {
 async fn the_authorities_of_requests_are_trusted_and_a_bundle_that_is_not_there_is_no_obstacle() {
     let mut scene = Scene::new();
     let authority = Authority::new();
-    let (port, trusted) = server(&authority);
+    let (port, trusted) = server(&authority.issue_for("localhost"));
     scene.home.set("HARFANGLAB_INCIDENTS_URL", &format!("https://localhost:{port}"));
     scene.home.set("HARFANGLAB_INCIDENTS_SSL_VERIFY", "true");
     let bundle = scene.home.path().join("bundle.pem");

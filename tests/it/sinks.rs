@@ -5,7 +5,7 @@ mod api;
 mod captures;
 mod combined;
 mod s3;
-mod s3_tls;
+pub(crate) mod s3_tls;
 mod service_account;
 
 use std::sync::Arc;

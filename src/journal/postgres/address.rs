@@ -10,13 +10,15 @@
 
 use std::{path::Path, str::FromStr as _};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
 use super::refusal::unusable;
-use crate::journal::JournalError;
+use crate::{
+    journal::JournalError,
+    tls::{Passphrase, Pem},
+};
 
 /// What may stand behind the `?` of an address, beside `options[…]`.
 const PARAMETERS: [&str; 10] = [
@@ -48,12 +50,14 @@ pub(super) fn options(
     let options = PgConnectOptions::from_str(url).map_err(|error| unusable(&error))?;
     let mode = mode(&options, named("sslmode"), named("sslrootcert").map(String::as_str))?;
     if let Some(file) = named("sslrootcert") {
-        holds_certificates("sslrootcert", file)?;
+        certificates("sslrootcert", file)?;
     }
     match (named("sslcert"), named("sslkey")) {
         (Some(certificate), Some(key)) => {
-            holds_certificates("sslcert", certificate)?;
-            holds_a_key(key)?;
+            certificates("sslcert", certificate)?;
+            let key = Pem::file("sslkey", Path::new(key));
+            key.and_then(|pem| pem.private_key(Passphrase::NotTaken))
+                .map_err(|fault| refused(&fault.to_string()))?;
         }
         (None, None) => {}
         _ => return Err(refused("sslcert and sslkey belong together: name both")),
@@ -74,6 +78,12 @@ pub(super) fn trust(mode: PgSslMode) -> &'static str {
         PgSslMode::VerifyCa => "encrypted, authority of its certificate checked",
         _ => "encrypted, its certificate not checked",
     }
+}
+
+/// Makes sure that the file, which the driver reads at each connection, holds certificates.
+fn certificates(parameter: &str, file: &str) -> Result<(), JournalError> {
+    let certificates = Pem::file(parameter, Path::new(file)).and_then(|pem| pem.certificates());
+    certificates.map(drop).map_err(|fault| refused(&fault.to_string()))
 }
 
 fn refused(fault: &str) -> JournalError {
@@ -117,29 +127,4 @@ fn mode(
         ))),
         (mode, _) => Ok(mode),
     }
-}
-
-fn read(parameter: &str, file: &str) -> Result<Vec<u8>, JournalError> {
-    std::fs::read(Path::new(file)).map_err(|error| {
-        refused(&format!(
-            "{parameter}: {file} cannot be read: {error}; name it by its full path and let the \
-             service's user read it"
-        ))
-    })
-}
-
-fn holds_certificates(parameter: &str, file: &str) -> Result<(), JournalError> {
-    let text = read(parameter, file)?;
-    let mut certificates = CertificateDer::pem_slice_iter(&text).peekable();
-    if certificates.peek().is_some() && certificates.all(|certificate| certificate.is_ok()) {
-        return Ok(());
-    }
-    Err(refused(&format!("{parameter}: {file} holds no certificate in PEM form")))
-}
-
-fn holds_a_key(file: &str) -> Result<(), JournalError> {
-    let text = read("sslkey", file)?;
-    PrivateKeyDer::from_pem_slice(&text).map(drop).map_err(|_unreadable| {
-        refused(&format!("sslkey: {file} holds no private key in PEM form without a passphrase"))
-    })
 }

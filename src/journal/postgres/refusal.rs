@@ -2,10 +2,22 @@
 //!
 //! Does not live here: what an address itself has wrong (`address`).
 
-use rustls::{AlertDescription, CertificateError};
-
 use super::session::SharedSession;
-use crate::journal::JournalError;
+use crate::{
+    journal::JournalError,
+    tls::{Peer, failure_in, remedy},
+};
+
+/// PostgreSQL in advice on TLS.
+const PEER: Peer = Peer {
+    name: "the server",
+    authorities: "sslrootcert",
+    unchecked: "",
+    other_host: "name the host as the certificate does, or set sslmode=verify-ca to look at its authority \
+                 only",
+    client_certificate: "the server does not trust our certificate: check sslcert and sslkey",
+    no_tls: "the server does not speak TLS as we do: check its ssl_min_protocol_version and ciphers",
+};
 
 const UNREACHABLE: &str = "check host, port, database and sslmode in it, and that the server runs";
 
@@ -14,7 +26,7 @@ const ABSENT: &str = "make the database first: CREATE DATABASE … OWNER …";
 /// Whether it may be otherwise in a moment: the server is not there yet, starts, or stops.
 pub(super) fn may_pass(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(error) => tls_failure(error).is_none(),
+        sqlx::Error::Io(error) => failure_in(error).is_none(),
         sqlx::Error::PoolTimedOut => true,
         sqlx::Error::Database(error) => {
             error.code().is_some_and(|code| code.starts_with("57P") || code == "53300")
@@ -63,7 +75,15 @@ pub(super) fn unusable(error: &sqlx::Error) -> JournalError {
             "set ssl = on in postgresql.conf of the server; sslmode=disable does without TLS, where \
              the way to it is trusted"
         }
-        (None, sqlx::Error::Io(error)) => tls_failure(error).map_or(UNREACHABLE, tls_remedy),
+        (None, sqlx::Error::Io(io)) => match failure_in(io) {
+            Some(failure) => {
+                let remedy = remedy(failure, &PEER);
+                return JournalError::Address(format!(
+                    "PostgreSQL cannot be used: {error}; {remedy}"
+                ));
+            }
+            None => UNREACHABLE,
+        },
         _ => UNREACHABLE,
     };
     JournalError::Address(format!("PostgreSQL cannot be used: {error}; {remedy}"))
@@ -79,37 +99,5 @@ fn pooler_remedy(refusal: &str) -> &'static str {
     } else {
         "check the log of the pooler before it, and that the pooler knows this database and user \
          ([databases] and auth_file of PgBouncer)"
-    }
-}
-
-fn tls_failure(error: &std::io::Error) -> Option<&rustls::Error> {
-    error.get_ref()?.downcast_ref()
-}
-
-fn tls_remedy(failure: &rustls::Error) -> &'static str {
-    match failure {
-        rustls::Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => {
-            "the server's certificate is made out for another host: name the host as the certificate \
-             does, or set sslmode=verify-ca to look at its authority only"
-        }
-        rustls::Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "the server's certificate has expired: renew it there",
-        rustls::Error::InvalidCertificate(_) => {
-            "the server's certificate is not trusted: set sslrootcert to the file with the \
-             certificate of the authority that issued it"
-        }
-        rustls::Error::AlertReceived(
-            AlertDescription::CertificateRequired
-            | AlertDescription::HandshakeFailure
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnknownCA
-            | AlertDescription::CertificateUnknown,
-        ) => "the server does not trust our certificate: check sslcert and sslkey",
-        _ => {
-            "the server does not speak TLS as we do: check its ssl_min_protocol_version and ciphers"
-        }
     }
 }

@@ -15,9 +15,8 @@ use tokio_rustls::TlsAcceptor;
 use super::combined::{stage_with_an_alert, with_s3};
 use crate::support::{authority::Authority, opencti::Personality, s3::S3Server};
 
-/// Serves `server` by TLS, with a certificate of `authority`; answers the port.
-fn behind_tls(server: &S3Server, authority: &Authority) -> u16 {
-    let (certificate, key) = authority.issue();
+/// Serves `server` by TLS, with this certificate and key; answers the port.
+pub(crate) fn behind_tls(server: &S3Server, (certificate, key): &(String, String)) -> u16 {
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -57,7 +56,7 @@ async fn objects_go_to_s3_by_tls_when_its_authority_is_named_and_not_before() {
     let (server, authority) = (S3Server::connect(), Authority::new());
     let mut stage = stage_with_an_alert(Personality::V7_260817_0).await;
     with_s3(&mut stage, &server);
-    let port = behind_tls(&server, &authority).to_string();
+    let port = behind_tls(&server, &authority.issue()).to_string();
     for (name, value) in [
         ("CONNECTOR_SEND_TO_QUEUE", "false"),
         ("S3_USE_SSL", "true"),

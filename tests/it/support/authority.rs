@@ -31,3 +31,23 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 }
+
+/// The mark of a self-signed certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// As `openssl req -x509` makes it by default.
+    Authority,
+    Server,
+}
+
+/// A self-signed certificate for this host and its key. Those of one host have the same name.
+pub(crate) fn self_signed(host: &str, mark: Mark) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, host);
+    params.is_ca = match mark {
+        Mark::Authority => IsCa::Ca(BasicConstraints::Unconstrained),
+        Mark::Server => IsCa::ExplicitNoCa,
+    };
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}

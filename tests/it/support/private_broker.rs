@@ -26,12 +26,20 @@ impl PrivateBroker {
     /// Plain connections, and TLS with a certificate of `authority` for `localhost`. `option` is
     /// the script's: `--tls`, or `--tls-clients` to demand a certificate of that authority.
     pub(crate) fn with_tls(authority: &Authority, option: &str) -> Self {
+        Self::with_certificate(&authority.pem(), authority.issue_for("localhost"), option)
+    }
+
+    /// As [`Self::with_tls`], with this certificate and its key; `authorities` are for clients.
+    pub(crate) fn with_certificate(
+        authorities: &str,
+        (certificate, key): (String, String),
+        option: &str,
+    ) -> Self {
         let mut broker = Self { folder: TempDir::new().unwrap(), urls: Vec::new() };
         let tls = broker.folder.path().join("tls");
         std::fs::create_dir(&tls).unwrap();
-        let (certificate, key) = authority.issue_for("localhost");
         for (file, text) in
-            [("ca.pem", authority.pem()), ("certificate.pem", certificate), ("key.pem", key)]
+            [("ca.pem", authorities), ("certificate.pem", &certificate), ("key.pem", &key)]
         {
             std::fs::write(tls.join(file), text).unwrap();
         }

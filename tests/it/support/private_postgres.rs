@@ -27,12 +27,19 @@ impl PrivatePostgres {
 
     /// One with a certificate of `authority` for `localhost`, which all but its superuser must use.
     pub(crate) fn with_tls(authority: &Authority) -> Self {
+        Self::with_certificate(&authority.pem(), authority.issue_for("localhost"))
+    }
+
+    /// As [`Self::with_tls`], with this certificate and its key; `authorities` are for clients.
+    pub(crate) fn with_certificate(
+        authorities: &str,
+        (certificate, key): (String, String),
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let tls = folder.path().join("tls");
         std::fs::create_dir(&tls).unwrap();
-        let (certificate, key) = authority.issue_for("localhost");
         for (file, text) in
-            [("ca.pem", authority.pem()), ("certificate.pem", certificate), ("key.pem", key)]
+            [("ca.pem", authorities), ("certificate.pem", &certificate), ("key.pem", &key)]
         {
             std::fs::write(tls.join(file), text).unwrap();
         }

@@ -1,0 +1,17 @@
+//! TLS in one place: PEM files (`pem`), which certificates are trusted (`trust`), the configuration of our
+//! listeners (`listener`), and advice on failed connections (`advice`).
+//!
+//! Does not live here: connections themselves (`outbound`, `opencti`, `journal`, `connections`).
+
+mod advice;
+mod listener;
+mod pem;
+mod trust;
+
+pub(crate) use self::{
+    advice::{Peer, failure_in, remedy},
+    listener::{SYSLOG, WEBHOOK, server_config},
+    pem::{Passphrase, Pem},
+    trust::{Trusted, any_server},
+};
+pub use self::{listener::ListenerTlsError, pem::PemError};
