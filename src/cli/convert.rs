@@ -37,6 +37,10 @@ const INPUT_MAX_BYTES: u64 = 64 << 20;
 /// What links lead to while nobody has said where the console is.
 const PLACEHOLDER_CONSOLE: &str = "https://harfanglab.invalid";
 
+/// What an indicator that was left out may be to the service.
+const NEWEST: &str = "Rules are checked here as OpenCTI does since 7.2606. The service goes by the \
+                      version of its OpenCTI: an older one is sent every text that is a rule.";
+
 /// Converts standard input or a file.
 pub(super) fn run(config: Option<&Path>, arguments: &ConvertArguments) -> Result<(), Failure> {
     let settings = convert_settings(setup::load_for_conversion(config)?);
@@ -102,6 +106,9 @@ fn explanation(conversion: &Conversion, asked_for: Option<&str>) -> String {
     }
     for left_out in &conversion.left_out {
         lines.push(format!("Left out: {}: {}", line_of(left_out.what), line_of(&left_out.why)));
+    }
+    if conversion.left_out.iter().any(|left_out| left_out.what == "indicator") {
+        lines.push(NEWEST.to_owned());
     }
     let violations = gate::violations(&conversion.bundle);
     if violations.is_empty() {

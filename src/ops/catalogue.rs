@@ -304,6 +304,10 @@ pub const CATALOGUE: &[Metric] = &[
         "Objects of delivered events that OpenCTI's workers could not import, as works tell.",
     ),
     counter(
+        "events_put_back_for_names_total",
+        "Times that an event was put back because others held the name of its incident in the journal.",
+    ),
+    counter(
         "rules_refused_by_opencti_total",
         "Rules whose text OpenCTI refused, so that alerts leave without their indicators.",
     ),

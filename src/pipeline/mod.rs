@@ -24,6 +24,7 @@ mod leases;
 mod ledger;
 mod lost_works;
 mod matching;
+mod name_waits;
 mod prepare;
 mod prepare_alert;
 mod prepare_threat;
@@ -55,6 +56,7 @@ pub use self::{
     enrich::Enricher,
     false_positives::NegativeSightings,
     ledger::JournalLedger,
+    name_waits::NameWaits,
     prepare::Preparer,
     refusals::{era_of_confirmed, era_of_properties},
     refused_rules::RefusedRules,

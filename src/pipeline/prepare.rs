@@ -6,19 +6,20 @@ use chrono::{DateTime, Utc};
 use tracing::{debug, warn};
 
 use super::{
-    enrich::Enricher, filter, refused_rules::RefusedRules, retry, turn::Turn, valid_from::ValidFrom,
+    enrich::Enricher, filter, name_waits::NameWaits, refused_rules::RefusedRules, retry,
+    turn::Turn, valid_from::ValidFrom,
 };
 use crate::{
     alert::{Alert, IncidentIdentity, Sighted, element},
     clock::Clock,
     config::{AlertFilter, EnrichmentSettings, RawAttachment},
-    convert::{Conversion, ConvertSettings, Known, gate},
+    convert::{Conversion, ConvertSettings, Known, NetworkTraffic, RuleChecker, gate},
     intake::{
         MemoryBudget, Origin,
         dialect::{self, Dialect},
     },
     journal::{CaseObjects, Claim, Event, FollowUp, Journal, JournalError, Outcome},
-    opencti::OpenCti,
+    opencti::{Feature, OpenCti},
     stix::Bundle,
 };
 
@@ -80,14 +81,16 @@ pub struct Preparer {
     pub filter: AlertFilter,
     /// Whether threats are imported, so that their cases need to know their alerts' objects.
     pub threats: bool,
-    /// Says whether incidents may carry properties of our own; without it they do.
+    /// Knows what the platform takes; without it everything is sent.
     pub platform: Option<OpenCti>,
-    /// How things are named, marked and scored.
+    /// How things are named, marked and scored where the platform takes everything.
     pub convert: ConvertSettings,
     /// From when on indicators are valid, as far as it was asked for already.
     pub valid_from: ValidFrom,
     /// Rules that are left out because OpenCTI refused their texts; one of all consoles.
     pub refused_rules: Arc<RefusedRules>,
+    /// Events that wait for others that name incidents.
+    pub name_waits: NameWaits,
     /// Lets one large text be read at a time, and none beside a large delivery.
     pub memory: MemoryBudget,
     /// The time.
@@ -150,6 +153,22 @@ impl Preparer {
         })
     }
 
+    /// Returns the settings for the version that the platform answered last.
+    pub(super) fn convert_settings(&self) -> ConvertSettings {
+        let mut settings = self.convert.clone();
+        let lacks = |feature| self.platform.as_ref().is_some_and(|it| !it.has(feature));
+        if lacks(Feature::NetworkTraffic) {
+            settings.network_traffic = NetworkTraffic::AddressesOnly;
+        }
+        if lacks(Feature::StrictRuleChecker) {
+            settings.rule_checker = RuleChecker::Lenient;
+        }
+        if lacks(Feature::IncidentScore) {
+            settings.incident_score = None;
+        }
+        settings
+    }
+
     /// Converts under the name and date that the journal holds; fixes them the first time.
     pub(super) async fn convert_as_fixed(
         &self,
@@ -168,7 +187,10 @@ impl Preparer {
         turn.comes().await;
         let wanted = [(key.to_owned(), conversion.identity.clone())];
         let held = match self.journal.fix_identities(&wanted).await {
-            Ok(held) => held,
+            Ok(held) => {
+                self.name_waits.named(event.claim.event, self.clock.now());
+                held
+            }
             Err(JournalError::Busy) => return Err(self.busy(event).await),
             Err(failure) => return Err(self.journal_failed(event, &failure)),
         };
@@ -197,10 +219,9 @@ impl Preparer {
 
     /// Puts an event back whose incident others keep from being fixed. Nothing failed, so this is no try.
     async fn busy(&self, event: &Event) -> Outcome {
-        let reason = JournalError::Busy.to_string();
-        debug!(event = event.claim.event, reason, "an event is put back");
+        self.name_waits.put_back(event.claim.event, self.clock.now());
         match self.journal.uncounted(event.claim).await {
-            Ok(()) => self.later(WAIT_FOR_NAME, reason),
+            Ok(()) => self.later(WAIT_FOR_NAME, JournalError::Busy.to_string()),
             Err(failure) => self.journal_failed(event, &failure),
         }
     }

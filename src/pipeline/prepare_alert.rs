@@ -66,9 +66,10 @@ impl Preparer {
             self.intelligence(event, &seen.alert, &mut deadline, &mut lacking).await?;
         let follow_up = self.follow_up(event, lacking)?;
         let Seen { alert, key, identity } = seen;
+        let settings = self.convert_settings();
         let convert = |known: &Known| {
-            let conversion = convert_alert(&alert, intelligence.as_ref(), known, &self.convert);
-            attach_raw(conversion, &event.body, &self.convert)
+            let conversion = convert_alert(&alert, intelligence.as_ref(), known, &settings);
+            attach_raw(conversion, &event.body, &settings)
         };
         let mut conversion = self.convert_as_fixed(event, &key, identity, turn, convert).await?;
         let remark = self

@@ -58,11 +58,12 @@ impl Preparer {
         if parts.is_empty() {
             parts.push(&[]);
         }
+        let settings = self.convert_settings();
         let mut conversions = Vec::with_capacity(parts.len());
         for part in parts {
             let convert = |known: &Known| {
                 let known = Known { note_id: note_id.clone(), ..known.clone() };
-                convert_threat(&threat, part, &known, &self.convert)
+                convert_threat(&threat, part, &known, &settings)
             };
             let identity = event.identity.clone();
             let fixed =

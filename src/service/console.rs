@@ -36,7 +36,8 @@ use crate::{
     journal::{Journal, write_what_comes_in},
     label::ConsoleLabel,
     pipeline::{
-        Afterwards, Enricher, NegativeSightings, Pipeline, Preparer, ValidFrom, first_look_ups_max,
+        Afterwards, Enricher, NameWaits, NegativeSightings, Pipeline, Preparer, ValidFrom,
+        first_look_ups_max,
     },
     sweep::{ElasticQueue, Job, JobBoard, Kept, Pushes, Sweep},
 };
@@ -168,23 +169,17 @@ impl ConsoleService {
             None => BTreeMap::new(),
         };
         let naming = platform::naming(self.settings.import.naming, &*self.journal).await;
-        let platform = outlets.platform.as_ref();
         let convert = ConvertSettings {
             author: self.settings.author.clone(),
             marking: self.settings.import.marking,
             score: self.settings.import.score,
-            incident_score: self
-                .settings
-                .import
-                .score
-                .filter(|_| platform.is_none_or(Platform::scores_incidents)),
+            incident_score: self.settings.import.score,
             custom_properties: self.settings.import.custom_properties,
             naming,
             accounts: self.settings.import.accounts,
             raw: self.settings.import.raw,
-            // As OpenCTI's version allows; without OpenCTI as the newest does.
-            network_traffic: platform.map_or(NetworkTraffic::Sent, Platform::network_traffic),
-            rule_checker: platform.map_or(RuleChecker::Strict, Platform::rule_checker),
+            network_traffic: NetworkTraffic::Sent,
+            rule_checker: RuleChecker::Strict,
             workflow,
             console_url: self.settings.harfanglab.url.clone(),
         };
@@ -250,6 +245,7 @@ impl ConsoleService {
                 platform: platform.map(|platform| platform.connector().platform().clone()),
                 convert,
                 valid_from: ValidFrom::default(),
+                name_waits: NameWaits::default(),
                 refused_rules: Arc::clone(&outlets.refused_rules),
                 memory: self.door.memory().clone(),
                 clock: clock.clone(),

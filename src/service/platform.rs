@@ -13,7 +13,6 @@ use super::{ServiceError, outage, reset::Reset};
 use crate::{
     clock::Clock,
     config::{ConnectorSettings, IncidentNaming, OpenCtiSettings, Settings},
-    convert::{NetworkTraffic, RuleChecker},
     health::{Health, Part},
     journal::{Journal, JournalError},
     opencti::{
@@ -151,32 +150,8 @@ impl Platform {
         Ok(())
     }
 
-    /// Whether connections go out as objects, by the version that registration found. An upgrade
-    /// of OpenCTI across that line is noticed at the next start.
-    pub(super) fn network_traffic(&self) -> NetworkTraffic {
-        if self.connector.platform().has(Feature::NetworkTraffic) {
-            NetworkTraffic::Sent
-        } else {
-            NetworkTraffic::AddressesOnly
-        }
-    }
-
-    /// Returns how texts of rules are checked, by the same version.
-    pub(super) fn rule_checker(&self) -> RuleChecker {
-        if self.connector.platform().has(Feature::StrictRuleChecker) {
-            RuleChecker::Strict
-        } else {
-            RuleChecker::Lenient
-        }
-    }
-
-    /// Returns whether an incident has a score, by the same version.
-    pub(super) fn scores_incidents(&self) -> bool {
-        self.connector.platform().has(Feature::IncidentScore)
-    }
-
-    /// How it learns that a sighting is one of a false positive, by the same version. What somebody
-    /// has to approve first is edited by nobody before.
+    /// How it learns that a sighting is one of a false positive, by the version that registration
+    /// found. What somebody has to approve first is edited by nobody before.
     pub(super) fn negative_sightings(&self) -> NegativeSightings {
         let settings = self.connector.settings();
         let is_imported_at_once = settings.send_to_queue && !settings.sending.approval.is_needed();

@@ -1,6 +1,7 @@
 //! A rule whose text OpenCTI refuses: its alerts leave without indicator and sighting, and nothing leaves
 //! whole again because of it.
 
+mod checker;
 mod kept;
 mod until;
 

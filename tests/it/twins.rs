@@ -7,16 +7,22 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
     alert::IncidentIdentity,
+    clock::Clock,
+    demo::{Generator, Kind},
     intake::dialect::Dialect,
     journal::{Journal, Operations as _, SqliteJournal},
 };
+use reqwest::StatusCode;
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 
 use crate::{
     deployment::prometheus::until,
     enrichment::rig::{Rig, incident},
     journal::{Store, alert, identity, start},
-    support::stores::{CONSOLE, Database, on_both_databases},
+    support::{
+        stage::{Stage, post},
+        stores::{CONSOLE, Database, on_both_databases},
+    },
 };
 
 /// The rule of the alerts, as they may carry it.
@@ -190,6 +196,28 @@ async fn three_alerts_of_one_rule_host_and_millisecond_have_their_ids_again_afte
         assert_eq!(dates, milliseconds.map(|later| first + later));
         assert_eq!(*before.get_or_insert(ids.clone()), ids);
     }
+}
+
+#[tokio::test]
+async fn an_alert_whose_name_others_hold_is_put_back_and_counted_and_leaves_once_it_is_free() {
+    let mut stage = Stage::with_webhook().await;
+    let fresh = Database::Postgres.fresh().await;
+    stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &fresh.url);
+    stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
+    let mut app = stage.home.start(&["serve"]);
+    let webhook = app.webhook().await;
+    let mut beside = PgConnection::connect(&fresh.url).await.unwrap();
+    let hold = "SELECT pg_advisory_lock(\
+         hashtextextended(current_schema() || ' harfanglab-incidents identities ', 0))";
+    beside.execute(sqlx::raw_sql(hold)).await.unwrap();
+    let raised = Generator::new(3).alert(Kind::SigmaEventLog, Clock::system().now());
+    let (status, answer) = post(&webhook, &raised.native()).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    let metric = "events_put_back_for_names_total";
+    until("it is put back", async || (app.metric(metric).await > 0).then_some(())).await;
+    beside.close().await.unwrap();
+    assert_eq!(stage.closed_works(1).await.len(), 1);
+    assert!(app.terminate().await.success());
 }
 
 on_both_databases! {

@@ -25,7 +25,9 @@ use harfanglab_incidents::{
     },
     journal::{Counts, Journal, SqliteJournal},
     opencti::{Delivery, DeliveryError, OpenCti, Sink},
-    pipeline::{Enricher, NegativeSightings, Pipeline, Preparer, ValidFrom, first_look_ups_max},
+    pipeline::{
+        Enricher, NameWaits, NegativeSightings, Pipeline, Preparer, ValidFrom, first_look_ups_max,
+    },
     stix::Bundle,
 };
 use secrecy::SecretString;
@@ -74,6 +76,7 @@ pub(crate) fn preparer(
             console_url: "https://console.example".parse().unwrap(),
         },
         valid_from: ValidFrom::default(),
+        name_waits: NameWaits::default(),
         refused_rules: Arc::default(),
         memory: MemoryBudget::default(),
         clock: clock.clone(),
