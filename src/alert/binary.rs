@@ -1,4 +1,4 @@
-//! What a program file says of itself and who vouches for it: its signature and its version
+//! Holds what a program file says of itself and who vouches for it: its signature and its version
 //! resource. The same for a process's image, a driver, a library and a written file.
 
 /// Signature and version resource of a program file. None of it is proof: the version resource is

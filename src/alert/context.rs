@@ -1,4 +1,4 @@
-//! What surrounds an alert: the log entry it was raised on, the events a correlation rule put
+//! Holds what surrounds an alert: the log entry it was raised on, the events a correlation rule put
 //! together, the firewall filter or the malware name that the agent found, what people did with it.
 
 use chrono::{DateTime, Utc};
@@ -29,7 +29,7 @@ pub struct EventLog {
 /// Somebody named by the data of a log entry. A target can be a group: the log does not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventLogUser {
-    /// What the entry says they did or suffered: `subject` (who acted), `target`, `member` (of the
+    /// Part that the entry says they played: `subject` (who acted), `target`, `member` (of the
     /// target), `detection` or `remediation` (Defender), `user`.
     pub role: &'static str,
     /// Name, domain, SID.

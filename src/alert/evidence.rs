@@ -1,4 +1,4 @@
-//! What an alert shows beside its process: files, users, network, registry, rule matches.
+//! Holds what an alert shows beside its process: files, users, network, registry, rule matches.
 
 use chrono::{DateTime, Utc};
 
@@ -31,7 +31,7 @@ pub struct User {
 /// A file that is not the process image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileEvidence {
-    /// What the file is to the alert: `target`, `library`, `script`, `scanned`, `detected`.
+    /// Role of the file in the alert: `target`, `library`, `script`, `scanned`, `detected`.
     pub role: &'static str,
     /// Full path or bare name as given.
     pub path: Option<String>,
@@ -86,11 +86,11 @@ pub struct Connection {
     pub destination_host: Option<String>,
     /// `tcp`, `udp`, … in lower case.
     pub protocol: Option<String>,
-    /// Who opened it.
+    /// Side that opened it.
     pub direction: Option<Direction>,
 }
 
-/// Who opened a network connection.
+/// Side that opened a network connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// The other side.

@@ -1,4 +1,4 @@
-//! What the id of an incident or case is made from.
+//! Holds what the id of an incident or case is made from.
 
 use chrono::{DateTime, Utc};
 

@@ -1,4 +1,4 @@
-//! What is known of the rule that raised an alert: from the alert itself, or asked of the console.
+//! Holds what is known of the rule that raised an alert: from the alert itself, or asked of the console.
 
 use chrono::{DateTime, Utc};
 

@@ -115,7 +115,7 @@ pub fn truth_at(value: &Value, path: &str) -> Option<bool> {
     }
 }
 
-/// What a date field holds.
+/// Content of a date field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DateField {
     /// Nothing, or a placeholder.

@@ -99,7 +99,7 @@ pub struct Alert {
     pub dns: Vec<DnsResolution>,
     /// URL requests.
     pub urls: Vec<UrlRequest>,
-    /// Where a remote session came from.
+    /// Origin of a remote session.
     pub remote_logon: Option<RemoteLogon>,
     /// `ioc_matches[]` of any block.
     pub ioc_matches: Vec<IocMatch>,
@@ -129,11 +129,11 @@ pub struct Alert {
     pub powershell_command: Option<String>,
     /// The entry of the event log that the rule matched.
     pub event_log: Option<EventLog>,
-    /// What a correlation rule put together.
+    /// Events that a correlation rule put together.
     pub correlation: Option<Correlation>,
     /// The firewall filter that would have cut the agent off.
     pub firewall_filter: Option<FirewallFilter>,
-    /// What the agent's antivirus calls its find.
+    /// Name that the agent's antivirus gives its find.
     pub antivirus: Option<AntivirusDetection>,
     /// `status_history[]`, in the order in which the console gives it.
     pub status_history: Vec<StatusChange>,

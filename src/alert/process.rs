@@ -41,7 +41,7 @@ pub struct Process {
     pub ancestors: Vec<String>,
 }
 
-/// What is known of a parent or grandparent process.
+/// A parent or grandparent process, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ParentProcess {
     /// `ppid` (parent only).

@@ -1,11 +1,11 @@
-//! Which alerts share one sighting in OpenCTI, and what they say of it together.
+//! Finds the alerts that share one sighting in OpenCTI, and what they say of it together.
 //!
 //! OpenCTI merges the sightings of one indicator in one place that lie within thirty days of each
 //! other into one, and takes the flag "false positive" of the last one sent for that of them all.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How far apart sightings may lie and still become one: observed on 6.9.28 and 7.260817.0.
+/// Longest time between sightings that become one: observed on 6.9.28 and 7.260817.0.
 const MERGED_WITHIN: TimeDelta = TimeDelta::days(30);
 
 /// An alert's sighting, as far as it decides with which others OpenCTI merges it.
@@ -19,7 +19,7 @@ pub struct Sighted {
     pub first_seen: DateTime<Utc>,
     /// Its end, not before its start.
     pub last_seen: DateTime<Utc>,
-    /// Whether the alert is a false positive.
+    /// Says whether the alert is a false positive.
     pub is_false_positive: bool,
 }
 
@@ -47,7 +47,7 @@ impl SeenIndicator {
     }
 }
 
-/// What the other alerts say whose sightings OpenCTI merges with an alert's own.
+/// Verdict of the other alerts whose sightings OpenCTI merges with an alert's own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MergedSightings {
     /// Nothing else: there are none, or all of them are false positives.

@@ -56,7 +56,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &ConvertArguments) -> Result
         told.push_str(&summary::tree(&conversion.bundle, &conversion.root_id));
     }
     if arguments.explain {
-        told.push_str(&explanation(&conversion, asked_for(&read).as_deref()));
+        told.push_str(&explanation(&conversion, about_rule(&read, &conversion).as_deref()));
     }
     if !told.is_empty() {
         return output::print(&told);
@@ -97,41 +97,46 @@ fn convert(
     }
 }
 
-/// What was left out, what the service would ask the console for, and what the gate finds.
-fn explanation(conversion: &Conversion, asked_for: Option<&str>) -> String {
+/// Tells of the rule, of what was left out, and of what the gate finds.
+fn explanation(conversion: &Conversion, about_rule: Option<&str>) -> String {
     let mut lines = Vec::new();
-    lines.extend(asked_for.map(line_of));
+    lines.extend(about_rule.map(line_of));
     if conversion.left_out.is_empty() {
         lines.push("Nothing was left out.".to_owned());
     }
     for left_out in &conversion.left_out {
-        lines.push(format!("Left out: {}: {}", line_of(left_out.what), line_of(&left_out.why)));
+        lines.push(format!("Left out: {}: {}.", line_of(left_out.what), line_of(&left_out.why)));
     }
     if conversion.left_out.iter().any(|left_out| left_out.what == "indicator") {
         lines.push(NEWEST.to_owned());
     }
     let violations = gate::violations(&conversion.bundle);
     if violations.is_empty() {
-        lines.push("OpenCTI is known to refuse nothing of this.".to_owned());
+        lines.push("The bundle holds nothing that OpenCTI is known to refuse.".to_owned());
     }
     for violation in violations {
-        lines.push(format!("OpenCTI would refuse: {violation}; please report this as a defect"));
+        lines.push(format!("OpenCTI would refuse: {violation}; please report this as a defect."));
     }
     lines.push(String::new());
     lines.join("\n")
 }
 
-/// Why there is no indicator, or only a dateless one, when the alert does not carry all of its
-/// rule; for a threat, what is missing here.
-fn asked_for(read: &envelope::Read<'_>) -> Option<String> {
+/// Says why there is no indicator, or what the console adds to it; for a threat, what only the running
+/// service knows. A rule that the alert carries and that makes no indicator is among what was left out.
+fn about_rule(read: &envelope::Read<'_>, conversion: &Conversion) -> Option<String> {
     let alert = match &read.recognised {
-        Recognised::Notification(Dialect::NativeThreat) => {
-            return Some(asked_for_threat(&read.value));
-        }
+        Recognised::Notification(Dialect::NativeThreat) => return Some(about_threat(&read.value)),
         Recognised::Notification(dialect) => read_alert(*dialect, &read.value),
         _ => return None,
     };
-    let rule = match wanted_intelligence(&alert)? {
+    let has_indicator = conversion.indicator.is_some();
+    let Some(wanted) = wanted_intelligence(&alert) else {
+        let is_told = has_indicator || conversion.left_out.iter().any(|it| it.what == "indicator");
+        let words = "No indicator and no sighting: the alert names no IOC, Sigma, YARA or \
+                     correlation rule.";
+        return (!is_told).then(|| words.to_owned());
+    };
+    let rule = match wanted {
         Wanted::Ioc { value, .. } => format!("the IOC {value}"),
         Wanted::Sigma { rule_id, rule_name } => {
             format!("the Sigma rule {}", rule_name.or(rule_id).unwrap_or_default())
@@ -139,28 +144,36 @@ fn asked_for(read: &envelope::Read<'_>) -> Option<String> {
         Wanted::Correlation { rule_id, rule_name } => {
             format!("the correlation rule {}", rule_name.or(rule_id).unwrap_or_default())
         }
-        Wanted::Yara { candidates } => format!("the YARA file {}", candidates.join(" or ")),
+        Wanted::Yara { candidates } => {
+            format!("the YARA file that is named or has a rule named {}", candidates.join(" or "))
+        }
     };
-    Some(if carried_intelligence(&alert).is_some() {
-        format!(
-            "The alert carries its rule without its date. The service asks the console for {rule}."
-        )
+    if has_indicator {
+        Some(format!(
+            "The indicator is made from what the alert says. The running service takes its \
+             dates from the console. It asks the console for {rule}."
+        ))
+    } else if carried_intelligence(&alert).is_none() {
+        Some(format!(
+            "No indicator and no sighting: the alert does not carry its rule. The running service \
+             adds both if the console has it. It asks the console for {rule}."
+        ))
     } else {
-        format!(
-            "No indicator and no sighting: the alert does not carry its rule. The service asks the \
-             console for {rule}."
-        )
-    })
+        None
+    }
 }
 
-/// What the service knows of a threat beyond its text.
-fn asked_for_threat(element: &Value) -> String {
+/// Names what only the running service knows of a threat.
+fn about_threat(element: &Value) -> String {
     let threat = read_threat(element);
-    let rules = threat.rules.iter().filter(|rule| rule.tags.is_empty()).count();
+    let rules = match threat.rules.iter().filter(|rule| rule.tags.is_empty()).count() {
+        0 => String::new(),
+        1 => "the techniques of its rule, ".to_owned(),
+        number => format!("the techniques of {number} rules, "),
+    };
     format!(
-        "The case lacks what only the service knows: the objects of the threat's delivered alerts, \
-         the techniques of {rules} rules and, for a pushed threat, its name and note; it asks the \
-         console for them."
+        "The running service adds to the case what its delivered alerts show, {rules}and the name and \
+         note of a threat that was pushed without them: it asks the console for them."
     )
 }
 

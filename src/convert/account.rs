@@ -24,7 +24,7 @@ const WELL_KNOWN: [(&str, &str); 13] = [
     ("S-1-5-113", "Local accounts (group)"),
 ];
 
-/// What the operating system calls the same accounts, where an alert tells no SID.
+/// Names that the operating system gives the same accounts, where an alert tells no SID.
 const WELL_KNOWN_NAMES: [(&str, &str); 7] = [
     ("SYSTEM", "S-1-5-18"),
     ("SYSTÈME", "S-1-5-18"),
@@ -38,7 +38,7 @@ const WELL_KNOWN_NAMES: [(&str, &str); 7] = [
 /// The domain of those accounts, in English, French and German.
 const SYSTEM_DOMAINS: [&str; 3] = ["NT AUTHORITY", "AUTORITE NT", "NT-AUTORITÄT"];
 
-/// What a SID that begins so stands for.
+/// Kinds of accounts by the beginning of their SIDs.
 const FAMILIES: [(&str, &str); 6] = [
     ("S-1-5-80-", "Virtual account of a Windows service"),
     ("S-1-5-82-", "Virtual account of an IIS application pool"),
@@ -146,7 +146,7 @@ pub(super) fn add_account(
     Some(id)
 }
 
-/// Which kind of account it is, in words.
+/// Returns the kind of account, in words.
 fn kind(domain: &str, name: &str, sid: &str) -> String {
     if sid.is_empty() && SYSTEM_DOMAINS.contains(&domain.to_uppercase().as_str()) {
         let name = name.to_uppercase();

@@ -22,7 +22,7 @@ pub(super) struct Moments {
     pub(super) first_seen: Timestamp,
     /// Last event, not before `first_seen`.
     pub(super) last_seen: Timestamp,
-    /// When the rule matched: start of the sighting.
+    /// Time at which the rule matched: start of the sighting.
     pub(super) sighted: Timestamp,
     /// The same, but never later than the receipt: a clock that is ahead makes no rule valid for longer.
     pub(super) proven: Timestamp,
@@ -30,7 +30,9 @@ pub(super) struct Moments {
 
 pub(super) fn moments(alert: &Alert, known: &Known, draft: &mut Draft) -> Moments {
     for unreadable in &alert.unreadable_dates {
-        draft.leave_out("date", unreadable.clone());
+        let (field, text) = unreadable.split_once(": ").unwrap_or((unreadable, ""));
+        let why = format!("{field} holds no date that can be read ({text}); other dates are used");
+        draft.leave_out("date", why);
     }
     let mut usable = |date| usable(date, draft);
     let alert_time = usable(alert.alert_time);
@@ -41,7 +43,10 @@ pub(super) fn moments(alert: &Alert, known: &Known, draft: &mut Draft) -> Moment
     let before = before(alert).map(usable);
     let own = alert_time.or(detection_time).or(timestamp);
     if own.is_none() {
-        draft.leave_out("date", "the alert says no time of its own: the time of receipt is used");
+        draft.leave_out(
+            "date",
+            "the alert gives no time of its own; the time of its receipt is used",
+        );
     }
     let frozen = known.identity.as_ref().map(|identity| identity.created);
     let created = frozen.or(own).unwrap_or(known.received_at);
@@ -83,7 +88,10 @@ pub(super) fn day(date: DateTime<Utc>) -> DateTime<Utc> {
 pub(super) fn usable(date: Option<DateTime<Utc>>, draft: &mut Draft) -> Option<DateTime<Utc>> {
     let date = date?;
     if !is_writable(date) {
-        draft.leave_out("date", format!("{date} is not a year of four digits"));
+        draft.leave_out(
+            "date",
+            format!("the year of {date} does not have four digits; other dates are used"),
+        );
         return None;
     }
     let nanoseconds = date.nanosecond() % 1_000_000_000;

@@ -173,7 +173,7 @@ fn id_of(object: &Map<String, Value>) -> &str {
     object.get("id").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// What every object of a bundle is signed with.
+/// Returns what every object of a bundle is signed with.
 pub(super) fn provenance(settings: &ConvertSettings) -> Provenance {
     Provenance { author_id: author(settings).id(), marking_id: marking(settings).id() }
 }

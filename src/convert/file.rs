@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct SeenFile {
     /// Id, once it is in the draft.
     pub(super) id: String,
-    /// What it is to the alert: `image`, `detected`, `driver`, ….
+    /// Roles in the alert: `image`, `detected`, `driver`, ….
     pub(super) roles: Vec<&'static str>,
     /// Full path, when one is known.
     pub(super) path: Option<String>,
@@ -76,7 +76,7 @@ fn is_own_image_of_system(file: &SeenFile, alert: &Alert) -> bool {
     is_system_path && !is_unsigned && !file.is_what_the_rule_is_about()
 }
 
-/// What a file of this role is to the incident.
+/// Names what a file of this role is to the incident.
 fn described(role: &str) -> &'static str {
     match role {
         "detected" => "Detected file",
@@ -142,7 +142,10 @@ fn checked_hashes(hashes: &Hashes, draft: &mut Draft) -> FileHashes {
         match valid::hash(text) {
             Some((algorithm, hash)) => checked.set(algorithm, hash),
             None if text.trim().is_empty() => {}
-            None => draft.leave_out("hash", format!("{text} is no MD5, SHA-1, SHA-256 or SHA-512")),
+            None => draft.leave_out(
+                "hash",
+                format!("{text} is no MD5, SHA-1, SHA-256 or SHA-512; the file is sent without it"),
+            ),
         }
     }
     checked

@@ -28,7 +28,7 @@ const OBSERVABLES: [&str; 11] = [
     "windows-registry-key",
 ];
 
-/// What is wrong with a bundle, in words; empty when it may leave.
+/// Returns what is wrong with a bundle, in words; nothing when it may leave.
 pub fn violations(bundle: &Bundle) -> Vec<String> {
     let mut found = Vec::new();
     let mut ids = HashSet::new();
@@ -80,8 +80,8 @@ fn empty_values(path: &str, value: &Value, complaints: &mut Vec<String>) {
 /// Lists by which a parent process or a folder refers to what it is there for.
 const OUTWARD: [&str; 2] = ["child_refs", "contains_refs"];
 
-/// What nothing refers to cannot be found from the incident or case. Those stand for themselves, and
-/// so does what refers to others.
+/// Finds the objects that nothing refers to: nobody reaches them from the incident or case. Those two stand
+/// for themselves, and so does what refers to others.
 fn unreferenced(bundle: &Bundle, found: &mut Vec<String>) {
     let referenced: HashSet<&str> = bundle.objects.iter().flat_map(references).collect();
     for object in &bundle.objects {
@@ -118,7 +118,8 @@ fn dangling_references(object: &Json, ids: &HashSet<&str>, complaints: &mut Vec<
     }
 }
 
-/// What a case refers to: everything that alerts show, and no sighting, whose id the platform forgets.
+/// Returns whether a case refers to objects of a type: all that alerts show, but no sighting, whose id the
+/// platform forgets.
 fn is_case_member(kind: &str) -> bool {
     matches!(kind, "incident" | "indicator" | "identity" | "attack-pattern")
         || OBSERVABLES.contains(&kind)

@@ -22,7 +22,7 @@ pub(super) fn add_host(alert: &Alert, draft: &mut Draft) -> Option<String> {
     let hostname_id = add_hostname(&name, Some(place_id), draft);
     for address in own_addresses(alert) {
         let Some(value) = valid::host_address(address) else {
-            draft.leave_out("address", format!("{address} is no address of a host"));
+            draft.leave_out("address", format!("{address} is not an address of a host on a network; the host is sent without it"));
             continue;
         };
         let Some(address_id) = draft.observable(&IpAddress { value, x_opencti_score: None }) else {
@@ -83,7 +83,7 @@ pub(super) fn add_system(
     match name.chars().count() {
         0 => return None,
         1 => {
-            draft.leave_out("system", format!("the platform takes no name as short as {name}"));
+            draft.leave_out("system", format!("OpenCTI takes no name as short as {name}; the incident is sent without its host"));
             return None;
         }
         _ => {}
@@ -107,7 +107,10 @@ pub(super) fn add_hostname(
         return None;
     }
     let Some(value) = valid::hostname(name) else {
-        draft.leave_out("hostname", format!("{name} is not written as a host name"));
+        draft.leave_out(
+            "hostname",
+            format!("{name} is not written as a host name; the system of this name is sent alone"),
+        );
         return None;
     };
     let hostname_id = draft.observable(&Hostname { value })?;

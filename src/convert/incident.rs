@@ -11,7 +11,9 @@ use super::{
     draft::{Draft, Finished},
     file,
     file::SeenFile,
-    host, indicator, label, naming, network, process, properties, registry, rule,
+    further_iocs, host,
+    indicator::{self, Basis},
+    label, naming, network, process, properties, registry, rule,
 };
 use crate::{
     alert::{
@@ -33,8 +35,8 @@ pub fn convert_alert(
     known: &Known,
     settings: &ConvertSettings,
 ) -> Conversion {
-    let carried = if intelligence.is_none() { rule::carried_intelligence(alert) } else { None };
-    let intelligence = intelligence.or(carried.as_ref());
+    let own = if intelligence.is_none() { rule::own_intelligence(alert) } else { None };
+    let intelligence = intelligence.or(own.as_ref());
     let mut draft = Draft::new(settings);
     let moments = dates::moments(alert, known, &mut draft);
     let frozen_name = known.identity.as_ref().map(|identity| identity.name.clone());
@@ -43,7 +45,8 @@ pub fn convert_alert(
     let system_id = host::add_host(alert, &mut draft);
     let files = add_evidence(alert, settings, &mut draft);
     if intelligence.is_none() && rule::carries_unusable_sigma(alert) {
-        let why = "the rule that the alert carries is no Sigma rule with logsource and detection";
+        let why = "the rule in the alert is no Sigma rule with logsource and detection; the indicator and \
+                   sighting are sent once the console has the rule";
         draft.leave_out("indicator", why);
     }
     let rule = intelligence.map(indicator::read);
@@ -51,9 +54,9 @@ pub fn convert_alert(
         rule.as_ref().map(|rule| (rule.tags.clone(), rule.links.clone())).unwrap_or_default();
     let named = Named::by_alert(alert, &rule_tags);
     let technique_ids = named.add_techniques(&mut draft);
-    let indicator = rule.and_then(|rule| {
-        indicator::add_indicator(rule, &named, &files, moments, settings, &mut draft)
-    });
+    let basis = Basis { alert, named: &named, files: &files, moments, settings };
+    let indicator = rule.and_then(|rule| indicator::add_indicator(rule, basis, &mut draft));
+    let further_ids = further_iocs::add_further(intelligence, basis, &mut draft);
 
     let links = label::alert_links(alert, &rule_links, &settings.console_url);
     let workflow_id = alert.status.as_ref().and_then(|status| settings.workflow.get(status));
@@ -78,20 +81,25 @@ pub fn convert_alert(
     };
     let root_id = draft.object(&incident);
     relate(&root_id, system_id.as_deref(), &technique_ids, moments.created, &mut draft);
-    let sighted = indicator.as_ref().map(|indicator| {
-        let indicator_id = indicator.id.clone();
-        draft.relate_since(moments.created, "indicates", &indicator_id, &root_id, None);
-        let sighted = Sighted {
-            indicator_id,
-            place_id: system_id.unwrap_or_else(|| draft.author_id().to_owned()),
-            first_seen: moments.sighted.0,
-            // For ever: the date is part of the sighting's id, and triage moves the other ones.
-            last_seen: moments.sighted.0,
-            is_false_positive: alert.status.as_deref() == Some("false_positive"),
-        };
-        draft.object(&sighting(&sighted, moments, links, known));
-        sighted
-    });
+    let place_id = system_id.unwrap_or_else(|| draft.author_id().to_owned());
+    let is_false_positive = alert.status.as_deref() == Some("false_positive");
+    let sighted_as = |indicator_id: &str| Sighted {
+        indicator_id: indicator_id.to_owned(),
+        place_id: place_id.clone(),
+        first_seen: moments.sighted.0,
+        // For ever: the date is part of the sighting's id, and triage moves the other ones.
+        last_seen: moments.sighted.0,
+        is_false_positive,
+    };
+    let sighted = indicator.as_ref().map(|indicator| sighted_as(&indicator.id));
+    let further = further_ids.iter().map(|id| (sighted_as(id), false));
+    for (it, is_main) in sighted.iter().cloned().map(|it| (it, true)).chain(further) {
+        draft.relate_since(moments.created, "indicates", &it.indicator_id, &root_id, None);
+        // The journal keeps one sighting an alert: of the further ones it cannot tell what others say.
+        if is_main || !is_false_positive {
+            draft.object(&sighting(&it, moments, links.clone(), known));
+        }
+    }
 
     let identity = IncidentIdentity { name, created: moments.created.0 };
     let Finished { bundle, common, left_out } = draft.finish();

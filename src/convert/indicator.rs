@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     alert::{
-        SeenIndicator,
+        Alert, SeenIndicator,
         intelligence::{Intelligence, IocRule, SigmaRule, YaraFile},
     },
     stix::{
@@ -39,12 +39,24 @@ const MOVES_SOON_AFTER: TimeDelta = TimeDelta::days(15);
 
 type RuleDate = Option<chrono::DateTime<chrono::Utc>>;
 
+/// Facts of an alert that its indicators need.
+#[derive(Clone, Copy)]
+pub(super) struct Basis<'a> {
+    pub(super) alert: &'a Alert,
+    pub(super) named: &'a Named,
+    pub(super) files: &'a [SeenFile],
+    pub(super) moments: Moments,
+    pub(super) settings: &'a ConvertSettings,
+}
+
 /// A rule that has been read.
 pub(super) struct ReadRule<'a> {
     rule: &'a Intelligence,
+    /// The value of an IOC that can be read.
+    value: Option<IocValue>,
     /// Its indicator, not yet dated; else why the platform would refuse it.
     indicator: Result<Indicator, String>,
-    /// When the rule was made and changed.
+    /// Dates on which the rule was made and changed.
     dates: (RuleDate, RuleDate),
     /// The tags that make the kill-chain phases of the indicator; none when the rule has no tags.
     own_tags: Vec<String>,
@@ -62,17 +74,22 @@ pub fn rule_tags(rule: &Intelligence) -> Vec<String> {
 /// Reads a rule.
 pub(super) fn read(rule: &Intelligence) -> ReadRule<'_> {
     match rule {
-        Intelligence::Ioc(ioc) => ReadRule {
-            rule,
-            indicator: from_ioc(ioc),
-            dates: (ioc.created, ioc.modified),
-            own_tags: Vec::new(),
-            tags: Vec::new(),
-            links: Vec::new(),
-        },
+        Intelligence::Ioc(ioc) => {
+            let value = IocValue::read(ioc);
+            ReadRule {
+                rule,
+                indicator: value.as_ref().map(|value| of_ioc(ioc, value)).map_err(Clone::clone),
+                value: value.ok(),
+                dates: (ioc.created, ioc.modified),
+                own_tags: Vec::new(),
+                tags: Vec::new(),
+                links: Vec::new(),
+            }
+        }
         Intelligence::Sigma(sigma) => read_sigma(rule, sigma),
         Intelligence::Yara(yara) => ReadRule {
             rule,
+            value: None,
             indicator: from_yara(yara),
             dates: (yara.created, yara.modified),
             own_tags: yara.technique_tags.clone(),
@@ -86,13 +103,11 @@ pub(super) fn read(rule: &Intelligence) -> ReadRule<'_> {
 /// platform would refuse its pattern.
 pub(super) fn add_indicator(
     read: ReadRule<'_>,
-    by_alert: &Named,
-    files: &[SeenFile],
-    moments: Moments,
-    settings: &ConvertSettings,
+    basis: Basis<'_>,
     draft: &mut Draft,
 ) -> Option<SeenIndicator> {
-    let rule = read.rule;
+    let Basis { alert, named, files, moments, settings } = basis;
+    let (rule, value) = (read.rule, read.value);
     let checked = |indicator: Indicator| match settings.rule_checker {
         RuleChecker::Strict => refusal(rule, &indicator).map_or(Ok(indicator), Err),
         RuleChecker::Lenient => Ok(indicator),
@@ -111,26 +126,22 @@ pub(super) fn add_indicator(
     (indicator.created, indicator.modified) = (Timestamp(created), Timestamp(modified));
     indicator.valid_from = moments.proven;
     let by_rule = Named::by_tags(&read.own_tags).phases_of_rule();
-    indicator.kill_chain_phases = if by_rule.is_empty() { by_alert.phases() } else { by_rule };
+    indicator.kill_chain_phases = if by_rule.is_empty() { named.phases() } else { by_rule };
     indicator.x_opencti_score = settings.score;
     let id = draft.object(&indicator);
-    let value = match rule {
-        Intelligence::Ioc(ioc) => IocValue::read(ioc).ok(),
-        Intelligence::Yara(_) | Intelligence::Sigma(_) => None,
-    };
     let matched_ids = match (rule, &value) {
-        (_, Some(value)) => ioc::add_matched(value, files, settings.score, draft),
+        (_, Some(value)) => ioc::add_matched(value, alert, files, settings.score, draft),
         (Intelligence::Yara(_), _) => ioc::add_scored(scanned(files), settings.score, draft),
         // What a Sigma rule matched is an event; its process is context.
         _ => Vec::new(),
     };
-    let matched = value.map(|value| value.text()).unwrap_or_default();
+    let matched = value.as_ref().map(IocValue::text).unwrap_or_default();
     for observable_id in &matched_ids {
         draft.relate("based-on", &id, observable_id, None);
         // Only where nothing else is known of it.
         draft.relate_to_incident(observable_id, "Matched by the rule", &matched);
     }
-    let is_short_lived = matches!(rule, Intelligence::Ioc(ioc) if ioc::is_short_lived(&ioc.kind));
+    let is_short_lived = value.is_some_and(|value| value.is_short_lived());
     let moves_after = if is_short_lived { MOVES_SOON_AFTER } else { MOVES_AFTER };
     Some(SeenIndicator { id, seen_at: moments.proven.0, moves_after })
 }
@@ -166,23 +177,26 @@ fn blank(name: &str, pattern: String, pattern_type: PatternType) -> Indicator {
     }
 }
 
-fn from_ioc(rule: &IocRule) -> Result<Indicator, String> {
-    let value = IocValue::read(rule)?;
+fn of_ioc(rule: &IocRule, value: &IocValue) -> Indicator {
     let (pattern, main_observable_type) = value.pattern();
     let description = rule.description.as_deref().map(clean::text);
-    Ok(Indicator {
+    Indicator {
         description: description.filter(|text| !text.is_empty()),
         x_opencti_main_observable_type: Some(main_observable_type),
         ..blank(&value.name(), pattern.to_string(), PatternType::Stix)
-    })
+    }
 }
 
 fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
     let Some(text) = SigmaText::read(&sigma.content) else {
         let name = &sigma.name;
-        let why = format!("the content of {name} is no Sigma rule with logsource and detection");
+        let why = format!(
+            "the rule {name} is no Sigma rule with logsource and detection; the incident is sent \
+             without indicator and sighting"
+        );
         return ReadRule {
             rule,
+            value: None,
             indicator: Err(why),
             dates: (None, None),
             own_tags: Vec::new(),
@@ -202,6 +216,7 @@ fn read_sigma<'a>(rule: &'a Intelligence, sigma: &SigmaRule) -> ReadRule<'a> {
     };
     ReadRule {
         rule,
+        value: None,
         indicator: Ok(indicator),
         dates,
         tags: [sigma.technique_tags.as_slice(), &text.tags].concat(),
@@ -220,14 +235,19 @@ fn refusal(rule: &Intelligence, indicator: &Indicator) -> Option<String> {
         }
         Intelligence::Yara(file) => (&file.name, yara_check::check(&indicator.pattern).err()?),
     };
-    Some(format!("OpenCTI would refuse the rule {name}: {why}"))
+    Some(format!(
+        "OpenCTI would refuse the rule {name}: {why}; correct the rule to get its indicator and sightings"
+    ))
 }
 
 fn from_yara(file: &YaraFile) -> Result<Indicator, String> {
     let content = clean::text(&file.content);
     let has_rule = content.contains("rule") && content.contains("condition");
     if !has_rule {
-        return Err(format!("the content of {} holds no YARA rule", file.name));
+        return Err(format!(
+            "the file {} holds no YARA rule; the incident is sent without indicator and sighting",
+            file.name
+        ));
     }
     Ok(Indicator {
         x_opencti_main_observable_type: Some("StixFile"),

@@ -13,6 +13,7 @@ mod dates;
 mod description;
 mod draft;
 mod file;
+mod further_iocs;
 mod host;
 mod incident;
 mod indicator;
@@ -50,7 +51,7 @@ use crate::{
     stix::{Bundle, time::timestamp},
 };
 
-/// What every conversion of this service shares.
+/// Settings that every conversion of this service shares.
 #[derive(Debug, Clone)]
 pub struct ConvertSettings {
     /// `CONNECTOR_NAME`: name of the author identity and `source` of incidents.
@@ -63,13 +64,13 @@ pub struct ConvertSettings {
     pub incident_score: Option<u8>,
     /// Says whether properties of our own go along.
     pub custom_properties: CustomProperties,
-    /// How incidents are named.
+    /// Names of incidents.
     pub naming: IncidentNaming,
-    /// What identifies a user account.
+    /// Identity of user accounts.
     pub accounts: AccountIdentity,
-    /// Whether the alert's own text goes along.
+    /// Says whether the alert's own text goes along.
     pub raw: RawAttachment,
-    /// Whether connections go out as objects of their own.
+    /// Says whether connections go out as objects of their own.
     pub network_traffic: NetworkTraffic,
     /// Checker of the texts of rules that the platform has.
     pub rule_checker: RuleChecker,
@@ -79,7 +80,7 @@ pub struct ConvertSettings {
     pub console_url: Url,
 }
 
-/// Whether connections go out as `network-traffic`.
+/// Says whether connections go out as `network-traffic`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkTraffic {
     /// As objects with both ends and their ports.
@@ -98,10 +99,10 @@ pub enum RuleChecker {
     Lenient,
 }
 
-/// What the journal knows of an alert or threat.
+/// Facts that the journal knows of an alert or threat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
-    /// When the notification was received: the last resort for a date.
+    /// Time of the notification's receipt: the last resort for a date.
     pub received_at: DateTime<Utc>,
     /// Name and creation date of the incident or case, once fixed.
     pub identity: Option<IncidentIdentity>,
@@ -113,7 +114,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// What is known of an alert or threat that was received just now.
+    /// Returns what is known of an alert or threat that was received just now.
     pub fn received(received_at: DateTime<Utc>) -> Self {
         Self {
             received_at,
@@ -127,7 +128,7 @@ impl Known {
 /// A finished conversion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conversion {
-    /// What is sent.
+    /// Objects that are sent.
     pub bundle: Bundle,
     /// STIX id of the incident or case.
     pub root_id: String,
@@ -142,18 +143,18 @@ pub struct Conversion {
     pub note_id: Option<String>,
     /// Ids of objects that unrelated hosts share: no case refers to them.
     pub common: Vec<String>,
-    /// What did not qualify, and why.
+    /// Values that did not qualify, each with the reason.
     pub left_out: Vec<LeftOut>,
 }
 
 impl Conversion {
-    /// Dates the indicator as its other alerts did: until then it is valid from this alert on.
+    /// Dates the indicator as its other alerts did: until then it is valid from this alert on. The indicators
+    /// of further IOCs that the alert matched take the same date.
     pub fn date_indicator(&mut self, valid_from: DateTime<Utc>) {
-        let is_indicator = |object: &&mut serde_json::Map<String, serde_json::Value>| {
-            object.get("type") == Some(&"indicator".into())
-        };
-        if let Some(indicator) = self.bundle.objects.iter_mut().find(is_indicator) {
-            indicator.insert("valid_from".to_owned(), timestamp(valid_from).into());
+        for object in &mut self.bundle.objects {
+            if object.get("type") == Some(&"indicator".into()) {
+                object.insert("valid_from".to_owned(), timestamp(valid_from).into());
+            }
         }
     }
 
@@ -188,8 +189,8 @@ impl Conversion {
 /// A value that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// What it was, for example `hostname`.
+    /// Kind of the value, for example `hostname`.
     pub what: &'static str,
-    /// Why it does not qualify.
+    /// Reason for which it does not qualify, and what is done instead: a sentence without its full stop.
     pub why: String,
 }

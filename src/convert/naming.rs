@@ -34,7 +34,7 @@ fn shortened(name: &str) -> String {
     name.chars().take(LONGEST_NAME).collect::<String>().trim_end().to_owned()
 }
 
-/// What the alert is about in a few words.
+/// Returns what the alert is about in a few words.
 pub(super) fn title(alert: &Alert, intelligence: Option<&Intelligence>) -> String {
     let special = match alert.alert_type.as_str() {
         "ioc" => ioc_value(alert, intelligence),

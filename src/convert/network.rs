@@ -1,4 +1,4 @@
-//! What an alert saw on the network: connections, addresses, domain names, URLs, where a logon came
+//! Adds what an alert saw on the network: connections, addresses, domain names, URLs, where a logon came
 //! from.
 
 use super::{NetworkTraffic as Setting, description, draft::Draft};
@@ -93,7 +93,10 @@ fn port(number: Option<i64>, draft: &mut Draft) -> Option<u16> {
     let number = number.filter(|number| *number != 0)?;
     let port = valid::port(number);
     if port.is_none() {
-        draft.leave_out("port", format!("{number} is no port"));
+        draft.leave_out(
+            "port",
+            format!("{number} is no port (1 to 65535); the connection is sent without it"),
+        );
     }
     port
 }
@@ -121,7 +124,10 @@ fn add_request(request: &UrlRequest, draft: &mut Draft) {
             draft.relate_to_incident(&id, "URL asked for", &text);
         }
     } else if !text.is_empty() {
-        draft.leave_out("url", format!("{text} has no scheme or no host"));
+        draft.leave_out(
+            "url",
+            format!("{text} has no scheme or no host; only the description shows it"),
+        );
     }
     let host_id = if host.as_deref().and_then(valid::address).is_some() {
         add_address(host.as_deref(), draft)
@@ -138,7 +144,10 @@ fn add_address(text: Option<&str>, draft: &mut Draft) -> Option<String> {
     let text = clean::line(text?);
     let Some(value) = valid::host_address(&text) else {
         if !text.is_empty() && text != "-" {
-            draft.leave_out("address", format!("{text} is no address of a host"));
+            draft.leave_out(
+                "address",
+                format!("{text} is not the address of another host; only the description shows it"),
+            );
         }
         return None;
     };
@@ -157,7 +166,10 @@ fn add_domain(
         }
         None if text.is_empty() || text == "-" => None,
         None => {
-            draft.leave_out("domain", format!("{text} is not written as a domain name"));
+            draft.leave_out(
+                "domain",
+                format!("{text} is not written as a domain name; only the description shows it"),
+            );
             None
         }
     }

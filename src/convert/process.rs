@@ -17,11 +17,14 @@ pub(super) fn add_process(alert: &Alert, settings: &ConvertSettings, draft: &mut
     let user = User { name: process.username.clone(), domain: None, sid: process.user_sid.clone() };
     account::add_account(&user, Some("User of the process"), settings.accounts, draft);
     let Some(command_line) = command_line(process.command_line.as_deref()) else {
-        draft.leave_out("process", "the alert tells no command line, which the platform requires");
+        let why = "the alert gives no command line, and OpenCTI takes no process without one; its \
+                   image and user are sent";
+        draft.leave_out("process", why);
         return;
     };
     let Some(pid) = process.pid.filter(|pid| *pid >= 0) else {
-        let why = "the alert tells no process id, without which unrelated hosts would share it";
+        let why = "the alert gives no process id, and OpenCTI would take it for the process of other \
+                   hosts too; its image and user are sent";
         draft.leave_out("process", why);
         return;
     };

@@ -36,7 +36,10 @@ pub(super) fn add_registry(alert: &Alert, draft: &mut Draft) {
                 draft.relate_to_incident(&id, "Registry key that was changed", &changed(&key));
             }
         } else {
-            draft.leave_out("registry key", format!("{target} names no key"));
+            draft.leave_out(
+                "registry key",
+                format!("{target} names no registry key; only the description shows it"),
+            );
         }
     }
 }

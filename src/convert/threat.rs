@@ -45,7 +45,7 @@ pub fn convert_threat(
     let first_hostname = threat.agents.iter().find_map(|agent| hostname(agent.hostname.as_deref()));
     let creation_date = dates::usable(threat.creation_date, &mut draft);
     if creation_date.is_none() {
-        draft.leave_out("date", "the threat has no creation date: the time of receipt is used");
+        draft.leave_out("date", "the threat has no creation date; the time of its receipt is used");
     }
     let identity = known.identity.clone().unwrap_or_else(|| IncidentIdentity {
         name: case_name(threat, first_hostname.as_deref()),
@@ -192,7 +192,10 @@ fn read_note(
     let content = note.content.as_deref().map(clean::text).unwrap_or_default();
     if content.chars().count() < 2 {
         if !content.is_empty() {
-            draft.leave_out("note", "the platform takes no note as short as one letter");
+            draft.leave_out(
+                "note",
+                "it has one character, and OpenCTI takes no note as short as that",
+            );
         }
         return None;
     }

@@ -6,6 +6,7 @@ mod attack;
 mod details;
 mod fixtures;
 mod gate;
+mod iocs;
 pub(crate) mod made;
 mod mapping;
 mod markdown;
@@ -65,7 +66,7 @@ fn ends<'a>(conversion: &'a Conversion, kind: &'a str) -> Vec<(&'a str, &'a str)
         .collect()
 }
 
-/// What was left out, as `what`.
+/// Returns what was left out, as `what`.
 fn left_out(conversion: &Conversion) -> Vec<&str> {
     conversion.left_out.iter().map(|left| left.what).collect()
 }

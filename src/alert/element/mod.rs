@@ -41,7 +41,7 @@ impl Default for MaxValues {
     }
 }
 
-/// Why an element cannot be read.
+/// Reason for which an element cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unread {
     /// It is not JSON.

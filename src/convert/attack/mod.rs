@@ -9,7 +9,7 @@
 
 mod table;
 
-use self::table::{Technique, tactic};
+use self::table::{Technique, phase_name, tactic};
 use super::draft::Draft;
 use crate::{
     alert::{Alert, Threat},
@@ -91,7 +91,8 @@ impl Named {
                     self.tactics.push(tactic);
                 }
             } else if is_of_attack && !is_of_another_kind(part) {
-                self.unknown("tactic", format!("{part} is no tactic of our ATT&CK table"));
+                let why = format!("{part} is no tactic of ATT&CK 19; check the tags of the rule");
+                self.unknown("tactic", why);
             }
         }
     }
@@ -101,9 +102,11 @@ impl Named {
         let (number, text) = (number.to_uppercase(), text.to_uppercase());
         let technique = Technique::current(&text).or_else(|| {
             let technique = Technique::current(&number);
-            let instead = technique.map(|it| format!("; {} goes out instead", it.number));
-            let why = format!("{text} has no name in our ATT&CK table");
-            self.unknown("attack-pattern", why + instead.as_deref().unwrap_or_default());
+            let instead = technique.map(|it| format!(", so {} is sent", it.number));
+            let instead = instead.unwrap_or_default();
+            let why =
+                format!("{text} is no technique of ATT&CK 19{instead}; check the tags of the rule");
+            self.unknown("attack-pattern", why);
             technique
         });
         if let Some(technique) = technique.filter(|it| !self.techniques.contains(it)) {
@@ -183,8 +186,8 @@ pub(super) fn is_of_attack(tag: &str) -> bool {
 }
 
 fn known_tactic(text: &str) -> Option<&'static str> {
-    let is_divided = text == "defense evasion" || text == "defense_evasion";
-    if is_divided || text == DEFENSE_EVASION { Some(DEFENSE_EVASION) } else { tactic(text) }
+    let name = phase_name(text);
+    if name == DEFENSE_EVASION { Some(DEFENSE_EVASION) } else { tactic(&name) }
 }
 
 /// Returns the technique's part of `t1059` or `t1059.001`: `t` and four digits, which a dot and up to
@@ -260,14 +263,14 @@ mod tests {
         assert_eq!(techniques, ["T1059", "T1566", "T1685", "T1204"]);
         assert_eq!(tactics, [""; 0]);
         let expected = [
-            "T9999 has no name in our ATT&CK table",
-            "T1059.999 has no name in our ATT&CK table; T1059 goes out instead",
-            "T1566.1 has no name in our ATT&CK table; T1566 goes out instead",
-            "T1562.099 has no name in our ATT&CK table; T1685 goes out instead",
-            "t is no tactic of our ATT&CK table",
-            "т1059 is no tactic of our ATT&CK table",
-            "evading is no tactic of our ATT&CK table",
-            "ta0999 is no tactic of our ATT&CK table",
+            "T9999 is no technique of ATT&CK 19; check the tags of the rule",
+            "T1059.999 is no technique of ATT&CK 19, so T1059 is sent; check the tags of the rule",
+            "T1566.1 is no technique of ATT&CK 19, so T1566 is sent; check the tags of the rule",
+            "T1562.099 is no technique of ATT&CK 19, so T1685 is sent; check the tags of the rule",
+            "t is no tactic of ATT&CK 19; check the tags of the rule",
+            "т1059 is no tactic of ATT&CK 19; check the tags of the rule",
+            "evading is no tactic of ATT&CK 19; check the tags of the rule",
+            "ta0999 is no tactic of ATT&CK 19; check the tags of the rule",
         ];
         assert_eq!(unknown, expected);
     }

@@ -80,11 +80,14 @@ impl Tactic {
     }
 }
 
-/// Returns the name in kill chains of the tactic with this number or name, in lower case and written
-/// with underscores, blanks or hyphens.
-pub(super) fn tactic(text: &str) -> Option<&'static str> {
-    let name = text.replace(['_', ' '], "-");
-    let is_it = |it: &&Tactic| it.phase == name || it.number.eq_ignore_ascii_case(&name);
+/// Returns the name of a tactic as kill chains write it, with hyphens.
+pub(super) fn phase_name(text: &str) -> String {
+    text.replace(['_', ' '], "-")
+}
+
+/// Returns the name in kill chains of the tactic with this number or [`phase_name`], in lower case.
+pub(super) fn tactic(name: &str) -> Option<&'static str> {
+    let is_it = |it: &&Tactic| it.phase == name || it.number.eq_ignore_ascii_case(name);
     TACTICS.iter().find(is_it).map(|it| it.phase)
 }
 

@@ -1,6 +1,6 @@
 //! The description of an incident. OpenCTI shows four hundred characters of it: it begins with a
 //! table of what happened, goes on with the other facts, and ends with the message and the script that ran.
-//! What the page shows elsewhere (severity, host, title) is left out. The rows on programs stand in
+//! It leaves out what the page shows elsewhere (severity, host, title). The rows on programs stand in
 //! `program`, those on what surrounds the alert in `surroundings`.
 
 mod program;

@@ -56,7 +56,7 @@ fn shown(ancestor: &ParentProcess) -> Option<&str> {
     ancestor.command_line.as_deref().or(ancestor.image_path.as_deref())
 }
 
-/// Who vouches for the driver, library or written file that the rule looked at.
+/// Adds who vouches for the driver, library or written file that the rule looked at.
 pub(super) fn add_target(alert: &Alert, table: &mut Table) {
     let driver = alert.driver.as_ref().map(|driver| &driver.binary);
     let mut files = alert.files.iter().map(|file| &file.binary);
@@ -87,7 +87,7 @@ fn signature(binary: &Binary) -> Vec<String> {
     signed.into_iter().chain(each(&told)).collect()
 }
 
-/// What the file's author wrote into it: a claim, not a proof.
+/// Returns what the file's author wrote into it: a claim, not a proof.
 fn version_resource(binary: &Binary) -> Vec<String> {
     let told = [
         ("", &binary.description),

@@ -35,7 +35,7 @@ const TELLING: [&str; 15] = [
     "Action Name",
 ];
 
-/// What the rule matched, in its own words.
+/// Adds what the rule matched, in its own words.
 pub(super) fn add_matches(alert: &Alert, ioc: Option<&IocRule>, table: &mut Table) {
     let rules = alert.matched_rules.iter().filter_map(|rule| match &rule.namespace {
         Some(file) => Some(format!("{} ({file})", rule.rule_name.as_deref()?)),
@@ -284,7 +284,7 @@ fn add_firewall_filter(filter: &FirewallFilter, table: &mut Table) {
     table.texts("Firewall filter", told.into_iter().flatten());
 }
 
-/// What people and the console did with the alert, the newest last.
+/// Adds what people and the console did with the alert, the newest last.
 pub(super) fn add_history(alert: &Alert, table: &mut Table) {
     let changes = alert.status_history.iter().filter_map(|change| {
         // When it was created the incident says itself.

@@ -39,8 +39,9 @@ impl IocValue {
         Ok(match ioc.kind.as_str() {
             "hash" => {
                 let digits: String = value.split_whitespace().collect();
-                let (algorithm, hash) = valid::hash(&digits)
-                    .ok_or_else(|| format!("{value} is no MD5, SHA-1, SHA-256 or SHA-512"))?;
+                let (algorithm, hash) = valid::hash(&digits).ok_or_else(|| {
+                    format!("the IOC {value} of type hash is no MD5, SHA-1, SHA-256 or SHA-512")
+                })?;
                 Self::Hash(algorithm, hash)
             }
             "filename" => Self::FileName(value),
@@ -55,7 +56,15 @@ impl IocValue {
                 Self::Domain(valid::domain(&value).unwrap_or_else(as_listed))
             }
             "url" => Self::Url(valid::url(&value).map_or(value, |(spelt, _)| spelt)),
-            other => return Err(format!("IOC type {other} is not known")),
+            "" => {
+                return Err(format!(
+                    "the alert does not say which type of IOC {value} is; the indicator is sent once the \
+                 console has the IOC"
+                ));
+            }
+            other => {
+                return Err(format!("the IOC {value} is of the type {other}, which is not known"));
+            }
         })
     }
 
@@ -118,18 +127,42 @@ impl IocValue {
         }
     }
 
-    /// Returns the one address that is meant, unless it is a network or no address of a host.
-    pub(in crate::convert) fn address(&self) -> Option<IpAddr> {
-        match self {
-            Self::Addresses { network, .. } => {
-                one_address(*network).and_then(|it| valid::host_address(&it.to_string()))
-            }
-            _ => None,
+    /// Returns whether this is the `other` value, of which a port may be told here alone.
+    pub(in crate::convert) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Addresses { network, .. },
+                Self::Addresses { network: other_network, port: None },
+            ) => network == other_network,
+            _ => self == other,
+        }
+    }
+
+    /// Returns whether OpenCTI lets indicators of this kind expire after weeks.
+    pub(in crate::convert) fn is_short_lived(&self) -> bool {
+        matches!(self, Self::Addresses { .. } | Self::Url(_))
+    }
+
+    /// Returns the type of an IOC rule with this value, where the value alone shows it. File names and
+    /// domain names look alike.
+    pub(in crate::convert) fn shown_kind(value: &str) -> Option<&'static str> {
+        let is_path = value.starts_with(['/', '\\']) || value.get(1..3) == Some(":\\");
+        if valid::hash(value).is_some() {
+            Some("hash")
+        } else if addresses(value).is_ok() {
+            Some("ip_both")
+        } else if is_path && split_path(value).is_some() {
+            Some("filepath")
+        } else if value.contains("://") && valid::url(value).is_some() {
+            Some("url")
+        } else {
+            None
         }
     }
 }
 
-fn one_address(network: IpNet) -> Option<IpAddr> {
+/// Returns the address of a network that has one only.
+pub(super) fn one_address(network: IpNet) -> Option<IpAddr> {
     (network.prefix_len() == network.max_prefix_len()).then(|| network.addr())
 }
 
@@ -150,7 +183,8 @@ fn addresses(value: &str) -> Result<(IpNet, Option<u16>), String> {
     };
     let socket = text.parse::<SocketAddr>().ok();
     let address = socket.map(|it| it.ip().to_canonical()).or_else(|| valid::address(text));
-    let address = address.ok_or_else(|| format!("{value} is no IP address"))?;
+    let address =
+        address.ok_or_else(|| format!("the IOC {value} is neither an IP address nor a network"))?;
     let is_mapped = address.is_ipv4() && text.matches(':').count() > 1;
     let length = match length {
         None => Some(if address.is_ipv4() { 32 } else { 128 }),
@@ -161,7 +195,8 @@ fn addresses(value: &str) -> Result<(IpNet, Option<u16>), String> {
         },
     };
     let network = length.and_then(|length| IpNet::new(address, length).ok());
-    let network = network.ok_or_else(|| format!("{value} is no network"))?;
+    let network = network
+        .ok_or_else(|| format!("the IOC {value} is not a network: its length or mask is wrong"))?;
     Ok((network.trunc(), socket.map(|it| it.port())))
 }
 

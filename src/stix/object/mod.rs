@@ -24,8 +24,8 @@ pub use self::{
     indicator::{Indicator, PatternType},
     marking::MarkingDefinition,
     observable::{
-        Directory, DomainName, File, FileHashes, Hostname, IpAddress, NetworkTraffic, Observable,
-        Process, RegistryValue, Url, UserAccount, WindowsRegistryKey,
+        Directory, DomainName, File, FileHashes, Hostname, IpAddress, IpNetwork, NetworkTraffic,
+        Observable, Process, RegistryValue, Url, UserAccount, WindowsRegistryKey,
     },
     reference::{ExternalReference, KillChainPhase},
     relationship::{Relationship, Sighting},

@@ -3,7 +3,8 @@
 //! error each time they come again. Lists and relationships say the same. The ends of
 //! `network-traffic` are the exception: they are part of its identity.
 
-use serde::Serialize;
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
 
 use crate::stix::{time::Timestamp, valid::Algorithm};
 
@@ -136,6 +137,27 @@ impl Observable for IpAddress {
     fn kind(&self) -> &'static str {
         if self.value.is_ipv4() { "ipv4-addr" } else { "ipv6-addr" }
     }
+}
+
+/// `ipv4-addr` or `ipv6-addr` of a whole network, which OpenCTI takes by its length: `203.0.113.0/24`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IpNetwork {
+    /// The network, without host bits.
+    #[serde(serialize_with = "as_text")]
+    pub value: IpNet,
+    /// Score, when the rule is about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x_opencti_score: Option<u8>,
+}
+
+impl Observable for IpNetwork {
+    fn kind(&self) -> &'static str {
+        if self.value.addr().is_ipv4() { "ipv4-addr" } else { "ipv6-addr" }
+    }
+}
+
+fn as_text<S: Serializer>(value: &IpNet, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// `network-traffic`: OpenCTI takes it without error from version 7 on.

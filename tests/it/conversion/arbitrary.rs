@@ -160,7 +160,7 @@ fn binary() -> BoxedStrategy<Binary> {
         .boxed()
 }
 
-/// What surrounds an alert: log entry, correlation, firewall filter, antivirus, script, history.
+/// Makes what surrounds an alert: log entry, correlation, firewall filter, antivirus, script, history.
 fn surroundings() -> BoxedStrategy<Alert> {
     let role = select(vec!["subject", "target", "member", "user"]);
     let named = (role, text(), text(), text()).prop_map(|(role, name, domain, sid)| EventLogUser {
@@ -222,7 +222,7 @@ fn surroundings() -> BoxedStrategy<Alert> {
         .boxed()
 }
 
-/// What an alert shows on the host, beside its process.
+/// Makes what an alert shows on the host, beside its process.
 fn host_evidence() -> BoxedStrategy<Alert> {
     let user = (text(), text(), text()).prop_map(|(name, domain, sid)| User { name, domain, sid });
     let role = select(vec!["target", "scanned"]);
@@ -249,7 +249,7 @@ fn host_evidence() -> BoxedStrategy<Alert> {
         .boxed()
 }
 
-/// What an alert shows on the host and on the network.
+/// Makes what an alert shows on the host and on the network.
 fn evidence() -> BoxedStrategy<Alert> {
     let port = || option::of(-1..70_000_i64);
     let direction = option::of(select(vec![Direction::Inbound, Direction::Outbound]));

@@ -98,8 +98,8 @@ fn unknown_tactics_and_techniques_are_reported_once_each() {
         left_out.iter().map(|it| format!("{}: {}", it.what, it.why)).collect()
     };
     let expected = [
-        "tactic: evading is no tactic of our ATT&CK table",
-        "attack-pattern: T9999 has no name in our ATT&CK table",
+        "tactic: evading is no tactic of ATT&CK 19; check the tags of the rule",
+        "attack-pattern: T9999 is no technique of ATT&CK 19; check the tags of the rule",
     ];
     assert_eq!(told(&conversion.left_out), expected);
     assert!(none(&conversion, "attack-pattern"));

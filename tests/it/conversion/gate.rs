@@ -83,7 +83,7 @@ fn every_relationship_is_allowed_between_its_ends_on_every_platform() {
     assert!(compared > 200, "{compared}");
 }
 
-/// What every fixture, and every real payload where the shared folder is, converts to.
+/// Converts every fixture, and every real payload where the shared folder is.
 fn of_all_fixtures_and_samples() -> Vec<(String, Conversion)> {
     let mut all: Vec<(String, Conversion)> = fixtures::fixtures()
         .into_iter()

@@ -1,4 +1,4 @@
-//! What the mapping promises beyond the Python connector's defects.
+//! Tests what the mapping promises beyond the Python connector's defects.
 
 use chrono::TimeDelta;
 use harfanglab_incidents::{

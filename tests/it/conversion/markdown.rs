@@ -44,8 +44,8 @@ const PIECES: [&str; 34] = [
     " ",
 ];
 
-/// What stands in a text as a reader of OpenCTI's kind (GitHub's dialect, with links found in plain text)
-/// makes of it, apart from text.
+/// Returns what a reader of OpenCTI's kind (GitHub's dialect, with links found in plain text) makes of a
+/// text, apart from text.
 fn markup(text: &str) -> Vec<String> {
     let mut options = Options::default();
     options.extension.autolink = true;

@@ -1,4 +1,4 @@
-//! What the Python connector does wrong, one test a row of its list of defects.
+//! Shows what the Python connector does wrong, one test a row of its list of defects.
 
 use harfanglab_incidents::{
     alert::{

@@ -1,5 +1,5 @@
-//! What becomes of texts of rules, against the verdicts of pySigma and libyara. Those on the variants stand
-//! beside them, as `scripts/rules.sh` recorded them; it also compares all rules in folders.
+//! Compares what becomes of texts of rules with the verdicts of pySigma and libyara. Those on the variants
+//! stand beside them, as `scripts/rules.sh` recorded them; it also compares all rules in folders.
 
 use std::{env, fs};
 
@@ -53,7 +53,7 @@ struct Judged {
     why: Option<String>,
 }
 
-/// Why no indicator is made of a text; `None`: one is.
+/// Returns why no indicator is made of a text; `None` when one is.
 fn refusal(kind: &str, text: &str) -> Option<String> {
     let (alert, rule) = if kind == "sigma" {
         (made::sigma_alert(), made::sigma(text))
@@ -148,4 +148,32 @@ fn a_letter_that_yaml_of_old_takes_for_a_flag_is_a_text() {
     let rule = "title: y\nlogsource: {product: windows, definition: n}\n\
                 detection: {a: {b: c}, condition: a}\n";
     assert_eq!(refusal("sigma", rule), None);
+}
+
+#[test]
+fn a_global_document_completes_the_first_document_that_makes_a_rule_of_it() {
+    let of = |text: &str| {
+        let rule = made::sigma(text);
+        let made = convert_alert(
+            &made::sigma_alert(),
+            Some(&rule),
+            &made::never_seen(),
+            &made::settings(),
+        );
+        let indicator = made.bundle.objects.into_iter().find(|it| it["type"] == "indicator");
+        indicator.map(|it| it["name"].as_str().unwrap().to_owned())
+    };
+    let global = "action: global\ntitle: Whole rule\nlogsource: {product: x}\n\
+                  detection: {a: {Image: b}, condition: a}\n";
+    for (documents, found) in [
+        (format!("{global}---\ndetection: {{a: {{Image: b}}}}\n"), true),
+        (format!("{global}---\nlogsource: {{}}\n"), true),
+        (format!("{global}---\nlogsource: none\n"), false),
+        (format!("{global}---\ndetection:\n"), false),
+        (format!("{global}---\njust text\n"), false),
+        (format!("{global}---\nlogsource: none\n---\na: b\n"), true),
+        (global.to_owned(), false),
+    ] {
+        assert_eq!(of(&documents).as_deref(), found.then_some("Whole rule"), "{documents}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Which rule raised an alert, and the indicator it becomes: the rows of the Python connector's
+//! Finds which rule raised an alert, and the indicator it becomes: the rows of the Python connector's
 //! defects that are about rules, and what the mapping adds.
 
 use harfanglab_incidents::{
