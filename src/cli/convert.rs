@@ -37,7 +37,7 @@ const INPUT_MAX_BYTES: u64 = 64 << 20;
 /// What links lead to while nobody has said where the console is.
 const PLACEHOLDER_CONSOLE: &str = "https://harfanglab.invalid";
 
-/// What an indicator that was left out may be to the service.
+/// Tells that the service may send an indicator that is left out here.
 const NEWEST: &str = "Rules are checked here as OpenCTI does since 7.2606. The service goes by the \
                       version of its OpenCTI: an older one is sent every text that is a rule.";
 

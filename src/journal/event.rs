@@ -168,17 +168,19 @@ pub struct CaseObjects {
     pub threat_key: String,
     /// Their STIX ids.
     pub object_ids: Vec<String>,
-    /// Whether the case was sent with them.
+    /// Tells if the case was sent with them.
     pub standing: CaseStanding,
 }
 
-/// Where an object of a case stands.
+/// Tells if a case refers to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaseStanding {
     /// It was delivered with its alert; the case does not refer to it yet.
     Waiting,
     /// The case was delivered with it.
     Sent,
+    /// The case was delivered without it. It is forgotten: should an alert bring it again, it waits anew.
+    LeftOut,
 }
 
 /// What became of an identification.

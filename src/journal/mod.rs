@@ -311,7 +311,8 @@ pub trait Journal: Operations + WorkJournal + SightingJournal + RefusedRuleJourn
     /// seen with it, moved forward by one that comes long enough after.
     async fn valid_from(&self, seen: &SeenIndicator) -> Result<DateTime<Utc>, JournalError>;
 
-    /// Keeps objects that cases of threats refer to; one that was sent stays sent.
+    /// Keeps objects that cases of threats refer to; one that was sent stays sent. Forgets those that were
+    /// left out.
     async fn keep_case_objects(&self, kept: &[CaseObjects]) -> Result<(), JournalError>;
 
     /// STIX ids of what the case of a threat is still to refer to, incidents first: the delivered

@@ -25,13 +25,13 @@ const MAX_REASON_CHARS: usize = 1_000;
 /// The state of a work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkReport {
-    /// Whether everything announced was imported or refused.
+    /// Set when everything announced was imported or refused.
     pub is_complete: bool,
     /// Objects that were announced.
     pub expected: i64,
     /// Objects that were imported or refused.
     pub processed: i64,
-    /// What was refused; what is known to be no loss is left out.
+    /// Objects that were refused, without those that are known to be no loss.
     pub errors: Vec<WorkError>,
 }
 
@@ -41,7 +41,7 @@ impl WorkReport {
         usize::try_from(self.expected - self.processed).unwrap_or_default()
     }
 
-    /// Whether we ourselves closed it before everything that was announced had left.
+    /// Returns whether we ourselves closed it before everything that was announced had left.
     pub fn was_interrupted(&self) -> bool {
         self.errors.iter().any(WorkError::is_our_note)
     }
@@ -63,7 +63,7 @@ pub struct WorkError {
 }
 
 impl WorkError {
-    /// Whether something that the object refers to is not on the platform.
+    /// Returns whether something that the object refers to is not on the platform.
     pub fn is_missing_reference(&self) -> bool {
         is_missing_reference(&self.reason)
     }
@@ -92,7 +92,7 @@ impl WorkError {
             && is_refused_property(&self.reason)
     }
 
-    /// Whether it is no error of the platform but what we said when we closed the work.
+    /// Returns whether it is no error of the platform but what we said when we closed the work.
     pub fn is_our_note(&self) -> bool {
         self.object.is_none() && self.reason.contains(CONTINUED)
     }
@@ -127,7 +127,7 @@ fn is_missing_reference(reason: &str) -> bool {
     MISSING.iter().any(|words| reason.contains(words)) && !reason.contains(MISSING_RIGHT)
 }
 
-/// Whether the same object may be taken when it comes again, by the words with which it was refused.
+/// Returns whether the same object may be taken when it comes again, by the words with which it was refused.
 /// What the platform finds wrong with the object itself (a pattern, a score, a relationship that its
 /// schema does not allow) stays wrong, but for properties of our own, which are left out then.
 pub fn may_be_taken_later(reason: &str) -> bool {
@@ -163,7 +163,7 @@ struct Reported {
 }
 
 impl OpenCti {
-    /// How a work went; `None` when the platform does not know it any more.
+    /// Returns how a work went; `None` when the platform does not know it any more.
     ///
     /// # Errors
     /// [`OpenCtiError::Forbidden`] where the token's user may not read works.

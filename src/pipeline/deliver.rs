@@ -164,7 +164,7 @@ impl Deliverer {
             .map(|(ready, _result)| &ready.delivered)
             .collect();
         let kept: Vec<CaseObjects> =
-            delivered.iter().filter_map(|it| it.case_objects.clone()).collect();
+            delivered.iter().flat_map(|it| it.case_objects.clone()).collect();
         let mut written = Ok(());
         if !kept.is_empty() {
             written = self.journal.keep_case_objects(&kept).await;

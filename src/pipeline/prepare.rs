@@ -23,7 +23,7 @@ use crate::{
     stix::Bundle,
 };
 
-/// How far apart an ECS event and its alert may be in time.
+/// Longest time between an ECS event and its alert.
 pub(super) const MATCH_TOLERANCE: Duration = Duration::from_mins(2);
 /// Longest wait after the journal failed in mid-work.
 const JOURNAL_RETRY_MAX: Duration = Duration::from_mins(1);
@@ -42,17 +42,17 @@ pub(super) struct Ready {
     pub(super) root_id: String,
     /// One, but for a threat with more objects than one case message may refer to.
     pub(super) bundles: Vec<Arc<Bundle>>,
-    /// What goes on being asked for once it is delivered.
+    /// Look-ups that go on once it is delivered.
     pub(super) follow_up: Option<FollowUp>,
-    /// What is written down once it is delivered.
+    /// Notes to write down once it is delivered.
     pub(super) delivered: Delivered,
 }
 
 /// What is looked at again before a threat or alert leaves, and written down once it is delivered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Delivered {
-    /// Objects that a case refers to now, or is to refer to.
-    pub(super) case_objects: Option<CaseObjects>,
+    /// Objects that a case refers to now, is to refer to, or left without.
+    pub(super) case_objects: Vec<CaseObjects>,
     /// A name and a value to remember: the id of a note.
     pub(super) remembered: Option<(String, String)>,
     /// Key and sighting of an alert that is a false positive: looked at again just before it leaves.
@@ -63,7 +63,7 @@ pub(super) struct Delivered {
 
 impl Delivered {
     pub(super) fn is_anything(&self) -> bool {
-        self.case_objects.is_some() || self.remembered.is_some()
+        !self.case_objects.is_empty() || self.remembered.is_some()
     }
 }
 
@@ -73,17 +73,17 @@ pub struct Preparer {
     pub journal: Arc<dyn Journal>,
     /// Asks the console.
     pub enricher: Enricher,
-    /// How long the console is asked.
+    /// Sets for how long the console is asked.
     pub enrichment: EnrichmentSettings,
     /// The longest time that look-ups may take together before an alert first leaves.
     pub first_look_ups_max: Duration,
     /// The operator's filter.
     pub filter: AlertFilter,
-    /// Whether threats are imported, so that their cases need to know their alerts' objects.
+    /// Set when threats are imported, so that their cases need to know their alerts' objects.
     pub threats: bool,
     /// Knows what the platform takes; without it everything is sent.
     pub platform: Option<OpenCti>,
-    /// How things are named, marked and scored where the platform takes everything.
+    /// Names, marks and scores things, for a platform that takes everything.
     pub convert: ConvertSettings,
     /// From when on indicators are valid, as far as it was asked for already.
     pub valid_from: ValidFrom,

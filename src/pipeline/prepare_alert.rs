@@ -98,7 +98,7 @@ impl Preparer {
         }
         let false_positive = conversion.sighted.clone().filter(|sighted| sighted.is_false_positive);
         let delivered = Delivered {
-            case_objects: self.case_objects(&alert, &conversion),
+            case_objects: self.case_objects(&alert, &conversion).into_iter().collect(),
             remembered: None,
             false_positive: false_positive.map(|sighted| (key, sighted)),
             remark,

@@ -51,8 +51,8 @@ impl Preparer {
         // Not indicators that are not on the platform; the case is complete without them.
         let left_out = self.left_out_rules().await;
         let left_out = left_out.map_err(|failure| self.journal_failed(event, &failure))?;
-        let is_there = |id: &&String| !left_out.contains_key(*id);
-        let referred: Vec<String> = object_ids.iter().filter(is_there).cloned().collect();
+        let (not_there, referred): (Vec<String>, Vec<String>) =
+            object_ids.into_iter().partition(|id| left_out.contains_key(id));
         // A threat without anything new to refer to is a case all the same.
         let mut parts: Vec<&[String]> = referred.chunks(MOST_CASE_OBJECTS).collect();
         if parts.is_empty() {
@@ -72,11 +72,15 @@ impl Preparer {
         }
         let note_id = conversions.first().and_then(|conversion| conversion.note_id.clone());
         let delivered = Delivered {
-            case_objects: (!object_ids.is_empty()).then(|| CaseObjects {
-                threat_key: threat.id.clone(),
-                object_ids,
-                standing: CaseStanding::Sent,
-            }),
+            case_objects: [(referred, CaseStanding::Sent), (not_there, CaseStanding::LeftOut)]
+                .into_iter()
+                .filter(|(object_ids, _standing)| !object_ids.is_empty())
+                .map(|(object_ids, standing)| CaseObjects {
+                    threat_key: threat.id.clone(),
+                    object_ids,
+                    standing,
+                })
+                .collect(),
             remembered: note_id.map(|id| (note_name, id)),
             false_positive: None,
             remark: None,

@@ -190,6 +190,12 @@ fn missing(errors: &[WorkError]) -> impl Iterator<Item = &WorkError> {
     errors.iter().filter(|error| error.is_missing_reference())
 }
 
+/// Returns whether the object refers to less when it leaves once more: a case, which leaves without the
+/// indicators of refused rules.
+fn leaves_without_it(id: &str) -> bool {
+    id.starts_with("case-incident--")
+}
+
 /// Returns the objects that miss something which was refused for good, in this work or as one of
 /// `refused`; and what misses those in turn. The order of the errors does not matter.
 fn consequences(errors: &[WorkError], refused: &HashSet<String>) -> HashSet<String> {
@@ -201,6 +207,7 @@ fn consequences(errors: &[WorkError], refused: &HashSet<String>) -> HashSet<Stri
         let before = consequences.len();
         for error in missing(errors) {
             if let Some(object) = &error.object
+                && !leaves_without_it(object)
                 && error.refers_to.iter().any(|id| lost.contains(id))
             {
                 consequences.insert(object.clone());
@@ -246,11 +253,13 @@ mod tests {
             error(Some("relationship--2"), &["file--1", "incident--1"], MISSING),
             error(Some("relationship--3"), &["url--1", "incident--1"], MISSING),
             error(Some("indicator--1"), &["identity--author"], BAD_RULE),
+            error(Some("case-incident--1"), &["indicator--1", "incident--1"], MISSING),
             error(Some("file--1"), &[], "LOCK_ERROR"),
             error(Some("url--1"), &[], "DATABASE_ERROR: nobody has seen this yet"),
         ];
         let expected = ["note--1", "relationship--1", "sighting--1"];
-        assert_eq!(found(&errors, &[]), expected, "the file and the URL may be there next time");
+        let why = "the file and the URL may be there next time, and the case leaves without the indicator";
+        assert_eq!(found(&errors, &[]), expected, "{why}");
         errors.reverse();
         assert_eq!(found(&errors, &[]), expected);
         errors.retain(|error| error.object.as_deref() != Some("indicator--1"));

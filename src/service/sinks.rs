@@ -24,7 +24,7 @@ pub(super) struct Outlets {
     pub(super) sinks: Vec<Arc<dyn Sink>>,
     /// Says when the queue is too long; where nothing goes there, nobody.
     pub(super) pressure: Option<Arc<Backpressure>>,
-    /// What OpenCTI refused and is left out of everything.
+    /// Rules that OpenCTI refused, which are left out of everything.
     pub(super) refused_rules: Arc<RefusedRules>,
 }
 

@@ -46,6 +46,9 @@ macro_rules! keep {
 
 const KEEP: Words = Words { sqlite: keep!("threat_key"), postgres: keep!("md5(threat_key)") };
 
+const FORGET: &str = "DELETE FROM case_objects \
+     WHERE console = $1 AND generation = $2 AND threat_key = $3 AND object_id = $4";
+
 macro_rules! complete_case {
     ($versions:literal) => {
         concat!(
@@ -226,14 +229,18 @@ impl<S: Store> SqlJournal<S> {
         let generation = self.generation(&mut transaction).await?;
         for CaseObjects { threat_key, object_ids, standing } in kept {
             for object_id in object_ids {
-                query(S::say(KEEP))
-                    .bind(&self.console)
-                    .bind(generation)
-                    .bind(threat_key)
-                    .bind(object_id)
-                    .bind(*standing == CaseStanding::Sent)
-                    .execute(&mut transaction)
-                    .await?;
+                let statement = match standing {
+                    CaseStanding::LeftOut => query(FORGET),
+                    CaseStanding::Waiting | CaseStanding::Sent => query(S::say(KEEP)),
+                };
+                let statement =
+                    statement.bind(&self.console).bind(generation).bind(threat_key).bind(object_id);
+                let statement = match standing {
+                    CaseStanding::LeftOut => statement,
+                    CaseStanding::Waiting => statement.bind(false),
+                    CaseStanding::Sent => statement.bind(true),
+                };
+                statement.execute(&mut transaction).await?;
             }
         }
         transaction.commit().await?;

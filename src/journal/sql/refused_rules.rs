@@ -34,7 +34,7 @@ macro_rules! version {
     };
 }
 
-/// Whether a rule is left out of what goes to a version of OpenCTI, with the time seven days before.
+/// Says that a rule is left out of what goes to a version of OpenCTI, with the time seven days before.
 macro_rules! is_left_out {
     ({$($version:tt)+}, $since:literal) => {
         concat!(

@@ -84,7 +84,7 @@ impl Scene {
         self.generator.alert(Kind::SigmaEventLog, start())
     }
 
-    /// What leaves of one more alert of the rule.
+    /// Returns the bundle of one more alert of the rule.
     async fn bundle(&mut self) -> Bundle {
         let item = self.alert().api_item();
         self.rig.sweep(&item).await;
@@ -96,7 +96,7 @@ impl Scene {
         self.rig.delivered(self.delivered).await.pop().unwrap()
     }
 
-    /// Whether the next alert leaves with indicator, sighting and relations, or without any of them.
+    /// Tells if the next alert leaves with indicator, sighting and relations, or without any of them.
     async fn sends_rule(&mut self) -> bool {
         let bundle = self.bundle().await;
         self.is_with_rule(&bundle)
@@ -163,7 +163,8 @@ async fn a_refused_rule_is_sent_again_after_a_reset_and_once_somebody_asks_for_i
 }
 
 #[tokio::test]
-async fn a_case_leaves_once_without_the_indicator_of_a_refused_rule() {
+async fn a_case_leaves_once_without_the_indicator_of_a_refused_rule_and_with_it_once_an_alert_brings_it()
+ {
     let mut scene = Scene::new().await;
     scene.rig.journal.forget_refused_rules(None).await.unwrap();
     scene.rig.pass(TimeDelta::seconds(2)).await;
@@ -188,4 +189,18 @@ async fn a_case_leaves_once_without_the_indicator_of_a_refused_rule() {
     let delivered = scene.delivered as u64;
     let counts = scene.rig.until("all left", |counts| counts.delivered == delivered).await;
     assert_eq!(counts.pending, 0, "the case is complete");
+
+    // Once the rule is asked for again, the next alert brings it, to the case as well.
+    scene.rig.journal.forget_refused_rules(None).await.unwrap();
+    scene.rig.pass(TimeDelta::seconds(2)).await;
+    let mut item = scene.alert().api_item();
+    item["threat_key"] = "8123".into();
+    scene.rig.sweep(&item).await;
+    let alert = scene.next().await;
+    assert!(scene.is_with_rule(&alert));
+    scene.rig.pass(TimeDelta::seconds(20)).await;
+    let bundle = scene.next().await;
+    let case = bundle.objects.iter().find(|object| object["type"] == "case-incident").unwrap();
+    let refers_to = |id: &str| case["object_refs"].as_array().unwrap().iter().any(|it| *it == id);
+    assert!(refers_to(&scene.refused.indicator), "{case:?}");
 }
