@@ -27,6 +27,7 @@ use actix_web::{
     body::MessageBody,
     dev::{AppConfig, Server, ServiceResponse},
 };
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -104,8 +105,8 @@ pub struct Options {
     pub max_connections: usize,
     /// Most connections from one address.
     pub max_connections_per_address: usize,
-    /// The certificate and its key; `None`: no TLS.
-    pub tls: Option<Arc<ServerConfig>>,
+    /// The certificate and its key in effect; `None`: no TLS.
+    pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
     /// Once this is cancelled, connections are closed after the request that they carry.
     pub draining: CancellationToken,
 }
@@ -114,7 +115,7 @@ pub struct Options {
 struct Shared<A> {
     admission: A,
     limit: ConnectionLimit,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
     draining: CancellationToken,
     name: &'static str,
     complaints: Complaints,
@@ -202,7 +203,7 @@ impl<A: Admission> Shared<A> {
         let transport = match &self.tls {
             None => Transport::Plain(stream),
             Some(tls) => {
-                let handshake = open.handshake(Arc::clone(tls), stream);
+                let handshake = open.handshake(tls.load_full(), stream);
                 let shaken = open.unless_evicted(handshake).await.map_err(too_many)?;
                 Transport::Tls(Box::new(shaken.map_err(|error| ("handshake", error.to_string()))?))
             }

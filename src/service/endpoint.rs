@@ -10,6 +10,7 @@ use std::{
 
 use actix_service::IntoServiceFactory as _;
 use actix_web::{App, HttpRequest, HttpResponse, dev::Server, web};
+use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use tracing_actix_web::TracingLogger;
@@ -42,7 +43,7 @@ struct Senders(Vec<Endpoint>);
 pub(super) fn serve(
     settings: &WebhookSettings,
     endpoints: Vec<Endpoint>,
-    tls: Option<rustls::ServerConfig>,
+    tls: Option<Arc<ArcSwap<rustls::ServerConfig>>>,
     listener: TcpListener,
     (clock, draining): (&Clock, CancellationToken),
 ) -> std::io::Result<Server> {
@@ -51,7 +52,7 @@ pub(super) fn serve(
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         max_connections: settings.max_connections,
         max_connections_per_address: settings.max_connections_per_address,
-        tls: tls.map(Arc::new),
+        tls,
         draining,
     };
     let senders = Senders(endpoints.clone());

@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
 
 use super::{
-    ServiceError,
+    ServiceError, certificates,
     console::ConsoleService,
     endpoint::{self, Endpoint},
     secrets,
@@ -54,6 +54,7 @@ struct OpenWebhook {
     address: SocketAddr,
     handle: ServerHandle,
     draining: CancellationToken,
+    _certificates: Option<AbortOnDropHandle<()>>,
 }
 
 impl Listeners {
@@ -222,7 +223,8 @@ fn open_webhook(
     clock: &Clock,
 ) -> Result<OpenWebhook, ServiceError> {
     let tls = settings.tls.as_ref();
-    let tls = tls.map(|tls| tls::server_config(tls, tls::WEBHOOK)).transpose()?;
+    let tls = tls.map(|tls| certificates::open(tls, tls::WEBHOOK)).transpose()?;
+    let (tls, certificates) = tls.unzip();
     let (listener, address) = bind("HARFANGLAB_INCIDENTS_LISTEN", settings.listen)?;
     let paths = endpoints.iter().map(|endpoint| endpoint.path.as_str()).collect::<Vec<_>>();
     let paths = paths.join(", ");
@@ -231,7 +233,7 @@ fn open_webhook(
     let server = endpoint::serve(settings, endpoints, tls, listener, (clock, draining.clone()))
         .map_err(not_listening("HARFANGLAB_INCIDENTS_LISTEN", settings.listen))?;
     info!(%address, scheme, path = %paths, "listening for deliveries");
-    Ok(OpenWebhook { address, handle: spawn(server), draining })
+    Ok(OpenWebhook { address, handle: spawn(server), draining, _certificates: certificates })
 }
 
 pub(super) fn bind(

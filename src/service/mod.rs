@@ -7,6 +7,7 @@
 mod access;
 mod account;
 mod backpressure;
+mod certificates;
 mod clock_skew;
 mod console;
 mod ending;

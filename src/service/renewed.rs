@@ -1,12 +1,12 @@
-//! Secrets that are renewed without a restart: the file that they came from is read again when it
-//! changes and at SIGHUP. What is wrong with it, or that others may read it, is told once, and again when
+//! Secrets and certificates that are renewed without a restart: the files that they came from are read
+//! again when they change and at SIGHUP. What is wrong with it, or that others may read it, is told once, and again when
 //! somebody asks.
 //!
 //! The file is looked at by its content, since a mounted secret changes behind a link whose own date
 //! does not. A pipe or a device is read at the start only: it hands out its text once, and who reads it
 //! without a writer waits for ever.
 //!
-//! Does not live here: what is read and what becomes of it (`secrets`, `syslog`, `token`).
+//! Does not live here: what is read and what becomes of it (`secrets`, `syslog`, `token`, `certificates`).
 
 use std::{
     path::{Path, PathBuf},
@@ -40,15 +40,30 @@ impl Cause {
     }
 }
 
-/// Reads `file` again and again, until the process ends. `take` gets what was read; `complain` is told
+/// Files that are read together.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// The one that holds secrets.
+    pub(super) secret: PathBuf,
+    pub(super) others: Vec<PathBuf>,
+}
+
+impl From<PathBuf> for Watched {
+    fn from(secret: PathBuf) -> Self {
+        Self { secret, others: Vec::new() }
+    }
+}
+
+/// Calls `read`, which reads `files`, again and again, until the process ends. `take` gets what was read; `complain` is told
 /// what is wrong with it.
 pub(super) async fn follow<T: Send + 'static>(
-    file: PathBuf,
+    files: impl Into<Watched>,
     mut hang_up: Signal,
-    read: fn(&Path) -> Result<T, String>,
+    read: impl Fn() -> Result<T, String> + Clone + Send + 'static,
     mut take: impl FnMut(T, Cause) -> Result<(), String>,
     complain: impl Fn(&str, Cause),
 ) {
+    let Watched { secret: file, others } = files.into();
     let disk = Disk::default();
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -60,8 +75,12 @@ pub(super) async fn follow<T: Send + 'static>(
             Some(()) = hang_up.recv() => Cause::Signal,
             _ = look.tick() => Cause::Look,
         };
-        let path = file.clone();
-        let looked = disk.ask(move || (is_read_once(&path), Exposure::of(&path))).await;
+        let (path, others) = (file.clone(), others.clone());
+        let looked = disk.ask(move || {
+            let is_read_once = [&path].into_iter().chain(&others).any(|file| is_read_once(file));
+            (is_read_once, Exposure::of(&path))
+        });
+        let looked = looked.await;
         let (is_read_once, exposure) = match looked {
             Some(looked) => looked,
             None if cause == Cause::Signal => {
@@ -87,9 +106,8 @@ pub(super) async fn follow<T: Send + 'static>(
             }
             continue;
         }
-        let path = file.clone();
         // It fails only when the process is ending.
-        let Ok(read) = tokio::task::spawn_blocking(move || read(&path)).await else { return };
+        let Ok(read) = tokio::task::spawn_blocking(read.clone()).await else { return };
         let fault = read.and_then(|read| take(read, cause)).err();
         if let Some(fault) = &fault
             && (cause == Cause::Signal || told.as_ref() != Some(fault))
@@ -128,8 +146,9 @@ mod tests {
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let taken = &Notify::new();
         let following = |path: &Path| {
-            let read = |path: &Path| {
-                READ.lock().unwrap().push(path.to_owned());
+            let read_path = path.to_owned();
+            let read = move || {
+                READ.lock().unwrap().push(read_path.clone());
                 Ok(())
             };
             let take = move |(), _| {

@@ -57,7 +57,7 @@ pub(super) fn keep_current(
 }
 
 async fn watch(mut secrets: Secrets, hang_up: Signal) {
-    let file = secrets.file.clone();
+    let (file, path) = (secrets.file.clone(), secrets.file.clone());
     let complain = |fault: &str, cause: Cause| {
         let cause = cause.name();
         error!(
@@ -66,7 +66,8 @@ async fn watch(mut secrets: Secrets, hang_up: Signal) {
             "the webhook's secrets were not replaced; the ones before stay valid"
         );
     };
-    follow(file, hang_up, read, |read, cause| secrets.take(read, cause), complain).await;
+    let take = |read, cause| secrets.take(read, cause);
+    follow(file, hang_up, move || read(&path), take, complain).await;
 }
 
 fn read(file: &Path) -> Result<Vec<SecretString>, String> {

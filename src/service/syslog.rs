@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info};
 
 use super::{
-    ServiceError,
+    ServiceError, certificates,
     listeners::{bind, not_listening},
     renewed::{Cause, follow},
 };
@@ -33,10 +33,10 @@ use crate::{
 
 const LISTEN: &str = "HARFANGLAB_INCIDENTS_SYSLOG_LISTEN";
 
-/// The listener and who keeps its tokens current.
+/// The listener and who keeps its tokens and certificates current.
 pub(super) struct Syslog {
     listener: Listener,
-    _tokens: Option<AbortOnDropHandle<()>>,
+    _current: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Syslog {
@@ -63,7 +63,8 @@ pub(super) fn open(
     let verifier = SyslogVerifier::new(settings).ok_or(ServiceError::SyslogForAnybody)?;
     let verifier = Arc::new(ArcSwap::from_pointee(verifier));
     let tls = settings.tls.as_ref();
-    let tls = tls.map(|tls| tls::server_config(tls, tls::SYSLOG)).transpose()?.map(Arc::new);
+    let tls = tls.map(|tls| certificates::open(tls, tls::SYSLOG)).transpose()?;
+    let (tls, certificates) = tls.unzip();
     let (listener, _bound) = bind(LISTEN, settings.listen)?;
     listener.set_nonblocking(true).map_err(not_listening(LISTEN, settings.listen))?;
     let parts = Parts {
@@ -76,7 +77,8 @@ pub(super) fn open(
     let listener =
         Listener::open(parts, settings).map_err(not_listening(LISTEN, settings.listen))?;
     let tokens = keep_current(settings, verifier).map_err(ServiceError::Signal)?;
-    Ok(Some(Syslog { listener, _tokens: tokens }))
+    let current = tokens.into_iter().chain(certificates).collect();
+    Ok(Some(Syslog { listener, _current: current }))
 }
 
 /// Keeps `verifier` at what the tokens' file says; tokens that come from no file need nothing.
@@ -103,7 +105,8 @@ async fn watch(
     let complain = |fault: &str, _cause| {
         error!(%fault, "the tokens for syslog were not replaced; the ones before stay valid");
     };
-    follow(file, hang_up, read, take, complain).await;
+    let path = file.clone();
+    follow(file, hang_up, move || read(&path), take, complain).await;
 }
 
 fn read(file: &Path) -> Result<Vec<SecretString>, String> {

@@ -46,7 +46,8 @@ async fn watch(client: OpenCti, mut settings: OpenCtiSettings, hang_up: Signal) 
     let complain = |fault: &str, _cause| {
         error!(%fault, "OPENCTI_TOKEN was not replaced; the one before stays in use");
     };
-    follow(file, hang_up, read, take, complain).await;
+    let path = file.clone();
+    follow(file, hang_up, move || read(&path), take, complain).await;
 }
 
 fn read(file: &Path) -> Result<SecretString, String> {

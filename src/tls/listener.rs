@@ -1,13 +1,14 @@
 //! TLS of our own listeners, for those without a proxy: certificate, key and, when asked for, the
 //! authorities that clients' certificates must come from.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use rustls::{
     ServerConfig,
     crypto::ring,
     server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
+use sha2::{Digest as _, Sha256};
 
 use super::{
     pem::{Passphrase, Pem, PemError},
@@ -53,6 +54,11 @@ pub(crate) struct TlsVariables {
 }
 
 impl TlsVariables {
+    /// The variable that names the certificate.
+    pub(crate) fn certificate(self) -> &'static str {
+        self.certificate
+    }
+
     fn protocols(self) -> Vec<Vec<u8>> {
         self.protocol.iter().map(|protocol| protocol.as_bytes().to_vec()).collect()
     }
@@ -74,15 +80,43 @@ pub(crate) const SYSLOG: TlsVariables = TlsVariables {
     protocol: None,
 };
 
-/// Reads the files of `settings` and returns TLS 1.2 and 1.3 as they ask for.
-pub(crate) fn server_config(
-    settings: &EndpointTls,
+/// What a listener's files hold.
+pub(crate) struct ListenerFiles {
     variables: TlsVariables,
-) -> Result<ServerConfig, ListenerTlsError> {
-    let chain = Pem::file(variables.certificate, &settings.certificate)?.certificates()?;
-    let key = Pem::file(variables.key, &settings.key)?.private_key(Passphrase::NotTaken)?;
-    let clients = match &settings.client_authorities {
-        Some(path) => known_clients(variables.client_authorities, path)?,
+    certificate: Pem,
+    key: Pem,
+    client_authorities: Option<Pem>,
+}
+
+impl ListenerFiles {
+    pub(crate) fn read(settings: &EndpointTls, variables: TlsVariables) -> Result<Self, PemError> {
+        let clients = settings.client_authorities.as_deref();
+        let clients = clients.map(|path| Pem::file(variables.client_authorities, path));
+        Ok(Self {
+            variables,
+            certificate: Pem::file(variables.certificate, &settings.certificate)?,
+            key: Pem::file(variables.key, &settings.key)?,
+            client_authorities: clients.transpose()?,
+        })
+    }
+
+    /// Returns what tells other files from these, without the key.
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for pem in [&self.certificate, &self.key].into_iter().chain(&self.client_authorities) {
+            digest.update(pem.fingerprint());
+        }
+        digest.finalize().into()
+    }
+}
+
+/// Returns TLS 1.2 and 1.3 as `files` ask for.
+pub(crate) fn server_config(files: &ListenerFiles) -> Result<ServerConfig, ListenerTlsError> {
+    let variables = files.variables;
+    let chain = files.certificate.certificates()?;
+    let key = files.key.private_key(Passphrase::NotTaken)?;
+    let clients = match &files.client_authorities {
+        Some(pem) => known_clients(variables.client_authorities, pem)?,
         None => WebPkiClientVerifier::no_client_auth(),
     };
     let pair = |error| ListenerTlsError::Pair { variable: variables.certificate, error };
@@ -98,9 +132,9 @@ pub(crate) fn server_config(
 
 fn known_clients(
     variable: &'static str,
-    path: &Path,
+    authorities: &Pem,
 ) -> Result<Arc<dyn ClientCertVerifier>, ListenerTlsError> {
     let mut clients = Trusted::nobody();
-    clients.add(&Pem::file(variable, path)?)?;
+    clients.add(authorities)?;
     clients.client_check().map_err(|error| ListenerTlsError::ClientAuthorities { variable, error })
 }

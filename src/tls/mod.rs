@@ -10,7 +10,7 @@ mod trust;
 
 pub(crate) use self::{
     advice::{Peer, failure_in, remedy},
-    listener::{SYSLOG, WEBHOOK, server_config},
+    listener::{ListenerFiles, SYSLOG, TlsVariables, WEBHOOK, server_config},
     pem::{Passphrase, Pem},
     trust::{Trusted, any_server},
 };

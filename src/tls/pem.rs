@@ -9,6 +9,7 @@ use std::{
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument, der::pem::PemLabel};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
 
 use crate::bounded_file;
 
@@ -80,8 +81,7 @@ pub(crate) enum Passphrase<'a> {
     Option(&'static str, Option<&'a SecretString>),
 }
 
-/// PEM text and the place it came from.
-#[derive(Debug)]
+/// PEM text and the place it came from. The text may be a key: it is never shown.
 pub(crate) struct Pem {
     place: String,
     text: Vec<u8>,
@@ -109,6 +109,10 @@ impl Pem {
         } else {
             Self::file(option, Path::new(text_or_path))
         }
+    }
+
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        Sha256::digest(&self.text).into()
     }
 
     /// The option and the path, for messages.

@@ -58,7 +58,7 @@ pub struct Parts {
     /// The time.
     pub clock: Clock,
     /// With it the listener speaks TLS and nothing else.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<ArcSwap<rustls::ServerConfig>>>,
 }
 
 /// A listener that runs.
@@ -146,7 +146,7 @@ struct Accepting {
     listener: TcpListener,
     limit: ConnectionLimit,
     limits: Limits,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<ArcSwap<rustls::ServerConfig>>>,
     certificate: ClientCertificate,
     shared: Arc<Shared>,
     connections: TaskTracker,
@@ -205,7 +205,7 @@ impl Accepting {
                 Connection { shared, limits, sender, open, stop }.run(stream).await;
                 return Ok(());
             };
-            let handshake = open.unless_evicted(open.handshake(tls, stream));
+            let handshake = open.unless_evicted(open.handshake(tls.load_full(), stream));
             let Some(stream) = stop.run_until_cancelled(handshake).await else { return Ok(()) };
             let stream = stream??;
             Connection { shared, limits, sender, open, stop }.run(stream).await;

@@ -78,6 +78,44 @@ async fn with_client_authorities_only_a_client_with_their_certificate_gets_in() 
     assert!(post(&stranger, &url).await.is_err(), "with a certificate of somebody else");
 }
 
+/// Waits until the log says this of the certificate, with this cause.
+async fn told(app: &mut App, what: &str, cause: &str) {
+    app.wait_for_log(what, |line| {
+        let said = format!("HARFANGLAB_INCIDENTS_WEBHOOK_TLS_CERT {what}");
+        let is_it = line["message"].as_str()?.contains(&said);
+        (is_it && line["attributes"]["cause"] == cause).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_and_other_client_authorities_are_taken_without_a_restart() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (old_clients, new_clients) = (Authority::new(), Authority::new());
+    let (stage, mut app, url) = started(&old, Some(&old_clients)).await;
+    let (known, renewed) = (old_clients.issue(), new_clients.issue());
+    assert_eq!(post(&client(&old, Some(&known)), &url).await.unwrap().1, 200);
+
+    let put = |file: &str, text: &str| write(stage.home.path(), file, text);
+    let (certificate, key) = new.issue();
+    put("key.pem", "no key");
+    told(&mut app, "was not replaced", "the file changed").await;
+    assert_eq!(post(&client(&old, Some(&known)), &url).await.unwrap().1, 200, "the old one stays");
+
+    put("clients.pem", &new_clients.pem());
+    put("certificate.pem", &certificate);
+    put("key.pem", &key);
+    told(&mut app, "was replaced", "the file changed").await;
+    assert_eq!(post(&client(&new, Some(&renewed)), &url).await.unwrap().1, 200);
+    assert!(
+        post(&client(&old, Some(&renewed)), &url).await.is_err(),
+        "the old certificate is gone"
+    );
+    assert!(post(&client(&new, Some(&known)), &url).await.is_err(), "as are the old authorities");
+    app.hang_up();
+    told(&mut app, "is the same as before", "SIGHUP").await;
+}
+
 #[tokio::test]
 async fn a_key_that_is_not_the_certificates_ends_the_start_and_says_so() {
     let authority = Authority::new();
