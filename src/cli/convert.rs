@@ -21,8 +21,8 @@ use crate::{
     clock::Clock,
     config::{ConversionSettings, IncidentNaming},
     convert::{
-        Conversion, ConvertSettings, Known, NetworkTraffic, RuleChecker, Wanted, attach_raw,
-        carried_intelligence, convert_alert, convert_threat, gate, wanted_intelligence,
+        Conversion, ConvertSettings, Known, NetworkTraffic, RuleChecker, WOULD_REFUSE, Wanted,
+        attach_raw, carried_intelligence, convert_alert, convert_threat, gate, wanted_intelligence,
     },
     intake::{
         decode,
@@ -37,7 +37,7 @@ const INPUT_MAX_BYTES: u64 = 64 << 20;
 /// What links lead to while nobody has said where the console is.
 const PLACEHOLDER_CONSOLE: &str = "https://harfanglab.invalid";
 
-/// Tells that the service may send an indicator that is left out here.
+/// Says that the service may send a rule that was left out here.
 const NEWEST: &str = "Rules are checked here as OpenCTI does since 7.2606. The service goes by the \
                       version of its OpenCTI: an older one is sent every text that is a rule.";
 
@@ -107,7 +107,7 @@ fn explanation(conversion: &Conversion, about_rule: Option<&str>) -> String {
     for left_out in &conversion.left_out {
         lines.push(format!("Left out: {}: {}.", line_of(left_out.what), line_of(&left_out.why)));
     }
-    if conversion.left_out.iter().any(|left_out| left_out.what == "indicator") {
+    if conversion.left_out.iter().any(|left_out| left_out.why.starts_with(WOULD_REFUSE)) {
         lines.push(NEWEST.to_owned());
     }
     let violations = gate::violations(&conversion.bundle);

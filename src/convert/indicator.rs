@@ -37,6 +37,9 @@ const MOVES_AFTER: TimeDelta = SeenIndicator::MOVES_AFTER_MAX;
 /// The same of addresses and URLs, which it revokes early.
 const MOVES_SOON_AFTER: TimeDelta = TimeDelta::days(15);
 
+/// Beginning of the reason for which a rule is left out that the checker of newer platforms refuses.
+pub const WOULD_REFUSE: &str = "OpenCTI would refuse the rule";
+
 type RuleDate = Option<chrono::DateTime<chrono::Utc>>;
 
 /// Facts of an alert that its indicators need.
@@ -236,7 +239,7 @@ fn refusal(rule: &Intelligence, indicator: &Indicator) -> Option<String> {
         Intelligence::Yara(file) => (&file.name, yara_check::check(&indicator.pattern).err()?),
     };
     Some(format!(
-        "OpenCTI would refuse the rule {name}: {why}; correct the rule to get its indicator and sightings"
+        "{WOULD_REFUSE} {name}: {why}; correct the rule to get its indicator and sightings"
     ))
 }
 

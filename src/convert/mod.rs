@@ -40,7 +40,7 @@ use url::Url;
 
 pub use self::{
     incident::convert_alert,
-    indicator::rule_tags,
+    indicator::{WOULD_REFUSE, rule_tags},
     raw::attach_raw,
     rule::{Wanted, carried_intelligence, completed, wanted_intelligence},
     threat::{MOST_CASE_OBJECTS, convert_threat},

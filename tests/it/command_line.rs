@@ -223,6 +223,60 @@ fn convert_shows_the_bundle_as_a_tree_and_explains_what_is_missing_from_it() {
 }
 
 #[test]
+fn convert_explains_where_an_indicator_comes_from_or_why_there_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let explained = |own: Value| {
+        let mut alert = json!({
+            "alert_type": "ioc",
+            "alert_unique_id": "5f0c2a54-0c0e-4f7e-9a53-0d6c2f4f7b10",
+            "alert_time": "2026-03-04T05:06:07Z",
+            "level": "high",
+            "msg": "Something was found.",
+            "rule_name": "A rule",
+            "agent": {"hostname": "WS-LEDGER-07"},
+        });
+        alert.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        let ran = run(directory.path(), &[], &["convert", "--explain"], &alert.to_string());
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        ran.stdout
+    };
+    let house_rule = "title: House rule\nid: SOC-1\nlogsource: {product: linux}\n\
+                      detection: {a: {Image: b}, condition: a}\n";
+    let made = "The indicator is made from what the alert says.";
+    let none = "No indicator and no sighting: ";
+    let refused = "Left out: indicator: OpenCTI would refuse the rule House rule: id SOC-1 is no UUID; \
+                   correct the rule to get its indicator and sightings.\n";
+    for (own, begins, says) in [
+        (
+            json!({"ioc_matches": [{"type": "url", "value": "hxxp://evil"}, {"value": "evil.exe"}]}),
+            made,
+            "Left out: indicator: the alert does not say which type of IOC evil.exe is; ",
+        ),
+        (
+            json!({"msg": "found by an IOC: 203.0.113.7"}),
+            made,
+            "asks the console for the IOC 203.0.113.7.\n",
+        ),
+        (
+            json!({"msg": "found by an IOC: evil.exe"}),
+            none,
+            "adds both if the console has it. It asks the console for the IOC evil.exe.\n",
+        ),
+        (json!({"alert_type": "hlai"}), none, "the alert names no IOC, Sigma, YARA or correlation"),
+        (
+            json!({"alert_type": "sigma", "rule_name": "House rule", "rule_content": house_rule}),
+            "Left out: indicator: ",
+            refused,
+        ),
+    ] {
+        let explained = explained(own);
+        assert!(explained.starts_with(begins) && explained.contains(says), "{explained}");
+        let is_of_checker = explained.contains("Rules are checked here");
+        assert_eq!(is_of_checker, says == refused, "{explained}");
+    }
+}
+
+#[test]
 fn convert_says_why_it_cannot_and_exits_1() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, input, words) in [
