@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ecs,
-    generator::Random,
     hosts::{Generation, Host, fixed_id},
     kinds::{Kind, Rule},
+    random::Random,
     rules::sha256,
 };
 

@@ -5,9 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{
-    generator::Random,
     hosts::{Host, fixed_id},
     processes::{dropped, scripted},
+    random::Random,
     rules::{Ioc, hashes, ioc_driver, ioc_file_name},
 };
 

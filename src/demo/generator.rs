@@ -7,6 +7,7 @@ use super::{
     alerts::DemoAlert,
     hosts::{HOSTS, Host},
     kinds::Kind,
+    random::Random,
     telemetry,
 };
 
@@ -20,7 +21,7 @@ pub struct Generator {
 impl Generator {
     /// A generator that always makes the same.
     pub fn new(seed: u64) -> Self {
-        Self { random: Random(fastrand::Rng::with_seed(seed)), turn: 0 }
+        Self { random: Random::new(seed), turn: 0 }
     }
 
     /// An alert raised at `now`; kinds take turns, so that one round of [`Kind::ALL`] holds each.
@@ -52,21 +53,5 @@ impl Generator {
 
     fn any_host(&mut self) -> &'static Host {
         &HOSTS[self.random.below(HOSTS.len())]
-    }
-}
-
-/// Seeded randomness.
-#[derive(Debug, Clone)]
-pub(super) struct Random(fastrand::Rng);
-
-impl Random {
-    /// A number below `bound`.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
-        self.0.usize(..bound.max(1))
-    }
-
-    /// A random UUID's text.
-    pub(super) fn uuid(&mut self) -> String {
-        uuid::Builder::from_random_bytes(self.0.u128(..).to_be_bytes()).into_uuid().to_string()
     }
 }

@@ -8,9 +8,9 @@ use super::{
     evidence::{
         antivirus, correlation, driver, event_log, ioc_process, self_protection, written_file,
     },
-    generator::Random,
     hosts::Host,
     processes::{dropped, scripted},
+    random::Random,
     rules::{
         self, Ioc, SigmaRule, YARA_FILE, YARA_RULES, ioc_domain, ioc_driver, ioc_file_name,
         ioc_hash,

@@ -20,6 +20,7 @@ mod listing;
 mod plan;
 mod processes;
 mod push;
+mod random;
 mod requests;
 mod routes;
 mod rules;

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{
-    generator::Random,
     hosts::Host,
+    random::Random,
     rules::{hashes, sha256},
 };
 

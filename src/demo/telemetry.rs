@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{ecs, generator::Random, hosts::Host, processes::scripted};
+use super::{ecs, hosts::Host, processes::scripted, random::Random};
 
 /// A native event.
 pub(super) fn native(host: &Host, random: &mut Random, now: DateTime<Utc>) -> Value {

@@ -12,7 +12,6 @@ use super::{
     webhook::secret_file,
 };
 use crate::config::{
-    effective::Source,
     fault::{self, Fault},
     given,
     options::{
@@ -24,7 +23,7 @@ use crate::config::{
         HARFANGLAB_INCIDENTS_DIRECTORY_MODE, MQ_HOST, MQ_PASS, MQ_PORT, MQ_USE_SSL, MQ_USE_SSL_CA,
         MQ_USE_SSL_CERT, MQ_USE_SSL_KEY, MQ_USE_SSL_PASSPHRASE, MQ_USE_SSL_REJECT_UNAUTHORIZED,
         MQ_USER, MQ_VHOST, OPENCTI_CUSTOM_HEADERS, OPENCTI_JSON_LOGGING, OPENCTI_TOKEN,
-        OPENCTI_URL, OptionSpec,
+        OPENCTI_URL,
     },
     parse::{self, Refusal},
     reader::{FaultNoted, Read, Reader},
@@ -151,12 +150,6 @@ fn metric_name(text: &str) -> Result<String, Refusal> {
             .to_owned());
     }
     Ok(text.to_owned())
-}
-
-/// Whether somebody gave the option, also if it is what it would be by default.
-pub(super) fn is_set(reader: &Reader<'_>, option: &OptionSpec) -> bool {
-    let value = reader.effective.get(option.variable);
-    value.is_some_and(|value| value.value.is_some() && value.source != Source::Default)
 }
 
 /// OpenCTI refuses connectors whose name is blank or a single character.

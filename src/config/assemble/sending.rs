@@ -1,13 +1,15 @@
 //! `connector:` and `s3:`: the sending modes besides the plain queue.
 
-use super::{ours::whole, platform::is_set};
+use super::ours::whole;
 use crate::config::{
+    effective::Source,
     options::{
         CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT,
         CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT_CONFIDENCE_LEVEL, CONNECTOR_QUEUE_PROTOCOL,
         CONNECTOR_SEND_TO_S3, CONNECTOR_SEND_TO_S3_BUCKET, CONNECTOR_SEND_TO_S3_FOLDER,
-        CONNECTOR_SEND_TO_S3_RETENTION, CONNECTOR_VALIDATE_BEFORE_IMPORT, QUEUE_PROTOCOL,
-        S3_ACCESS_KEY, S3_BUCKET_REGION, S3_ENDPOINT, S3_PORT, S3_SECRET_KEY, S3_USE_SSL,
+        CONNECTOR_SEND_TO_S3_RETENTION, CONNECTOR_VALIDATE_BEFORE_IMPORT, OptionSpec,
+        QUEUE_PROTOCOL, S3_ACCESS_KEY, S3_BUCKET_REGION, S3_ENDPOINT, S3_PORT, S3_SECRET_KEY,
+        S3_USE_SSL,
     },
     parse::{self, Refusal},
     reader::{FaultNoted, Read, Reader},
@@ -95,4 +97,10 @@ fn host(text: &str) -> Result<String, Refusal> {
         return Err("is not a host name; S3_USE_SSL and S3_PORT say the rest".to_owned());
     }
     Ok(text.to_owned())
+}
+
+/// True when somebody gave the option, also if it is what it would be by default.
+fn is_set(reader: &Reader<'_>, option: &OptionSpec) -> bool {
+    let value = reader.effective.get(option.variable);
+    value.is_some_and(|value| value.value.is_some() && value.source != Source::Default)
 }
