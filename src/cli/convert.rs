@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 use url::Url;
 
@@ -26,7 +26,7 @@ use crate::{
     },
     intake::{
         decode,
-        dialect::{Dialect, Recognised, read_alert, read_threat},
+        dialect::{Dialect, Recognised, UnknownKind, read_alert, read_threat, recognise_unknown},
         envelope,
     },
 };
@@ -84,17 +84,22 @@ fn convert(
             let conversion = convert_alert(&alert, carried.as_ref(), known, settings);
             Ok(attach_raw(conversion, &read.text, settings))
         }
-        Recognised::Telemetry(kind) => {
-            bail!("this is telemetry ({kind}), which the service counts and does not import")
-        }
+        Recognised::Telemetry(kind) => Err(telemetry(kind)),
         Recognised::ConnectionTest => bail!("this is HarfangLab's connection test: nothing in it"),
         Recognised::Unknown => {
             if let Some(doubt) = read.doubt {
                 bail!("this cannot be imported: {doubt}");
             }
+            if let UnknownKind::Telemetry(kind) = recognise_unknown(&read.text) {
+                return Err(telemetry(kind));
+            }
             bail!("this is neither an alert nor a threat in any form that HarfangLab is known for")
         }
     }
+}
+
+fn telemetry(kind: &str) -> anyhow::Error {
+    anyhow!("this is telemetry ({kind}), which the service counts and does not import")
 }
 
 /// Tells of the rule, of what was left out, and of what the gate finds.

@@ -56,6 +56,18 @@ impl Console {
         }
     }
 
+    /// Returns the alert of this `alert_unique_id`, if the API shows it already.
+    ///
+    /// # Errors
+    /// The console could not be asked.
+    pub async fn alert_by_unique_id(
+        &self,
+        unique_id: &str,
+        time: Option<DateTime<Utc>>,
+    ) -> Result<Option<Value>, ConsoleError> {
+        self.alert_of_push(&Push { id: unique_id.to_owned(), agent_id: None, time }).await
+    }
+
     /// The alert of this agent and rule whose time is nearest to `time`, within two minutes. This
     /// is how an alert that was pushed without an id is found again.
     pub async fn alert_matching(

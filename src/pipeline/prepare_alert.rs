@@ -168,6 +168,11 @@ impl Preparer {
                 self.let_through(event, &shown)?;
                 seen.alert = shown;
             }
+            // It lost its agent on the way, and with it maybe more.
+            Settled::Known(shown) if seen.alert.agent.id.is_none() && shown.agent.id.is_some() => {
+                seen.alert = in_version_of(&seen.alert, shown);
+                self.let_through(event, &seen.alert)?;
+            }
             // The push says how the alert was in this version; the console adds its page.
             Settled::Known(shown) => seen.alert.api_id = shown.api_id,
         }
@@ -216,5 +221,15 @@ impl Preparer {
             }
             Err(failure) => Err(self.journal_failed(event, &failure)),
         }
+    }
+}
+
+/// Returns the alert as the console shows it, in the version that was pushed.
+fn in_version_of(pushed: &Alert, shown: Alert) -> Alert {
+    Alert {
+        status: pushed.status.clone().or(shown.status),
+        level: pushed.level.clone().or(shown.level),
+        threat_key: pushed.threat_key.clone().or(shown.threat_key),
+        ..shown
     }
 }

@@ -229,6 +229,27 @@ async fn an_agent_that_the_alert_only_names_is_looked_up_and_only_fills_what_is_
 }
 
 #[tokio::test]
+async fn an_alert_that_lost_its_agent_on_the_way_is_as_the_console_shows_it() {
+    let mut rig = Rig::start(|_| {}).await;
+    rig.console.seed(start());
+    let alert = alert();
+    rig.console.add(Collection::Alerts, alert.api_item());
+    let whole = alert.native();
+    let cut = json!({
+        "alert_unique_id": whole["alert_unique_id"], "rule_name": whole["rule_name"],
+        "alert_time": whole["alert_time"], "@event_create_date": whole["@event_create_date"],
+        "status": "closed", "level": "low", "agent": {"type": "filebeat", "hostname": "collector"},
+    });
+    rig.push(Dialect::NativeAlert, &cut).await;
+    let bundles = rig.delivered(1).await;
+    let incident = incident(&bundles[0]);
+    let name = incident["name"].as_str().unwrap();
+    assert!(name.ends_with(&format!(" on {}", alert.host())), "{name}");
+    assert!(has_page(&bundles[0]) && has(&bundles[0], "hostname"), "{:?}", bundles[0]);
+    assert_eq!(incident["severity"], "low", "the version is the one that was pushed");
+}
+
+#[tokio::test]
 async fn an_alert_whose_ids_no_console_can_be_asked_with_leaves_at_once_with_what_is_known() {
     let mut rig = Rig::start(|_settings| {}).await;
     let element = json!({

@@ -16,13 +16,14 @@ const READ: &str = "\
     detail details details_connection details_dns_resolution details_file details_library \
     details_powershell details_registry details_url_request detection detection_date \
     detection_timestamp direction display_name dll dnames dns dnsdomainname domain domainname \
-    dport driverload ecs email enabled end_timestamp engine entity_id event event_data \
+    dport driverload ecs email enabled end_timestamp engine entity_id ephemeral_id event event_data \
     event_date event_id event_session event_time event_type eventlog events eventtime_datetime executable \
     execution exists file file_description file_hashes file_path file_size file_version \
     filter_description filter_id filter_name firewall_self_protection first_seen full full_name \
     grandparent_commandline grandparent_image grandparent_integrity_level grandparent_unique_id \
     group_by_fields groups hash hashes hlab host hostname http id identifier image_loaded \
-    image_name imagename imagepath impacted_users imphash integrity_level ioc_matches ioc_uuid \
+    image_name imagename imagepath impacted_user_count impacted_users imphash integrity_level \
+    ioc_matches ioc_uuid \
     ip ip_addresses ipaddress is_group_by_process is_standalone_rule issuer_name key kind \
     last_seen last_update level log_name log_type logon_type matched_rules maturity md5 message \
     method mitre_cells mitre_tactics msg name namespace network note organization original \

@@ -26,7 +26,8 @@ pub(super) fn is_of_harfanglab(element: &Value) -> bool {
     has_own_agent(element) || is_detection(element)
 }
 
-fn has_own_agent(element: &Value) -> bool {
+/// Returns whether the agent is HarfangLab's.
+pub(super) fn has_own_agent(element: &Value) -> bool {
     word_at(element, "agent.type").as_deref() == Some("hurukai")
 }
 

@@ -107,9 +107,14 @@ fn is_marked(element: &Value) -> bool {
     native::is_marked(element) || native::log_type(element).as_deref() == Some("threat")
 }
 
-/// Returns whether a native alert has no agent of HarfangLab: a shipper may have put its own there, or cut fields.
+/// Returns whether an alert lacks HarfangLab's agent: a shipper may have put its own there, or cut fields.
 pub fn lacks_agent(element: &Value) -> bool {
-    !native::has_own_agent(native::unwrapped(element))
+    let native = native::unwrapped(element);
+    if native::is_alert(native) {
+        !native::has_own_agent(native)
+    } else {
+        !ecs::has_own_agent(element)
+    }
 }
 
 /// Returns whether HarfangLab made the element itself: the telemetry of its agents carries their date.

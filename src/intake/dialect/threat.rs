@@ -15,31 +15,30 @@ use crate::alert::{
     },
 };
 
-/// Fields that only threats have; a REST item, which has no `log_type`, is known by them.
-const MARKS: [&str; 7] = [
+/// Fields that threats have, and hardly anything else two of them.
+const MARKS: [&str; 10] = [
     "total_security_event_count",
     "security_event_count_by_level",
     "top_agents",
     "top_impacted_users",
     "top_rules",
     "impacted_users",
+    "impacted_user_count",
     "mitre_tactics",
+    "rules",
+    "slug",
 ];
 
 const LEVELS: [&str; 5] = ["critical", "high", "medium", "low", "informational"];
 
 /// Returns whether the element is a threat. Alerts have been told apart before. Other products have an id, a slug
-/// and a date, too, and a `log_type` of this name.
+/// and a date, too, and a `log_type` of this name; and what only names a threat would take its place.
 pub(super) fn is_threat(element: &Value) -> bool {
     let has = |name: &str| at(element, name).is_some();
+    let marks = MARKS.into_iter().filter(|name| has(name)).count();
     let is_pushed = native::log_type(element).as_deref() == Some("threat");
-    let dates = ["creation_date", "first_seen"].into_iter().filter(|name| has(name)).count();
-    match (is_pushed, MARKS.into_iter().any(has)) {
-        (true, true) => true,
-        (true, false) => has("id") && (has("slug") || dates > 0),
-        (false, true) => has("id") && dates > 0,
-        (false, false) => has("id") && has("slug") && dates == 2,
-    }
+    let is_dated = has("id") && (has("creation_date") || has("first_seen"));
+    marks > 1 && (is_pushed || is_dated)
 }
 
 /// Reads a threat.

@@ -2,30 +2,24 @@
 //! Elastic Agent, Splunk) has put inside an event of its own: as a text (`message`, `event.original`) or as an
 //! object (`json`, or whatever the shipper was told to call it).
 //!
-//! Elements that HarfangLab made itself are never opened: its telemetry quotes programs that ran on a host. An alert
-//! without HarfangLab's agent, because a shipper lifted its fields into the event, is read from its whole text if
-//! that stands beside them.
+//! Never opened is what HarfangLab made itself, whose telemetry quotes programs that ran on a host, and what is
+//! known as another product's, which quotes what came from the network. An alert whose agent is not HarfangLab's,
+//! because a shipper lifted its fields into the event, is read from its whole text if that stands beside them.
 //!
 //! Does not live here: what an element is (`intake::dialect`), splitting a body (`intake::decode`).
 
+mod search;
 mod text;
 
-use std::{borrow::Cow, iter};
+use std::borrow::Cow;
 
 use serde_json::Value;
 
-use self::text::Carried;
-use super::{
-    dialect::{
-        Dialect, Recognised, has_mark_beside_level, is_by_harfanglab, lacks_agent, only_names_one,
-        recognise,
-    },
-    webhook::counted_as,
+use self::search::{Opened, Search, is_of_one_event};
+use super::dialect::{
+    Dialect, Recognised, is_by_harfanglab, lacks_agent, only_names_one, recognise,
 };
 use crate::alert::element::{self, MaxValues, Unread};
-
-/// Deepest nesting at which an alert is looked for: a shipper behind a shipper has it in the third level.
-const DEPTH_MAX: usize = 3;
 
 /// One element that was read.
 #[derive(Debug)]
@@ -49,10 +43,10 @@ pub(crate) enum Doubt {
          HarfangLab's JSON as it is"
     )]
     OnlyNamesOne,
-    /// It has more than one inside, or one that is too large to tell.
+    /// It has more than one inside, or one that is not taken out.
     #[error(
-        "it has several alerts or threats inside, or one with too many values; have the sender \
-         post each by itself, as HarfangLab's JSON"
+        "it has several alerts or threats inside, or one in base64 or with too many values; have \
+         the sender post each by itself, as HarfangLab's JSON"
     )]
     Several,
 }
@@ -64,23 +58,22 @@ pub(crate) enum Doubt {
 pub(crate) fn read(text: Cow<'_, str>, max: MaxValues) -> Result<Read<'_>, Unread> {
     let value = element::read_checked(&text, max)?;
     let recognised = recognise(&value);
-    let is_lifted =
-        recognised == Recognised::Notification(Dialect::NativeAlert) && lacks_agent(&value);
+    let is_lifted = is_lifted(&recognised, &value);
     if !is_lifted && !may_be_envelope(&recognised, &value) {
         return Ok(Read { recognised, value, text, doubt: None });
     }
     drop(value);
-    let opened = opened(&text, max, DEPTH_MAX);
+    let mut search = Search::new(max);
+    let opened = search.object(&text);
     let has_several = matches!(opened, Opened::Several { may_be_imported: true });
     if let Opened::One(inner) = opened
         && (!is_lifted || is_of_one_event(&inner.text, &text))
+        // Beside telemetry there may be an alert in a form that is not opened.
+        && (inner.is_notification || !search.has_mark)
     {
         let value = element::read_checked(&inner.text, max)?;
-        // Beside telemetry there may be an alert in a form that is not opened.
-        if inner.is_notification || !has_mark_beside_level(&text) {
-            let text = inner.text.into_owned().into();
-            return Ok(Read { recognised: recognise(&value), value, text, doubt: None });
-        }
+        let text = inner.text.into_owned().into();
+        return Ok(Read { recognised: recognise(&value), value, text, doubt: None });
     }
     let value = element::read_checked(&text, max)?;
     let doubt = if is_lifted {
@@ -98,128 +91,10 @@ fn may_be_envelope(recognised: &Recognised, value: &Value) -> bool {
     *recognised == Recognised::Unknown && !is_by_harfanglab(value)
 }
 
-/// An element of HarfangLab inside an event.
-struct Inner<'a> {
-    text: Cow<'a, str>,
-    is_notification: bool,
-}
-
-/// Holds what an event has inside.
-enum Opened<'a> {
-    None,
-    One(Inner<'a>),
-    /// More than one, or one that may be: nothing tells which is meant.
-    Several {
-        may_be_imported: bool,
-    },
-}
-
-impl Opened<'_> {
-    /// Returns what an event has that has both. Shippers keep a text beside what they read of it, or added to
-    /// that: of two copies of one alert the longer one counts.
-    fn and(self, other: Self) -> Self {
-        let may_be_imported = self.may_be_imported() || other.may_be_imported();
-        match (self, other) {
-            (found, Self::None) | (Self::None, found) => found,
-            (Self::One(one), Self::One(other)) if is_of_one_event(&one.text, &other.text) => {
-                Self::One(if one.text.len() < other.text.len() { other } else { one })
-            }
-            (Self::One(one), Self::One(other))
-                if element::content_hash(&one.text) == element::content_hash(&other.text) =>
-            {
-                Self::One(one)
-            }
-            _ => Self::Several { may_be_imported },
-        }
-    }
-
-    fn may_be_imported(&self) -> bool {
-        match self {
-            Self::None => false,
-            Self::One(inner) => inner.is_notification,
-            Self::Several { may_be_imported } => *may_be_imported,
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        matches!(self, Self::Several { may_be_imported: true })
-    }
-
-    fn into_owned<'a>(self) -> Opened<'a> {
-        match self {
-            Self::None => Opened::None,
-            Self::One(Inner { text, is_notification }) => {
-                Opened::One(Inner { text: text.into_owned().into(), is_notification })
-            }
-            Self::Several { may_be_imported } => Opened::Several { may_be_imported },
-        }
-    }
-}
-
-/// Returns whether both name one alert.
-fn is_of_one_event(one: &str, other: &str) -> bool {
-    let id = |text| element::field(text, "alert_unique_id").filter(|id| id.starts_with('"'));
-    id(one).is_some_and(|known| id(other).is_some_and(|id| id.eq_ignore_ascii_case(known)))
-}
-
-/// Finds HarfangLab's element in the fields of the object `text`.
-fn opened(text: &str, max: MaxValues, depth: usize) -> Opened<'_> {
-    let Some(depth) = depth.checked_sub(1) else { return Opened::None };
-    let mut only = Opened::None;
-    for (name, value) in element::fields(text) {
-        let may_be_text = text::is_kept_in(name);
-        let of_list = value.starts_with('[').then(|| element::items(value));
-        let itself = of_list.is_none().then_some(value);
-        for value in iter::chain(itself, of_list.into_iter().flatten()) {
-            only = only.and(of_value(value, may_be_text, max, depth));
-            if only.is_settled() {
-                return only;
-            }
-        }
-    }
-    only
-}
-
-/// Finds HarfangLab's element in the object or the text `value`.
-fn of_value(value: &str, may_be_text: bool, max: MaxValues, depth: usize) -> Opened<'_> {
-    if value.starts_with('{') {
-        return within(value.into(), max, depth);
-    }
-    if !may_be_text || !value.starts_with('"') {
-        return Opened::None;
-    }
-    match text::carried(value) {
-        Carried::None => Opened::None,
-        Carried::One(inner) => within(inner.into(), max, depth),
-        Carried::Several(text) => Opened::Several { may_be_imported: has_mark_beside_level(&text) },
-    }
-}
-
-/// Finds HarfangLab's element in `inner`: itself, or inside it.
-fn within(inner: Cow<'_, str>, max: MaxValues, depth: usize) -> Opened<'_> {
-    // What has too many values may be an alert.
-    let Ok(value) = element::read_checked(&inner, max) else {
-        return Opened::Several { may_be_imported: has_mark_beside_level(&inner) };
-    };
-    let recognised = recognise(&value);
-    if is_surely_harfanglabs(&recognised) {
-        let is_notification = matches!(recognised, Recognised::Notification(_));
-        return Opened::One(Inner { text: inner, is_notification });
-    }
-    if !may_be_envelope(&recognised, &value) {
-        return Opened::None;
-    }
-    drop(value);
-    opened(&inner, max, depth).into_owned()
-}
-
-/// Returns whether it has more than a name in common with what HarfangLab sends.
-fn is_surely_harfanglabs(recognised: &Recognised) -> bool {
-    match recognised {
-        Recognised::Notification(_) => true,
-        Recognised::Telemetry(kind) => counted_as(kind) != "other",
-        Recognised::ConnectionTest | Recognised::Unknown => false,
-    }
+/// Returns whether it is an alert that a shipper's agent stands in.
+fn is_lifted(recognised: &Recognised, value: &Value) -> bool {
+    matches!(recognised, Recognised::Notification(Dialect::NativeAlert | Dialect::EcsAlert))
+        && lacks_agent(value)
 }
 
 #[cfg(test)]
@@ -271,7 +146,8 @@ mod tests {
 
     #[test]
     fn ecs_threats_and_telemetry_come_out_of_envelopes() {
-        let threat = r#"{"log_type":"threat","id":"7","slug":"x","creation_date":"2026-01-01"}"#;
+        let threat =
+            r#"{"log_type":"threat","id":"7","slug":"x","rules":[],"creation_date":"2026-01-01"}"#;
         let detection = json!({"ecs": {"version": "9.0.0"}, "agent": {"type": "hurukai"},
             "event": {"kind": "pipeline_error"}, "hlab": {"detection": {"title": "x"}}});
         let telemetry = json!({"log_type": "process", "agent": {"agentid": "a"}});
@@ -322,6 +198,79 @@ mod tests {
         }
         let alert = crate::intake::dialect::read_alert(Dialect::NativeAlert, &lifted);
         assert_eq!(alert.agent.hostname, None, "the collector is not the host");
+    }
+
+    #[test]
+    fn a_shippers_agent_merged_with_or_in_place_of_harfanglabs_makes_the_original_count() {
+        let mut merged = serde_json::from_str::<Value>(ALERT).unwrap();
+        merged["agent"]["type"] = "filebeat".into();
+        merged["agent"]["hostname"] = "collector-1".into();
+        let alert = crate::intake::dialect::read_alert(Dialect::NativeAlert, &merged);
+        assert_eq!((alert.agent.id.as_deref(), alert.agent.hostname), (Some("1"), None));
+        merged["message"] = ALERT.into();
+        assert_eq!(opened_text(&merged), (NATIVE, ALERT.to_owned()));
+
+        let mut detection = json!({"ecs": {"version": "9.0.0"}, "event": {"kind": "alert"},
+            "agent": {"type": "hurukai", "id": "1"}, "hlab": {"detection": {"title": "x"}}});
+        let original = detection.to_string();
+        detection["agent"] = json!({"type": "elastic-agent", "id": "2"});
+        detection["host"] = json!({"name": "collector-1"});
+        detection["event"]["original"] = original.clone().into();
+        let ecs = Recognised::Notification(Dialect::EcsAlert);
+        assert_eq!(opened_text(&detection), (ecs, original));
+    }
+
+    #[test]
+    fn what_an_attacker_writes_into_another_products_event_is_no_alert() {
+        let object: Value = serde_json::from_str(ALERT).unwrap();
+        let base64 = base64::prelude::BASE64_STANDARD.encode(ALERT);
+        for event in [
+            json!({"event_type": "alert", "flow_id": 1, "message": ALERT, "payload": base64}),
+            json!({"src_ip": "192.0.2.1", "payload": base64}),
+            json!({"from": "x", "subject": "x", "body": ALERT}),
+            json!({"http": {"uri": "/", "method": "POST", "body": ALERT}}),
+            json!({"winlog": {"event_id": 4104}, "message": ALERT}),
+            json!({"decoder": {"name": "json"}, "data": object}),
+            json!({"token": "x", "event": {"type": "message", "user": "x", "text": ALERT}}),
+            json!({"comment": {"author": "x", "body": ALERT}}),
+            json!({"message": format!("user: {ALERT}")}),
+        ] {
+            let (recognised, text) = opened_text(&event);
+            assert_eq!((recognised, text), (Recognised::Unknown, event.to_string()));
+            let shipped = json!({"agent": {"type": "filebeat"}, "message": event.to_string()});
+            assert_eq!(opened_text(&shipped).0, Recognised::Unknown, "{event}");
+        }
+    }
+
+    #[test]
+    fn words_of_a_command_line_in_telemetry_are_no_mark_and_those_beside_it_are() {
+        let telemetry = json!({"log_type": "process", "agent": {"agentid": "a"},
+            "commandline": r#"curl -d {"rule":"x"} http://alertmanager"#});
+        let process = Recognised::Telemetry("process".to_owned());
+        for event in [
+            json!({"agent": {"type": "filebeat"}, "message": telemetry.to_string()}),
+            json!({"tags": ["a"], "wrapped": {"json": telemetry}}),
+        ] {
+            assert_eq!(opened_text(&event).0, process);
+            for (name, beside) in [("rule_name", json!(1)), ("x", json!([{"alert": 1}]))] {
+                let mut event = event.clone();
+                event[name] = beside;
+                assert_eq!(opened_text(&event).0, Recognised::Unknown, "{event}");
+            }
+        }
+    }
+
+    #[test]
+    fn so_many_objects_are_looked_into_and_no_more() {
+        let event = |count: usize| {
+            let mut records = vec![json!({"a": 1}); count];
+            records.push(serde_json::from_str(ALERT).unwrap());
+            json!({ "records": records }).to_string()
+        };
+        let read = |count| read(event(count).into(), MaxValues(100)).unwrap();
+        assert_eq!(read(99).recognised, NATIVE);
+        assert_eq!(read(100).doubt, Some(Doubt::Several));
+        assert_eq!(read(2_000).doubt, Some(Doubt::Several));
     }
 
     #[test]

@@ -44,16 +44,6 @@ pub(super) fn is_wrapped(element: &Value) -> bool {
 
 /// Fields that say what was detected.
 const OF_RULE: [&str; 4] = ["rule_name", "rule_id", "rule_content", "msg"];
-/// Fields that say where or when.
-const OF_OCCURRENCE: [&str; 7] = [
-    "agent",
-    "process",
-    "eventlog",
-    "alert_time",
-    "detection_date",
-    "detection_timestamp",
-    "@event_create_date",
-];
 
 /// Returns whether the element has what alerts have, and maybe what only names one. REST items have no
 /// `log_type`.
@@ -64,16 +54,15 @@ pub(super) fn is_marked(element: &Value) -> bool {
 }
 
 /// Returns whether the element is an alert. One that only names an alert, as a ticket about it does, is none: it
-/// would take the alert's place. Nor is the alert of another product.
+/// would take the alert's place. Nor is the alert of another product. What all of HarfangLab's have is their agent's
+/// id, or the date of the event in its spelling; at least one with an id of its own has its host.
 pub(super) fn is_alert(element: &Value) -> bool {
     let has = |field: &str| at(element, field).is_some();
-    let is_pushed = || log_type(element).as_deref() == Some("alert") && has("alert_type");
-    let is_harfanglabs =
-        || ["alert_unique_id", "agent.agentid", "@event_create_date"].into_iter().any(has);
     is_marked(element)
-        && (is_harfanglabs() || is_pushed())
+        && (has("agent.agentid")
+            || has("@event_create_date")
+            || (has("alert_unique_id") && has("agent.hostname")))
         && OF_RULE.into_iter().any(has)
-        && OF_OCCURRENCE.into_iter().any(has)
 }
 
 /// `log_type` in lower case, when it is a text.
@@ -148,19 +137,21 @@ pub(super) fn read_agent(item: &Value) -> Agent {
     Agent { id: agent.id.or(id), ..agent }
 }
 
-/// Returns whether the agent is a shipper's: HarfangLab's has no type, and an id of its own name.
-fn has_agent_of_shipper(element: &Value) -> bool {
-    at(element, "agent.type").is_some() && !has_own_agent(element)
+/// Returns whether the agent is a shipper's, or merged with a shipper's: HarfangLab's has no type.
+pub(super) fn has_agent_of_shipper(element: &Value) -> bool {
+    ["agent.type", "agent.ephemeral_id"].into_iter().any(|field| at(element, field).is_some())
 }
 
-/// Returns whether the element names HarfangLab's agent.
+/// Returns whether the element names HarfangLab's agent, as HarfangLab wrote it.
 pub(super) fn has_own_agent(element: &Value) -> bool {
-    at(element, "agent.agentid").is_some()
+    at(element, "agent.agentid").is_some() && !has_agent_of_shipper(element)
 }
 
 fn agent(element: &Value) -> Agent {
     if has_agent_of_shipper(element) {
-        return Agent::default();
+        // Name and version are the shipper's.
+        let id = identifier_at(element, "agent.agentid");
+        return Agent { id, ..Agent::default() };
     }
     Agent {
         id: identifier_at(element, "agent.agentid"),
