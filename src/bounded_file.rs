@@ -59,7 +59,7 @@ pub(crate) fn read(path: PathBuf, max_bytes: u64, longest: Duration) -> io::Resu
         Ok(content)
     };
     let late = || {
-        let why = format!("its text did not come within {} s", longest.as_secs());
+        let why = format!("it could not be read within {} s", longest.as_secs());
         io::Error::new(io::ErrorKind::TimedOut, why)
     };
     let began = Instant::now();

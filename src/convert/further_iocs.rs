@@ -9,17 +9,20 @@ use super::{
     ioc::IocValue,
     rule,
 };
-use crate::alert::intelligence::{Intelligence, IocRule};
+use crate::alert::{
+    SeenIndicator,
+    intelligence::{Intelligence, IocRule},
+};
 
 /// The most indicators of one alert: as many as its description shows of its IOCs.
 const MOST_INDICATORS: usize = 8;
 
-/// Adds the indicators of the IOCs beside `main` and answers their ids; reports each that becomes none.
+/// Adds the indicators of the IOCs beside `main` and answers them; reports each that becomes none.
 pub(super) fn add_further(
     main: Option<&Intelligence>,
     basis: Basis<'_>,
     draft: &mut Draft,
-) -> Vec<String> {
+) -> Vec<SeenIndicator> {
     let main = match main {
         Some(Intelligence::Ioc(ioc)) => Some(ioc),
         Some(_) => return Vec::new(),
@@ -35,9 +38,9 @@ pub(super) fn add_further(
         draft.leave_out("indicator", why);
     }
     let further = further.into_iter().take(room).map(Intelligence::Ioc);
-    let ids = further
-        .filter_map(|ioc| Some(indicator::add_indicator(indicator::read(&ioc), basis, draft)?.id));
-    ids.collect()
+    let indicators =
+        further.filter_map(|ioc| indicator::add_indicator(indicator::read(&ioc), basis, draft));
+    indicators.collect()
 }
 
 /// Returns the matched IOCs that are not `main`, each once however it is spelt.

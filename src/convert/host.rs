@@ -22,7 +22,10 @@ pub(super) fn add_host(alert: &Alert, draft: &mut Draft) -> Option<String> {
     let hostname_id = add_hostname(&name, Some(place_id), draft);
     for address in own_addresses(alert) {
         let Some(value) = valid::host_address(address) else {
-            draft.leave_out("address", format!("{address} is not an address of a host on a network; the host is sent without it"));
+            let why = format!(
+                "{address} is not an address of a host on a network; the host is sent without it"
+            );
+            draft.leave_out("address", why);
             continue;
         };
         let Some(address_id) = draft.observable(&IpAddress { value, x_opencti_score: None }) else {
@@ -83,7 +86,10 @@ pub(super) fn add_system(
     match name.chars().count() {
         0 => return None,
         1 => {
-            draft.leave_out("system", format!("OpenCTI takes no name as short as {name}; the incident is sent without its host"));
+            let why = format!(
+                "OpenCTI takes no name as short as {name}; the incident is sent without its host"
+            );
+            draft.leave_out("system", why);
             return None;
         }
         _ => {}

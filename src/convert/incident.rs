@@ -56,7 +56,7 @@ pub fn convert_alert(
     let technique_ids = named.add_techniques(&mut draft);
     let basis = Basis { alert, named: &named, files: &files, moments, settings };
     let indicator = rule.and_then(|rule| indicator::add_indicator(rule, basis, &mut draft));
-    let further_ids = further_iocs::add_further(intelligence, basis, &mut draft);
+    let further_indicators = further_iocs::add_further(intelligence, basis, &mut draft);
 
     let links = label::alert_links(alert, &rule_links, &settings.console_url);
     let workflow_id = alert.status.as_ref().and_then(|status| settings.workflow.get(status));
@@ -82,28 +82,24 @@ pub fn convert_alert(
     let root_id = draft.object(&incident);
     relate(&root_id, system_id.as_deref(), &technique_ids, moments.created, &mut draft);
     let place_id = system_id.unwrap_or_else(|| draft.author_id().to_owned());
-    let is_false_positive = alert.status.as_deref() == Some("false_positive");
-    let sighted_as = |indicator_id: &str| Sighted {
-        indicator_id: indicator_id.to_owned(),
-        place_id: place_id.clone(),
-        first_seen: moments.sighted.0,
-        // For ever: the date is part of the sighting's id, and triage moves the other ones.
-        last_seen: moments.sighted.0,
-        is_false_positive,
-    };
+    let sighted_as = |id: &str| sighted_at(alert, id, &place_id, moments);
     let sighted = indicator.as_ref().map(|indicator| sighted_as(&indicator.id));
-    let further = further_ids.iter().map(|id| (sighted_as(id), false));
-    for (it, is_main) in sighted.iter().cloned().map(|it| (it, true)).chain(further) {
-        draft.relate_since(moments.created, "indicates", &it.indicator_id, &root_id, None);
-        // The journal keeps one sighting an alert: of the further ones it cannot tell what others say.
-        if is_main || !is_false_positive {
-            draft.object(&sighting(&it, moments, links.clone(), known));
-        }
-    }
+    let further: Vec<Sighted> = further_indicators.iter().map(|it| sighted_as(&it.id)).collect();
+    add_sightings(sighted.as_ref(), &further, &root_id, moments, &links, known, &mut draft);
 
     let identity = IncidentIdentity { name, created: moments.created.0 };
     let Finished { bundle, common, left_out } = draft.finish();
-    Conversion { bundle, root_id, identity, sighted, indicator, note_id: None, common, left_out }
+    Conversion {
+        bundle,
+        root_id,
+        identity,
+        sighted,
+        indicator,
+        further_indicators,
+        note_id: None,
+        common,
+        left_out,
+    }
 }
 
 fn matched_ioc(intelligence: Option<&Intelligence>) -> Option<&IocRule> {
@@ -139,6 +135,38 @@ fn relate(
     }
     for (observable_id, text) in draft.take_related() {
         draft.relate_since(since, "related-to", &observable_id, root_id, Some(text));
+    }
+}
+
+fn sighted_at(alert: &Alert, indicator_id: &str, place_id: &str, moments: Moments) -> Sighted {
+    Sighted {
+        indicator_id: indicator_id.to_owned(),
+        place_id: place_id.to_owned(),
+        first_seen: moments.sighted.0,
+        // For ever: the date is part of the sighting's id, and triage moves the other ones.
+        last_seen: moments.sighted.0,
+        is_false_positive: alert.status.as_deref() == Some("false_positive"),
+    }
+}
+
+/// Adds what the indicators of an incident indicate and the sightings: of the `main` indicator, which is that
+/// of the rule, and of the `further` ones.
+fn add_sightings(
+    main: Option<&Sighted>,
+    further: &[Sighted],
+    root_id: &str,
+    moments: Moments,
+    links: &[ExternalReference],
+    known: &Known,
+    draft: &mut Draft,
+) {
+    let further = further.iter().map(|it| (it, false));
+    for (it, is_main) in main.into_iter().map(|it| (it, true)).chain(further) {
+        draft.relate_since(moments.created, "indicates", &it.indicator_id, root_id, None);
+        // The journal keeps one sighting an alert: of the further ones it cannot tell what others say.
+        if is_main || !it.is_false_positive {
+            draft.object(&sighting(it, moments, links.to_vec(), known));
+        }
     }
 }
 

@@ -26,6 +26,9 @@ const FIELDS: [(&str, &str); 14] = [
     ("domainname", "domain_name"),
     ("url", "url"),
 ];
+/// Bytes beside a `=` or comma that are looked at for the name of a field: the longest one, with blanks
+/// around it. A message has up to a million of these characters.
+const FIELD_BYTES: usize = 32;
 /// Words that follow a value of several words in a sentence.
 const ENDS: [&str; 4] = [" is blacklisted", " is blocklisted", " is blocked", " was blocked"];
 
@@ -78,8 +81,8 @@ fn first_line(text: &str) -> &str {
 /// Returns the type of an IOC by its field: `SHA-256`, `sha_256` and `sha256` are one.
 fn kind_of_field(text: &str) -> Option<&'static str> {
     let letters = text.chars().filter(|letter| !matches!(letter, '-' | '_' | ' '));
-    let name = letters.collect::<String>().to_ascii_lowercase();
-    FIELDS.iter().find(|(field, _)| *field == name).map(|(_, kind)| *kind)
+    let name = letters.map(|letter| letter.to_ascii_lowercase());
+    FIELDS.iter().find(|(field, _)| name.clone().eq(field.chars())).map(|(_, kind)| *kind)
 }
 
 /// `filename = value`: only a known field is cut off, so that a URL keeps its own `=`.
@@ -91,9 +94,18 @@ fn after_leading_field(text: &str) -> Option<(&'static str, &str)> {
 /// `driver hash=value`: a known field after a blank.
 fn after_inner_field(message: &str) -> Option<(&'static str, &str)> {
     message.match_indices('=').find_map(|(position, _)| {
-        let field = message[..position].trim_end().rsplit(char::is_whitespace).next()?;
+        let field = short_word_at_end(message[..position].trim_end())?;
         Some((kind_of_field(field)?, first_line(&message[position + 1..])))
     })
+}
+
+/// Returns the last word, unless it is too long for the name of a field.
+fn short_word_at_end(text: &str) -> Option<&str> {
+    let start = text.ceil_char_boundary(text.len().saturating_sub(FIELD_BYTES));
+    match text[start..].rsplit_once(char::is_whitespace) {
+        Some((_, word)) => Some(word),
+        None => (start == 0).then_some(text),
+    }
 }
 
 /// Hashes, addresses and domain names have no blanks; names and paths of files and URLs may.
@@ -138,8 +150,9 @@ fn to_the_end(rest: &str) -> &str {
     }
     let is_before_field = |position: &usize| {
         let after = &rest[position + ",".len()..];
-        let (field, _) = after.split_once('=').unwrap_or_default();
-        after.starts_with(char::is_whitespace) && kind_of_field(field).is_some()
+        let near = &after[..after.floor_char_boundary(FIELD_BYTES)];
+        near.starts_with(char::is_whitespace)
+            && near.split_once('=').is_some_and(|(field, _)| kind_of_field(field).is_some())
     };
     let next = rest.match_indices(',').map(|(position, _)| position).find(is_before_field);
     rest[..next.unwrap_or(rest.len())].trim_end()
@@ -174,5 +187,71 @@ fn ends_a_word(after: &str) -> bool {
     match after.next() {
         Some('.' | ',' | ';' | '"' | '\'') => after.next().is_none_or(char::is_whitespace),
         next => next.is_none_or(char::is_whitespace),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        hint::black_box,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    const SMALL_BYTES: usize = 1024;
+    const LARGE_BYTES: usize = 1024 * 1024;
+
+    fn time_of(messages: &[String]) -> Duration {
+        let began = Instant::now();
+        for message in messages {
+            black_box(announced(message, &[]));
+        }
+        began.elapsed()
+    }
+
+    /// Were the time quadratic, the large message would take about as many times that of the small ones as
+    /// there are small ones: 64, then 1,024.
+    #[test]
+    fn a_large_message_takes_about_as_long_as_small_ones_of_the_same_size_together() {
+        for (start, repeated, end) in [
+            ("found by an IOC: ", ", ", ""),
+            ("found by an IOC: ", ", ", "="),
+            ("found by an IOC: filename=", ", a=", ""),
+            ("", "a=", ""),
+            ("driver ", "\u{e9}=", ""),
+            ("driver filename=", " was blocked,", ""),
+        ] {
+            let message =
+                |bytes: usize| format!("{start}{}{end}", repeated.repeat(bytes / repeated.len()));
+            for large_bytes in [64 * SMALL_BYTES, LARGE_BYTES] {
+                let small = vec![message(SMALL_BYTES); large_bytes / SMALL_BYTES];
+                let large = [message(large_bytes)];
+                let is_linear = (0..3).any(|_| {
+                    let together = time_of(&small);
+                    time_of(&large) < together * 30
+                });
+                assert!(is_linear, "{large_bytes} bytes of {repeated:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_long_word_is_no_field_and_letters_of_several_bytes_are_not_cut() {
+        for bytes in 1..3 * FIELD_BYTES {
+            for letter in ["-", "a", "\u{e9}", "\u{1f9e8}"] {
+                let long = letter.repeat(bytes);
+                let message = format!("x{long}{}hash=b", "-".repeat(FIELD_BYTES));
+                assert_eq!(announced(&message, &[]).unwrap().kind, None, "{message}");
+                let message = format!("{long} hash = b");
+                assert_eq!(announced(&message, &[]).unwrap().kind, Some("hash"), "{message}");
+                let message = format!("IOC: filename=a, {long}, hash=b");
+                let value = announced(&message, &[]).unwrap().value;
+                assert_eq!(value, format!("a, {long}"), "{message}");
+                let message = format!("IOC: filename=a, {long}{letter}=b");
+                let value = announced(&message, &[]).unwrap().value;
+                assert_eq!(value, format!("a, {long}{letter}=b"), "{message}");
+            }
+        }
     }
 }

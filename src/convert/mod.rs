@@ -138,6 +138,8 @@ pub struct Conversion {
     pub sighted: Option<Sighted>,
     /// The indicator, when there is one.
     pub indicator: Option<SeenIndicator>,
+    /// The indicators of further IOCs that the alert matched.
+    pub further_indicators: Vec<SeenIndicator>,
     /// Id that follows from the content of the threat's note: what the next change of it goes out
     /// under.
     pub note_id: Option<String>,
@@ -148,23 +150,29 @@ pub struct Conversion {
 }
 
 impl Conversion {
-    /// Dates the indicator as its other alerts did: until then it is valid from this alert on. The indicators
-    /// of further IOCs that the alert matched take the same date.
-    pub fn date_indicator(&mut self, valid_from: DateTime<Utc>) {
+    /// Returns all indicators.
+    pub fn indicators(&self) -> impl Iterator<Item = &SeenIndicator> {
+        self.indicator.iter().chain(&self.further_indicators)
+    }
+
+    /// Dates an indicator as its other alerts did: until then it is valid from this alert on.
+    pub fn date_indicator(&mut self, id: &str, valid_from: DateTime<Utc>) {
         for object in &mut self.bundle.objects {
-            if object.get("type") == Some(&"indicator".into()) {
+            if object.get("id").is_some_and(|it| it == id) {
                 object.insert("valid_from".to_owned(), timestamp(valid_from).into());
             }
         }
     }
 
-    /// Removes the indicator with its sighting and relationships, because of `why`: the platform
+    /// Removes an indicator with its sighting and relationships, because of `why`: the platform
     /// refuses the text of the rule.
-    pub(crate) fn leave_out_rule(&mut self, why: String) {
-        let Some(indicator) = self.indicator.take() else { return };
-        self.sighted = None;
+    pub(crate) fn leave_out_rule(&mut self, id: &str, why: String) {
+        self.further_indicators.retain(|further| further.id != id);
+        if self.indicator.take_if(|indicator| indicator.id == id).is_some() {
+            self.sighted = None;
+        }
         self.bundle.objects.retain(|object| {
-            let is = |key: &str| object.get(key).is_some_and(|id| *id == *indicator.id);
+            let is = |key: &str| object.get(key).is_some_and(|it| it == id);
             !["id", "source_ref", "target_ref", "sighting_of_ref"].into_iter().any(is)
         });
         self.left_out.push(LeftOut { what: "refused rule", why });

@@ -139,7 +139,8 @@ pub(super) fn matched_iocs(alert: &Alert, main: Option<&IocRule>) -> Vec<IocRule
         return Vec::new();
     }
     let is_by_message = matches!(alert.alert_type.as_str(), "ioc" | "driver");
-    let announced = announced(alert).filter(|it| is_by_message && it.is_certain);
+    let announced = is_by_message.then(|| announced(alert)).flatten();
+    let announced = announced.filter(|it| it.is_certain);
     let untyped = alert.ioc_matches.iter().filter(|it| nonempty(it.kind.as_deref()).is_none());
     let mut untyped: Vec<String> =
         untyped.filter_map(|found| nonempty(found.value.as_deref())).collect();

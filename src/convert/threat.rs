@@ -98,14 +98,19 @@ pub fn convert_threat(
     let root_id = draft.object(&case);
     let note = threat.note.as_ref();
     let note = note.and_then(|note| read_note(note, &root_id, &identity, links, &mut draft));
-    let note_id = note.map(|note| {
-        let own_id = note.id();
-        draft.object_under(known.note_id.as_ref().unwrap_or(&own_id), &note);
-        own_id
-    });
+    let note_id = note.map(|note| add_note(&note, known, &mut draft));
     let Finished { bundle, common, left_out } = draft.finish();
-    let (sighted, indicator) = (None, None);
-    Conversion { bundle, root_id, identity, sighted, indicator, note_id, common, left_out }
+    Conversion {
+        bundle,
+        root_id,
+        identity,
+        sighted: None,
+        indicator: None,
+        further_indicators: Vec::new(),
+        note_id,
+        common,
+        left_out,
+    }
 }
 
 fn hostname(text: Option<&str>) -> Option<String> {
@@ -180,6 +185,13 @@ fn account_of(user: &ThreatUser) -> User {
 fn each_once(ids: Vec<String>) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
+}
+
+/// Adds a note under the id that it has already, and returns the id that follows from its content.
+fn add_note(note: &Note, known: &Known, draft: &mut Draft) -> String {
+    let own_id = note.id();
+    draft.object_under(known.note_id.as_ref().unwrap_or(&own_id), note);
+    own_id
 }
 
 fn read_note(

@@ -1,6 +1,7 @@
 //! Finds YARA files that libyara surely does not compile: text that ends in mid-string or in mid-rule,
 //! strings and identifiers that nothing defines, strings that nothing uses. An identifier that nothing
-//! defines is an external variable, which OpenCTI's checker has none of. Whatever may compile passes: `sigma_check` says why.
+//! defines is an external variable, which OpenCTI's checker has none of. Whatever may compile passes:
+//! `sigma_check` says why.
 
 use std::collections::HashSet;
 

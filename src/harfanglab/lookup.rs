@@ -63,9 +63,11 @@ impl Console {
     pub async fn alert_by_unique_id(
         &self,
         unique_id: &str,
+        agent_id: Option<&str>,
         time: Option<DateTime<Utc>>,
     ) -> Result<Option<Value>, ConsoleError> {
-        self.alert_of_push(&Push { id: unique_id.to_owned(), agent_id: None, time }).await
+        let (id, agent_id) = (unique_id.to_owned(), agent_id.map(str::to_owned));
+        self.alert_of_push(&Push { id, agent_id, time }).await
     }
 
     /// The alert of this agent and rule whose time is nearest to `time`, within two minutes. This

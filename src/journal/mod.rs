@@ -19,8 +19,8 @@
 //!   status history), of equal or missing dates the one that came last. What is older than the
 //!   latest, a page or a push that was late, undoes nothing: it is a repetition if it was there,
 //!   else superseded at once. A push that gives no date never follows a version that has one, nor
-//!   one that it repeats: the sweep brings the change with its date. What says no status was cut on its
-//!   way and repeats the latest that says one;
+//!   one that it repeats: the sweep brings the change with its date. A version without a status was
+//!   truncated in transit and counts as a repetition of the latest that has one;
 //! - no claim takes a version while an earlier one of the same key is unfinished, unless that was
 //!   delivered before and waits to leave once more, which the newer one makes needless;
 //! - a follow-up, which waits for the console to show more of a delivered version, is no earlier

@@ -25,6 +25,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// after 5 s, and a request that is sent at that moment fails.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// The options that name a file of authorities; its path shows which one.
+const FILE_OPTIONS: &str = "…_SSL_VERIFY or HTTPS_CA_CERTIFICATES";
+
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -33,7 +36,8 @@ pub enum ClientError {
     Authorities(#[from] PemError),
     /// There are no certificate authorities at all, so that no server could be trusted.
     #[error(
-        "cannot set up TLS: the system has no certificate authorities (is the package `ca-certificates` installed?)"
+        "cannot set up TLS: the system has no certificate authorities (is the package \
+         `ca-certificates` installed?)"
     )]
     NoAuthorities,
     /// A variable of the environment that names a proxy is wrong.
@@ -112,7 +116,7 @@ fn trusted(tls: &TlsVerification) -> Result<Trusted, ClientError> {
     let mut trusted = Trusted::system();
     match tls {
         TlsVerification::CaFile(path) => {
-            trusted.add(&Pem::file("the file of certificate authorities", path)?)?;
+            trusted.add(&Pem::file(FILE_OPTIONS, path)?)?;
         }
         TlsVerification::CaPem(text) => trusted.add(&Pem::text("HTTPS_CA_CERTIFICATES", text))?,
         TlsVerification::System | TlsVerification::Off => {
@@ -172,7 +176,7 @@ mod tests {
         let missing = client(&tls, Duration::from_secs(1)).unwrap_err().to_string();
         std::fs::write(&path, "no certificate").unwrap();
         let empty = client(&tls, Duration::from_secs(1)).unwrap_err().to_string();
-        assert!(missing.contains("ca.pem"), "{missing}");
+        assert!(missing.contains(FILE_OPTIONS) && missing.contains("ca.pem"), "{missing}");
         assert!(empty.contains("holds no certificate"), "{empty}");
     }
 }

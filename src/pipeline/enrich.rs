@@ -63,8 +63,8 @@ impl Enricher {
         self.console.max_values()
     }
 
-    /// Returns the alert as the console shows it: its page's id, and all of it for an ECS event and for an alert
-    /// that lost its agent on the way, and with it maybe more.
+    /// Returns the alert as the console shows it: its page's id, and all of it for an ECS event and for an
+    /// alert that lost its host on the way, and with it maybe more.
     pub(super) async fn alert_on_console(&self, dialect: Dialect, alert: &Alert) -> Found<Alert> {
         let console = &self.console;
         if alert.api_id.is_some() {
@@ -73,8 +73,10 @@ impl Enricher {
         let time = alert.alert_time.or(alert.timestamp);
         let agent_id = alert.agent.id.as_deref();
         match (dialect, &alert.unique_id, agent_id, &alert.rule_name, time) {
-            (Dialect::NativeAlert, Some(unique_id), None, _, time) => {
-                let item = console.alert_by_unique_id(unique_id, time).await;
+            (Dialect::NativeAlert, Some(unique_id), agent_id, _, time)
+                if alert.agent.hostname.is_none() =>
+            {
+                let item = console.alert_by_unique_id(unique_id, agent_id, time).await;
                 let read = |item: Value| dialect::read_alert(Dialect::NativeAlert, &item);
                 Found::of(item.map(|item| item.map(read)))
             }

@@ -54,7 +54,7 @@ impl NameWaits {
                 events,
                 "alerts wait for others that hold the names of their incidents, for more than {} s: look for \
                  a session of the PostgreSQL server that holds an advisory lock and does nothing, or for a \
-                 replica that stands still",
+                 replica that hangs",
                 TELL_AFTER.num_seconds()
             );
         }

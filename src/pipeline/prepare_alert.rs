@@ -73,7 +73,7 @@ impl Preparer {
         };
         let mut conversion = self.convert_as_fixed(event, &key, identity, turn, convert).await?;
         let remark = self
-            .leave_out_refused_rule(&mut conversion)
+            .leave_out_refused_rules(&mut conversion)
             .await
             .map_err(|failure| self.journal_failed(event, &failure))?;
         if let Some(sighted) = &conversion.sighted {
@@ -86,15 +86,19 @@ impl Preparer {
                 let identity = Some(conversion.identity.clone());
                 let known = Known::received(event.received_at);
                 conversion = convert(&Known { identity, merged_sightings, ..known });
+                let _said_before = self
+                    .leave_out_refused_rules(&mut conversion)
+                    .await
+                    .map_err(|failure| self.journal_failed(event, &failure))?;
             }
         }
         if self.platform.as_ref().is_some_and(|it| !it.has(Feature::CustomProperties)) {
             conversion.remove_custom_properties();
         }
-        if let Some(seen) = &conversion.indicator {
-            let valid_from = self.valid_from.of(seen, &*self.journal).await;
+        for seen in conversion.indicators().cloned().collect::<Vec<_>>() {
+            let valid_from = self.valid_from.of(&seen, &*self.journal).await;
             let valid_from = valid_from.map_err(|failure| self.journal_failed(event, &failure))?;
-            conversion.date_indicator(valid_from);
+            conversion.date_indicator(&seen.id, valid_from);
         }
         let false_positive = conversion.sighted.clone().filter(|sighted| sighted.is_false_positive);
         let delivered = Delivered {
@@ -113,24 +117,29 @@ impl Preparer {
         Some(CaseObjects { threat_key, object_ids, standing: CaseStanding::Waiting })
     }
 
-    /// Removes the indicator of a rule whose text OpenCTI refused, for every sink alike: where it goes
+    /// Removes the indicators of rules whose text OpenCTI refused, for every sink alike: where it goes
     /// by file or S3, it goes to the same OpenCTI. Returns what the history of the event says of it.
-    async fn leave_out_refused_rule(
+    async fn leave_out_refused_rules(
         &self,
         conversion: &mut Conversion,
     ) -> Result<Option<String>, Arc<JournalError>> {
-        let Some(indicator) = &conversion.indicator else { return Ok(None) };
-        let Some(rule) = self.left_out_rules().await?.get(&indicator.id).cloned() else {
+        let indicators: Vec<_> = conversion.indicators().map(|it| it.id.clone()).collect();
+        if indicators.is_empty() {
             return Ok(None);
-        };
-        let words = format!(
-            "left without the indicator and sighting of the rule {}, which OpenCTI refused on {}: {}",
-            rule.name,
-            rule.refused_at.format("%Y-%m-%d %H:%M:%S UTC"),
-            rule.reason.chars().take(MAX_REASON_CHARS).collect::<String>()
-        );
-        conversion.leave_out_rule(words.clone());
-        Ok(Some(words))
+        }
+        let refused = self.left_out_rules().await?;
+        let mut said = Vec::new();
+        for (id, rule) in indicators.iter().filter_map(|id| Some((id, refused.get(id)?))) {
+            let words = format!(
+                "left without the indicator and sighting of the rule {}, which OpenCTI refused on {}: {}",
+                rule.name,
+                rule.refused_at.format("%Y-%m-%d %H:%M:%S UTC"),
+                rule.reason.chars().take(MAX_REASON_CHARS).collect::<String>()
+            );
+            conversion.leave_out_rule(id, words.clone());
+            said.push(words);
+        }
+        Ok((!said.is_empty()).then(|| said.join("; ")))
     }
 
     /// Returns the rules that the platform refused, by the ids of their indicators.
@@ -168,8 +177,10 @@ impl Preparer {
                 self.let_through(event, &shown)?;
                 seen.alert = shown;
             }
-            // It lost its agent on the way, and with it maybe more.
-            Settled::Known(shown) if seen.alert.agent.id.is_none() && shown.agent.id.is_some() => {
+            // It lost its host on the way, and with it maybe more.
+            Settled::Known(shown)
+                if seen.alert.agent.hostname.is_none() && shown.agent.hostname.is_some() =>
+            {
                 seen.alert = in_version_of(&seen.alert, shown);
                 self.let_through(event, &seen.alert)?;
             }

@@ -27,7 +27,7 @@ type Current = (Arc<ArcSwap<ServerConfig>>, AbortOnDropHandle<()>);
 /// Reads the files of `settings` and keeps what is returned at what they hold.
 ///
 /// # Errors
-/// When the files cannot be used.
+/// Fails when the files cannot be used.
 pub(super) fn open(
     settings: &EndpointTls,
     variables: TlsVariables,

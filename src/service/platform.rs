@@ -150,7 +150,7 @@ impl Platform {
         Ok(())
     }
 
-    /// How it learns that a sighting is one of a false positive, by the version that registration
+    /// Returns how it learns that a sighting is one of a false positive, by the version that registration
     /// found. What somebody has to approve first is edited by nobody before.
     pub(super) fn negative_sightings(&self) -> NegativeSightings {
         let settings = self.connector.settings();

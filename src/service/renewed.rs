@@ -1,6 +1,6 @@
 //! Secrets and certificates that are renewed without a restart: the files that they came from are read
-//! again when they change and at SIGHUP. What is wrong with it, or that others may read it, is told once, and again when
-//! somebody asks.
+//! again when they change and at SIGHUP. What is wrong with them, or that others may read a secret, is told
+//! once, and again when somebody asks.
 //!
 //! The file is looked at by its content, since a mounted secret changes behind a link whose own date
 //! does not. A pipe or a device is read at the start only: it hands out its text once, and who reads it
@@ -18,7 +18,7 @@ use tracing::warn;
 
 use crate::{config::Exposure, disk::Disk};
 
-/// How often the file is looked at.
+/// Time between two looks at the file.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Why the file is read.
@@ -54,8 +54,8 @@ impl From<PathBuf> for Watched {
     }
 }
 
-/// Calls `read`, which reads `files`, again and again, until the process ends. `take` gets what was read; `complain` is told
-/// what is wrong with it.
+/// Calls `read`, which reads `files`, again and again, until the process ends. `take` gets what was read;
+/// `complain` is told what is wrong with it.
 pub(super) async fn follow<T: Send + 'static>(
     files: impl Into<Watched>,
     mut hang_up: Signal,

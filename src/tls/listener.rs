@@ -38,7 +38,7 @@ pub enum ListenerTlsError {
     Pair {
         /// The variable that names the certificate.
         variable: &'static str,
-        /// What is wrong.
+        /// The fault.
         error: rustls::Error,
     },
 }
@@ -80,7 +80,7 @@ pub(crate) const SYSLOG: TlsVariables = TlsVariables {
     protocol: None,
 };
 
-/// What a listener's files hold.
+/// The content of a listener's files.
 pub(crate) struct ListenerFiles {
     variables: TlsVariables,
     certificate: Pem,

@@ -72,7 +72,7 @@ pub enum PemError {
     },
 }
 
-/// Where the passphrase of a key comes from.
+/// The source of a key's passphrase.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Passphrase<'a> {
     /// No option takes one: the key must not be encrypted.

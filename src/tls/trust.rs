@@ -1,11 +1,12 @@
 //! Certificates that are trusted, and the checks of those that others show.
 //!
-//! A file of authorities may also hold the certificate of a server or client itself, self-signed. It is
-//! trusted as itself: byte for byte, within its validity, for its purpose, and as a server's for the hosts
-//! that it names. Unless it is marked as an authority's, it vouches for no other certificate.
+//! A file of authorities may also hold a server's or client's own certificate, self-signed or issued by
+//! somebody. It is pinned: trusted byte for byte, within its validity, for its purpose, and as a server's for
+//! the hosts that it names. Only one that is marked as an authority's vouches for other certificates; if it is
+//! self-signed, it is pinned as well.
 //!
-//! `webpki` by itself refuses such a certificate when it is marked as an authority's, as `openssl req -x509`
-//! does by default, and trusts whatever it has signed when it is not.
+//! `webpki` alone refuses a certificate that is marked as an authority's where a server's is due, as
+//! `openssl req -x509` makes one by default; and of one that is not marked it trusts whatever it has signed.
 
 use std::{fmt, sync::Arc};
 
@@ -51,16 +52,16 @@ impl fmt::Display for SelfSigned {
 
 impl std::error::Error for SelfSigned {}
 
-/// Authorities, and self-signed certificates, each trusted as itself.
+/// Authorities, and pinned certificates: each of these is trusted as itself and vouches for no other.
 #[derive(Debug)]
 pub(crate) struct Trusted {
     authorities: RootCertStore,
-    themselves: Vec<CertificateDer<'static>>,
+    pinned: Vec<CertificateDer<'static>>,
 }
 
 impl Trusted {
     pub(crate) fn nobody() -> Self {
-        Self { authorities: RootCertStore::empty(), themselves: Vec::new() }
+        Self { authorities: RootCertStore::empty(), pinned: Vec::new() }
     }
 
     /// Reads the authorities of the system, as far as they can be read.
@@ -74,15 +75,17 @@ impl Trusted {
         trusted
     }
 
-    /// Adds every certificate in `pem`.
+    /// Adds every certificate in `pem`: an authority's as an authority, any other as pinned, and that of a
+    /// self-signed authority as both.
     pub(crate) fn add(&mut self, pem: &Pem) -> Result<(), PemError> {
         for certificate in pem.certificates()? {
             let shown = parse(&certificate);
-            let is_self_signed = shown.as_ref().is_some_and(is_self_signed);
-            if is_self_signed {
-                self.themselves.push(certificate.clone());
+            // What cannot be read here is left to `webpki`, which tells what is wrong with it.
+            let is_authority = shown.as_ref().is_none_or(is_authority);
+            if !is_authority || shown.as_ref().is_some_and(is_self_signed) {
+                self.pinned.push(certificate.clone());
             }
-            if !is_self_signed || shown.as_ref().is_none_or(is_authority) {
+            if is_authority {
                 self.authorities
                     .add(certificate)
                     .map_err(|error| PemError::Certificate { place: pem.place(), error })?;
@@ -92,13 +95,13 @@ impl Trusted {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.authorities.is_empty() && self.themselves.is_empty()
+        self.authorities.is_empty() && self.pinned.is_empty()
     }
 
     /// Returns the check of a server's certificate.
     ///
     /// # Errors
-    /// When an authority cannot be used.
+    /// Fails when an authority cannot be used.
     pub(crate) fn server_check(self) -> Result<Arc<dyn ServerCertVerifier>, VerifierBuilderError> {
         let provider = Arc::new(ring::default_provider());
         let algorithms = provider.signature_verification_algorithms;
@@ -108,22 +111,21 @@ impl Trusted {
             let authorities = Arc::new(self.authorities);
             Some(WebPkiServerVerifier::builder_with_provider(authorities, provider).build()?)
         };
-        let known = Known { authorities, themselves: self.themselves };
+        let known = Known { authorities, pinned: self.pinned };
         Ok(Arc::new(ServerCheck { known: Some(known), algorithms }))
     }
 
     /// Returns the check of a client's certificate, which must be shown.
     ///
     /// # Errors
-    /// When an authority cannot be used.
+    /// Fails when an authority cannot be used.
     pub(super) fn client_check(self) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
         let provider = Arc::new(ring::default_provider());
         let algorithms = provider.signature_verification_algorithms;
         let mut hints = self.authorities.subjects();
-        let themselves = self.themselves.iter().filter_map(parse);
-        hints.extend(
-            themselves.map(|shown| DistinguishedName::from(shown.subject().as_raw().to_vec())),
-        );
+        // Clients choose by the issuer; that of a self-signed certificate is its subject.
+        let pinned = self.pinned.iter().filter_map(parse);
+        hints.extend(pinned.map(|shown| DistinguishedName::from(shown.issuer().as_raw().to_vec())));
         hints.sort_by(|one, other| one.as_ref().cmp(other.as_ref()));
         hints.dedup_by(|one, other| one.as_ref() == other.as_ref());
         let authorities = if self.authorities.is_empty() {
@@ -132,7 +134,7 @@ impl Trusted {
             let authorities = Arc::new(self.authorities);
             Some(WebPkiClientVerifier::builder_with_provider(authorities, provider).build()?)
         };
-        let known = Known { authorities, themselves: self.themselves };
+        let known = Known { authorities, pinned: self.pinned };
         Ok(Arc::new(ClientCheck { known, hints, algorithms }))
     }
 }
@@ -153,34 +155,34 @@ fn is_self_signed(shown: &X509Certificate<'_>) -> bool {
     shown.subject().as_raw() == shown.issuer().as_raw()
 }
 
-/// Applies OpenSSL's rule: marked as an authority's; without a mark, allowed to sign certificates or older
-/// than these marks.
+/// Applies OpenSSL's rule: marked as an authority's; without a mark, allowed to sign certificates, or
+/// self-signed and older than these marks.
 fn is_authority(shown: &X509Certificate<'_>) -> bool {
     match (shown.basic_constraints(), shown.key_usage()) {
         (Ok(Some(basic)), _) => basic.value.ca,
         (Ok(None), Ok(Some(usage))) => usage.value.key_cert_sign(),
-        (Ok(None), Ok(None)) => shown.version() != X509Version::V3,
+        (Ok(None), Ok(None)) => shown.version() != X509Version::V3 && is_self_signed(shown),
         (Err(_), _) | (_, Err(_)) => false,
     }
 }
 
-/// Checks of one role, by authorities of `V` and by certificates that are trusted as themselves.
+/// Checks of one role, by authorities of `V` and by pinned certificates.
 #[derive(Debug)]
 struct Known<V: ?Sized> {
     authorities: Option<Arc<V>>,
-    themselves: Vec<CertificateDer<'static>>,
+    pinned: Vec<CertificateDer<'static>>,
 }
 
 impl<V: ?Sized> Known<V> {
-    /// Checks validity and purpose of a certificate that is trusted as itself; `None`: it is not.
-    fn itself(
+    /// Checks validity and purpose of a certificate that is pinned; `None`: it is not.
+    fn pinned(
         &self,
         certificate: &CertificateDer<'_>,
         now: UnixTime,
         serves: fn(&ExtendedKeyUsage<'_>) -> bool,
     ) -> Option<Result<(), Error>> {
-        let itself = self.themselves.iter().find(|itself| *itself == certificate)?;
-        Some(fits(itself, now, serves).map_err(Error::InvalidCertificate))
+        let pinned = self.pinned.iter().find(|pinned| *pinned == certificate)?;
+        Some(fits(pinned, now, serves).map_err(Error::InvalidCertificate))
     }
 
     fn by_authorities<T>(
@@ -256,8 +258,8 @@ impl ServerCertVerifier for ServerCheck {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(known) = &self.known else { return Ok(ServerCertVerified::assertion()) };
-        if let Some(itself) = known.itself(certificate, now, |usage| usage.server_auth) {
-            itself?;
+        if let Some(fits) = known.pinned(certificate, now, |usage| usage.server_auth) {
+            fits?;
             verify_server_name(&ParsedCertificate::try_from(certificate)?, host)?;
             return Ok(ServerCertVerified::assertion());
         }
@@ -308,8 +310,8 @@ impl ClientCertVerifier for ClientCheck {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if let Some(itself) = self.known.itself(certificate, now, |usage| usage.client_auth) {
-            itself?;
+        if let Some(fits) = self.known.pinned(certificate, now, |usage| usage.client_auth) {
+            fits?;
             // What it must not have, such as a critical extension that nobody understands.
             ParsedCertificate::try_from(certificate)?;
             return Ok(ClientCertVerified::assertion());
@@ -446,5 +448,36 @@ mod tests {
             let checked = server(&issuer.pem(), &leaf, HOST, 2026);
             assert_eq!(checked.is_ok(), vouches, "{checked:?}");
         }
+    }
+
+    #[test]
+    fn an_issued_certificate_is_trusted_as_itself_and_vouches_for_others_only_as_an_authority() {
+        let key = || KeyPair::generate().unwrap();
+        let named = |name: &str, is_ca: IsCa| {
+            let mut params = params(is_ca);
+            params.distinguished_name.push(DnType::CommonName, name);
+            params
+        };
+        let top = CertifiedIssuer::self_signed(marked_as_authority(), key()).unwrap();
+        let leaf = CertifiedIssuer::signed_by(named("leaf", IsCa::NoCa), key(), &top).unwrap();
+        let signed = named("signed", IsCa::NoCa).signed_by(&key(), &leaf).unwrap();
+        let own: &Certificate = leaf.as_ref();
+        for trusted in [own.pem(), top.pem() + &own.pem()] {
+            server(&trusted, own, HOST, 2026).unwrap();
+            client(&trusted, own).unwrap();
+            let unknown = CertificateError::UnknownIssuer;
+            assert_eq!(refusal(server(&trusted, &signed, HOST, 2026)), unknown);
+            assert_eq!(refusal(client(&trusted, &signed)), unknown);
+        }
+        let elsewhere = refusal(server(&own.pem(), own, "other.example", 2026));
+        assert!(
+            matches!(elsewhere, CertificateError::NotValidForNameContext { .. }),
+            "{elsewhere}"
+        );
+
+        let below = named("below", IsCa::Ca(BasicConstraints::Unconstrained));
+        let below = CertifiedIssuer::signed_by(below, key(), &top).unwrap();
+        let issued = named("issued", IsCa::NoCa).signed_by(&key(), &below).unwrap();
+        server(&below.pem(), &issued, HOST, 2026).unwrap();
     }
 }

@@ -98,7 +98,7 @@ pub fn recognise(element: &Value) -> Recognised {
     }
 }
 
-/// Returns whether the element has marks of an alert or threat and too little to be one.
+/// Returns whether the element has marks of an alert or threat but lacks the fields of one.
 pub fn only_names_one(element: &Value) -> bool {
     recognise(element) == Recognised::Unknown && is_marked(native::unwrapped(element))
 }

@@ -16,7 +16,7 @@ use crate::alert::{
 };
 
 /// Fields that threats have, and hardly anything else two of them.
-const MARKS: [&str; 10] = [
+const MARKS: [&str; 9] = [
     "total_security_event_count",
     "security_event_count_by_level",
     "top_agents",
@@ -25,20 +25,22 @@ const MARKS: [&str; 10] = [
     "impacted_users",
     "impacted_user_count",
     "mitre_tactics",
-    "rules",
-    "slug",
+    "agents",
 ];
 
 const LEVELS: [&str; 5] = ["critical", "high", "medium", "low", "informational"];
 
-/// Returns whether the element is a threat. Alerts have been told apart before. Other products have an id, a slug
-/// and a date, too, and a `log_type` of this name; and what only names a threat would take its place.
+/// Returns whether the element is a threat. Alerts have been told apart before. Other products have an id, a
+/// slug, rules and a date, too, and a `log_type` of this name; and what only names a threat would take its
+/// place.
 pub(super) fn is_threat(element: &Value) -> bool {
     let has = |name: &str| at(element, name).is_some();
     let marks = MARKS.into_iter().filter(|name| has(name)).count();
+    let has_common = has("slug") || has("rules");
     let is_pushed = native::log_type(element).as_deref() == Some("threat");
     let is_dated = has("id") && (has("creation_date") || has("first_seen"));
-    marks > 1 && (is_pushed || is_dated)
+    let is_short = ["id", "slug", "level", "creation_date", "first_seen"].into_iter().all(has);
+    is_short || (marks + usize::from(has_common) > 1 && (is_pushed || is_dated))
 }
 
 /// Reads a threat.

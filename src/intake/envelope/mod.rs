@@ -2,9 +2,10 @@
 //! Elastic Agent, Splunk) has put inside an event of its own: as a text (`message`, `event.original`) or as an
 //! object (`json`, or whatever the shipper was told to call it).
 //!
-//! Never opened is what HarfangLab made itself, whose telemetry quotes programs that ran on a host, and what is
-//! known as another product's, which quotes what came from the network. An alert whose agent is not HarfangLab's,
-//! because a shipper lifted its fields into the event, is read from its whole text if that stands beside them.
+//! Elements that HarfangLab made itself are never opened: its telemetry quotes programs that ran on a host. Nor are
+//! events known as another product's, which quote what came from the network. An alert whose agent is not
+//! HarfangLab's, because a shipper lifted its fields into the event, is read from its whole text if that stands
+//! beside them.
 //!
 //! Does not live here: what an element is (`intake::dialect`), splitting a body (`intake::decode`).
 
@@ -15,7 +16,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use self::search::{Opened, Search, is_of_one_event};
+use self::search::{Opened, Search, is_original_of};
 use super::dialect::{
     Dialect, Recognised, is_by_harfanglab, lacks_agent, only_names_one, recognise,
 };
@@ -30,7 +31,7 @@ pub(crate) struct Read<'a> {
     pub value: Value,
     /// Its text; without the envelope if it was in one.
     pub text: Cow<'a, str>,
-    /// Why it is surely a dead letter, if it is.
+    /// Reason to keep it as a dead letter.
     pub doubt: Option<Doubt>,
 }
 
@@ -64,10 +65,11 @@ pub(crate) fn read(text: Cow<'_, str>, max: MaxValues) -> Result<Read<'_>, Unrea
     }
     drop(value);
     let mut search = Search::new(max);
-    let opened = search.object(&text);
-    let has_several = matches!(opened, Opened::Several { may_be_imported: true });
+    let opened = search.object(&text, is_lifted);
+    let has_several =
+        search.has_hidden || matches!(opened, Opened::Several { may_be_imported: true });
     if let Opened::One(inner) = opened
-        && (!is_lifted || is_of_one_event(&inner.text, &text))
+        && (!is_lifted || is_original_of(&inner.text, &text))
         // Beside telemetry there may be an alert in a form that is not opened.
         && (inner.is_notification || !search.has_mark)
     {
@@ -91,7 +93,7 @@ fn may_be_envelope(recognised: &Recognised, value: &Value) -> bool {
     *recognised == Recognised::Unknown && !is_by_harfanglab(value)
 }
 
-/// Returns whether it is an alert that a shipper's agent stands in.
+/// Returns whether it is an alert whose agent was replaced by a shipper's.
 fn is_lifted(recognised: &Recognised, value: &Value) -> bool {
     matches!(recognised, Recognised::Notification(Dialect::NativeAlert | Dialect::EcsAlert))
         && lacks_agent(value)
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn ecs_threats_and_telemetry_come_out_of_envelopes() {
         let threat =
-            r#"{"log_type":"threat","id":"7","slug":"x","rules":[],"creation_date":"2026-01-01"}"#;
+            r#"{"log_type":"threat","id":"7","slug":"x","agents":[],"creation_date":"2026-01-01"}"#;
         let detection = json!({"ecs": {"version": "9.0.0"}, "agent": {"type": "hurukai"},
             "event": {"kind": "pipeline_error"}, "hlab": {"detection": {"title": "x"}}});
         let telemetry = json!({"log_type": "process", "agent": {"agentid": "a"}});
@@ -211,13 +213,32 @@ mod tests {
         assert_eq!(opened_text(&merged), (NATIVE, ALERT.to_owned()));
 
         let mut detection = json!({"ecs": {"version": "9.0.0"}, "event": {"kind": "alert"},
-            "agent": {"type": "hurukai", "id": "1"}, "hlab": {"detection": {"title": "x"}}});
+            "agent": {"type": "hurukai", "id": "1"}, "hlab": {"detection": {"title": "x"}},
+            "@timestamp": "2026-05-26T07:39:59Z"});
         let original = detection.to_string();
+        let other = original.replace("2026-05-26", "2026-05-27");
         detection["agent"] = json!({"type": "elastic-agent", "id": "2"});
         detection["host"] = json!({"name": "collector-1"});
         detection["event"]["original"] = original.clone().into();
         let ecs = Recognised::Notification(Dialect::EcsAlert);
-        assert_eq!(opened_text(&detection), (ecs, original));
+        assert_eq!(opened_text(&detection), (ecs.clone(), original));
+        detection["event"]["original"] = other.into();
+        assert_eq!(opened_text(&detection), (ecs, detection.to_string()), "of another event");
+    }
+
+    #[test]
+    fn the_original_of_a_lifted_alert_counts_at_any_depth_and_whatever_else_is_in_the_alert() {
+        let mut lifted = json!({"alert_unique_id": "a", "agent.hostname": "pc-01", "msg": "x"});
+        lifted["_raw"] = format!("<134>May 26 07:39:59 console harfanglab: {ALERT}").into();
+        lifted["winlog"] = json!({"event_id": 1});
+        for event in [
+            lifted.clone(),
+            json!({"result": lifted}),
+            json!({"_source": {"hit": lifted}}),
+            json!({"message": ALERT, "x": base64::prelude::BASE64_STANDARD.encode(ALERT)}),
+        ] {
+            assert_eq!(opened_text(&event), (NATIVE, ALERT.to_owned()), "{event}");
+        }
     }
 
     #[test]
@@ -283,11 +304,18 @@ mod tests {
             assert_eq!(opened_text(&event), (NATIVE, added.to_string()));
         }
         let other = ALERT.replace(r#""a""#, r#""b""#);
+        let closed = ALERT.replacen('{', r#"{"status":"closed","#, 1);
+        let detection = |host: &str| {
+            json!({"ecs": {"version": "9"}, "agent": {"type": "hurukai"}, "host": {"name": host},
+                "event": {"kind": "alert"}, "hlab": {"detection": {"confidence": "strong"}}})
+        };
         let encode = |text: &str| base64::prelude::BASE64_STANDARD.encode(text);
         for event in [
             json!({"records": [{"data": encode(ALERT)}, {"data": encode(&other)}]}),
             json!({"message": format!("{ALERT}\n{other}")}),
             json!({"data": encode(&format!("[{ALERT},{other}]"))}),
+            json!({"records": [{"data": encode(ALERT)}, {"data": encode(&closed)}]}),
+            json!({"records": [detection("PC-1"), detection("PC-2")]}),
         ] {
             let read = read(event.to_string().into(), MaxValues::default()).unwrap();
             assert_eq!((read.recognised, read.doubt), (Recognised::Unknown, Some(Doubt::Several)));

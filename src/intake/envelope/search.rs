@@ -3,7 +3,7 @@
 use std::{borrow::Cow, iter};
 
 use super::{
-    may_be_envelope,
+    is_lifted, may_be_envelope,
     text::{self, Carried, Keeps},
 };
 use crate::{
@@ -16,31 +16,54 @@ use crate::{
 
 /// Deepest nesting at which an alert is looked for: a shipper behind a shipper has it in the third level.
 const DEPTH_MAX: usize = 3;
-/// Fields by which events of other products are known that quote what came from the network or ran on a host:
-/// Windows events by Winlogbeat and `NXLog`, Suricata, Wazuh, `ModSecurity`, cloud audit logs, Sentry, Jira,
-/// `CrowdStrike`, and HarfangLab's entries of the event log.
-const OF_OTHERS: [&str; 15] = [
-    "EventID",
-    "ScriptBlockText",
-    "aid",
-    "decoder",
-    "event_data",
-    "exception",
-    "flow_id",
-    "httpRequest",
-    "protoPayload",
-    "record_number",
-    "request",
-    "requestParameters",
-    "transaction",
-    "webhookEvent",
-    "winlog",
+/// Longest value by which copies are known.
+const FIELD_MAX_BYTES: usize = 200;
+/// Fields by which events of other products are known that quote what came from the network or ran on a host, and a
+/// field inside of those that others have, too: Windows events by Winlogbeat, `NXLog` and Splunk, Suricata, Wazuh,
+/// `ModSecurity`, cloud audit logs, Sentry, Jira, and HarfangLab's entries of the event log.
+const OF_OTHERS: [(&str, Option<&str>); 15] = [
+    ("EventCode", None),
+    ("EventID", None),
+    ("ScriptBlockText", None),
+    ("decoder", None),
+    ("event_data", None),
+    ("exception", Some("values")),
+    ("flow_id", None),
+    ("protoPayload", None),
+    ("record_number", None),
+    ("request", Some("data")),
+    ("requestParameters", None),
+    ("transaction", Some("request")),
+    ("webhookEvent", None),
+    ("winlog", None),
+    ("winlog.event_id", None),
 ];
 
 /// An element of HarfangLab inside an event.
 pub(super) struct Inner<'a> {
     pub(super) text: Cow<'a, str>,
     pub(super) is_notification: bool,
+    copy_of: CopyOf,
+}
+
+/// What an element is a copy of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CopyOf {
+    /// An alert with its id, status, level and threat: shippers add fields and drop others.
+    Alert([Option<String>; 4]),
+    /// A text with this hash.
+    Text(String),
+}
+
+impl CopyOf {
+    pub(super) fn read(text: &str) -> Self {
+        let mut said = ["alert_unique_id", "status", "level", "threat_key"]
+            .map(|name| element::field(text, name).filter(|it| it.len() < FIELD_MAX_BYTES));
+        if said[0].is_none_or(|id| !id.starts_with('"')) {
+            return Self::Text(element::content_hash(text));
+        }
+        Self::Alert(said.each_mut().map(|it| it.map(str::to_ascii_lowercase)))
+    }
 }
 
 /// Holds what an event has inside.
@@ -55,18 +78,13 @@ pub(super) enum Opened<'a> {
 
 impl Opened<'_> {
     /// Returns what an event has that has both. Shippers keep a text beside what they read of it, or added to
-    /// that: of two copies of one alert the longer one counts.
+    /// that: of two copies of one version of an alert the longer one counts.
     fn and(self, other: Self) -> Self {
         let may_be_imported = self.may_be_imported() || other.may_be_imported();
         match (self, other) {
             (found, Self::None) | (Self::None, found) => found,
-            (Self::One(one), Self::One(other)) if is_of_one_event(&one.text, &other.text) => {
+            (Self::One(one), Self::One(other)) if one.copy_of == other.copy_of => {
                 Self::One(if one.text.len() < other.text.len() { other } else { one })
-            }
-            (Self::One(one), Self::One(other))
-                if element::content_hash(&one.text) == element::content_hash(&other.text) =>
-            {
-                Self::One(one)
             }
             _ => Self::Several { may_be_imported },
         }
@@ -87,23 +105,27 @@ impl Opened<'_> {
     fn into_owned<'a>(self) -> Opened<'a> {
         match self {
             Self::None => Opened::None,
-            Self::One(Inner { text, is_notification }) => {
-                Opened::One(Inner { text: text.into_owned().into(), is_notification })
+            Self::One(inner) => {
+                Opened::One(Inner { text: inner.text.into_owned().into(), ..inner })
             }
             Self::Several { may_be_imported } => Opened::Several { may_be_imported },
         }
     }
 }
 
-/// Returns whether both are one alert: by its id, or by what a detection in ECS says that HarfangLab detected.
-pub(super) fn is_of_one_event(one: &str, other: &str) -> bool {
-    let both = |name| element::field(one, name).zip(element::field(other, name));
-    if let Some((one, other)) = both("alert_unique_id") {
-        return one.starts_with('"') && one.eq_ignore_ascii_case(other);
+/// Returns whether `inner` is the whole text of the alert whose fields a shipper lifted into `event`: it has
+/// the same id, or, in ECS, the same time and detection.
+pub(super) fn is_original_of(inner: &str, event: &str) -> bool {
+    let both = |name: &'static str| element::field(inner, name).zip(element::field(event, name));
+    let is_same = |name: &'static str| {
+        both(name).is_some_and(|(inner, event)| {
+            element::content_hash(inner) == element::content_hash(event)
+        })
+    };
+    if let Some((inner, event)) = both("alert_unique_id") {
+        return inner.starts_with('"') && inner.eq_ignore_ascii_case(event);
     }
-    both("hlab").is_some_and(|(one, other)| {
-        one.starts_with('{') && element::content_hash(one) == element::content_hash(other)
-    })
+    is_same("@timestamp") && is_same("hlab")
 }
 
 /// One search through an event.
@@ -113,21 +135,22 @@ pub(super) struct Search {
     left: usize,
     /// A mark of an alert or threat stands outside of what was found.
     pub(super) has_mark: bool,
+    /// A text in base64 has such a mark.
+    pub(super) has_hidden: bool,
 }
 
 impl Search {
     pub(super) fn new(max: MaxValues) -> Self {
-        Self { max, left: max.0, has_mark: false }
+        Self { max, left: max.0, has_mark: false, has_hidden: false }
     }
 
-    /// Finds HarfangLab's element in the fields of the object `text`.
-    pub(super) fn object<'a>(&mut self, text: &'a str) -> Opened<'a> {
-        self.fields_of(text, DEPTH_MAX)
+    /// Finds HarfangLab's element in the fields of the object `text`, which is HarfangLab's alert if `is_ours`.
+    pub(super) fn object<'a>(&mut self, text: &'a str, is_ours: bool) -> Opened<'a> {
+        self.fields_of(text, DEPTH_MAX, is_ours)
     }
 
-    fn fields_of<'a>(&mut self, text: &'a str, depth: usize) -> Opened<'a> {
-        let depth = depth.checked_sub(1);
-        let depth = depth.filter(|_depth| !is_of_others(text));
+    fn fields_of<'a>(&mut self, text: &'a str, depth: usize, is_ours: bool) -> Opened<'a> {
+        let depth = depth.checked_sub(1).filter(|_depth| is_ours || !is_of_others(text));
         let Some(depth) = depth else {
             self.has_mark |= has_mark_beside_level(text);
             return Opened::None;
@@ -160,6 +183,10 @@ impl Search {
                 Opened::None
             }
             Carried::One(inner) => self.within(inner.into(), depth),
+            Carried::Hidden => {
+                self.has_hidden = true;
+                Opened::None
+            }
             Carried::Several(text) => {
                 Opened::Several { may_be_imported: has_mark_beside_level(&text) }
             }
@@ -178,21 +205,35 @@ impl Search {
         let recognised = recognise(&value);
         if is_surely_harfanglabs(&recognised) {
             let is_notification = matches!(recognised, Recognised::Notification(_));
-            return Opened::One(Inner { text: inner, is_notification });
+            if is_lifted(&recognised, &value)
+                && let Opened::One(original) = self.fields_of(&inner, depth, true)
+                && is_original_of(&original.text, &inner)
+            {
+                return Opened::One(original).into_owned();
+            }
+            let copy_of = CopyOf::read(&inner);
+            return Opened::One(Inner { text: inner, is_notification, copy_of });
         }
         if !may_be_envelope(&recognised, &value) {
             self.has_mark |= has_mark_beside_level(&inner);
             return Opened::None;
         }
         drop(value);
-        self.fields_of(&inner, depth).into_owned()
+        self.fields_of(&inner, depth, false).into_owned()
     }
 }
 
 /// Returns whether another product made the object `text`.
 fn is_of_others(text: &str) -> bool {
-    element::fields(text)
-        .any(|(name, value)| value != "null" && OF_OTHERS.contains(&name.trim_matches('"')))
+    element::fields(text).any(|(name, value)| {
+        let is_it = |(of_other, inside): &(&str, Option<&str>)| {
+            name.trim_matches('"') == *of_other
+                && value != "null"
+                && inside
+                    .is_none_or(|it| value.starts_with('{') && element::field(value, it).is_some())
+        };
+        OF_OTHERS.iter().any(is_it)
+    })
 }
 
 /// Returns a value that a mark may consist of; of others, the name alone says one.

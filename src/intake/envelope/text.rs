@@ -1,5 +1,5 @@
-//! Finds the JSON in a text field of a shipper's event: the whole text, what stands behind a syslog header in it,
-//! or what it is in base64. In any other text somebody else may have written the JSON.
+//! Finds the JSON in a text field of a shipper's event: the whole text, what stands behind a syslog header in
+//! it, or what it is in base64. In any other text somebody else may have written the JSON.
 
 use std::borrow::Cow;
 
@@ -36,10 +36,21 @@ const OF_LINES: [&str; 15] = [
     "syslogmessage",
 ];
 /// Fields in which queues and relays keep what was handed to them, and other products what an attacker sent.
-const OF_CONTENT: [&str; 9] =
-    ["body", "content", "data", "line", "payload", "rawdata", "text", "textpayload", "value"];
-/// Fields that queues and relays put beside the content: of AWS, Google Cloud, Azure, Kafka, `CloudEvents`, Loki.
-const OF_WRAPPERS: [&str; 66] = [
+const OF_CONTENT: [&str; 10] = [
+    "body",
+    "content",
+    "data",
+    "database64",
+    "line",
+    "payload",
+    "rawdata",
+    "text",
+    "textpayload",
+    "value",
+];
+/// Fields that queues and relays put beside the content: of AWS, Google Cloud, Azure, Kafka, `CloudEvents`,
+/// Loki.
+const OF_WRAPPERS: [&str; 76] = [
     "approximatearrivaltimestamp",
     "attributes",
     "awsregion",
@@ -49,10 +60,12 @@ const OF_WRAPPERS: [&str; 66] = [
     "datacontenttype",
     "dataschema",
     "deliveryattempt",
+    "encryptiontype",
     "eventid",
     "eventname",
     "eventsource",
     "eventsourcearn",
+    "eventtime",
     "eventtype",
     "eventversion",
     "headers",
@@ -65,6 +78,7 @@ const OF_WRAPPERS: [&str; 66] = [
     "kafkakey",
     "kafkaoffset",
     "key",
+    "kinesisrecordmetadata",
     "kinesisschemaversion",
     "labels",
     "logname",
@@ -72,6 +86,7 @@ const OF_WRAPPERS: [&str; 66] = [
     "md5ofmessageattributes",
     "messageattributes",
     "messageid",
+    "metadataversion",
     "multivalueheaders",
     "multivaluequerystringparameters",
     "offset",
@@ -90,9 +105,12 @@ const OF_WRAPPERS: [&str; 66] = [
     "requestcontext",
     "resource",
     "routekey",
+    "schema",
+    "sequence",
     "sequencenumber",
     "severity",
     "source",
+    "spanid",
     "specversion",
     "stagevariables",
     "stream",
@@ -103,6 +121,9 @@ const OF_WRAPPERS: [&str; 66] = [
     "timestamp",
     "timestamptype",
     "topic",
+    "trace",
+    "traceparent",
+    "tracestate",
     "ts",
     "type",
     "version",
@@ -125,6 +146,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Carried {
     None,
+    /// Base64 that is not opened, with a mark of an alert or threat in it.
+    Hidden,
     One(String),
     /// The text of more than one.
     Several(String),
@@ -135,7 +158,7 @@ pub(super) enum Carried {
 pub(super) enum Keeps {
     /// Lines as they were read.
     Lines,
-    /// What was handed over, also in base64: only where nothing but a wrapper is around it.
+    /// Something handed over, also in base64: only where nothing but a wrapper is around it.
     Content,
 }
 
@@ -161,8 +184,7 @@ fn plain(name: &str) -> String {
     letters.take(NAME_MAX).map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
-/// Finds the JSON objects in a quoted text of a field. Where nothing is opened, base64 with a mark of an alert or
-/// threat in it counts as several: it is kept.
+/// Finds the JSON objects in a quoted text of a field.
 pub(super) fn carried(quoted: &str, keeps: Option<Keeps>) -> Carried {
     if !quoted.starts_with('"') || (keeps.is_none() && quoted.len() < BASE64_MIN_BYTES) {
         return Carried::None;
@@ -170,9 +192,9 @@ pub(super) fn carried(quoted: &str, keeps: Option<Keeps>) -> Carried {
     let Ok(text) = serde_json::from_str::<String>(quoted) else { return Carried::None };
     let text = text.trim_matches(is_blank);
     if keeps != Some(Keeps::Content)
-        && let Some(hidden) = from_base64(text).filter(|text| has_mark_beside_level(text))
+        && from_base64(text).is_some_and(|text| has_mark_beside_level(&text))
     {
-        return Carried::Several(hidden);
+        return Carried::Hidden;
     }
     let Some(text) = keeps.and_then(|keeps| json_in(text, keeps)) else { return Carried::None };
     let carried = match decode::decode(&text, 1) {
@@ -309,7 +331,7 @@ mod tests {
         let alert = r#"{"alert_unique_id":"a"}"#;
         let quoted = |text: &str| serde_json::Value::from(BASE64.encode(text)).to_string();
         for keeps in [None, Some(Keeps::Lines)] {
-            assert_eq!(carried(&quoted(alert), keeps), Carried::Several(alert.to_owned()));
+            assert_eq!(carried(&quoted(alert), keeps), Carried::Hidden);
             assert_eq!(carried(&quoted(r#"{"a":"aaaaaaaaaa"}"#), keeps), Carried::None);
         }
     }

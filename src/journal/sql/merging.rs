@@ -229,16 +229,16 @@ impl<S: Store> SqlJournal<S> {
         let generation = self.generation(&mut transaction).await?;
         for CaseObjects { threat_key, object_ids, standing } in kept {
             for object_id in object_ids {
-                let statement = match standing {
-                    CaseStanding::LeftOut => query(FORGET),
-                    CaseStanding::Waiting | CaseStanding::Sent => query(S::say(KEEP)),
+                let (words, is_sent) = match standing {
+                    CaseStanding::LeftOut => (FORGET, None),
+                    CaseStanding::Waiting => (S::say(KEEP), Some(false)),
+                    CaseStanding::Sent => (S::say(KEEP), Some(true)),
                 };
-                let statement =
-                    statement.bind(&self.console).bind(generation).bind(threat_key).bind(object_id);
-                let statement = match standing {
-                    CaseStanding::LeftOut => statement,
-                    CaseStanding::Waiting => statement.bind(false),
-                    CaseStanding::Sent => statement.bind(true),
+                let statement = query(words).bind(&self.console).bind(generation);
+                let statement = statement.bind(threat_key).bind(object_id);
+                let statement = match is_sent {
+                    None => statement,
+                    Some(is_sent) => statement.bind(is_sent),
                 };
                 statement.execute(&mut transaction).await?;
             }

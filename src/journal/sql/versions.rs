@@ -201,8 +201,8 @@ impl Versions {
     }
 }
 
-/// Returns whether a version (`status|level|…`) says no status: what a console sends does, so it was cut on the way
-/// and is no newer version of an alert that is known with one.
+/// Returns whether a version (`status|level|…`) says no status. What a console sends does, so this one was
+/// truncated in transit, and is no newer version of an alert that is known with one.
 fn says_no_status(version: &str) -> bool {
     version.starts_with('|')
 }

@@ -1,6 +1,6 @@
 //! Works and refusals.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -60,6 +60,14 @@ const DELIVERED_BEFORE: Words = Words {
     postgres: delivered_before!("(SELECT value::bigint FROM json_array_elements_text($1::json))"),
 };
 
+const KEEP_INDICATORS: Words = Words {
+    sqlite: "INSERT INTO work_indicators (indicator, work) SELECT value, $2 FROM json_each($1) \
+             WHERE true ON CONFLICT DO NOTHING",
+    postgres: "INSERT INTO work_indicators (indicator, work) \
+               SELECT value, $2 FROM json_array_elements_text($1::json) AS it (value) \
+               ON CONFLICT DO NOTHING",
+};
+
 #[async_trait]
 impl<S: Store> WorkJournal for SqlJournal<S> {
     async fn work_opened(
@@ -95,15 +103,13 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
             .await?;
         }
         let objects = parts.iter().flat_map(|part| &part.objects);
-        for indicator in objects.filter(|id| id.starts_with("indicator--")) {
-            query(
-                "INSERT INTO work_indicators (indicator, work) VALUES ($1, $2) \
-                 ON CONFLICT DO NOTHING",
-            )
-            .bind(indicator)
-            .bind(work)
-            .execute(&mut transaction)
-            .await?;
+        let indicators: BTreeSet<_> = objects.filter(|id| id.starts_with("indicator--")).collect();
+        if !indicators.is_empty() {
+            query(S::say(KEEP_INDICATORS))
+                .bind(serde_json::json!(indicators).to_string())
+                .bind(work)
+                .execute(&mut transaction)
+                .await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -333,16 +339,12 @@ impl<S: Store> SqlJournal<S> {
     }
 }
 
-/// Forgets the objects that left in a work.
+/// Forgets the objects that left in a work. Its indicators go with the work itself.
 pub(super) async fn forget_parts(
     transaction: &mut impl Session,
     work: &str,
 ) -> Result<(), JournalError> {
-    for statement in
-        ["DELETE FROM work_parts WHERE work = $1", "DELETE FROM work_indicators WHERE work = $1"]
-    {
-        query(statement).bind(work).execute(transaction).await?;
-    }
+    query("DELETE FROM work_parts WHERE work = $1").bind(work).execute(transaction).await?;
     Ok(())
 }
 

@@ -65,11 +65,15 @@ fn every_ioc_that_an_alert_matched_becomes_an_indicator_with_its_observable_and_
     }
     assert_eq!(reasons(&conversion), [""; 0]);
 
-    let mut dated = conversion;
-    dated.date_indicator(made::at("2026-02-20T00:00:00Z"));
-    for indicator in objects(&dated, "indicator") {
-        assert_eq!(indicator["valid_from"], "2026-02-20T00:00:00.000Z", "one that came before");
-    }
+    let known: Vec<_> = conversion.indicators().map(|it| it.id.clone()).collect();
+    assert_eq!(known, indicators, "the journal dates each, and knows which were refused");
+    let mut dated = conversion.clone();
+    dated.date_indicator(&known[1], made::at("2026-02-20T00:00:00Z"));
+    let valid_from: Vec<_> =
+        objects(&dated, "indicator").map(|it| it["valid_from"].clone()).collect();
+    assert_eq!(valid_from[1], "2026-02-20T00:00:00.000Z");
+    assert_eq!(valid_from[0], valid_from[2], "those of the alert");
+    assert_ne!(valid_from[0], valid_from[1]);
 }
 
 #[test]

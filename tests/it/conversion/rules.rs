@@ -186,7 +186,8 @@ fn indicator(alert: &Alert, told: Option<Intelligence>) -> String {
         (carried, told) => carried.or(told),
     };
     let mut conversion = converted(alert, rule.as_ref());
-    conversion.date_indicator(made::at("2026-03-01T00:00:00Z"));
+    let id = conversion.indicator.clone().unwrap().id;
+    conversion.date_indicator(&id, made::at("2026-03-01T00:00:00Z"));
     serde_json::to_string(one(&conversion, "indicator")).unwrap()
 }
 

@@ -53,9 +53,9 @@ pub(super) fn is_marked(element: &Value) -> bool {
         || at(element, "alert_type").is_some()
 }
 
-/// Returns whether the element is an alert. One that only names an alert, as a ticket about it does, is none: it
-/// would take the alert's place. Nor is the alert of another product. What all of HarfangLab's have is their agent's
-/// id, or the date of the event in its spelling; at least one with an id of its own has its host.
+/// Returns whether the element is an alert. One that only names an alert, as a ticket does, is none: it
+/// would take the alert's place. Nor is the alert of another product. All of HarfangLab's have their agent's id
+/// or the date of the event in its spelling; at least, beside an id of their own, their host.
 pub(super) fn is_alert(element: &Value) -> bool {
     let has = |field: &str| at(element, field).is_some();
     is_marked(element)

@@ -11,9 +11,9 @@ use super::Knowledge;
 pub(crate) struct State {
     pub(crate) connectors: BTreeMap<String, FakeConnector>,
     /// In the order in which they were opened; deleted ones stay, marked.
+    pub(crate) works: Vec<FakeWork>,
     /// Time at which the errors of works are said to have come; `None`: long ago.
     pub(super) errors_at: Option<String>,
-    pub(crate) works: Vec<FakeWork>,
     /// Every request that the schema allows, whatever became of it.
     pub(crate) requests: Vec<FakeRequest>,
     /// How many requests the schema does not allow.
