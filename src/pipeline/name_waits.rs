@@ -1,6 +1,6 @@
-//! Events that are put back because others hold the names of their incidents. That passes within moments.
-//! Where it does not, something holds the journal's locks: the log says so once, and once more when the last
-//! of these events has its name.
+//! Events that are put back because others hold the names of their incidents. That passes within moments, or
+//! else something holds the journal's locks: the log says so once, and once more when the last of these events
+//! has its name.
 
 use std::{
     collections::HashMap,

@@ -72,10 +72,9 @@ impl Preparer {
             attach_raw(conversion, &event.body, &settings)
         };
         let mut conversion = self.convert_as_fixed(event, &key, identity, turn, convert).await?;
-        let remark = self
-            .leave_out_refused_rules(&mut conversion)
-            .await
-            .map_err(|failure| self.journal_failed(event, &failure))?;
+        let refused = self.refused_rules_of(&conversion).await;
+        let refused = refused.map_err(|failure| self.journal_failed(event, &failure))?;
+        let remark = leave_out_refused_rules(&refused, &mut conversion);
         if let Some(sighted) = &conversion.sighted {
             let merged_sightings = self
                 .journal
@@ -86,10 +85,7 @@ impl Preparer {
                 let identity = Some(conversion.identity.clone());
                 let known = Known::received(event.received_at);
                 conversion = convert(&Known { identity, merged_sightings, ..known });
-                let _said_before = self
-                    .leave_out_refused_rules(&mut conversion)
-                    .await
-                    .map_err(|failure| self.journal_failed(event, &failure))?;
+                leave_out_refused_rules(&refused, &mut conversion);
             }
         }
         if self.platform.as_ref().is_some_and(|it| !it.has(Feature::CustomProperties)) {
@@ -117,29 +113,15 @@ impl Preparer {
         Some(CaseObjects { threat_key, object_ids, standing: CaseStanding::Waiting })
     }
 
-    /// Removes the indicators of rules whose text OpenCTI refused, for every sink alike: where it goes
-    /// by file or S3, it goes to the same OpenCTI. Returns what the history of the event says of it.
-    async fn leave_out_refused_rules(
+    /// Returns the rules whose text OpenCTI refused, unless the conversion has no indicator.
+    async fn refused_rules_of(
         &self,
-        conversion: &mut Conversion,
-    ) -> Result<Option<String>, Arc<JournalError>> {
-        let indicators: Vec<_> = conversion.indicators().map(|it| it.id.clone()).collect();
-        if indicators.is_empty() {
-            return Ok(None);
+        conversion: &Conversion,
+    ) -> Result<LeftOutRules, Arc<JournalError>> {
+        if conversion.indicators().next().is_none() {
+            return Ok(LeftOutRules::default());
         }
-        let refused = self.left_out_rules().await?;
-        let mut said = Vec::new();
-        for (id, rule) in indicators.iter().filter_map(|id| Some((id, refused.get(id)?))) {
-            let words = format!(
-                "left without the indicator and sighting of the rule {}, which OpenCTI refused on {}: {}",
-                rule.name,
-                rule.refused_at.format("%Y-%m-%d %H:%M:%S UTC"),
-                rule.reason.chars().take(MAX_REASON_CHARS).collect::<String>()
-            );
-            conversion.leave_out_rule(id, words.clone());
-            said.push(words);
-        }
-        Ok((!said.is_empty()).then(|| said.join("; ")))
+        self.left_out_rules().await
     }
 
     /// Returns the rules that the platform refused, by the ids of their indicators.
@@ -243,4 +225,22 @@ fn in_version_of(pushed: &Alert, shown: Alert) -> Alert {
         threat_key: pushed.threat_key.clone().or(shown.threat_key),
         ..shown
     }
+}
+
+/// Removes the indicators of rules whose text OpenCTI refused, for every sink alike: where it goes
+/// by file or S3, it goes to the same OpenCTI. Returns what the history of the event says of it.
+fn leave_out_refused_rules(refused: &LeftOutRules, conversion: &mut Conversion) -> Option<String> {
+    let indicators: Vec<_> = conversion.indicators().map(|it| it.id.clone()).collect();
+    let mut said = Vec::new();
+    for (id, rule) in indicators.iter().filter_map(|id| Some((id, refused.get(id)?))) {
+        let words = format!(
+            "left without the indicator and sighting of the rule {}, which OpenCTI refused on {}: {}",
+            rule.name,
+            rule.refused_at.format("%Y-%m-%d %H:%M:%S UTC"),
+            rule.reason.chars().take(MAX_REASON_CHARS).collect::<String>()
+        );
+        conversion.leave_out_rule(id, words.clone());
+        said.push(words);
+    }
+    (!said.is_empty()).then(|| said.join("; "))
 }

@@ -39,7 +39,7 @@ fn with_certificate(overrides: MqOverrides, (certificate, key): (String, String)
 }
 
 /// What `check` would say; every field of the connection is overridden but user and password.
-async fn refusal(overrides: &MqOverrides) -> String {
+pub(crate) async fn probed(overrides: &MqOverrides) -> Result<(), String> {
     let answered = BrokerConnection {
         host: "unused".to_owned(),
         port: 1,
@@ -48,7 +48,11 @@ async fn refusal(overrides: &MqOverrides) -> String {
         user: "guest".to_owned(),
         pass: SecretString::from("guest"),
     };
-    probe(&answered, overrides).await.expect_err("it is refused").to_string()
+    probe(&answered, overrides).await.map_err(|refusal| refusal.to_string())
+}
+
+async fn refusal(overrides: &MqOverrides) -> String {
+    probed(overrides).await.expect_err("it is refused")
 }
 
 /// Sends a bundle through the TLS listener and finds it on the queue.

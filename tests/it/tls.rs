@@ -7,13 +7,14 @@ use harfanglab_incidents::{
     clock::Clock,
     config::{MqOverrides, S3Settings, TlsVerification},
     journal::PostgresJournal,
-    opencti::{BrokerConnection, S3Bucket, probe},
+    opencti::S3Bucket,
 };
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 use crate::{
+    broker_tls::probed,
     check::Scene,
     configuration::write,
     outbound::{check, server},
@@ -78,15 +79,7 @@ async fn a_broker_is_trusted_by_its_own_self_signed_certificate_and_its_host() {
             ssl_ca: Some(authority.to_owned()),
             ..MqOverrides::default()
         };
-        let answered = BrokerConnection {
-            host: "unused".to_owned(),
-            port: 1,
-            vhost: "/".to_owned(),
-            use_ssl: false,
-            user: "guest".to_owned(),
-            pass: SecretString::from("guest"),
-        };
-        probe(&answered, &overrides).await.map_err(|refusal| refusal.to_string())
+        probed(&overrides).await
     };
     assert_eq!(told("localhost", &own.0).await, Ok(()));
 

@@ -98,9 +98,9 @@ pub fn recognise(element: &Value) -> Recognised {
     }
 }
 
-/// Returns whether the element has marks of an alert or threat but lacks the fields of one.
-pub fn only_names_one(element: &Value) -> bool {
-    recognise(element) == Recognised::Unknown && is_marked(native::unwrapped(element))
+/// Returns whether the element has marks of an alert or threat, and maybe nothing else of one.
+pub fn names_one(element: &Value) -> bool {
+    is_marked(native::unwrapped(element))
 }
 
 fn is_marked(element: &Value) -> bool {
@@ -108,12 +108,11 @@ fn is_marked(element: &Value) -> bool {
 }
 
 /// Returns whether an alert lacks HarfangLab's agent: a shipper may have put its own there, or cut fields.
-pub fn lacks_agent(element: &Value) -> bool {
-    let native = native::unwrapped(element);
-    if native::is_alert(native) {
-        !native::has_own_agent(native)
-    } else {
-        !ecs::has_own_agent(element)
+pub fn lacks_agent(dialect: Dialect, element: &Value) -> bool {
+    match dialect {
+        Dialect::NativeAlert => !native::has_own_agent(native::unwrapped(element)),
+        Dialect::EcsAlert => !ecs::has_own_agent(element),
+        Dialect::NativeThreat => false,
     }
 }
 

@@ -16,10 +16,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use self::search::{Opened, Search, is_original_of};
-use super::dialect::{
-    Dialect, Recognised, is_by_harfanglab, lacks_agent, only_names_one, recognise,
-};
+use self::search::{Opened, Search};
+use super::dialect::{Recognised, is_by_harfanglab, lacks_agent, names_one, recognise};
 use crate::alert::element::{self, MaxValues, Unread};
 
 /// One element that was read.
@@ -65,11 +63,10 @@ pub(crate) fn read(text: Cow<'_, str>, max: MaxValues) -> Result<Read<'_>, Unrea
     }
     drop(value);
     let mut search = Search::new(max);
-    let opened = search.object(&text, is_lifted);
+    let opened = if is_lifted { search.original_of(&text) } else { search.object(&text) };
     let has_several =
         search.has_hidden || matches!(opened, Opened::Several { may_be_imported: true });
     if let Opened::One(inner) = opened
-        && (!is_lifted || is_original_of(&inner.text, &text))
         // Beside telemetry there may be an alert in a form that is not opened.
         && (inner.is_notification || !search.has_mark)
     {
@@ -83,7 +80,7 @@ pub(crate) fn read(text: Cow<'_, str>, max: MaxValues) -> Result<Read<'_>, Unrea
     } else if has_several {
         Some(Doubt::Several)
     } else {
-        only_names_one(&value).then_some(Doubt::OnlyNamesOne)
+        names_one(&value).then_some(Doubt::OnlyNamesOne)
     };
     Ok(Read { recognised, value, text, doubt })
 }
@@ -95,8 +92,7 @@ fn may_be_envelope(recognised: &Recognised, value: &Value) -> bool {
 
 /// Returns whether it is an alert whose agent was replaced by a shipper's.
 fn is_lifted(recognised: &Recognised, value: &Value) -> bool {
-    matches!(recognised, Recognised::Notification(Dialect::NativeAlert | Dialect::EcsAlert))
-        && lacks_agent(value)
+    matches!(recognised, Recognised::Notification(dialect) if lacks_agent(*dialect, value))
 }
 
 #[cfg(test)]
@@ -105,6 +101,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::intake::dialect::Dialect;
 
     const ALERT: &str = r#"{"log_type":"alert","alert_unique_id":"a","alert_type":"sigma","msg":"\\x {é}","agent":{"agentid":"1"}}"#;
 

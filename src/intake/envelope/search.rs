@@ -1,6 +1,6 @@
 //! Searches an event for HarfangLab's element inside it.
 
-use std::{borrow::Cow, iter};
+use std::{borrow::Cow, cell::LazyCell, iter};
 
 use super::{
     is_lifted, may_be_envelope,
@@ -46,9 +46,9 @@ pub(super) struct Inner<'a> {
     copy_of: CopyOf,
 }
 
-/// What an element is a copy of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum CopyOf {
+/// Tells copies of one element from other elements.
+#[derive(Debug, PartialEq, Eq)]
+enum CopyOf {
     /// An alert with its id, status, level and threat: shippers add fields and drop others.
     Alert([Option<String>; 4]),
     /// A text with this hash.
@@ -56,13 +56,13 @@ pub(super) enum CopyOf {
 }
 
 impl CopyOf {
-    pub(super) fn read(text: &str) -> Self {
-        let mut said = ["alert_unique_id", "status", "level", "threat_key"]
+    fn read(text: &str) -> Self {
+        let said = ["alert_unique_id", "status", "level", "threat_key"]
             .map(|name| element::field(text, name).filter(|it| it.len() < FIELD_MAX_BYTES));
         if said[0].is_none_or(|id| !id.starts_with('"')) {
             return Self::Text(element::content_hash(text));
         }
-        Self::Alert(said.each_mut().map(|it| it.map(str::to_ascii_lowercase)))
+        Self::Alert(said.map(|it| it.map(str::to_ascii_lowercase)))
     }
 }
 
@@ -115,7 +115,7 @@ impl Opened<'_> {
 
 /// Returns whether `inner` is the whole text of the alert whose fields a shipper lifted into `event`: it has
 /// the same id, or, in ECS, the same time and detection.
-pub(super) fn is_original_of(inner: &str, event: &str) -> bool {
+fn is_original_of(inner: &str, event: &str) -> bool {
     let both = |name: &'static str| element::field(inner, name).zip(element::field(event, name));
     let is_same = |name: &'static str| {
         both(name).is_some_and(|(inner, event)| {
@@ -144,21 +144,40 @@ impl Search {
         Self { max, left: max.0, has_mark: false, has_hidden: false }
     }
 
-    /// Finds HarfangLab's element in the fields of the object `text`, which is HarfangLab's alert if `is_ours`.
-    pub(super) fn object<'a>(&mut self, text: &'a str, is_ours: bool) -> Opened<'a> {
-        self.fields_of(text, DEPTH_MAX, is_ours)
+    /// Finds HarfangLab's element in the fields of the event `text`.
+    pub(super) fn object<'a>(&mut self, text: &'a str) -> Opened<'a> {
+        self.event(text, DEPTH_MAX)
     }
 
-    fn fields_of<'a>(&mut self, text: &'a str, depth: usize, is_ours: bool) -> Opened<'a> {
-        let depth = depth.checked_sub(1).filter(|_depth| is_ours || !is_of_others(text));
-        let Some(depth) = depth else {
+    /// Finds the whole text of the alert whose fields a shipper lifted into `text`.
+    pub(super) fn original_of<'a>(&mut self, text: &'a str) -> Opened<'a> {
+        self.original(text, DEPTH_MAX)
+    }
+
+    fn event<'a>(&mut self, text: &'a str, depth: usize) -> Opened<'a> {
+        if is_of_others(text) {
+            self.has_mark |= has_mark_beside_level(text);
+            return Opened::None;
+        }
+        self.fields_of(text, depth)
+    }
+
+    fn original<'a>(&mut self, text: &'a str, depth: usize) -> Opened<'a> {
+        match self.fields_of(text, depth) {
+            Opened::One(inner) if is_original_of(&inner.text, text) => Opened::One(inner),
+            _ => Opened::None,
+        }
+    }
+
+    fn fields_of<'a>(&mut self, text: &'a str, depth: usize) -> Opened<'a> {
+        let Some(depth) = depth.checked_sub(1) else {
             self.has_mark |= has_mark_beside_level(text);
             return Opened::None;
         };
-        let is_wrapper = text::is_wrapper(text);
+        let is_wrapper = LazyCell::new(|| text::is_wrapper(text));
         let mut only = Opened::None;
         for (name, value) in element::fields(text) {
-            let keeps = text::kept_in(name).filter(|keeps| is_wrapper || *keeps == Keeps::Lines);
+            let keeps = text::kept_in(name).filter(|keeps| *keeps == Keeps::Lines || *is_wrapper);
             self.has_mark |= has_mark_beside_level(&format!("{{{name}:{}}}", scalar(value)));
             let of_list = value.starts_with('[').then(|| element::items(value));
             let itself = of_list.is_none().then_some(value);
@@ -206,10 +225,9 @@ impl Search {
         if is_surely_harfanglabs(&recognised) {
             let is_notification = matches!(recognised, Recognised::Notification(_));
             if is_lifted(&recognised, &value)
-                && let Opened::One(original) = self.fields_of(&inner, depth, true)
-                && is_original_of(&original.text, &inner)
+                && let original @ Opened::One(_) = self.original(&inner, depth)
             {
-                return Opened::One(original).into_owned();
+                return original.into_owned();
             }
             let copy_of = CopyOf::read(&inner);
             return Opened::One(Inner { text: inner, is_notification, copy_of });
@@ -219,7 +237,7 @@ impl Search {
             return Opened::None;
         }
         drop(value);
-        self.fields_of(&inner, depth, false).into_owned()
+        self.event(&inner, depth).into_owned()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     intake::{
         decode::{self, DecodeError, Element, is_blank},
         dialect::has_mark_beside_level,
-        syslog::header::Message,
+        syslog::header::{JSON_MARK, Message},
     },
 };
 
@@ -135,8 +135,6 @@ const BASE64_MIN_BYTES: usize = 24;
 /// Words of a header of RFC 3164 and of what relays write before it, with the mark of JSON behind it.
 const HEADER_WORDS_MAX: usize = 7;
 const MONTHS: &str = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
-/// The mark of JSON that some relays put before it.
-const JSON_MARK: &str = "@cee:";
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),

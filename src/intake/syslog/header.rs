@@ -11,6 +11,8 @@
 
 use std::borrow::Cow;
 
+/// The mark of JSON that some relays put before it.
+pub(crate) const JSON_MARK: &str = "@cee:";
 /// Fields between version and structured data: date, host, application, process, message id.
 const FIELDS: usize = 5;
 /// Greatest priority: facility 23, severity 7.
@@ -67,8 +69,7 @@ impl<'a> Message<'a> {
             Some((b' ', body)) => body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body),
             Some(_) => return Err(HeaderError::StructuredData),
         };
-        // The mark of JSON that some relays put before it.
-        let body = body.trim_ascii_start().strip_prefix(b"@cee:").unwrap_or(body);
+        let body = body.trim_ascii_start().strip_prefix(JSON_MARK.as_bytes()).unwrap_or(body);
         Ok(Self { structured_data, body })
     }
 

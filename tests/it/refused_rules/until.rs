@@ -162,10 +162,8 @@ async fn a_refused_rule_is_sent_again_after_a_reset_and_once_somebody_asks_for_i
     assert!(scene.sends_rule().await);
 }
 
-#[tokio::test]
-async fn a_case_leaves_once_without_the_indicator_of_a_refused_rule_and_with_it_once_an_alert_brings_it()
- {
-    let mut scene = Scene::new().await;
+/// An alert of the threat, sent with its rule after all refusals were forgotten.
+async fn alert_of_threat(scene: &mut Scene) -> Bundle {
     scene.rig.journal.forget_refused_rules(None).await.unwrap();
     scene.rig.pass(TimeDelta::seconds(2)).await;
     let mut item = scene.alert().api_item();
@@ -173,6 +171,19 @@ async fn a_case_leaves_once_without_the_indicator_of_a_refused_rule_and_with_it_
     scene.rig.sweep(&item).await;
     let alert = scene.next().await;
     assert!(scene.is_with_rule(&alert));
+    alert
+}
+
+fn case_refers_to(bundle: &Bundle, id: &str) -> bool {
+    let case = bundle.objects.iter().find(|object| object["type"] == "case-incident").unwrap();
+    case["object_refs"].as_array().unwrap().iter().any(|it| *it == id)
+}
+
+#[tokio::test]
+async fn a_case_leaves_once_without_the_indicator_of_a_refused_rule_and_with_it_once_an_alert_brings_it()
+ {
+    let mut scene = Scene::new().await;
+    let alert = alert_of_threat(&mut scene).await;
     scene.refuse().await;
     scene.rig.rest().await;
     let threat = serde_json::json!({
@@ -182,8 +193,7 @@ async fn a_case_leaves_once_without_the_indicator_of_a_refused_rule_and_with_it_
     });
     scene.rig.push(Dialect::NativeThreat, &threat).await;
     let bundle = scene.next().await;
-    let case = bundle.objects.iter().find(|object| object["type"] == "case-incident").unwrap();
-    let refers_to = |id: &str| case["object_refs"].as_array().unwrap().iter().any(|it| *it == id);
+    let refers_to = |id: &str| case_refers_to(&bundle, id);
     let incident = alert.objects.iter().find(|object| object["type"] == "incident").unwrap();
     assert!(refers_to(incident["id"].as_str().unwrap()) && !refers_to(&scene.refused.indicator));
     let delivered = scene.delivered as u64;
@@ -191,16 +201,9 @@ async fn a_case_leaves_once_without_the_indicator_of_a_refused_rule_and_with_it_
     assert_eq!(counts.pending, 0, "the case is complete");
 
     // Once the rule is asked for again, the next alert brings it, to the case as well.
-    scene.rig.journal.forget_refused_rules(None).await.unwrap();
-    scene.rig.pass(TimeDelta::seconds(2)).await;
-    let mut item = scene.alert().api_item();
-    item["threat_key"] = "8123".into();
-    scene.rig.sweep(&item).await;
-    let alert = scene.next().await;
-    assert!(scene.is_with_rule(&alert));
+    alert_of_threat(&mut scene).await;
     scene.rig.pass(TimeDelta::seconds(20)).await;
     let bundle = scene.next().await;
-    let case = bundle.objects.iter().find(|object| object["type"] == "case-incident").unwrap();
-    let refers_to = |id: &str| case["object_refs"].as_array().unwrap().iter().any(|it| *it == id);
-    assert!(refers_to(&scene.refused.indicator), "{case:?}");
+    let refers_to = |id: &str| case_refers_to(&bundle, id);
+    assert!(refers_to(&scene.refused.indicator), "{bundle:?}");
 }
