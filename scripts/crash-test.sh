@@ -20,11 +20,11 @@ usage() {
     sed -n '2,12s/^# \{0,1\}//p' "$0"
 }
 
-judge=crash::whatever_is_killed
+judge=service::crash::whatever_is_killed
 while [[ $# -gt 0 ]]; do
     case $1 in
         --postgres)
-            judge=crash::all_that_was_acknowledged_arrives_too
+            judge=service::crash::all_that_was_acknowledged_arrives_too
             shift
             continue
             ;;

@@ -35,4 +35,4 @@ done
 cargo build --locked --release --quiet
 HARFANGLAB_INCIDENTS_TEST_BINARY=$(target_folder)/release/harfanglab-incidents
 export HARFANGLAB_INCIDENTS_TEST_BINARY
-cargo test --locked --test it -- soak:: --ignored --nocapture
+cargo test --locked --test it -- service::soak:: --ignored --nocapture

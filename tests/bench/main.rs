@@ -5,7 +5,7 @@
 //! A benchmark is a file here that answers rows; what they share is `load` (posting, with every
 //! answer accounted for), `table` (the verdicts) and the surroundings of the tests.
 //!
-//! Does not live here: the cost of single parts (`parts`), the long soak (`tests/it/soak.rs`).
+//! Does not live here: the cost of single parts (`parts`), the long soak (`tests/it/service/soak.rs`).
 
 mod accept;
 mod backlog;

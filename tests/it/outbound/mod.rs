@@ -1,0 +1,3 @@
+//! Tests of outgoing connections.
+
+pub(crate) mod proxies_and_authorities;

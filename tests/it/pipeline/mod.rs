@@ -1,0 +1,15 @@
+//! Tests of batches: enrichment, leases, retries, works and their checks.
+
+mod console_away;
+mod distinct_incidents;
+mod enrichment;
+mod interrupted_works;
+mod leases;
+mod lost_works;
+mod merged_objects;
+pub(crate) mod post_delivery_checks;
+mod refused_rules;
+pub(crate) mod requeue;
+mod retries;
+pub(crate) mod rig;
+mod sink_defects;

@@ -1,0 +1,3 @@
+//! Tests of STIX objects and their ids.
+
+mod ids;

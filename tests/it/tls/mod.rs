@@ -1,0 +1,3 @@
+//! Tests of certificates and authorities.
+
+mod self_signed;
