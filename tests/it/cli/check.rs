@@ -3,7 +3,7 @@
 use std::{net::TcpListener, sync::Arc};
 
 use harfanglab_incidents::{
-    demo::{Collection, DemoConsole, DemoConsoleConfig, Fault, RequestKind},
+    demo::{Collection, Fault, RequestKind},
     journal::SqliteJournal,
     opencti::{OpenCti, ServiceAccount},
 };
@@ -11,61 +11,9 @@ use rustls::{
     ServerConfig, ServerConnection,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
-use secrecy::ExposeSecret;
 use sqlx::{Connection as _, SqliteConnection};
-use tokio::io::AsyncReadExt;
 
-use crate::support::{
-    app::{App, Home},
-    opencti::{FakeOpenCti, Personality},
-};
-
-const NEW_STATUS: &str = "0c7b2b5e-4f6c-4a7f-9a52-5f2c5d8a1e01";
-const CLOSED_STATUS: &str = "0c7b2b5e-4f6c-4a7f-9a52-5f2c5d8a1e02";
-
-/// What `check` looks at.
-pub(crate) struct Scene {
-    pub(crate) console: DemoConsole,
-    pub(crate) opencti: FakeOpenCti,
-    pub(crate) home: Home,
-}
-
-/// All that a command prints.
-pub(crate) async fn printed(app: &mut App) -> String {
-    let mut text = String::new();
-    app.stdout().read_to_string(&mut text).await.unwrap();
-    text
-}
-
-impl Scene {
-    /// Everything right but the broker, which nobody listens as.
-    pub(crate) fn new() -> Self {
-        let console = DemoConsole::start(DemoConsoleConfig::default()).unwrap();
-        let opencti = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
-        opencti.set_incident_statuses(&[(NEW_STATUS, "NEW"), (CLOSED_STATUS, "CLOSED")]);
-        let token = console.settings().token;
-        let home = Home::new(
-            "0b3cf0a8-7a5c-4a0f-9d4f-0d6b6f1f7c11",
-            (console.url().as_str(), token.expose_secret()),
-            (opencti.url(), &opencti.token()),
-        );
-        Self { console, opencti, home }
-    }
-
-    /// What `check` prints, line by line; it must end with exit code 1.
-    async fn check(&self) -> Vec<String> {
-        self.check_with(1).await
-    }
-
-    /// The same with this exit code.
-    async fn check_with(&self, code: i32) -> Vec<String> {
-        let mut app = self.home.start(&["check"]);
-        let text = printed(&mut app).await;
-        assert_eq!(app.exit().await.code(), Some(code), "{text}");
-        assert!(!text.contains(self.console.settings().token.expose_secret()), "{text}");
-        text.lines().map(str::to_owned).collect()
-    }
-}
+use crate::support::check::{CLOSED_STATUS, CheckScene, NEW_STATUS};
 
 /// The line about `party`.
 fn about<'a>(lines: &'a [String], party: &str) -> &'a str {
@@ -83,7 +31,7 @@ fn tells(lines: &[String], party: &str, words: &[&str]) {
 
 #[tokio::test]
 async fn what_is_right_is_said_to_be_right() {
-    let lines = Scene::new().check().await;
+    let lines = CheckScene::new().check().await;
     for party in ["HarfangLab", "OpenCTI"] {
         let line = about(&lines, party);
         assert!(line.starts_with("ok"), "{line}");
@@ -93,7 +41,7 @@ async fn what_is_right_is_said_to_be_right() {
 
 #[tokio::test]
 async fn the_journal_is_looked_at_and_left_as_it_is() {
-    let mut scene = Scene::new();
+    let mut scene = CheckScene::new();
     let file = scene.home.journal();
     let lines = scene.check().await;
     let line = about(&lines, "journal");
@@ -126,9 +74,9 @@ async fn the_journal_is_looked_at_and_left_as_it_is() {
 
 #[tokio::test]
 async fn a_service_account_is_looked_for_and_neither_made_nor_given_a_token() {
-    let mut scene = Scene::new();
+    let mut scene = CheckScene::new();
     scene.home.set("CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT", "true");
-    let changes = |scene: &Scene| {
+    let changes = |scene: &CheckScene| {
         ["UserAdd", "UserTokenAdd", "UserTokenRevoke", "RegisterConnector", "RegisterConnectorS3"]
             .map(|operation| scene.opencti.requests(operation).len())
     };
@@ -150,7 +98,7 @@ async fn a_service_account_is_looked_for_and_neither_made_nor_given_a_token() {
 
 #[tokio::test]
 async fn statuses_that_no_incident_can_have_are_noted_with_those_that_it_can() {
-    let mut scene = Scene::new();
+    let mut scene = CheckScene::new();
     let statuses = format!("new=new, closed={CLOSED_STATUS}");
     scene.home.set("HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES", &statuses);
     assert!(about(&scene.check().await, "workflow").starts_with("ok"));
@@ -166,7 +114,7 @@ async fn statuses_that_no_incident_can_have_are_noted_with_those_that_it_can() {
 
 #[tokio::test]
 async fn a_wrong_address_of_the_console_is_named_with_its_variable() {
-    let mut scene = Scene::new();
+    let mut scene = CheckScene::new();
     let elsewhere = format!("{}portal", scene.console.url());
     scene.home.set("HARFANGLAB_INCIDENTS_URL", &elsewhere);
     let lines = scene.check().await;
@@ -177,7 +125,7 @@ async fn a_wrong_address_of_the_console_is_named_with_its_variable() {
 
 #[tokio::test]
 async fn a_token_that_the_console_does_not_know_is_told_with_where_to_get_one() {
-    let mut scene = Scene::new();
+    let mut scene = CheckScene::new();
     scene.home.set("HARFANGLAB_INCIDENTS_TOKEN", "an-old-token");
     let words = ["401", "Generate token", "set HARFANGLAB_INCIDENTS_TOKEN"];
     let lines = scene.check().await;
@@ -187,7 +135,7 @@ async fn a_token_that_the_console_does_not_know_is_told_with_where_to_get_one() 
 
 #[tokio::test]
 async fn a_user_without_permission_is_told_which_role_it_needs() {
-    let scene = Scene::new();
+    let scene = CheckScene::new();
     scene.console.fail_next(RequestKind::List(Collection::Alerts), 1, Fault::Status(403));
     let words = ["403", "role that can read alerts"];
     tells(&scene.check().await, "HarfangLab", &words);
@@ -195,7 +143,7 @@ async fn a_user_without_permission_is_told_which_role_it_needs() {
 
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_told_with_how_to_trust_it() {
-    let mut scene = Scene::new();
+    let mut scene = CheckScene::new();
     let address = self_signed();
     scene.home.set("HARFANGLAB_INCIDENTS_URL", &format!("https://localhost:{address}"));
     scene.home.set("HARFANGLAB_INCIDENTS_SSL_VERIFY", "true");
@@ -229,7 +177,7 @@ fn self_signed() -> u16 {
 
 #[tokio::test]
 async fn an_opencti_that_is_away_or_does_not_know_the_token_is_told() {
-    let mut scene = Scene::new();
+    let mut scene = CheckScene::new();
     let good = scene.home.get("OPENCTI_TOKEN");
     scene.home.set("OPENCTI_TOKEN", "e2d8a8c0-0000-4000-8000-000000000bad");
     tells(&scene.check().await, "OpenCTI", &["set OPENCTI_TOKEN to a valid API token"]);

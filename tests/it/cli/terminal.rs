@@ -11,10 +11,7 @@ use harfanglab_incidents::{
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
-use crate::{
-    journal::events::LEASE,
-    support::{app::Home, skipped::skipped},
-};
+use crate::support::{app::Home, notifications::LEASE, skipped::skipped};
 
 /// Clears the screen, renames the window, colours by C1, turns the text around, hides and breaks lines.
 const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}gpj.exe\u{2066}\u{200b}\u{ad}\u{2028}\u{85}\

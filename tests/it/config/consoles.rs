@@ -5,15 +5,15 @@ use std::{path::Path, time::Duration};
 use harfanglab_incidents::config::{ConsoleSettings, Faults, Loaded, Marking, StartDate, load};
 use secrecy::ExposeSecret;
 
-use super::loading::{PEER, environment, now, write};
+use crate::support::configuration::{PEER_ENVIRONMENT, environment, now, write_private};
 
 /// Loads a `config.yml` with the peer's environment, without what names its one console.
 fn load_file(directory: &Path, text: &str, changes: &[(&str, &str)]) -> Result<Loaded, Faults> {
-    let mut all = environment(&PEER);
+    let mut all = environment(&PEER_ENVIRONMENT);
     all.remove("HARFANGLAB_INCIDENTS_URL");
     all.remove("HARFANGLAB_INCIDENTS_TOKEN");
     all.extend(environment(changes));
-    load(&all, Some(&write(directory, "config.yml", text)), now())
+    load(&all, Some(&write_private(directory, "config.yml", text)), now())
 }
 
 fn secrets(console: &ConsoleSettings) -> Vec<&str> {
@@ -23,8 +23,8 @@ fn secrets(console: &ConsoleSettings) -> Vec<&str> {
 #[test]
 fn a_console_has_what_is_its_own_and_inherits_the_rest_from_environment_and_file() {
     let directory = tempfile::tempdir().unwrap();
-    let token = write(directory.path(), "token", "token-of-paris\n");
-    let secret = write(directory.path(), "secret", "secret-of-paris-0123456789\n");
+    let token = write_private(directory.path(), "token", "token-of-paris\n");
+    let secret = write_private(directory.path(), "secret", "secret-of-paris-0123456789\n");
     let text = format!(
         "harfanglab_incidents:\n  api_rate: 7\n  ssl_verify: true\nconsoles:\n\
          - name: paris\n  url: https://paris.example\n  token_file: {}\n  \

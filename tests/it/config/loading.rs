@@ -1,61 +1,14 @@
 //! The loader from outside: environment and `config.yml` in, settings or faults out.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, Permissions},
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use chrono::{DateTime, Utc};
 use harfanglab_incidents::config::{
-    Approval, Faults, IncidentNaming, Loaded, Marking, QueueProtocol, REFERENCE, Settings, Source,
+    Approval, IncidentNaming, Loaded, Marking, QueueProtocol, REFERENCE, Settings, Source,
     StartDate, TlsVerification, WebhookScheme, load, locate,
 };
 use secrecy::ExposeSecret;
 
-/// What a compose file of the Python connector sets, and nothing else.
-pub(crate) const PEER: [(&str, &str); 16] = [
-    ("OPENCTI_URL", "http://opencti:8080/"),
-    ("OPENCTI_TOKEN", "d8d8e2b6-opencti-token"),
-    ("CONNECTOR_ID", "0b3cf0a8-7a5c-4a0f-9d4f-0d6b6f1f7c11"),
-    ("CONNECTOR_NAME", "HarfangLab EDR"),
-    ("CONNECTOR_SCOPE", "harfanglab, edr"),
-    ("CONNECTOR_DURATION_PERIOD", "PT10M"),
-    ("CONNECTOR_RUN_AND_TERMINATE", "true"),
-    ("HARFANGLAB_INCIDENTS_URL", "https://edr.example.org:8443"),
-    ("HARFANGLAB_INCIDENTS_SSL_VERIFY", "False"),
-    ("HARFANGLAB_INCIDENTS_TOKEN", "console-token-0123456789"),
-    ("HARFANGLAB_INCIDENTS_IMPORT_THREATS", "yes"),
-    ("HARFANGLAB_INCIDENTS_ALERT_STATUSES", "new, investigating"),
-    ("HARFANGLAB_INCIDENTS_ALERT_TYPES", "YARA, sigma ,ioc,"),
-    ("HARFANGLAB_INCIDENTS_DEFAULT_MARKING", "TLP:WHITE"),
-    ("HARFANGLAB_INCIDENTS_DEFAULT_SCORE", "50"),
-    ("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "P30D"),
-];
-
-pub(crate) fn now() -> DateTime<Utc> {
-    DateTime::from_timestamp(1_790_000_000, 0).expect("within range")
-}
-
-pub(crate) fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-/// The peer's environment with `changes` on top; an empty value takes a variable away.
-pub(crate) fn load_with(changes: &[(&str, &str)]) -> Result<Loaded, Faults> {
-    let mut all = environment(&PEER);
-    all.extend(environment(changes));
-    load(&all, None, now())
-}
-
-pub(crate) fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
-    let path = directory.join(name);
-    fs::write(&path, text).expect("a fresh folder takes files");
-    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
-    path
-}
+use crate::support::configuration::{PEER_ENVIRONMENT, environment, load_with, now, write_private};
 
 #[test]
 fn the_environment_of_the_python_connector_is_enough_and_keeps_its_meaning() {
@@ -235,7 +188,7 @@ fn the_sending_modes_of_other_connectors_are_taken_with_their_names_and_defaults
 #[test]
 fn the_environment_wins_over_the_file_and_the_file_over_the_defaults_and_sources_are_kept() {
     let directory = tempfile::tempdir().unwrap();
-    let file = write(
+    let file = write_private(
         directory.path(),
         "config.yml",
         "opencti:\n  url: https://file.example.org/base\n  token: file-token\n  colour: red\n\
@@ -282,12 +235,12 @@ fn the_map_of_statuses_is_read_in_pairs_and_each_faulty_pair_is_told() {
 #[test]
 fn unknown_names_of_ours_are_faults_that_suggest_the_nearest_one() {
     let directory = tempfile::tempdir().unwrap();
-    let file = write(
+    let file = write_private(
         directory.path(),
         "config.yml",
         "harfanglab_incidents:\n  allert_types: yara\n  nonsense: 1\nharfanglab_incident:\n  a: b\n",
     );
-    let mut environment = environment(&PEER);
+    let mut environment = environment(&PEER_ENVIRONMENT);
     environment.insert("HARFANGLAB_INCIDENTS_WEBHOOK_SECERT".into(), "s3cret-s3cret-s3cret".into());
     environment.insert("HARFANGLAB_INCIDENTS_URL_FILE".into(), "/run/url".into());
     let text = load(&environment, Some(&file), now()).unwrap_err().to_string();
@@ -306,7 +259,7 @@ fn unknown_names_of_ours_are_faults_that_suggest_the_nearest_one() {
 #[test]
 fn a_file_that_cannot_be_read_is_one_fault_and_quotes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let broken = write(directory.path(), "config.yml", "opencti:\n  token: abc: s3cret\n");
+    let broken = write_private(directory.path(), "config.yml", "opencti:\n  token: abc: s3cret\n");
     for path in [broken, directory.path().join("absent.yml")] {
         let faults = load(&BTreeMap::new(), Some(&path), now()).unwrap_err();
         let text = faults.to_string();
@@ -318,18 +271,18 @@ fn a_file_that_cannot_be_read_is_one_fault_and_quotes_nothing() {
 #[test]
 fn the_reference_loads_once_its_placeholders_are_replaced() {
     let directory = tempfile::tempdir().unwrap();
-    let untouched = write(directory.path(), "untouched.yml", REFERENCE);
+    let untouched = write_private(directory.path(), "untouched.yml", REFERENCE);
     let faults = load(&BTreeMap::new(), Some(&untouched), now()).unwrap_err();
     assert_eq!(faults.as_slice().len(), 3, "both tokens and the id: {faults}");
 
     let filled = REFERENCE.replace("ChangeMe", "0123456789-token");
-    let filled = write(directory.path(), "config.yml", &filled);
+    let filled = write_private(directory.path(), "config.yml", &filled);
     let loaded = load(&BTreeMap::new(), Some(&filled), now()).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     assert_eq!(loaded.settings.connector.queue_threshold_mb.to_string(), "500");
 
     // What `config` prints is itself a configuration with the same values.
-    let printed = write(directory.path(), "printed.yml", &loaded.effective.to_string());
+    let printed = write_private(directory.path(), "printed.yml", &loaded.effective.to_string());
     let again = load(&BTreeMap::new(), Some(&printed), now()).unwrap();
     let values = |loaded: &Loaded| {
         let values = loaded.effective.values().iter();
@@ -347,7 +300,7 @@ fn the_file_is_where_the_command_line_says_else_the_environment_else_beside_us()
     assert_eq!(locate(Some(flag), &named, here).as_deref(), Some(flag));
     assert_eq!(locate(None, &named, here).as_deref(), Some(Path::new("/etc/hi.yml")));
     assert_eq!(locate(None, &BTreeMap::new(), here), None);
-    let usual = write(here, "config.yml", "");
+    let usual = write_private(here, "config.yml", "");
     assert_eq!(locate(None, &BTreeMap::new(), here), Some(usual));
 }
 

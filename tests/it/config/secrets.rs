@@ -12,19 +12,19 @@ use std::{
 use harfanglab_incidents::config::{TlsVerification, load};
 use secrecy::ExposeSecret;
 
-use super::loading::{PEER, environment, load_with, now, write};
+use crate::support::configuration::{PEER_ENVIRONMENT, environment, load_with, now, write_private};
 
 #[test]
 fn secrets_are_read_from_files_and_never_shown() {
     let directory = tempfile::tempdir().unwrap();
-    let token = write(directory.path(), "token", "token-in-a-file\n");
-    let yml = write(
+    let token = write_private(directory.path(), "token", "token-in-a-file\n");
+    let yml = write_private(
         directory.path(),
         "config.yml",
         &format!("harfanglab_incidents:\n  webhook_secret_file: {}\n", token.display()),
     );
     let named = token.to_str().unwrap();
-    let mut all = environment(&PEER);
+    let mut all = environment(&PEER_ENVIRONMENT);
     all.extend(environment(&[
         ("OPENCTI_TOKEN", ""),
         ("OPENCTI_TOKEN_FILE", named),
@@ -60,7 +60,7 @@ fn a_file_of_a_secret_may_be_a_pipe_and_not_without_end() {
         let secrets = settings.webhook.secrets;
         assert_eq!(secrets[0].expose_secret(), "a-secret-of-more-than-16-bytes");
     });
-    let long = write(directory.path(), "long", &"x".repeat((64 << 10) + 1));
+    let long = write_private(directory.path(), "long", &"x".repeat((64 << 10) + 1));
     let faults = load_from(long.to_str().unwrap()).unwrap_err().to_string();
     assert!(faults.contains("it has more than 65536 bytes"), "{faults}");
     assert!(faults.contains("holds only the value"), "{faults}");
@@ -113,11 +113,11 @@ fn a_file_with_a_secret_that_others_may_read_is_named_once_and_one_of_our_own_is
     let set_mode = |path: &Path, mode| {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     };
-    let secret = write(directory.path(), "secret", "a-secret-of-more-than-16-bytes");
-    let key = write(directory.path(), "key.pem", "a key");
-    let certificate = write(directory.path(), "cert.pem", "a certificate");
+    let secret = write_private(directory.path(), "secret", "a-secret-of-more-than-16-bytes");
+    let key = write_private(directory.path(), "key.pem", "a key");
+    let certificate = write_private(directory.path(), "cert.pem", "a certificate");
     let named = secret.to_str().unwrap();
-    let yml = write(
+    let yml = write_private(
         directory.path(),
         "config.yml",
         &format!(
@@ -128,7 +128,7 @@ fn a_file_with_a_secret_that_others_may_read_is_named_once_and_one_of_our_own_is
         ),
     );
     let variables = ["OPENCTI_TOKEN", "HARFANGLAB_INCIDENTS_TOKEN"].map(|name| (name, ""));
-    let mut all = environment(&PEER);
+    let mut all = environment(&PEER_ENVIRONMENT);
     all.extend(environment(&variables));
     let exposed = || -> Vec<String> {
         let warnings = load(&all, Some(&yml), now()).unwrap().warnings;
@@ -159,8 +159,8 @@ fn a_file_with_a_secret_that_others_may_read_is_named_once_and_one_of_our_own_is
 #[test]
 fn a_secret_that_cannot_be_had_is_a_fault_that_does_not_show_it() {
     let directory = tempfile::tempdir().unwrap();
-    let token = write(directory.path(), "token", "token-in-a-file\n");
-    let empty = write(directory.path(), "empty", "\n");
+    let token = write_private(directory.path(), "token", "token-in-a-file\n");
+    let empty = write_private(directory.path(), "empty", "\n");
     let named = token.to_str().unwrap();
     let twice = load_with(&[("OPENCTI_TOKEN_FILE", named)]).unwrap_err().to_string();
     assert!(twice.contains("OPENCTI_TOKEN") && twice.contains("given twice"), "{twice}");
@@ -181,7 +181,7 @@ fn a_secret_that_cannot_be_had_is_a_fault_that_does_not_show_it() {
 #[test]
 fn certificate_authorities_are_taken_as_a_path_or_as_text() {
     let directory = tempfile::tempdir().unwrap();
-    let authority = write(directory.path(), "ca.pem", "-----BEGIN CERTIFICATE-----\n");
+    let authority = write_private(directory.path(), "ca.pem", "-----BEGIN CERTIFICATE-----\n");
     let path = authority.to_str().unwrap();
     let tls = |changes: &[(&str, &str)]| load_with(changes).unwrap().settings.opencti.unwrap().tls;
     let file = TlsVerification::CaFile(authority.clone());

@@ -13,19 +13,16 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::limit::{connect, good, refused};
-use crate::{
-    config::loading::write,
-    intake::{
-        attacks::authority,
-        syslog::{self, message},
-    },
-    journal::damage::lonely_home,
-    ops::prometheus::until,
-    support::{
-        app::{App, Home},
-        authority::Authority,
-    },
+use super::limit::{good, refused};
+use crate::support::{
+    app::{App, Home},
+    authority::Authority,
+    configuration::write_private,
+    notifications::minimal_alert,
+    offline::offline_home,
+    sockets::{authority, connect},
+    syslog::{self, message},
+    waiting::until,
 };
 
 /// Connections of strangers at once.
@@ -35,7 +32,7 @@ const STRANGERS: u8 = 200;
 fn with_tls(mut home: Home, listener: &str, authority: &Authority) -> Home {
     let (certificate, key) = authority.issue();
     for (name, text) in [("CERT", certificate), ("KEY", key)] {
-        let path = write(home.path(), &format!("{name}.pem"), &text);
+        let path = write_private(home.path(), &format!("{name}.pem"), &text);
         let name = format!("HARFANGLAB_INCIDENTS_{listener}_TLS_{name}");
         home.set(&name, path.to_str().unwrap());
     }
@@ -105,7 +102,7 @@ async fn posted(config: &Arc<ClientConfig>, to: &str) -> std::io::Result<u16> {
 #[tokio::test]
 async fn beside_a_flood_of_handshakes_a_known_sender_is_answered_on_every_new_connection() {
     let authority_of_tests = Authority::new();
-    let home = with_tls(lonely_home(), "WEBHOOK", &authority_of_tests);
+    let home = with_tls(offline_home(), "WEBHOOK", &authority_of_tests);
     let mut app = home.start(&["serve"]);
     let address = authority(&app.webhook().await).to_owned();
     let config = client(&authority_of_tests, &["http/1.1"]);
@@ -124,13 +121,13 @@ async fn beside_a_flood_of_handshakes_a_known_sender_is_answered_on_every_new_co
 #[tokio::test]
 async fn beside_a_flood_of_handshakes_a_known_sender_by_syslog_is_heard_on_every_new_connection() {
     let authority = Authority::new();
-    let home = with_tls(syslog::listening(lonely_home()), "SYSLOG", &authority);
+    let home = with_tls(syslog::listening(offline_home()), "SYSLOG", &authority);
     let mut app = home.start(&["serve"]);
     let address: SocketAddr = syslog::address(&mut app).await;
     let config = client(&authority, &[]);
     let send = async |number: u64| {
         let mut stream = shaken(&config, super::limit::SENDER, &address.to_string()).await.unwrap();
-        let line = format!("{}\n", message(&syslog::alert(&format!("alert-{number}"))));
+        let line = format!("{}\n", message(&minimal_alert(&format!("alert-{number}"))));
         stream.write_all(line.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
     };
@@ -154,7 +151,7 @@ async fn beside_a_flood_of_handshakes_a_known_sender_by_syslog_is_heard_on_every
 #[tokio::test]
 async fn by_tls_http_1_1_is_agreed_on_and_http_2_is_not() {
     let authority_of_tests = Authority::new();
-    let home = with_tls(lonely_home(), "WEBHOOK", &authority_of_tests);
+    let home = with_tls(offline_home(), "WEBHOOK", &authority_of_tests);
     let mut app = home.start(&["serve"]);
     let address = authority(&app.webhook().await).to_owned();
     for (offered, agreed) in [

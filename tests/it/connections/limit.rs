@@ -3,42 +3,29 @@
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     time::{interval, timeout},
 };
 
-use crate::{
-    intake::attacks::{authority, head},
-    journal::damage::lonely_home,
-    ops::prometheus::until,
-    support::{
-        app::{App, Home, PATIENCE},
-        stage::http,
-    },
+use crate::support::{
+    app::{App, Home, PATIENCE},
+    offline::offline_home,
+    sockets::{authority, connect, head},
+    stage::http,
+    waiting::until,
 };
 
 pub(super) const SENDER: &str = "127.0.0.1";
 
 /// A service that delivers nothing, with these options of the endpoint.
 pub(crate) async fn started(changes: &[(&str, &str)]) -> (Home, App, String) {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     for (name, value) in changes {
         home.set(&format!("HARFANGLAB_INCIDENTS_WEBHOOK_{name}"), value);
     }
     let mut app = home.start(&["serve"]);
     let address = authority(&app.webhook().await).to_owned();
     (home, app, address)
-}
-
-/// A socket of this address.
-pub(crate) fn socket(from: &str) -> TcpSocket {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
-    socket
-}
-
-pub(crate) async fn connect(from: &str, to: &str) -> TcpStream {
-    socket(from).connect(to.parse().unwrap()).await.unwrap()
 }
 
 /// A connection test with the right secret.

@@ -3,9 +3,11 @@
 
 use std::fs;
 
-use super::limit::{asked, closed, connect, refused};
-use crate::{
-    intake::attacks::authority, journal::damage::lonely_home, support::app::WEBHOOK_SECRET,
+use super::limit::{asked, closed, refused};
+use crate::support::{
+    app::WEBHOOK_SECRET,
+    offline::offline_home,
+    sockets::{authority, connect},
 };
 
 const PROXY: &str = "127.0.0.7";
@@ -22,7 +24,7 @@ fn post(console: &str, lines: &str) -> String {
 
 #[tokio::test]
 async fn each_console_takes_deliveries_from_its_own_networks_and_one_that_none_takes_is_cut_off() {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     for name in ["URL", "TOKEN", "WEBHOOK_SECRET"] {
         home.unset(&format!("HARFANGLAB_INCIDENTS_{name}"));
     }

@@ -6,13 +6,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::limit::{connect, is_alive, send_what_fits, socket, started};
-use crate::{
-    intake::{
-        attacks::{authority, head},
-        memory_budget::{OVER_IDLE_KIB, idle_kib, limited, peak_kib},
-    },
-    journal::damage::lonely_home,
+use super::limit::{is_alive, send_what_fits, started};
+use crate::support::{
+    memory::{OVER_IDLE_KIB, idle_kib, limited, peak_kib},
+    offline::offline_home,
+    sockets::{authority, connect, head, socket},
 };
 
 /// Connections that ask and do not read.
@@ -45,7 +43,7 @@ async fn ask_in_a_row(to: &str, first: &str, others: &str) -> Vec<TcpStream> {
 
 #[tokio::test]
 async fn strangers_who_ask_in_a_row_and_read_nothing_take_no_memory() {
-    let home = lonely_home();
+    let home = offline_home();
     let Some(mut app) = limited(&home) else { return };
     let webhook = authority(&app.webhook().await).to_owned();
     let management = app.management().await;

@@ -6,13 +6,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::limit::{connect, is_alive, send_what_fits, started};
-use crate::{
-    intake::{
-        attacks::{authority, head},
-        memory_budget::{OVER_IDLE_KIB, idle_kib, limited, peak_kib},
-    },
-    journal::damage::lonely_home,
+use super::limit::{is_alive, send_what_fits, started};
+use crate::support::{
+    memory::{OVER_IDLE_KIB, idle_kib, limited, peak_kib},
+    offline::offline_home,
+    sockets::{authority, connect, head},
 };
 
 /// Addresses of strangers, and connections of each.
@@ -35,7 +33,7 @@ async fn begin_bodies(to: &str, head: &str) -> Vec<TcpStream> {
 
 #[tokio::test]
 async fn bodies_that_nobody_asks_for_or_that_are_long_in_coming_take_no_memory() {
-    let home = lonely_home();
+    let home = offline_home();
     let Some(mut app) = limited(&home) else { return };
     let webhook = authority(&app.webhook().await).to_owned();
     let management = authority(&app.management().await).to_owned();

@@ -20,9 +20,9 @@ use sha2::Sha256;
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::{
-    harfanglab::pages::{client, noon, started},
-    support::skipped::skipped,
+use crate::support::{
+    demo_console::{client, noon, started},
+    skipped::skipped,
 };
 
 #[test]

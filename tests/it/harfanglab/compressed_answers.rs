@@ -8,7 +8,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::pages::{client_with, started};
+use crate::support::demo_console::{client_with, started};
 
 /// Asks a server for its version that answers each request with `body` and hangs up; the answer announces
 /// `announced` bytes.

@@ -8,8 +8,10 @@ use harfanglab_incidents::{
 };
 use tokio::task::JoinHandle;
 
-use super::pages::{ALERTS, client, fill, noon, started};
-use crate::ops::prometheus::until;
+use crate::support::{
+    demo_console::{ALERTS, client, fill, noon, started},
+    waiting::until,
+};
 
 fn with_filter(unique_id_filter: UniqueIdFilter) -> DemoConsole {
     let config = DemoConsoleConfig { unique_id_filter, ..Default::default() };

@@ -10,7 +10,7 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use super::pages::{client, fill, noon, started};
+use crate::support::demo_console::{client, fill, noon, started};
 
 #[tokio::test]
 async fn an_alert_is_found_by_its_unique_id_on_every_kind_of_console() {

@@ -3,48 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use futures_util::future::join_all;
 use harfanglab_incidents::{
-    config::HarfangLabSettings,
-    demo::{Collection, DemoAlert, DemoConsole, DemoConsoleConfig, Fault, Generator, RequestKind},
+    demo::{Collection, DemoAlert, Fault, RequestKind},
     harfanglab::{Console, ConsoleError, Listing, PAGE_LIMIT, RESULT_WINDOW},
 };
 use secrecy::{ExposeSecret, SecretString};
 
-pub(super) const ALERTS: RequestKind = RequestKind::List(Collection::Alerts);
+use crate::support::demo_console::{ALERTS, client, client_with, fill, noon, started};
+
 const IOC_RULES: RequestKind = RequestKind::List(Collection::IocRules);
-
-pub(crate) fn noon() -> DateTime<Utc> {
-    "2026-03-01T12:00:00Z".parse().unwrap()
-}
-
-pub(crate) fn started() -> DemoConsole {
-    DemoConsole::start(DemoConsoleConfig::default()).unwrap()
-}
-
-pub(crate) fn client(console: &DemoConsole) -> Console {
-    Console::new(&console.settings()).unwrap()
-}
-
-pub(super) fn client_with(
-    console: &DemoConsole,
-    change: impl FnOnce(&mut HarfangLabSettings),
-) -> Console {
-    let mut settings = console.settings();
-    change(&mut settings);
-    Console::new(&settings).unwrap()
-}
-
-/// Puts `count` alerts on the console, `apart` after one another from noon.
-pub(super) fn fill(console: &DemoConsole, count: i32, apart: TimeDelta) -> Vec<DemoAlert> {
-    let mut generator = Generator::new(7);
-    let alerts: Vec<_> = (0..count).map(|n| generator.next_alert(noon() + apart * n)).collect();
-    for alert in &alerts {
-        console.add_alert(alert.api_item());
-    }
-    alerts
-}
 
 // ---- pages
 

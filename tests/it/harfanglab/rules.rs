@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use harfanglab_incidents::demo::{Collection, Fault, Generator, Kind, RequestKind};
 
-use super::pages::{client, noon, started};
+use crate::support::demo_console::{client, noon, started};
 
 const IOC_RULES: RequestKind = RequestKind::List(Collection::IocRules);
 

@@ -4,12 +4,11 @@
 //! taken for one of the proxy's own, it would be believed.
 
 use super::reverse_proxy::{self, CONSOLE, STRANGER};
-use crate::{
-    intake::{
-        attacks::{alert, exchanged, head, sent, started, statuses},
-        hostile_posts::events_in_the_journal,
-    },
-    ops::prometheus::free_port,
+use crate::support::{
+    notifications::minimal_alert,
+    offline::started,
+    programs::free_port,
+    sockets::{exchanged, head, sent, statuses},
 };
 
 /// Ways to say two lengths at once, and a body that hides `hidden` behind one of them.
@@ -64,7 +63,7 @@ fn disguises(hidden: &str) -> Vec<(&'static str, String)> {
 
 /// A whole post of an alert, said to be forwarded for the console.
 fn forwarded(id: &str) -> String {
-    let body = alert(id).to_string();
+    let body = minimal_alert(id).to_string();
     let lines = format!("Content-Length: {}\r\nX-Forwarded-For: {CONSOLE}\r\n", body.len());
     head(&lines) + &body
 }
@@ -88,12 +87,12 @@ async fn through_nginx_no_disguise_hides_a_request_from_the_list_of_allowed_netw
         let statuses = exchanged_with_nginx(STRANGER, &nginx, &bytes).await;
         let refused = |status: &u16| (400..600).contains(status);
         assert!(statuses.iter().all(refused), "{name}: {statuses:?}");
-        assert_eq!(events_in_the_journal(&mut proxied.app).await, 0, "{name}");
+        assert_eq!(proxied.app.events_stored().await, 0, "{name}");
     }
     // The judge is awake: who may post does.
     let open = exchanged_with_nginx(CONSOLE, &nginx, &forwarded("open")).await;
     assert_eq!(open, [202, 404]);
-    assert_eq!(events_in_the_journal(&mut proxied.app).await, 1);
+    assert_eq!(proxied.app.events_stored().await, 1);
 }
 
 #[tokio::test]
@@ -103,7 +102,7 @@ async fn the_service_itself_answers_a_disguised_request_once_and_closes() {
         ("HARFANGLAB_INCIDENTS_WEBHOOK_ALLOWED_NETWORKS", CONSOLE),
     ])
     .await;
-    let service = crate::intake::attacks::authority(&url);
+    let service = crate::support::sockets::authority(&url);
     let after_a_whole_request = |name: &str| name == "a trailer";
     for (name, bytes) in disguises(&forwarded("hidden")) {
         if after_a_whole_request(name) {
@@ -113,7 +112,7 @@ async fn the_service_itself_answers_a_disguised_request_once_and_closes() {
         // Nothing says who it is for: only what is hidden would be let in.
         let statuses = exchanged("127.0.0.1", service, bytes.as_bytes()).await;
         assert!(statuses.len() <= 1 && !statuses.contains(&202), "{name}: {statuses:?}");
-        assert_eq!(events_in_the_journal(&mut app).await, 0, "{name}");
+        assert_eq!(app.events_stored().await, 0, "{name}");
     }
     let open = forwarded("open");
     assert_eq!(exchanged("127.0.0.1", service, open.as_bytes()).await, [202]);

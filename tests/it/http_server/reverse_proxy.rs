@@ -6,17 +6,14 @@ use std::{net::IpAddr, process::Command};
 use reqwest::{Certificate, Client, Identity};
 use serde_json::{Value, json};
 
-use crate::{
-    config::loading::write,
-    ops::{
-        deployment::read,
-        prometheus::{Server, free_port, until},
-    },
-    support::{
-        app::{App, WEBHOOK_SECRET},
-        authority::Authority,
-        stage::Stage,
-    },
+use crate::support::{
+    app::{App, WEBHOOK_SECRET},
+    authority::Authority,
+    configuration::write_private,
+    programs::{Server, free_port},
+    shared::read_deployed,
+    stage::Stage,
+    waiting::until,
 };
 
 /// A console's address and another one, both of this machine.
@@ -47,9 +44,9 @@ pub(crate) async fn started(changes: &[(&str, String)]) -> Option<Proxied> {
     let servers = Authority::new();
     let (certificate, key) = servers.issue();
     let folder = stage.home.path();
-    let file = |name: &str, text: &str| write(folder, name, text).display().to_string();
+    let file = |name: &str, text: &str| write_private(folder, name, text).display().to_string();
     let port = free_port();
-    let mut server = read("proxies/nginx.conf");
+    let mut server = read_deployed("proxies/nginx.conf");
     let mut replace = |from: &str, to: &str| {
         assert!(server.contains(from), "{from} is not in the example");
         server = server.replace(from, to);
@@ -69,7 +66,7 @@ pub(crate) async fn started(changes: &[(&str, String)]) -> Option<Proxied> {
          http {{\naccess_log off;\n{temporary}{server}\n}}\n",
         folder.display()
     );
-    let config = write(folder, "nginx.conf", &whole);
+    let config = write_private(folder, "nginx.conf", &whole);
     let mut nginx = Server::start(
         Command::new(if cfg!(target_os = "linux") { "/usr/sbin/nginx" } else { "nginx" })
             .arg("-p")
@@ -125,7 +122,7 @@ async fn behind_nginx_a_client_is_who_it_is_whatever_it_says_and_bodies_have_one
     assert_eq!(post(&console, &proxied.url, &telemetry(10 << 20)).await, 413);
     let elsewhere = proxied.url.replace("/webhooks/harfanglab", "/metrics");
     assert_eq!(post(&console, &elsewhere, &json!({})).await, 404);
-    assert_eq!(crate::intake::hostile_posts::events_in_the_journal(&mut proxied.app).await, 0);
+    assert_eq!(proxied.app.events_stored().await, 0);
     drop(proxied.stage);
 }
 
@@ -133,7 +130,7 @@ async fn behind_nginx_a_client_is_who_it_is_whatever_it_says_and_bodies_have_one
 async fn with_the_commented_lines_nginx_lets_in_only_certificates_and_addresses_that_it_knows() {
     let clients = Authority::new();
     let folder = tempfile::tempdir().unwrap();
-    let authorities = write(folder.path(), "clients.pem", &clients.pem());
+    let authorities = write_private(folder.path(), "clients.pem", &clients.pem());
     let Some(proxied) = started(&[
         ("# ssl_client_certificate /etc/ssl/edr-clients.pem;", {
             format!("ssl_client_certificate {};", authorities.display())

@@ -7,10 +7,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{
-    intake::attacks::{authority, connect, head, sent, started},
-    ops::prometheus::until,
-    support::stage::http,
+use crate::support::{
+    offline::started,
+    sockets::{authority, head, sent},
+    stage::http,
+    waiting::until,
 };
 
 /// A whole post that keeps its connection.
@@ -36,13 +37,13 @@ async fn at_the_bound_of_connections_a_new_one_waits_and_those_that_are_there_go
     let (_home, _app, url) =
         started(&[("HARFANGLAB_INCIDENTS_WEBHOOK_MAX_CONNECTIONS", "2")]).await;
     let post = head(TEST) + "{}";
-    let (mut first, mut second) = (connect(&url).await, connect(&url).await);
+    let (mut first, mut second) = (connected(&url).await, connected(&url).await);
     for stream in [&mut first, &mut second] {
         stream.write_all(post.as_bytes()).await.unwrap();
         assert_eq!(status(stream).await, "200");
     }
     // The system takes the connection; the service does not look at it.
-    let mut third = connect(&url).await;
+    let mut third = connected(&url).await;
     third.write_all(post.as_bytes()).await.unwrap();
     for _ in 0..20 {
         for stream in [&mut first, &mut second] {
@@ -60,14 +61,14 @@ async fn at_the_bound_of_connections_a_new_one_waits_and_those_that_are_there_go
 async fn who_sends_head_or_body_too_slowly_loses_the_connection_and_nobody_else_does() {
     let (_home, _app, url) = started(&[]).await;
     let slow_head = async {
-        let mut stream = connect(&url).await;
+        let mut stream = connected(&url).await;
         stream.write_all(b"POST /webhooks/harfanglab HTTP/1.1\r\nX: y").await.unwrap();
         let mut answer = String::new();
         let _reset = stream.read_to_string(&mut answer).await;
         assert_eq!(answer, "", "a sender could take it for the answer to its next request");
     };
     let slow_body = async {
-        let mut stream = connect(&url).await;
+        let mut stream = connected(&url).await;
         let begun = head("Content-Length: 1000\r\n") + "{";
         stream.write_all(begun.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -75,7 +76,7 @@ async fn who_sends_head_or_body_too_slowly_loses_the_connection_and_nobody_else_
         assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     };
     let quick = async {
-        let mut stream = connect(&url).await;
+        let mut stream = connected(&url).await;
         stream.write_all((head(TEST) + "{}").as_bytes()).await.unwrap();
         assert_eq!(status(&mut stream).await, "200");
     };
@@ -86,13 +87,13 @@ async fn who_sends_head_or_body_too_slowly_loses_the_connection_and_nobody_else_
 async fn a_request_that_arrived_while_the_service_stood_still_is_answered_and_silence_is_not() {
     let (_home, mut app, url) = started(&[]).await;
     let (_other_home, _other, other_url) = started(&[]).await;
-    let mut late = connect(&url).await;
+    let mut late = connected(&url).await;
     let open = "connections_open{listener=\"webhook\",state=\"unverified\"}";
     until("it is admitted", async || (app.metric(open).await == 1).then_some(())).await;
     app.freeze();
     late.write_all((head(TEST) + "{}").as_bytes()).await.unwrap();
     // Another service shows when the head would be overdue.
-    let mut silent = connect(&other_url).await;
+    let mut silent = connected(&other_url).await;
     let mut answer = String::new();
     silent.read_to_string(&mut answer).await.unwrap();
     assert_eq!(answer, "", "nothing was asked");
@@ -165,4 +166,8 @@ async fn no_rebound_name_reaches_the_management_address_wherever_it_is_bound() {
     let absolute = "GET http://evil.example/readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let absolute = answered(&address, absolute.as_bytes()).await;
     assert!(absolute.starts_with("HTTP/1.1 421"), "{absolute}");
+}
+
+pub(crate) async fn connected(url: &str) -> TcpStream {
+    TcpStream::connect(authority(url)).await.unwrap()
 }

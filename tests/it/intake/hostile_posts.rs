@@ -2,7 +2,7 @@
 
 use harfanglab_incidents::{clock::Clock, demo::Generator};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -20,15 +20,6 @@ async fn started() -> (Stage, App, String) {
     let mut app = stage.home.start(&["serve"]);
     let url = app.webhook().await;
     (stage, app, url)
-}
-
-/// How many events there are, whatever became of them.
-pub(crate) async fn events_in_the_journal(app: &mut App) -> u64 {
-    let management = app.management().await;
-    let ready: Value =
-        http().get(format!("{management}/readyz")).send().await.unwrap().json().await.unwrap();
-    let counts = ready["journal"].as_object().unwrap();
-    counts.values().filter_map(Value::as_u64).sum()
 }
 
 /// A post and the status it must get; everything else about it is as it should be.
@@ -88,7 +79,7 @@ async fn each_hostile_post_gets_its_status_and_leaves_nothing_in_the_journal() {
         let text = response.text().await.unwrap();
         assert!(!text.contains(WEBHOOK_SECRET), "{what}: {text}");
     }
-    assert_eq!(events_in_the_journal(&mut app).await, 0);
+    assert_eq!(app.events_stored().await, 0);
     assert!(!app.log().contains(WEBHOOK_SECRET), "a secret is in the log");
 }
 
@@ -113,7 +104,7 @@ async fn a_chunked_body_is_cut_off_at_the_bound_though_no_length_was_announced()
     let length = socket.read(&mut answer).await.unwrap();
     let line = String::from_utf8_lossy(&answer[..length]).into_owned();
     assert!(line.starts_with("HTTP/1.1 413"), "{line}");
-    assert_eq!(events_in_the_journal(&mut app).await, 0);
+    assert_eq!(app.events_stored().await, 0);
 }
 
 #[tokio::test]
@@ -136,7 +127,7 @@ async fn a_replayed_delivery_is_a_duplicate_and_a_stale_signed_one_is_refused() 
         .await
         .unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(events_in_the_journal(&mut app).await, 0);
+    assert_eq!(app.events_stored().await, 0);
 }
 
 #[tokio::test]
@@ -146,14 +137,14 @@ async fn the_connection_test_telemetry_and_what_is_of_no_dialect_get_their_answe
     let mut generator = Generator::new(9);
     let (status, answer) = post(&url, &json!({})).await;
     assert_eq!(status.as_u16(), 200, "{answer}");
-    assert_eq!(events_in_the_journal(&mut app).await, 0);
+    assert_eq!(app.events_stored().await, 0);
     let telemetry = json!([generator.ecs_telemetry(now), generator.native_telemetry(now)]);
     let (status, answer) = post(&url, &telemetry).await;
     assert_eq!((status.as_u16(), &answer["ignored"]), (202, &json!(2)), "{answer}");
-    assert_eq!(events_in_the_journal(&mut app).await, 0);
+    assert_eq!(app.events_stored().await, 0);
     let (status, answer) = post(&url, &json!({ "something": "new" })).await;
     assert_eq!((status.as_u16(), &answer["dead_letters"]), (202, &json!(1)), "{answer}");
-    assert_eq!(events_in_the_journal(&mut app).await, 1, "kept, so that nothing is lost");
+    assert_eq!(app.events_stored().await, 1, "kept, so that nothing is lost");
 }
 
 #[tokio::test]

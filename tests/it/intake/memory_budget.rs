@@ -6,7 +6,6 @@
 
 use std::{
     io::Write as _,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -17,17 +16,13 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::syslog;
 use crate::support::{
-    app::{App, Home, WEBHOOK_SECRET, is_long, patience},
-    skipped::skipped,
+    app::{WEBHOOK_SECRET, is_long, patience},
+    memory::{OVER_IDLE_KIB, idle_kib, limited, peak_kib},
     stage::{Stage, http, post},
+    syslog,
 };
 
-/// The limit under which the service runs, in KiB.
-const DATA_LIMIT_KIB: u64 = 256 << 10;
-/// The most that it may take beyond what it takes when idle, in KiB.
-pub(crate) const OVER_IDLE_KIB: u64 = 64 << 10;
 /// Hostile deliveries at once.
 const AT_ONCE: usize = 6;
 
@@ -69,32 +64,6 @@ fn gzip(body: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(body.as_bytes()).unwrap();
     encoder.finish().unwrap()
-}
-
-/// One figure of what the system says of its memory, in KiB.
-fn kib(app: &App, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", app.process_id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse().unwrap()
-}
-
-/// What it took of its own at its peak, in KiB: without the pages of its program, which are many where
-/// it is built without optimisation.
-pub(crate) fn peak_kib(app: &App) -> u64 {
-    kib(app, "VmHWM").saturating_sub(kib(app, "RssFile"))
-}
-
-pub(crate) fn idle_kib(app: &App) -> u64 {
-    kib(app, "RssAnon")
-}
-
-/// Starts the service under the limit; `None` where the system has none of what that takes.
-pub(crate) fn limited(home: &Home) -> Option<App> {
-    if !Path::new("/proc/self/status").exists() {
-        skipped("memory cannot be measured here: there is no /proc");
-        return None;
-    }
-    Some(home.serve_after(&format!("ulimit -d {DATA_LIMIT_KIB}")))
 }
 
 /// Posts good alerts one after the other until `stop`; returns how many there were, and the longest time
@@ -177,7 +146,7 @@ async fn posts_that_would_become_gigabytes_cost_some_mebibytes_and_stop_nobody()
 
 #[tokio::test]
 async fn syslog_messages_that_would_become_gigabytes_cost_some_mebibytes() {
-    let mut home = syslog::listening(crate::journal::damage::lonely_home());
+    let mut home = syslog::listening(crate::support::offline::offline_home());
     home.set("HARFANGLAB_INCIDENTS_SYSLOG_MAX_FRAME", &body_bytes().to_string());
     let Some(mut app) = limited(&home) else { return };
     let (address, url) = (syslog::address(&mut app).await, app.webhook().await);

@@ -8,11 +8,9 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{hostile_posts::events_in_the_journal, verification::mac};
 use crate::{
-    connections::limit::{connect, started},
-    ops::prometheus::until,
-    support::app::WEBHOOK_SECRET,
+    connections::limit::started,
+    support::{app::WEBHOOK_SECRET, sockets::connect, verification::mac, waiting::until},
 };
 
 /// The address of a proxy that is trusted, and of a client behind it.
@@ -202,7 +200,7 @@ async fn odd_but_honest_deliveries_are_taken() {
     let slash = request(&secret, alert("seven").as_bytes());
     let slash = String::from_utf8(slash).unwrap().replace("harfanglab HTTP", "harfanglab/ HTTP");
     assert_eq!(status(&answered("127.0.0.1", &to, slash.as_bytes()).await), 202);
-    assert_eq!(events_in_the_journal(&mut app).await, 7);
+    assert_eq!(app.events_stored().await, 7);
 }
 
 #[tokio::test]

@@ -1,59 +1,13 @@
 //! Who is let in: static header, HMAC, Standard Webhooks.
 
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
-    config::{AccessSettings, HmacEncoding, WebhookScheme, WebhookSettings},
-    intake::verification::{NotVerified, Proof, Verifier},
+    config::{HmacEncoding, WebhookScheme, WebhookSettings},
+    intake::verification::{NotVerified, Verifier},
 };
-use hmac::{Hmac, KeyInit, Mac};
-use secrecy::SecretString;
-use sha2::Sha256;
 
-pub(crate) const BODY: &[u8] = br#"{"test": 2432232314}"#;
-
-pub(crate) fn settings(scheme: WebhookScheme, secrets: &[&str]) -> WebhookSettings {
-    WebhookSettings {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        path: "/webhooks/harfanglab".to_owned(),
-        schemes: vec![scheme],
-        secrets: secrets.iter().map(|secret| SecretString::from(*secret)).collect(),
-        header: "Authorization".to_owned(),
-        hmac_header: None,
-        hmac_encoding: HmacEncoding::Hex,
-        hmac_prefix: "sha256=".to_owned(),
-        tolerance: std::time::Duration::from_mins(5),
-        max_body_bytes: 1_000_000,
-        max_in_flight: 8,
-        max_connections: 8,
-        max_connections_per_address: 8,
-        secret_file: None,
-        access: AccessSettings {
-            allowed_networks: Vec::new(),
-            trusted_proxies: Vec::new(),
-            max_failures_per_minute: 30,
-        },
-        tls: None,
-    }
-}
-
-fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        headers.append(name, HeaderValue::from_str(value).unwrap());
-    }
-    headers
-}
-
-/// The proof of a push that was verified.
-pub(crate) fn proof_of_a_push(now: DateTime<Utc>) -> Proof {
-    let secret = "a secret of the tests";
-    let settings = settings(WebhookScheme::Header, &[secret]);
-    let verifier = Verifier::new(&settings).unwrap().expect("there is a secret");
-    verifier.verify(&headers(&[("authorization", secret)]), BODY, now).unwrap()
-}
+use crate::support::verification::{BODY, at, headers, mac, settings};
 
 fn verdict(
     settings: &WebhookSettings,
@@ -63,18 +17,6 @@ fn verdict(
 ) -> Result<(), NotVerified> {
     let verifier = Verifier::new(settings).unwrap().expect("there is a secret");
     verifier.verify(&headers(pairs), body, now).map(|_proof| ())
-}
-
-pub(crate) fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().to_vec()
-}
-
-pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(seconds, 0).unwrap()
 }
 
 #[test]

@@ -2,24 +2,19 @@
 //! for another console.
 
 use chrono::TimeDelta;
-use harfanglab_incidents::{
-    intake::{Notification, dialect::Dialect},
-    journal::{
-        Claim, Event, FollowUp, Journal as _, Lacking, Outcome, PostgresJournal, SentAgain,
-        WaitsFor,
-    },
+use harfanglab_incidents::journal::{
+    Claim, Event, FollowUp, Journal as _, Lacking, Outcome, PostgresJournal, SentAgain, WaitsFor,
 };
 use sqlx::{Connection as _, PgConnection};
 
-use super::events::{LEASE, Store, alert, delivered, notification, start};
-use crate::support::stores::{CONNECTIONS, CONSOLE, Database, on_both_databases};
+use super::events::Store;
+use crate::support::{
+    notifications::{LEASE, delivered, native, start},
+    stores::{CONNECTIONS, CONSOLE, Database, on_both_databases},
+};
 
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
 const HOUR: TimeDelta = TimeDelta::hours(1);
-
-fn native(unique_id: &str, status: &str) -> Notification {
-    notification(Dialect::NativeAlert, &alert(unique_id, status))
-}
 
 /// A version of this alert was delivered and leaves once more at `start() + wait`; a newer one came.
 async fn newer_beside_one_that_leaves_again(store: &Store, unique_id: &str, wait: TimeDelta) {

@@ -7,18 +7,17 @@ use std::{
     time::Duration,
 };
 
-use harfanglab_incidents::journal::{
-    CaseObjects, CaseStanding, Journal as _, Operations as _, Outcome, PostgresJournal,
+use harfanglab_incidents::{
+    intake::{Notification, dialect::Dialect, verification::Proof},
+    journal::{CaseObjects, CaseStanding, Journal as _, Operations as _, Outcome, PostgresJournal},
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
-use super::{
-    dead_letters::delivered,
-    events::{alert, native, start},
+use crate::support::{
+    notifications::{alert, delivered, native, start},
+    stores::{CONSOLE, Database, Fresh},
 };
-use crate::support::stores::{CONSOLE, Database, Fresh};
-use harfanglab_incidents::intake::{Notification, dialect::Dialect, verification::Proof};
 
 const LEASE: Duration = Duration::from_mins(5);
 const REPLICAS: usize = 3;

@@ -1,62 +1,23 @@
 //! The journal under damage: each case ends in service, or in an error that says what to do.
 
-use std::{
-    fs::{self, OpenOptions},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::fs::{self};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use harfanglab_incidents::{
-    intake::{Notification, dialect::Dialect, verification::Proof},
-    journal::{Journal as _, Outcome, SqliteJournal},
-};
-use serde_json::json;
-use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+use chrono::TimeDelta;
+use harfanglab_incidents::journal::{Journal as _, Outcome, SqliteJournal};
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
-use crate::{
-    service::machine_limits::{SmallDisk, acknowledged_until_full, counts},
-    support::app::{App, Home},
+use crate::support::{
+    app::{App, Home},
+    journal_file::{beside, connect, cut},
+    notifications::{LEASE, padded_native, start},
+    offline::{CONSOLE, offline_home},
+    small_disk::{SmallDisk, acknowledged_until_full},
 };
 
-pub(crate) const CONSOLE: &str = "http://127.0.0.1:1/";
-pub(crate) const LEASE: Duration = Duration::from_mins(5);
 /// Commits of an image, and rows in each.
 const COMMITS: usize = 20;
 const ROWS: usize = 10;
-
-pub(crate) fn start() -> DateTime<Utc> {
-    "2026-05-26T07:40:00Z".parse().unwrap()
-}
-
-pub(crate) fn native(unique_id: &str, at: DateTime<Utc>) -> Notification {
-    let element = json!({
-        "log_type": "alert", "alert_type": "sigma", "alert_unique_id": unique_id, "status": "new",
-        "level": "high", "rule_name": "Suspicious Thing",
-        "agent": { "hostname": "pc-01" }, "padding": "x".repeat(2_000),
-    });
-    let proof = Proof::answered_by_console(at);
-    Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
-}
-
-/// A home whose service reaches nobody: it accepts, and delivers nothing.
-pub(crate) fn lonely_home() -> Home {
-    let mut home = Home::new(
-        "0b3cf0a8-7a5c-4a0f-9d4f-0d6b6f1f7c11",
-        (CONSOLE, "console-token"),
-        ("http://127.0.0.1:1", "opencti-token"),
-    )
-    .with_webhook();
-    home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "0");
-    home
-}
-
-pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
 
 /// Puts into `home` what the disk holds when the power fails after twenty commits.
 pub(crate) async fn crash_image(home: &Home, log: Log) {
@@ -65,7 +26,8 @@ pub(crate) async fn crash_image(home: &Home, log: Log) {
     let url = format!("sqlite:{}", file.display());
     let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
     for commit in 0..COMMITS {
-        let rows = (0..ROWS).map(|row| native(&format!("alert-{commit}-{row}"), start())).collect();
+        let rows =
+            (0..ROWS).map(|row| padded_native(&format!("alert-{commit}-{row}"), start())).collect();
         journal.append(&[rows]).await.unwrap();
     }
     if log == Log::CopiedBack {
@@ -86,18 +48,8 @@ pub(crate) enum Log {
     CopiedBack,
 }
 
-pub(crate) async fn connect(file: &Path) -> sqlx::SqliteConnection {
-    SqliteConnectOptions::new().filename(file).connect().await.unwrap()
-}
-
-pub(crate) fn cut(file: &Path, to: impl FnOnce(u64) -> u64) {
-    let file = OpenOptions::new().write(true).open(file).unwrap();
-    let length = file.metadata().unwrap().len();
-    file.set_len(to(length)).unwrap();
-}
-
 async fn pending(app: &mut App) -> u64 {
-    counts(app).await["journal"]["pending"].as_u64().unwrap()
+    app.readiness().await["journal"]["pending"].as_u64().unwrap()
 }
 
 pub(crate) async fn refusal(home: &Home) -> String {
@@ -110,7 +62,7 @@ pub(crate) async fn refusal(home: &Home) -> String {
 
 #[tokio::test]
 async fn after_a_power_failure_everything_that_was_committed_is_there() {
-    let home = lonely_home();
+    let home = offline_home();
     crash_image(&home, Log::Holds).await;
     let mut app = home.start(&["serve"]);
     assert_eq!(pending(&mut app).await, (COMMITS * ROWS) as u64);
@@ -119,7 +71,7 @@ async fn after_a_power_failure_everything_that_was_committed_is_there() {
 
 #[tokio::test]
 async fn a_log_that_was_cut_loses_its_last_commit_only() {
-    let home = lonely_home();
+    let home = offline_home();
     crash_image(&home, Log::Holds).await;
     cut(&beside(&home.journal(), "-wal"), |length| length - 100);
     let mut app = home.start(&["serve"]);
@@ -128,7 +80,7 @@ async fn a_log_that_was_cut_loses_its_last_commit_only() {
 
 #[tokio::test]
 async fn a_log_that_is_gone_is_missed_at_the_start() {
-    let home = lonely_home();
+    let home = offline_home();
     crash_image(&home, Log::Holds).await;
     fs::remove_file(beside(&home.journal(), "-wal")).unwrap();
     let mut app = home.start(&["serve"]);
@@ -138,7 +90,7 @@ async fn a_log_that_is_gone_is_missed_at_the_start() {
 
 #[tokio::test]
 async fn a_file_that_was_cut_in_mid_page_is_left_alone_and_the_error_says_what_to_do() {
-    let home = lonely_home();
+    let home = offline_home();
     crash_image(&home, Log::CopiedBack).await;
     cut(&home.journal(), |length| length / 2 + 100);
     let before = fs::read(home.journal()).unwrap();
@@ -150,7 +102,7 @@ async fn a_file_that_was_cut_in_mid_page_is_left_alone_and_the_error_says_what_t
 
 #[tokio::test]
 async fn a_file_of_garbage_is_left_alone_and_the_error_says_what_to_do() {
-    let home = lonely_home();
+    let home = offline_home();
     let garbage = b"this is no database".repeat(1_000);
     fs::write(home.journal(), &garbage).unwrap();
     let said = refusal(&home).await;
@@ -160,7 +112,7 @@ async fn a_file_of_garbage_is_left_alone_and_the_error_says_what_to_do() {
 
 #[tokio::test]
 async fn a_file_of_a_newer_version_is_refused() {
-    let home = lonely_home();
+    let home = offline_home();
     crash_image(&home, Log::CopiedBack).await;
     let mut connection = connect(&home.journal()).await;
     sqlx::query(
@@ -181,7 +133,7 @@ async fn a_file_of_a_newer_version_is_refused() {
 
 #[tokio::test]
 async fn a_journal_that_another_service_uses_is_refused_and_left_to_it() {
-    let home = lonely_home();
+    let home = offline_home();
     let mut first = home.start(&["serve"]);
     first.webhook().await;
     let said = refusal(&home).await;
@@ -191,7 +143,7 @@ async fn a_journal_that_another_service_uses_is_refused_and_left_to_it() {
 
 #[tokio::test]
 async fn a_disk_that_can_only_be_read_is_refused_with_what_to_do() {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let Some(disk) = SmallDisk::mount("4m") else { return };
     let file = disk.path().join("journal.db");
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
@@ -203,7 +155,7 @@ async fn a_disk_that_can_only_be_read_is_refused_with_what_to_do() {
 
 #[tokio::test]
 async fn a_full_disk_gets_503_and_what_was_acknowledged_is_there_after_a_kill() {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let Some(disk) = SmallDisk::mount("2m") else { return };
     let file = disk.path().join("journal.db");
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
@@ -220,7 +172,7 @@ async fn a_full_disk_gets_503_and_what_was_acknowledged_is_there_after_a_kill() 
 
 #[tokio::test]
 async fn a_limit_on_file_sizes_gets_503_and_what_was_acknowledged_is_there_without_it() {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.serve_after("trap '' XFSZ; ulimit -f 3000");
     let acknowledged = acknowledged_until_full(&mut app).await;
     app.kill().await;
@@ -237,7 +189,7 @@ async fn a_clock_that_is_set_back_an_hour_holds_up_nothing() {
     let hour = TimeDelta::hours(1);
     let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
     journal
-        .append(&[vec![native("a", start() + hour), native("b", start() + hour)]])
+        .append(&[vec![padded_native("a", start() + hour), padded_native("b", start() + hour)]])
         .await
         .unwrap();
     let tried = journal.claim(1, LEASE, start() + hour).await.unwrap().remove(0);
@@ -253,7 +205,7 @@ async fn a_clock_that_is_set_back_an_hour_holds_up_nothing() {
 
     // While it was stopped.
     let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
-    journal.append(&[vec![native("c", start() + hour)]]).await.unwrap();
+    journal.append(&[vec![padded_native("c", start() + hour)]]).await.unwrap();
     drop(journal);
     let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
     assert_eq!(journal.claim(9, LEASE, start()).await.unwrap().len(), 3);
@@ -261,7 +213,7 @@ async fn a_clock_that_is_set_back_an_hour_holds_up_nothing() {
 
 #[tokio::test]
 async fn a_journal_that_is_locked_for_good_is_refused_with_what_to_do() {
-    let home = lonely_home();
+    let home = offline_home();
     crash_image(&home, Log::CopiedBack).await;
     let mut other_process = connect(&home.journal()).await;
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut other_process).await.unwrap();

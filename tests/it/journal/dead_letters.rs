@@ -13,11 +13,10 @@ use harfanglab_incidents::{
     },
 };
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt as _;
 
-use super::events::{LEASE, alert, native, start};
 use crate::support::{
-    app::Home,
+    command::run,
+    notifications::{LEASE, alert, delivered, native, start},
     stage::{Stage, alerts_in, post},
     stores::{Database, Fresh, on_both_databases},
 };
@@ -62,13 +61,6 @@ impl Store {
 
     pub(crate) async fn retry(&self, event: &Event) -> Retried {
         self.journal.retry(&[event.claim.event], start()).await.unwrap().remove(0)
-    }
-}
-
-pub(crate) fn delivered() -> Outcome {
-    Outcome::Delivered {
-        root_id: "incident--00000000-0000-5000-8000-000000000001".to_owned(),
-        remark: None,
     }
 }
 
@@ -234,21 +226,6 @@ async fn letters_with_equal_reasons_are_one_group_the_largest_first(store: Store
     assert_eq!(store.ids(&like).await, alike);
     let by_reason = LetterFilter { reason: Some("DEFECT".to_owned()), ..LetterFilter::default() };
     assert_eq!(store.journal.letter_groups(&by_reason, 9).await.unwrap().len(), 1);
-}
-
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-pub(crate) async fn run(home: &Home, arguments: &[&str]) -> Ran {
-    let mut app = home.start(arguments);
-    let mut stdout = String::new();
-    app.stdout().read_to_string(&mut stdout).await.unwrap();
-    let code = app.exit().await.code();
-    app.wait_for_the_end_of_its_log().await;
-    Ran { code, stdout, stderr: app.log() }
 }
 
 #[tokio::test]

@@ -4,51 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
-    alert::IncidentIdentity,
     intake::{Door, Notification, dialect::Dialect, verification::Proof},
     journal::{
         Adoption, AlertName, CLAIM_BYTES, CaseObjects, CaseStanding, Claim, Event, FollowUp,
         Journal, Lacking, Outcome, PostgresJournal, SqliteJournal, write_what_comes_in,
     },
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::support::stores::{CONSOLE, Database, Fresh, on_both_databases};
-
-pub(crate) const LEASE: Duration = Duration::from_mins(5);
-
-pub(crate) fn start() -> DateTime<Utc> {
-    "2026-05-26T07:40:00Z".parse().unwrap()
-}
-
-pub(crate) fn alert(unique_id: &str, status: &str) -> Value {
-    json!({
-        "log_type": "alert", "alert_type": "sigma", "alert_unique_id": unique_id,
-        "status": status, "level": "high", "rule_name": "Suspicious Thing",
-        "alert_time": "2026-05-26T07:39:58.447687Z",
-        "agent": { "agentid": "00000000-0000-4000-8000-0000000000a1", "hostname": "pc-01" },
-    })
-}
-
-pub(crate) fn ecs() -> Value {
-    json!({
-        "@timestamp": "2026-05-26T07:39:59.000Z", "ecs": { "version": "9.0.0" },
-        "event": { "kind": "alert" },
-        "agent": { "id": "00000000-0000-4000-8000-0000000000a1", "type": "hurukai" },
-        "host": { "hostname": "pc-01" },
-        "hlab": { "detection": { "title": "Suspicious Thing", "level": "high" } },
-    })
-}
-
-pub(crate) fn notification(dialect: Dialect, element: &Value) -> Notification {
-    let proof = Proof::answered_by_console(start());
-    Notification::of_dialect(&proof, dialect, element, element.to_string())
-}
-
-pub(crate) fn native(unique_id: &str, status: &str) -> Notification {
-    notification(Dialect::NativeAlert, &alert(unique_id, status))
-}
+use crate::support::{
+    notifications::{LEASE, alert, delivered, ecs, identity, native, notification, start},
+    stores::{CONSOLE, Database, Fresh, on_both_databases},
+};
 
 pub(crate) struct Store {
     pub(crate) place: Fresh,
@@ -74,17 +42,6 @@ impl Store {
     pub(crate) async fn finish(&self, claim: Claim, outcome: Outcome) {
         self.journal.finish(&[(claim, outcome)], start()).await.unwrap();
     }
-}
-
-pub(crate) fn delivered() -> Outcome {
-    Outcome::Delivered {
-        root_id: "incident--00000000-0000-5000-8000-000000000001".to_owned(),
-        remark: None,
-    }
-}
-
-pub(crate) fn identity(name: &str) -> IncidentIdentity {
-    IncidentIdentity { name: name.to_owned(), created: start() }
 }
 
 async fn the_same_version_is_stored_once_whether_in_one_batch_in_another_or_by_another_road(

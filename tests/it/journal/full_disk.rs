@@ -14,7 +14,7 @@ use harfanglab_incidents::{
     journal::{Journal as _, JournalError, SqliteJournal},
 };
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{
     Connection as _, SqlitePool,
@@ -22,16 +22,16 @@ use sqlx::{
 };
 use tokio::io::AsyncReadExt as _;
 
-use super::damage::{beside, connect, cut, lonely_home};
-use crate::{
-    ops::prometheus::until,
-    service::machine_limits::SmallDisk,
-    support::{
-        app::{App, Home},
-        opencti::Personality,
-        private_postgres::PrivatePostgres,
-        stage::{Stage, http, post},
-    },
+use crate::support::{
+    app::{App, Home},
+    journal_file::{beside, connect, cut},
+    notifications::minimal_alert,
+    offline::offline_home,
+    opencti::Personality,
+    private_postgres::PrivatePostgres,
+    small_disk::SmallDisk,
+    stage::{Stage, http, post},
+    waiting::until,
 };
 
 /// Alerts posted until a full disk refuses one: what is free inside of files takes some.
@@ -65,11 +65,9 @@ impl Ballast {
 /// An alert of some 3 KB that no database can make smaller.
 fn alert(number: u64) -> Value {
     let hash = |part: u64| hex::encode(Sha256::digest((number * 1_000 + part).to_le_bytes()));
-    json!({
-        "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("alert-{number}"),
-        "status": "new", "level": "high", "rule_name": "Suspicious Thing",
-        "agent": { "hostname": "pc-01" }, "details": (0..40).map(hash).collect::<String>(),
-    })
+    let mut alert = minimal_alert(&format!("alert-{number}"));
+    alert["details"] = (0..40).map(hash).collect::<String>().into();
+    alert
 }
 
 /// A service, and everything that tells of its health.
@@ -202,7 +200,7 @@ async fn fill_and_free(home: Home, disk: &Path, meanwhile: impl AsyncFnOnce()) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_journal_on_a_disk_that_was_full_goes_on_without_a_restart() {
     let Some(disk) = SmallDisk::mount("24m") else { return };
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let file = disk.path().join("journal.db");
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
     fill_and_free(home, disk.path(), async || {}).await;
@@ -229,7 +227,7 @@ async fn run(home: &Home, arguments: &[&str]) -> (bool, String) {
 /// Starts the service on a full disk, reads the journal meanwhile, frees the disk and is accepted.
 async fn start_on_a_full_disk(log: Log) {
     let Some(disk) = SmallDisk::mount("24m") else { return };
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let file = disk.path().join("journal.db");
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
     let mut app = home.start(&["serve"]);
@@ -330,7 +328,7 @@ async fn a_schema_that_a_full_disk_kept_old_is_brought_up_to_date_once_there_is_
 async fn a_journal_on_a_postgresql_whose_disk_was_full_goes_on_without_a_restart_of_ours() {
     let Some(disk) = SmallDisk::mount("192m") else { return };
     let server = tokio::task::block_in_place(|| PrivatePostgres::start_on(disk.path()));
-    let mut home = lonely_home();
+    let mut home = offline_home();
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", server.url());
     // A server that could not write its log has stopped: its own administrator starts it again.
     let meanwhile = async || tokio::task::block_in_place(|| server.start_if_stopped());

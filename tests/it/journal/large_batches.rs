@@ -10,8 +10,12 @@ use harfanglab_incidents::{
 };
 use tokio::sync::Notify;
 
-use super::events::{Store, native, start};
-use crate::support::{app::is_long, stores::on_both_databases};
+use super::events::Store;
+use crate::support::{
+    app::is_long,
+    notifications::{native, start},
+    stores::on_both_databases,
+};
 
 /// As many elements as one body may hold; in the ordinary run more than two commits do.
 fn most() -> usize {

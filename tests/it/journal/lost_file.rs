@@ -11,34 +11,32 @@ use std::{
 
 use harfanglab_incidents::journal::{Journal as _, JournalError, Outcome, SqliteJournal};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
-use super::damage::{
-    LEASE, Log, beside, connect, crash_image, cut, lonely_home, native, refusal, start,
-};
-use crate::{
-    service::machine_limits::{SmallDisk, counts},
-    support::{app::App, stage::post},
+use super::damage::{Log, crash_image, refusal};
+use crate::support::{
+    app::App,
+    journal_file::{beside, connect, cut},
+    notifications::{LEASE, minimal_alert, padded_native, start},
+    offline::offline_home,
+    small_disk::SmallDisk,
+    stage::post,
 };
 
 const CONSOLE: &str = "http://127.0.0.1:1/";
 const LOST: &str = "the journal is lost: ";
 
 fn alert(number: u64) -> Value {
-    json!({
-        "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("new-{number}"),
-        "status": "new", "level": "high", "rule_name": "Suspicious Thing",
-        "agent": { "hostname": "pc-01" },
-    })
+    minimal_alert(&format!("new-{number}"))
 }
 
 /// Checks that it is unready because of `reason`, and stays so whoever asks and posts.
 async fn stays_unready(app: &mut App, reason: &str) {
     let url = app.webhook().await;
     for number in 1_000..1_003 {
-        let ready = counts(app).await;
+        let ready = app.readiness().await;
         assert_eq!(ready["status"], "unready", "{ready}");
         assert!(ready["reason"].as_str().unwrap().contains(reason), "{ready}");
         let (status, answer) = post(&url, &alert(number)).await;
@@ -69,7 +67,7 @@ fn write_at(file: &Path, position: u64, bytes: &[u8]) {
 
 #[tokio::test]
 async fn a_file_that_is_damaged_while_the_service_runs_gets_503_until_a_restart() {
-    let home = lonely_home();
+    let home = offline_home();
     crash_image(&home, Log::CopiedBack).await;
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
@@ -88,7 +86,7 @@ async fn a_file_that_is_damaged_while_the_service_runs_gets_503_until_a_restart(
 
 #[tokio::test]
 async fn a_file_that_is_moved_away_while_the_service_runs_is_missed_until_a_restart() {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
     for number in 0..3 {
@@ -104,13 +102,13 @@ async fn a_file_that_is_moved_away_while_the_service_runs_is_missed_until_a_rest
     stays_unready(&mut app, "removed or moved away").await;
     app.kill().await;
     let mut app = home.start(&["serve"]);
-    assert_eq!(counts(&mut app).await["journal"]["pending"], 3);
+    assert_eq!(app.readiness().await["journal"]["pending"], 3);
     assert!(!app.log().contains("the journal's file is gone"), "{}", app.log());
 }
 
 #[tokio::test]
 async fn a_journal_that_was_removed_is_missed_at_the_start() {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.start(&["serve"]);
     app.webhook().await;
     assert!(!app.log().contains("the journal's file is gone"), "{}", app.log());
@@ -127,14 +125,14 @@ async fn what_waits_in_a_file_that_was_replaced_still_leaves_and_nothing_more_is
     let file = folder.path().join("journal.db");
     let url = format!("sqlite:{}", file.display());
     let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
-    let rows = (0..3).map(|number| native(&format!("alert-{number}"), start())).collect();
+    let rows = (0..3).map(|number| padded_native(&format!("alert-{number}"), start())).collect();
     journal.append(&[rows]).await.unwrap();
     // As the service does all the time: so it is open for reading, too.
     assert_eq!(journal.counts().await.unwrap().pending, 3);
 
     fs::rename(&file, folder.path().join("away.db")).unwrap();
     fs::write(&file, "another one").unwrap();
-    let refused = journal.append(&[vec![native("late", start())]]).await.unwrap_err();
+    let refused = journal.append(&[vec![padded_native("late", start())]]).await.unwrap_err();
     assert!(matches!(&refused, JournalError::Lost(_)), "{refused}");
     assert!(refused.to_string().contains("replaced by another one"), "{refused}");
 
@@ -153,14 +151,14 @@ async fn open_journal() -> (TempDir, PathBuf, SqliteJournal) {
     let file = folder.path().join("journal.db");
     let journal =
         SqliteJournal::open(&format!("sqlite:{}", file.display()), CONSOLE).await.unwrap();
-    let rows = (0..3).map(|number| native(&format!("alert-{number}"), start())).collect();
+    let rows = (0..3).map(|number| padded_native(&format!("alert-{number}"), start())).collect();
     journal.append(&[rows]).await.unwrap();
     (folder, file, journal)
 }
 
 async fn lost_at_the_next_alert(journal: &SqliteJournal, reason: &str) {
     for late in ["late", "later"] {
-        let refused = journal.append(&[vec![native(late, start())]]).await.unwrap_err();
+        let refused = journal.append(&[vec![padded_native(late, start())]]).await.unwrap_err();
         assert!(matches!(&refused, JournalError::Lost(_)), "{refused}");
         assert!(refused.to_string().contains(reason), "{refused}");
     }
@@ -203,7 +201,7 @@ async fn once_a_file_beside_the_journal_is_gone_nothing_is_acknowledged_and_what
 
 #[tokio::test]
 async fn a_log_that_is_removed_while_the_service_runs_is_missed_by_itself() {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
     assert_eq!(post(&url, &alert(0)).await.0, StatusCode::ACCEPTED);
@@ -212,12 +210,12 @@ async fn a_log_that_is_removed_while_the_service_runs_is_missed_by_itself() {
     stays_unready(&mut app, "-wal was removed or moved away").await;
     app.kill().await;
     let mut app = home.start(&["serve"]);
-    assert_eq!(counts(&mut app).await["journal"]["pending"], 1);
+    assert_eq!(app.readiness().await["journal"]["pending"], 1);
 }
 
 #[tokio::test]
 async fn a_removed_log_that_a_reader_keeps_from_being_saved_is_saved_once_it_is_done() {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
     assert_eq!(post(&url, &alert(0)).await.0, StatusCode::ACCEPTED);
@@ -249,14 +247,14 @@ async fn a_folder_that_cannot_be_looked_into_for_a_moment_loses_nothing() {
     fs::create_dir(&open).unwrap();
     let url = format!("sqlite:{}", open.join("journal.db").display());
     let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
-    journal.append(&[vec![native("before", start())]]).await.unwrap();
+    journal.append(&[vec![padded_native("before", start())]]).await.unwrap();
     fs::rename(&open, &away).unwrap();
     // A loop of links is an error that says nothing about what would be behind it.
     symlink(&open, &open).unwrap();
-    journal.append(&[vec![native("meanwhile", start())]]).await.unwrap();
+    journal.append(&[vec![padded_native("meanwhile", start())]]).await.unwrap();
     fs::remove_file(&open).unwrap();
     fs::rename(&away, &open).unwrap();
-    journal.append(&[vec![native("after", start())]]).await.unwrap();
+    journal.append(&[vec![padded_native("after", start())]]).await.unwrap();
     assert_eq!(journal.counts().await.unwrap().pending, 3);
 }
 
@@ -267,7 +265,7 @@ async fn a_journal_that_is_cut_while_it_is_open_is_lost_and_an_empty_one_is_miss
         let (_folder, file, journal) = open_journal().await;
         let mut beside = connect(&file).await;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut beside).await.unwrap();
-        journal.append(&[vec![native("one more", start())]]).await.unwrap();
+        journal.append(&[vec![padded_native("one more", start())]]).await.unwrap();
         cut(&file, |whole| whole / 2 / 4_096 * 4_096 * halves);
         lost_at_the_next_alert(&journal, "and put a backup in its place").await;
     }
@@ -277,7 +275,7 @@ async fn a_journal_that_is_cut_while_it_is_open_is_lost_and_an_empty_one_is_miss
         lost_at_the_next_alert(&journal, "and put a backup in its place").await;
     }
 
-    let home = lonely_home();
+    let home = offline_home();
     fs::write(home.journal(), "").unwrap();
     fs::write(beside(&home.journal(), ".lock"), "").unwrap();
     let mut app = home.start(&["serve"]);
@@ -288,7 +286,7 @@ async fn a_journal_that_is_cut_while_it_is_open_is_lost_and_an_empty_one_is_miss
 #[tokio::test]
 async fn a_journal_that_becomes_smaller_in_good_order_is_not_lost() {
     let (_folder, file, journal) = open_journal().await;
-    let rows = (0..200).map(|number| native(&format!("more-{number}"), start())).collect();
+    let rows = (0..200).map(|number| padded_native(&format!("more-{number}"), start())).collect();
     journal.append(&[rows]).await.unwrap();
     let mut other = connect(&file).await;
     let log = beside(&file, "-wal");
@@ -300,15 +298,15 @@ async fn a_journal_that_becomes_smaller_in_good_order_is_not_lost() {
         let before = length(smaller);
         sqlx::raw_sql(statements).execute(&mut other).await.unwrap();
         assert!(length(smaller) < before, "{statements}");
-        journal.append(&[vec![native(statements, start())]]).await.unwrap();
+        journal.append(&[vec![padded_native(statements, start())]]).await.unwrap();
     }
     other.close().await.unwrap();
-    journal.append(&[vec![native("the last", start())]]).await.unwrap();
+    journal.append(&[vec![padded_native("the last", start())]]).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_link_to_the_journal_of_a_running_service_lets_no_second_one_in() {
-    let (home, mut other) = (lonely_home(), lonely_home());
+    let (home, mut other) = (offline_home(), offline_home());
     let mut first = home.start(&["serve"]);
     let url = first.webhook().await;
     assert_eq!(post(&url, &alert(0)).await.0, StatusCode::ACCEPTED);
@@ -333,19 +331,19 @@ async fn a_link_to_the_journal_of_a_running_service_lets_no_second_one_in() {
     assert!(command.whole_log().await.contains("hard links"));
     fs::remove_file(&link).unwrap();
     let mut first = home.start(&["serve"]);
-    assert_eq!(counts(&mut first).await["journal"]["pending"], 2);
+    assert_eq!(first.readiness().await["journal"]["pending"], 2);
 }
 
 #[tokio::test]
 async fn a_link_is_followed_to_the_disk_that_is_guarded_also_before_the_journal_is_there() {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let Some(disk) = SmallDisk::mount("4m") else { return };
     let (link, file) = (home.path().join("link.db"), disk.path().join("journal.db"));
     symlink(&file, &link).unwrap();
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", link.display()));
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "8MiB");
     let mut app = home.start(&["serve"]);
-    let ready = counts(&mut app).await;
+    let ready = app.readiness().await;
     assert_eq!(ready["status"], "unready", "the disk of the link has more: {ready}");
     assert!(ready["reason"].as_str().unwrap().contains("JOURNAL_MIN_FREE"), "{ready}");
     assert!(file.exists() && beside(&file, ".lock").exists());

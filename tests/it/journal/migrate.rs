@@ -10,11 +10,8 @@ use harfanglab_incidents::{
 };
 use tokio::io::AsyncReadExt as _;
 
-use super::{
-    dead_letters::delivered,
-    events::{native, start},
-};
 use crate::support::{
+    notifications::{delivered, native, start},
     stage::Stage,
     stores::{CONNECTIONS, Database},
 };

@@ -15,12 +15,10 @@ use proptest::{prelude::*, test_runner::Config};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{
-    intake::verification::proof_of_a_push,
-    support::{
-        app::is_long,
-        stores::{CONSOLE, fresh_schema, server},
-    },
+use crate::support::{
+    app::is_long,
+    stores::{CONSOLE, fresh_schema, server},
+    verification::proof_of_a_push,
 };
 
 const LEASE: Duration = Duration::from_mins(5);

@@ -6,9 +6,11 @@ use rustix::process::Signal;
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::{
-    ops::prometheus::{Server, free_port, until},
-    support::{broker::fresh_connector_id, stores::server},
+use crate::support::{
+    broker::fresh_connector_id,
+    programs::{Server, free_port},
+    stores::server,
+    waiting::until,
 };
 
 const CONFIG: &str = "pgbouncer.ini";

@@ -8,14 +8,11 @@ use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions};
 
 use super::pgbouncer::Pooler;
-use crate::{
-    ops::prometheus::until,
-    service::replicas::deleted_connector::{role, start},
-    support::{
-        app::patience,
-        stage::{Stage, http},
-        stores::{CONNECTIONS, CONSOLE},
-    },
+use crate::support::{
+    app::{patience, role},
+    stage::{Stage, http, start_in_role},
+    stores::{CONNECTIONS, CONSOLE},
+    waiting::until,
 };
 
 /// Returns a stage whose replicas reach their journal through the pooler.
@@ -78,8 +75,8 @@ async fn behind_a_pooler_that_keeps_sessions_the_next_replica_leads_when_the_lea
     let Some(pooler) = Pooler::start("session", 20).await else { return };
     let mut stage = stage_behind(&pooler).await;
     stage.home.set("HARFANGLAB_INCIDENTS_JOURNAL_CONNECTIONS", "4");
-    let leader = start(&stage, "leads").await;
-    let mut follower = start(&stage, "follows").await;
+    let leader = start_in_role(&stage, "leads").await;
+    let mut follower = start_in_role(&stage, "follows").await;
     let management = follower.management().await;
     drop(leader);
     let killed_at = Instant::now();
@@ -101,7 +98,7 @@ async fn behind_a_pooler_that_keeps_sessions_the_next_replica_leads_when_the_lea
 async fn a_pooler_that_no_longer_keeps_sessions_is_named_in_few_lines() {
     let Some(pooler) = Pooler::start("session", 20).await else { return };
     let stage = stage_behind(&pooler).await;
-    let mut app = start(&stage, "leads").await;
+    let mut app = start_in_role(&stage, "leads").await;
     pooler.reload("transaction");
     let reloaded_at = Instant::now();
     let text = |line: &Value| line["message"].as_str().unwrap_or_default().to_owned();

@@ -7,14 +7,12 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use tempfile::TempDir;
 use tokio::{io::AsyncReadExt as _, task::block_in_place};
 
-use crate::{
-    config::loading::write,
-    support::{
-        authority::Authority,
-        private_postgres::PrivatePostgres,
-        stage::{Stage, post},
-        stores::server,
-    },
+use crate::support::{
+    authority::Authority,
+    configuration::write_private,
+    private_postgres::PrivatePostgres,
+    stage::{Stage, post},
+    stores::server,
 };
 
 const PASSWORD: &str = "pg-password-of-the-tests";
@@ -38,7 +36,7 @@ impl Scene {
     }
 
     fn file(&self, name: &str, text: &str) -> String {
-        write(self.folder.path(), name, text).to_str().unwrap().to_owned()
+        write_private(self.folder.path(), name, text).to_str().unwrap().to_owned()
     }
 
     fn address(&self, user: &str, host: &str, parameters: &str) -> String {

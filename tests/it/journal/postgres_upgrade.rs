@@ -14,11 +14,10 @@ use sqlx::{
 };
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{
-    dead_letters::delivered,
-    events::{native, start},
+use crate::support::{
+    notifications::{delivered, native, start},
+    stores::{CONNECTIONS, CONSOLE, Database, Fresh},
 };
-use crate::support::stores::{CONNECTIONS, CONSOLE, Database, Fresh};
 
 static SCHEMA: Migrator = sqlx::migrate!("src/journal/migrations/postgres");
 

@@ -9,11 +9,11 @@ use harfanglab_incidents::{
 use serde_json::json;
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::{
-    dead_letters::{Store, delivered},
-    events::{alert, native, start},
+use super::dead_letters::Store;
+use crate::support::{
+    notifications::{alert, delivered, native, start},
+    stores::{Database, on_both_databases},
 };
-use crate::support::stores::{Database, on_both_databases};
 
 #[tokio::test]
 async fn pruning_takes_texts_then_rows_in_small_steps_and_gives_the_disk_back() {

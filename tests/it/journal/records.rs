@@ -8,11 +8,11 @@ use harfanglab_incidents::{
     journal::{LetterFilter, LostWork, Outcome, Refusal, Requeued, SightingFlag, WorkPart},
 };
 
-use super::{
-    dead_letters::{Store, delivered},
-    events::{native, start},
+use super::dead_letters::Store;
+use crate::support::{
+    notifications::{delivered, native, start},
+    stores::on_both_databases,
 };
-use crate::support::stores::on_both_databases;
 
 async fn a_work_is_kept_from_its_opening_until_it_is_read(store: Store) {
     let (journal, minute) = (&store.journal, TimeDelta::minutes(1));

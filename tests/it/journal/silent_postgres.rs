@@ -3,13 +3,11 @@
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use crate::{
-    ops::prometheus::until,
-    support::{
-        relay::Relay,
-        stage::{Stage, http},
-        stores::Database,
-    },
+use crate::support::{
+    relay::Relay,
+    stage::{Stage, http},
+    stores::Database,
+    waiting::until,
 };
 
 /// Returns status and text of what the management address answers.

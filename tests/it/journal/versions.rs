@@ -6,8 +6,11 @@ use harfanglab_incidents::{
 };
 use serde_json::json;
 
-use super::events::{Store, alert, delivered, ecs, notification, start};
-use crate::support::stores::on_both_databases;
+use super::events::Store;
+use crate::support::{
+    notifications::{alert, delivered, ecs, notification, start},
+    stores::on_both_databases,
+};
 
 /// The alert `a` as the console's API shows it.
 fn shown(status: &str, last_update: &str) -> Notification {
@@ -19,7 +22,7 @@ fn shown(status: &str, last_update: &str) -> Notification {
 /// The alert `a` as it was posted, with no date of the change.
 fn posted(status: &str) -> Notification {
     let element = alert("a", status);
-    let proof = crate::intake::verification::proof_of_a_push(start());
+    let proof = crate::support::verification::proof_of_a_push(start());
     Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
 }
 
@@ -71,7 +74,7 @@ async fn a_page_or_a_push_that_comes_late_undoes_nothing(store: Store) {
 async fn a_copy_that_lost_its_status_takes_the_place_of_no_whole_one(store: Store) {
     let cut = json!({"alert_unique_id": "a", "rule_name": "x", "alert_time": "2026-05-26"});
     let cut = || {
-        let proof = crate::intake::verification::proof_of_a_push(start());
+        let proof = crate::support::verification::proof_of_a_push(start());
         Notification::of_dialect(&proof, Dialect::NativeAlert, &cut, cut.to_string())
     };
     assert_eq!(store.append(vec![cut()]).await, (1, 0), "it is all there is");

@@ -10,12 +10,10 @@ use harfanglab_incidents::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    journal::damage::connect,
-    support::{
-        opencti::{FakeOpenCti, Personality, connector_settings},
-        stage::{Stage, alerts_in, http, incident_names, post},
-    },
+use crate::support::{
+    journal_file::connect,
+    opencti::{FakeOpenCti, Personality, connector_settings},
+    stage::{Stage, alerts_in, http, incident_names, post},
 };
 
 async fn readiness(management: &str) -> Value {

@@ -11,15 +11,13 @@ use harfanglab_incidents::{
 use secrecy::SecretString;
 
 use super::broker::{bundle, delivery};
-use crate::{
-    config::loading::{load_with, write},
-    support::{
-        authority::Authority,
-        broker::{Broker, fresh_connector_id, push_queue},
-        opencti::{FakeOpenCti, Personality, connector_settings},
-        private_broker::PrivateBroker,
-        skipped::skipped,
-    },
+use crate::support::{
+    authority::Authority,
+    broker::{Broker, fresh_connector_id, push_queue},
+    configuration::{load_with, write_private},
+    opencti::{FakeOpenCti, Personality, connector_settings},
+    private_broker::PrivateBroker,
+    skipped::skipped,
 };
 
 /// The TLS listener, and the authority that is trusted.
@@ -123,7 +121,7 @@ async fn a_broker_that_demands_a_certificate_gets_ours_also_when_its_key_is_encr
 
 /// The key as OpenSSL encrypts it.
 fn encrypt(folder: &Path, key: &str, passphrase: &str) -> Option<String> {
-    let plain = write(folder, "key.pem", key);
+    let plain = write_private(folder, "key.pem", key);
     let pass = format!("pass:{passphrase}");
     let arguments = ["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-passout", &pass, "-in"];
     let output = Command::new("openssl").args(arguments).arg(plain).output().ok()?;

@@ -13,12 +13,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     convert::made::{self, text},
-    pipeline::{
-        post_delivery_checks::{After, delivered, run},
-        requeue::time_passes,
-        rig::{Rig, incident, start},
+    pipeline::rig::{Rig, incident, start},
+    support::{
+        opencti::Personality,
+        post_delivery_checks::{PostDeliveryChecks, delivered, run, time_passes},
     },
-    support::opencti::Personality,
 };
 
 /// The properties of our own.
@@ -76,7 +75,7 @@ async fn an_incident_that_a_custom_field_refuses_leaves_once_more_without_these_
     let incidents = || stage.opencti.state().knowledge.of_type("incident").len();
     assert_eq!(incidents(), 0, "the field has no such value");
     {
-        let after = After::new(&stage).await;
+        let after = PostDeliveryChecks::new(&stage).await;
         assert!(after.client.has(Feature::CustomProperties));
         after.round_after(TimeDelta::minutes(1)).await;
         assert!(!after.client.has(Feature::CustomProperties), "none goes along from now on");

@@ -1,8 +1,6 @@
 //! Life with OpenCTI: outages of every kind, resets, deletions, restarts. Each ends with a look into
 //! the journal, where everything that was accepted must have found its end.
 
-use std::collections::BTreeSet;
-
 use harfanglab_incidents::{
     clock::Clock,
     demo::{DemoAlert, Generator},
@@ -10,14 +8,12 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    ops::prometheus::until,
-    support::{
-        app::App,
-        broker::push_queue,
-        opencti::{Outage, Personality, State},
-        stage::{Stage, http, incident_names, post},
-    },
+use crate::support::{
+    app::App,
+    broker::push_queue,
+    opencti::{Outage, Personality, State},
+    stage::{Stage, http, incident_names, incidents_on_the_queue, post},
+    waiting::until,
 };
 
 /// Tries that an outage of ten minutes sees: waits double from two seconds on.
@@ -215,19 +211,6 @@ fn says(ready: &Value, part: &str, row: &Row) {
     assert!(reason.contains(words), "{name}: {ready}");
 }
 
-/// Serves until every incident of `count` alerts is on the queue; answers their names.
-pub(crate) async fn incidents(stage: &Stage, count: usize) -> BTreeSet<String> {
-    let mut seen = BTreeSet::new();
-    let is_last = |message: &crate::support::broker::Message| {
-        let objects = message.bundle["objects"].as_array().into_iter().flatten();
-        let incidents = objects.filter(|object| object["type"] == "incident");
-        seen.extend(incidents.map(|incident| incident["id"].as_str().unwrap().to_owned()));
-        seen.len() == count
-    };
-    stage.broker.messages_until(&stage.queue(), is_last).await;
-    seen
-}
-
 async fn serve(stage: &mut Stage, alerts: &[DemoAlert]) -> App {
     stage.home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", "127.0.0.1:0");
     stage.console.seed(Clock::system().now());
@@ -255,9 +238,9 @@ async fn kept_state(stage: &Stage) -> Value {
 async fn after_a_reset_in_opencti_all_300_alerts_of_a_run_are_published_again() {
     let mut stage = Stage::new(Personality::V7_260817_0).await;
     let mut app = serve(&mut stage, &alerts(22, 300)).await;
-    let first = incidents(&stage, 300).await;
+    let first = incidents_on_the_queue(&stage, 300).await;
     stage.opencti.reset_state(&stage.connector_id).await;
-    let second = incidents(&stage, 300).await;
+    let second = incidents_on_the_queue(&stage, 300).await;
     assert_eq!(second, first, "under the incidents that they have");
     assert!(app.terminate().await.success(), "{}", app.log());
     all_delivered(&stage, 600, "both generations").await;
@@ -276,7 +259,7 @@ async fn deleted_and_noticed_by(notices: &str) {
     let pushed = alerts.pop().unwrap();
     let mut app = serve(&mut stage, &alerts).await;
     let url = app.webhook().await;
-    let first = incidents(&stage, 10).await;
+    let first = incidents_on_the_queue(&stage, 10).await;
     kept_state(&stage).await;
     stage.opencti.delete_connector(&stage.connector_id).await;
     let mut expected = 10;
@@ -288,7 +271,7 @@ async fn deleted_and_noticed_by(notices: &str) {
     let id = stage.connector_id.clone();
     let back = |state: &State| state.connectors.contains_key(&id);
     stage.opencti.wait_for("the connector is back", back).await;
-    let second = incidents(&stage, expected).await;
+    let second = incidents_on_the_queue(&stage, expected).await;
     assert!(second.is_superset(&first), "noticed by {notices}");
     assert!(app.terminate().await.success(), "{}", app.log());
     let counts = end_state(&stage).await;

@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
 };
 
 use harfanglab_incidents::{
@@ -14,15 +13,7 @@ use harfanglab_incidents::{
 };
 use serde_json::Value;
 
-/// A file of `deploy/`.
-pub(super) fn deployed(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
-}
-
-pub(crate) fn read(name: &str) -> String {
-    let path = deployed(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+use crate::support::shared::read_deployed;
 
 /// Loads `file` with this environment and nothing else.
 fn faults(file: Option<&str>, environment: &[(&str, &str)]) -> Vec<String> {
@@ -45,7 +36,7 @@ fn faults(file: Option<&str>, environment: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn the_sample_configuration_starts_the_service_once_every_changeme_is_changed() {
-    let sample = read("config.yml.sample");
+    let sample = read_deployed("config.yml.sample");
     let untouched = faults(Some(&sample), &[]).join("\n");
     for option in ["OPENCTI_TOKEN", "CONNECTOR_ID", "HARFANGLAB_INCIDENTS_TOKEN"] {
         assert!(untouched.contains(option), "{option}: {untouched}");
@@ -57,15 +48,16 @@ fn the_sample_configuration_starts_the_service_once_every_changeme_is_changed() 
 #[test]
 fn the_installed_schema_is_the_one_that_the_program_prints() {
     let installed: Value =
-        serde_json::from_str(&read("opencti/connector_config_schema.json")).unwrap();
+        serde_json::from_str(&read_deployed("opencti/connector_config_schema.json")).unwrap();
     assert_eq!(
         installed,
         schema(),
         "run: harfanglab-incidents config schema > deploy/opencti/connector_config_schema.json"
     );
-    let manifest: Value = serde_json::from_str(&read("opencti/connector_manifest.json")).unwrap();
+    let manifest: Value =
+        serde_json::from_str(&read_deployed("opencti/connector_manifest.json")).unwrap();
     assert_eq!(manifest["container_version"], env!("CARGO_PKG_VERSION"));
-    let dockerfile = read("Dockerfile");
+    let dockerfile = read_deployed("Dockerfile");
     assert!(dockerfile.contains(concat!("ARG VERSION=", env!("CARGO_PKG_VERSION"))));
 }
 
@@ -85,7 +77,7 @@ fn every_variable_that_the_examples_set_is_known_to_the_program() {
         "kubernetes/deployment.yaml",
         "kubernetes/config.env",
     ] {
-        let text = read(file);
+        let text = read_deployed(file);
         for word in text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')) {
             let is_variable = ["OPENCTI_", "CONNECTOR_", "HARFANGLAB_INCIDENTS_"]
                 .iter()
@@ -108,13 +100,13 @@ fn every_variable_that_the_examples_set_is_known_to_the_program() {
 
 #[test]
 fn compose_asks_for_exactly_what_its_sample_environment_has() {
-    let compose = read("docker-compose.yml");
+    let compose = read_deployed("docker-compose.yml");
     let asked: std::collections::BTreeSet<_> = compose
         .split("${")
         .skip(1)
         .map(|rest| rest.split([':', '}']).next().unwrap().to_owned())
         .collect();
-    let given = read(".env.sample");
+    let given = read_deployed(".env.sample");
     let given = given.lines().filter_map(|line| line.split_once('='));
     let given: std::collections::BTreeSet<_> =
         given.map(|(name, _value)| name.to_owned()).filter(|name| !name.starts_with('#')).collect();

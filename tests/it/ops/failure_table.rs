@@ -3,14 +3,13 @@
 
 use serde_json::Value;
 
-use super::{deployment::read, prometheus::until};
-use crate::{
-    intake::webhook::alert,
-    service::machine_limits::SmallDisk,
-    support::{
-        app::{App, Home},
-        stage::{Stage, http, post},
-    },
+use crate::support::{
+    app::{App, Home},
+    notifications::generated_alert,
+    shared::read_deployed,
+    small_disk::SmallDisk,
+    stage::{Stage, http, post},
+    waiting::until,
 };
 
 /// A row of the table, a list of what stands in quotation marks or backticks for each column.
@@ -28,7 +27,7 @@ fn between(cell: &str, mark: char) -> Vec<String> {
 }
 
 fn table() -> Vec<Row> {
-    let text = read("where-is-my-alert.md");
+    let text = read_deployed("where-is-my-alert.md");
     let (_before, table) = text.split_once("## Four failures").unwrap();
     let rows = table.lines().filter(|line| line.starts_with('|')).skip(2);
     rows.map(|line| {
@@ -112,7 +111,7 @@ async fn page_readiness_metrics_and_log_say_of_each_failure_what_the_document_sa
         let Ok(_disk) = bring_about(&row.failure, &mut stage.home) else { continue };
         let mut app = stage.home.start(&["serve"]);
         let (management, webhook) = (app.management().await, app.webhook().await);
-        let (status, _answer) = post(&webhook, &alert(7)).await;
+        let (status, _answer) = post(&webhook, &generated_alert(7)).await;
         let is_accepted = row.readiness[0] == "200";
         assert_eq!(status.as_u16(), if is_accepted { 202 } else { 503 }, "{}", row.failure);
         holds(row, &mut app, &management).await;

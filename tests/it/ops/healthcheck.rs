@@ -4,10 +4,10 @@ use serde_json::Value;
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tokio::io::AsyncReadExt;
 
-use super::prometheus::until;
 use crate::support::{
     app::App,
     stage::{Stage, http, post},
+    waiting::until,
 };
 
 /// Runs `healthcheck` against a management address: exit code and both streams.
@@ -63,7 +63,7 @@ async fn an_opencti_that_is_away_degrades_the_service_which_stays_ready_and_acce
     let answer: Value = response.json().await.unwrap();
     assert_eq!(answer["status"], "degraded", "{answer}");
     assert!(answer["degraded"]["opencti"].as_str().unwrap().contains("127.0.0.1:1"), "{answer}");
-    let (status, _answer) = post(&url, &crate::intake::webhook::alert(41)).await;
+    let (status, _answer) = post(&url, &crate::support::notifications::generated_alert(41)).await;
     assert_eq!(status.as_u16(), 202);
 }
 

@@ -12,8 +12,8 @@ use std::{
 use harfanglab_incidents::ops::{CATALOGUE, Kind, Metric};
 use serde_json::Value;
 
-use super::deployment::read;
 use crate::support::{
+    shared::read_deployed,
     skipped::skipped,
     stage::{Stage, http},
 };
@@ -122,7 +122,8 @@ fn the_catalogue_names_what_the_sources_count_and_nothing_else() {
 
 /// Every expression of the dashboard, its variables replaced.
 pub(super) fn dashboard_queries(job: &str) -> Vec<String> {
-    let dashboard: Value = serde_json::from_str(&read("monitoring/dashboard.json")).unwrap();
+    let dashboard: Value =
+        serde_json::from_str(&read_deployed("monitoring/dashboard.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
     targets
@@ -133,7 +134,7 @@ pub(super) fn dashboard_queries(job: &str) -> Vec<String> {
 
 #[test]
 fn rules_and_dashboard_ask_only_for_metrics_that_exist() {
-    let rules = read("monitoring/rules.yml");
+    let rules = read_deployed("monitoring/rules.yml");
     // Some are longer than a line.
     let expressions = rules.split("expr: ").skip(1).filter_map(|rest| rest.split("labels:").next());
     let mut asked = BTreeSet::new();

@@ -1,77 +1,18 @@
 //! A real Prometheus (Debian's package) that scrapes a running service with the rules of `deploy/`,
 //! and is asked every query of the dashboard.
 
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{deployment::deployed, metrics::dashboard_queries};
-use crate::{
-    intake::webhook::alert,
-    support::{
-        app::patience,
-        skipped::skipped,
-        stage::{Stage, http, post},
-    },
+use super::metrics::dashboard_queries;
+use crate::support::{
+    notifications::generated_alert,
+    programs::{Server, free_port},
+    shared::deployed,
+    stage::{Stage, http, post},
+    waiting::until,
 };
-
-/// A server that is stopped when the test ends.
-pub(crate) struct Server(Child);
-
-impl Server {
-    /// Starts a program if it is installed; says so loudly when it is not.
-    pub(crate) fn start(command: &mut Command) -> Option<Self> {
-        match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-            Ok(child) => Some(Self(child)),
-            Err(error) => {
-                let program = command.get_program().display();
-                skipped(&format!("{program} cannot be started: {error}"));
-                None
-            }
-        }
-    }
-
-    /// Sends it a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
-    }
-
-    /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
-        self.0.try_wait().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _gone = self.0.wait();
-    }
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Asks again, every 50 ms, until there is an answer.
-pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let mut turns = tokio::time::interval(Duration::from_millis(50));
-    let asking = async {
-        loop {
-            turns.tick().await;
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-        }
-    };
-    tokio::time::timeout(patience(), asking).await.unwrap_or_else(|_| panic!("in vain: {what}"))
-}
 
 async fn query(api: &str, expression: &str) -> Option<Value> {
     let request = http().get(format!("{api}/query")).query(&[("query", expression)]);
@@ -88,7 +29,7 @@ async fn every_query_of_the_dashboard_is_answered_and_every_rule_is_healthy() {
     stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
     let mut app = stage.home.start(&["serve"]);
     let (management, url) = (app.management().await, app.webhook().await);
-    assert_eq!(post(&url, &alert(51)).await.0.as_u16(), 202);
+    assert_eq!(post(&url, &generated_alert(51)).await.0.as_u16(), 202);
     let config = format!(
         "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{:?}]\n\
          scrape_configs:\n- job_name: harfanglab-incidents\n  static_configs:\n  - targets: [{:?}]\n",

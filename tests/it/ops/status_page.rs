@@ -16,13 +16,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{
-    intake::attacks::authority,
-    journal::damage::{CONSOLE, lonely_home},
-    support::{
-        chromium::Chromium,
-        stage::{Stage, alerts_in, http, post},
-    },
+use crate::support::{
+    chromium::Chromium,
+    offline::{CONSOLE, offline_home},
+    sockets::authority,
+    stage::{Stage, alerts_in, http, post},
 };
 
 const TOKEN: &str = "the-token-of-the-status-page";
@@ -256,7 +254,7 @@ async fn a_stranger_a_foreign_page_and_a_foreign_name_get_and_change_nothing() {
 
 #[tokio::test]
 async fn five_hundred_visitors_at_once_keep_nobody_from_readiness_and_each_gets_an_answer() {
-    let home = lonely_home();
+    let home = offline_home();
     let url = format!("sqlite:{}", home.journal().display());
     let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
     let proof = Proof::answered_by_console(Clock::system().now());

@@ -13,13 +13,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 
-use crate::{
-    cli::check::{Scene, printed},
-    support::authority::Authority,
-};
+use crate::support::{authority::Authority, check::CheckScene, command::printed};
 
 /// What `check` says of the console and of OpenCTI.
-pub(crate) async fn check(scene: &Scene) -> (String, String) {
+pub(crate) async fn check(scene: &CheckScene) -> (String, String) {
     let text = printed(&mut scene.home.start(&["check"])).await;
     let about = |party: &str| {
         let mut lines = text.lines();
@@ -48,7 +45,7 @@ fn proxy() -> (u16, Arc<Mutex<Vec<String>>>) {
 
 #[tokio::test]
 async fn a_proxy_in_quotes_is_asked_and_no_proxy_with_a_port_leads_around_it() {
-    let mut scene = Scene::new();
+    let mut scene = CheckScene::new();
     let (port, asked) = proxy();
     let console = scene.console.url().port().unwrap();
     let opencti = scene.opencti.url().rsplit(':').next().unwrap().trim_end_matches('/').to_owned();
@@ -104,7 +101,7 @@ pub(crate) fn server((certificate, key): &(String, String)) -> (u16, Arc<Mutex<u
 
 #[tokio::test]
 async fn the_authorities_of_requests_are_trusted_and_a_bundle_that_is_not_there_is_no_obstacle() {
-    let mut scene = Scene::new();
+    let mut scene = CheckScene::new();
     let authority = Authority::new();
     let (port, trusted) = server(&authority.issue_for("localhost"));
     scene.home.set("HARFANGLAB_INCIDENTS_URL", &format!("https://localhost:{port}"));

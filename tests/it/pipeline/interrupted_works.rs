@@ -8,8 +8,10 @@ use harfanglab_incidents::{
     pipeline::Afterwards,
 };
 
-use super::post_delivery_checks::{After, delivered};
-use crate::support::opencti::Personality;
+use crate::support::{
+    opencti::Personality,
+    post_delivery_checks::{PostDeliveryChecks, delivered},
+};
 
 #[tokio::test]
 async fn a_work_that_a_crash_interrupted_completes_once_nothing_of_it_is_queued_any_more() {
@@ -22,7 +24,7 @@ async fn a_work_that_a_crash_interrupted_completes_once_nothing_of_it_is_queued_
         client.expect_objects(&id, 5).await.unwrap();
         let work =
             || stage.opencti.works().into_iter().find(|work| work.id == id.as_str()).unwrap();
-        let after = After::new(&stage).await;
+        let after = PostDeliveryChecks::new(&stage).await;
         after.journal.work_opened(id.as_str(), &[], after.clock.now()).await.unwrap();
 
         // The next start. Two objects had left before the crash.
@@ -52,7 +54,7 @@ async fn where_the_queue_is_not_known_an_interrupted_work_completes_at_the_last_
     let client = OpenCti::new(&stage.opencti.settings()).unwrap();
     let id = client.open_work(&stage.connector_id, "in the middle of it").await.unwrap();
     client.expect_objects(&id, 5).await.unwrap();
-    let after = After::new(&stage).await;
+    let after = PostDeliveryChecks::new(&stage).await;
     after.journal.work_opened(id.as_str(), &[], after.clock.now()).await.unwrap();
     Afterwards::take_over(&*after.journal, after.clock.now()).await.unwrap();
     stage.opencti.fill_queue(&stage.connector_id, 1.0);
@@ -69,7 +71,7 @@ async fn a_work_whose_end_the_journal_could_not_note_is_closed_without_a_restart
     let (stage, _, _) = delivered(Personality::V6_9_28, &[Kind::SigmaProcess]).await;
     let client = OpenCti::new(&stage.opencti.settings()).unwrap();
     let id = client.open_work(&stage.connector_id, "its end was not noted").await.unwrap();
-    let after = After::new(&stage).await;
+    let after = PostDeliveryChecks::new(&stage).await;
     after.journal.work_opened(id.as_str(), &[], after.clock.now()).await.unwrap();
     let closed = || {
         let works = stage.opencti.works();

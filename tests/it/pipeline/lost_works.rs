@@ -8,19 +8,16 @@ use harfanglab_incidents::{
     journal::{Journal as _, WorkJournal as _},
 };
 
-use super::{
-    post_delivery_checks::{After, delivered, run},
-    requeue::{objects_of, time_passes},
-};
 use crate::support::{
     opencti::{FakeWork, Personality},
+    post_delivery_checks::{PostDeliveryChecks, delivered, objects_of, run, time_passes},
     stage::{Stage, incident_names},
 };
 
 /// Looks at the works after each of these waits, all in one process; answers how many events are
 /// pending then.
 async fn look(stage: &Stage, waits: &[TimeDelta]) -> u64 {
-    let after = After::new(stage).await;
+    let after = PostDeliveryChecks::new(stage).await;
     for wait in waits {
         after.round_after(*wait).await;
     }
@@ -33,7 +30,7 @@ fn last_work(stage: &Stage) -> FakeWork {
 
 /// No work is known to the journal any more, and none is open in OpenCTI.
 async fn nothing_is_left_open(stage: &Stage) {
-    let after = After::new(stage).await;
+    let after = PostDeliveryChecks::new(stage).await;
     let due = after.journal.works_due(9, after.clock.now() + TimeDelta::days(9)).await.unwrap();
     assert_eq!(due, []);
     let works = stage.opencti.works();
@@ -139,7 +136,7 @@ async fn a_backlog_of_days_is_waited_for_and_a_queue_that_somebody_emptied_is_no
     let (stage, _, first) = delivered(Personality::V7_260817_0, &[Kind::SigmaProcess]).await;
     let bundle = first[0].bundle["id"].clone();
     stage.opencti.fill_queue(&stage.connector_id, 2_000.0);
-    let after = After::new(&stage).await;
+    let after = PostDeliveryChecks::new(&stage).await;
     for _hour in 0..3 * 24 {
         after.round_after(TimeDelta::hours(1)).await;
     }

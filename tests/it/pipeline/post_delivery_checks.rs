@@ -1,95 +1,25 @@
 //! After a delivery: works are closed whatever happens, what OpenCTI refused comes back, and verdicts
 //! on sightings reach platforms that do not take them by bundle.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
-
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
-    demo::{DemoAlert, Generator, Kind},
+    demo::Kind,
     journal::{
         Journal, ListedRefusal, MOST_REFUSALS, Refusal, SightingFlag, SightingJournal,
         SqliteJournal, WorkJournal,
     },
     opencti::{CONTINUED, OpenCti},
-    pipeline::Afterwards,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
-use url::Url;
 
-use crate::support::{broker::Message, opencti::Personality, stage::Stage};
-
-/// What is done after deliveries, on the journal of a service that has ended, under a clock that
-/// only the test moves.
-pub(crate) struct After {
-    pub(crate) journal: Arc<SqliteJournal>,
-    afterwards: Afterwards,
-    passed_seconds: Arc<AtomicI64>,
-    pub(crate) clock: Clock,
-    pub(crate) client: OpenCti,
-}
-
-impl After {
-    pub(crate) async fn new(stage: &Stage) -> Self {
-        let url = format!("sqlite:{}", stage.home.journal().display());
-        let console: Url = stage.home.get("HARFANGLAB_INCIDENTS_URL").parse().unwrap();
-        let journal = Arc::new(SqliteJournal::open(&url, console.as_str()).await.unwrap());
-        let client = OpenCti::new(&stage.opencti.settings()).unwrap();
-        client.version().await.unwrap();
-        let passed_seconds = Arc::new(AtomicI64::new(0));
-        let (passed, start) = (Arc::clone(&passed_seconds), Clock::system().now());
-        let clock =
-            Clock::from_fn(move || start + TimeDelta::seconds(passed.load(Ordering::SeqCst)));
-        let afterwards = Afterwards::new(
-            Arc::clone(&journal) as Arc<dyn Journal>,
-            (client.clone(), stage.connector_id.clone()),
-            None,
-            clock.clone(),
-        );
-        Self { journal, afterwards, passed_seconds, clock, client }
-    }
-
-    /// A round after this long.
-    pub(crate) async fn round_after(&self, wait: TimeDelta) {
-        self.passed_seconds.fetch_add(wait.num_seconds(), Ordering::SeqCst);
-        self.afterwards.round().await;
-    }
-
-    pub(crate) async fn refusals(&self) -> Vec<ListedRefusal> {
-        self.journal.refusals(100).await.unwrap()
-    }
-}
-
-/// A stage on which a single run delivered these alerts of hosts of their own, and what it sent.
-pub(crate) async fn delivered(
-    personality: Personality,
-    kinds: &[Kind],
-) -> (Stage, Vec<DemoAlert>, Vec<Message>) {
-    let mut stage = Stage::new(personality).await;
-    stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
-    let now = Clock::system().now();
-    stage.console.seed(now);
-    let mut generator = Generator::new(21);
-    let raised_at = now - TimeDelta::days(2);
-    let alerts: Vec<_> = kinds.iter().map(|kind| generator.alert(*kind, raised_at)).collect();
-    for alert in &alerts {
-        stage.console.add_alert(alert.api_item());
-    }
-    let messages = run(&stage).await;
-    (stage, alerts, messages)
-}
-
-/// A single run; what it sent.
-pub(crate) async fn run(stage: &Stage) -> Vec<Message> {
-    let before = stage.opencti.works().len();
-    let mut app = stage.home.start(&[]);
-    assert!(app.exit().await.success(), "{}", app.log());
-    stage.messages_of(&stage.opencti.works()[before..]).await
-}
+use crate::support::{
+    broker::Message,
+    opencti::Personality,
+    post_delivery_checks::{PostDeliveryChecks, delivered, run},
+    stage::Stage,
+};
 
 fn object(messages: &[Message], wanted: impl Fn(&Value) -> bool) -> &Value {
     let mut objects = messages.iter().map(|message| &message.bundle["objects"][0]);
@@ -124,7 +54,7 @@ async fn works_that_a_killed_process_left_open_are_closed_at_the_next_start() {
     let forgotten = client.open_work(&stage.connector_id, "deleted meanwhile").await.unwrap();
     {
         // As a process that was killed right after it had opened them.
-        let after = After::new(&stage).await;
+        let after = PostDeliveryChecks::new(&stage).await;
         for work in [&work, &forgotten] {
             after.journal.work_opened(work.as_str(), &[], after.clock.now()).await.unwrap();
         }
@@ -166,7 +96,7 @@ async fn what_opencti_refused_is_put_on_the_event_that_sent_it_and_what_is_spuri
         refuse(incidents[0].0, &traffic, spurious);
         let (incidents, indicator) = ([incidents[0].1, incidents[1].1], indicator.1);
 
-        let after = After::new(&stage).await;
+        let after = PostDeliveryChecks::new(&stage).await;
         after.round_after(TimeDelta::seconds(30)).await;
         assert_eq!(after.refusals().await, [], "the work is not done yet");
         for work in stage.opencti.works() {
@@ -227,7 +157,7 @@ async fn a_work_or_flag_that_opencti_cannot_answer_for_stops_no_other_and_is_let
     let healthy = stage.opencti.works()[0].id.clone();
     stage.opencti.refuse_object(&healthy, incident, "no");
     stage.opencti.complete_work(&healthy);
-    let after = After::new(&stage).await;
+    let after = PostDeliveryChecks::new(&stage).await;
     let now = after.clock.now();
     let client = OpenCti::new(&stage.opencti.settings()).unwrap();
     let stuck = client.open_work(&stage.connector_id, "stuck").await.unwrap();
@@ -259,7 +189,7 @@ async fn a_work_or_flag_that_opencti_cannot_answer_for_stops_no_other_and_is_let
 #[tokio::test]
 async fn a_work_that_is_closed_late_is_closed_as_what_it_was() {
     let (stage, _, _) = delivered(Personality::V7_260817_0, &[Kind::SigmaProcess]).await;
-    let after = After::new(&stage).await;
+    let after = PostDeliveryChecks::new(&stage).await;
     let client = OpenCti::new(&stage.opencti.settings()).unwrap();
     let messages = [
         "1 HarfangLab alert: 1 new incident".to_owned(),
@@ -312,7 +242,7 @@ async fn of_more_refusals_than_are_kept_the_ones_that_come_again_stay() {
 #[tokio::test]
 async fn one_turn_handles_all_works_that_are_due() {
     let (stage, _, _) = delivered(Personality::V7_260817_0, &[Kind::SigmaProcess]).await;
-    let after = After::new(&stage).await;
+    let after = PostDeliveryChecks::new(&stage).await;
     let now = after.clock.now();
     for number in 0..50 {
         let work = format!("deleted_{number}");
@@ -332,7 +262,7 @@ async fn a_verdict_that_waits_for_approval_in_a_draft_edits_no_sighting() {
         let change = json!({"status": "false_positive", "last_update": updated});
         stage.console.update_alert(alerts[0].unique_id(), &change).unwrap();
         run(&stage).await;
-        let after = After::new(&stage).await;
+        let after = PostDeliveryChecks::new(&stage).await;
         let later = after.clock.now() + TimeDelta::hours(1);
         assert_eq!(after.journal.flags_due(9, later).await.unwrap().len(), edits);
     }
@@ -345,7 +275,7 @@ async fn a_work_that_never_completes_is_asked_for_fewer_and_fewer_times_and_read
     stage.opencti.refuse_object(&stage.opencti.works()[0].id, incident, "no");
     // Something of it is still queued, as far as anybody knows.
     stage.opencti.fill_queue(&stage.connector_id, 2_000.0);
-    let after = After::new(&stage).await;
+    let after = PostDeliveryChecks::new(&stage).await;
     for _quarter in 0..24 * 4 {
         after.round_after(TimeDelta::minutes(15)).await;
     }
@@ -368,7 +298,7 @@ async fn a_token_without_the_right_to_read_works_is_asked_once() {
     stage.console.update_alert(alerts[0].unique_id(), &change).unwrap();
     run(&stage).await;
     assert_eq!(stage.opencti.works().len(), 2);
-    let after = After::new(&stage).await;
+    let after = PostDeliveryChecks::new(&stage).await;
     for _hour in 0..30 {
         after.round_after(TimeDelta::hours(1)).await;
     }
@@ -391,7 +321,7 @@ async fn a_verdict_reaches_the_sighting_on_every_platform_and_back_again_after_a
             let change = json!({"status": status, "last_update": updated});
             stage.console.update_alert(alerts[0].unique_id(), &change).unwrap();
             let update = run(&stage).await;
-            let after = After::new(&stage).await;
+            let after = PostDeliveryChecks::new(&stage).await;
             stage.opencti.import_sighting(object(&update, is_sighting));
             after.round_after(TimeDelta::minutes(1)).await;
             let sightings = stage.opencti.state().knowledge.sightings;
@@ -400,7 +330,7 @@ async fn a_verdict_reaches_the_sighting_on_every_platform_and_back_again_after_a
         }
         let edits = stage.opencti.requests("SightingNegative").len();
         assert_eq!(edits, if personality == Personality::V7_260817_0 { 0 } else { 2 });
-        let after = After::new(&stage).await;
+        let after = PostDeliveryChecks::new(&stage).await;
         let asked = stage.opencti.requests("Sighting").len();
         after.round_after(TimeDelta::days(1)).await;
         assert_eq!(stage.opencti.requests("Sighting").len(), asked, "nothing is left to do");
@@ -410,7 +340,7 @@ async fn a_verdict_reaches_the_sighting_on_every_platform_and_back_again_after_a
 #[tokio::test]
 async fn a_sighting_that_never_shows_is_looked_for_a_bounded_number_of_times() {
     let (stage, _, _) = delivered(Personality::V6_9_28, &[Kind::SigmaProcess]).await;
-    let after = After::new(&stage).await;
+    let after = PostDeliveryChecks::new(&stage).await;
     let now = after.clock.now();
     let flag = |negative| SightingFlag {
         sighting: "sighting--1".to_owned(),

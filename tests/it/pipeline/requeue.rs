@@ -1,8 +1,6 @@
 //! What OpenCTI refused because something was missing or busy leaves once more, whole and a bounded
 //! number of times; what it refused for good does not.
 
-use std::collections::BTreeSet;
-
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     demo::Kind,
@@ -11,21 +9,14 @@ use harfanglab_incidents::{
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 
-use super::post_delivery_checks::{After, delivered, run};
-use crate::{
-    journal::damage::connect,
-    support::{broker::Message, opencti::Personality, stage::Stage},
+use crate::support::{
+    broker::Message,
+    opencti::Personality,
+    post_delivery_checks::{PostDeliveryChecks, delivered, objects_of, run, time_passes},
+    stage::Stage,
 };
 
 const MISSING: &str = "{'name': 'MISSING_REFERENCE_ERROR', 'message': 'Element(s) not found'}";
-
-/// The ids of all objects that left in one bundle.
-pub(crate) fn objects_of(bundle: &Value, messages: &[Message]) -> BTreeSet<String> {
-    let of_bundle = messages.iter().filter(|message| message.bundle["id"] == *bundle);
-    of_bundle
-        .map(|message| message.bundle["objects"][0]["id"].as_str().unwrap().to_owned())
-        .collect()
-}
 
 /// The worker is through with everything and refused an object of this type, of the bundle.
 fn refuse(stage: &Stage, messages: &[Message], bundle: &Value, kind: &str, reason: &str) {
@@ -38,17 +29,10 @@ fn refuse(stage: &Stage, messages: &[Message], bundle: &Value, kind: &str, reaso
     stage.opencti.complete_closed_works();
 }
 
-/// What waits in the journal is due now.
-pub(crate) async fn time_passes(stage: &Stage) {
-    let mut journal = connect(&stage.home.journal()).await;
-    let due = "UPDATE events SET due_at = 0 WHERE state = 'pending'";
-    sqlx::query(due).execute(&mut journal).await.unwrap();
-}
-
 /// Reads the works; answers what is pending then, and the story of `incident` as it is shown.
 async fn read_works(stage: &Stage, incident: &str) -> (u64, String) {
     let pending = {
-        let after = After::new(stage).await;
+        let after = PostDeliveryChecks::new(stage).await;
         after.round_after(TimeDelta::minutes(1)).await;
         after.journal.pending().await.unwrap()
     };
@@ -105,7 +89,7 @@ async fn a_newer_version_takes_the_place_of_one_that_would_leave_once_more() {
     refuse(&stage, &first, &bundle, "relationship", "LOCK_ERROR");
     let (pending, story) = read_works(&stage, &incident).await;
     assert_eq!(pending, 1, "{story}");
-    let after = After::new(&stage).await;
+    let after = PostDeliveryChecks::new(&stage).await;
     let chapters = after.journal.story(&incident).await.unwrap().unwrap().chapters;
     let again: Vec<EventId> = chapters
         .iter()

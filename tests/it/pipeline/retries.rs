@@ -14,14 +14,12 @@ use sqlx::{
 };
 use url::Url;
 
-use crate::{
-    ops::prometheus::until,
-    support::{
-        app::Home,
-        relay::Relay,
-        stage::{Stage, http, post},
-        stores::Database,
-    },
+use crate::support::{
+    app::Home,
+    relay::Relay,
+    stage::{Stage, http, post},
+    stores::Database,
+    waiting::until,
 };
 
 /// A relay to the broker, which the service uses, with every connection refused until it is opened.

@@ -1,11 +1,7 @@
 //! Bounds of the machine and the end of the service: little room on the disk, systemd, signals.
 
 use std::{
-    fs::File,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
+    fs::File, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process::Command,
 };
 
 use harfanglab_incidents::{
@@ -14,107 +10,33 @@ use harfanglab_incidents::{
 };
 use reqwest::StatusCode;
 use rustix::fs::OFlags;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UnixDatagram},
 };
 
-use crate::{
-    journal::damage::{LEASE, lonely_home, start},
-    ops::prometheus::until,
-    support::{
-        app::{App, Home, WEBHOOK_SECRET},
-        opencti::FakeWork,
-        skipped::skipped,
-        stage::{Stage, http, post},
-    },
+use crate::support::{
+    app::{Home, WEBHOOK_SECRET},
+    notifications::{LEASE, start},
+    offline::offline_home,
+    opencti::FakeWork,
+    small_disk::{SmallDisk, acknowledged_until_full, padded_alert},
+    stage::{Stage, http, post},
+    waiting::until,
 };
-
-/// A small file system of its own, which needs root: elsewhere the test is skipped, loudly.
-pub(crate) struct SmallDisk {
-    folder: TempDir,
-}
-
-impl SmallDisk {
-    pub(crate) fn mount(size: &str) -> Option<Self> {
-        let folder = TempDir::new().unwrap();
-        let options = format!("size={size}");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(folder.path())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self { folder });
-        }
-        skipped("a small disk cannot be mounted here; run the tests as root");
-        None
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    pub(crate) fn grow(&self, size: &str) {
-        self.remount(&format!("remount,size={size}"));
-    }
-
-    pub(crate) fn remount_read_only(&self) {
-        self.remount("remount,ro");
-    }
-
-    fn remount(&self, options: &str) {
-        let remounted = Command::new("mount").args(["-o", options]).arg(self.path()).status();
-        assert!(remounted.unwrap().success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // What is still open goes with its process.
-        let _unmounted = Command::new("umount").arg("-l").arg(self.folder.path()).status();
-    }
-}
-
-/// What `/readyz` says.
-pub(crate) async fn counts(app: &mut App) -> Value {
-    let management = app.management().await;
-    http().get(format!("{management}/readyz")).send().await.unwrap().json().await.unwrap()
-}
-
-fn alert(number: u64) -> Value {
-    json!({
-        "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("alert-{number}"),
-        "status": "new", "level": "high", "rule_name": "Suspicious Thing",
-        "agent": { "hostname": "pc-01" }, "padding": "x".repeat(10_000),
-    })
-}
-
-/// Posts until something cannot be stored; answers how many were acknowledged.
-pub(crate) async fn acknowledged_until_full(app: &mut App) -> u64 {
-    let url = app.webhook().await;
-    for number in 0..5_000 {
-        let (status, answer) = post(&url, &alert(number)).await;
-        match status {
-            StatusCode::ACCEPTED => assert_eq!(answer["accepted"], 1),
-            StatusCode::SERVICE_UNAVAILABLE => return number,
-            other => panic!("{other}: {answer}"),
-        }
-    }
-    panic!("it never was full");
-}
 
 #[tokio::test]
 async fn below_the_mark_of_free_disk_deliveries_get_503_until_there_is_room_again() {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let Some(disk) = SmallDisk::mount("24m") else { return };
     let file = disk.path().join("journal.db");
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "8MiB");
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
-    assert_eq!(post(&url, &alert(0)).await.0, StatusCode::ACCEPTED);
+    assert_eq!(post(&url, &padded_alert(0)).await.0, StatusCode::ACCEPTED);
 
     let ballast: PathBuf = disk.path().join("ballast");
     std::fs::write(&ballast, vec![1; 20 << 20]).unwrap();
@@ -122,14 +44,14 @@ async fn below_the_mark_of_free_disk_deliveries_get_503_until_there_is_room_agai
         line["message"].as_str()?.starts_with("the journal has no room").then_some(())
     })
     .await;
-    let request = http().post(&url).header("Authorization", WEBHOOK_SECRET).json(&alert(1));
+    let request = http().post(&url).header("Authorization", WEBHOOK_SECRET).json(&padded_alert(1));
     let refused = request.send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.headers()["Retry-After"], "60");
     for number in 2..10 {
-        post(&url, &alert(number)).await;
+        post(&url, &padded_alert(number)).await;
     }
-    let ready = counts(&mut app).await;
+    let ready = app.readiness().await;
     assert_eq!(ready["status"], "unready", "{ready}");
     assert!(ready["reason"].as_str().unwrap().contains("JOURNAL_MIN_FREE"), "{ready}");
     assert_eq!(app.log().matches("the journal has no room").count(), 1, "told once");
@@ -139,38 +61,38 @@ async fn below_the_mark_of_free_disk_deliveries_get_503_until_there_is_room_agai
         line["message"].as_str()?.starts_with("the journal has room again").then_some(())
     })
     .await;
-    assert_eq!(post(&url, &alert(1)).await.0, StatusCode::ACCEPTED);
-    assert_eq!(counts(&mut app).await["journal"]["pending"], 2);
+    assert_eq!(post(&url, &padded_alert(1)).await.0, StatusCode::ACCEPTED);
+    assert_eq!(app.readiness().await["journal"]["pending"], 2);
 }
 
 #[tokio::test]
 async fn a_journal_that_has_grown_to_its_bound_takes_no_more() {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE", "4MiB");
     let mut app = home.start(&["serve"]);
     let acknowledged = acknowledged_until_full(&mut app).await;
     // An empty journal and its log have room of their own in it.
     assert!(acknowledged >= 10, "{acknowledged}");
-    let ready = counts(&mut app).await;
+    let ready = app.readiness().await;
     assert!(ready["reason"].as_str().unwrap().contains("JOURNAL_MAX_SIZE"), "{ready}");
 }
 
 #[tokio::test]
 async fn a_limit_on_the_size_of_files_is_as_a_full_disk_and_does_not_end_the_service() {
-    let home = lonely_home();
+    let home = offline_home();
     // 2 MiB.
     let mut app = home.serve_after("ulimit -S -f 4096");
     acknowledged_until_full(&mut app).await;
-    assert_eq!(counts(&mut app).await["status"], "unready");
+    assert_eq!(app.readiness().await["status"], "unready");
     let id = app.process_id().to_string();
     let lifted = Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited:"]).status();
     assert!(lifted.unwrap().success());
     until("it is ready again", async || {
-        (counts(&mut app).await["status"] != "unready").then_some(())
+        (app.readiness().await["status"] != "unready").then_some(())
     })
     .await;
     let url = app.webhook().await;
-    assert_eq!(post(&url, &alert(5_000)).await.0, StatusCode::ACCEPTED);
+    assert_eq!(post(&url, &padded_alert(5_000)).await.0, StatusCode::ACCEPTED);
 }
 
 #[tokio::test]
@@ -180,7 +102,7 @@ async fn a_claim_takes_as_many_texts_as_fit_its_bytes_or_a_single_larger_one() {
     let journal = SqliteJournal::open(&url, "http://127.0.0.1:1/").await.unwrap();
     let third = CLAIM_BYTES / 3;
     for (number, bytes) in [third, third, third, CLAIM_BYTES + 1, 10, 10].into_iter().enumerate() {
-        let mut element = alert(number as u64);
+        let mut element = padded_alert(number as u64);
         element["padding"] = json!("x".repeat(bytes));
         let proof = Proof::answered_by_console(start());
         let text = element.to_string();
@@ -226,7 +148,7 @@ fn posts_to(ready: &str) -> String {
 
 #[tokio::test]
 async fn a_log_that_cannot_be_written_does_not_end_the_service() {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let socket = service_manager(&mut home);
     let mut app = home.serve_after("exec 2>/dev/full");
     let ready = told(&socket, "READY=1").await;
@@ -260,9 +182,9 @@ async fn a_log_that_nobody_reads_holds_up_neither_deliveries_nor_the_end() {
     let url = posts_to(&told(&socket, "READY=1").await);
     fill(&mut log);
     // Told in the log, on which everything stood still.
-    let wrong = http().post(&url).header("Authorization", "a-guess").json(&alert(1));
+    let wrong = http().post(&url).header("Authorization", "a-guess").json(&padded_alert(1));
     assert_eq!(wrong.send().await.unwrap().status().as_u16(), 401);
-    assert_eq!(post(&url, &alert(1)).await.0, StatusCode::ACCEPTED);
+    assert_eq!(post(&url, &padded_alert(1)).await.0, StatusCode::ACCEPTED);
     let is_closed = |works: &[FakeWork]| works.iter().any(|work| work.closed.is_some());
     opencti.wait_for("the alert is delivered", |state| is_closed(&state.works)).await;
     app.ask_to_stop();
@@ -271,7 +193,7 @@ async fn a_log_that_nobody_reads_holds_up_neither_deliveries_nor_the_end() {
 
 #[tokio::test]
 async fn the_service_manager_is_told_ready_alive_and_stopping() {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let socket = service_manager(&mut home);
     home.set("WATCHDOG_USEC", "200000");
     let mut app = home.start(&["serve"]);
@@ -295,7 +217,7 @@ async fn at_sigterm_what_cannot_leave_stays_in_the_journal_and_the_log_says_how_
     home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
-    assert_eq!(post(&url, &alert(1)).await.0, StatusCode::ACCEPTED);
+    assert_eq!(post(&url, &padded_alert(1)).await.0, StatusCode::ACCEPTED);
     assert!(app.terminate().await.success());
     let left = app
         .wait_for_log("the outcome", |line| {
@@ -308,7 +230,7 @@ async fn at_sigterm_what_cannot_leave_stays_in_the_journal_and_the_log_says_how_
 
 #[tokio::test]
 async fn sigterm_stops_accepting_and_a_second_one_ends_the_service_at_once() {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
     let address = url.split('/').nth(2).unwrap().to_owned();

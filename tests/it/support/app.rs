@@ -329,6 +329,19 @@ impl App {
         line.unwrap_or_else(|| panic!("{series} is not in:\n{page}")).parse().unwrap()
     }
 
+    /// What `/readyz` says.
+    pub(crate) async fn readiness(&mut self) -> Value {
+        let management = self.management().await;
+        http().get(format!("{management}/readyz")).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// How many events there are, whatever became of them.
+    pub(crate) async fn events_stored(&mut self) -> u64 {
+        let ready = self.readiness().await;
+        let counts = ready["journal"].as_object().unwrap();
+        counts.values().filter_map(Value::as_u64).sum()
+    }
+
     /// Pulls the plug.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
@@ -394,4 +407,10 @@ impl App {
         };
         status.unwrap()
     }
+}
+
+pub(crate) async fn role(management: &str) -> Option<String> {
+    let answer = http().get(format!("{management}/readyz")).send().await.ok()?;
+    let ready: Value = answer.json().await.ok()?;
+    ready["role"].as_str().map(str::to_owned)
 }

@@ -1,7 +1,10 @@
 //! The reference data beside the project, read in place and never copied. It is not always there:
 //! a test that needs it says so and passes. Where it is, a missing file in it fails.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self},
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
@@ -35,4 +38,14 @@ fn read_json(path: &Path) -> Value {
         .unwrap_or_else(|error| panic!("{} cannot be read: {error}", path.display()));
     serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{} is not JSON: {error}", path.display()))
+}
+
+/// A file of `deploy/`.
+pub(crate) fn deployed(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
+}
+
+pub(crate) fn read_deployed(name: &str) -> String {
+    let path = deployed(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -1,7 +1,7 @@
 //! Everything the binary needs around it: a simulated console, a strict OpenCTI, the real RabbitMQ,
 //! and the home in which the binary is started.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use harfanglab_incidents::demo::{DemoConsole, DemoConsoleConfig};
 use reqwest::StatusCode;
@@ -9,9 +9,10 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{
-    app::{Home, WEBHOOK_SECRET},
+    app::{App, Home, WEBHOOK_SECRET, role},
     broker::{Broker, Message, fresh_connector_id, push_queue},
     opencti::{FakeOpenCti, FakeWork, Personality},
+    waiting::until,
 };
 
 /// The binary's surroundings.
@@ -128,4 +129,25 @@ fn alerts_of(name: &str) -> usize {
         .find(|(_, word)| *word == "HarfangLab")
         .and_then(|(count, _)| count.parse().ok())
         .unwrap_or(1)
+}
+
+/// Serves until every incident of `count` alerts is on the queue; answers their names.
+pub(crate) async fn incidents_on_the_queue(stage: &Stage, count: usize) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let is_last = |message: &crate::support::broker::Message| {
+        let objects = message.bundle["objects"].as_array().into_iter().flatten();
+        let incidents = objects.filter(|object| object["type"] == "incident");
+        seen.extend(incidents.map(|incident| incident["id"].as_str().unwrap().to_owned()));
+        seen.len() == count
+    };
+    stage.broker.messages_until(&stage.queue(), is_last).await;
+    seen
+}
+
+pub(crate) async fn start_in_role(stage: &Stage, role_then: &str) -> App {
+    let mut app = stage.home.start(&["serve"]);
+    let management = app.management().await;
+    let is_so = async || (role(&management).await.as_deref() == Some(role_then)).then_some(());
+    until(role_then, is_so).await;
+    app
 }

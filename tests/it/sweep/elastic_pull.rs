@@ -8,15 +8,13 @@ use harfanglab_incidents::{
 use serde_json::json;
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 
-use crate::{
-    config::loading::load_with,
-    ops::prometheus::until,
-    support::{
-        app::App,
-        opencti::Personality,
-        stage::{Stage, alerts_in, http, incident_names},
-        stores::{fresh_schema, server},
-    },
+use crate::support::{
+    app::App,
+    configuration::load_with,
+    opencti::Personality,
+    stage::{Stage, alerts_in, http, incident_names},
+    stores::{fresh_schema, server},
+    waiting::until,
 };
 
 /// A console with rules and hosts, a service that reads its queue and takes no pushes, and alerts.

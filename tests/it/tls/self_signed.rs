@@ -14,12 +14,12 @@ use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 use crate::{
-    cli::check::Scene,
-    config::loading::write,
     opencti::{broker_tls::probed, sinks::s3_tls::behind_tls},
     outbound::proxies_and_authorities::{check, server},
     support::{
         authority::{Mark, self_signed},
+        check::CheckScene,
+        configuration::write_private,
         private_broker::PrivateBroker,
         private_postgres::PrivatePostgres,
         s3::S3Server,
@@ -27,13 +27,13 @@ use crate::{
 };
 
 fn path(folder: &Path, name: &str, text: &str) -> String {
-    write(folder, name, text).to_str().unwrap().to_owned()
+    write_private(folder, name, text).to_str().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn a_console_and_a_platform_are_trusted_by_their_own_self_signed_certificate_and_its_host() {
     for mark in [Mark::Authority, Mark::Server] {
-        let mut scene = Scene::new();
+        let mut scene = CheckScene::new();
         let (own, other) = (self_signed("localhost", mark), self_signed("localhost", mark));
         let (port, trusted) = server(&own);
         let trusted = || std::mem::take(&mut *trusted.lock().unwrap());

@@ -10,9 +10,9 @@ use harfanglab_incidents::{
 };
 use secrecy::SecretString;
 
-use crate::{
-    config::loading::load_with,
-    intake::verification::{BODY, at, mac, settings},
+use crate::support::{
+    configuration::load_with,
+    verification::{BODY, at, mac, settings},
 };
 
 /// For every scheme a secret that all of them can use.

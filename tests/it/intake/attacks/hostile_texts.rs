@@ -21,17 +21,13 @@ use harfanglab_incidents::{
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
-use super::{alert, started};
-use crate::{
-    config::loading::{PEER, environment, now, write},
-    intake::{
-        hostile_posts::events_in_the_journal,
-        verification::{at, proof_of_a_push, settings},
-    },
-    support::{
-        app::WEBHOOK_SECRET,
-        stage::{http, post},
-    },
+use crate::support::{
+    app::WEBHOOK_SECRET,
+    configuration::{PEER_ENVIRONMENT, environment, now, write_private},
+    notifications::minimal_alert,
+    offline::started,
+    stage::{http, post},
+    verification::{at, proof_of_a_push, settings},
 };
 
 /// Elements that the endpoint takes in one body.
@@ -226,14 +222,14 @@ proptest! {
     #[test]
     fn no_file_or_variable_makes_the_loader_panic_or_quote_a_secret(
         file in "(opencti|mq|harfanglab_incidents|connector|x):\n(  (token|pass|webhook_secret): [\"'\\[{&*]?s3cret[\"'\\]}]?\n){0,3}\\PC{0,10}",
-        place in 0..PEER.len(),
+        place in 0..PEER_ENVIRONMENT.len(),
         value in "\\PC{0,30}",
     ) {
         read_config(file.as_bytes());
-        let mut variables = environment(&PEER);
-        variables.insert(PEER[place].0.to_owned(), value.clone());
+        let mut variables = environment(&PEER_ENVIRONMENT);
+        variables.insert(PEER_ENVIRONMENT[place].0.to_owned(), value.clone());
         if let Err(faults) = load(&variables, None, now()) {
-            let is_secret = PEER[place].0.ends_with("TOKEN");
+            let is_secret = PEER_ENVIRONMENT[place].0.ends_with("TOKEN");
             let quoted = value.len() > 8 && faults.to_string().contains(&value);
             prop_assert!(!(is_secret && quoted), "{}", faults);
         }
@@ -301,8 +297,9 @@ fn yaml_whose_aliases_unfold_a_thousand_million_times_is_refused_and_not_unfolde
     let folder = tempfile::tempdir().unwrap();
     let (_name, bomb) =
         corpus("config").into_iter().find(|(name, _)| name == "aliases.yml").unwrap();
-    let path = write(folder.path(), "config.yml", &String::from_utf8(bomb).unwrap());
-    let faults = load(&environment(&PEER), Some(&path), Clock::system().now()).unwrap_err();
+    let path = write_private(folder.path(), "config.yml", &String::from_utf8(bomb).unwrap());
+    let faults =
+        load(&environment(&PEER_ENVIRONMENT), Some(&path), Clock::system().now()).unwrap_err();
     assert!(faults.to_string().contains("is not readable"), "{faults}");
 }
 
@@ -327,8 +324,8 @@ async fn the_endpoint_answers_bombs_of_json_and_goes_on() {
         assert_eq!(response.status().as_u16(), status, "{name}");
     }
     // What was no object is kept as it was, for a person to look at.
-    assert_eq!(events_in_the_journal(&mut app).await, 2);
-    let mut twice = alert("twice").to_string();
+    assert_eq!(app.events_stored().await, 2);
+    let mut twice = minimal_alert("twice").to_string();
     twice.insert_str(1, "\"status\":\"closed\",");
     let (status, answer) = post(&url, &serde_json::from_str(&twice).unwrap()).await;
     assert_eq!((status.as_u16(), &answer["accepted"]), (202, &json!(1)), "{answer}");

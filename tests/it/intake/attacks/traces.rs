@@ -6,11 +6,13 @@ use std::{io::ErrorKind, net::TcpListener};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{alert, authority, exchanged, head, started};
 use crate::{
     harfanglab::console_faults::Scene,
     support::{
         app::{App, WEBHOOK_SECRET},
+        notifications::minimal_alert,
+        offline::started,
+        sockets::{authority, exchanged, head},
         stage::{http, post},
     },
 };
@@ -48,7 +50,7 @@ async fn whatever_is_sent_each_line_of_the_log_stays_one_json_object_without_con
             exchanged("127.0.0.1", &service, forged.as_bytes()).await;
         }
         // In what is verified.
-        let mut odd = alert(&format!("alert-{number}-{text}"));
+        let mut odd = minimal_alert(&format!("alert-{number}-{text}"));
         for name in ["rule_name", "alert_type", "status", "level", "log_type"] {
             odd[name] = json!(text);
         }

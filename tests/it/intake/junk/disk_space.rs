@@ -19,13 +19,11 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    journal::{
-        damage::lonely_home,
-        dead_letters::{Store, delivered},
-        events::{alert, native, notification, start},
-    },
-    service::machine_limits::{SmallDisk, counts},
+    journal::dead_letters::Store,
     support::{
+        notifications::{alert, delivered, native, notification, start},
+        offline::offline_home,
+        small_disk::SmallDisk,
         stage::{Stage, http, post, post_by},
         stores::on_both_databases,
     },
@@ -127,7 +125,7 @@ fn odd(number: usize) -> Value {
 #[tokio::test]
 async fn on_a_disk_that_runs_full_samples_go_before_an_alert_is_refused() {
     let Some(disk) = SmallDisk::mount("32m") else { return };
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let file = disk.path().join("journal.db");
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "8MiB");
@@ -149,7 +147,7 @@ async fn on_a_disk_that_runs_full_samples_go_before_an_alert_is_refused() {
     let alert = json!({"log_type": "alert", "alert_type": "sigma", "alert_unique_id": "a",
         "rule_name": "Suspicious Thing", "agent": {"hostname": "pc-01"}});
     assert_eq!(post(&url, &alert).await.0, StatusCode::ACCEPTED);
-    let ready = counts(&mut app).await;
+    let ready = app.readiness().await;
     assert_ne!(ready["status"], "unready", "{ready}");
     assert!(
         ready["journal"]["text_bytes"]["dead_letters"].as_u64().unwrap() < 9_000_000,
@@ -238,7 +236,7 @@ async fn at_the_bound_of_the_journal_follow_ups_end_and_no_alert_is_refused() {
         .await;
     assert!(given_up > 0);
     assert_eq!(post(&url, &large(50)).await.0, StatusCode::ACCEPTED);
-    let ready = counts(&mut app).await;
+    let ready = app.readiness().await;
     assert_eq!((&ready["status"], &ready["journal"]["dead_letters"]), (&json!("ready"), &json!(0)));
     assert!(!app.log().contains("the journal has no room"), "{}", app.log());
 }

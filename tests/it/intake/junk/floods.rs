@@ -7,16 +7,12 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::telemetry;
-use crate::{
-    journal::{
-        damage::{beside, lonely_home},
-        dead_letters::run,
-    },
-    service::machine_limits::counts,
-    support::{
-        app::{Home, is_long},
-        stage::{Stage, alerts_in, http, post, post_by},
-    },
+use crate::support::{
+    app::{Home, is_long},
+    command::run,
+    journal_file::beside,
+    offline::offline_home,
+    stage::{Stage, alerts_in, http, post, post_by},
 };
 
 const ALERTS: usize = 100;
@@ -116,7 +112,7 @@ async fn flooded(stage: &mut Stage, sizes: &Sizes) -> Sum {
         .opencti
         .wait_for("every alert is delivered", |state| alerts_in(&state.works) >= ALERTS)
         .await;
-    let ready = counts(&mut app).await;
+    let ready = app.readiness().await;
     assert_eq!(ready["status"], "ready", "{ready}");
     // What is under way has its end by then.
     assert!(app.terminate().await.success());
@@ -158,7 +154,7 @@ async fn a_flood_of_junk_at_the_bound_of_the_journal_refuses_no_alert() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropping_equal_letters_at_the_bound_shrinks_the_file_and_lets_alerts_in() {
     let letters = sizes().letters;
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let mut app = home.start(&["serve"]);
     let (url, client) = (app.webhook().await, http());
     let mut sum = Sum::default();
@@ -177,7 +173,7 @@ async fn dropping_equal_letters_at_the_bound_shrinks_the_file_and_lets_alerts_in
     let (url, management) = (app.webhook().await, app.management().await);
     let (status, _answer) = post(&url, &alert(0)).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "nothing may go by itself");
-    let reason = counts(&mut app).await["reason"].to_string();
+    let reason = app.readiness().await["reason"].to_string();
     for part in
         ["of dead letters", "dead-letters drop", "HARFANGLAB_INCIDENTS_JOURNAL_RETENTION_DEAD"]
     {

@@ -16,10 +16,11 @@ use harfanglab_incidents::{
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::verification::{at, proof_of_a_push};
-use crate::{
-    journal::damage::lonely_home,
-    support::{shared::shared, stage::post},
+use crate::support::{
+    offline::offline_home,
+    shared::shared,
+    stage::post,
+    verification::{at, proof_of_a_push},
 };
 
 /// Telemetry of four kinds as consoles push it that send no `log_type`.
@@ -43,7 +44,7 @@ pub(crate) fn telemetry(number: usize) -> Value {
 
 #[tokio::test]
 async fn telemetry_without_a_log_type_is_counted_by_kind_and_what_may_be_an_alert_is_kept() {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_SAMPLES", "2");
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
@@ -91,8 +92,9 @@ fn classify(elements: Vec<Element<'_>>) -> Sorted {
 #[test]
 fn a_ticket_about_an_alert_and_a_batch_are_dead_letters_that_say_what_to_change() {
     let ticket = r#"{"alert_unique_id":"a","status":"open","title":"x"}"#;
-    let alert = crate::journal::events::alert("a", "new");
-    let batch = json!({"records": [alert, crate::journal::events::alert("b", "new")]}).to_string();
+    let alert = crate::support::notifications::alert("a", "new");
+    let batch =
+        json!({"records": [alert, crate::support::notifications::alert("b", "new")]}).to_string();
     for (body, says) in [
         (ticket, "pass on HarfangLab's JSON as it is"),
         (batch.as_str(), "post each by itself"),

@@ -2,12 +2,15 @@
 
 use std::fs;
 
-use super::{address, alert, listening, message, send, until_stored};
-use crate::journal::damage::lonely_home;
+use crate::support::{
+    notifications::minimal_alert,
+    offline::offline_home,
+    syslog::{address, listening, message, send, until_stored},
+};
 
 #[tokio::test]
 async fn what_comes_by_syslog_is_counted_for_the_console_that_is_named_alone() {
-    let mut home = listening(lonely_home());
+    let mut home = listening(offline_home());
     let url = home.get("HARFANGLAB_INCIDENTS_URL");
     home.unset("HARFANGLAB_INCIDENTS_URL");
     home.unset("HARFANGLAB_INCIDENTS_TOKEN");
@@ -16,7 +19,7 @@ async fn what_comes_by_syslog_is_counted_for_the_console_that_is_named_alone() {
     fs::write(home.path().join("config.yml"), text).unwrap();
     let mut app = home.start(&["serve"]);
     let listener = address(&mut app).await;
-    send("127.0.0.1", listener, format!("{}\n", message(&alert("one"))).as_bytes()).await;
+    send("127.0.0.1", listener, format!("{}\n", message(&minimal_alert("one"))).as_bytes()).await;
     until_stored(&mut app, 1).await;
     let accepted = "events_received_total{origin=\"push\",result=\"accepted\",console=\"lyon\"}";
     assert_eq!(app.metric(accepted).await, 1);

@@ -5,13 +5,12 @@ use std::path::Path;
 use sqlx::{ConnectOptions as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{address, alert, connect, listening, message, send, started, until_stored};
-use crate::{
-    service::machine_limits::SmallDisk,
-    support::{
-        app::{App, Home, is_long},
-        stage::{Stage, incident_names},
-    },
+use crate::support::{
+    app::{App, Home, is_long},
+    notifications::minimal_alert,
+    small_disk::SmallDisk,
+    stage::{Stage, incident_names},
+    syslog::{address, connected_from, listening, message, send, started, until_stored},
 };
 
 async fn connected(journal: &Path) -> SqliteConnection {
@@ -39,7 +38,7 @@ async fn until_it_waits(app: &mut App) {
 fn many(count: usize) -> String {
     let padding = "x".repeat(20_000);
     let line = |number| {
-        let mut alert = alert(&format!("alert-{number}"));
+        let mut alert = minimal_alert(&format!("alert-{number}"));
         alert["padding"] = padding.as_str().into();
         message(&alert) + "\n"
     };
@@ -50,11 +49,11 @@ fn many(count: usize) -> String {
 async fn while_the_journal_is_locked_nothing_more_is_read_and_then_everything_arrives() {
     const COUNT: usize = 1_000;
     let (home, mut app, address) = started(&[]).await;
-    send("127.0.0.1", address, format!("{}\n", message(&alert("first"))).as_bytes()).await;
+    send("127.0.0.1", address, format!("{}\n", message(&minimal_alert("first"))).as_bytes()).await;
     until_stored(&mut app, 1).await;
     let lock = locked(&home.journal()).await;
     let idle_kib = app.memory_kib();
-    let mut stream = connect("127.0.0.1", address).await;
+    let mut stream = connected_from("127.0.0.1", address).await;
     let sending = tokio::spawn(async move {
         stream.write_all(many(COUNT).as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
@@ -103,9 +102,9 @@ async fn while_the_disk_has_too_little_room_the_sender_waits_and_loses_nothing()
 async fn what_was_read_whole_is_stored_at_shutdown() {
     let (home, mut app, address) = started(&[]).await;
     let lock = locked(&home.journal()).await;
-    let mut stream = connect("127.0.0.1", address).await;
+    let mut stream = connected_from("127.0.0.1", address).await;
     let lines: String =
-        (0..3).map(|number| message(&alert(&format!("alert-{number}"))) + "\n").collect();
+        (0..3).map(|number| message(&minimal_alert(&format!("alert-{number}"))) + "\n").collect();
     stream.write_all(format!("{lines}<14>1 - - half").as_bytes()).await.unwrap();
     until_it_waits(&mut app).await;
     let (stored, log) = stored_by_stop(&home, &mut app, lock).await;
@@ -133,7 +132,7 @@ async fn what_the_sockets_hold_at_shutdown_is_read_stored_and_what_is_left_is_to
     const COUNT: u32 = 20;
     let (home, mut app, address) = started(&[]).await;
     let lock = locked(&home.journal()).await;
-    let mut stream = connect("127.0.0.1", address).await;
+    let mut stream = connected_from("127.0.0.1", address).await;
     stream.write_all(format!("{}<14>1 - - half", many(COUNT as usize)).as_bytes()).await.unwrap();
     until_it_waits(&mut app).await;
     let (stored, log) = stored_by_stop(&home, &mut app, lock).await;

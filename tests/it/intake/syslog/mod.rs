@@ -9,114 +9,34 @@ mod proofs;
 mod real_senders;
 mod same_bundles;
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::hostile_posts::events_in_the_journal;
-use crate::{
-    config::loading::load_with,
-    connections::limit::socket,
-    journal::damage::lonely_home,
-    ops::prometheus::until,
-    service::machine_limits::counts,
-    support::{
-        app::{App, Home},
-        stage::http,
+use crate::support::{
+    configuration::load_with,
+    notifications::minimal_alert,
+    offline::offline_home,
+    stage::http,
+    syslog::{
+        TOKEN, address, connected_from, listening, message, message_with, refused, send, started,
+        until_stored,
     },
 };
-
-/// The token of these tests. The end of each test looks for it in the log.
-pub(crate) const TOKEN: &str = "a-syslog-token-of-the-tests";
-
-/// A service that delivers nothing and listens for syslog, with these variables on top.
-async fn started(changes: &[(&str, &str)]) -> (Home, App, SocketAddr) {
-    let mut home = listening(lonely_home());
-    for (name, value) in changes {
-        home.set(&format!("HARFANGLAB_INCIDENTS_{name}"), value);
-    }
-    let mut app = home.start(&["serve"]);
-    let address = address(&mut app).await;
-    (home, app, address)
-}
-
-/// A home whose service listens for syslog on a free port, with [`TOKEN`].
-pub(crate) fn listening(mut home: Home) -> Home {
-    home.set("HARFANGLAB_INCIDENTS_SYSLOG_LISTEN", "127.0.0.1:0");
-    home.set("HARFANGLAB_INCIDENTS_SYSLOG_TOKEN", TOKEN);
-    home
-}
-
-pub(crate) async fn address(app: &mut App) -> SocketAddr {
-    app.wait_for_log("it listens for syslog", |line| {
-        let is_it = line["message"] == "listening for syslog";
-        is_it.then(|| line["attributes"]["address"].as_str()?.parse().ok()).flatten()
-    })
-    .await
-}
-
-pub(crate) fn alert(id: &str) -> Value {
-    json!({
-        "log_type": "alert", "alert_type": "sigma", "alert_unique_id": id, "status": "new",
-        "level": "high", "rule_name": "Suspicious Thing",
-        "agent": { "hostname": "pc-01" },
-    })
-}
-
-/// A message as HarfangLab sends it, with this token.
-pub(crate) fn message_with(token: &str, body: &str) -> String {
-    let data = format!("[harfanglab@32473 token=\"{token}\"]");
-    format!("<14>1 2026-05-26T07:39:58.447Z console HarfangLab - - {data} {body}")
-}
-
-pub(crate) fn message(body: &Value) -> String {
-    message_with(TOKEN, &body.to_string())
-}
-
-async fn connect(from: &str, to: SocketAddr) -> TcpStream {
-    socket(from).connect(to).await.unwrap()
-}
-
-/// Sends these bytes and ends the connection.
-pub(crate) async fn send(from: &str, to: SocketAddr, bytes: &[u8]) {
-    let mut stream = connect(from, to).await;
-    // Who is refused early may be cut off before everything is sent.
-    let _reset = stream.write_all(bytes).await;
-    let _reset = stream.shutdown().await;
-}
-
-async fn refused(app: &mut App, reason: &str) -> u64 {
-    app.metric(&format!("syslog_refused_total{{reason=\"{reason}\"}}")).await
-}
-
-/// Waits until the journal holds `count` events, and no more.
-pub(crate) async fn until_stored(app: &mut App, count: u64) {
-    until(&format!("{count} events are stored"), async || {
-        // While nothing can be stored there are no counts.
-        let counts = counts(app).await;
-        let counts = counts["journal"].as_object()?.values().filter_map(Value::as_u64);
-        (counts.sum::<u64>() >= count).then_some(())
-    })
-    .await;
-    assert_eq!(events_in_the_journal(app).await, count);
-}
 
 #[tokio::test]
 async fn alerts_in_either_framing_are_stored_once_and_telemetry_and_tests_are_not_kept() {
     let (_home, mut app, address) = started(&[]).await;
-    let counted = message(&alert("counted"));
+    let counted = message(&minimal_alert("counted"));
     let telemetry = message(&json!({ "log_type": "process", "agentid": "a" }));
     let connection_test = message(&json!({}));
     let stream = format!(
         "{} {counted}{}\n{}\r\n{telemetry}\n{connection_test}\n{}",
         counted.len(),
-        message(&alert("line")),
-        message(&alert("line")),
-        message(&alert("never ended")),
+        message(&minimal_alert("line")),
+        message(&minimal_alert("line")),
+        message(&minimal_alert("never ended")),
     );
     send("127.0.0.1", address, stream.as_bytes()).await;
     until_stored(&mut app, 3).await;
@@ -137,15 +57,15 @@ async fn new_tokens_are_taken_from_their_file_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
-    let mut home = listening(lonely_home());
+    let mut home = listening(offline_home());
     home.unset("HARFANGLAB_INCIDENTS_SYSLOG_TOKEN");
     home.unset("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET");
     home.set("HARFANGLAB_INCIDENTS_SYSLOG_TOKEN_FILE", file.to_str().unwrap());
     let mut app = home.start(&["serve"]);
     let address = address(&mut app).await;
-    let new = message_with("the-next-token-of-the-tests", &alert("new").to_string());
-    let (old, new) = (format!("{}\n", message(&alert("old"))), format!("{new}\n"));
-    let mut stream = connect("127.0.0.1", address).await;
+    let new = message_with("the-next-token-of-the-tests", &minimal_alert("new").to_string());
+    let (old, new) = (format!("{}\n", message(&minimal_alert("old"))), format!("{new}\n"));
+    let mut stream = connected_from("127.0.0.1", address).await;
     stream.write_all(format!("{new}{old}").as_bytes()).await.unwrap();
     until_stored(&mut app, 1).await;
     assert_eq!(refused(&mut app, "mismatch").await, 1);
@@ -173,7 +93,7 @@ async fn new_tokens_are_taken_from_their_file_without_a_restart() {
 
 #[tokio::test]
 async fn check_says_what_will_be_listened_to_and_read_and_no_token() {
-    let mut home = listening(lonely_home());
+    let mut home = listening(offline_home());
     home.set("HARFANGLAB_INCIDENTS_SYSLOG_ALLOWED_NETWORKS", "192.0.2.0/24");
     home.set("HARFANGLAB_INCIDENTS_ELASTIC_PULL", "true");
     let mut app = home.start(&["check"]);

@@ -14,8 +14,10 @@ use harfanglab_incidents::{
 use proptest::{prelude::*, sample::select};
 use secrecy::SecretString;
 
-use super::{TOKEN, message_with};
-use crate::config::loading::load_with;
+use crate::support::{
+    configuration::load_with,
+    syslog::{TOKEN, message_with},
+};
 
 fn settings() -> SyslogSettings {
     let listen = ("HARFANGLAB_INCIDENTS_SYSLOG_LISTEN", "127.0.0.1:0");

@@ -6,16 +6,16 @@ use std::{net::SocketAddr, path::Path, process::Stdio};
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-use super::{TOKEN, address, alert, listening, message, refused, started, until_stored};
-use crate::{
-    config::loading::write,
-    journal::damage::lonely_home,
-    ops::prometheus::{Server, free_port, until},
-    support::{
-        app::{App, Home},
-        authority::Authority,
-        skipped::skipped,
-    },
+use crate::support::{
+    app::{App, Home},
+    authority::Authority,
+    configuration::write_private,
+    notifications::minimal_alert,
+    offline::offline_home,
+    programs::{Server, free_port},
+    skipped::skipped,
+    syslog::{TOKEN, address, listening, message, refused, started, until_stored},
+    waiting::until,
 };
 
 /// Runs a program with this input; `None`, said aloud, when it is not installed.
@@ -52,7 +52,7 @@ async fn logger_sends_rfc_5424_with_the_token_in_both_framings() {
     .into_iter()
     .enumerate()
     {
-        let mut alert = alert(&format!("alert-{number}"));
+        let mut alert = minimal_alert(&format!("alert-{number}"));
         alert["command_line"] = Value::from("\u{e9}]\"\\ ".repeat(2_000));
         let body = alert.to_string();
         let mut arguments =
@@ -87,11 +87,12 @@ struct Files {
 
 impl WithTls {
     async fn started() -> Self {
-        let mut home = listening(lonely_home());
+        let mut home = listening(offline_home());
         home.unset("HARFANGLAB_INCIDENTS_SYSLOG_TOKEN");
         let (servers, clients) = (Authority::new(), Authority::new());
         let folder = home.path().to_owned();
-        let file = |name: &str, text: &str| write(&folder, name, text).display().to_string();
+        let file =
+            |name: &str, text: &str| write_private(&folder, name, text).display().to_string();
         let pair = |name: &str, (certificate, key): (String, String)| {
             (file(&format!("{name}.pem"), &certificate), file(&format!("{name}.key"), &key))
         };
@@ -118,7 +119,7 @@ impl WithTls {
 async fn openssl_sends_with_the_right_certificate_and_nobody_gets_in_without() {
     let WithTls { home: _home, mut app, address, files } = WithTls::started().await;
     let to = address.to_string();
-    let line = |id: &str| format!("<14>1 - - - - - - {}\n", alert(id));
+    let line = |id: &str| format!("<14>1 - - - - - - {}\n", minimal_alert(id));
     let common = ["s_client", "-quiet", "-no_ign_eof", "-verify_return_error", "-connect", &to];
     let arguments = |pair: Option<&(String, String)>| {
         let mut all: Vec<String> = common.iter().map(|&argument| argument.to_owned()).collect();
@@ -140,7 +141,7 @@ async fn openssl_sends_with_the_right_certificate_and_nobody_gets_in_without() {
         .await;
     }
     // Neither does who speaks no TLS at all.
-    super::send("127.0.0.1", address, line("plain").as_bytes()).await;
+    crate::support::syslog::send("127.0.0.1", address, line("plain").as_bytes()).await;
     until("plain text was refused", async || {
         (refused(&mut app, "handshake").await == 3).then_some(())
     })
@@ -181,7 +182,7 @@ fn rsyslogd(folder: &Path, port: u16, to: SocketAddr, forwarding: &Forwarding) -
          action.resumeRetryCount=\"-1\" action.resumeInterval=\"1\")\n",
         folder.display()
     );
-    let config = write(folder, &format!("rsyslog-{port}.conf"), &config);
+    let config = write_private(folder, &format!("rsyslog-{port}.conf"), &config);
     let pid = folder.join(format!("rsyslog-{port}.pid"));
     let mut command = std::process::Command::new("/usr/sbin/rsyslogd");
     Server::start(command.arg("-n").arg("-f").arg(config).arg("-i").arg(pid))
@@ -203,7 +204,7 @@ async fn rsyslog_forwards_by_tcp_in_both_framings_with_structured_data_and_all()
         let port = free_port();
         let forwarding = Forwarding { framing, tls: None };
         let Some(_server) = rsyslogd(home.path(), port, address, &forwarding) else { return };
-        let mut alert = alert(framing);
+        let mut alert = minimal_alert(framing);
         alert["padding"] = Value::from("x]\"\u{e9}".repeat(5_000));
         forwarded(port, &format!("{}\n", message(&alert))).await;
         until_stored(&mut app, stored).await;
@@ -223,7 +224,7 @@ async fn rsyslog_forwards_by_tls_with_its_certificate() {
         let tls = Some((files.authority.clone(), certificate.clone(), key.clone()));
         let forwarding = Forwarding { framing, tls };
         let Some(_server) = rsyslogd(home.path(), port, address, &forwarding) else { return };
-        forwarded(port, &format!("{}\n", message(&alert(framing)))).await;
+        forwarded(port, &format!("{}\n", message(&minimal_alert(framing)))).await;
         until_stored(&mut app, stored).await;
     }
 }

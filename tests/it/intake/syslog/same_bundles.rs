@@ -13,15 +13,12 @@ use harfanglab_incidents::{
 };
 use serde_json::Value;
 
-use super::{address, listening, message_with, send};
-use crate::{
-    ops::prometheus::until,
-    service::machine_limits::counts,
-    support::{
-        app::App,
-        shared::shared,
-        stage::{Stage, http, post},
-    },
+use crate::support::{
+    app::App,
+    shared::shared,
+    stage::{Stage, http, post},
+    syslog::{address, listening, message_with, send},
+    waiting::until,
 };
 
 /// Bodies as HarfangLab pushes them: our fixtures, and the real samples where they are.
@@ -71,7 +68,7 @@ async fn with_folder(console: &Console) -> (Stage, App, PathBuf) {
 async fn ended(app: &mut App, events: u64) -> Value {
     let mut seen = Value::Null;
     until("everything has found its end", async || {
-        let journal = counts(app).await["journal"].clone();
+        let journal = app.readiness().await["journal"].clone();
         let all: u64 = journal.as_object().unwrap().values().filter_map(Value::as_u64).sum();
         if journal != seen {
             println!("of {events}: {journal}");
@@ -170,7 +167,7 @@ async fn by_syslog(
     let mut journal = Value::Null;
     for (wave, events) in waves.iter().zip(after_each) {
         let frames = wave.iter().flat_map(|(_name, body)| {
-            let message = message_with(super::TOKEN, &body.to_string());
+            let message = message_with(crate::support::syslog::TOKEN, &body.to_string());
             format!("{} {message}", message.len()).into_bytes()
         });
         send("127.0.0.1", at, &frames.collect::<Vec<u8>>()).await;

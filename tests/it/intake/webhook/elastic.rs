@@ -7,10 +7,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use super::started;
-use crate::{
-    intake::hostile_posts::events_in_the_journal,
-    support::{shared::shared, stage::http},
-};
+use crate::support::{shared::shared, stage::http};
 
 /// The tool's own secret.
 const SECRET: &str = "abc123";
@@ -32,7 +29,7 @@ async fn the_connection_test_an_object_and_an_array_are_answered_as_the_connecto
     let mut generator = Generator::new(31);
     let nothing = json!({ "accepted": 0, "duplicates": 0, "ignored": 0 });
     assert_eq!(post(&url, &json!({})).await, (200, nothing), "{{}}");
-    assert_eq!(events_in_the_journal(&mut app).await, 0);
+    assert_eq!(app.events_stored().await, 0);
 
     let (status, answer) = post(&url, &generator.next_alert(now).ecs()).await;
     assert_eq!((status, &answer["accepted"]), (202, &json!(1)), "{answer}");
@@ -45,7 +42,7 @@ async fn the_connection_test_an_object_and_an_array_are_answered_as_the_connecto
     let (status, answer) = post(&url, &array).await;
     assert_eq!((status, &answer["accepted"]), (202, &json!(2)), "{answer}");
     assert_eq!(answer.get("dead_letters"), None, "{answer}");
-    assert_eq!(events_in_the_journal(&mut app).await, 3);
+    assert_eq!(app.events_stored().await, 3);
 }
 
 #[tokio::test]
@@ -70,7 +67,7 @@ async fn what_is_not_of_the_contract_gets_the_status_that_the_connector_knows() 
         let allow = response.headers().get("Allow").map(|allow| allow.to_str().unwrap());
         assert_eq!(allow, (status == 405).then_some("POST"), "{what}");
     }
-    assert_eq!(events_in_the_journal(&mut app).await, 0);
+    assert_eq!(app.events_stored().await, 0);
 }
 
 #[tokio::test]
@@ -91,5 +88,5 @@ async fn the_events_that_the_tool_itself_sends_are_acknowledged_one_a_post() {
         acknowledged += 1;
     }
     assert!(acknowledged > 0, "the file has lines");
-    assert_eq!(events_in_the_journal(&mut app).await, 0, "telemetry is not kept");
+    assert_eq!(app.events_stored().await, 0, "telemetry is not kept");
 }

@@ -7,11 +7,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::Sha256;
 
-use super::{alert, started};
-use crate::{
-    intake::hostile_posts::events_in_the_journal,
-    support::{app::WEBHOOK_SECRET, stage::http},
-};
+use super::started;
+use crate::support::{app::WEBHOOK_SECRET, notifications::generated_alert, stage::http};
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
@@ -30,7 +27,7 @@ async fn gzip_is_taken_up_to_the_bound_of_a_plain_body_and_no_other_encoding_is(
         let response = request.header("Content-Encoding", encoding).body(body).send().await;
         response.unwrap().status().as_u16()
     };
-    let plain = alert(21).to_string().into_bytes();
+    let plain = generated_alert(21).to_string().into_bytes();
     // A thousand times as large as it looks.
     let large = json!({ "log_type": "alert", "msg": "x".repeat(32 * MAX_BODY_BYTES) }).to_string();
     let bomb = gzip(large.as_bytes());
@@ -43,17 +40,20 @@ async fn gzip_is_taken_up_to_the_bound_of_a_plain_body_and_no_other_encoding_is(
     for encoding in ["br", "deflate", "zstd", "gzip, gzip", "gzip, br"] {
         assert_eq!(post(encoding, WEBHOOK_SECRET, gzip(&plain)).await, 415, "{encoding}");
     }
-    assert_eq!(events_in_the_journal(&mut app).await, 0);
+    assert_eq!(app.events_stored().await, 0);
     assert_eq!(post("gzip", WEBHOOK_SECRET, gzip(&plain)).await, 202);
-    assert_eq!(post("X-GZIP", WEBHOOK_SECRET, gzip(alert(22).to_string().as_bytes())).await, 202);
+    assert_eq!(
+        post("X-GZIP", WEBHOOK_SECRET, gzip(generated_alert(22).to_string().as_bytes())).await,
+        202
+    );
     assert_eq!(post("identity", WEBHOOK_SECRET, plain).await, 202);
-    assert_eq!(events_in_the_journal(&mut app).await, 2, "the last one was the first one again");
+    assert_eq!(app.events_stored().await, 2, "the last one was the first one again");
 }
 
 #[tokio::test]
 async fn a_signature_is_over_the_bytes_as_they_are_sent() {
     let (_stage, _app, url) = started(&[("AUTH", "hmac")]).await;
-    let plain = alert(23).to_string().into_bytes();
+    let plain = generated_alert(23).to_string().into_bytes();
     let sent = gzip(&plain);
     let signature = |bytes: &[u8]| {
         let mut mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).unwrap();

@@ -8,18 +8,14 @@ mod large_deliveries;
 mod new_secrets;
 mod tls;
 
-use harfanglab_incidents::{clock::Clock, demo::Generator};
 use reqwest::Response;
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::hostile_posts::events_in_the_journal;
-use crate::{
-    config::loading::load_with,
-    support::{
-        app::{App, WEBHOOK_SECRET},
-        stage::{Stage, http},
-    },
+use crate::support::{
+    app::{App, WEBHOOK_SECRET},
+    configuration::load_with,
+    notifications::generated_alert,
+    stage::{Stage, http},
 };
 
 /// A secret that somebody might guess.
@@ -35,10 +31,6 @@ async fn started(changes: &[(&str, &str)]) -> (Stage, App, String) {
     let mut app = stage.home.start(&["serve"]);
     let url = app.webhook().await;
     (stage, app, url)
-}
-
-pub(crate) fn alert(seed: u64) -> Value {
-    Generator::new(seed).next_alert(Clock::system().now()).native()
 }
 
 /// Posts an empty object by a proxy on this machine that says for whom.
@@ -65,10 +57,11 @@ async fn only_a_client_in_an_allowed_network_may_post_whatever_it_says_of_itself
         let response = post_for(&url, client, WEBHOOK_SECRET).await;
         assert_eq!(response.status().as_u16(), status, "{client}");
     }
-    let direct = http().post(&url).header("Authorization", WEBHOOK_SECRET).json(&alert(1));
+    let direct =
+        http().post(&url).header("Authorization", WEBHOOK_SECRET).json(&generated_alert(1));
     let response = direct.send().await.unwrap();
     assert_eq!(response.status().as_u16(), 403, "the proxy itself is in no allowed network");
-    assert_eq!(events_in_the_journal(&mut app).await, 0);
+    assert_eq!(app.events_stored().await, 0);
 }
 
 #[tokio::test]

@@ -3,13 +3,11 @@
 use reqwest::{Certificate, Client, Identity};
 use serde_json::{Value, json};
 
-use crate::{
-    config::loading::{load_with, write},
-    support::{
-        app::{App, WEBHOOK_SECRET},
-        authority::Authority,
-        stage::Stage,
-    },
+use crate::support::{
+    app::{App, WEBHOOK_SECRET},
+    authority::Authority,
+    configuration::{load_with, write_private},
+    stage::Stage,
 };
 
 /// A client that trusts `authority` and shows `identity`.
@@ -34,7 +32,7 @@ async fn started(authority: &Authority, clients: Option<&Authority>) -> (Stage, 
     let mut stage = Stage::with_webhook().await;
     let (certificate, key) = authority.issue();
     let mut set = |name: &str, file: &str, text: &str| {
-        let path = write(stage.home.path(), file, text);
+        let path = write_private(stage.home.path(), file, text);
         let name = format!("HARFANGLAB_INCIDENTS_WEBHOOK_TLS_{name}");
         stage.home.set(&name, path.to_str().unwrap());
     };
@@ -96,7 +94,7 @@ async fn a_renewed_certificate_and_other_client_authorities_are_taken_without_a_
     let (known, renewed) = (old_clients.issue(), new_clients.issue());
     assert_eq!(post(&client(&old, Some(&known)), &url).await.unwrap().1, 200);
 
-    let put = |file: &str, text: &str| write(stage.home.path(), file, text);
+    let put = |file: &str, text: &str| write_private(stage.home.path(), file, text);
     let (certificate, key) = new.issue();
     put("key.pem", "no key");
     told(&mut app, "was not replaced", "the file changed").await;
@@ -122,7 +120,7 @@ async fn a_key_that_is_not_the_certificates_ends_the_start_and_says_so() {
     let mut stage = Stage::with_webhook().await;
     let (certificate, key) = (authority.issue().0, authority.issue().1);
     for (name, text) in [("CERT", certificate), ("KEY", key)] {
-        let path = write(stage.home.path(), name, &text);
+        let path = write_private(stage.home.path(), name, &text);
         let name = format!("HARFANGLAB_INCIDENTS_WEBHOOK_TLS_{name}");
         stage.home.set(&name, path.to_str().unwrap());
     }
@@ -137,7 +135,7 @@ async fn a_key_that_is_not_the_certificates_ends_the_start_and_says_so() {
 #[test]
 fn half_of_a_tls_configuration_is_a_fault_that_names_the_other_half() {
     let folder = tempfile::tempdir().unwrap();
-    let file = write(folder.path(), "file.pem", "anything");
+    let file = write_private(folder.path(), "file.pem", "anything");
     for (given, absent) in [("CERT", "KEY"), ("KEY", "CERT"), ("CLIENT_CA", "CERT")] {
         let name = format!("HARFANGLAB_INCIDENTS_WEBHOOK_TLS_{given}");
         let faults = load_with(&[(&name, file.to_str().unwrap())]).unwrap_err().to_string();

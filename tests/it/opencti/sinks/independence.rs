@@ -17,14 +17,12 @@ use harfanglab_incidents::{
 use url::Url;
 
 use super::combined::with_s3;
-use crate::{
-    ops::prometheus::until,
-    support::{
-        app::is_long,
-        relay::Relay,
-        s3::S3Server,
-        stage::{Stage, post},
-    },
+use crate::support::{
+    app::is_long,
+    relay::Relay,
+    s3::S3Server,
+    stage::{Stage, post},
+    waiting::until,
 };
 
 /// From one alert to the next.

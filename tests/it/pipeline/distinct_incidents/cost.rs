@@ -8,13 +8,11 @@ use std::{
 
 use harfanglab_incidents::journal::{Journal, PostgresJournal};
 
-use crate::{
-    journal::events::identity,
-    support::{
-        app::is_long,
-        relay::Relay,
-        stores::{CONSOLE, Database},
-    },
+use crate::support::{
+    app::is_long,
+    notifications::identity,
+    relay::Relay,
+    stores::{CONSOLE, Database},
 };
 
 const AT_ONCE: u32 = 8;

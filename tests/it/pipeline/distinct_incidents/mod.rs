@@ -17,11 +17,12 @@ use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 
 use super::rig::{Rig, incident};
 use crate::{
-    journal::events::{Store, alert, identity, start},
-    ops::prometheus::until,
+    journal::events::Store,
     support::{
+        notifications::{alert, identity, start},
         stage::{Stage, post},
         stores::{CONSOLE, Database, on_both_databases},
+        waiting::until,
     },
 };
 

@@ -24,13 +24,13 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    journal::events::start,
-    ops::prometheus::until,
     pipeline::rig::preparer,
     support::{
         app::PATIENCE,
         health,
+        notifications::start,
         stores::{Database, Fresh},
+        waiting::until,
     },
 };
 

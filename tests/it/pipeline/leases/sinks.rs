@@ -16,14 +16,12 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    ops::prometheus::until,
-    support::{
-        broker::{Broker, Message, fresh_connector_id, push_queue},
-        opencti::{FakeOpenCti, Personality, connector_settings},
-        relay::Relay,
-        s3::S3Server,
-    },
+use crate::support::{
+    broker::{Broker, Message, fresh_connector_id, push_queue},
+    opencti::{FakeOpenCti, Personality, connector_settings},
+    relay::Relay,
+    s3::S3Server,
+    waiting::until,
 };
 
 const LOST: Result<(), DeliveryError> = Err(DeliveryError::LeaseLost);

@@ -20,15 +20,13 @@ use harfanglab_incidents::{
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::post_delivery_checks::run;
-use crate::{
-    journal::dead_letters,
-    support::{
-        app::patience,
-        broker::Message,
-        stage::{Stage, post},
-        stores::Database,
-    },
+use crate::support::{
+    app::patience,
+    broker::Message,
+    command,
+    post_delivery_checks::run,
+    stage::{Stage, post},
+    stores::Database,
 };
 
 /// A service around a journal, and alerts of one rule, each of a host or a time of its own.
@@ -150,7 +148,7 @@ async fn forty_four_alerts(database: Database) {
     assert_eq!(scene.stage.opencti.state().knowledge.of_type("incident").len(), 44);
 
     let incident = sent(&later, "incident")[0]["id"].as_str().unwrap().to_owned();
-    let shown = dead_letters::run(&scene.stage.home, &["events", "show", &incident]).await;
+    let shown = command::run(&scene.stage.home, &["events", "show", &incident]).await;
     let words =
         "reason: left without the indicator and sighting of the rule Security Event Log Cleared";
     assert!(shown.stdout.contains(words), "{}", shown.stdout);
@@ -263,16 +261,16 @@ async fn a_refused_rule_is_told_once_listed_shown_on_the_page_and_sent_again_by_
     assert_eq!(app.log().matches("OpenCTI refuses the text of a rule").count(), 1);
 
     let home = &scene.stage.home;
-    let listed = dead_letters::run(home, &["dead-letters", "refused"]).await.stdout;
+    let listed = command::run(home, &["dead-letters", "refused"]).await.stdout;
     let words = "the rule Security Event Log Cleared is left out until ";
     assert!(listed.contains(words) && listed.contains(&indicator), "{listed}");
     let retry = ["dead-letters", "retry", "--rule"];
-    let unknown = dead_letters::run(home, &[&retry[..], &["indicator--none"]].concat()).await;
+    let unknown = command::run(home, &[&retry[..], &["indicator--none"]].concat()).await;
     assert_eq!(unknown.code, Some(1), "{}", unknown.stderr);
-    let dry = dead_letters::run(home, &[&retry[..], &[&indicator, "--dry-run"]].concat()).await;
+    let dry = command::run(home, &[&retry[..], &[&indicator, "--dry-run"]].concat()).await;
     assert_eq!(dry.code, Some(0), "{}", dry.stderr);
     assert_eq!(scene.refused().await.len(), 1);
-    let again = dead_letters::run(home, &[&retry[..], &[&indicator]].concat()).await;
+    let again = command::run(home, &[&retry[..], &[&indicator]].concat()).await;
     assert!(again.stdout.contains(&indicator), "{}", again.stdout);
     assert_eq!(scene.refused().await, []);
     scene.stage.home.set("CONNECTOR_RUN_AND_TERMINATE", "true");
@@ -286,8 +284,7 @@ async fn until_listed(scene: &Scene, management: &str, is_listed: bool) {
     let listing = async {
         loop {
             let page = reqwest::get(format!("{management}/")).await.unwrap().text().await.unwrap();
-            let command =
-                dead_letters::run(&scene.stage.home, &["dead-letters", "refused", "--json"]);
+            let command = command::run(&scene.stage.home, &["dead-letters", "refused", "--json"]);
             let rules = command.await.stdout;
             let rules = rules.lines().filter(|line| line.contains("left_out_until")).count();
             if page.contains("Rules that are left out") == is_listed

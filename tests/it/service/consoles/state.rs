@@ -14,8 +14,8 @@ use harfanglab_incidents::{
 use serde_json::{Value, json};
 
 use crate::{
-    journal::{dead_letters::Store, events::native},
-    support::stores::on_both_databases,
+    journal::dead_letters::Store,
+    support::{notifications::native, stores::on_both_databases},
 };
 
 const ALERTS: &str = "last_incident_datetime";

@@ -11,9 +11,11 @@ use super::{
     posts::{alert, posted, verified},
     told,
 };
-use crate::{
-    journal::damage::{beside, connect, cut, lonely_home, native, start},
-    support::app::{App, Home},
+use crate::support::{
+    app::{App, Home},
+    journal_file::{beside, connect, cut},
+    notifications::{padded_native, start},
+    offline::offline_home,
 };
 
 pub(super) fn rows() -> Vec<Row> {
@@ -129,7 +131,7 @@ async fn refused(home: &Home, words: &str) -> String {
 
 /// One alert stored, and the service gone.
 async fn with_an_alert() -> Home {
-    let home = lonely_home();
+    let home = offline_home();
     assert_eq!(posted(&home, |url| [verified(&url, &alert(1))]).await.0, 202);
     home
 }
@@ -142,7 +144,7 @@ async fn refusal_of_a_post(app: &mut App) -> String {
 }
 
 async fn locked() -> Seen {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.start(&["serve"]);
     app.webhook().await;
     let mut other_process = connect(&home.journal()).await;
@@ -154,7 +156,7 @@ async fn locked() -> Seen {
 }
 
 async fn used() -> Seen {
-    let home = lonely_home();
+    let home = offline_home();
     let mut first = home.start(&["serve"]);
     let url = first.webhook().await;
     assert_eq!(verified(&url, &alert(1)).send().await.unwrap().status().as_u16(), 202);
@@ -164,7 +166,7 @@ async fn used() -> Seen {
 }
 
 async fn garbage() -> Seen {
-    let home = lonely_home();
+    let home = offline_home();
     let garbage = b"this is no database".repeat(1_000);
     fs::write(home.journal(), &garbage).unwrap();
     let answered = refused(&home, "is damaged or no journal at all").await;
@@ -173,7 +175,7 @@ async fn garbage() -> Seen {
 }
 
 async fn torn() -> Seen {
-    let home = lonely_home();
+    let home = offline_home();
     let two = |url: String| [1, 2].map(|number| verified(&url, &alert(number)));
     assert_eq!(posted(&home, two).await.0, 202);
     // A commit for each post, and no other: deliveries wait until OpenCTI knows the connector.
@@ -201,7 +203,7 @@ async fn newer() -> Seen {
 }
 
 async fn no_room(option: &str, value: &str) -> Seen {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     home.set(option, value);
     let mut app = home.start(&["serve"]);
     let answered = refusal_of_a_post(&mut app).await;
@@ -210,7 +212,7 @@ async fn no_room(option: &str, value: &str) -> Seen {
 }
 
 async fn no_folder() -> Seen {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     let file = home.path().join("missing").join("journal.db");
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
     let answered = refused(&home, "must exist and be writable").await;
@@ -221,7 +223,7 @@ async fn set_back() -> Seen {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
     let journal = SqliteJournal::open(&url, "http://127.0.0.1:1/").await.unwrap();
-    journal.append(&[vec![native("a", start() + TimeDelta::hours(1))]]).await.unwrap();
+    journal.append(&[vec![padded_native("a", start() + TimeDelta::hours(1))]]).await.unwrap();
     let claimed = journal.claim(9, Duration::from_mins(5), start()).await.unwrap().len();
     let answered = if claimed == 1 { "claimed at once" } else { "held up" }.to_owned();
     Seen { answered, left: told(&journal.counts().await.unwrap()) }

@@ -17,12 +17,11 @@ use tokio::{
 };
 
 use super::{Row, Seen, left_in};
-use crate::{
-    journal::damage::lonely_home,
-    support::{
-        app::{App, Home, WEBHOOK_SECRET},
-        stage::http,
-    },
+use crate::support::{
+    app::{App, Home, WEBHOOK_SECRET},
+    notifications::minimal_alert,
+    offline::offline_home,
+    stage::http,
 };
 
 pub(super) fn rows() -> Vec<Row> {
@@ -137,11 +136,7 @@ fn shutdown_rows() -> Vec<Row> {
 }
 
 pub(super) fn alert(number: u64) -> Value {
-    json!({
-        "log_type": "alert", "alert_type": "sigma", "alert_unique_id": format!("alert-{number}"),
-        "status": "new", "level": "high", "rule_name": "Suspicious Thing",
-        "agent": { "hostname": "pc-01" },
-    })
+    minimal_alert(&format!("alert-{number}"))
 }
 
 /// Status and body of the last of `requests`, which go to a service of `home`.
@@ -170,16 +165,16 @@ async fn status_and_left(home: Home, request: impl FnOnce(String) -> RequestBuil
 
 async fn forged() -> Seen {
     let forge = |url| http().post(url).header("Authorization", "a-guess").json(&alert(1));
-    status_and_left(lonely_home(), forge).await
+    status_and_left(offline_home(), forge).await
 }
 
 async fn sent_twice() -> Seen {
     let twice = |url: String| verified(&url, &alert(1)).header("Authorization", "a-guess");
-    status_and_left(lonely_home(), twice).await
+    status_and_left(offline_home(), twice).await
 }
 
 async fn too_large() -> Seen {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     home.set("HARFANGLAB_INCIDENTS_WEBHOOK_MAX_BODY", "1KiB");
     let mut large = alert(1);
     large["padding"] = json!("x".repeat(2048));
@@ -191,28 +186,28 @@ async fn cut_gzip() -> Seen {
     encoder.write_all(alert(1).to_string().as_bytes()).unwrap();
     let mut bytes = encoder.finish().unwrap();
     bytes.truncate(40);
-    status_and_left(lonely_home(), |url| {
+    status_and_left(offline_home(), |url| {
         verified(&url, &json!({})).header("Content-Encoding", "gzip").body(bytes)
     })
     .await
 }
 
 async fn half_readable() -> Seen {
-    let home = lonely_home();
+    let home = offline_home();
     let array = json!([alert(1), { "something": "new" }]);
     let (status, text) = posted(&home, |url| [verified(&url, &array)]).await;
     Seen { answered: format!("{status} {text}"), left: left_in(&home).await }
 }
 
 async fn again() -> Seen {
-    let home = lonely_home();
+    let home = offline_home();
     let twice = |url: String| [(); 2].map(|()| verified(&url, &alert(1)));
     let (status, text) = posted(&home, twice).await;
     Seen { answered: format!("{status} {text}"), left: left_in(&home).await }
 }
 
 async fn replayed() -> Seen {
-    let mut home = lonely_home();
+    let mut home = offline_home();
     home.set("HARFANGLAB_INCIDENTS_WEBHOOK_AUTH", "standard-webhooks");
     home.set("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
@@ -249,7 +244,7 @@ async fn began_a_post(app: &mut App) -> TcpStream {
 }
 
 async fn cut_body() -> Seen {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.start(&["serve"]);
     let mut socket = began_a_post(&mut app).await;
     socket.write_all(br#"{"log_type":"alert",x"#).await.unwrap();
@@ -262,7 +257,7 @@ async fn cut_body() -> Seen {
 }
 
 async fn terminated() -> Seen {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
     assert_eq!(verified(&url, &alert(1)).send().await.unwrap().status().as_u16(), 202);
@@ -271,7 +266,7 @@ async fn terminated() -> Seen {
 }
 
 async fn terminated_twice() -> Seen {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.start(&["serve"]);
     let socket = began_a_post(&mut app).await;
     app.ask_to_stop();
@@ -286,7 +281,7 @@ async fn terminated_twice() -> Seen {
 }
 
 async fn killed_in_mid_post() -> Seen {
-    let home = lonely_home();
+    let home = offline_home();
     let mut app = home.start(&["serve"]);
     let mut socket = began_a_post(&mut app).await;
     socket.write_all(br#"{"log_type":"alert","#).await.unwrap();
@@ -298,5 +293,5 @@ async fn killed_in_mid_post() -> Seen {
 }
 
 async fn killed_after_the_answer() -> Seen {
-    status_and_left(lonely_home(), |url| verified(&url, &alert(1))).await
+    status_and_left(offline_home(), |url| verified(&url, &alert(1))).await
 }

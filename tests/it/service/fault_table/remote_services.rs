@@ -135,7 +135,7 @@ async fn without_opencti() -> Seen {
     let url = app.webhook().await;
     let status = verified(&url, &alert(1)).send().await.unwrap().status().as_u16();
     says(&mut app, "OpenCTI cannot be reached").await;
-    let ready = crate::service::machine_limits::counts(&mut app).await;
+    let ready = app.readiness().await;
     let degraded: Vec<String> = ready["degraded"].as_object().unwrap().keys().cloned().collect();
     let answered = format!("{status}; degraded: {}", degraded.join(", "));
     app.kill().await;

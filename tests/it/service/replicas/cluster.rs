@@ -15,15 +15,14 @@ use tokio::{
 };
 
 use super::claim_audit;
-use crate::{
-    config::loading::write,
-    ops::prometheus::{Server, until},
-    support::{
-        app::App,
-        private_postgres::PrivatePostgres,
-        stage::{Stage, http},
-        stores::{CONNECTIONS, fresh_schema},
-    },
+use crate::support::{
+    app::App,
+    configuration::write_private,
+    private_postgres::PrivatePostgres,
+    programs::Server,
+    stage::{Stage, http},
+    stores::{CONNECTIONS, fresh_schema},
+    waiting::until,
 };
 
 pub(super) const REPLICAS: usize = 3;
@@ -239,7 +238,7 @@ async fn nginx(stage: &Stage, ports: &[(u16, u16)]) -> Option<(Server, String)> 
          proxy_next_upstream error timeout http_503 non_idempotent;\n}}\n}}\n}}\n",
         folder.display()
     );
-    let config = write(folder, "nginx.conf", &whole);
+    let config = write_private(folder, "nginx.conf", &whole);
     let program = if cfg!(target_os = "linux") { "/usr/sbin/nginx" } else { "nginx" };
     let mut nginx =
         Server::start(Command::new(program).arg("-p").arg(folder).arg("-c").arg(&config))?;

@@ -3,30 +3,11 @@
 use harfanglab_incidents::{clock::Clock, demo::Generator};
 use serde_json::Value;
 
-use crate::{
-    opencti::outages::incidents,
-    ops::prometheus::until,
-    support::{
-        app::App,
-        opencti::State,
-        stage::{Stage, http, post},
-        stores::Database,
-    },
+use crate::support::{
+    opencti::State,
+    stage::{Stage, incidents_on_the_queue, post, start_in_role},
+    stores::Database,
 };
-
-pub(crate) async fn role(management: &str) -> Option<String> {
-    let answer = http().get(format!("{management}/readyz")).send().await.ok()?;
-    let ready: Value = answer.json().await.ok()?;
-    ready["role"].as_str().map(str::to_owned)
-}
-
-pub(crate) async fn start(stage: &Stage, role_then: &str) -> App {
-    let mut app = stage.home.start(&["serve"]);
-    let management = app.management().await;
-    let is_so = async || (role(&management).await.as_deref() == Some(role_then)).then_some(());
-    until(role_then, is_so).await;
-    app
-}
 
 #[tokio::test]
 async fn a_connector_that_is_deleted_and_comes_back_by_a_follower_gets_everything_again() {
@@ -41,17 +22,17 @@ async fn a_connector_that_is_deleted_and_comes_back_by_a_follower_gets_everythin
     for alert in &alerts[..10] {
         stage.console.add_alert(alert.api_item());
     }
-    let mut leader = start(&stage, "leads").await;
+    let mut leader = start_in_role(&stage, "leads").await;
     let id = stage.connector_id.clone();
     let is_there = |state: &State| state.connectors.contains_key(&id);
     stage.opencti.wait_for("the registration", is_there).await;
-    let first = incidents(&stage, 10).await;
+    let first = incidents_on_the_queue(&stage, 10).await;
     let has_cursors = |state: &State| {
         let kept = state.connectors[&id].state.as_ref();
         kept.is_some_and(|state| state.contains("last_incident"))
     };
     stage.opencti.wait_for("the cursors", has_cursors).await;
-    let mut follower = start(&stage, "follows").await;
+    let mut follower = start_in_role(&stage, "follows").await;
     // Deleted in the middle of that, the connector would be back without its queue.
     let registered = |line: &Value| (line["message"] == "registered with OpenCTI").then_some(());
     follower.wait_for_log("the follower's registration", registered).await;
@@ -65,7 +46,7 @@ async fn a_connector_that_is_deleted_and_comes_back_by_a_follower_gets_everythin
     stage.opencti.wait_for("the connector is back", is_there).await;
     leader.thaw();
 
-    let second = incidents(&stage, 11).await;
+    let second = incidents_on_the_queue(&stage, 11).await;
     assert!(second.is_superset(&first), "{}", leader.log());
     for app in [&mut leader, &mut follower] {
         assert!(app.terminate().await.success(), "{}", app.log());
