@@ -14,7 +14,7 @@ use harfanglab_incidents::{
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use super::made;
+use crate::support::samples;
 
 type Text = Option<String>;
 
@@ -30,9 +30,9 @@ fn text() -> BoxedStrategy<Text> {
         "bad host$",
         "été",
         "\u{feff}bom\u{0}",
-        made::MD5,
-        made::SHA1,
-        made::SHA256,
+        samples::MD5,
+        samples::SHA1,
+        samples::SHA256,
         "N/A",
         r"C:\Users\zoe\a b.exe",
         r"C:\",
@@ -67,8 +67,8 @@ fn text() -> BoxedStrategy<Text> {
         "attack.t1059",
         "attack.execution",
         "execution__t1059",
-        made::SIGMA,
-        made::YARA,
+        samples::SIGMA,
+        samples::YARA,
         "found by an IOC: hash=x = y",
         "driver hash=",
         "IOC:",
@@ -385,8 +385,8 @@ proptest! {
         rule in intelligence(),
         naming in select(vec![IncidentNaming::Title, IncidentNaming::Message]),
     ) {
-        let settings = ConvertSettings { naming, ..made::settings() };
-        let convert = || convert_alert(&alert, rule.as_ref(), &made::never_seen(), &settings);
+        let settings = ConvertSettings { naming, ..samples::settings() };
+        let convert = || convert_alert(&alert, rule.as_ref(), &samples::never_seen(), &settings);
         let (first, second) = (convert(), convert());
         let bytes = serde_json::to_vec(&first.bundle).unwrap();
         prop_assert_eq!(&bytes, &serde_json::to_vec(&second.bundle).unwrap());

@@ -6,10 +6,8 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    bundles::{converted, none, objects, one},
-    made,
-};
+use super::bundles::{converted, none, objects, one};
+use crate::support::samples;
 
 /// One rule as its author tagged it by ATT&CK 18, and later by ATT&CK 19.
 const RETAGGED: [(&[&str], &[&str]); 8] = [
@@ -41,9 +39,10 @@ const RETAGGED: [(&[&str], &[&str]); 8] = [
 /// An alert whose Sigma rule carries these tags, as the rule's text and as the alert's own.
 fn tagged(tags: &[&str]) -> Alert {
     let lines = format!("  - {}\n", tags.join("\n  - "));
-    let rule = made::SIGMA.replace("  - attack.credential_access\n  - attack.t1555.003\n", &lines);
+    let rule =
+        samples::SIGMA.replace("  - attack.credential_access\n  - attack.t1555.003\n", &lines);
     let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
-    Alert { tags, rule_content: Some(rule), mitre_cells: Vec::new(), ..made::sigma_alert() }
+    Alert { tags, rule_content: Some(rule), mitre_cells: Vec::new(), ..samples::sigma_alert() }
 }
 
 #[test]
@@ -66,7 +65,7 @@ fn a_rule_tagged_by_attack_18_names_the_same_as_when_it_is_tagged_by_attack_19()
 fn a_cell_of_attack_19_gives_technique_tactic_and_phase() {
     let alert = Alert {
         mitre_cells: vec!["defense-impairment__t1685.001".to_owned()],
-        ..made::alert("hlai")
+        ..samples::alert("hlai")
     };
     let conversion = converted(&alert, None);
     let technique = one(&conversion, "attack-pattern");
@@ -110,10 +109,10 @@ fn unknown_tactics_and_techniques_are_reported_once_each() {
     let rule = ThreatRule { tags: vec!["attack.t9999".to_owned()], ..ThreatRule::default() };
     let threat = Threat {
         tactics: vec!["evading".to_owned(), "defense_evasion".to_owned()],
-        creation_date: Some(made::at("2026-03-02T10:00:00Z")),
+        creation_date: Some(samples::at("2026-03-02T10:00:00Z")),
         rules: vec![rule],
         ..Threat::default()
     };
-    let conversion = convert_threat(&threat, &[], &made::never_seen(), &made::settings());
+    let conversion = convert_threat(&threat, &[], &samples::never_seen(), &samples::settings());
     assert_eq!(told(&conversion.left_out), expected);
 }

@@ -7,13 +7,13 @@ use harfanglab_incidents::{
 };
 use serde_json::{Map, Value};
 
-use super::made;
+use crate::support::samples;
 
 pub(super) type Object = Map<String, Value>;
 
 /// Converts with the settings most tests share; the result has passed the gate.
 pub(super) fn converted(alert: &Alert, rule: Option<&Intelligence>) -> Conversion {
-    let conversion = convert_alert(alert, rule, &made::never_seen(), &made::settings());
+    let conversion = convert_alert(alert, rule, &samples::never_seen(), &samples::settings());
     assert_eq!(violations(&conversion.bundle), Vec::<String>::new());
     conversion
 }

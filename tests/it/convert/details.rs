@@ -14,13 +14,11 @@ use harfanglab_incidents::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{
-    bundles::{converted, ends, id as id_of, left_out, none, objects, one},
-    made::{self, text},
-};
+use super::bundles::{converted, ends, id as id_of, left_out, none, objects, one};
+use crate::support::samples::{self, text};
 
 fn converted_with(alert: &Alert, settings: &ConvertSettings) -> Conversion {
-    let conversion = convert_alert(alert, None, &made::never_seen(), settings);
+    let conversion = convert_alert(alert, None, &samples::never_seen(), settings);
     assert_eq!(violations(&conversion.bundle), Vec::<String>::new());
     conversion
 }
@@ -31,7 +29,7 @@ fn values(conversion: &Conversion, kind: &str, key: &str) -> Vec<Value> {
 
 #[test]
 fn a_technique_goes_out_under_the_name_and_tactics_of_mitre() {
-    let conversion = converted(&made::sigma_alert(), None);
+    let conversion = converted(&samples::sigma_alert(), None);
     let technique = one(&conversion, "attack-pattern");
     assert_eq!(technique["name"], "Credentials from Web Browsers");
     assert_eq!(technique["x_mitre_id"], "T1555.003");
@@ -46,17 +44,17 @@ fn techniques_come_from_cells_tags_rule_tags_and_the_text_of_the_rule() {
     let alert = Alert {
         mitre_cells: vec!["persistence__t1547.001".to_owned()],
         tags: vec!["attack.t1086".to_owned(), "attack.t9999".to_owned()],
-        ..made::sigma_alert()
+        ..samples::sigma_alert()
     };
     let conversion = converted(&alert, None);
     let techniques = values(&conversion, "attack-pattern", "x_mitre_id");
     assert_eq!(techniques, ["T1547.001", "T1059.001", "T1555.003"], "T1086 is T1059.001 now");
     assert_eq!(left_out(&conversion), ["attack-pattern"]);
     assert_eq!(phases(&conversion), ["credential-access"], "of the rule, not of this alert");
-    let untagged = Alert { rule_content: text(&made::SIGMA.replace("tags:", "none:")), ..alert };
+    let untagged = Alert { rule_content: text(&samples::SIGMA.replace("tags:", "none:")), ..alert };
     assert_eq!(phases(&converted(&untagged, None)), ["persistence"], "of a rule without tags");
-    let numbered = made::SIGMA.replace("  - attack.credential_access\n", "");
-    let numbered = Alert { rule_content: Some(numbered), ..made::sigma_alert() };
+    let numbered = samples::SIGMA.replace("  - attack.credential_access\n", "");
+    let numbered = Alert { rule_content: Some(numbered), ..samples::sigma_alert() };
     assert_eq!(phases(&converted(&numbered, None)), ["credential-access"], "of its technique");
 }
 
@@ -70,7 +68,7 @@ fn a_sighting_is_negative_when_its_alert_is_a_false_positive() {
     for (status, negative) in
         [("new", false), ("probable_false_positive", false), ("false_positive", true)]
     {
-        let alert = Alert { status: text(status), ..made::sigma_alert() };
+        let alert = Alert { status: text(status), ..samples::sigma_alert() };
         let conversion = converted(&alert, None);
         assert_eq!(one(&conversion, "sighting")["x_opencti_negative"], json!(negative), "{status}");
     }
@@ -78,9 +76,9 @@ fn a_sighting_is_negative_when_its_alert_is_a_false_positive() {
 
 #[test]
 fn a_sighting_stays_real_while_an_alert_that_is_merged_with_it_is() {
-    let alert = Alert { status: text("false_positive"), ..made::sigma_alert() };
-    let known = Known { merged_sightings: MergedSightings::Real, ..made::never_seen() };
-    let merged = convert_alert(&alert, None, &known, &made::settings());
+    let alert = Alert { status: text("false_positive"), ..samples::sigma_alert() };
+    let known = Known { merged_sightings: MergedSightings::Real, ..samples::never_seen() };
+    let merged = convert_alert(&alert, None, &known, &samples::settings());
     assert_eq!(one(&merged, "sighting")["x_opencti_negative"], json!(false));
     assert!(merged.sighted.is_some_and(|sighted| sighted.is_false_positive));
 }
@@ -88,9 +86,9 @@ fn a_sighting_stays_real_while_an_alert_that_is_merged_with_it_is() {
 #[test]
 fn an_incident_gets_the_workflow_status_of_its_alert_when_there_is_one_for_it() {
     let workflow = std::collections::BTreeMap::from([("closed".to_owned(), "22bb".to_owned())]);
-    let settings = ConvertSettings { workflow, ..made::settings() };
+    let settings = ConvertSettings { workflow, ..samples::settings() };
     for (status, expected) in [("closed", Some(&json!("22bb"))), ("new", None)] {
-        let alert = Alert { status: text(status), ..made::sigma_alert() };
+        let alert = Alert { status: text(status), ..samples::sigma_alert() };
         let conversion = converted_with(&alert, &settings);
         assert_eq!(one(&conversion, "incident").get("x_opencti_workflow_id"), expected);
     }
@@ -98,16 +96,16 @@ fn an_incident_gets_the_workflow_status_of_its_alert_when_there_is_one_for_it() 
 
 #[test]
 fn what_surrounds_an_alert_stands_in_its_description_and_breaks_nothing_of_it() {
-    let mut alert = made::network_alert();
+    let mut alert = samples::network_alert();
     alert.connections[0].direction = Some(Direction::Outbound);
-    alert.process = Some(made::process());
+    alert.process = Some(samples::process());
     let process = alert.process.as_mut().unwrap();
     process.integrity_level = text("High");
     process.binary = Binary {
         signed: Some(false),
         signer: text("Evil | Sons"),
         original_name: text("procdump.exe"),
-        import_hash: text(made::MD5),
+        import_hash: text(samples::MD5),
         ..Binary::default()
     };
     process.ancestors = (0..20).map(|number| format!(r"C:\{number}.exe")).collect();
@@ -152,7 +150,7 @@ fn those_whom_a_log_entry_names_are_accounts_and_the_group_that_it_is_about_is_n
     ];
     let logins = |event_id| {
         let entry = EventLog { event_id, users: users.clone(), ..EventLog::default() };
-        let alert = Alert { event_log: Some(entry), ..made::sigma_alert() };
+        let alert = Alert { event_log: Some(entry), ..samples::sigma_alert() };
         values(&converted(&alert, None), "user-account", "account_login")
     };
     assert_eq!(logins(Some(4_728)), [json!(r"CORP\zoe"), json!(r"CORP\ada")]);
@@ -161,7 +159,7 @@ fn those_whom_a_log_entry_names_are_accounts_and_the_group_that_it_is_about_is_n
 
 #[test]
 fn a_connection_is_an_object_on_platforms_that_take_it_and_its_addresses_on_the_others() {
-    let conversion = converted(&made::network_alert(), None);
+    let conversion = converted(&samples::network_alert(), None);
     let traffic = one(&conversion, "network-traffic");
     assert_eq!((&traffic["src_port"], &traffic["dst_port"]), (&json!(51_000), &json!(443)));
     assert_eq!(traffic["protocols"], json!(["tcp"]));
@@ -169,12 +167,12 @@ fn a_connection_is_an_object_on_platforms_that_take_it_and_its_addresses_on_the_
         assert!(traffic[key].as_str().unwrap().starts_with("ipv4-addr--"), "{key}");
     }
     let older = NetworkTraffic::AddressesOnly;
-    let settings = ConvertSettings { network_traffic: older, ..made::settings() };
-    let older = converted_with(&made::network_alert(), &settings);
+    let settings = ConvertSettings { network_traffic: older, ..samples::settings() };
+    let older = converted_with(&samples::network_alert(), &settings);
     assert!(none(&older, "network-traffic"));
     assert_eq!(values(&older, "ipv4-addr", "value"), values(&conversion, "ipv4-addr", "value"));
 
-    let mut odd = made::network_alert();
+    let mut odd = samples::network_alert();
     (odd.connections[0].source_port, odd.connections[0].destination_port) = (Some(0), Some(70_000));
     odd.connections[0].protocol = text("6");
     let conversion = converted(&odd, None);
@@ -194,7 +192,7 @@ fn an_account_is_its_login_unless_its_sid_is_asked_for() {
             User { name: text("user1"), domain: None, sid: text("user1") },
             User { name: text(r"NT AUTHORITY\NETWORK SERVICE"), domain: None, sid: None },
         ],
-        ..made::alert("sigma")
+        ..samples::alert("sigma")
     };
     let conversion = converted(&alert, None);
     let told = values(&conversion, "user-account", "x_opencti_description");
@@ -212,7 +210,7 @@ fn an_account_is_its_login_unless_its_sid_is_asked_for() {
     );
     assert!(objects(&conversion, "user-account").all(|account| !account.contains_key("user_id")));
 
-    let settings = ConvertSettings { accounts: AccountIdentity::Sid, ..made::settings() };
+    let settings = ConvertSettings { accounts: AccountIdentity::Sid, ..samples::settings() };
     let conversion = converted_with(&alert, &settings);
     let identity = |account: &super::bundles::Object| {
         (account.get("user_id").cloned(), account.get("account_type").cloned())
@@ -245,7 +243,7 @@ fn paths_of_every_system_are_split_where_that_system_splits_them() {
         ("/Applications/App.app/Contents/MacOS/App", "/Applications/App.app/Contents/MacOS", "App"),
     ];
     for (path, folder, name) in paths {
-        let alert = Alert { detection_path: text(path), ..made::alert("ioc") };
+        let alert = Alert { detection_path: text(path), ..samples::alert("ioc") };
         let conversion = converted(&alert, None);
         // None that every machine has.
         let found = objects(&conversion, "directory").next().map(|it| it["path"].as_str().unwrap());
@@ -267,7 +265,7 @@ fn registry_keys_begin_with_the_full_name_of_their_hive() {
     ];
     for (written, full) in keys {
         let change = RegistryChange { target_object: text(written), ..RegistryChange::default() };
-        let alert = Alert { registry: vec![change], ..made::alert("sigma") };
+        let alert = Alert { registry: vec![change], ..samples::alert("sigma") };
         assert_eq!(one(&converted(&alert, None), "windows-registry-key")["key"], json!(full));
     }
 }
@@ -279,7 +277,7 @@ fn an_internationalised_domain_is_one_name_however_it_is_spelt() {
         dns: ["BÜCHER.example.", "xn--bcher-kva.example"]
             .map(|name| DnsResolution { requested_name: text(name), ..DnsResolution::default() })
             .to_vec(),
-        ..made::alert("sigma")
+        ..samples::alert("sigma")
     };
     assert_eq!(one(&converted(&alert, None), "domain-name")["value"], "xn--bcher-kva.example");
 }
@@ -287,7 +285,7 @@ fn an_internationalised_domain_is_one_name_however_it_is_spelt() {
 #[test]
 fn a_url_with_quotes_keeps_them_and_its_pattern_escapes_them() {
     let url = r#"https://x.example/it's?q="a\b""#;
-    let conversion = converted(&made::alert("ioc"), Some(&made::ioc("url", url)));
+    let conversion = converted(&samples::alert("ioc"), Some(&samples::ioc("url", url)));
     assert_eq!(one(&conversion, "url")["value"], json!(url));
     let pattern = r#"[url:value = 'https://x.example/it\'s?q="a\\b"']"#;
     assert_eq!(one(&conversion, "indicator")["pattern"], json!(pattern));
@@ -295,11 +293,11 @@ fn a_url_with_quotes_keeps_them_and_its_pattern_escapes_them() {
 
 #[test]
 fn the_alert_itself_goes_along_as_a_note_only_when_asked_for() {
-    let alert = made::alert("sigma");
+    let alert = samples::alert("sigma");
     let raw = json!({ "msg": "```", "padding": "é".repeat(100_000) }).to_string();
-    let plain = converted_with(&alert, &made::settings());
-    assert_eq!(attach_raw(plain.clone(), &raw, &made::settings()), plain);
-    let settings = ConvertSettings { raw: RawAttachment::Note, ..made::settings() };
+    let plain = converted_with(&alert, &samples::settings());
+    assert_eq!(attach_raw(plain.clone(), &raw, &samples::settings()), plain);
+    let settings = ConvertSettings { raw: RawAttachment::Note, ..samples::settings() };
     let conversion = attach_raw(plain.clone(), &raw, &settings);
     assert_eq!(violations(&conversion.bundle), Vec::<String>::new());
     let note = one(&conversion, "note");
@@ -329,7 +327,7 @@ fn the_data_of_a_log_entry_is_shown_and_the_address_somebody_logged_on_from_is_r
         data: data.chain((0..30).map(|number| datum(&format!("z{number:02}"), "1"))).collect(),
         ..EventLog::default()
     };
-    let conversion = converted(&Alert { event_log: Some(entry), ..made::sigma_alert() }, None);
+    let conversion = converted(&Alert { event_log: Some(entry), ..samples::sigma_alert() }, None);
     let description = one(&conversion, "incident")["description"].as_str().unwrap().to_owned();
     let row = description.lines().find(|line| line.starts_with("| Event data |")).unwrap();
     let beginning = r"| Event data | `IpAddress: ::ffff:198.51.100.77`, `WorkstationName: ![x](https://evil.example)\|`, `LogonType: 3 (network)`, `AuthenticationPackageName: NTLM`, `z00: 1`, ";
@@ -345,7 +343,8 @@ fn the_data_of_a_log_entry_is_shown_and_the_address_somebody_logged_on_from_is_r
     for local in ["-", "LOCAL", "127.0.0.1", "::1"] {
         let data = vec![datum("IpAddress", local)];
         let entry = EventLog { data, ..EventLog::default() };
-        let conversion = converted(&Alert { event_log: Some(entry), ..made::sigma_alert() }, None);
+        let conversion =
+            converted(&Alert { event_log: Some(entry), ..samples::sigma_alert() }, None);
         let left_out = conversion.left_out.iter().filter(|left| left.why.contains(local)).count();
         let is_origin = |it: &Map<String, Value>| {
             it.get("description")
@@ -365,7 +364,7 @@ fn a_file_that_is_known_by_its_name_alone_ties_no_cases_together() {
     };
     let hashes = Hashes { md5: Some("b".repeat(32)), ..Hashes::default() };
     let files = vec![file(r"C:\a\bait.docx", Hashes::default()), file(r"C:\a\evil.exe", hashes)];
-    let conversion = converted(&Alert { files, ..made::sigma_alert() }, None);
+    let conversion = converted(&Alert { files, ..samples::sigma_alert() }, None);
     let in_case: Vec<&str> = conversion.case_references().collect();
     let is_in_case = |name: &str| {
         let files = conversion.bundle.objects.iter().filter(|it| it["type"] == "file");

@@ -10,13 +10,15 @@ use harfanglab_incidents::{
     },
     intake::dialect::{Dialect, Recognised, read_alert, read_threat, recognise},
 };
-use proptest::{collection::vec, prelude::*, sample::Index, sample::select};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
+};
 use serde_json::{Value, json};
 
-use super::{
-    bundles::{Object, id},
-    made,
-};
+use super::bundles::{Object, id};
+use crate::support::samples;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/alerts");
 
@@ -32,7 +34,7 @@ pub(super) fn fixtures() -> BTreeMap<String, Value> {
 
 /// Converts what HarfangLab sent; `None` for telemetry and what is of no known form.
 pub(super) fn converted(element: &Value) -> Option<Conversion> {
-    let (known, settings) = (made::never_seen(), made::settings());
+    let (known, settings) = (samples::never_seen(), samples::settings());
     match recognise(element) {
         Recognised::Notification(Dialect::NativeThreat) => {
             Some(convert_threat(&read_threat(element), &[], &known, &settings))

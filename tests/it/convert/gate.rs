@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::{
     bundles::{converted, id, objects},
-    fixtures, made,
+    fixtures,
 };
-use crate::support::shared;
+use crate::support::{samples, shared};
 
 /// A good bundle in which the first object of a type was changed.
 fn broken(kind: &str, key: &str, value: Value) -> Vec<String> {
-    let mut bundle: Bundle = converted(&made::ioc_alert(), None).bundle;
+    let mut bundle: Bundle = converted(&samples::ioc_alert(), None).bundle;
     let object = bundle.objects.iter_mut().find(|object| object["type"] == kind).unwrap();
     object.insert(key.to_owned(), value);
     violations(&bundle)
@@ -45,10 +45,10 @@ fn the_gate_sees_every_fault_it_knows() {
         let found = broken(kind, key, value);
         assert!(found.iter().any(|found| found.contains(complaint)), "{kind}.{key}: {found:?}");
     }
-    let mut lonely = converted(&made::ioc_alert(), None).bundle;
+    let mut lonely = converted(&samples::ioc_alert(), None).bundle;
     lonely.objects.retain(|object| object.get("relationship_type") != Some(&json!("uses")));
     assert!(violations(&lonely)[0].contains("nothing refers to it"));
-    let mut twice = converted(&made::ioc_alert(), None).bundle;
+    let mut twice = converted(&samples::ioc_alert(), None).bundle;
     twice.objects.push(twice.objects[0].clone());
     assert!(violations(&twice)[0].contains("is there twice"));
 }
@@ -59,7 +59,7 @@ fn every_relationship_is_allowed_between_its_ends_on_every_platform() {
         return;
     };
     let mut compared = 0;
-    let made = [made::sigma_alert(), made::ioc_alert(), made::network_alert()];
+    let made = [samples::sigma_alert(), samples::ioc_alert(), samples::network_alert()];
     let made = made.iter().map(|alert| converted(alert, None));
     for conversion in made.chain(of_all_fixtures_and_samples().into_iter().map(|(_, it)| it)) {
         for relationship in objects(&conversion, "relationship") {

@@ -9,10 +9,8 @@ use harfanglab_incidents::{
 };
 use serde_json::json;
 
-use super::{
-    bundles::{converted, ends, id, left_out, none, objects, one},
-    made::{self, text},
-};
+use super::bundles::{converted, ends, id, left_out, none, objects, one};
+use crate::support::samples::{self, text};
 
 fn matched(kind: Option<&str>, value: &str) -> IocMatch {
     IocMatch { source_id: None, kind: kind.map(str::to_owned), value: text(value) }
@@ -20,11 +18,11 @@ fn matched(kind: Option<&str>, value: &str) -> IocMatch {
 
 fn alert(iocs: &[(&str, &str)]) -> Alert {
     let ioc_matches = iocs.iter().map(|(kind, value)| matched(Some(kind), value)).collect();
-    Alert { ioc_matches, ..made::alert("ioc") }
+    Alert { ioc_matches, ..samples::alert("ioc") }
 }
 
 fn told_by(message: &str) -> Alert {
-    Alert { message: text(message), ..made::alert("ioc") }
+    Alert { message: text(message), ..samples::alert("ioc") }
 }
 
 fn names<'a>(conversion: &'a Conversion, kind: &'a str) -> Vec<&'a str> {
@@ -43,14 +41,14 @@ fn reasons(conversion: &Conversion) -> Vec<String> {
 #[test]
 fn every_ioc_that_an_alert_matched_becomes_an_indicator_with_its_observable_and_sighting() {
     let alert = alert(&[
-        ("hash", made::MD5),
+        ("hash", samples::MD5),
         ("domain_name", "evil.example"),
         ("DOMAIN_NAME", "Evil.Example."),
-        ("hash", &made::MD5.to_uppercase()),
+        ("hash", &samples::MD5.to_uppercase()),
         ("ip_dst", "203.0.113.7"),
     ]);
     let conversion = converted(&alert, None);
-    assert_eq!(names(&conversion, "indicator"), [made::MD5, "evil.example", "203.0.113.7"]);
+    assert_eq!(names(&conversion, "indicator"), [samples::MD5, "evil.example", "203.0.113.7"]);
     let indicators: Vec<_> = objects(&conversion, "indicator").map(id).collect();
     let about_incident: Vec<_> =
         indicators.iter().map(|id| (*id, conversion.root_id.as_str())).collect();
@@ -63,7 +61,7 @@ fn every_ioc_that_an_alert_matched_becomes_an_indicator_with_its_observable_and_
         .collect();
     assert_eq!(sighted, indicators);
     assert_eq!(conversion.indicator.as_ref().unwrap().id, indicators[0], "the journal knows it");
-    for value in [made::MD5, "evil.example", "203.0.113.7"] {
+    for value in [samples::MD5, "evil.example", "203.0.113.7"] {
         assert!(description(&conversion).contains(value), "{value}");
     }
     assert_eq!(reasons(&conversion), [""; 0]);
@@ -71,7 +69,7 @@ fn every_ioc_that_an_alert_matched_becomes_an_indicator_with_its_observable_and_
     let known: Vec<_> = conversion.indicators().map(|it| it.id.clone()).collect();
     assert_eq!(known, indicators, "the journal dates each, and knows which were refused");
     let mut dated = conversion.clone();
-    dated.date_indicator(&known[1], made::at("2026-02-20T00:00:00Z"));
+    dated.date_indicator(&known[1], samples::at("2026-02-20T00:00:00Z"));
     let valid_from: Vec<_> =
         objects(&dated, "indicator").map(|it| it["valid_from"].clone()).collect();
     assert_eq!(valid_from[1], "2026-02-20T00:00:00.000Z");
@@ -81,7 +79,7 @@ fn every_ioc_that_an_alert_matched_becomes_an_indicator_with_its_observable_and_
 
 #[test]
 fn a_further_ioc_is_not_sighted_by_a_false_positive_since_nobody_knows_what_other_alerts_say() {
-    let iocs = [("hash", made::MD5), ("domain_name", "evil.example")];
+    let iocs = [("hash", samples::MD5), ("domain_name", "evil.example")];
     let conversion = converted(&Alert { status: text("false_positive"), ..alert(&iocs) }, None);
     assert_eq!(objects(&conversion, "indicator").count(), 2);
     let sighting = one(&conversion, "sighting");
@@ -91,9 +89,9 @@ fn a_further_ioc_is_not_sighted_by_a_false_positive_since_nobody_knows_what_othe
 
 #[test]
 fn an_ioc_that_becomes_no_indicator_or_no_observable_is_reported() {
-    let mixed = alert(&[("registry", "Run"), ("hash", "abc"), ("hash", made::MD5)]);
+    let mixed = alert(&[("registry", "Run"), ("hash", "abc"), ("hash", samples::MD5)]);
     let conversion = converted(&mixed, None);
-    assert_eq!(names(&conversion, "indicator"), [made::MD5], "the first that can be read");
+    assert_eq!(names(&conversion, "indicator"), [samples::MD5], "the first that can be read");
     assert_eq!(left_out(&conversion), ["indicator", "indicator"]);
     for (reason, value) in reasons(&conversion).iter().zip(["Run", "abc"]) {
         assert!(reason.contains(value), "{reason}");
@@ -109,8 +107,11 @@ fn an_ioc_that_becomes_no_indicator_or_no_observable_is_reported() {
         assert_eq!(left_out(&conversion), [what], "{value}");
         assert_eq!(ends(&conversion, "based-on"), []);
     }
-    let untyped =
-        Alert { ioc_matches: vec![matched(None, "evil.exe")], message: None, ..made::alert("ioc") };
+    let untyped = Alert {
+        ioc_matches: vec![matched(None, "evil.exe")],
+        message: None,
+        ..samples::alert("ioc")
+    };
     for alert in [untyped, told_by("found by an IOC: evil.exe")] {
         let conversion = converted(&alert, None);
         assert!(none(&conversion, "indicator"));
@@ -134,7 +135,7 @@ fn of_very_many_iocs_as_many_become_indicators_as_the_description_shows() {
 #[test]
 fn the_ioc_that_the_console_completed_is_not_one_more() {
     let alert = alert(&[("ip_dst", "203.0.113.7"), ("url", "http://evil.example/")]);
-    let told = IocRule { port: Some(443), ..made::ioc_rule("ip_dst", "203.0.113.7") };
+    let told = IocRule { port: Some(443), ..samples::ioc_rule("ip_dst", "203.0.113.7") };
     let carried = carried_intelligence(&alert).unwrap();
     let rule = completed(carried, Intelligence::Ioc(told));
     let conversion = converted(&alert, Some(&rule));
@@ -143,16 +144,19 @@ fn the_ioc_that_the_console_completed_is_not_one_more() {
 
 #[test]
 fn an_ioc_match_of_a_process_makes_no_indicator_of_a_sigma_or_yara_alert() {
-    let iocs = alert(&[("hash", made::MD5), ("url", "http://evil.example/")]).ioc_matches;
-    let conversion = converted(&Alert { ioc_matches: iocs, ..made::sigma_alert() }, None);
+    let iocs = alert(&[("hash", samples::MD5), ("url", "http://evil.example/")]).ioc_matches;
+    let conversion = converted(&Alert { ioc_matches: iocs, ..samples::sigma_alert() }, None);
     assert_eq!(one(&conversion, "indicator")["pattern_type"], "sigma");
 }
 
 #[test]
 fn an_ioc_that_only_the_message_tells_becomes_an_indicator_when_the_console_does_not_know_it() {
     for (told, pattern) in [
-        (format!("Driver was found malicious by an IOC: {}", made::MD5), "[file:hashes.MD5 = "),
-        (format!("driver hash={} is blacklisted, not blocked", made::MD5), "[file:hashes.MD5 = "),
+        (format!("Driver was found malicious by an IOC: {}", samples::MD5), "[file:hashes.MD5 = "),
+        (
+            format!("driver hash={} is blacklisted, not blocked", samples::MD5),
+            "[file:hashes.MD5 = ",
+        ),
         ("File was found malicious by an IOC: filename=evil.exe".to_owned(), "[file:name = "),
         (r"found by an IOC: C:\Temp\a b.exe".to_owned(), "[file:parent_directory_ref.path = "),
         ("found by an IOC: domain_name=evil.example".to_owned(), "[domain-name:value = "),
@@ -171,10 +175,10 @@ fn an_ioc_that_only_the_message_tells_becomes_an_indicator_when_the_console_does
         assert_eq!(left_out(&conversion), [""; 0], "{told}");
     }
     // The text after the last `=` is a guess, good enough to ask the console for.
-    let guessed = converted(&told_by(&format!("new wording, parent = {}", made::MD5)), None);
+    let guessed = converted(&told_by(&format!("new wording, parent = {}", samples::MD5)), None);
     assert!(none(&guessed, "indicator"));
     // The console knows better.
-    let rule = made::ioc("filename", "203.0.113.9");
+    let rule = samples::ioc("filename", "203.0.113.9");
     let known = converted(&told_by("found by an IOC: 203.0.113.9"), Some(&rule));
     assert_eq!(one(&known, "indicator")["pattern"], "[file:name = '203.0.113.9']");
 }

@@ -9,24 +9,22 @@ use harfanglab_incidents::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{
-    bundles::{converted, ends, id as id_of, left_out, none, objects, one, system},
-    made::{self, text},
-};
+use super::bundles::{converted, ends, id as id_of, left_out, none, objects, one, system};
+use crate::support::samples::{self, text};
 
 #[test]
 fn a_sigma_alert_in_full() {
-    insta::assert_json_snapshot!(converted(&made::sigma_alert(), None).bundle);
+    insta::assert_json_snapshot!(converted(&samples::sigma_alert(), None).bundle);
 }
 
 #[test]
 fn an_ioc_alert_in_full() {
-    insta::assert_json_snapshot!(converted(&made::ioc_alert(), None).bundle);
+    insta::assert_json_snapshot!(converted(&samples::ioc_alert(), None).bundle);
 }
 
 #[test]
 fn author_and_marking_come_first_and_each_id_once() {
-    let conversion = converted(&made::network_alert(), None);
+    let conversion = converted(&samples::network_alert(), None);
     let kinds: Vec<_> = conversion.bundle.objects.iter().map(|object| &object["type"]).collect();
     assert_eq!(kinds[..2], ["identity", "marking-definition"]);
     assert_eq!(conversion.bundle.objects[0]["name"], "HarfangLab Incidents");
@@ -37,16 +35,16 @@ fn author_and_marking_come_first_and_each_id_once() {
 
 #[test]
 fn the_name_and_date_of_the_first_sight_win_over_everything_later() {
-    let first = converted(&made::sigma_alert(), None);
-    let known = Known { identity: Some(first.identity.clone()), ..made::never_seen() };
+    let first = converted(&samples::sigma_alert(), None);
+    let known = Known { identity: Some(first.identity.clone()), ..samples::never_seen() };
     let later = Alert {
         rule_name: text("Renamed rule"),
-        alert_time: Some(made::at("2026-04-01T00:00:00Z")),
+        alert_time: Some(samples::at("2026-04-01T00:00:00Z")),
         status: text("closed"),
-        last_update: Some(made::at("2026-04-02T00:00:00Z")),
-        ..made::sigma_alert()
+        last_update: Some(samples::at("2026-04-02T00:00:00Z")),
+        ..samples::sigma_alert()
     };
-    let conversion = convert_alert(&later, None, &known, &made::settings());
+    let conversion = convert_alert(&later, None, &known, &samples::settings());
     assert_eq!(violations(&conversion.bundle), Vec::<String>::new());
     assert_eq!(conversion.root_id, first.root_id);
     assert_eq!(conversion.identity, first.identity);
@@ -57,25 +55,25 @@ fn the_name_and_date_of_the_first_sight_win_over_everything_later() {
 
 #[test]
 fn with_the_names_of_the_python_connector_the_ids_are_its_own() {
-    let settings = ConvertSettings { naming: IncidentNaming::Message, ..made::settings() };
+    let settings = ConvertSettings { naming: IncidentNaming::Message, ..samples::settings() };
     let converted =
-        |alert: &Alert, rule| convert_alert(alert, rule, &made::never_seen(), &settings);
-    let alert = Alert { message: text("Two lines.\n Of message. "), ..made::sigma_alert() };
+        |alert: &Alert, rule| convert_alert(alert, rule, &samples::never_seen(), &settings);
+    let alert = Alert { message: text("Two lines.\n Of message. "), ..samples::sigma_alert() };
     let name = "Two lines.\n Of message.  on WS-Desk-07";
     let theirs = id::incident(name, "2026-03-02T10:00:00.031000+00:00");
     assert_eq!(converted(&alert, None).root_id, theirs);
-    let hash = made::ioc("hash", made::SHA256);
-    let name = format!("{} on WS-Desk-07", made::SHA256);
+    let hash = samples::ioc("hash", samples::SHA256);
+    let name = format!("{} on WS-Desk-07", samples::SHA256);
     let theirs = id::incident(&name, "2026-03-02T10:00:00.031000+00:00");
-    assert_eq!(converted(&made::ioc_alert(), Some(&hash)).root_id, theirs);
-    let unsaid = Alert { message: None, ..made::sigma_alert() };
+    assert_eq!(converted(&samples::ioc_alert(), Some(&hash)).root_id, theirs);
+    let unsaid = Alert { message: None, ..samples::sigma_alert() };
     let named = converted(&unsaid, None).identity.name;
     assert_eq!(named, "Credential Dump of a Browser on WS-Desk-07");
 }
 
 #[test]
 fn only_what_the_rule_matched_is_scored() {
-    let conversion = converted(&made::ioc_alert(), None);
+    let conversion = converted(&samples::ioc_alert(), None);
     let scored: Vec<&str> = conversion
         .bundle
         .objects
@@ -83,12 +81,12 @@ fn only_what_the_rule_matched_is_scored() {
         .filter(|object| object.contains_key("x_opencti_score"))
         .map(|object| object["name"].as_str().unwrap())
         .collect();
-    assert_eq!(scored, ["browserdump.exe", made::SHA256]);
+    assert_eq!(scored, ["browserdump.exe", samples::SHA256]);
 }
 
 #[test]
 fn the_parent_points_down_to_what_it_started_and_no_process_is_one_for_all_hosts() {
-    let conversion = converted(&made::sigma_alert(), None);
+    let conversion = converted(&samples::sigma_alert(), None);
     let process = |command: &str| {
         objects(&conversion, "process")
             .find(|process| process["command_line"].as_str().unwrap().starts_with(command))
@@ -100,7 +98,7 @@ fn the_parent_points_down_to_what_it_started_and_no_process_is_one_for_all_hosts
     let related = ends(&conversion, "related-to");
     assert!(!related.iter().any(|(source, _)| *source == id_of(parent)));
 
-    let mut alike = made::sigma_alert();
+    let mut alike = samples::sigma_alert();
     let own = alike.process.as_mut().unwrap();
     (own.pid, own.command_line) = (Some(1), text("bash"));
     let parent = own.parent.as_mut().unwrap();
@@ -115,7 +113,7 @@ fn the_parent_points_down_to_what_it_started_and_no_process_is_one_for_all_hosts
 
 #[test]
 fn the_host_is_no_infrastructure_of_the_attacker_and_a_dot_makes_no_second_one() {
-    let mut alert = made::network_alert();
+    let mut alert = samples::network_alert();
     alert.agent.hostname = text("WS-Desk-07.");
     alert.agent.ip_addresses = vec!["192.0.2.17".to_owned()];
     alert.rule_name = text("Credential Dump of a Browser");
@@ -131,7 +129,7 @@ fn the_host_is_no_infrastructure_of_the_attacker_and_a_dot_makes_no_second_one()
 
 #[test]
 fn a_description_begins_with_what_happened_and_relations_name_the_thing() {
-    let conversion = converted(&made::sigma_alert(), None);
+    let conversion = converted(&samples::sigma_alert(), None);
     let description = one(&conversion, "incident")["description"].as_str().unwrap();
     let beginning: String = description.chars().take(400).collect();
     assert!(beginning.starts_with("| Fact | Value |\n| --- | --- |\n| Process | "), "{beginning}");
@@ -147,7 +145,7 @@ fn a_description_begins_with_what_happened_and_relations_name_the_thing() {
 
 #[test]
 fn what_every_machine_has_is_in_no_case() {
-    let mut alert = made::sigma_alert();
+    let mut alert = samples::sigma_alert();
     let process = alert.process.as_mut().unwrap();
     process.image_path = text(r"C:\Windows\System32\svchost.exe");
     process.username = text(r"NT AUTHORITY\SYSTEM");
@@ -158,7 +156,7 @@ fn what_every_machine_has_is_in_no_case() {
         assert!(!members.contains(&id_of(one(&conversion, kind))), "{kind}");
     }
     assert!(members.contains(&conversion.root_id.as_str()));
-    let conversion = converted(&made::sigma_alert(), None);
+    let conversion = converted(&samples::sigma_alert(), None);
     let members: Vec<&str> = conversion.case_references().collect();
     for kind in ["file", "user-account"] {
         assert!(members.contains(&id_of(one(&conversion, kind))), "{kind}");
@@ -167,7 +165,7 @@ fn what_every_machine_has_is_in_no_case() {
 
 #[test]
 fn this_hosts_end_of_a_connection_is_its_own_address_and_a_private_one_ties_no_cases() {
-    let mut alert = made::sigma_alert();
+    let mut alert = samples::sigma_alert();
     alert.agent.ip_addresses = vec!["10.0.0.7".to_owned()];
     let connection = |direction, source: &str, destination: &str| Connection {
         direction: Some(direction),
@@ -203,7 +201,7 @@ fn this_hosts_end_of_a_connection_is_its_own_address_and_a_private_one_ties_no_c
 
 #[test]
 fn only_what_was_shortened_is_told_in_full_and_an_incident_begins_with_its_log_entry() {
-    let mut alert = made::sigma_alert();
+    let mut alert = samples::sigma_alert();
     let long = format!("tool.exe {}", "x".repeat(200));
     let process = alert.process.as_mut().unwrap();
     process.command_line = Some(long.clone());
@@ -230,17 +228,21 @@ fn only_what_was_shortened_is_told_in_full_and_an_incident_begins_with_its_log_e
 
 #[test]
 fn one_file_that_several_blocks_mention_is_one_object() {
-    let mut alert = made::ioc_alert();
+    let mut alert = samples::ioc_alert();
     let process = Process {
         image_path: alert.detection_path.clone(),
-        hashes: Hashes { md5: text(made::MD5), sha256: text(made::SHA256), ..Hashes::default() },
+        hashes: Hashes {
+            md5: text(samples::MD5),
+            sha256: text(samples::SHA256),
+            ..Hashes::default()
+        },
         size_bytes: Some(7),
         ..Process::default()
     };
     alert.process = Some(process);
     let conversion = converted(&alert, None);
     let file = one(&conversion, "file");
-    assert_eq!(file["hashes"], json!({ "MD5": made::MD5, "SHA-256": made::SHA256 }));
+    assert_eq!(file["hashes"], json!({ "MD5": samples::MD5, "SHA-256": samples::SHA256 }));
     assert_eq!(file["size"], json!(7));
     let directory = one(&conversion, "directory");
     assert_eq!(directory["path"], json!(r"C:\Users\zoe\Downloads"));
@@ -249,7 +251,7 @@ fn one_file_that_several_blocks_mention_is_one_object() {
 
 #[test]
 fn a_host_keeps_its_spelling_and_addresses_their_canonical_form() {
-    let mut alert = made::alert("sigma");
+    let mut alert = samples::alert("sigma");
     alert.agent.ip_addresses = ["2001:DB8:0:0::AB", "0.0.0.0", "::1", "::ffff:192.0.2.1", "junk"]
         .map(str::to_owned)
         .to_vec();
@@ -272,25 +274,25 @@ fn a_host_keeps_its_spelling_and_addresses_their_canonical_form() {
 #[test]
 fn nanoseconds_and_leap_seconds_do_not_reach_the_platform() {
     let alert = Alert {
-        alert_time: Some(made::at("2016-12-31T23:59:60.973874124Z")),
-        ..made::alert("sigma")
+        alert_time: Some(samples::at("2016-12-31T23:59:60.973874124Z")),
+        ..samples::alert("sigma")
     };
     let conversion = converted(&alert, None);
     assert_eq!(one(&conversion, "incident")["created"], "2016-12-31T23:59:59.973Z");
-    assert_eq!(conversion.identity.created, made::at("2016-12-31T23:59:59.973874Z"));
+    assert_eq!(conversion.identity.created, samples::at("2016-12-31T23:59:59.973874Z"));
 }
 
 #[test]
 fn texts_are_cleaned_before_they_make_an_id() {
     let dirty =
-        Alert { rule_name: text("\u{feff}  Bea\u{1}con\u{1c}\u{85} "), ..made::alert("sigma") };
-    let clean = Alert { rule_name: text("Beacon"), ..made::alert("sigma") };
+        Alert { rule_name: text("\u{feff}  Bea\u{1}con\u{1c}\u{85} "), ..samples::alert("sigma") };
+    let clean = Alert { rule_name: text("Beacon"), ..samples::alert("sigma") };
     assert_eq!(converted(&dirty, None).identity, converted(&clean, None).identity);
     assert_eq!(
         converted(&dirty, None).identity,
         IncidentIdentity {
             name: "Beacon on WS-Desk-07".to_owned(),
-            created: made::at("2026-03-02T10:00:00.031Z"),
+            created: samples::at("2026-03-02T10:00:00.031Z"),
         }
     );
 }
@@ -298,8 +300,8 @@ fn texts_are_cleaned_before_they_make_an_id() {
 #[test]
 fn what_many_alerts_share_is_written_the_same_in_each() {
     let (one_day, other) = (
-        made::sigma_alert(),
-        Alert { alert_time: Some(made::at("2026-09-09T09:09:09Z")), ..made::sigma_alert() },
+        samples::sigma_alert(),
+        Alert { alert_time: Some(samples::at("2026-09-09T09:09:09Z")), ..samples::sigma_alert() },
     );
     let (one_day, other) = (converted(&one_day, None), converted(&other, None));
     for kind in ["hostname", "identity", "file", "user-account", "process", "directory"] {

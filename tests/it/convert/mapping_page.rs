@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use harfanglab_incidents::config::RawAttachment;
-use harfanglab_incidents::convert::{Conversion, attach_raw, convert_alert, convert_threat};
+use harfanglab_incidents::{
+    config::RawAttachment,
+    convert::{Conversion, attach_raw, convert_alert, convert_threat},
+};
 use serde_json::json;
 
-use super::{bundles::converted, fixtures, made, threat};
+use super::{bundles::converted, fixtures, threat};
+use crate::support::samples;
 
 const PAGE: &str = include_str!("../../../src/convert/MAPPING.md");
 
@@ -14,20 +17,20 @@ const PAGE: &str = include_str!("../../../src/convert/MAPPING.md");
 fn everything() -> Vec<Conversion> {
     let fixtures = fixtures::fixtures();
     let mut all: Vec<_> = fixtures.values().filter_map(fixtures::converted).collect();
-    all.push(converted(&made::network_alert(), None));
+    all.push(converted(&samples::network_alert(), None));
     for (kind, value) in [
         ("ip_dst", "203.0.113.7"),
         ("ip_dst", "2001:db8::7"),
         ("domain_name", "x.example"),
         ("url", "https://x.example/"),
     ] {
-        all.push(converted(&made::alert("ioc"), Some(&made::ioc(kind, value))));
+        all.push(converted(&samples::alert("ioc"), Some(&samples::ioc(kind, value))));
     }
-    let settings = made::settings();
+    let settings = samples::settings();
     let mut settings_with_raw = settings.clone();
     settings_with_raw.raw = RawAttachment::Note;
-    let known = made::never_seen();
-    let noted = convert_alert(&made::alert("sigma"), None, &known, &settings_with_raw);
+    let known = samples::never_seen();
+    let noted = convert_alert(&samples::alert("sigma"), None, &known, &settings_with_raw);
     all.push(attach_raw(noted, &json!({ "alert_type": "sigma" }).to_string(), &settings_with_raw));
     // What alerts show is what their cases refer to.
     let members: Vec<String> =
@@ -35,12 +38,12 @@ fn everything() -> Vec<Conversion> {
     let mut named = threat::threat();
     named.tactics.push("T1486".to_owned());
     all.push(convert_threat(&named, &members, &known, &settings));
-    let mut connected = made::network_alert();
+    let mut connected = samples::network_alert();
     let mut nowhere = connected.connections[0].clone();
     (nowhere.source_ip, nowhere.destination_ip) = (None, None);
     let mut sixth = connected.connections[0].clone();
     (sixth.source_ip, sixth.destination_ip) =
-        (made::text("2001:db8::1"), made::text("2001:db8::2"));
+        (samples::text("2001:db8::1"), samples::text("2001:db8::2"));
     connected.connections = vec![nowhere, sixth];
     all.push(converted(&connected, None));
     all

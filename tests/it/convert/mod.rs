@@ -8,7 +8,6 @@ mod details;
 mod fixtures;
 mod gate;
 mod iocs;
-pub(crate) mod made;
 mod mapping;
 mod mapping_page;
 mod markdown;

@@ -9,7 +9,7 @@ use harfanglab_incidents::{
 };
 use serde::Deserialize;
 
-use super::made;
+use crate::support::samples;
 
 /// Variants of one rule.
 #[derive(Deserialize)]
@@ -56,13 +56,13 @@ struct Judged {
 /// Returns why no indicator is made of a text; `None` when one is.
 fn refusal(kind: &str, text: &str) -> Option<String> {
     let (alert, rule) = if kind == "sigma" {
-        (made::sigma_alert(), made::sigma(text))
+        (samples::sigma_alert(), samples::sigma(text))
     } else {
         let file =
             YaraFile { name: "a file".to_owned(), content: text.to_owned(), ..YaraFile::default() };
-        (made::yara_alert(), Intelligence::Yara(file))
+        (samples::yara_alert(), Intelligence::Yara(file))
     };
-    let made = convert_alert(&alert, Some(&rule), &made::never_seen(), &made::settings());
+    let made = convert_alert(&alert, Some(&rule), &samples::never_seen(), &samples::settings());
     let why = made.left_out.into_iter().find(|it| it.what == "indicator").map(|it| it.why);
     assert_eq!(made.indicator.is_none(), why.is_some(), "{text}");
     why
@@ -132,12 +132,15 @@ fn an_older_platform_gets_every_text_that_is_a_rule() {
     let file = YaraFile { content: external.to_owned(), ..YaraFile::default() };
     let house = "id: SOC-0042\ntitle: a rule\nlogsource: {product: windows}\n\
                  detection: {a: {b: c}, condition: a}\n";
-    for (alert, rule) in
-        [(made::yara_alert(), Intelligence::Yara(file)), (made::sigma_alert(), made::sigma(house))]
-    {
+    for (alert, rule) in [
+        (samples::yara_alert(), Intelligence::Yara(file)),
+        (samples::sigma_alert(), samples::sigma(house)),
+    ] {
         let sent_to = |rule_checker| {
-            let settings = ConvertSettings { rule_checker, ..made::settings() };
-            convert_alert(&alert, Some(&rule), &made::never_seen(), &settings).indicator.is_some()
+            let settings = ConvertSettings { rule_checker, ..samples::settings() };
+            convert_alert(&alert, Some(&rule), &samples::never_seen(), &settings)
+                .indicator
+                .is_some()
         };
         assert!(sent_to(RuleChecker::Lenient) && !sent_to(RuleChecker::Strict));
     }
@@ -153,12 +156,12 @@ fn a_letter_that_yaml_of_old_takes_for_a_flag_is_a_text() {
 #[test]
 fn a_global_document_completes_the_first_document_that_makes_a_rule_of_it() {
     let of = |text: &str| {
-        let rule = made::sigma(text);
+        let rule = samples::sigma(text);
         let made = convert_alert(
-            &made::sigma_alert(),
+            &samples::sigma_alert(),
             Some(&rule),
-            &made::never_seen(),
-            &made::settings(),
+            &samples::never_seen(),
+            &samples::settings(),
         );
         let indicator = made.bundle.objects.into_iter().find(|it| it["type"] == "indicator");
         indicator.map(|it| it["name"].as_str().unwrap().to_owned())

@@ -6,10 +6,8 @@ use harfanglab_incidents::{
 };
 use serde_json::json;
 
-use super::{
-    bundles::{id, none, objects, one},
-    made::{self, at, text},
-};
+use super::bundles::{id, none, objects, one};
+use crate::support::samples::{self, at, text};
 
 pub(super) fn threat() -> Threat {
     Threat {
@@ -62,7 +60,7 @@ pub(super) fn threat() -> Threat {
 }
 
 fn converted(threat: &Threat, incident_ids: &[String], known: &Known) -> Conversion {
-    let conversion = convert_threat(threat, incident_ids, known, &made::settings());
+    let conversion = convert_threat(threat, incident_ids, known, &samples::settings());
     assert_eq!(violations(&conversion.bundle), Vec::<String>::new());
     conversion
 }
@@ -70,15 +68,15 @@ fn converted(threat: &Threat, incident_ids: &[String], known: &Known) -> Convers
 #[test]
 fn a_threat_in_full() {
     let incident_ids = ["incident--5b0c6b4e-1111-5222-8333-444455556666".to_owned()];
-    let conversion = converted(&threat(), &incident_ids, &made::never_seen());
+    let conversion = converted(&threat(), &incident_ids, &samples::never_seen());
     insta::assert_json_snapshot!(conversion.bundle);
 }
 
 #[test]
 fn a_threat_whose_busiest_agent_changes_stays_the_same_case() {
-    let first = converted(&threat(), &[], &made::never_seen());
+    let first = converted(&threat(), &[], &samples::never_seen());
     assert_eq!(first.identity.name, "brave-otter-17 on WS-Desk-07");
-    let known = Known { identity: Some(first.identity.clone()), ..made::never_seen() };
+    let known = Known { identity: Some(first.identity.clone()), ..samples::never_seen() };
     let mut later = threat();
     later.agents.reverse();
     later.slug = None;
@@ -88,7 +86,7 @@ fn a_threat_whose_busiest_agent_changes_stays_the_same_case() {
 #[test]
 fn a_threat_without_agents_dates_slug_or_level_is_a_case_all_the_same() {
     let bare = Threat { id: "9".to_owned(), ..Threat::default() };
-    let conversion = converted(&bare, &[], &made::never_seen());
+    let conversion = converted(&bare, &[], &samples::never_seen());
     let case = one(&conversion, "case-incident");
     assert_eq!(case["name"], "HarfangLab threat 9");
     assert_eq!(case["created"], "2026-03-02T10:00:05.000Z");
@@ -97,7 +95,7 @@ fn a_threat_without_agents_dates_slug_or_level_is_a_case_all_the_same() {
         [("informational", "low", "P4"), ("High", "high", "P2"), ("medium", "medium", "P3")]
     {
         let levelled = Threat { level: text(level), ..threat() };
-        let conversion = converted(&levelled, &[], &made::never_seen());
+        let conversion = converted(&levelled, &[], &samples::never_seen());
         let case = one(&conversion, "case-incident");
         assert_eq!((&case["severity"], &case["priority"]), (&json!(severity), &json!(priority)));
     }
@@ -107,7 +105,7 @@ fn a_threat_without_agents_dates_slug_or_level_is_a_case_all_the_same() {
 fn a_note_without_content_is_left_out_and_one_without_dates_takes_those_of_its_case() {
     let noted = |note: ThreatNote| {
         let threat = Threat { note: Some(note), ..threat() };
-        converted(&threat, &[], &made::never_seen())
+        converted(&threat, &[], &samples::never_seen())
     };
     assert!(none(&noted(ThreatNote::default()), "note"));
     let conversion = noted(ThreatNote { content: text("Seen."), ..ThreatNote::default() });
@@ -118,7 +116,7 @@ fn a_note_without_content_is_left_out_and_one_without_dates_takes_those_of_its_c
 
 #[test]
 fn a_case_names_the_techniques_of_its_rules_and_counts_its_alerts_by_level() {
-    let conversion = converted(&threat(), &[], &made::never_seen());
+    let conversion = converted(&threat(), &[], &samples::never_seen());
     let technique = one(&conversion, "attack-pattern");
     assert_eq!(technique["x_mitre_id"], "T1486");
     let case = one(&conversion, "case-incident");
@@ -137,12 +135,12 @@ fn a_case_names_the_techniques_of_its_rules_and_counts_its_alerts_by_level() {
 
 #[test]
 fn a_changed_note_goes_out_under_the_id_of_its_last_content() {
-    let first = converted(&threat(), &[], &made::never_seen());
+    let first = converted(&threat(), &[], &samples::never_seen());
     let first_id = id(one(&first, "note")).to_owned();
     assert_eq!(first.note_id.as_ref(), Some(&first_id));
     let mut changed = threat();
     changed.note.as_mut().unwrap().content = text("All is well again.");
-    let known = Known { note_id: Some(first_id.clone()), ..made::never_seen() };
+    let known = Known { note_id: Some(first_id.clone()), ..samples::never_seen() };
     let second = converted(&changed, &[], &known);
     assert_eq!(id(one(&second, "note")), first_id);
     assert_eq!(one(&second, "note")["content"], "All is well again.");
@@ -157,7 +155,7 @@ fn no_case_message_has_more_than_five_hundred_references() {
     let object_ids: Vec<String> = (0..MOST_CASE_OBJECTS)
         .map(|number| format!("incident--00000000-0000-5000-8000-{number:012}"))
         .collect();
-    let conversion = converted(&Threat { agents, ..threat() }, &object_ids, &made::never_seen());
+    let conversion = converted(&Threat { agents, ..threat() }, &object_ids, &samples::never_seen());
     let references = one(&conversion, "case-incident")["object_refs"].as_array().unwrap();
     assert!(references.len() <= 500, "{}", references.len());
     assert!(object_ids.iter().all(|id| references.contains(&json!(id))));
@@ -167,7 +165,7 @@ fn no_case_message_has_more_than_five_hundred_references() {
 fn an_incident_is_referenced_once_however_often_it_is_named() {
     let incident_id = "incident--5b0c6b4e-1111-5222-8333-444455556666".to_owned();
     let twice = [incident_id.clone(), incident_id.clone()];
-    let conversion = converted(&threat(), &twice, &made::never_seen());
+    let conversion = converted(&threat(), &twice, &samples::never_seen());
     let case = one(&conversion, "case-incident");
     let references = case["object_refs"].as_array().unwrap();
     assert_eq!(references.iter().filter(|reference| **reference == json!(incident_id)).count(), 1);

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
+use FirstRun::{EndsEarly, Succeeds};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use harfanglab_incidents::{
@@ -13,7 +13,6 @@ use harfanglab_incidents::{
     harfanglab::Console,
     intake::Door,
     journal::{Counts, Journal, SqliteJournal, write_what_comes_in},
-    opencti::{Delivery, DeliveryError, Sink},
     service::{Service, ServiceError},
     sweep::{Found, Job, Pace, Pushes, Range, Sweep, SweepError},
 };
@@ -22,7 +21,10 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::stage::{Stage, http, post};
+use crate::support::{
+    recorder::recorder,
+    stage::{Stage, http, post},
+};
 
 const ALERTS: RequestKind = RequestKind::List(Collection::Alerts);
 /// Alerts on the console: two pages.
@@ -34,20 +36,6 @@ fn noon() -> DateTime<Utc> {
 
 fn clock() -> Clock {
     Clock::from_fn(|| noon() + TimeDelta::hours(1))
-}
-
-/// A sink that takes everything.
-struct Anywhere;
-
-#[async_trait]
-impl Sink for Anywhere {
-    fn name(&self) -> &'static str {
-        "anywhere"
-    }
-
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
-        vec![Ok(()); delivery.bundles.len()]
-    }
 }
 
 /// A small alert, as the API shows it.
@@ -94,8 +82,8 @@ impl Scene {
     async fn run_with(&self, mut settings: Settings, job: Option<Job>) -> Result<(), ServiceError> {
         settings.connector.directory = None;
         settings.connector.run_and_terminate = true;
-        let sinks: Vec<Arc<dyn Sink>> = vec![Arc::new(Anywhere)];
-        let service = Service::start(settings, clock(), sinks).await?;
+        let (recorder, _delivered) = recorder();
+        let service = Service::start(settings, clock(), vec![recorder]).await?;
         if let Some(job) = job {
             service.jobs().submit(job).expect("it is the first one");
         }
@@ -148,7 +136,6 @@ enum FirstRun {
     /// Early, with an error that says so.
     EndsEarly,
 }
-use FirstRun::{EndsEarly, Succeeds};
 
 /// A name, how often the second page meets a fault, the fault, how the run ends, and how many
 /// requests for alerts it may make at most.

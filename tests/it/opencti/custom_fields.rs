@@ -11,13 +11,11 @@ use harfanglab_incidents::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{
-    convert::made::{self, text},
-    pipeline::rig::{Rig, incident, start},
-    support::{
-        opencti::Personality,
-        post_delivery_checks::{PostDeliveryChecks, delivered, run, time_passes},
-    },
+use crate::support::{
+    opencti::Personality,
+    pipeline::{TestPipeline, incident, start},
+    post_delivery_checks::{PostDeliveryChecks, delivered, run, time_passes},
+    samples::{self, text},
 };
 
 /// The properties of our own.
@@ -28,16 +26,16 @@ fn custom(incident: &Map<String, Value>) -> Map<String, Value> {
 
 #[test]
 fn an_incident_carries_the_facts_of_its_alert_by_name_and_the_score() {
-    let mut alert = made::sigma_alert();
+    let mut alert = samples::sigma_alert();
     alert.tenant = text("cedar");
     alert.groups.push(Group { id: None, name: text(" ") });
     alert.quarantine = Some(1);
     let settings = ConvertSettings {
         incident_score: Some(70),
         custom_properties: CustomProperties::Auto,
-        ..made::settings()
+        ..samples::settings()
     };
-    let conversion = convert_alert(&alert, None, &made::never_seen(), &settings);
+    let conversion = convert_alert(&alert, None, &samples::never_seen(), &settings);
     let sent = incident(&conversion.bundle);
     let expected = json!({
         "x_harfanglab_rule": "Credential Dump of a Browser",
@@ -52,14 +50,14 @@ fn an_incident_carries_the_facts_of_its_alert_by_name_and_the_score() {
     assert_eq!(Value::Object(custom(sent)), expected);
     assert_eq!(sent["x_opencti_score"], 70);
 
-    let conversion = convert_alert(&alert, None, &made::never_seen(), &made::settings());
+    let conversion = convert_alert(&alert, None, &samples::never_seen(), &samples::settings());
     let sent = incident(&conversion.bundle);
     assert_eq!(custom(sent), Map::new(), "off");
     assert!(!sent.contains_key("x_opencti_score"));
-    alert = made::alert("sigma");
+    alert = samples::alert("sigma");
     (alert.status, alert.level, alert.agent.id) = (None, text(" "), None);
     alert.groups.clear();
-    let conversion = convert_alert(&alert, None, &made::never_seen(), &settings);
+    let conversion = convert_alert(&alert, None, &samples::never_seen(), &settings);
     let sent = custom(incident(&conversion.bundle));
     assert_eq!(sent.keys().collect::<Vec<_>>(), ["x_harfanglab_alert_id"]);
 }
@@ -80,7 +78,7 @@ async fn an_incident_that_a_custom_field_refuses_leaves_once_more_without_these_
         after.round_after(TimeDelta::minutes(1)).await;
         assert!(!after.client.has(Feature::CustomProperties), "none goes along from now on");
         assert_eq!(after.journal.pending().await.unwrap(), 1);
-        let mut rig = Rig::start_on(after.client.clone()).await;
+        let mut rig = TestPipeline::start_on(after.client.clone()).await;
         rig.sweep(&Generator::new(5).alert(Kind::SigmaProcess, start()).api_item()).await;
         assert_eq!(custom(incident(&rig.delivered(1).await[0])), Map::new());
     }

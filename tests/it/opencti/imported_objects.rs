@@ -11,9 +11,9 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    convert::made::{self, text},
-    support::opencti::{Knowledge, Personality},
+use crate::support::{
+    opencti::{Knowledge, Personality},
+    samples::{self, text},
 };
 
 /// The objects of a bundle in the order in which they leave.
@@ -35,7 +35,7 @@ pub(super) fn import(knowledge: &mut Knowledge, bundle: &Bundle) {
 }
 
 fn converted(alert: &Alert) -> Conversion {
-    convert_alert(alert, None, &made::never_seen(), &made::settings())
+    convert_alert(alert, None, &samples::never_seen(), &samples::settings())
 }
 
 /// The only object of a type.
@@ -48,7 +48,7 @@ fn one(knowledge: &Knowledge, kind: &str) -> Value {
 #[test]
 fn triage_counts_no_sighting_again_and_moves_no_date() {
     let mut knowledge = Knowledge::default();
-    let mut alert = made::ioc_alert();
+    let mut alert = samples::ioc_alert();
     import(&mut knowledge, &converted(&alert).bundle);
     let first = one(&knowledge, "incident");
     for (status, days) in [("investigating", 1), ("false_positive", 40), ("closed", 400)] {
@@ -67,7 +67,7 @@ fn triage_counts_no_sighting_again_and_moves_no_date() {
 
 /// An alert on a host of its own by a rule of its own, in a process of the operating system.
 fn unrelated(host: &str) -> Alert {
-    let mut alert = made::sigma_alert();
+    let mut alert = samples::sigma_alert();
     alert.rule_content = None;
     alert.rule_name = Some(format!("A rule for {host}"));
     alert.agent.hostname = text(host);
@@ -93,7 +93,7 @@ fn unrelated_threats_are_not_tied_by_what_every_host_has() {
         let threat = Threat {
             id: host.to_owned(),
             slug: Some(format!("threat of {host}")),
-            creation_date: Some(made::at("2026-03-02T10:00:00Z")),
+            creation_date: Some(samples::at("2026-03-02T10:00:00Z")),
             users: vec![ThreatUser {
                 name: text(r"NT AUTHORITY\SYSTEM"),
                 sid: text("S-1-5-18"),
@@ -101,8 +101,8 @@ fn unrelated_threats_are_not_tied_by_what_every_host_has() {
             }],
             ..Threat::default()
         };
-        let known = made::never_seen();
-        let case = convert_threat(&threat, &members, &known, &made::settings());
+        let known = samples::never_seen();
+        let case = convert_threat(&threat, &members, &known, &samples::settings());
         import(&mut knowledge, &case.bundle);
     }
     assert_eq!(knowledge.of_type("case-incident").len(), 2);
@@ -118,7 +118,7 @@ fn unrelated_threats_are_not_tied_by_what_every_host_has() {
 #[test]
 fn the_victim_is_not_shown_as_the_attackers_infrastructure() {
     let mut knowledge = Knowledge::default();
-    let alert = made::network_alert();
+    let alert = samples::network_alert();
     let conversion = converted(&alert);
     import(&mut knowledge, &conversion.bundle);
     let shown = knowledge.infrastructure(&conversion.root_id);
@@ -131,7 +131,7 @@ fn the_victim_is_not_shown_as_the_attackers_infrastructure() {
 #[test]
 fn a_page_shows_what_happened_and_not_only_the_rules_long_text() {
     let mut knowledge = Knowledge::default();
-    let mut alert = made::sigma_alert();
+    let mut alert = samples::sigma_alert();
     alert.message = Some("The rule looks for a program that reads what browsers keep. ".repeat(40));
     let conversion = converted(&alert);
     import(&mut knowledge, &conversion.bundle);
@@ -172,12 +172,12 @@ fn the_judge_revokes_indicators_after_the_lifetime_of_their_kind() {
         knowledge.import(platform, &indicator(name, kind, pattern, start)).unwrap();
     }
     for (name, _, _, days) in kinds {
-        let end = made::at(start) + TimeDelta::days(days);
+        let end = samples::at(start) + TimeDelta::days(days);
         assert!(knowledge.revoked(end).contains(&name), "{name}");
         assert!(!knowledge.revoked(end - TimeDelta::seconds(1)).contains(&name), "{name}");
     }
     let (name, kind, pattern, days) = kinds[4];
-    let end = made::at(start) + TimeDelta::days(days);
+    let end = samples::at(start) + TimeDelta::days(days);
     for valid_from in ["2026-03-01T00:00:00Z", "2020-01-01T00:00:00Z"] {
         knowledge.import(platform, &indicator(name, kind, pattern, valid_from)).unwrap();
         assert!(!knowledge.revoked(end).contains(&name), "after {valid_from}");

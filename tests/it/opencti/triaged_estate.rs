@@ -10,12 +10,10 @@ use harfanglab_incidents::{
 use serde_json::{Value, json};
 
 use super::imported_objects::{import, in_order};
-use crate::{
-    support::{
-        app::{is_long, patience},
-        opencti::Knowledge,
-    },
-    sweep::world::World,
+use crate::support::{
+    app::{is_long, patience},
+    opencti::Knowledge,
+    service::TestService,
 };
 
 /// Days between the oldest alert and today: indicators of an address live for 47.
@@ -72,7 +70,7 @@ struct Seen {
 
 impl Seen {
     /// Imports what was delivered since the last time.
-    fn import_new(&mut self, world: &World) {
+    fn import_new(&mut self, world: &TestService) {
         for bundle in world.bundles().iter().skip(self.bundles) {
             self.bundles += 1;
             import(&mut self.knowledge, bundle);
@@ -96,7 +94,7 @@ async fn three_changes_of_status_add_no_sighting_and_nothing_ties_unrelated_thre
     let (alerts, threats) = if is_long() { (300, 20) } else { (66, 6) };
     let now = Clock::system().now();
     let mut unique_ids = Vec::new();
-    let world = World::start(
+    let world = TestService::start(
         |console| {
             console.seed(now - TimeDelta::days(DAYS));
             unique_ids = fill(console, alerts, threats);
@@ -165,7 +163,7 @@ async fn the_indicator_of_an_old_rule_is_not_revoked_while_alerts_of_it_come() {
         console.seed(now);
         console.add_alert(alert);
     };
-    let world = World::start(fill, |_| {}).await;
+    let world = TestService::start(fill, |_| {}).await;
     world.sweep().await;
     world.settle().await;
     let mut seen = Seen::default();

@@ -21,11 +21,11 @@ use tokio::{
     sync::watch,
 };
 
-use super::{
-    enrichment::rig_of_hanging_console,
-    rig::{Rig, has_page, start},
+use super::enrichment::rig_of_hanging_console;
+use crate::support::{
+    app::is_long,
+    pipeline::{TestPipeline, has_page, start},
 };
-use crate::support::app::is_long;
 
 /// Tries of one look-up.
 const QUICK_TRIES: u64 = 4;
@@ -61,7 +61,7 @@ impl Gate {
 }
 
 /// Returns how many were pushed.
-async fn push(rig: &Rig) -> usize {
+async fn push(rig: &TestPipeline) -> usize {
     let count = if is_long() { 300 } else { 20 };
     rig.console.seed(start());
     let mut generator = Generator::new(19);
@@ -78,11 +78,11 @@ async fn push(rig: &Rig) -> usize {
 /// All but those that tried first leave at once, those a little later, and all once more when the
 /// console answers.
 async fn all_leave_and_are_completed(
-    rig: &mut Rig,
+    rig: &mut TestPipeline,
     tried_first: usize,
-    requests: impl Fn(&Rig) -> u64,
+    requests: impl Fn(&TestPipeline) -> u64,
     expected: u64,
-    heal: impl FnOnce(&Rig),
+    heal: impl FnOnce(&TestPipeline),
 ) {
     let count = push(rig).await;
     let bare = rig.delivered(count - tried_first).await;
@@ -98,10 +98,10 @@ async fn all_leave_and_are_completed(
 
 #[tokio::test]
 async fn of_many_pushes_three_ask_a_console_that_answers_500_and_all_leave_and_are_completed() {
-    let mut rig = Rig::start(|settings| settings.pipeline.concurrency = 1).await;
+    let mut rig = TestPipeline::start(|settings| settings.pipeline.concurrency = 1).await;
     rig.console.fail_next(RequestKind::List(Collection::Alerts), 1_000, Fault::Status(500));
-    let requests = |rig: &Rig| rig.console.requests().total();
-    let heal = |rig: &Rig| rig.console.heal();
+    let requests = |rig: &TestPipeline| rig.console.requests().total();
+    let heal = |rig: &TestPipeline| rig.console.heal();
     all_leave_and_are_completed(&mut rig, 2, requests, 3 * QUICK_TRIES, heal).await;
 }
 
@@ -112,9 +112,9 @@ async fn of_many_pushes_three_ask_a_console_that_refuses_and_all_leave_and_are_c
         settings.pipeline.concurrency = 1;
         settings.harfanglab.url = format!("http://{}/", gate.address).parse().unwrap();
     };
-    let mut rig = Rig::start(change).await;
-    let requests = |_rig: &Rig| gate.refused.load(Ordering::SeqCst);
-    let heal = |rig: &Rig| {
+    let mut rig = TestPipeline::start(change).await;
+    let requests = |_rig: &TestPipeline| gate.refused.load(Ordering::SeqCst);
+    let heal = |rig: &TestPipeline| {
         let console = rig.console.settings().url.socket_addrs(|| None).unwrap()[0];
         gate.console.send_replace(Some(console));
     };
@@ -124,7 +124,7 @@ async fn of_many_pushes_three_ask_a_console_that_refuses_and_all_leave_and_are_c
 #[tokio::test]
 async fn of_many_pushes_one_asks_a_console_that_hangs_and_all_leave_and_are_completed() {
     let mut rig = rig_of_hanging_console().await;
-    let requests = |rig: &Rig| rig.console.requests().total();
-    let heal = |rig: &Rig| rig.console.heal();
+    let requests = |rig: &TestPipeline| rig.console.requests().total();
+    let heal = |rig: &TestPipeline| rig.console.heal();
     all_leave_and_are_completed(&mut rig, 0, requests, 1, heal).await;
 }

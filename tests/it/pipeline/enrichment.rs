@@ -11,7 +11,7 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use super::rig::{Rig, has, has_page, incident, start};
+use crate::support::pipeline::{TestPipeline, has, has_page, incident, start};
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 
@@ -27,7 +27,7 @@ pub(super) fn with(element: Value, field: &str, value: Value) -> Value {
 
 #[tokio::test]
 async fn an_alert_leaves_after_the_first_wait_and_what_is_found_later_is_sent_once() {
-    let mut rig = Rig::start(|_| {}).await;
+    let mut rig = TestPipeline::start(|_| {}).await;
     let alert = alert();
     rig.push(Dialect::NativeAlert, &alert.native()).await;
     rig.pass(SECOND).await;
@@ -51,7 +51,7 @@ async fn an_alert_leaves_after_the_first_wait_and_what_is_found_later_is_sent_on
 
 #[tokio::test]
 async fn an_ecs_event_without_an_id_is_matched_later_and_completed_under_its_incident() {
-    let mut rig = Rig::start(|_| {}).await;
+    let mut rig = TestPipeline::start(|_| {}).await;
     let alert = alert();
     rig.push(Dialect::EcsAlert, &alert.ecs()).await;
     rig.pass(SECOND).await;
@@ -74,7 +74,8 @@ async fn an_ecs_event_without_an_id_is_matched_later_and_completed_under_its_inc
 
 #[tokio::test]
 async fn after_the_enrichment_time_the_sweep_completes_the_incident_once() {
-    let mut rig = Rig::start(|settings| settings.enrichment.first_wait = Duration::ZERO).await;
+    let mut rig =
+        TestPipeline::start(|settings| settings.enrichment.first_wait = Duration::ZERO).await;
     let alert = alert();
     rig.push(Dialect::NativeAlert, &alert.native()).await;
     rig.delivered(1).await;
@@ -98,7 +99,8 @@ async fn after_the_enrichment_time_the_sweep_completes_the_incident_once() {
 
 #[tokio::test]
 async fn a_newer_status_does_not_wait_for_a_follow_up_and_ends_it() {
-    let mut rig = Rig::start(|settings| settings.enrichment.first_wait = Duration::ZERO).await;
+    let mut rig =
+        TestPipeline::start(|settings| settings.enrichment.first_wait = Duration::ZERO).await;
     let alert = alert();
     rig.push(Dialect::NativeAlert, &alert.native()).await;
     rig.delivered(1).await;
@@ -120,7 +122,7 @@ async fn a_newer_status_does_not_wait_for_a_follow_up_and_ends_it() {
 
 #[tokio::test]
 async fn a_rule_that_could_not_be_read_is_added_when_it_can() {
-    let mut rig = Rig::start(|_| {}).await;
+    let mut rig = TestPipeline::start(|_| {}).await;
     rig.console.seed(start());
     let alert = Generator::new(3).alert(Kind::Correlation, start());
     rig.console.add_alert(alert.api_item());
@@ -136,7 +138,7 @@ async fn a_rule_that_could_not_be_read_is_added_when_it_can() {
 
 #[tokio::test]
 async fn a_console_that_fails_does_not_keep_an_alert_and_completes_it_afterwards() {
-    let mut rig = Rig::start(|_| {}).await;
+    let mut rig = TestPipeline::start(|_| {}).await;
     let alert = alert();
     rig.console.add_alert(alert.api_item());
     // Three tries of four quick ones each.
@@ -159,7 +161,7 @@ async fn a_console_that_never_answers_holds_an_alert_up_for_one_deadline_and_com
     let change = |settings: &mut Settings| {
         settings.harfanglab.request_timeout = Duration::from_secs(15);
     };
-    let mut rig = Rig::start(change).await;
+    let mut rig = TestPipeline::start(change).await;
     let alert = alert();
     rig.console.add_alert(alert.api_item());
     // A third of what the request may take, without a second try: that one would be answered.
@@ -173,12 +175,12 @@ async fn a_console_that_never_answers_holds_an_alert_up_for_one_deadline_and_com
 }
 
 /// A rig that prepares one event at a time, and whose console never answers a request for its list of alerts.
-pub(super) async fn rig_of_hanging_console() -> Rig {
+pub(super) async fn rig_of_hanging_console() -> TestPipeline {
     let change = |settings: &mut Settings| {
         settings.harfanglab.request_timeout = Duration::from_secs(15);
         settings.pipeline.concurrency = 1;
     };
-    let rig = Rig::start(change).await;
+    let rig = TestPipeline::start(change).await;
     rig.console.fail_next(RequestKind::List(Collection::Alerts), 1_000, Fault::Hang);
     rig
 }
@@ -208,7 +210,7 @@ async fn behind_an_alert_that_waits_for_a_console_in_vain_no_other_waits_but_thr
 
 #[tokio::test]
 async fn an_agent_that_the_alert_only_names_is_looked_up_and_only_fills_what_is_empty() {
-    let mut rig = Rig::start(|_| {}).await;
+    let mut rig = TestPipeline::start(|_| {}).await;
     rig.console.seed(start());
     let alert = alert();
     let agent = json!({"agentid": alert.agent_id(), "osversion": "as the alert says"});
@@ -226,7 +228,7 @@ async fn an_agent_that_the_alert_only_names_is_looked_up_and_only_fills_what_is_
 
 #[tokio::test]
 async fn an_alert_that_lost_its_agent_on_the_way_is_as_the_console_shows_it() {
-    let mut rig = Rig::start(|_| {}).await;
+    let mut rig = TestPipeline::start(|_| {}).await;
     rig.console.seed(start());
     let alert = alert();
     rig.console.add(Collection::Alerts, alert.api_item());
@@ -247,7 +249,7 @@ async fn an_alert_that_lost_its_agent_on_the_way_is_as_the_console_shows_it() {
 
 #[tokio::test]
 async fn an_alert_whose_ids_no_console_can_be_asked_with_leaves_at_once_with_what_is_known() {
-    let mut rig = Rig::start(|_settings| {}).await;
+    let mut rig = TestPipeline::start(|_settings| {}).await;
     let element = json!({
         "log_type": "alert", "alert_type": "selfprotection", "status": "new", "level": "high",
         "alert_unique_id": "u".repeat(9_000), "rule_name": "Firewall Rule Removed",
@@ -262,7 +264,7 @@ async fn an_alert_whose_ids_no_console_can_be_asked_with_leaves_at_once_with_wha
 
 #[tokio::test]
 async fn with_confirmation_only_what_the_console_shows_is_imported() {
-    let mut rig = Rig::start(|settings| settings.enrichment.confirm = true).await;
+    let mut rig = TestPipeline::start(|settings| settings.enrichment.confirm = true).await;
     let alert = alert();
     let forged =
         with(alert.native(), "alert_unique_id", json!("f0f0f0f0-0000-4000-8000-00000000f0f0"));
@@ -288,7 +290,7 @@ async fn with_confirmation_only_what_the_console_shows_is_imported() {
 
 #[tokio::test]
 async fn what_one_sink_lacks_is_not_sent_again_to_the_other() {
-    let mut rig = Rig::start(|_| {}).await;
+    let mut rig = TestPipeline::start(|_| {}).await;
     rig.second_sink_fails.store(2, std::sync::atomic::Ordering::SeqCst);
     rig.sweep(&alert().api_item()).await;
     rig.delivered(1).await;

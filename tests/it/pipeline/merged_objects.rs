@@ -9,10 +9,8 @@ use harfanglab_incidents::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{
-    enrichment::with,
-    rig::{Rig, start},
-};
+use super::enrichment::with;
+use crate::support::pipeline::{TestPipeline, start};
 
 /// An alert of one rule on one host, raised `days` after the first.
 fn sigma_alert(number: u8, days: i64, status: &str) -> Value {
@@ -31,7 +29,7 @@ fn is_negative(bundle: &Bundle) -> bool {
 
 #[tokio::test]
 async fn a_false_positive_leaves_the_sighting_real_while_another_alert_of_it_is() {
-    let mut rig = Rig::start(|_| {}).await;
+    let mut rig = TestPipeline::start(|_| {}).await;
     let mut sent = 0;
     for (number, days, status, negative, why) in [
         (1, 0, "false_positive", true, "the only one"),
@@ -53,7 +51,7 @@ async fn a_false_positive_leaves_the_sighting_real_while_another_alert_of_it_is(
 
 #[tokio::test]
 async fn a_verdict_prepared_beside_a_real_alert_does_not_leave_after_it() {
-    let mut rig = Rig::start(|_| {}).await;
+    let mut rig = TestPipeline::start(|_| {}).await;
     for pair in 0..8_u8 {
         for (number, status) in [(2 * pair, "new"), (2 * pair + 1, "false_positive")] {
             let item = sigma_alert(number, 100 * i64::from(pair), status);
@@ -73,7 +71,7 @@ async fn a_verdict_prepared_beside_a_real_alert_does_not_leave_after_it() {
 #[tokio::test]
 async fn an_indicator_is_the_same_bytes_until_an_alert_comes_a_month_after_the_one_it_is_valid_from()
  {
-    let mut rig = Rig::start(|_| {}).await;
+    let mut rig = TestPipeline::start(|_| {}).await;
     let mut sent: Vec<(String, String)> = Vec::new();
     for (number, day, valid_from) in
         [(1, -60, -60), (2, -50, -60), (3, -29, -29), (1, -60, -29), (4, -80, -29), (5, 9, -29)]
@@ -105,7 +103,7 @@ fn ids<'a>(bundle: &'a Bundle, kind: &'a str) -> impl Iterator<Item = String> + 
 
 #[tokio::test]
 async fn a_case_refers_to_what_its_alerts_show_once_and_knows_the_techniques_of_its_rules() {
-    let mut rig = Rig::start(|settings| settings.import.threats = true).await;
+    let mut rig = TestPipeline::start(|settings| settings.import.threats = true).await;
     rig.console.seed(start());
     let of_threat = |number| with(sigma_alert(number, 0, "new"), "threat_key", json!("8123"));
     let rule_id = of_threat(1)["rule_id"].clone();
@@ -118,7 +116,7 @@ async fn a_case_refers_to_what_its_alerts_show_once_and_knows_the_techniques_of_
             "note": { "title": "Triage", "content": content },
         })
     };
-    let keep = |rig: &Rig, item: &Value| {
+    let keep = |rig: &TestPipeline, item: &Value| {
         rig.console.add(Collection::Threats, item.clone());
         rig.console.set_note("8123", item["note"].clone());
     };
@@ -166,7 +164,7 @@ fn bare_threat() -> Value {
 
 #[tokio::test]
 async fn a_case_that_left_before_its_alerts_leaves_once_more_for_all_of_them() {
-    let mut rig = Rig::start(|settings| settings.import.threats = true).await;
+    let mut rig = TestPipeline::start(|settings| settings.import.threats = true).await;
     rig.push(Dialect::NativeThreat, &bare_threat()).await;
     assert!(references(&rig.delivered(1).await[0]).is_empty());
     for number in 1..=2 {

@@ -11,5 +11,4 @@ pub(crate) mod post_delivery_checks;
 mod refused_rules;
 pub(crate) mod requeue;
 mod retries;
-pub(crate) mod rig;
 mod sink_defects;

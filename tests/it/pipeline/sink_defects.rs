@@ -15,8 +15,10 @@ use harfanglab_incidents::{
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
-use super::rig::{Rig, start};
-use crate::support::app::PATIENCE;
+use crate::support::{
+    app::PATIENCE,
+    pipeline::{TestPipeline, start},
+};
 
 /// What the alert is called at which a sink panics.
 const TOUCHY: &str = "Touchy Thing";
@@ -72,14 +74,14 @@ fn at_once(settings: &mut Settings) {
 }
 
 /// The newest version of an alert that was received.
-async fn received(rig: &Rig, alert: &DemoAlert) -> Chapter {
+async fn received(rig: &TestPipeline, alert: &DemoAlert) -> Chapter {
     let story = rig.journal.story(alert.unique_id()).await.unwrap().unwrap();
     story.chapters.into_iter().find(|chapter| chapter.follows.is_none()).unwrap()
 }
 
 #[tokio::test]
 async fn an_alert_at_which_a_sink_panics_ends_as_a_dead_letter_and_holds_up_no_other() {
-    let mut rig = Rig::start_with(vec![Arc::new(Touchy)], at_once).await;
+    let mut rig = TestPipeline::start_with(vec![Arc::new(Touchy)], at_once).await;
     rig.journal.work_opened("work_1", &[], start()).await.unwrap();
     let alerts = alerts(4);
     let mut elements: Vec<Value> = alerts.iter().map(DemoAlert::native).collect();
@@ -126,7 +128,7 @@ async fn what_a_slow_sink_has_is_not_claimed_again_however_long_it_takes() {
     let slow = Arc::new(Slow { asked: watch::Sender::new(0), done: Semaphore::new(0) });
     let mut asked = slow.asked.subscribe();
     let sink: Arc<dyn Sink> = Arc::clone(&slow) as Arc<dyn Sink>;
-    let rig = Rig::start_with(vec![sink], at_once).await;
+    let rig = TestPipeline::start_with(vec![sink], at_once).await;
     let alerts = alerts(4);
     rig.push(Dialect::NativeAlert, &alerts[0].native()).await;
     tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked == 1)).await.unwrap().unwrap();
@@ -166,7 +168,7 @@ async fn no_other_sink_waits_for_one_that_hangs_not_even_for_a_newer_version() {
     let slow = Arc::new(Slow { asked: watch::Sender::new(0), done: Semaphore::new(0) });
     let mut asked = slow.asked.subscribe();
     let sink: Arc<dyn Sink> = Arc::clone(&slow) as Arc<dyn Sink>;
-    let mut rig = Rig::start_with(vec![sink], at_once).await;
+    let mut rig = TestPipeline::start_with(vec![sink], at_once).await;
     let alerts = alerts(3);
     rig.push(Dialect::NativeAlert, &alerts[0].native()).await;
     tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked == 1)).await.unwrap().unwrap();

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::{
     app::patience,
     broker::{Broker, Message, push_queue},
+    opencti::state::{FakeWorkError, Fault},
 };
 
 mod accounts;
@@ -25,7 +26,6 @@ mod resolvers;
 mod sightings;
 mod state;
 
-use self::state::{FakeWorkError, Fault};
 pub(crate) use self::{
     knowledge::Knowledge,
     sightings::FakeSighting,

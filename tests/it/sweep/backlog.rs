@@ -12,12 +12,12 @@ use harfanglab_incidents::{
     sweep::{Found, Pushes},
 };
 
-use super::world::World;
 use crate::support::{
     app::is_long,
+    manual_sweep::{ManualSweep, change, minute},
     opencti::Personality,
+    service::TestService,
     stage::Stage,
-    sweep_by_hand::{ByHand, change, minute},
 };
 
 /// Adds `count` alerts, a minute apart, the newest an hour old.
@@ -34,7 +34,7 @@ fn fill(console: &DemoConsole, count: i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backlog_costs_its_pages_and_rules_and_an_empty_sweep_next_to_nothing() {
     let count = if is_long() { 10_000 } else { 1_000 };
-    let world = World::start(|console| fill(console, count), |_settings| {}).await;
+    let world = TestService::start(|console| fill(console, count), |_settings| {}).await;
     let first = world.sweep().await;
     world.settle().await;
     let requests = world.console.requests();
@@ -105,7 +105,7 @@ async fn whenever_the_plug_is_pulled_every_alert_of_the_backlog_arrives() {
 
 #[tokio::test]
 async fn only_what_a_push_should_have_brought_counts_as_missed() {
-    let by_hand = ByHand::start(Pushes::Taken, |_console, _entry| {}).await;
+    let by_hand = ManualSweep::start(Pushes::Taken, |_console, _entry| {}).await;
     let mut generator = Generator::new(42);
     let mut raise = |at: i64| {
         let alert = generator.next_alert(minute(at));
@@ -127,7 +127,7 @@ async fn only_what_a_push_should_have_brought_counts_as_missed() {
 
 #[tokio::test]
 async fn an_alert_that_is_listed_by_its_time_and_by_its_change_counts_once() {
-    let by_hand = ByHand::start(Pushes::Taken, |_console, _entry| {}).await;
+    let by_hand = ManualSweep::start(Pushes::Taken, |_console, _entry| {}).await;
     let mut generator = Generator::new(44);
     for _ in 0..3 {
         by_hand.console.add_alert(generator.next_alert(minute(-1)).api_item());
@@ -152,7 +152,7 @@ async fn what_an_analyst_touches_while_changes_are_read_hides_none_of_the_others
     let newest = generator.next_alert(minute(-1));
     let touched = alerts.clone();
     let is_touched = AtomicBool::new(false);
-    let by_hand = ByHand::start(Pushes::Taken, move |console, entry| {
+    let by_hand = ManualSweep::start(Pushes::Taken, move |console, entry| {
         // The first page of changes.
         let is_first = entry.notifications.iter().any(|it| it.body().contains("investigating"));
         if is_first && !is_touched.swap(true, Ordering::SeqCst) {

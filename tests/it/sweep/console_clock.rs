@@ -5,18 +5,18 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{demo::Generator, journal::Journal as _, sweep::Pushes};
 
-use crate::support::sweep_by_hand::{ByHand, change, minute};
+use crate::support::manual_sweep::{ManualSweep, change, minute};
 
 /// One alert on a console, and a service that sweeps it by a clock of its own.
 struct Skewed {
-    by_hand: Arc<ByHand>,
+    by_hand: Arc<ManualSweep>,
     alert: String,
 }
 
 impl Skewed {
     /// The alert was raised a minute ago, by the console's clock, which is `ahead` of ours.
     async fn new(ahead: TimeDelta) -> Self {
-        let by_hand = ByHand::start(Pushes::NotTaken, |_console, _entry| {}).await;
+        let by_hand = ManualSweep::start(Pushes::NotTaken, |_console, _entry| {}).await;
         let alert = Generator::new(50).next_alert(minute(-1) + ahead);
         by_hand.console.add_alert(alert.api_item());
         Self { by_hand, alert: alert.unique_id().to_owned() }

@@ -3,11 +3,11 @@
 use chrono::TimeDelta;
 use harfanglab_incidents::{demo::Generator, sweep::Pushes};
 
-use crate::support::sweep_by_hand::{ByHand, minute};
+use crate::support::manual_sweep::{ManualSweep, minute};
 
 #[tokio::test]
 async fn an_alert_too_large_to_be_read_does_not_keep_those_around_it_from_being_found() {
-    let by_hand = ByHand::start(Pushes::NotTaken, |_console, _entry| {}).await;
+    let by_hand = ManualSweep::start(Pushes::NotTaken, |_console, _entry| {}).await;
     let mut generator = Generator::new(51);
     for number in 0..3 {
         let raised_at = minute(-10) + TimeDelta::minutes(number);

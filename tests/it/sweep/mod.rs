@@ -8,5 +8,4 @@ mod large_items;
 mod reconciliation;
 mod run_once;
 mod threats;
-pub(crate) mod world;
 mod wrong_clocks;

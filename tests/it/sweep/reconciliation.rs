@@ -12,9 +12,9 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use super::world::{Sent, World};
 use crate::support::{
     app::is_long,
+    service::{DeliveredVersion, TestService},
     stage::{http, post_by},
 };
 
@@ -76,7 +76,7 @@ impl Story {
 }
 
 /// Pushes until it is taken, as a sender does that is told to come again.
-async fn push(client: &reqwest::Client, world: &World, body: &Value) {
+async fn push(client: &reqwest::Client, world: &TestService, body: &Value) {
     loop {
         match post_by(client, &world.webhook, body).await.0.as_u16() {
             202 => return,
@@ -88,7 +88,7 @@ async fn push(client: &reqwest::Client, world: &World, body: &Value) {
 async fn judge(seed: u64, count: usize) {
     eprintln!("the judge's seed is {seed}, with {count} alerts");
     let now = Clock::system().now();
-    let world = World::start(|console| console.seed(now), |_settings| {}).await;
+    let world = TestService::start(|console| console.seed(now), |_settings| {}).await;
     let client = http();
     let stories = stories(seed, count, now);
     let mut random = fastrand::Rng::with_seed(seed ^ 0xFA17);
@@ -129,9 +129,9 @@ async fn judge(seed: u64, count: usize) {
     what_was_sent_is_the_truth(seed, &stories, &bundles, &incidents);
 }
 
-fn each_version_was_sent_once_in_order(seed: u64, stories: &[Story], sent: &[Sent]) {
+fn each_version_was_sent_once_in_order(seed: u64, stories: &[Story], sent: &[DeliveredVersion]) {
     let mut statuses: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for Sent { key, version } in sent {
+    for DeliveredVersion { key, version } in sent {
         let status = version.split('|').next().unwrap_or_default();
         statuses.entry(key).or_default().push(status);
     }

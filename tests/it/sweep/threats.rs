@@ -11,8 +11,7 @@ use harfanglab_incidents::{
 };
 use serde_json::{Value, json};
 
-use super::world::World;
-use crate::support::app::is_long;
+use crate::support::{app::is_long, service::TestService};
 
 fn threat(id: &str, alerts: usize) -> Value {
     let now = Clock::system().now();
@@ -37,7 +36,7 @@ fn messages_are_small(bundle: &Bundle) {
 /// `threats` threats that get `growth` alerts before each of `sweeps` sweeps.
 async fn growing(threats: usize, growth: usize, sweeps: usize) {
     let now = Clock::system().now();
-    let world = World::start(
+    let world = TestService::start(
         |console| console.seed(now - TimeDelta::days(30)),
         |settings| settings.import.threats = true,
     )

@@ -7,6 +7,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
+use Interlude::{LostJournal, Nothing, Restart, StateAhead};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use harfanglab_incidents::{
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::support::sweep_by_hand::{change, minute};
+use crate::support::manual_sweep::{change, minute};
 
 const DAY: i64 = 24 * 60;
 const YEAR: i64 = 365 * DAY;
@@ -38,7 +39,6 @@ enum Interlude {
     /// The same, and that state is three days ahead.
     StateAhead,
 }
-use Interlude::{LostJournal, Nothing, Restart, StateAhead};
 
 /// By how many minutes the clocks are ahead, before, during and after the trouble; when the alerts are
 /// dated that are not of the present, in minutes from the beginning; and what happens then.

@@ -15,11 +15,11 @@ use harfanglab_incidents::{
 use reqwest::StatusCode;
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 
-use super::rig::{Rig, incident};
 use crate::{
     journal::events::Store,
     support::{
         notifications::{alert, identity, start},
+        pipeline::{TestPipeline, incident},
         stage::{Stage, post},
         stores::{CONSOLE, Database, on_both_databases},
         waiting::until,
@@ -171,7 +171,7 @@ async fn an_incident_that_an_older_version_fixed_keeps_its_name_and_date_to_itse
 async fn three_alerts_of_one_rule_host_and_millisecond_have_their_ids_again_after_a_lost_journal() {
     let mut before = None;
     for order in [["c", "a", "b"], ["c", "a", "b"], ["b", "c", "a"]] {
-        let mut rig = Rig::start(|_| {}).await;
+        let mut rig = TestPipeline::start(|_| {}).await;
         rig.console.set_latency(Duration::from_millis(20));
         let alerts = order.map(|key| {
             let mut alert = alert(key, "new");

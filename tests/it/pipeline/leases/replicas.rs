@@ -23,15 +23,13 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    pipeline::rig::preparer,
-    support::{
-        app::PATIENCE,
-        health,
-        notifications::start,
-        stores::{Database, Fresh},
-        waiting::until,
-    },
+use crate::support::{
+    app::PATIENCE,
+    health,
+    notifications::start,
+    pipeline::preparer,
+    stores::{Database, Fresh},
+    waiting::until,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);

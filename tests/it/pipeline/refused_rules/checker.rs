@@ -6,9 +6,9 @@ use harfanglab_incidents::{
     opencti::OpenCti,
 };
 
-use crate::{
-    pipeline::rig::{Rig, has, start},
-    support::opencti::{FakeOpenCti, Personality},
+use crate::support::{
+    opencti::{FakeOpenCti, Personality},
+    pipeline::{TestPipeline, has, start},
 };
 
 /// pySigma refuses its id.
@@ -19,7 +19,7 @@ const HOUSE_RULE: &str = "id: SOC-0042\ntitle: a rule\nlogsource: {product: wind
 async fn a_rule_is_checked_as_the_version_does_that_opencti_answered_last() {
     let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
     let client = OpenCti::new(&platform.settings()).unwrap();
-    let mut rig = Rig::start_on(client.clone()).await;
+    let mut rig = TestPipeline::start_on(client.clone()).await;
     rig.console.seed(start());
     let mut generator = Generator::new(7);
     let versions = ["7.260309.0-lts.2", "7.260817.0", "7.260309.0-lts.2"];

@@ -10,14 +10,14 @@ use harfanglab_incidents::{
     stix::Bundle,
 };
 
-use crate::{
-    pipeline::rig::{Rig, has, start},
-    support::opencti::{FakeOpenCti, Personality},
+use crate::support::{
+    opencti::{FakeOpenCti, Personality},
+    pipeline::{TestPipeline, has, start},
 };
 
 /// A pipeline, and what OpenCTI refused by the version that it has.
 struct Scene {
-    rig: Rig,
+    rig: TestPipeline,
     platform: FakeOpenCti,
     client: OpenCti,
     generator: Generator,
@@ -33,7 +33,7 @@ impl Scene {
         let platform = FakeOpenCti::start_without_broker(Personality::V7_260817_0);
         let client = OpenCti::new(&platform.settings()).unwrap();
         client.version().await.unwrap();
-        let rig = Rig::start_on(client.clone()).await;
+        let rig = TestPipeline::start_on(client.clone()).await;
         rig.console.seed(start());
         let generator = Generator::new(7);
         let refused = RuleRefusal {

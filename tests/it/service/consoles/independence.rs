@@ -7,24 +7,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
 use harfanglab_incidents::{
     clock::Clock,
     config::{ConsoleSettings, Settings},
     demo::{DemoAlert, DemoConsole, DemoConsoleConfig, Generator},
     journal::Journal,
-    opencti::{Delivery, DeliveryError, Sink},
     service::{Service, ServiceError},
+    stix::Bundle,
     sweep::{Job, JobBoard},
 };
 use reqwest::StatusCode;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{app::patience, stage::http};
+use crate::support::{app::patience, recorder::recorder, stage::http};
 
 /// Alerts whose way is timed in each phase.
 const TIMED: usize = 15;
@@ -36,31 +35,19 @@ const NOISE: u32 = 5;
 /// How long the client of the bad console waits for it.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// Authors and incidents, as they are delivered.
-type Incidents = BTreeSet<(String, String)>;
-
-struct Recorder(watch::Sender<Incidents>);
-
-#[async_trait]
-impl Sink for Recorder {
-    fn name(&self) -> &'static str {
-        "recorder"
-    }
-
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
-        self.0.send_modify(|incidents| {
-            for bundle in &delivery.bundles {
-                let of = |kind: &str, key: &str, also: &dyn Fn(&Value) -> bool| {
-                    let objects = bundle.objects.iter().cloned().map(Value::Object);
-                    let found = objects.into_iter().find(|it| it["type"] == kind && also(it));
-                    found.map(|it| it[key].as_str().unwrap().to_owned())
-                };
-                let author = of("identity", "name", &|it| it["identity_class"] == "organization");
-                incidents.extend(author.zip(of("incident", "id", &|_| true)));
-            }
-        });
-        vec![Ok(()); delivery.bundles.len()]
-    }
+/// Returns how many incidents of this author were delivered.
+fn incidents_of(author: &str, bundles: &[Bundle]) -> usize {
+    let is_author = |object: &Map<String, Value>| {
+        object["type"] == "identity" && object["identity_class"] == "organization"
+    };
+    let of_author = bundles.iter().filter(|bundle| {
+        bundle.objects.iter().find(|it| is_author(it)).is_some_and(|it| it["name"] == author)
+    });
+    let is_incident = |object: &&Map<String, Value>| object["type"] == "incident";
+    let incidents: BTreeSet<&str> = of_author
+        .filter_map(|bundle| bundle.objects.iter().find(is_incident)?["id"].as_str())
+        .collect();
+    incidents.len()
 }
 
 /// A console, and what it has shown and pushed.
@@ -91,7 +78,7 @@ impl Side {
         self.pushed += 1;
     }
 
-    async fn settle(&self, delivered: &watch::Receiver<Incidents>) {
+    async fn settle(&self, delivered: &watch::Receiver<Vec<Bundle>>) {
         let mut delivered = delivered.clone();
         let settled = async {
             while !self.journal.is_drained().await.unwrap() {
@@ -113,7 +100,7 @@ async fn post(endpoint: &str, secret: &str, alert: &DemoAlert) -> StatusCode {
 struct Pair {
     good: Side,
     bad: Side,
-    delivered: watch::Receiver<Incidents>,
+    delivered: watch::Receiver<Vec<Bundle>>,
     stop: CancellationToken,
     running: JoinHandle<Result<(), ServiceError>>,
     _folder: TempDir,
@@ -151,9 +138,8 @@ impl Pair {
         settings.connector.duration_period = Duration::from_hours(1);
         settings.consoles =
             consoles.iter().map(|(name, demo)| console(name, &settings, demo)).collect();
-        let (sender, delivered) = watch::channel(Incidents::new());
-        let sinks: Vec<Arc<dyn Sink>> = vec![Arc::new(Recorder(sender))];
-        let service = Service::start(settings, Clock::system(), sinks).await.unwrap();
+        let (recorder, delivered) = recorder();
+        let service = Service::start(settings, Clock::system(), vec![recorder]).await.unwrap();
         let address = service.webhook_address().unwrap();
         let side = |(number, (name, console)): (u64, (&'static str, DemoConsole))| Side {
             name,
@@ -175,13 +161,11 @@ impl Pair {
     /// The median of how long alerts of the good console take from the push to the sink.
     async fn median(&mut self, phase: &str) -> Duration {
         let mut took = Vec::with_capacity(TIMED);
-        let of_good =
-            |incidents: &Incidents| incidents.iter().filter(|(author, _)| author == "good").count();
         for _ in 0..TIMED {
-            let before = of_good(&self.delivered.borrow());
+            let before = incidents_of("good", &self.delivered.borrow());
             let began = Instant::now();
             self.good.push().await;
-            let arrived = self.delivered.wait_for(|incidents| of_good(incidents) > before);
+            let arrived = self.delivered.wait_for(|bundles| incidents_of("good", bundles) > before);
             let arrived = tokio::time::timeout(patience(), arrived).await;
             assert!(arrived.is_ok_and(|it| it.is_ok()), "{phase}: it was not delivered");
             took.push(began.elapsed());
@@ -258,8 +242,7 @@ async fn while_one_console_is_slow_dead_and_forged_the_other_is_as_fast_and_noth
     for side in [&pair.good, &pair.bad] {
         let counts = side.journal.counts().await.unwrap();
         assert_eq!((counts.dead, counts.pending), (0, 0), "{}: {counts:?}", side.name);
-        let incidents = pair.delivered.borrow();
-        let of_side = incidents.iter().filter(|(author, _)| author == side.name).count();
+        let of_side = incidents_of(side.name, &pair.delivered.borrow());
         // What only a sweep can bring may or may not be there yet.
         assert!((side.pushed..=side.pushed + 2).contains(&of_side), "{}: {of_side}", side.name);
     }

@@ -10,7 +10,7 @@ use harfanglab_incidents::{
 use serde_json::Value;
 
 use super::producer::Ledger;
-use crate::{convert::made, support::stage::Stage};
+use crate::support::{samples, stage::Stage};
 
 /// What an incident must have kept from what was pushed.
 const KEPT: [&str; 6] = ["name", "created", "severity", "incident_type", "source", "first_seen"];
@@ -74,7 +74,7 @@ impl Found {
         let (mut lost, mut changed) = (Vec::new(), Vec::new());
         for alert in ledger.alerts() {
             let read = read_alert(Dialect::NativeAlert, &alert.native());
-            let expected = convert_alert(&read, None, &made::never_seen(), &settings);
+            let expected = convert_alert(&read, None, &samples::never_seen(), &settings);
             let objects = &expected.bundle.objects;
             let text =
                 |object: &serde_json::Map<String, Value>| object["id"].as_str().map(str::to_owned);
@@ -103,7 +103,7 @@ fn settings(console_url: &str) -> ConvertSettings {
         author: "HarfangLab".to_owned(),
         marking: Marking::Amber,
         console_url: console_url.parse().expect("it was a URL"),
-        ..made::settings()
+        ..samples::settings()
     }
 }
 
@@ -138,7 +138,7 @@ fn the_judge_sees_what_is_lost_changed_and_made_up() {
         .alerts()
         .iter()
         .map(|alert| read_alert(Dialect::NativeAlert, &alert.native()))
-        .map(|alert| convert_alert(&alert, None, &made::never_seen(), &settings(&url)))
+        .map(|alert| convert_alert(&alert, None, &samples::never_seen(), &settings(&url)))
         .collect();
     let mut found =
         Found { messages: 0, ids: BTreeSet::new(), incidents: BTreeMap::new(), console_url: url };

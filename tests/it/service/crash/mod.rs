@@ -14,7 +14,7 @@ mod trouble;
 
 use std::sync::Arc;
 
-use self::{
+use super::crash::{
     producer::Ledger,
     trouble::{Chaos, Surroundings},
 };

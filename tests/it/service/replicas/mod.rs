@@ -13,10 +13,12 @@ use harfanglab_incidents::opencti::HEARTBEAT_INTERVAL;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use self::cluster::{REPLICAS, World};
-use super::crash::{
-    judge,
-    producer::{self, Ledger},
+use super::{
+    crash::{
+        judge,
+        producer::{self, Ledger},
+    },
+    replicas::cluster::{REPLICAS, World},
 };
 use crate::support::{app::is_long, stage::http};
 

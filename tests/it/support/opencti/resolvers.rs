@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::broker::{PUSH_EXCHANGE, push_queue, push_routing},
     FakeWork, FakeWorkError, Refusal, Shared, State,
     accounts::{administrate, user_of},
     graphql::Call,
     pushes::{add_draft, delete_draft, push_bundle},
     sightings,
 };
+use crate::support::broker::{PUSH_EXCHANGE, push_queue, push_routing};
 
 /// The user that the token belongs to.
 const USER_ID: &str = "88ec0c6a-13ce-5e39-b486-354fe4a7084f";

@@ -1,4 +1,4 @@
-//! The pipeline with everything around it in one process, under a clock that only the test moves.
+//! The pipeline of a test in this process, with everything around it, under a clock that only the test moves.
 
 use std::{
     collections::BTreeMap,
@@ -36,9 +36,10 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{
+use super::{
     app::{PATIENCE, WEBHOOK_SECRET},
     health,
+    recorder::recorder,
 };
 
 /// When every test begins.
@@ -86,23 +87,6 @@ pub(crate) fn preparer(
 /// Less than a lease, more than any wait of these tests.
 const LEASE_LEAST: TimeDelta = TimeDelta::minutes(4);
 
-/// A sink that keeps what it gets.
-struct Recorder(watch::Sender<Vec<Bundle>>);
-
-#[async_trait]
-impl Sink for Recorder {
-    fn name(&self) -> &'static str {
-        "recorder"
-    }
-
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
-        self.0.send_modify(|bundles| {
-            bundles.extend(delivery.bundles.iter().map(|it| Bundle::clone(it)));
-        });
-        vec![Ok(()); delivery.bundles.len()]
-    }
-}
-
 /// A sink that is unavailable as often as it is told to be, and keeps nothing.
 struct Failing(Arc<AtomicI64>);
 
@@ -120,7 +104,7 @@ impl Sink for Failing {
 }
 
 /// A running pipeline.
-pub(crate) struct Rig {
+pub(crate) struct TestPipeline {
     pub(crate) journal: Arc<SqliteJournal>,
     pub(crate) console: DemoConsole,
     /// How often the second sink is still unavailable.
@@ -133,13 +117,13 @@ pub(crate) struct Rig {
     _folder: TempDir,
 }
 
-impl Drop for Rig {
+impl Drop for TestPipeline {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
-impl Rig {
+impl TestPipeline {
     /// A pipeline in front of an empty console; `change` its settings.
     pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
         Self::start_with(Vec::new(), change).await
@@ -181,10 +165,10 @@ impl Rig {
             start() + TimeDelta::milliseconds(passed.load(Ordering::SeqCst))
         });
         let arrived = Arc::new(Notify::new());
-        let (recorder, delivered) = watch::channel(Vec::new());
+        let (recorder, delivered) = recorder();
         let second_sink_fails = Arc::new(AtomicI64::new(0));
         let own_sinks: [Arc<dyn Sink>; 2] =
-            [Arc::new(Recorder(recorder)), Arc::new(Failing(Arc::clone(&second_sink_fails)))];
+            [recorder, Arc::new(Failing(Arc::clone(&second_sink_fails)))];
         let pipeline = Pipeline {
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
             preparer: Arc::new(Preparer {

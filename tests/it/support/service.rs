@@ -1,14 +1,12 @@
-//! The service in this process, before a simulated console and a sink that keeps what it gets.
+//! The service of a test in this process, before a simulated console and a sink that records.
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use harfanglab_incidents::{
     clock::Clock,
     config::Settings,
     demo::{DemoConsole, DemoConsoleConfig},
     journal::Journal,
-    opencti::{Delivery, DeliveryError, Sink},
     service::{Service, ServiceError},
     stix::Bundle,
     sweep::{Job, JobBoard, JobState, Progress},
@@ -19,29 +17,16 @@ use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::app::{WEBHOOK_SECRET, patience};
+use super::{
+    app::{WEBHOOK_SECRET, patience},
+    recorder::recorder,
+};
 
 /// Between two looks at the journal when nothing is delivered.
 const LOOK: Duration = Duration::from_millis(20);
 
-struct Recorder(watch::Sender<Vec<Bundle>>);
-
-#[async_trait]
-impl Sink for Recorder {
-    fn name(&self) -> &'static str {
-        "recorder"
-    }
-
-    async fn deliver(&self, delivery: &Delivery) -> Vec<Result<(), DeliveryError>> {
-        self.0.send_modify(|bundles| {
-            bundles.extend(delivery.bundles.iter().map(|it| Bundle::clone(it)));
-        });
-        vec![Ok(()); delivery.bundles.len()]
-    }
-}
-
 /// A running service and its surroundings.
-pub(crate) struct World {
+pub(crate) struct TestService {
     pub(crate) console: DemoConsole,
     pub(crate) webhook: String,
     pub(crate) journal: Arc<dyn Journal>,
@@ -54,12 +39,12 @@ pub(crate) struct World {
 
 /// A version of an alert that was delivered.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
+pub(crate) struct DeliveredVersion {
     pub(crate) key: String,
     pub(crate) version: String,
 }
 
-impl World {
+impl TestService {
     /// Starts the service before a console that has what `fill` puts there.
     pub(crate) async fn start(
         fill: impl FnOnce(&DemoConsole),
@@ -74,9 +59,8 @@ impl World {
         settings.connector.duration_period = Duration::from_hours(1);
         settings.webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
         change(&mut settings);
-        let (sender, delivered) = watch::channel(Vec::new());
-        let sinks: Vec<Arc<dyn Sink>> = vec![Arc::new(Recorder(sender))];
-        let service = Service::start(settings, Clock::system(), sinks).await.unwrap();
+        let (recorder, delivered) = recorder();
+        let service = Service::start(settings, Clock::system(), vec![recorder]).await.unwrap();
         let address = service.webhook_address().unwrap();
         let (journal, board) = (service.journal(), service.jobs());
         let stop = CancellationToken::new();
@@ -117,7 +101,7 @@ impl World {
 
     /// Ends the service in order; answers what was delivered of alerts, in order, and the names
     /// and dates (in microseconds) of their incidents by key.
-    pub(crate) async fn end(self) -> (Vec<Sent>, Vec<(String, String, i64)>) {
+    pub(crate) async fn end(self) -> (Vec<DeliveredVersion>, Vec<(String, String, i64)>) {
         self.stop.cancel();
         self.running.await.unwrap().unwrap();
         let file = self.folder.path().join("journal.db");
@@ -130,7 +114,10 @@ impl World {
         .fetch_all(&mut connection)
         .await
         .unwrap();
-        let sent = rows.iter().map(|row| Sent { key: row.get(0), version: row.get(1) }).collect();
+        let sent = rows
+            .iter()
+            .map(|row| DeliveredVersion { key: row.get(0), version: row.get(1) })
+            .collect();
         let rows = sqlx::query("SELECT key, name, created_at_us FROM incidents");
         let rows = rows.fetch_all(&mut connection).await.unwrap();
         let incidents = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();

@@ -1,4 +1,4 @@
-//! Alerts, rules and settings that the conversion tests are made of.
+//! Alerts, rules and settings for conversions.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A sweep by hand: a console, a journal and a clock that is moved by the minute.
+//! Sweeps one by one: a console, a journal and a clock that is moved by the minute.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,7 @@ use harfanglab_incidents::{
 use serde_json::json;
 use tempfile::TempDir;
 
-pub(crate) struct ByHand {
+pub(crate) struct ManualSweep {
     pub(crate) console: DemoConsole,
     pub(crate) journal: Arc<SqliteJournal>,
     sweep: Sweep,
@@ -38,7 +38,7 @@ pub(crate) fn change(console: &DemoConsole, alert: &str, status: &str, at: DateT
     console.update_alert(alert, &changes).unwrap();
 }
 
-impl ByHand {
+impl ManualSweep {
     /// What is read goes through `between` on its way to the journal.
     pub(crate) async fn start(
         pushes: Pushes,
