@@ -1,4 +1,4 @@
-//! How fast the endpoint accepts: verified, decoded, committed and answered, in either database, beside
+//! The endpoint's rate: verified, decoded, committed and answered, in either database, beside
 //! the same route with nothing behind its door. Every acknowledged alert is looked for in the journal
 //! afterwards.
 
@@ -21,7 +21,7 @@ const ROUNDS: [(usize, usize); 3] = [(64, 10_000), (8, 5_000), (1, 1_000)];
 /// One alert in this many requests, where the rest is telemetry.
 const TELEMETRY: usize = 100;
 
-/// What is pushed.
+/// The alerts that are pushed.
 #[derive(Clone, Copy)]
 enum Mix {
     AlertsOnly,
@@ -71,7 +71,7 @@ impl Pushes {
     }
 }
 
-/// What a round came to.
+/// The result of a round.
 struct Round {
     /// Requests a second.
     rate: f64,
@@ -159,7 +159,7 @@ async fn of_round(
     ]
 }
 
-/// Whether the server's commits wait for its disk.
+/// Returns whether the server's commits wait for its disk.
 async fn flushes_of_postgres() -> String {
     let server = stores::server();
     let mut connection = PgConnection::connect(&server).await.expect("PostgreSQL is there");

@@ -1,4 +1,4 @@
-//! How the time of an alert grows with the body that it comes in: it must not. The same alerts are posted
+//! The time of an alert by the size of its body: it must not grow. The same alerts are posted
 //! in bodies of 100, 1,000 and 10,000, over one connection, each size into a new journal of either
 //! database. Every acknowledged alert is looked for afterwards.
 

@@ -1,4 +1,4 @@
-//! What an alert costs between the journal and the queue, on one core: read, converted, split, and
+//! The cost of an alert between the journal and the queue, on one core: read, converted, split, and
 //! each message encoded. With `--peer` the Python connector does the same beside it.
 
 use std::sync::Arc;
@@ -57,7 +57,7 @@ fn messages(kept: &Kept, settings: &ConvertSettings, known: &Known) -> usize {
     split.pieces.into_iter().map(encode).sum()
 }
 
-/// What the console says of an alert's rule.
+/// Returns what the console says of an alert's rule.
 async fn told_of_rule(console: &Console, alert: &Alert) -> Option<Intelligence> {
     let answered = "the console answers";
     match wanted_intelligence(alert)? {

@@ -36,7 +36,7 @@ const MAX_BODY_BYTES: usize = 128 << 20;
 /// Events read at once afterwards.
 const CLAIM: usize = 1_000;
 
-/// What stands behind the door.
+/// The part behind the endpoint.
 #[derive(Clone, Copy)]
 pub(crate) enum Behind {
     /// A new journal.

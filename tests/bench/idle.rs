@@ -1,4 +1,4 @@
-//! What the service costs while nothing happens: memory, works, messages, requests, and its start.
+//! The cost of the service while nothing happens: memory, works, messages, requests, and its start.
 
 use std::time::{Duration, Instant};
 

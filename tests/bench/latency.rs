@@ -1,4 +1,4 @@
-//! How long an alert takes from its push until it stands on the queue, with a console that takes its
+//! The time of an alert from its push until it stands on the queue, with a console that takes its
 //! time and rules that are known: at half of the rate at which alerts can get through, in an open
 //! loop. Every pushed alert must come out.
 //!
@@ -30,7 +30,7 @@ use crate::{
     table::{Bar, Figures, Row},
 };
 
-/// What the console takes for every answer.
+/// The time that the console takes for every answer.
 const CONSOLE: Duration = Duration::from_millis(20);
 /// Alerts of a round.
 const ALERTS: usize = 300;
@@ -81,7 +81,7 @@ impl Road {
         (alerts, requests)
     }
 
-    /// When the incident of each of these was first read from the queue.
+    /// Returns when the incident of each of these was first read from the queue.
     async fn arrivals(&self, alerts: &[DemoAlert]) -> BTreeMap<i64, Instant> {
         let wanted: Vec<i64> =
             alerts.iter().map(|alert| alert.raised_at().timestamp_millis()).collect();
@@ -112,7 +112,7 @@ impl Road {
             / last.duration_since(begin).as_secs_f64()
     }
 
-    /// How long each took at this rate.
+    /// Returns how long each took at this rate.
     async fn latencies(&mut self, rate: f64) -> Vec<Duration> {
         let (alerts, requests) = self.alerts();
         let pushing = load::open_loop(self.address, &requests, rate);

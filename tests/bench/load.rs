@@ -24,13 +24,13 @@ use crate::support::app::WEBHOOK_SECRET;
 /// Room for an answer.
 const ANSWER_BYTES: usize = 4_096;
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answered {
     /// Its place among the requests.
     pub(crate) position: usize,
     pub(crate) status: u16,
-    /// When it was to be sent.
+    /// The time at which it was to be sent.
     pub(crate) due_at: Instant,
     /// Until its answer was read.
     pub(crate) took: Duration,

@@ -31,21 +31,21 @@ use std::{path::PathBuf, process::ExitCode};
 
 use self::{peer::Peer, table::Table};
 
-/// What the command line asks for.
+/// The request of the command line.
 pub(crate) struct Plan {
     /// Benchmarks by name.
     wanted: Vec<String>,
-    /// How often each side of a ratio is measured.
+    /// Number of times that each side of a ratio is measured.
     pub(crate) rounds: usize,
     /// The sizes that take many minutes, too.
     pub(crate) size: Size,
     /// A checkout of the Python connector, to be measured beside ours.
     pub(crate) peer: Option<Peer>,
-    /// Where the figures go as JSON.
+    /// File to which the figures go as JSON.
     json: Option<PathBuf>,
 }
 
-/// How large the benchmarks are.
+/// Size of the benchmarks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
     Ordinary,

@@ -1,4 +1,4 @@
-//! What single parts of the road cost: verification, decoding, reading, converting, splitting, ids.
+//! The cost of single parts: verification, decoding, reading, converting, splitting, ids.
 //! `scripts/bench.sh parts` runs them; Criterion compares with the run before.
 //!
 //! Does not live here: whole processes and ratios (`main`).

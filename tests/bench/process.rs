@@ -1,13 +1,13 @@
-//! What a running process used, as the kernel counts it.
+//! The resources that a running process used, as the kernel counts it.
 
 use std::time::Duration;
 
-/// How often a process is looked at.
+/// Interval at which a process is looked at.
 const LOOK: Duration = Duration::from_millis(20);
-/// What the kernel counts processor time in, on every Linux that Rust runs on: `USER_HZ`.
+/// The unit in which the kernel counts processor time, on every Linux that Rust runs on: `USER_HZ`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What a process used.
+/// The resources that a process used.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// MiB that it has now.
@@ -47,7 +47,7 @@ impl Usage {
         Self::of(std::process::id()).expect("this process runs")
     }
 
-    /// What a process had used when it was last looked at before `exited` was over.
+    /// Returns what a process had used when it was last looked at before `exited` was over.
     pub(crate) async fn until(process: u32, exited: impl Future<Output = ()>) -> Self {
         let (mut looks, mut last) = (tokio::time::interval(LOOK), Self::default());
         tokio::pin!(exited);

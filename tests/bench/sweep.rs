@@ -1,4 +1,4 @@
-//! What a backlog costs: the real binary sweeps it once, from its start to its exit, with everything
+//! The cost of a backlog: the real binary sweeps it once, from its start to its exit, with everything
 //! on the queue; time, processor, requests to the console, messages, memory and disk, as the backlog
 //! grows and as its rules become many.
 //!
@@ -28,7 +28,7 @@ use crate::{
     table::{Bar, Figures, Row},
 };
 
-/// What the console takes for every answer.
+/// The time that the console takes for every answer.
 const LATENCY: Duration = Duration::from_millis(20);
 /// Rounds of a size: a backlog is long enough to need no more.
 const ROUNDS_MOST: usize = 3;
@@ -36,7 +36,7 @@ const ROUNDS_MOST: usize = 3;
 /// cores in November 2026 with pycti 7.260604.0.
 const PEER_THEN: &str = "340 s, 10,100 requests, 545 MiB";
 
-/// What one sweep of a backlog cost.
+/// The cost of one sweep of a backlog.
 struct Cost {
     seconds: f64,
     usage: Usage,
@@ -195,7 +195,7 @@ async fn of_size(plan: &Plan, alerts: u32, idle: f64) -> Vec<Row> {
     ]
 }
 
-/// How many rules a backlog has.
+/// Number of rules in a backlog.
 #[derive(Clone, Copy)]
 struct Rules {
     alerts: u32,

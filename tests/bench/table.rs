@@ -1,4 +1,4 @@
-//! What was measured, as a table and as JSON, with a verdict a row.
+//! The figures, as a table and as JSON, with a verdict a row.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl From<Vec<f64>> for Figures {
     }
 }
 
-/// What a row must show.
+/// The bar that a row must meet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bar {
     /// A value, or ratio where something stands beside, of at least this.
@@ -47,10 +47,10 @@ pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) unit: &'static str,
     pub(crate) ours: Figures,
-    /// What it is compared with, measured in turn with ours.
+    /// The figures that it is compared with, measured in turn with ours.
     pub(crate) beside: Option<(String, Figures)>,
     pub(crate) bar: Option<Bar>,
-    /// What is to be known beside the figures.
+    /// Remarks on the figures.
     pub(crate) note: String,
 }
 
@@ -103,7 +103,7 @@ impl Table {
         self.0.iter().flat_map(|(name, rows)| rows.iter().map(move |row| (name.as_str(), row)))
     }
 
-    /// Whether every bar is met.
+    /// Returns whether every bar is met.
     pub(crate) fn is_good(&self) -> bool {
         self.rows().all(|(_, row)| row.verdict() != Some(false))
     }

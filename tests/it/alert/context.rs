@@ -1,4 +1,4 @@
-//! What surrounds an alert: signatures, ancestors, log entries, correlation, firewall filters,
+//! The context of an alert: signatures, ancestors, log entries, correlation, firewall filters,
 //! direction, tenant and history.
 
 use harfanglab_incidents::{

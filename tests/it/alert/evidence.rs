@@ -1,4 +1,4 @@
-//! What an alert shows beside its envelope: users, files, network, registry, rule matches.
+//! The evidence in an alert: users, files, network, registry, rule matches.
 
 use harfanglab_incidents::{
     alert::{

@@ -1,4 +1,4 @@
-//! What HarfangLab sends becomes what its text says: the project's own fixtures, one for each
+//! HarfangLab's texts as they are read: the project's own fixtures, one for each
 //! alert type and agent generation, read by name.
 
 use std::{fs, path::Path};

@@ -88,7 +88,7 @@ fn without(element: &Value, place: &str) -> Value {
     element
 }
 
-/// What was read, without the list of dates that could not be.
+/// Returns what was read, without the list of dates that could not be.
 fn read(dialect: Dialect, element: &Value) -> (Alert, Threat) {
     let alert = read_alert(dialect, element);
     let threat = match dialect {
@@ -98,7 +98,7 @@ fn read(dialect: Dialect, element: &Value) -> (Alert, Threat) {
     (Alert { unreadable_dates: Vec::new(), ..alert }, threat)
 }
 
-/// What each watched field says.
+/// Returns what each watched field says.
 fn watched(alert: &Alert) -> Vec<Option<String>> {
     FIELDS.iter().map(|(field, _)| field(alert)).collect()
 }

@@ -1,4 +1,4 @@
-//! What is built of an element says to every reader what the whole of it says.
+//! The fields in use of an element say to every reader what the whole of it says.
 
 use std::fs;
 

@@ -17,7 +17,7 @@ use crate::support::{app::Home, notifications::LEASE, skipped::skipped};
 const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}gpj.exe\u{2066}\u{200b}\u{ad}\u{2028}\u{85}\
                        \u{e0041}\u{7f}\u{8}\r\nerror: forged";
 
-/// Where nobody answers.
+/// An address at which nobody answers.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
 fn home() -> Home {
@@ -75,7 +75,7 @@ fn is_hostile(character: char) -> bool {
         || "\u{202e}\u{2066}\u{200b}\u{ad}\u{2028}\u{e0041}".contains(character)
 }
 
-/// What a command writes, on stdout and on stderr; neither may hold what is hostile.
+/// Returns what a command writes, on stdout and on stderr; neither may hold what is hostile.
 async fn said(home: &Home, arguments: &[&str]) -> (String, String) {
     let mut app = home.start(arguments);
     let mut stdout = String::new();

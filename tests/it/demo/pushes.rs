@@ -1,4 +1,4 @@
-//! What the simulation makes and pushes.
+//! Alerts that the simulated console makes and pushes.
 
 use std::sync::{Arc, Mutex};
 
@@ -75,7 +75,7 @@ fn simulated_alerts_have_no_field_that_no_real_alert_has() {
     assert_eq!(unknown, Vec::<String>::new());
 }
 
-/// What a receiver was posted: the credential's header and value, and the body.
+/// The deliveries to a receiver: the credential's header and value, and the body.
 type Posted = Arc<Mutex<Vec<(String, String, String)>>>;
 
 /// A receiver that takes everything, but first says 503 to the second request.

@@ -1,4 +1,4 @@
-//! What becomes of the alerts when the console fails, case by case: the service runs once against
+//! The end of the alerts when the console fails, case by case: the service runs once against
 //! it, and the journal's end state and the number of requests are told.
 
 use std::{sync::Arc, time::Duration};
@@ -128,7 +128,7 @@ impl Scene {
     }
 }
 
-/// How the first run ends.
+/// The end of the first run.
 #[derive(PartialEq, Debug)]
 enum FirstRun {
     /// As if nothing had happened.

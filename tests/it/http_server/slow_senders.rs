@@ -23,7 +23,11 @@ async fn status(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer[..length]).chars().skip("HTTP/1.1 ".len()).take(3).collect()
 }
 
-/// What comes back for these bytes until the other side closes.
+async fn connected(url: &str) -> TcpStream {
+    TcpStream::connect(authority(url)).await.unwrap()
+}
+
+/// Returns what comes back for these bytes until the other side closes.
 async fn answered(address: &str, bytes: &[u8]) -> String {
     let mut stream = sent("127.0.0.1", address, bytes).await;
     let _reset = stream.shutdown().await;
@@ -166,8 +170,4 @@ async fn no_rebound_name_reaches_the_management_address_wherever_it_is_bound() {
     let absolute = "GET http://evil.example/readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let absolute = answered(&address, absolute.as_bytes()).await;
     assert!(absolute.starts_with("HTTP/1.1 421"), "{absolute}");
-}
-
-pub(crate) async fn connected(url: &str) -> TcpStream {
-    TcpStream::connect(authority(url)).await.unwrap()
 }

@@ -1,4 +1,4 @@
-//! What becomes of texts that would be a hundred times larger as values: the real binary takes them
+//! Texts that would be a hundred times larger as values: the real binary takes them
 //! under a limit of 256 MiB, by POST, by syslog and as a console's answer, while good alerts pass, and
 //! so it does after a restart, with all of them in its journal.
 //!

@@ -1,4 +1,4 @@
-//! What the endpoint does with senders whom it does not know, and with honest ones who are odd: by
+//! Senders that the endpoint does not know, and honest ones that are odd: by
 //! scheme, by address, and while others hold what strangers may have.
 
 use harfanglab_incidents::clock::Clock;

@@ -1,4 +1,4 @@
-//! Who is let in: static header, HMAC, Standard Webhooks.
+//! Verification schemes: static header, HMAC, Standard Webhooks.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};

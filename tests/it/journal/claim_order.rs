@@ -1,4 +1,4 @@
-//! Whose turn it is in the journal: what waits for what, until when, and that nobody waits in a circle or
+//! The order in which events are claimed: what waits for what, until when, and that nobody waits in a circle or
 //! for another console.
 
 use chrono::TimeDelta;

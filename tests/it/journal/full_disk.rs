@@ -78,7 +78,7 @@ struct Watched {
     management: String,
 }
 
-/// What all of them say.
+/// The state that all of them tell.
 #[derive(Debug, PartialEq, Eq)]
 enum Said {
     Ready,
@@ -101,7 +101,7 @@ impl Watched {
         (page.status(), page.text().await.unwrap())
     }
 
-    /// Whether the metric says that this component is degraded.
+    /// Returns whether the metric says that this component is degraded.
     async fn is_degraded(&self, part: &str) -> bool {
         let (_, metrics) = self.page("/metrics").await;
         let line = |value| format!("part_degraded{{part=\"{part}\"}} {value}\n");
@@ -109,7 +109,7 @@ impl Watched {
         metrics.contains(&line(1))
     }
 
-    /// What readiness says; everything else must say the same, about `part`.
+    /// Returns what readiness says; everything else must say the same, about `part`.
     async fn say(&self, part: &str) -> Said {
         let is_degraded = self.is_degraded(part).await;
         let (status, ready) = self.page("/readyz").await;
@@ -215,7 +215,7 @@ enum Log {
     WithoutIndex,
 }
 
-/// What a command says, and whether it succeeds.
+/// Returns what a command says, and whether it succeeds.
 async fn run(home: &Home, arguments: &[&str]) -> (bool, String) {
     let mut command = home.start(arguments);
     let mut said = String::new();

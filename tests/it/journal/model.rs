@@ -115,7 +115,7 @@ struct Model {
 }
 
 impl Model {
-    /// Whether it is new. None of them says of when it is: what is pushed may be late, so it is new
+    /// Returns whether it is new. None of them says of when it is: what is pushed may be late, so it is new
     /// the first time only; what the console shows is how it is now, whatever was before.
     fn append(
         &mut self,
@@ -273,7 +273,7 @@ fn outcome(how: How, now: DateTime<Utc>) -> Outcome {
     }
 }
 
-/// What becomes of the leases of a process that died.
+/// The leases of a process that died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leases {
     /// The next process is alone and takes them for nobody's.

@@ -44,7 +44,7 @@ impl Scene {
         format!("postgres://{user}@{host}:{port}/journal?{parameters}")
     }
 
-    /// What `check` says of this address.
+    /// Returns what `check` says of this address.
     async fn probe(&self, url: &str, password: &str) -> Result<String, String> {
         let found = PostgresJournal::probe(url, Some(&SecretString::from(password))).await;
         found.map_err(|failure| {

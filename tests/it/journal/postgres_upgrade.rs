@@ -139,8 +139,8 @@ async fn replicas_of_the_version_before_go_on_while_of_many_that_start_one_takes
     assert!(beside.to_string().contains("of another version than this program"), "{beside}");
 }
 
-/// What a replica sends all the time, as it was sent since the first schema: an alert comes, is claimed,
-/// and is delivered.
+/// Statements that a replica sends all the time, as it was sent since the first schema: an alert comes,
+/// is claimed, and is delivered.
 const SINCE_THE_FIRST: [&str; 3] = [
     "INSERT INTO events (console, generation, received_key, received_version, key, version, \
      origin, dialect, body, received_at, happened_at, state, due_at, recurrence) \
@@ -205,7 +205,7 @@ async fn many_that_start_on_the_schema_before_the_last_step_all_serve_and_what_c
     assert_eq!((counts.delivered, counts.pending), (of_old * 2 + of_new, 0), "{counts:?}");
 }
 
-/// Why the version before could not go on with this statement's outcome; `None` when it can.
+/// Returns why the version before could not go on with this statement's outcome; `None` when it can.
 fn takes_away(statement: &str) -> Option<&'static str> {
     let words: Vec<String> = statement.split_whitespace().map(str::to_uppercase).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

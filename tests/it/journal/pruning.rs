@@ -1,4 +1,4 @@
-//! What ended long ago goes: first the texts, much later the rows, in small steps, and the disk is
+//! Pruning of what ended long ago: first the texts, much later the rows, in small steps, and the disk is
 //! given back.
 
 use chrono::TimeDelta;
@@ -115,7 +115,7 @@ fn file(store: &Store) -> &str {
     store.place.url.strip_prefix("sqlite:").unwrap()
 }
 
-/// How many pages the journal's file has, without the log beside it.
+/// Returns how many pages the journal's file has, without the log beside it.
 async fn pages(store: &Store) -> i64 {
     let url = format!("sqlite:{}?mode=ro", file(store));
     let mut connection = SqliteConnection::connect(&url).await.unwrap();

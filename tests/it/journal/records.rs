@@ -1,4 +1,4 @@
-//! What the journal keeps beside events, on both databases: works and what OpenCTI refused in them,
+//! Records that the journal keeps beside events, on both databases: works and what OpenCTI refused in them,
 //! sightings of false positives, and what the status page asks for.
 
 use chrono::TimeDelta;

@@ -1,4 +1,4 @@
-//! Which version of an alert is the latest: by its own date, whatever comes late or goes back.
+//! The latest version of an alert: by its own date, whatever comes late or goes back.
 
 use harfanglab_incidents::{
     intake::{Notification, dialect::Dialect},

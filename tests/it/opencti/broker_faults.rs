@@ -24,7 +24,7 @@ use crate::support::{
     stage::{Stage, alerts_in, post},
 };
 
-/// What happens to the broker between the two halves of a run.
+/// A fault of the broker between the two halves of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     /// Nothing: what such a run sends is what every other one must send.
@@ -67,7 +67,7 @@ impl Fault {
         Vec::new()
     }
 
-    /// What the service must say of it before it is over; the others may pass unnoticed.
+    /// Returns what the service must say of it before it is over; the others may pass unnoticed.
     fn notice(self) -> Option<&'static str> {
         match self {
             Self::None | Self::ConnectionsClosed => None,

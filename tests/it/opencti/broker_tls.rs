@@ -36,7 +36,7 @@ fn with_certificate(overrides: MqOverrides, (certificate, key): (String, String)
     MqOverrides { ssl_cert: Some(certificate), ssl_key: Some(SecretString::from(key)), ..overrides }
 }
 
-/// What `check` would say; every field of the connection is overridden but user and password.
+/// Returns what `check` would say; every field of the connection is overridden but user and password.
 pub(crate) async fn probed(overrides: &MqOverrides) -> Result<(), String> {
     let answered = BrokerConnection {
         host: "unused".to_owned(),

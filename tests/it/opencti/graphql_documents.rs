@@ -18,7 +18,7 @@ use crate::support::{
 const CONNECTOR: &str = "11111111-2222-4333-8444-555555555555";
 /// Headers that the platform, or a proxy before it, goes by.
 const HEADERS: [&str; 3] = ["accept", "authorization", "content-type"];
-/// What the Python library names only to say nothing by it.
+/// Fields that the Python library names only to say nothing by them.
 const SAYS_NOTHING: [&str; 4] = ["auto_update", "listen_callback_uri", "version", "slug"];
 
 fn schema(text: &str) -> Valid<Schema> {
@@ -26,7 +26,7 @@ fn schema(text: &str) -> Valid<Schema> {
         .unwrap_or_else(|invalid| panic!("{}", invalid.errors))
 }
 
-/// What the reference schemas do not hold: they are cut down to what connectors usually ask.
+/// Fields that the reference schemas do not hold: those are cut down to what connectors usually ask.
 const BEYOND_REFERENCE: [&str; 5] =
     ["IncidentStatuses", "InternalId", "Sighting", "SightingsBetween", "SightingNegative"];
 

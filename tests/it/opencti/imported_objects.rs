@@ -1,4 +1,4 @@
-//! What a running OpenCTI was seen to make of the service's objects, and what an analyst sees of them: judged
+//! The service's objects in a running OpenCTI, as an analyst sees them: judged
 //! by `support::opencti::Knowledge`, which follows the platform's rules. What a reset purges and what a search
 //! engine that is away loses is tested in `lost_works`.
 

@@ -1,4 +1,4 @@
-//! What the queue has confirmed recently is not sent again, and is sent again when it may be lost.
+//! Objects that the queue has confirmed recently are not sent again, and are when they may be lost.
 
 use std::{
     collections::{BTreeSet, HashSet},

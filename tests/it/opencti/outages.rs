@@ -19,7 +19,7 @@ use crate::support::{
 /// Tries that an outage of ten minutes sees: waits double from two seconds on.
 const TRIES_IN_TEN_MINUTES: usize = 9;
 
-/// What the journal holds in the end; nothing may have it open.
+/// Returns what the journal holds in the end; nothing may have it open.
 async fn end_state(stage: &Stage) -> Counts {
     let url = format!("sqlite:{}", stage.home.journal().display());
     let journal = SqliteJournal::open(&url, stage.console.url().as_str()).await.unwrap();
@@ -33,7 +33,7 @@ async fn all_delivered(stage: &Stage, expected: u64, row: &str) {
     assert_eq!((counts.delivered, open), (expected, (0, 0)), "{row}: {counts:?}");
 }
 
-/// What the service says of itself, which must be 200.
+/// Returns what the service says of itself, which must be 200.
 async fn readiness(management: &str) -> Value {
     let answer = http().get(format!("{management}/readyz")).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
@@ -278,7 +278,7 @@ async fn deleted_and_noticed_by(notices: &str) {
     assert_eq!((counts.pending, counts.dead), (0, 0), "noticed by {notices}: {counts:?}");
 }
 
-/// What somebody does in OpenCTI between two runs.
+/// A change that somebody makes in OpenCTI between two runs.
 enum Between {
     Nothing,
     State(Value),

@@ -1,4 +1,4 @@
-//! What we say to OpenCTI over GraphQL, to each kind of platform, and what we make of its answers.
+//! Requests to OpenCTI over GraphQL, to each kind of platform, and what we make of its answers.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

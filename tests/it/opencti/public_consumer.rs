@@ -24,7 +24,7 @@ const PYTHON: &str = "HARFANGLAB_INCIDENTS_TEST_PYCTI";
 /// Alerts that a push brings, and those that only the sweep finds.
 const PUSHED: u64 = 100;
 const SWEPT: usize = 200;
-/// What must be among the imported for the run to say something.
+/// Types that must be among the imported for the run to say something.
 const KINDS: [&str; 12] = [
     "Case-Incident",
     "Domain-Name",

@@ -15,7 +15,7 @@ fn bundle(mut value: Value) -> Option<Bundle> {
     serde_json::from_value(value).ok()
 }
 
-/// What we make of a bundle, in the form of the vectors; `None` when it is refused.
+/// Returns what we make of a bundle, in the form of the vectors; `None` when it is refused.
 fn pieces(input: &Value) -> Option<(Vec<Value>, Vec<String>)> {
     let bundle = bundle(input.clone())?;
     let split = split(&bundle).ok()?;

@@ -60,7 +60,7 @@ fn fill(console: &DemoConsole, alerts: usize, threats: usize) -> Vec<String> {
     unique_ids
 }
 
-/// What the platform holds, and under which ids each alert's sighting was ever sent.
+/// The platform's objects, and the ids under which each alert's sighting was ever sent.
 #[derive(Default)]
 struct Seen {
     knowledge: Knowledge,

@@ -12,7 +12,7 @@ use crate::support::{
     stage::{Stage, http, post},
 };
 
-/// What pycti 7.261026.0 declares in `connector/opencti_metric_handler.py`, and of which type its
+/// The metrics that pycti 7.261026.0 declares in `connector/opencti_metric_handler.py`, and of which type its
 /// Prometheus client shows each; 6.4.0 declares the same.
 const DECLARED: [(&str, &str); 8] = [
     ("bundles_sent_total", "counter"),

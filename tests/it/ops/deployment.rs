@@ -1,4 +1,4 @@
-//! What lies in `deploy/`, held to the program: the sample configuration, the schema, the names of
+//! The files in `deploy/`, held to the program: the sample configuration, the schema, the names of
 //! metrics in rules and dashboard, and in files beside this one a real Prometheus and a real nginx.
 
 use std::{

@@ -21,7 +21,7 @@ struct Row {
     log: Vec<String>,
 }
 
-/// What stands between pairs of `mark` in `cell`.
+/// Returns what stands between pairs of `mark` in `cell`.
 fn between(cell: &str, mark: char) -> Vec<String> {
     cell.split(mark).skip(1).step_by(2).map(str::to_owned).collect()
 }

@@ -27,7 +27,7 @@ async fn scraped() -> String {
     http().get(format!("{management}/metrics")).send().await.unwrap().text().await.unwrap()
 }
 
-/// How a series begins on the page.
+/// Returns how a series begins on the page.
 fn begins(metric: &Metric, labels: &[(&str, &str)]) -> String {
     let mut pairs: Vec<_> =
         labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();

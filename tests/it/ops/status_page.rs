@@ -36,7 +36,7 @@ fn alert(unique_id: &str, rule: &str, text: &str, raised: DateTime<Utc>) -> Valu
     })
 }
 
-/// What a hostile alert would like to be: markup, another page's end, a link, a megabyte.
+/// Returns what a hostile alert would like to be: markup, another page's end, a link, a megabyte.
 fn hostile(raised: DateTime<Utc>) -> Value {
     let text = format!(
         "</pre></textarea><script>document.title = 'owned'</script>\

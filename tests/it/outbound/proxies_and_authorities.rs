@@ -15,7 +15,7 @@ use rustls::{
 
 use crate::support::{authority::Authority, check::CheckScene, command::printed};
 
-/// What `check` says of the console and of OpenCTI.
+/// Returns what `check` says of the console and of OpenCTI.
 pub(crate) async fn check(scene: &CheckScene) -> (String, String) {
     let text = printed(&mut scene.home.start(&["check"])).await;
     let about = |party: &str| {

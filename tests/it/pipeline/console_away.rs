@@ -30,7 +30,7 @@ use crate::support::{
 /// Tries of one look-up.
 const QUICK_TRIES: u64 = 4;
 
-/// What stands before the console, and breaks connections off as they come until it is opened.
+/// A listener before the console that breaks connections off as they come until it is opened.
 struct Gate {
     address: SocketAddr,
     refused: Arc<AtomicU64>,

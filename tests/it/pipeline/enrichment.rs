@@ -1,4 +1,4 @@
-//! What the console does not show at once: the alert leaves, and is completed once, in order.
+//! Enrichment that the console does not show at once: the alert leaves, and is completed once, in order.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What OpenCTI merges is told from all alerts together: sightings of one indicator on one host, and
+//! Objects that OpenCTI merges are told from all alerts together: sightings of one indicator on one host, and
 //! the case of a threat.
 
 use chrono::TimeDelta;

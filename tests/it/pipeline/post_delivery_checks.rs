@@ -130,7 +130,7 @@ async fn what_opencti_refused_is_put_on_the_event_that_sent_it_and_what_is_spuri
     }
 }
 
-/// What was refused is listed beside the dead letters, and stands in the story of its alert.
+/// Checks that what was refused is listed beside the dead letters, and stands in the story of its alert.
 async fn commands_tell_of_it(stage: &Stage, incident: &str) {
     let printed = async |arguments: &[&str]| {
         let mut command = stage.home.start(arguments);

@@ -1,4 +1,4 @@
-//! What OpenCTI refused because something was missing or busy leaves once more, whole and a bounded
+//! Events that OpenCTI refused because something was missing or busy leave once more, whole and a bounded
 //! number of times; what it refused for good does not.
 
 use chrono::TimeDelta;

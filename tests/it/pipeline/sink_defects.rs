@@ -20,7 +20,7 @@ use crate::support::{
     pipeline::{TestPipeline, start},
 };
 
-/// What the alert is called at which a sink panics.
+/// Name of the alert at which a sink panics.
 const TOUCHY: &str = "Touchy Thing";
 
 /// Panics at one alert.

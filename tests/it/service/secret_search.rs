@@ -1,7 +1,7 @@
 //! The search for secrets: a journey with every secret set, at the most talkative level, also for
-//! libraries as far as the service lets them speak, through success and every refusal; then everything that was printed or shown is searched for each of
-//! them, also as base64, percent-encoded and in hexadecimal. Beside it, `support::app` searches the
-//! log of every process that any test starts.
+//! libraries as far as the service lets them speak, through success and every refusal; then everything that
+//! was printed or shown is searched for each of them, also as base64, percent-encoded and in hexadecimal.
+//! Beside it, `support::app` searches the log of every process that any test starts.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use harfanglab_incidents::{
@@ -55,7 +55,7 @@ impl Seen {
         self.texts.push((place.into(), text.into()));
     }
 
-    /// What a command prints; answers its standard output.
+    /// Searches what a command prints; returns its standard output.
     async fn run(&mut self, home: &Home, arguments: &[&str]) -> String {
         let mut app = home.start(arguments);
         let mut stdout = String::new();
@@ -85,7 +85,7 @@ impl Seen {
         status
     }
 
-    /// Which secrets are where, and how many bytes were searched.
+    /// Returns which secrets are where, and how many bytes were searched.
     fn search(&self) -> (Vec<String>, usize) {
         let mut found = Vec::new();
         for secret in SECRETS {

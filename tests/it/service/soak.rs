@@ -2,7 +2,7 @@
 //! and its journal's file must not grow with what passes through. `scripts/soak.sh` runs it, with
 //! the release binary.
 //!
-//! What is kept by design grows: that an alert was there stays known for 400 days after its text is
+//! Growth by design: that an alert was there stays known for 400 days after its text is
 //! gone, so the file is judged by what an alert leaves in it.
 
 use std::{
@@ -32,13 +32,13 @@ use crate::support::{
 const MEASURED: usize = 500;
 /// Samples in all.
 const SAMPLES: u32 = 40;
-/// How much larger the last quarter's memory may be than the third's.
+/// Largest ratio of the last quarter's memory to the third's.
 const MEMORY_GROWTH_MAX: f64 = 1.10;
-/// What an alert may leave in the journal's file: its row without the text, its incident's name, its
+/// Bytes that an alert may leave in the journal's file: its row without the text, its incident's name, its
 /// sighting, and the indexes that find them again, about 2 KiB. Text and work come to twice as much more.
 const BYTES_LEFT_MAX: f64 = 3_072.0;
 
-/// What was seen at one moment.
+/// The figures of one moment.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     pushed: u64,

@@ -45,7 +45,7 @@ fn the_shared_vectors_of_every_type_are_met() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What the reference library refuses, how, and why it does not concern us.
+/// Inputs that the reference library refuses, how, and why it does not concern us.
 const REFUSED: [(&str, &str, &str); 6] = [
     ("note", "ValueError", "a note without content is never built"),
     ("file", "InvalidValueError", "TLSH is no algorithm that we send"),
@@ -82,7 +82,7 @@ fn every_shared_vector_is_compared_or_refused_for_a_reason() {
     assert_eq!(refused, listed, "all others are compared by the tests beside this one");
 }
 
-/// Where the platform computes another id than its own client: type, what marks the input, and why
+/// Inputs for which the platform computes another id than its own client: type, what marks the input, and why
 /// no object of ours is concerned.
 const NEVER_SENT: [(&str, &str, &str); 19] = [
     ("incident", r"\u001cFS edge", "control characters are removed before use"),

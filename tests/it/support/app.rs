@@ -29,7 +29,7 @@ const SECRET_MIN: usize = 12;
 /// Lines of its log that a failing test shows.
 const LINES_OF_A_FAILURE: usize = 60;
 
-/// Whether the tests are to run at their large sizes.
+/// Returns whether the tests are to run at their large sizes.
 pub(crate) fn is_long() -> bool {
     std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some()
 }
@@ -329,13 +329,13 @@ impl App {
         line.unwrap_or_else(|| panic!("{series} is not in:\n{page}")).parse().unwrap()
     }
 
-    /// What `/readyz` says.
+    /// Returns what `/readyz` says.
     pub(crate) async fn readiness(&mut self) -> Value {
         let management = self.management().await;
         http().get(format!("{management}/readyz")).send().await.unwrap().json().await.unwrap()
     }
 
-    /// How many events there are, whatever became of them.
+    /// Returns how many events there are, whatever became of them.
     pub(crate) async fn events_stored(&mut self) -> u64 {
         let ready = self.readiness().await;
         let counts = ready["journal"].as_object().unwrap();
@@ -352,7 +352,7 @@ impl App {
         self.child.id().expect("it still runs")
     }
 
-    /// How much memory it has, in KiB.
+    /// Returns how much memory it has, in KiB.
     pub(crate) fn memory_kib(&self) -> u64 {
         let id = self.process_id();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
@@ -409,6 +409,7 @@ impl App {
     }
 }
 
+/// Returns the role that a replica says it has.
 pub(crate) async fn role(management: &str) -> Option<String> {
     let answer = http().get(format!("{management}/readyz")).send().await.ok()?;
     let ready: Value = answer.json().await.ok()?;

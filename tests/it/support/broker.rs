@@ -80,7 +80,7 @@ impl Broker {
         in_time.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
     }
 
-    /// What the platform does at registration and at every heartbeat: exchange, queue, binding.
+    /// Declares what the platform declares at registration and at every heartbeat: exchange, queue, binding.
     pub(crate) async fn declare_push_queue(&self, connector_id: &str) {
         self.try_to_declare_push_queue(connector_id).await.unwrap();
     }
@@ -118,7 +118,7 @@ impl Broker {
         self.channel().await.queue_purge(queue.into(), options).await.unwrap();
     }
 
-    /// How many messages wait on a queue.
+    /// Returns how many messages wait on a queue.
     pub(crate) async fn depth(&self, queue: &str) -> u32 {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let channel = self.channel().await;

@@ -1,4 +1,4 @@
-//! What the command `check` looks at, and what it prints.
+//! The surroundings that the command `check` looks at, and what it prints.
 
 use harfanglab_incidents::demo::{DemoConsole, DemoConsoleConfig};
 use secrecy::ExposeSecret;
@@ -9,11 +9,13 @@ use super::{
     opencti::{FakeOpenCti, Personality},
 };
 
+/// A status of the workflow of incidents.
 pub(crate) const NEW_STATUS: &str = "0c7b2b5e-4f6c-4a7f-9a52-5f2c5d8a1e01";
 
+/// Its last status.
 pub(crate) const CLOSED_STATUS: &str = "0c7b2b5e-4f6c-4a7f-9a52-5f2c5d8a1e02";
 
-/// What `check` looks at.
+/// The surroundings that `check` looks at.
 pub(crate) struct CheckScene {
     pub(crate) console: DemoConsole,
     pub(crate) opencti: FakeOpenCti,
@@ -35,7 +37,7 @@ impl CheckScene {
         Self { console, opencti, home }
     }
 
-    /// What `check` prints, line by line; it must end with exit code 1.
+    /// Returns what `check` prints, line by line; it must end with exit code 1.
     pub(crate) async fn check(&self) -> Vec<String> {
         self.check_with(1).await
     }

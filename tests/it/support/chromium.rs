@@ -153,7 +153,7 @@ impl Chromium {
         self.loading("Runtime.evaluate", json!({ "expression": click })).await;
     }
 
-    /// What an expression is on the page.
+    /// Returns what an expression is on the page.
     pub(crate) async fn value(&mut self, expression: &str) -> Value {
         let asked = json!({ "expression": expression, "returnByValue": true });
         self.ask("Runtime.evaluate", asked).await["result"]["value"].take()

@@ -11,12 +11,14 @@ pub(crate) async fn printed(app: &mut App) -> String {
     text
 }
 
+/// The end of a command: its exit code, and what it printed.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
+/// Runs a command to its end.
 pub(crate) async fn run(home: &Home, arguments: &[&str]) -> Ran {
     let mut app = home.start(arguments);
     let mut stdout = String::new();

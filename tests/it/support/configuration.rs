@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use harfanglab_incidents::config::{Faults, Loaded, load};
 
-/// What a compose file of the Python connector sets, and nothing else.
+/// The variables that a compose file of the Python connector sets, and nothing else.
 pub(crate) const PEER_ENVIRONMENT: [(&str, &str); 16] = [
     ("OPENCTI_URL", "http://opencti:8080/"),
     ("OPENCTI_TOKEN", "d8d8e2b6-opencti-token"),
@@ -30,10 +30,12 @@ pub(crate) const PEER_ENVIRONMENT: [(&str, &str); 16] = [
     ("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "P30D"),
 ];
 
+/// Returns the time at which configurations are read.
 pub(crate) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_000, 0).expect("within range")
 }
 
+/// Returns an environment of these pairs.
 pub(crate) fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -45,6 +47,7 @@ pub(crate) fn load_with(changes: &[(&str, &str)]) -> Result<Loaded, Faults> {
     load(&all, None, now())
 }
 
+/// Writes a file that only its owner reads, as secrets and certificates must be.
 pub(crate) fn write_private(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
     fs::write(&path, text).expect("a fresh folder takes files");

@@ -7,20 +7,25 @@ use harfanglab_incidents::{
     harfanglab::Console,
 };
 
+/// Requests for pages of alerts.
 pub(crate) const ALERTS: RequestKind = RequestKind::List(Collection::Alerts);
 
+/// Returns the time at which these tests begin.
 pub(crate) fn noon() -> DateTime<Utc> {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
+/// Starts an empty console.
 pub(crate) fn started() -> DemoConsole {
     DemoConsole::start(DemoConsoleConfig::default()).unwrap()
 }
 
+/// Returns a client of this console.
 pub(crate) fn client(console: &DemoConsole) -> Console {
     Console::new(&console.settings()).unwrap()
 }
 
+/// The same, with changed settings.
 pub(crate) fn client_with(
     console: &DemoConsole,
     change: impl FnOnce(&mut HarfangLabSettings),

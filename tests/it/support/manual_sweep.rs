@@ -18,6 +18,7 @@ use harfanglab_incidents::{
 use serde_json::json;
 use tempfile::TempDir;
 
+/// A sweep that runs when the test says so.
 pub(crate) struct ManualSweep {
     pub(crate) console: DemoConsole,
     pub(crate) journal: Arc<SqliteJournal>,
@@ -39,7 +40,7 @@ pub(crate) fn change(console: &DemoConsole, alert: &str, status: &str, at: DateT
 }
 
 impl ManualSweep {
-    /// What is read goes through `between` on its way to the journal.
+    /// Starts it; what is read goes through `between` on its way to the journal.
     pub(crate) async fn start(
         pushes: Pushes,
         between: impl Fn(&DemoConsole, &Entry) + Send + 'static,

@@ -20,12 +20,13 @@ pub(crate) fn kib(app: &App, name: &str) -> u64 {
     line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse().unwrap()
 }
 
-/// What it took of its own at its peak, in KiB: without the pages of its program, which are many where
+/// Returns what it took of its own at its peak, in KiB: without the pages of its program, which are many where
 /// it is built without optimisation.
 pub(crate) fn peak_kib(app: &App) -> u64 {
     kib(app, "VmHWM").saturating_sub(kib(app, "RssFile"))
 }
 
+/// Returns its own memory now, in KiB.
 pub(crate) fn idle_kib(app: &App) -> u64 {
     kib(app, "RssAnon")
 }

@@ -1,4 +1,4 @@
-//! What tests share: fakes of the remote HTTP services, a broker, a started service, reference data.
+//! Shared by tests: fakes of the remote HTTP services, a broker, a started service, reference data.
 
 pub(crate) mod app;
 pub(crate) mod authority;

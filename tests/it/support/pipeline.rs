@@ -42,7 +42,7 @@ use super::{
     recorder::recorder,
 };
 
-/// When every test begins.
+/// Returns the time at which every test begins.
 pub(crate) fn start() -> DateTime<Utc> {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
@@ -107,7 +107,7 @@ impl Sink for Failing {
 pub(crate) struct TestPipeline {
     pub(crate) journal: Arc<SqliteJournal>,
     pub(crate) console: DemoConsole,
-    /// How often the second sink is still unavailable.
+    /// Number of times that the second sink is still unavailable.
     pub(crate) second_sink_fails: Arc<AtomicI64>,
     passed_ms: Arc<AtomicI64>,
     arrived: Arc<Notify>,
@@ -303,12 +303,12 @@ pub(crate) fn incident(bundle: &Bundle) -> &Map<String, Value> {
     bundle.objects.iter().find(|object| object["type"] == "incident").unwrap()
 }
 
-/// Whether a bundle has an object of this type.
+/// Returns whether a bundle has an object of this type.
 pub(crate) fn has(bundle: &Bundle, kind: &str) -> bool {
     bundle.objects.iter().any(|object| object["type"] == kind)
 }
 
-/// Whether the incident links to the alert's page.
+/// Returns whether the incident links to the alert's page.
 pub(crate) fn has_page(bundle: &Bundle) -> bool {
     Value::from(incident(bundle).clone()).to_string().contains("/security-event/")
 }

@@ -1,4 +1,4 @@
-//! What is done after deliveries, on the journal of a service that has ended.
+//! Post-delivery checks, on the journal of a service that has ended.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ use url::Url;
 
 use super::{broker::Message, journal_file::connect, opencti::Personality, stage::Stage};
 
-/// What is done after deliveries, on the journal of a service that has ended, under a clock that
+/// Post-delivery checks, on the journal of a service that has ended, under a clock that
 /// only the test moves.
 pub(crate) struct PostDeliveryChecks {
     pub(crate) journal: Arc<SqliteJournal>,
@@ -32,6 +32,7 @@ pub(crate) struct PostDeliveryChecks {
 }
 
 impl PostDeliveryChecks {
+    /// Opens the journal of a service that has ended.
     pub(crate) async fn new(stage: &Stage) -> Self {
         let url = format!("sqlite:{}", stage.home.journal().display());
         let console: Url = stage.home.get("HARFANGLAB_INCIDENTS_URL").parse().unwrap();
@@ -57,6 +58,7 @@ impl PostDeliveryChecks {
         self.afterwards.round().await;
     }
 
+    /// Returns what OpenCTI was seen to refuse.
     pub(crate) async fn refusals(&self) -> Vec<ListedRefusal> {
         self.journal.refusals(100).await.unwrap()
     }
@@ -97,7 +99,7 @@ pub(crate) fn objects_of(bundle: &Value, messages: &[Message]) -> BTreeSet<Strin
         .collect()
 }
 
-/// What waits in the journal is due now.
+/// Makes everything that waits in the journal due now.
 pub(crate) async fn time_passes(stage: &Stage) {
     let mut journal = connect(&stage.home.journal()).await;
     let due = "UPDATE events SET due_at = 0 WHERE state = 'pending'";

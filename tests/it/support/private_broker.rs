@@ -51,7 +51,7 @@ impl PrivateBroker {
         &self.urls[0]
     }
 
-    /// Where it listens for TLS.
+    /// Returns where it listens for TLS.
     pub(crate) fn tls(&self) -> AMQPUri {
         self.urls[1].parse().unwrap()
     }

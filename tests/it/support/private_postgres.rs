@@ -79,7 +79,7 @@ impl PrivatePostgres {
         }
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     pub(crate) fn port(&self) -> u16 {
         url::Url::parse(&self.url).unwrap().port().unwrap()
     }

@@ -30,7 +30,7 @@ impl Server {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// How it ended, if it has.
+    /// Returns how it ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.0.try_wait().unwrap()
     }

@@ -71,7 +71,7 @@ impl Relay {
         (relay, url.into())
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

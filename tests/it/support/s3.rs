@@ -42,7 +42,7 @@ impl S3Server {
         Self { url, bucket, credentials, folder: fresh_connector_id() }
     }
 
-    /// What registration of a platform with this server answers.
+    /// Returns what registration of a platform with this server answers.
     pub(crate) fn told(&self) -> Value {
         json!({
             "endpoint": self.url.host_str(),

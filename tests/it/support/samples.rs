@@ -28,15 +28,18 @@ pub(crate) const SIGMA: &str = "title: Credential Dump of a Browser\n\
 pub(crate) const YARA: &str =
     "rule loader_stub { strings: $a = \"\\x4d\\x5a\" condition: $a at 0 }";
 
+/// Returns the date that this text says.
 pub(crate) fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
+/// Returns a field that is given.
 #[expect(clippy::unnecessary_wraps, reason = "nearly every field of an alert is optional")]
 pub(crate) fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// Returns the settings that most tests share.
 pub(crate) fn settings() -> ConvertSettings {
     ConvertSettings {
         author: "HarfangLab Incidents".to_owned(),
@@ -54,6 +57,7 @@ pub(crate) fn settings() -> ConvertSettings {
     }
 }
 
+/// Returns the knowledge of an alert that comes for the first time.
 pub(crate) fn never_seen() -> Known {
     Known::received(at("2026-03-02T10:00:05Z"))
 }

@@ -45,6 +45,7 @@ pub(crate) fn deployed(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
 }
 
+/// Returns the text of a file of `deploy/`.
 pub(crate) fn read_deployed(name: &str) -> String {
     let path = deployed(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

@@ -14,6 +14,7 @@ pub(crate) struct SmallDisk {
 }
 
 impl SmallDisk {
+    /// Mounts one of this size.
     pub(crate) fn mount(size: &str) -> Option<Self> {
         let folder = TempDir::new().unwrap();
         let options = format!("size={size}");
@@ -28,14 +29,17 @@ impl SmallDisk {
         None
     }
 
+    /// Returns its folder.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
+    /// Makes it as large as this.
     pub(crate) fn grow(&self, size: &str) {
         self.remount(&format!("remount,size={size}"));
     }
 
+    /// Lets nothing more be written.
     pub(crate) fn remount_read_only(&self) {
         self.remount("remount,ro");
     }
@@ -67,6 +71,7 @@ pub(crate) async fn acknowledged_until_full(app: &mut App) -> u64 {
     panic!("it never was full");
 }
 
+/// Returns an alert of some 10 KB.
 pub(crate) fn padded_alert(number: u64) -> Value {
     let mut alert = minimal_alert(&format!("alert-{number}"));
     alert["padding"] = "x".repeat(10_000).into();

@@ -14,6 +14,7 @@ pub(crate) fn socket(from: &str) -> TcpSocket {
     socket
 }
 
+/// Connects from this address.
 pub(crate) async fn connect(from: &str, to: &str) -> TcpStream {
     socket(from).connect(to.parse().unwrap()).await.unwrap()
 }
@@ -31,6 +32,7 @@ pub(crate) fn head(lines: &str) -> String {
     )
 }
 
+/// Connects and sends these bytes.
 pub(crate) async fn sent(from: &str, to: &str, bytes: &[u8]) -> TcpStream {
     let mut stream = connect(from, to).await;
     // Who answers early may close before everything is sent.

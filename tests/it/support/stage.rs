@@ -117,12 +117,12 @@ pub(crate) fn incident_names(messages: &[Message]) -> Vec<String> {
     names
 }
 
-/// How many alerts the closed works speak of.
+/// Returns how many alerts the closed works speak of.
 pub(crate) fn alerts_in(works: &[FakeWork]) -> usize {
     works.iter().filter(|work| work.closed.is_some()).map(|work| alerts_of(&work.name)).sum()
 }
 
-/// How many alerts a work's name speaks of.
+/// Returns how many alerts a work's name speaks of.
 fn alerts_of(name: &str) -> usize {
     name.split_whitespace()
         .zip(name.split_whitespace().skip(1))
@@ -144,6 +144,7 @@ pub(crate) async fn incidents_on_the_queue(stage: &Stage, count: usize) -> BTree
     seen
 }
 
+/// Starts the service and waits until it has this role.
 pub(crate) async fn start_in_role(stage: &Stage, role_then: &str) -> App {
     let mut app = stage.home.start(&["serve"]);
     let management = app.management().await;

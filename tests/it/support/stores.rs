@@ -15,7 +15,7 @@ pub(crate) const CONSOLE: &str = "https://console.example";
 /// Connections of a journal in tests.
 pub(crate) const CONNECTIONS: u32 = 4;
 
-/// Where a journal can be.
+/// The databases that can hold a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Database {
     Sqlite,

@@ -33,6 +33,7 @@ pub(crate) fn listening(mut home: Home) -> Home {
     home
 }
 
+/// Returns the address at which the service listens for syslog.
 pub(crate) async fn address(app: &mut App) -> SocketAddr {
     app.wait_for_log("it listens for syslog", |line| {
         let is_it = line["message"] == "listening for syslog";
@@ -47,10 +48,12 @@ pub(crate) fn message_with(token: &str, body: &str) -> String {
     format!("<14>1 2026-05-26T07:39:58.447Z console HarfangLab - - {data} {body}")
 }
 
+/// A message with [`TOKEN`].
 pub(crate) fn message(body: &Value) -> String {
     message_with(TOKEN, &body.to_string())
 }
 
+/// Connects from this address.
 pub(crate) async fn connected_from(from: &str, to: SocketAddr) -> TcpStream {
     socket(from).connect(to).await.unwrap()
 }
@@ -63,6 +66,7 @@ pub(crate) async fn send(from: &str, to: SocketAddr, bytes: &[u8]) {
     let _reset = stream.shutdown().await;
 }
 
+/// Returns how many messages were refused for this reason.
 pub(crate) async fn refused(app: &mut App, reason: &str) -> u64 {
     app.metric(&format!("syslog_refused_total{{reason=\"{reason}\"}}")).await
 }

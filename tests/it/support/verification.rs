@@ -10,8 +10,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::SecretString;
 use sha2::Sha256;
 
+/// A body to be signed.
 pub(crate) const BODY: &[u8] = br#"{"test": 2432232314}"#;
 
+/// Returns the settings of an endpoint with this scheme and these secrets.
 pub(crate) fn settings(scheme: WebhookScheme, secrets: &[&str]) -> WebhookSettings {
     WebhookSettings {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -37,6 +39,7 @@ pub(crate) fn settings(scheme: WebhookScheme, secrets: &[&str]) -> WebhookSettin
     }
 }
 
+/// Returns these headers.
 pub(crate) fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
@@ -54,6 +57,7 @@ pub(crate) fn proof_of_a_push(now: DateTime<Utc>) -> Proof {
     verifier.verify(&headers(&[("authorization", secret)]), BODY, now).unwrap()
 }
 
+/// Returns the HMAC-SHA256 of these parts.
 pub(crate) fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     for part in parts {
@@ -62,6 +66,7 @@ pub(crate) fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
+/// Returns the time so many seconds after 1970.
 pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap()
 }

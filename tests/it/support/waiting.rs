@@ -1,4 +1,4 @@
-//! How tests wait for what cannot tell them: by asking again.
+//! Waits for what cannot tell: by asking again.
 
 use std::time::Duration;
 

@@ -143,7 +143,7 @@ fn each_version_was_sent_once_in_order(seed: u64, stories: &[Story], sent: &[Del
     assert_eq!(statuses, BTreeMap::new(), "seed {seed}: nothing else was sent");
 }
 
-/// What identifies a sighting in OpenCTI: its indicator and where it was seen.
+/// The identity of a sighting in OpenCTI: its indicator and where it was seen.
 type Merged = (String, String);
 
 fn what_was_sent_is_the_truth(

@@ -29,7 +29,7 @@ use crate::support::manual_sweep::{change, minute};
 const DAY: i64 = 24 * 60;
 const YEAR: i64 = 365 * DAY;
 
-/// What happens to the service before its clock and the console's are what they are at the end.
+/// The service's past before its clock and the console's are what they are at the end.
 #[derive(Clone, Copy, PartialEq)]
 enum Interlude {
     Nothing,

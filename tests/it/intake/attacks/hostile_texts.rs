@@ -82,7 +82,7 @@ fn read_rule(text: &str) {
     let _ = carried_intelligence(&alert);
 }
 
-/// Whether a file is taken for a configuration; what is said of it quotes none of it.
+/// Reads a file as a configuration; what is said of it quotes none of it.
 fn read_config(bytes: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.yml");
@@ -109,7 +109,7 @@ fn read_headers(pairs: &[(String, Vec<u8>)]) {
     }
 }
 
-/// What a pattern of one comparison says, read by the grammar's rules for a quoted text.
+/// Returns what a pattern of one comparison says, read by the grammar's rules for a quoted text.
 fn value_of(pattern: &str, path: &str) -> Option<String> {
     let quoted = pattern.strip_prefix(&format!("[{path} = '"))?.strip_suffix("']")?;
     let mut value = String::new();
@@ -251,7 +251,7 @@ fn time(run: impl Fn()) -> Duration {
     (0..3).map(once).min().unwrap()
 }
 
-/// How long this thread has run.
+/// Returns how long this thread has run.
 #[expect(clippy::disallowed_methods, reason = "no date, and no clock that a test could set")]
 fn processor_time() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

@@ -1,4 +1,4 @@
-//! What an attacker leaves behind: lines of the log that stay lines, series of the metrics that stay
+//! Traces of an attacker: lines of the log that stay lines, series of the metrics that stay
 //! as many as they were, and no connection to where an answer of the console points.
 
 use std::{io::ErrorKind, net::TcpListener};
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What breaks out of a line: of text, of JSON, of a terminal.
+/// Characters that break out of a line: of text, of JSON, of a terminal.
 const BREAKS: [&str; 5] =
     ["\r\nforged", "\u{1b}[2J", "\u{9b}31m", "\"}\n{\"level\":\"INFO\",\"x\":\"", "\u{2028}\u{0}"];
 

@@ -1,4 +1,4 @@
-//! What goes when space runs short, and what never does.
+//! Events that are discarded when disk space runs short, and those that never are.
 
 use std::{path::PathBuf, sync::Arc};
 

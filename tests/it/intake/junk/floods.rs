@@ -20,7 +20,7 @@ const SHAPES: usize = 60;
 /// Elements of one body.
 const AT_ONCE: usize = 1_000;
 
-/// How much junk comes.
+/// The amount of junk.
 struct Sizes {
     telemetry: usize,
     unknown: usize,
@@ -56,7 +56,7 @@ fn on_disk(home: &Home) -> u64 {
     length(home.journal()) + length(beside(&home.journal(), "-wal"))
 }
 
-/// What the answers add up to.
+/// The sum of the answers.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sum {
     accepted: u64,

@@ -1,4 +1,4 @@
-//! What proves a message, without a socket: any one thing that is missing is enough to refuse it, and
+//! The proof of a message, without a socket: any one thing that is missing is enough to refuse it, and
 //! no frame that anybody can think of gets in without.
 
 use std::net::IpAddr;

@@ -152,7 +152,7 @@ async fn openssl_sends_with_the_right_certificate_and_nobody_gets_in_without() {
     until_stored(&mut app, 1).await;
 }
 
-/// How rsyslog forwards.
+/// The way in which rsyslog forwards.
 struct Forwarding {
     framing: &'static str,
     tls: Option<(String, String, String)>,
@@ -229,7 +229,7 @@ async fn rsyslog_forwards_by_tls_with_its_certificate() {
     }
 }
 
-/// Whether rsyslog's driver for TLS is installed, in whichever folder of libraries.
+/// Returns whether rsyslog's driver for TLS is installed, in whichever folder of libraries.
 fn has_gtls() -> bool {
     let folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
     let mut all = folders.chain(["/usr/lib".into(), "/usr/lib64".into()]);

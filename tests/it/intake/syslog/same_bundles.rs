@@ -121,7 +121,7 @@ fn find_objects(file: &Value) -> Vec<Value> {
     }
 }
 
-/// What became of the bodies by one road, as the journal and the bundles tell.
+/// The outcome of the bodies that came one way, as the journal and the bundles tell.
 struct Outcome {
     journal: Value,
     objects: BTreeMap<String, BTreeSet<String>>,

@@ -1,4 +1,4 @@
-//! Who may post and how a body may be written, against the real binary: gzip, networks behind
+//! Access to the webhook and encodings of bodies, against the real binary: gzip, networks behind
 //! proxies, failed attempts; in files beside this one, the Elastic connector's contract, new
 //! secrets without a restart, and the endpoint's own TLS.
 

@@ -22,7 +22,7 @@ use crate::support::{
     shared,
 };
 
-/// What a library of this version sent in one of its modes.
+/// Returns what a library of this version sent in one of its modes.
 fn captured(version: &str, mode: &str) -> Option<Value> {
     let wire = shared::json(&format!("wire/wire_{version}.json"))?;
     Some(wire["samples"][mode].clone())

@@ -1,4 +1,4 @@
-//! How much the first fix of an incident costs on PostgreSQL, in round trips. Figures for a way that takes a
+//! The cost of the first fix of an incident on PostgreSQL, in round trips. Figures for a way that takes a
 //! millisecond are printed with `HARFANGLAB_INCIDENTS_TEST_LONG=1`.
 
 use std::{

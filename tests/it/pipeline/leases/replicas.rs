@@ -59,7 +59,7 @@ impl Machine {
     }
 }
 
-/// What came to OpenCTI, by the severity of the incident, from both replicas.
+/// The deliveries to OpenCTI, by the severity of the incident, from both replicas.
 type Sent = Arc<watch::Sender<Vec<String>>>;
 
 /// Asks for each bundle whether it may leave, as every sink does, once the gate is open.

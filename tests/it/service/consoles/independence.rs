@@ -32,7 +32,7 @@ const FLOOD: usize = 40;
 /// By how much the median may differ. Whoever waits for the bad console waits for its time limit, which
 /// is a hundred times the median and more.
 const NOISE: u32 = 5;
-/// How long the client of the bad console waits for it.
+/// Time that the client of the bad console waits for it.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// Returns how many incidents of this author were delivered.

@@ -332,7 +332,7 @@ async fn check_says_of_each_console_what_is_right_or_wrong() {
     assert!(!said.contains("not-the-token"), "{said}");
 }
 
-/// What a command is to say of paris, and of lyon, which is dead.
+/// The words that a command is to say of paris, and of lyon, which is dead.
 const OF_BOTH: [(&[&str], &str, &str); 3] = [
     (&["sweep"], "paris: swept: ", "error: lyon: "),
     (&["backfill", "--since", "P1D"], "paris: backfilled: ", "error: lyon: "),

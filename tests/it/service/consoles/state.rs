@@ -1,4 +1,4 @@
-//! What OpenCTI is told of several consoles, what is taken from there, and what a reset leaves behind;
+//! The state of several consoles in OpenCTI, what is taken from there, and what a reset leaves behind;
 //! and that in one journal consoles do not meet.
 
 use std::{sync::Arc, time::Duration};

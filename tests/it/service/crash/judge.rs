@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::producer::Ledger;
 use crate::support::{samples, stage::Stage};
 
-/// What an incident must have kept from what was pushed.
+/// Fields that an incident must have kept from what was pushed.
 const KEPT: [&str; 6] = ["name", "created", "severity", "incident_type", "source", "first_seen"];
 
-/// What was found on the queue.
+/// The findings on the queue.
 pub(crate) struct Found {
     messages: usize,
     ids: BTreeSet<String>,
@@ -23,7 +23,7 @@ pub(crate) struct Found {
     console_url: String,
 }
 
-/// What the judge says.
+/// The judge's verdict.
 pub(crate) struct Verdict {
     acknowledged: usize,
     messages: usize,

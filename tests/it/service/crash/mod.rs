@@ -4,23 +4,23 @@
 //! be on the queue, as it was pushed, and nothing else. Once with the journal in its file, and once in a
 //! PostgreSQL that is killed, too.
 //!
-//! What happens when follows from a seed, which is printed; `scripts/crash-test.sh` plays it again
+//! The order of faults follows from a seed, which is printed; `scripts/crash-test.sh` plays it again
 //! or plays more of it.
 
+mod faults;
 pub(crate) mod judge;
 pub(crate) mod producer;
 mod store;
-mod trouble;
 
 use std::sync::Arc;
 
 use super::crash::{
+    faults::{Chaos, Surroundings},
     producer::Ledger,
-    trouble::{Chaos, Surroundings},
 };
 use crate::support::app::is_long;
 
-/// How much there is to be of it.
+/// The extent of a run.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
     seed: u64,

@@ -1,4 +1,4 @@
-//! Who pushes, and the ledger of what was acknowledged.
+//! The sender, and the ledger of what was acknowledged.
 
 use std::{
     collections::BTreeMap,
@@ -61,7 +61,7 @@ impl Ledger {
         &self.alerts
     }
 
-    /// How many alerts have been answered 2xx.
+    /// Returns how many alerts have been answered 2xx.
     pub(crate) fn acknowledged(&self) -> usize {
         *self.count.borrow()
     }
@@ -87,7 +87,7 @@ impl Ledger {
         }
     }
 
-    /// How many deliveries were answered 429 or 503.
+    /// Returns how many deliveries were answered 429 or 503.
     pub(crate) fn turned_away(&self) -> usize {
         *self.turned_away.borrow()
     }

@@ -1,4 +1,4 @@
-//! Where the binary keeps its journal while things go wrong, and what goes wrong there.
+//! The binary's journal while things go wrong, and its own faults.
 //!
 //! The PostgreSQL of this test answers a commit before it is on the disk unless it is told otherwise, and
 //! writes to the disk only every ten seconds: when all of its processes are killed it loses what was
@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tokio::task::block_in_place;
 
-use super::{producer::Ledger, trouble::wire_to};
+use super::{faults::wire_to, producer::Ledger};
 use crate::support::{
     app::Home, private_postgres::PrivatePostgres, relay::Relay, stores::fresh_schema,
 };
 
-/// Where the journal is.
+/// The journal's store.
 pub(super) enum Store {
     /// In a file of the binary's home.
     File(PathBuf),

@@ -120,7 +120,7 @@ fn disk_rows() -> Vec<Row> {
     ]
 }
 
-/// Which of `words` a service says that does not start.
+/// Returns which of `words` a service says that does not start.
 async fn refused(home: &Home, words: &str) -> String {
     let mut app = home.start(&["serve"]);
     let code = app.exit().await.code().unwrap();

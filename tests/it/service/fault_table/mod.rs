@@ -13,15 +13,15 @@ use crate::support::app::Home;
 
 /// Rows that run at once: each starts a process or two.
 const AT_ONCE: usize = 4;
-/// What issue and README promise.
+/// Number of rows that the table must have.
 const AT_LEAST: usize = 24;
 
-/// What a fault led to.
+/// The effect of a fault.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     /// Statuses, exit codes, and the words that say what to do.
     answered: String,
-    /// What the journal held afterwards.
+    /// The journal's contents afterwards.
     left: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the database itself saw of claims and ends: a trigger of the test writes down every change of
+//! Claims and ends as the database itself saw them: a trigger of the test writes down every change of
 //! an event's lease and state, in the transaction that makes it.
 
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -19,7 +19,7 @@ const TRIGGER: [&str; 4] = [
         FOR EACH ROW EXECUTE FUNCTION note()",
 ];
 
-/// What was seen.
+/// The changes that were seen.
 #[derive(Debug)]
 pub(super) struct Audit {
     pub(super) claims: i64,
@@ -39,7 +39,7 @@ pub(super) async fn begin(journal: &str) {
     }
 }
 
-/// What was seen until now. Of a lease that begins, the time before is less exact than a moment: the
+/// Returns what was seen until now. Of a lease that begins, the time before is less exact than a moment: the
 /// replica's clock is read before its statement runs.
 pub(super) async fn read(journal: &str) -> Audit {
     let mut connection = PgConnection::connect(journal).await.unwrap();

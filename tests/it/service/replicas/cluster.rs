@@ -36,7 +36,7 @@ pub(super) struct World {
     /// Ports of each replica: deliveries and management.
     ports: Vec<(u16, u16)>,
     _nginx: Server,
-    /// Where to push.
+    /// The address to push to.
     pub(super) url: String,
     endpoint: watch::Sender<Option<String>>,
     started_at: Instant,
@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    /// Which replica leads, once one does.
+    /// Returns which replica leads, once one does.
     pub(super) async fn leader(&self) -> usize {
         let http = http();
         until("a replica leads", async || {
@@ -180,7 +180,7 @@ impl World {
     }
 }
 
-/// Who was seen to lead.
+/// The replicas that were seen to lead.
 #[derive(Debug)]
 pub(super) struct Leaders {
     looks: usize,
@@ -201,7 +201,7 @@ impl Watch {
     }
 }
 
-/// What each replica says that it is, asked at the same moment; `None`: it does not answer.
+/// Returns what each replica says that it is, asked at the same moment; `None`: it does not answer.
 async fn roles_now(http: &Client, ports: &[(u16, u16)]) -> Vec<Option<String>> {
     let asked = ports.iter().map(|(_, management)| {
         let request = http.get(format!("http://127.0.0.1:{management}/readyz"));

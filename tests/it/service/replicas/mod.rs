@@ -24,7 +24,7 @@ use crate::support::{app::is_long, stage::http};
 
 /// Name of the incidents whose versions are watched.
 const ORDERED: &str = "Ordered on pc-01";
-/// How many of them there are.
+/// Number of alerts of several versions.
 const ORDERED_ALERTS: usize = 12;
 /// Their versions, and the severity of each.
 const LEVELS: [&str; 4] = ["low", "medium", "high", "critical"];
@@ -52,7 +52,7 @@ const STRIKES: [Strike; 7] = [
     Strike::Leader,
 ];
 
-/// How many alerts are pushed beside those: as the environment says, or as many as are usual.
+/// Returns how many alerts are pushed beside those: as the environment says, or as many as are usual.
 fn notifications() -> usize {
     match std::env::var("HARFANGLAB_INCIDENTS_TEST_REPLICAS_NOTIFICATIONS") {
         Ok(text) => text.parse().expect("it is a number"),

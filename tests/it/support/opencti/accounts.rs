@@ -1,10 +1,10 @@
-//! What the fake platform does for administrators: its group and users and their tokens.
+//! Administration of the fake platform: its group and users and their tokens.
 
 use serde_json::{Value, json};
 
 use super::{FakeUser, Personality, Refusal, State};
 
-/// Whether this token is that of a user.
+/// Returns whether this token is that of a user.
 pub(super) fn knows(state: &State, token: &str) -> bool {
     state.users.iter().flat_map(|user| &user.tokens).any(|(_id, _name, known)| known == token)
 }

@@ -19,7 +19,7 @@ use super::Refusal;
 
 pub(super) struct Schema {
     schema: Valid<apollo_compiler::Schema>,
-    /// What was valid once: the same few operations come again and again.
+    /// Documents that were valid once: the same few operations come again and again.
     known: Mutex<HashMap<String, Arc<Valid<ExecutableDocument>>>>,
 }
 

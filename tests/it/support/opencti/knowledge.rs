@@ -1,4 +1,4 @@
-//! What the fake platform makes of objects that its worker imports, by the rules that a running
+//! Objects that the fake platform's worker imports, by the rules that a running
 //! 7.260817.0 was seen to follow. It is fed object by object and answers what an analyst would see.
 //!
 //! | rule | here |
@@ -49,7 +49,7 @@ const ACCOUNTS: [&str; 5] =
 pub(crate) struct Knowledge {
     /// Objects but sightings, by what identifies each on the platform.
     objects: BTreeMap<String, Map<String, Value>>,
-    /// What each id that was ever sent stands for.
+    /// The object for which each id that was ever sent stands.
     ids: BTreeMap<String, String>,
     pub(crate) sightings: Vec<FakeSighting>,
     /// Retries that the worker spent on what refers to something that is not there.
@@ -249,7 +249,7 @@ impl Knowledge {
     }
 }
 
-/// What has to be there before the object.
+/// Returns what has to be there before the object.
 fn ends<'a>(kind: &str, object: &'a Value) -> impl Iterator<Item = &'a str> {
     let ends = match kind {
         "relationship" => vec![&object["source_ref"], &object["target_ref"]],
@@ -259,7 +259,7 @@ fn ends<'a>(kind: &str, object: &'a Value) -> impl Iterator<Item = &'a str> {
     ends.into_iter().filter_map(Value::as_str)
 }
 
-/// How long an indicator holds after its `valid_from`.
+/// Returns how long an indicator holds after its `valid_from`.
 fn lifetime(indicator: &Map<String, Value>) -> TimeDelta {
     let pattern = indicator["pattern"].as_str().unwrap_or_default();
     let begins = |with: &[&str]| with.iter().any(|kind| pattern.starts_with(&format!("[{kind}:")));

@@ -1,4 +1,4 @@
-//! What the fake platform does with whole bundles and with drafts.
+//! Whole bundles and drafts on the fake platform.
 
 use serde_json::{Value, json};
 

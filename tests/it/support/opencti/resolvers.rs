@@ -1,4 +1,4 @@
-//! What the fake platform does for each operation, and what it refuses.
+//! The operations of the fake platform, and what it refuses.
 
 use serde_json::{Value, json};
 

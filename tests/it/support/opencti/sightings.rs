@@ -24,7 +24,7 @@ pub(crate) struct FakeSighting {
 }
 
 impl FakeSighting {
-    /// What was sighted, and by whom.
+    /// Returns what was sighted, and by whom.
     pub(crate) fn ends(&self) -> [&str; 2] {
         [&self.from, &self.to]
     }

@@ -1,4 +1,4 @@
-//! What the fake platform knows and keeps: connectors, works, pushes, drafts, users, requests.
+//! The fake platform's state: connectors, works, pushes, drafts, users, requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Knowledge;
 
-/// What the fake knows at one moment.
+/// The fake's state at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
     pub(crate) connectors: BTreeMap<String, FakeConnector>,
@@ -16,9 +16,9 @@ pub(crate) struct State {
     pub(super) errors_at: Option<String>,
     /// Every request that the schema allows, whatever became of it.
     pub(crate) requests: Vec<FakeRequest>,
-    /// How many requests the schema does not allow.
+    /// Number of requests that the schema does not allow.
     pub(crate) refused: usize,
-    /// How many requests met an outage.
+    /// Number of requests that met an outage.
     pub(crate) turned_away: usize,
     /// The version that `about` answers, where it differs from the personality's.
     pub(crate) claimed_version: Option<String>,
@@ -105,7 +105,7 @@ impl FakeWork {
     }
 }
 
-/// What the worker reported of an object.
+/// An error that the worker reported of an object.
 #[derive(Debug, Clone)]
 pub(crate) struct FakeWorkError {
     pub(super) message: String,
@@ -124,7 +124,7 @@ pub(crate) struct FakePush {
 pub(crate) struct FakeUser {
     pub(crate) id: String,
     pub(crate) email: String,
-    /// What he was made with.
+    /// The input with which the user was made.
     pub(crate) input: Value,
     /// Id, name and text of each token.
     pub(crate) tokens: Vec<(String, String, String)>,
@@ -156,7 +156,7 @@ pub(super) struct Fault {
     pub(super) message: String,
 }
 
-/// What answers in place of the platform.
+/// The answer in place of the platform.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outage {
     pub(crate) status: u16,
@@ -165,7 +165,7 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// What a proxy shows during an upgrade.
+    /// The page that a proxy shows during an upgrade.
     pub(crate) const MAINTENANCE: Self = Self {
         status: 503,
         content_type: "text/html",

@@ -32,7 +32,7 @@ pub(crate) use self::{
     state::{FakeConnector, FakeDraft, FakePush, FakeRequest, FakeUser, FakeWork, Outage, State},
 };
 
-/// Which platform the fake is.
+/// The platform that the fake is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Personality {
     V6_4_0,
@@ -54,9 +54,9 @@ impl Personality {
     /// The schema it understands.
     pub(crate) fn schema(self) -> &'static str {
         match self {
-            Self::V6_4_0 => include_str!("../../fixtures/opencti-6.4.0.graphql"),
-            Self::V6_9_28 => include_str!("../../fixtures/opencti-6.9.28.graphql"),
-            Self::V7_260817_0 => include_str!("../../fixtures/opencti-7.260817.0.graphql"),
+            Self::V6_4_0 => include_str!("../../../fixtures/opencti-6.4.0.graphql"),
+            Self::V6_9_28 => include_str!("../../../fixtures/opencti-6.9.28.graphql"),
+            Self::V7_260817_0 => include_str!("../../../fixtures/opencti-7.260817.0.graphql"),
         }
     }
 }
@@ -111,12 +111,12 @@ impl FakeOpenCti {
         Self { url, shared }
     }
 
-    /// What `OPENCTI_URL` must be.
+    /// Returns what `OPENCTI_URL` must be.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// What `OPENCTI_TOKEN` must be.
+    /// Returns what `OPENCTI_TOKEN` must be.
     pub(crate) fn token(&self) -> String {
         self.shared.state.borrow().token.clone()
     }
@@ -461,7 +461,7 @@ fn headers(request: &HttpRequest) -> BTreeMap<String, String> {
     request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
-/// Why an operation was not done.
+/// The reason for which an operation was not done.
 struct Refusal {
     code: String,
     message: String,

@@ -1,4 +1,4 @@
-//! What goes wrong around the binary, and the binary itself, killed and started again.
+//! Faults around the binary, and the binary itself, killed and started again.
 
 use std::{collections::BTreeSet, net::ToSocketAddrs, sync::Arc, time::Duration};
 
@@ -106,7 +106,7 @@ impl Surroundings {
         Self { stage, console, broker, store, wires, app, endpoint }
     }
 
-    /// Where to push, while it listens.
+    /// Returns where to push, while it listens.
     pub(super) fn endpoint(&self) -> watch::Receiver<Option<String>> {
         self.endpoint.subscribe()
     }
@@ -178,16 +178,16 @@ impl Surroundings {
     }
 }
 
-/// What becomes of the binary when its database is killed.
+/// The binary when its database is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Binary {
     Lives,
     Killed,
 }
 
-/// What goes wrong while the plug is pulled.
+/// A fault while the binary is killed.
 #[derive(Debug, Clone, Copy)]
-enum Trouble {
+enum InjectedFault {
     None,
     WiresCut,
     BrokerKilled,
@@ -198,14 +198,14 @@ enum Trouble {
     ConsoleFails,
 }
 
-/// What happens by chance. Broker and database are killed by plan: that takes long.
-const BY_CHANCE: [Trouble; 6] = [
-    Trouble::None,
-    Trouble::WiresCut,
-    Trouble::JournalLocked,
-    Trouble::OpenCtiAway,
-    Trouble::ConsoleFrozen,
-    Trouble::ConsoleFails,
+/// Faults that happen by chance. Broker and database are killed by plan: that takes long.
+const BY_CHANCE: [InjectedFault; 6] = [
+    InjectedFault::None,
+    InjectedFault::WiresCut,
+    InjectedFault::JournalLocked,
+    InjectedFault::OpenCtiAway,
+    InjectedFault::ConsoleFrozen,
+    InjectedFault::ConsoleFails,
 ];
 
 /// The plan of what goes wrong when.
@@ -217,7 +217,7 @@ pub(super) struct Chaos {
     at_the_broker: BTreeSet<usize>,
     /// Those that kill the database.
     at_the_database: BTreeSet<usize>,
-    story: Vec<(usize, Trouble)>,
+    story: Vec<(usize, InjectedFault)>,
 }
 
 impl Chaos {
@@ -245,31 +245,31 @@ impl Chaos {
         (strike < kills).then(|| (self.random.usize(share(strike)..end.max(1)), end))
     }
 
-    /// Ends the trouble before, makes other trouble, and pulls the plug.
+    /// Ends the fault before, makes another one, and kills the binary.
     pub(super) async fn strike(&mut self, around: &mut Surroundings, ledger: &Ledger) {
         around.recover();
         let by_chance = BY_CHANCE[self.random.usize(..BY_CHANCE.len())];
         let is_at_the_broker = self.at_the_broker.contains(&(self.strikes - 1));
         let is_at_the_database = self.at_the_database.contains(&(self.strikes - 1));
-        let trouble = match (is_at_the_broker, is_at_the_database) {
-            (true, _) => Trouble::BrokerKilled,
-            (false, true) => Trouble::DatabaseKilled,
+        let fault = match (is_at_the_broker, is_at_the_database) {
+            (true, _) => InjectedFault::BrokerKilled,
+            (false, true) => InjectedFault::DatabaseKilled,
             (false, false) => by_chance,
         };
-        self.story.push((ledger.acknowledged(), trouble));
-        eprintln!("strike {} after {}: {trouble:?}", self.strikes, ledger.acknowledged());
-        match trouble {
-            Trouble::None | Trouble::DatabaseKilled => {}
-            Trouble::WiresCut => around.cut_all(),
-            Trouble::BrokerKilled => around.broker.crash(),
-            Trouble::JournalLocked => around.store.lock(ledger).await,
-            Trouble::OpenCtiAway => around.stage.opencti.go_down(),
-            Trouble::ConsoleFrozen => around.console.fail_next(
+        self.story.push((ledger.acknowledged(), fault));
+        eprintln!("strike {} after {}: {fault:?}", self.strikes, ledger.acknowledged());
+        match fault {
+            InjectedFault::None | InjectedFault::DatabaseKilled => {}
+            InjectedFault::WiresCut => around.cut_all(),
+            InjectedFault::BrokerKilled => around.broker.crash(),
+            InjectedFault::JournalLocked => around.store.lock(ledger).await,
+            InjectedFault::OpenCtiAway => around.stage.opencti.go_down(),
+            InjectedFault::ConsoleFrozen => around.console.fail_next(
                 RequestKind::List(Collection::Alerts),
                 FROZEN_REQUESTS,
                 Fault::Hang,
             ),
-            Trouble::ConsoleFails => around.console.fail_next(
+            InjectedFault::ConsoleFails => around.console.fail_next(
                 RequestKind::List(Collection::Alerts),
                 FROZEN_REQUESTS,
                 Fault::Status(500),
@@ -294,10 +294,10 @@ impl Chaos {
         }
     }
 
-    /// What was done.
+    /// Returns what was done.
     pub(super) fn summary(&self) -> String {
         let story: Vec<String> =
-            self.story.iter().map(|(at, trouble)| format!("{trouble:?} at {at}")).collect();
+            self.story.iter().map(|(at, fault)| format!("{fault:?} at {at}")).collect();
         let (brokers, databases) = (self.at_the_broker.len(), self.at_the_database.len());
         format!(
             "{} strikes, {brokers} at the broker, {databases} at the database: {}",
