@@ -75,9 +75,7 @@ pub(crate) async fn refused(app: &mut App, reason: &str) -> u64 {
 pub(crate) async fn until_stored(app: &mut App, count: u64) {
     until(&format!("{count} events are stored"), async || {
         // While nothing can be stored there are no counts.
-        let counts = app.readiness().await;
-        let counts = counts["journal"].as_object()?.values().filter_map(Value::as_u64);
-        (counts.sum::<u64>() >= count).then_some(())
+        (app.events_counted().await? >= count).then_some(())
     })
     .await;
     assert_eq!(app.events_stored().await, count);
