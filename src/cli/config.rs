@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{failure::Failure, output, setup};
-use crate::config::{REFERENCE, schema as configuration_schema};
+use crate::config::{reference as configuration_reference, schema as configuration_schema};
 
 /// Prints the configuration in effect, and on stderr what deserves attention in it.
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
@@ -16,7 +16,7 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
 
 /// Prints the commented reference.
 pub(super) fn reference() -> Result<(), Failure> {
-    output::print(REFERENCE)
+    output::print(&configuration_reference())
 }
 
 /// Prints the JSON schema of the environment variables.

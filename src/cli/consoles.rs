@@ -8,7 +8,7 @@ pub(super) fn chosen(
     settings: &Settings,
     name: Option<&str>,
 ) -> Result<Vec<ConsoleSettings>, Failure> {
-    let mut consoles = settings.each_console();
+    let mut consoles = settings.consoles.clone();
     let Some(name) = name else {
         return Ok(consoles);
     };

@@ -114,11 +114,12 @@ fn settings(
 ) -> Settings {
     let journal = format!("sqlite:{}", folder.join("journal.db").display());
     let mut settings = Settings::embedded(journal, bundles.to_owned(), console.settings());
-    settings.webhook.schemes = vec![WebhookScheme::Header, WebhookScheme::Hmac];
-    settings.webhook.secrets = vec![secret.clone()];
-    settings.webhook.hmac_header = Some(SIGNATURE_HEADER.to_owned());
+    let console = &mut settings.consoles[0];
+    console.webhook.schemes = vec![WebhookScheme::Header, WebhookScheme::Hmac];
+    console.webhook.secrets = vec![secret.clone()];
+    console.webhook.hmac_header = Some(SIGNATURE_HEADER.to_owned());
+    console.import.start = StartDate::At(clock.now());
     settings.connector.duration_period = SWEEP_PERIOD;
-    settings.import.start = StartDate::At(clock.now());
     settings
 }
 

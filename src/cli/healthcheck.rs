@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Prints one line: `ready`, or `degraded` with what does not work, both success; else it fails
 /// with the reason.
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
-    let address = setup::load(config)?.settings.management_listen;
+    let address = setup::load(config)?.settings.management.listen;
     if address.port() == 0 {
         return Err(anyhow!(
             "HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN asks for any free port; give it a fixed one to \

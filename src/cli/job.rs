@@ -134,7 +134,7 @@ async fn is_to_be_cancelled() -> anyhow::Result<bool> {
 impl Running {
     /// The service at the management address of `settings`, if one answers there, for this console.
     async fn find(settings: &Settings, console: &ConsoleSettings) -> anyhow::Result<Option<Self>> {
-        let mut address: SocketAddr = settings.management_listen;
+        let mut address: SocketAddr = settings.management.listen;
         if address.port() == 0 {
             return Ok(None);
         }

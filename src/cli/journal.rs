@@ -42,7 +42,7 @@ impl Desk {
             .enable_all()
             .build()
             .context("cannot start the asynchronous runtime")?;
-        let first = settings.harfanglab.url.as_str();
+        let first = settings.consoles[0].harfanglab.url.as_str();
         let opened = runtime.block_on(open_beside(&settings.journal, first, access));
         let journal = opened.map_err(anyhow::Error::from)?;
         let of_console = |console: &ConsoleSettings| OfConsole {

@@ -34,7 +34,7 @@ pub(super) fn run(config: Option<&Path>, to: &str) -> Result<(), Failure> {
 }
 
 async fn moved(settings: &Settings, to: &str) -> Result<Vec<(&'static str, u64)>, JournalError> {
-    let console = settings.harfanglab.url.as_str();
+    let console = settings.consoles[0].harfanglab.url.as_str();
     // As the service opens it: nobody else may be using it.
     let from = SqliteJournal::open_existing(&settings.journal.url, console).await?;
     let password = settings.journal.password.as_ref();

@@ -1,20 +1,17 @@
-//! The configuration in effect: every option with its value and where that came from, as a
-//! `config.yml` whose comments name the sources. Secrets are masked before they get here.
+//! The configuration in effect: every option with its value and where that came from. Secrets are masked
+//! before they get here.
 
-use std::{fmt, fmt::Write as _, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
-use super::{
-    options::{self, CONSOLES, OUR_SECTION, OptionSpec, Reach, SECTIONS, Standing},
-    parse::PEM_START,
-};
+use super::{option::OptionSpec, parse::PEM_START};
 
-/// What stands in the place of a secret.
+/// Shown in the place of a secret.
 pub(super) const MASK: &str = "********";
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The table's default.
+    /// The declared default.
     Default,
     /// `config.yml`.
     ConfigFile(PathBuf),
@@ -46,7 +43,7 @@ pub struct EffectiveValue {
     pub key: &'static str,
     /// The value as it was given, masked when it is a secret; `None` when there is none.
     pub value: Option<String>,
-    /// Where it came from.
+    /// Its source.
     pub source: Source,
 }
 
@@ -68,7 +65,7 @@ pub struct Effective {
     consoles: Vec<EffectiveConsole>,
 }
 
-/// What is in effect for one of several consoles, inherited or its own.
+/// The values in effect for one of several consoles, inherited or its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveConsole {
     /// Its name, or its number when it has none.
@@ -119,62 +116,6 @@ impl EffectiveConsole {
     }
 }
 
-impl fmt::Display for Effective {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for section in SECTIONS {
-            let mut lines = String::new();
-            for option in options::all().filter(|option| option.section == section) {
-                // With several consoles it stands below each of them.
-                let is_of_consoles = section == OUR_SECTION
-                    && !self.consoles.is_empty()
-                    && option.reach != Reach::Service;
-                if option.standing == Standing::Used && !is_of_consoles {
-                    write_option(&mut lines, option, self.get(option.variable))?;
-                }
-            }
-            if !lines.is_empty() {
-                write!(formatter, "{section}:\n{lines}")?;
-            }
-        }
-        if !self.consoles.is_empty() {
-            writeln!(formatter, "{CONSOLES}:")?;
-        }
-        for console in &self.consoles {
-            let mut lines = String::new();
-            for option in options::of_console() {
-                write_option(&mut lines, option, console.get(option.key))?;
-            }
-            write!(formatter, "- {}", lines.trim_start())?;
-        }
-        for option in options::all().filter(|option| option.section.is_empty()) {
-            if let Some(EffectiveValue { value: Some(value), source, .. }) =
-                self.get(option.variable)
-                && *source != Source::Default
-            {
-                writeln!(formatter, "# {} is {} ({source})", option.variable, scalar(value))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn write_option(
-    lines: &mut String,
-    option: &OptionSpec,
-    value: Option<&EffectiveValue>,
-) -> fmt::Result {
-    match value {
-        Some(EffectiveValue { value: Some(value), source, .. }) => {
-            let given_by = match source {
-                Source::Environment => format!("environment, {}", option.variable),
-                other => other.to_string(),
-            };
-            writeln!(lines, "  {}: {}  # {given_by}", option.key, scalar(value))
-        }
-        _ => writeln!(lines, "  # {} is not set", option.key),
-    }
-}
-
 /// The password of a URL, masked.
 fn without_password(text: &str) -> String {
     let masked = text.split_once("://").and_then(|(scheme, rest)| {
@@ -184,25 +125,4 @@ fn without_password(text: &str) -> String {
         Some(format!("{scheme}://{name}:{MASK}{}", &rest[user.len()..]))
     });
     masked.unwrap_or_else(|| text.to_owned())
-}
-
-/// A YAML scalar: bare where that is safe, else in double quotes.
-fn scalar(text: &str) -> String {
-    let is_bare = |character: char| character.is_ascii_alphanumeric() || "-_./".contains(character);
-    if !text.is_empty() && text.chars().all(is_bare) {
-        return text.to_owned();
-    }
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            _ if character.is_control() => {
-                // Writing to a string cannot fail.
-                let _ = write!(quoted, "\\u{:04x}", u32::from(character));
-            }
-            _ => quoted.push(character),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -1,19 +1,19 @@
-//! What is wrong with a configuration, said so that one reading is enough to put it right.
+//! Faults of a configuration, said so that one reading is enough to put it right.
 //!
 //! A fault never holds the value of a secret.
 
 use std::fmt;
 
-use super::options::OptionSpec;
+use super::option::OptionSpec;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What it is about: an environment variable with its key in `config.yml`, or a file.
+    /// Its subject: an environment variable with its key in `config.yml`, or a file.
     pub subject: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -35,7 +35,7 @@ impl Fault {
     }
 }
 
-/// What a fault of an option is about.
+/// Names an option in a fault.
 pub(super) fn subject(option: &OptionSpec) -> String {
     match option.path() {
         Some(path) => format!("{} ({path} in config.yml)", option.variable),
@@ -54,7 +54,7 @@ impl fmt::Display for Fault {
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// What several consoles share is told once.
+    /// Keeps each fault once, also of what several consoles share.
     pub(super) fn new(faults: Vec<Fault>) -> Self {
         let mut told: Vec<Fault> = Vec::with_capacity(faults.len());
         for fault in faults {

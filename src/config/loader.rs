@@ -9,14 +9,16 @@ use chrono::{DateTime, Utc};
 use url::Url;
 
 use super::{
-    assemble::{self, Platform},
     effective::Effective,
     fault::Faults,
     file::ConfigFile,
-    names,
-    options::HARFANGLAB_INCIDENTS_CONFIG,
+    file_parser, names,
+    options::{
+        directory::DirectorySettings, harfanglab::HarfangLabSettings, import::ImportSettings,
+        management::HARFANGLAB_INCIDENTS_CONFIG,
+    },
     reader::{FileState, Read, Reader},
-    settings::{DirectorySettings, HarfangLabSettings, ImportSettings, Settings},
+    settings::{self, Platform, Settings},
 };
 
 /// Mode of the files that `demo` and tests have written: for their owner.
@@ -25,26 +27,26 @@ const EMBEDDED_MODE: u32 = 0o600;
 /// A configuration without faults.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// What the rooms take.
+    /// The settings.
     pub settings: Settings,
     /// Every option in effect and where it came from, secrets masked.
     pub effective: Effective,
-    /// What deserves attention but does not keep the service from starting.
+    /// Remarks that deserve attention but does not keep the service from starting.
     pub warnings: Vec<String>,
 }
 
-/// What `convert` needs of a configuration.
+/// The part of a configuration that `convert` needs.
 #[derive(Debug, Clone)]
 pub struct ConversionSettings {
     /// `CONNECTOR_NAME`.
     pub author: String,
-    /// How incidents are named, marked and scored.
+    /// Names, markings and scores of incidents.
     pub import: ImportSettings,
     /// `HARFANGLAB_INCIDENTS_URL`, when it is given.
     pub console_url: Option<Url>,
 }
 
-/// Where `config.yml` is: as the command line says, else as `HARFANGLAB_INCIDENTS_CONFIG` says,
+/// Finds `config.yml`: as the command line says, else as `HARFANGLAB_INCIDENTS_CONFIG` says,
 /// else in `working_directory` if there is one. A file that was named is not looked for here, so
 /// that its absence is a fault when it is read.
 pub fn locate(
@@ -70,7 +72,7 @@ pub fn load(
     file: Option<&Path>,
     now: DateTime<Utc>,
 ) -> Result<Loaded, Faults> {
-    with_reader(environment, file, |reader| assemble::settings(reader, now, Platform::OpenCti))
+    with_reader(environment, file, now, |reader| Settings::read(reader, Platform::OpenCti))
         .map(|(settings, effective, warnings)| Loaded { settings, effective, warnings })
 }
 
@@ -81,7 +83,7 @@ pub fn load_for_conversion(
     now: DateTime<Utc>,
 ) -> Result<ConversionSettings, Faults> {
     let ((author, import, console_url), ..) =
-        with_reader(environment, file, |reader| assemble::conversion(reader, now))?;
+        with_reader(environment, file, now, settings::read_for_conversion)?;
     Ok(ConversionSettings { author, import, console_url })
 }
 
@@ -93,7 +95,7 @@ impl Settings {
     ///
     /// # Panics
     ///
-    /// If the table's own defaults are faulty, which a test rules out.
+    /// If the declared defaults are faulty, which a test rules out.
     pub fn embedded(
         journal_url: String,
         directory: PathBuf,
@@ -109,39 +111,40 @@ impl Settings {
         ];
         let environment =
             environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let (mut settings, ..) = with_reader(&environment, None, |reader| {
-            assemble::settings(reader, DateTime::UNIX_EPOCH, Platform::None)
+        let (mut settings, ..) = with_reader(&environment, None, DateTime::UNIX_EPOCH, |reader| {
+            Self::read(reader, Platform::None)
         })
-        .expect("the defaults of the table are valid, as a test shows");
+        .expect("the declared defaults are valid, as a test shows");
         settings.journal.url = journal_url;
         settings.connector.directory =
             Some(DirectorySettings { path: directory, retention_days: 0, mode: EMBEDDED_MODE });
-        settings.harfanglab = harfanglab;
+        settings.consoles[0].harfanglab = harfanglab;
         settings
     }
 }
 
-/// Reads with `assemble` and turns everything that was noted into one answer.
+/// Reads with `read` and turns everything that was noted into one answer.
 fn with_reader<T>(
     environment: &BTreeMap<String, String>,
     path: Option<&Path>,
-    assemble: impl FnOnce(&mut Reader<'_>) -> Read<T>,
+    now: DateTime<Utc>,
+    read: impl FnOnce(&mut Reader<'_>) -> Read<T>,
 ) -> Result<(T, Effective, Vec<String>), Faults> {
-    let (file, file_fault) = match ConfigFile::read(path) {
+    let (file, file_fault) = match file_parser::read(path) {
         Ok(file) => (file, None),
         Err(fault) => (ConfigFile::default(), Some(fault)),
     };
     let file_state = if file_fault.is_some() { FileState::Unreadable } else { FileState::Read };
     let names = names::check(environment, &file);
-    let mut reader = Reader::new(environment, &file, file_state);
-    let assembled = assemble(&mut reader);
+    let mut reader = Reader::new(environment, &file, file_state, now);
+    let settings = read(&mut reader);
 
     let mut faults: Vec<_> = file_fault.into_iter().collect();
     faults.append(&mut reader.faults);
     faults.extend(names.faults);
     let mut warnings = names.warnings;
     warnings.append(&mut reader.warnings);
-    match assembled {
+    match settings {
         Ok(value) if faults.is_empty() => Ok((value, reader.effective, warnings)),
         _ => Err(Faults::new(faults)),
     }

@@ -1,56 +1,72 @@
 //! Configuration: defaults ← `config.yml` ← environment, checked as a whole before anything starts.
 //!
-//! Lives here: the typed [`Settings`], the one loader ([`load`]), the table of options that loader,
-//! `config` command and reference are held to, and the commented reference (`reference.yml`,
-//! compiled in). Does not live here: command-line flags (`cli`), reaching anything (`cli::check`).
+//! Lives here: the options, each declared once in `options`, the typed [`Settings`] that they become, the
+//! one loader ([`load`]), and the documents that are made of the declarations. Does not live here:
+//! command-line flags (`cli`), reaching anything (`cli::check`).
 //!
-//! How a value travels: `options` names it, `given` finds its text in the environment or in `file`,
-//! `parse` understands it, `reader` notes its source or its fault, `assemble` puts it into
-//! [`Settings`]. What is wrong becomes a [`Fault`]; all faults come back together.
+//! The way of a value: `options` declares it, `raw` finds its text in the environment or in `file`,
+//! `parse` parses it, `reader` notes its source or its fault. A fault becomes a [`Fault`]; all faults come
+//! back together.
 
-mod assemble;
-mod console;
+mod declare;
 mod effective;
 mod exposure;
 mod fault;
 mod file;
-mod given;
+mod file_parser;
 mod loader;
 mod names;
+mod nearest;
+mod option;
 mod options;
 mod parse;
+mod raw;
 mod reader;
 mod reference;
 mod schema;
-mod sending;
 mod settings;
+mod warnings;
+mod yaml;
 
 pub use self::{
-    assemble::{
-        STANDARD_WEBHOOKS_KEY, opencti_token, standard_webhooks_key, syslog_tokens, webhook_secrets,
-    },
-    console::{ConsoleSettings, ONLY_CONSOLE},
     effective::{Effective, EffectiveConsole, EffectiveValue, Source},
     exposure::Exposure,
     fault::{Fault, Faults},
     loader::{ConversionSettings, Loaded, load, load_for_conversion, locate},
-    reference::REFERENCE,
-    schema::schema,
-    sending::{Approval, QueueProtocol, S3Settings, SendingSettings},
-    settings::{
-        ALERT_LEVELS, AccessSettings, AccountIdentity, AlertFilter, BrokerVerification,
-        ConnectorMetricsSettings, ConnectorSettings, CustomProperties, DirectorySettings,
-        EndpointTls, EnrichmentSettings, HarfangLabSettings, HmacEncoding, ImportSettings,
-        IncidentNaming, JournalSettings, Marking, MqOverrides, OpenCtiSettings, PipelineSettings,
-        RawAttachment, Settings, StartDate, SyslogSettings, TlsVerification, WebhookScheme,
-        WebhookSettings,
+    options::{
+        broker::{BrokerVerification, MqOverrides},
+        certificates::{EndpointTls, TlsVerification},
+        connector::ConnectorSettings,
+        connector_metrics::ConnectorMetricsSettings,
+        consoles::{ConsoleSettings, ONLY_CONSOLE},
+        directory::DirectorySettings,
+        harfanglab::{EnrichmentSettings, HarfangLabSettings},
+        import::{
+            ALERT_LEVELS, AccountIdentity, AlertFilter, CustomProperties, ImportSettings,
+            IncidentNaming, Marking, RawAttachment,
+        },
+        journal::JournalSettings,
+        management::ManagementSettings,
+        opencti::{OpenCtiSettings, opencti_token},
+        pipeline::PipelineSettings,
+        s3::S3Settings,
+        sending::{Approval, QueueProtocol, SendingSettings},
+        syslog::{SyslogSettings, syslog_tokens},
+        webhook::{
+            AccessSettings, EndpointSettings, HmacEncoding, STANDARD_WEBHOOKS_KEY, WebhookScheme,
+            WebhookSettings, standard_webhooks_key, webhook_secrets,
+        },
     },
+    parse::StartDate,
+    reference::{reference, table},
+    schema::schema,
+    settings::{ConsoleNames, Settings},
 };
 
 /// An ISO-8601 duration such as `PT2H` or `P7D`, for commands.
 ///
 /// # Errors
-/// Why it is none, in words that follow the text.
+/// The reason why it is none, in words that follow the text.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     parse::duration(text, std::time::Duration::ZERO, std::time::Duration::MAX)
 }

@@ -1,4 +1,4 @@
-//! Names that are not in the table: in our own section a fault that suggests the nearest one,
+//! Names that no option has: in our own section a fault that suggests the nearest one,
 //! elsewhere a warning, since the Python connectors passed over them.
 
 use std::collections::BTreeMap;
@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use super::{
     fault::Fault,
     file::{self, ConfigFile},
-    options::{self, CONSOLES, OUR_PREFIX, OUR_SECTION, OptionSpec, SECTIONS},
+    nearest::nearest,
+    option::{CONSOLES, OUR_PREFIX, OUR_SECTION, OptionSpec, SECTIONS},
+    options,
 };
 
 /// Variables of ours that the project's own tests set.
 const TEST_PREFIX: &str = "HARFANGLAB_INCIDENTS_TEST_";
 
-/// What was found among the names.
+/// Findings about the names.
 #[derive(Debug, Default)]
 pub(super) struct NameFindings {
     pub(super) faults: Vec<Fault>,
@@ -26,19 +28,6 @@ pub(super) fn check(environment: &BTreeMap<String, String>, file: &ConfigFile) -
     check_file(file, &mut findings);
     check_consoles(file, &mut findings);
     findings
-}
-
-/// The nearest of `candidates`, when one is near enough to be what was meant.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    candidates
-        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness >= 0.8)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .map(|(_, candidate)| candidate)
 }
 
 fn check_environment(environment: &BTreeMap<String, String>, findings: &mut NameFindings) {
@@ -60,8 +49,9 @@ fn check_environment(environment: &BTreeMap<String, String>, findings: &mut Name
 
 fn check_file(file: &ConfigFile, findings: &mut NameFindings) {
     for section in file.sections() {
-        if !SECTIONS.contains(&section) {
-            let meant = nearest(section, SECTIONS.into_iter().chain([CONSOLES]));
+        let known = SECTIONS.into_iter().map(|(name, _comment)| name);
+        if !known.clone().any(|known| known == section) {
+            let meant = nearest(section, known.chain([CONSOLES]));
             let warning = format!("config.yml: the section {section} is not known, and not read");
             if matches!(meant, Some(OUR_SECTION | CONSOLES)) {
                 findings.faults.push(unknown(&format!("config.yml: section {section}"), meant));
@@ -166,12 +156,5 @@ mod tests {
         }
         assert!(!is_service_link("HARFANGLAB_INCIDENTS_PORT", "8080"));
         assert!(!is_service_link("HARFANGLAB_INCIDENTS_LISTEN_PORT_NUMBER", "8080"));
-    }
-
-    #[test]
-    fn the_nearest_name_is_suggested_only_when_it_is_near() {
-        let names = ["alert_types", "alert_statuses", "listen"];
-        assert_eq!(nearest("alert_type", names.into_iter()), Some("alert_types"));
-        assert_eq!(nearest("zzz", names.into_iter()), None);
     }
 }

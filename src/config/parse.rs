@@ -3,19 +3,42 @@
 //! Each function answers why it refused in words that follow the value (`is not …`), and never
 //! repeats the value itself, which may be a secret.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use ipnet::IpNet;
 use jiff::{SpanRelativeTo, Timestamp, fmt::temporal::SpanParser, tz::TimeZone};
 use url::Url;
 
-use super::StartDate;
+use super::nearest::nearest;
 
-/// What a certificate or key begins with when it is given as text instead of as a path.
+/// Beginning of a certificate or key when it is given as text instead of as a path.
 pub(super) const PEM_START: &str = "-----BEGIN";
 
-/// Why a text was refused, in words that follow the value.
+/// Reason why a text was refused, in words that follow the value.
 pub(super) type Refusal = String;
+
+/// A date at which an import begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartDate {
+    /// This one.
+    At(DateTime<Utc>),
+    /// So long before the sweep that asks.
+    Ago(TimeDelta),
+}
+
+impl StartDate {
+    /// Returns the date as a sweep at `now` takes it.
+    pub fn at(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::At(date) => date,
+            Self::Ago(length) => now.checked_sub_signed(length).unwrap_or(DateTime::UNIX_EPOCH),
+        }
+    }
+}
 
 /// `true`, `yes`, `on`, `1` and their opposites, in any case.
 pub(super) fn boolean(text: &str) -> Result<bool, Refusal> {
@@ -44,7 +67,7 @@ pub(super) fn positive(text: &str) -> Result<f64, Refusal> {
 }
 
 /// Bytes: `1048576`, `512KiB`, `10MiB`, `1GiB`, from `least` to `most` bytes.
-pub(super) fn size_bytes(text: &str, least: u64, most: u64) -> Result<usize, Refusal> {
+pub(super) fn size_bytes<T: TryFrom<u64>>(text: &str, least: u64, most: u64) -> Result<T, Refusal> {
     let lower = text.to_ascii_lowercase();
     let units = [("kib", 1 << 10), ("mib", 1 << 20), ("gib", 1 << 30)];
     let (digits, unit) = units
@@ -56,7 +79,7 @@ pub(super) fn size_bytes(text: &str, least: u64, most: u64) -> Result<usize, Ref
         .ok()
         .and_then(|number| number.checked_mul(unit))
         .filter(|bytes| (least..=most).contains(bytes))
-        .and_then(|bytes| usize::try_from(bytes).ok())
+        .and_then(|bytes| T::try_from(bytes).ok())
         .ok_or_else(|| format!("is not a size from {least} to {most} bytes"))
 }
 
@@ -155,10 +178,23 @@ pub(super) fn file_mode(text: &str) -> Result<u32, Refusal> {
 /// One of `allowed`, in any case; answers its position.
 pub(super) fn choice(text: &str, allowed: &[&str]) -> Result<usize, Refusal> {
     allowed.iter().position(|name| name.eq_ignore_ascii_case(text)).ok_or_else(|| {
-        let near = super::names::nearest(text, allowed.iter().copied());
+        let near = nearest(text, allowed.iter().copied());
         let guess = near.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default();
         format!("is not one of {}{guess}", allowed.join(", "))
     })
+}
+
+/// One of `allowed`, in any case; answers it as it stands there.
+pub(super) fn one_of(text: &str, allowed: &[&str]) -> Result<String, Refusal> {
+    choice(text, allowed).map(|position| allowed[position].to_owned())
+}
+
+/// A network, or an address as the network of itself alone.
+pub(super) fn network(item: &str) -> Result<IpNet, Refusal> {
+    item.parse::<IpNet>()
+        .or_else(|_| item.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical())))
+        .map(|network| network.trunc())
+        .map_err(|_| "is neither an address nor a network".to_owned())
 }
 
 /// A header name as HTTP allows it.
@@ -254,10 +290,10 @@ mod tests {
         for text in ["-PT5M", "P1M", "5", "PT", "5 minutes", "P2D"] {
             assert!(read(text).is_err(), "{text}");
         }
-        assert_eq!(size_bytes("2048", 1024, 1 << 30), Ok(2048));
-        assert_eq!(size_bytes("10 MiB", 1024, 1 << 30), Ok(10 << 20));
+        assert_eq!(size_bytes("2048", 1024, 1 << 30), Ok(2048_usize));
+        assert_eq!(size_bytes("10 MiB", 1024, 1 << 30), Ok(10_usize << 20));
         for text in ["10MB", "1KiB ago", "-1", "1023", "2GiB", "99999999999999999999GiB"] {
-            assert!(size_bytes(text, 1024, 1 << 30).is_err(), "{text}");
+            assert!(size_bytes::<u64>(text, 1024, 1 << 30).is_err(), "{text}");
         }
     }
 

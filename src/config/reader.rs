@@ -1,20 +1,20 @@
-//! Takes the value of one option at a time, has it understood, and gathers every fault instead of
-//! stopping at the first.
+//! Takes the value of one option at a time, has it parsed, and collects every fault instead of stopping at
+//! the first.
 //!
-//! Does not live here: where a value is found (`given`), what a text means (`parse`), which
-//! settings there are (`assemble`).
+//! Does not live here: where a value is found (`raw`), what a text means (`parse`), which
+//! settings there are (`options`).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use secrecy::SecretString;
+use chrono::{DateTime, Utc};
 
 use super::{
     effective::{Effective, EffectiveValue, Source},
     fault::{self, Fault},
     file::ConfigFile,
-    given::{self, Given, OfConsole, shown},
-    options::{OptionSpec, Reach, Standing},
+    option::{OptionSpec, Scope, Standing},
     parse,
+    raw::{self, OfConsole, RawValue, shown},
 };
 
 /// Reads options and remembers what was wrong.
@@ -22,6 +22,7 @@ pub(super) struct Reader<'a> {
     environment: &'a BTreeMap<String, String>,
     file: &'a ConfigFile,
     file_state: FileState,
+    now: DateTime<Utc>,
     /// The one of several consoles that is being read.
     console: Option<OfConsole<'a>>,
     pub(super) faults: Vec<Fault>,
@@ -33,10 +34,10 @@ pub(super) struct Reader<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FaultNoted;
 
-/// What was read, unless a fault was noted.
+/// A value that was read, unless a fault was noted.
 pub(super) type Read<T> = Result<T, FaultNoted>;
 
-/// Whether what is missing may be in a file that could not be read.
+/// Says if what is missing may be in a file that could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileState {
     /// The file was read, or there is none.
@@ -50,16 +51,23 @@ impl<'a> Reader<'a> {
         environment: &'a BTreeMap<String, String>,
         file: &'a ConfigFile,
         file_state: FileState,
+        now: DateTime<Utc>,
     ) -> Self {
         Self {
             environment,
             file,
             file_state,
+            now,
             console: None,
             faults: Vec::new(),
             warnings: Vec::new(),
             effective: Effective::default(),
         }
+    }
+
+    /// The moment from which a time ago is counted back.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.now
     }
 
     /// The file.
@@ -85,8 +93,8 @@ impl<'a> Reader<'a> {
         self.console.as_ref().map(|console| console.name.as_str())
     }
 
-    /// Where the option's value came from.
-    pub(super) fn source(&self, option: &OptionSpec) -> Option<&Source> {
+    /// Returns the file that the option's secrets came from, once they have been read.
+    pub(super) fn secret_file(&self, option: &OptionSpec) -> Option<PathBuf> {
         let values = match &self.console {
             Some(_) => self.effective.consoles().last().map(|console| &console.values),
             None => None,
@@ -94,13 +102,23 @@ impl<'a> Reader<'a> {
         let of_console = values.and_then(|values| {
             values.iter().find(|value| (value.variable, value.key) == (option.variable, option.key))
         });
-        of_console.or_else(|| self.effective.get(option.variable)).map(|value| &value.source)
+        let value = of_console.or_else(|| self.effective.get(option.variable))?;
+        match &value.source {
+            Source::SecretFile(path) => Some(path.clone()),
+            _ => None,
+        }
+    }
+
+    /// Returns whether somebody gave the option, also if it is what it would be by default.
+    pub(super) fn is_given(&self, option: &OptionSpec) -> bool {
+        let value = self.effective.get(option.variable);
+        value.is_some_and(|value| value.value.is_some() && value.source != Source::Default)
     }
 
     /// The value that the service has been given for an option that each console must have for
     /// itself.
-    pub(super) fn given_for_all(&self, option: &OptionSpec) -> Option<Given> {
-        let found = given::find(self.environment, self.file, option).ok().flatten();
+    pub(super) fn given_for_all(&self, option: &OptionSpec) -> Option<RawValue> {
+        let found = raw::find(self.environment, self.file, option).ok().flatten();
         found.filter(|given| given.source != Source::Default)
     }
 
@@ -142,15 +160,11 @@ impl<'a> Reader<'a> {
         let Some(given) = self.take(option)? else {
             return Ok(None);
         };
-        self.understand(option, &given, &given.text, parse).map(Some)
+        self.parse(option, &given, &given.text, parse).map(Some)
     }
 
-    /// A secret that may be left out.
-    pub(super) fn optional_secret(&mut self, option: &OptionSpec) -> Read<Option<SecretString>> {
-        self.optional(option, |text| Ok(SecretString::from(text.to_owned())))
-    }
-
-    /// Every item of a list, trimmed, without empty ones; faulty items are faults each.
+    /// Every item of a list, trimmed, without empty ones; faulty items are faults each. `all` stands for an
+    /// empty list where the option takes it.
     pub(super) fn list<T>(
         &mut self,
         option: &OptionSpec,
@@ -159,9 +173,12 @@ impl<'a> Reader<'a> {
         let Some(given) = self.take(option)? else {
             return Ok(Vec::new());
         };
-        let understood: Vec<Read<T>> =
-            given.items.iter().map(|item| self.understand(option, &given, item, &parse)).collect();
-        understood.into_iter().collect()
+        let is_all = |item: &str| option.takes_all && item.eq_ignore_ascii_case("all");
+        let items = given.items.iter().filter(|item| !is_all(item));
+        let parsed: Vec<Read<T>> =
+            items.map(|item| self.parse(option, &given, item, &parse)).collect();
+        let parsed = parsed.into_iter().collect::<Read<Vec<T>>>()?;
+        Ok(if given.items.iter().any(|item| is_all(item)) { Vec::new() } else { parsed })
     }
 
     /// Holds an option that this version does not honour to its default.
@@ -191,26 +208,26 @@ impl<'a> Reader<'a> {
         remedy: impl Into<String>,
     ) {
         let subject = match &self.console {
-            Some(console) if option.reach == Reach::Own => console.subject(option),
+            Some(console) if option.scope == Scope::Own => console.subject(option),
             _ => fault::subject(option),
         };
         self.faults.push(Fault::about(subject, problem, remedy));
     }
 
-    fn understand<T>(
+    fn parse<T>(
         &mut self,
         option: &OptionSpec,
-        given: &Given,
+        given: &RawValue,
         text: &str,
         parse: impl FnOnce(&str) -> Result<T, parse::Refusal>,
     ) -> Read<T> {
         // What was not UTF-8 in the environment arrives with this character.
-        let understood = if text.contains(char::REPLACEMENT_CHARACTER) {
+        let parsed = if text.contains(char::REPLACEMENT_CHARACTER) {
             Err("is not UTF-8 text".to_owned())
         } else {
             parse(text)
         };
-        understood.map_err(|refusal| {
+        parsed.map_err(|refusal| {
             let (shown, source) = (shown(option, text), &given.source);
             let problem = format!("is {shown} ({source}), which {refusal}");
             let remedy = format!("expected {}", option.expects());
@@ -220,10 +237,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The value in effect, noted for the effective view.
-    fn take(&mut self, option: &OptionSpec) -> Read<Option<Given>> {
+    fn take(&mut self, option: &OptionSpec) -> Read<Option<RawValue>> {
         let found = match &self.console {
-            Some(console) => given::find_of_console(self.environment, self.file, console, option),
-            None => given::find(self.environment, self.file, option),
+            Some(console) => raw::find_of_console(self.environment, self.file, console, option),
+            None => raw::find(self.environment, self.file, option),
         };
         let given = found.map_err(|fault| {
             self.faults.push(fault);
@@ -238,7 +255,7 @@ impl<'a> Reader<'a> {
 
     fn note(&mut self, option: &OptionSpec, text: Option<String>, source: Source) {
         let value = EffectiveValue::new(option, text, source);
-        if self.console.is_some() && option.reach != Reach::Service {
+        if self.console.is_some() && option.scope != Scope::Service {
             self.effective.push_of_console(value);
         } else {
             self.effective.push(value);

@@ -1,97 +1,139 @@
-//! The commented reference: what `config reference` prints, and a `config.yml` to start from.
+//! The documents that are made of the declared options: the commented reference, which `config reference`
+//! prints as a `config.yml` to start from, and the table of the README.
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use super::options::OptionSpec;
+use super::{
+    option::{OUR_SECTION, OptionSpec, SECTIONS, Scope, Standing},
+    options::{self, BLOCKS},
+    yaml::scalar,
+};
 
-/// Every option with its meaning and default, as a `config.yml`.
-pub const REFERENCE: &str = include_str!("reference.yml");
+/// Longest line of the reference, in characters.
+const WIDTH: usize = 100;
 
-/// What the reference says of one option.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Entry {
-    /// The value that stands there; empty for an option without default.
-    pub(super) value: String,
-    /// The comment above it, a line each.
-    comment: Vec<String>,
-}
+const HEAD: &str = "\
+# The configuration of harfanglab-incidents, with every option, what it means and its default.
+#
+# Each option can be given here or by the environment variable named beside it; the environment
+# wins. An option that is left out, or empty, has the default that stands here; one that stands
+# behind a `#` has none. Only the lines with ChangeMe and the two addresses must be set.
+#
+# A secret can also be read from a file: OPENCTI_TOKEN_FILE=/run/secrets/opencti names one, and so
+# does `token_file:` here. Lists are separated by commas, or written as YAML lists. Switches are
+# true or false (also yes/no, on/off, 1/0). Durations are ISO-8601: PT30S, PT5M, PT1H, P1D.
+#
+# Where this file is: --config, else HARFANGLAB_INCIDENTS_CONFIG, else ./config.yml if there is one.
+# `harfanglab-incidents config` prints what is in effect and where each value came from;
+# `harfanglab-incidents check` tries it out.
+";
 
-impl Entry {
-    /// Whether an operator has to replace the value.
-    pub(super) fn is_required(&self) -> bool {
-        ["ChangeMe", "https://"].iter().any(|mark| self.value.starts_with(mark))
-    }
+const CONSOLES: &str = "\
+# Several consoles, in place of the one that harfanglab_incidents describes. Each has its own client,
+# caches, limits, cursors and endpoint, and is told apart by its name in logs, metrics and commands.
+# consoles:
+# - name: paris                 # required: small letters, digits, - and _
+#   url: https://paris.example  # required, and no other console's
+#   token_file: /run/secrets/paris-token              # or token:
+#   webhook_secret_file: /run/secrets/paris-webhook   # or webhook_secret:; none: no posts
+#   webhook_path: /webhooks/paris                     # this is the default
+#   author: HarfangLab Paris    # default: connector.name
+#   default_marking: TLP:AMBER
+# - name: lyon
+#   url: https://lyon.example
+#   token_file: /run/secrets/lyon-token
+#
+";
 
-    /// The comment on one line.
-    pub(super) fn comment(&self) -> String {
-        self.comment.join(" ")
-    }
-
-    /// What the comment says, without the names of the option that it begins with.
-    pub(super) fn words(&self, option: &OptionSpec) -> String {
-        let comment = self.comment();
-        match comment.split_once(": ") {
-            Some((names, words)) if names.contains(option.variable) => words.to_owned(),
-            _ if comment.trim() == option.variable => option.expects(),
-            _ => comment,
-        }
-    }
-}
-
-/// The entry of each key, by `section.key`. A line `#key:` stands for an option without default.
-pub(super) fn entries() -> BTreeMap<String, Entry> {
-    let mut entries = BTreeMap::new();
-    let mut section = "";
-    let mut comment = Vec::new();
-    for line in REFERENCE.lines() {
-        let trimmed = line.trim();
-        let is_section = |name: &&str| !name.starts_with([' ', '#']);
-        if let Some(name) = line.strip_suffix(':').filter(is_section) {
-            section = name;
-            comment.clear();
-        } else if trimmed.starts_with("# ") || trimmed == "#" {
-            comment.push(trimmed.trim_start_matches('#').trim().to_owned());
-        } else if let Some((key, value)) = trimmed.split_once(':') {
-            let key = format!("{section}.{}", key.trim_start_matches('#'));
-            let value = if trimmed.starts_with('#') { "" } else { value.trim() };
-            let value = value.trim_matches('"').to_owned();
-            let seen = entries.insert(key, Entry { value, comment: std::mem::take(&mut comment) });
-            debug_assert!(seen.is_none(), "an option stands twice in the reference: {line}");
-        } else {
-            comment.clear();
-        }
-    }
-    entries
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{REFERENCE, entries};
-    use crate::config::options::{self, Kind, OptionSpec, Standing};
-
-    fn is_documented(option: &OptionSpec) -> bool {
-        option.standing != Standing::WithoutEffect && option.path().is_some()
-    }
-
-    #[test]
-    fn the_reference_lists_every_option_with_its_variable_and_its_default() {
-        let mut entries = entries();
-        for option in options::all().filter(|option| is_documented(option)) {
-            let path = option.path().unwrap();
-            let entry =
-                entries.remove(&path).unwrap_or_else(|| panic!("{path} is not in the reference"));
-            let (value, comment) = (&entry.value, entry.comment());
-            if !entry.is_required() {
-                assert_eq!(value, option.default.unwrap_or_default(), "default of {path}");
+/// Returns every option with its meaning and default, as a `config.yml`.
+pub fn reference() -> String {
+    let mut text = HEAD.to_owned();
+    for (section, comment) in SECTIONS {
+        text.push('\n');
+        push_comment(&mut text, "", comment);
+        push_line(&mut text, &format!("{section}:"));
+        for block in &BLOCKS {
+            let mut options = block.options.iter().filter(|option| is_shown(option, section));
+            if section == OUR_SECTION && !block.title.is_empty() && options.clone().next().is_some()
+            {
+                push_line(
+                    &mut text,
+                    &format!("\n  # --- {} {:-<2$}\n", block.title, "", {
+                        WIDTH.saturating_sub(block.title.chars().count() + 9)
+                    }),
+                );
             }
-            assert!(comment.contains(option.variable), "{path} does not name {}", option.variable);
-            if option.kind == Kind::Secret {
-                assert!(value.is_empty() || value == "ChangeMe", "{path} holds a secret");
-            }
-        }
-        assert!(entries.is_empty(), "not in the table: {:?}", entries.keys());
-        for option in options::all().filter(|option| option.path().is_none()) {
-            assert!(REFERENCE.contains(option.variable), "{}", option.variable);
+            options.by_ref().for_each(|option| push_option(&mut text, option));
         }
     }
+    text.push('\n');
+    text.push_str(CONSOLES);
+    let inherited = options::of_service_and_console()
+        .filter(|option| option.scope == Scope::Inherited)
+        .map(|option| option.key);
+    let inherited = inherited.collect::<Vec<_>>().join(", ");
+    let words = format!(
+        "Besides these an entry takes any of {inherited}. One that it leaves out it has from the \
+         environment or from harfanglab_incidents. Address, token, secret and path are never inherited: \
+         with `consoles:` they may not be given elsewhere."
+    );
+    push_comment(&mut text, "", &words);
+    text
+}
+
+/// Returns the rows of the README's table of options, a line each.
+pub fn table() -> String {
+    let mut text = String::new();
+    for option in options::all() {
+        let Some((missing, words)) = option.row else { continue };
+        let default = match option.default {
+            Some(default) => format!("`{default}`"),
+            None if option.placeholder.is_some() => "required".to_owned(),
+            None => missing.to_owned(),
+        };
+        push_line(&mut text, &format!("| `{}` | {default} | {words} |", option.variable));
+    }
+    text
+}
+
+fn is_shown(option: &OptionSpec, section: &str) -> bool {
+    option.section == section && option.standing != Standing::WithoutEffect
+}
+
+fn push_option(text: &mut String, option: &OptionSpec) {
+    let mut words = option.variable.to_owned();
+    if option.kind.is_secret() {
+        words = format!("{words} (or {words}_FILE)");
+    }
+    if option.placeholder.is_some() {
+        words.push_str(", required");
+    }
+    if !option.documentation.is_empty() {
+        words = format!("{words}: {}", option.words());
+    }
+    push_comment(text, "  ", &words);
+    let line = match option.placeholder.or(option.default) {
+        Some(value) => format!("  {}: {}", option.key, scalar(value)),
+        None => format!("  #{}:", option.key),
+    };
+    push_line(text, &line);
+}
+
+/// Wraps `words` into lines of a comment.
+fn push_comment(text: &mut String, indent: &str, words: &str) {
+    let mut line = format!("{indent}#");
+    for word in words.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            push_line(text, &line);
+            line = format!("{indent}#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    push_line(text, &line);
+}
+
+fn push_line(text: &mut String, line: &str) {
+    // Writing to a string cannot fail.
+    let _cannot_fail = writeln!(text, "{line}");
 }

@@ -1,28 +1,20 @@
 //! The JSON schema of the environment variables, in the form of OpenCTI's catalogue of connectors.
-//! Made from the table of options and the words of the reference, so that it cannot drift.
-
-use std::collections::BTreeMap;
+//! Made of the declared options.
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    options::{self, OptionSpec, Reach, Shape, Standing},
-    reference::{self, Entry},
+    option::{OptionSpec, Scope, Standing, ValueType},
+    options::{self, consoles::CONSOLE_NAME, harfanglab::HARFANGLAB_INCIDENTS_URL},
 };
 
 /// The schema. What stands for a secret is marked `writeOnly`.
 pub fn schema() -> Value {
-    let entries = reference::entries();
     let options = options::all().filter(|option| is_shown(option)).collect::<Vec<_>>();
-    let properties: Map<String, Value> = options
-        .iter()
-        .map(|option| (option.variable.to_owned(), property(option, &entries)))
-        .collect();
-    let is_required = |option: &&&OptionSpec| {
-        let entry = option.path().and_then(|path| entries.get(&path));
-        entry.is_some_and(Entry::is_required)
-    };
-    let required: Vec<_> = options.iter().filter(is_required).map(|spec| spec.variable).collect();
+    let properties: Map<String, Value> =
+        options.iter().map(|option| (option.variable.to_owned(), property(option))).collect();
+    let required = options.iter().filter(|option| option.placeholder.is_some());
+    let required: Vec<_> = required.map(|option| option.variable).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "https://www.filigran.io/connectors/harfanglab-incidents_config.schema.json",
@@ -30,17 +22,17 @@ pub fn schema() -> Value {
         "properties": properties,
         "required": required,
         "additionalProperties": true,
-        "$defs": { "console": console(&entries) },
+        "$defs": { "console": console() },
     })
 }
 
 /// One of several consoles, as an entry of `consoles:` in `config.yml`: no variable can say it. There
 /// the options of the environment that it names are not required.
-fn console(entries: &BTreeMap<String, Entry>) -> Value {
+fn console() -> Value {
     let mut properties = Map::new();
     for option in options::of_console() {
-        let mut property = property(option, entries);
-        if option.reach == Reach::Own
+        let mut property = property(option);
+        if option.scope == Scope::Own
             && let Some(property) = property.as_object_mut()
         {
             property.remove("default");
@@ -56,21 +48,19 @@ fn console(entries: &BTreeMap<String, Entry>) -> Value {
         "description": "an entry of the list consoles in config.yml",
         "type": "object",
         "properties": properties,
-        "required": [options::CONSOLE_NAME.key, options::HARFANGLAB_INCIDENTS_URL.key],
+        "required": [CONSOLE_NAME.key, HARFANGLAB_INCIDENTS_URL.key],
         "additionalProperties": false,
     })
 }
 
-/// What only other kinds of connector know, and what is refused, is no choice.
+/// Leaves out what only other kinds of connector know, and what is refused.
 fn is_shown(option: &OptionSpec) -> bool {
     option.standing == Standing::Used
 }
 
-fn property(option: &OptionSpec, entries: &BTreeMap<String, Entry>) -> Value {
-    let mut property = shape(option);
-    let entry = option.path().and_then(|path| entries.get(&path));
-    let words = entry.map_or_else(|| option.expects(), |entry| entry.words(option));
-    property["description"] = json!(words);
+fn property(option: &OptionSpec) -> Value {
+    let mut property = value_type(option);
+    property["description"] = json!(option.words());
     if let Some(default) = option.default {
         property["default"] = typed(&property, default);
     }
@@ -81,19 +71,21 @@ fn property(option: &OptionSpec, entries: &BTreeMap<String, Entry>) -> Value {
     property
 }
 
-/// The type that the table tells.
-fn shape(option: &OptionSpec) -> Value {
+/// Returns the type that is declared.
+fn value_type(option: &OptionSpec) -> Value {
     if option.kind.is_list() {
         return json!({"type": "array", "items": {"type": "string"}});
     }
-    match option.shape {
-        Shape::Words(_) => json!({"type": "string"}),
-        Shape::Url(_) => json!({"type": "string", "format": "uri"}),
-        Shape::Switch => json!({"type": "boolean"}),
-        Shape::Whole(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
-        Shape::Positive => json!({"type": "number", "exclusiveMinimum": 0}),
-        Shape::Choice(values) => json!({"type": "string", "enum": values}),
-        Shape::Length(_, _) => json!({"type": "string", "format": "duration"}),
+    match option.value_type {
+        ValueType::Text(_) | ValueType::Size(_, _, _) => json!({"type": "string"}),
+        ValueType::Url(_) => json!({"type": "string", "format": "uri"}),
+        ValueType::Switch => json!({"type": "boolean"}),
+        ValueType::Whole(least, most) => {
+            json!({"type": "integer", "minimum": least, "maximum": most})
+        }
+        ValueType::Positive => json!({"type": "number", "exclusiveMinimum": 0}),
+        ValueType::Choice(values) => json!({"type": "string", "enum": values}),
+        ValueType::Length(_, _) => json!({"type": "string", "format": "duration"}),
     }
 }
 

@@ -19,7 +19,7 @@ use super::request_span::RequestSpan;
 use crate::{
     clock::Clock,
     complaints::Complaints,
-    config::WebhookSettings,
+    config::EndpointSettings,
     connections::Peer,
     http_server::{self, Admission, HttpApp, Options, Refused},
     intake::webhook::{Webhook, routes},
@@ -41,7 +41,7 @@ struct Senders(Vec<Endpoint>);
 /// Serves `endpoints` at `listener`. Once `draining` is cancelled, connections are closed after the
 /// request that they carry.
 pub(super) fn serve(
-    settings: &WebhookSettings,
+    settings: &EndpointSettings,
     endpoints: Vec<Endpoint>,
     tls: Option<Arc<ArcSwap<rustls::ServerConfig>>>,
     listener: TcpListener,

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{ConnectorMetricsSettings, ConsoleSettings, Settings, WebhookSettings},
+    config::{ConnectorMetricsSettings, ConsoleSettings, EndpointSettings, Settings},
     health::Health,
     intake::{verification::Verifier, webhook::Webhook},
     label::ConsoleLabel,
@@ -85,10 +85,10 @@ impl Listeners {
         let webhook = if endpoints.is_empty() {
             None
         } else {
-            Some(open_webhook(&settings.webhook, endpoints, clock)?)
+            Some(open_webhook(&settings.endpoint, endpoints, clock)?)
         };
         let bound_webhook = webhook.as_ref().map(|webhook| webhook.address);
-        let address = settings.management_listen;
+        let address = settings.management.listen;
         let (listener, bound) = bind("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address)?;
         let consoles = shown.consoles.iter();
         let consoles = consoles.map(|console| managed(settings, console, bound_webhook));
@@ -97,12 +97,12 @@ impl Listeners {
             health: shown.health,
             metrics,
             clock: clock.clone(),
-            hosts: settings.management_hosts.clone(),
+            hosts: settings.management.hosts.clone(),
             syslog: syslog.as_ref().map(Syslog::standing),
             opencti: settings.opencti.as_ref().map(|opencti| opencti.url.to_string()),
             sinks: shown.sinks,
         };
-        let server = ops::serve(management, settings.management_token.as_ref(), listener)
+        let server = ops::serve(management, settings.management.token.as_ref(), listener)
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");
         let management = Some(spawn(server));
@@ -218,7 +218,7 @@ fn open_connector_metrics(
 }
 
 fn open_webhook(
-    settings: &WebhookSettings,
+    settings: &EndpointSettings,
     endpoints: Vec<Endpoint>,
     clock: &Clock,
 ) -> Result<OpenWebhook, ServiceError> {

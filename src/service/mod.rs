@@ -103,8 +103,8 @@ impl Service {
         clock: Clock,
         more_sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Self, ServiceError> {
-        let each = settings.each_console();
-        let urls: Vec<&str> = each.iter().map(|console| console.harfanglab.url.as_str()).collect();
+        let urls = settings.consoles.iter();
+        let urls: Vec<&str> = urls.map(|console| console.harfanglab.url.as_str()).collect();
         let Opened { journal: shared, place } =
             Box::pin(journal::open(&settings.journal, &urls)).await?;
         if settings.connector.runs_once() {
@@ -115,7 +115,7 @@ impl Service {
         let health = Arc::new(Health::new(clock.clone()));
         shared.storage().report_to(&health);
         let memory = MemoryBudget::default();
-        let consoles = each.into_iter().map(|console| {
+        let consoles = settings.consoles.iter().cloned().map(|console| {
             let journal = shared.of_console(console.harfanglab.url.as_str());
             ConsoleService::new(console, &settings, journal, (&health, &memory, &clock))
         });

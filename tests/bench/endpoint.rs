@@ -59,9 +59,9 @@ fn settings() -> WebhookSettings {
     let url = "sqlite::memory:".to_owned();
     let mut settings = Settings::embedded(url, folder, crate::settings::console());
     // The largest body that is measured has the most elements, not the most bytes.
-    settings.webhook.max_body_bytes = MAX_BODY_BYTES;
-    settings.webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
-    settings.webhook
+    settings.consoles[0].webhook.max_body_bytes = MAX_BODY_BYTES;
+    settings.consoles[0].webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
+    settings.consoles.remove(0).webhook
 }
 
 impl Endpoint {

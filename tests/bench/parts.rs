@@ -42,10 +42,12 @@ fn verifier(scheme: WebhookScheme) -> Verifier {
     let console = settings::console();
     let folder = std::env::temp_dir();
     let mut settings = Settings::embedded("sqlite::memory:".to_owned(), folder, console);
-    settings.webhook.secrets = vec![SecretString::from(SECRET)];
-    settings.webhook.schemes = vec![scheme];
-    settings.webhook.hmac_header = Some("x-signature".to_owned());
-    Verifier::new(&settings.webhook).expect("the settings are valid").expect("there is a secret")
+    settings.consoles[0].webhook.secrets = vec![SecretString::from(SECRET)];
+    settings.consoles[0].webhook.schemes = vec![scheme];
+    settings.consoles[0].webhook.hmac_header = Some("x-signature".to_owned());
+    Verifier::new(&settings.consoles[0].webhook)
+        .expect("the settings are valid")
+        .expect("there is a secret")
 }
 
 fn verification(criterion: &mut Criterion) {

@@ -55,7 +55,7 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
         .build()
         .context("cannot start the asynchronous runtime")?;
     let reached = runtime.block_on(reach(&settings));
-    let consoles = settings.each_console();
+    let consoles = &settings.consoles;
     let endpoints = consoles.iter().map(|console| endpoint(&settings, console));
     let queues = consoles.iter().filter_map(|console| queue(&settings, console));
     let findings: Vec<Finding> =
@@ -69,7 +69,7 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
 
 /// Asks everybody: each has its own time limit.
 async fn reach(settings: &Settings) -> Vec<Finding> {
-    let consoles = settings.each_console();
+    let consoles = &settings.consoles;
     let asked = join_all(consoles.iter().map(|console| parties::console(&console.harfanglab)));
     let platform = async {
         match &settings.opencti {
@@ -88,7 +88,7 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
     let of_platform = platform.as_ref().map(|(words, _)| words.clone()).map_err(Clone::clone);
     findings.push(finding("OpenCTI", of_platform));
     findings.push(finding("journal", journal.map_err(|failure| failure.to_string())));
-    for console in &consoles {
+    for console in consoles {
         findings.extend(workflow(settings, console, &platform).await);
     }
     if uses_broker {
@@ -168,8 +168,8 @@ fn endpoint(settings: &Settings, console: &ConsoleSettings) -> Finding {
         let roads = settings.roads_besides_posts(console);
         format!("closed, alerts come by {roads} only; set {option} to open it")
     } else {
-        let with_tls = if webhook.tls.is_some() { " with TLS" } else { "" };
-        format!("will take POST {} at {}{with_tls}", webhook.path, webhook.listen)
+        let with_tls = if settings.endpoint.tls.is_some() { " with TLS" } else { "" };
+        format!("will take POST {} at {}{with_tls}", webhook.path, settings.endpoint.listen)
     };
     Finding { party: named("endpoint", settings, console), verdict: Verdict::Note, words }
 }

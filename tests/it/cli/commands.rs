@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use harfanglab_incidents::config::REFERENCE;
+use harfanglab_incidents::config::reference;
 use serde_json::{Value, json};
 
 /// The smallest environment that starts the service.
@@ -129,7 +129,7 @@ fn config_prints_values_with_their_sources_and_masks_secrets() {
 fn config_reference_prints_the_reference_without_any_configuration() {
     let directory = tempfile::tempdir().unwrap();
     let ran = run(directory.path(), &[], &["config", "reference"], "");
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), REFERENCE));
+    assert_eq!((ran.code, ran.stdout), (Some(0), reference()));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use harfanglab_incidents::config::{
-    Approval, IncidentNaming, Loaded, Marking, QueueProtocol, REFERENCE, Settings, Source,
-    StartDate, TlsVerification, WebhookScheme, load, locate,
+    Approval, IncidentNaming, Loaded, Marking, QueueProtocol, Settings, Source, StartDate,
+    TlsVerification, WebhookScheme, load, locate, reference,
 };
 use secrecy::ExposeSecret;
 
@@ -20,9 +20,9 @@ fn the_environment_of_the_python_connector_is_enough_and_keeps_its_meaning() {
     assert_eq!(settings.connector.scope, ["harfanglab", "edr"]);
     assert_eq!(settings.connector.duration_period, Duration::from_mins(10));
     assert!(settings.connector.run_and_terminate);
-    assert_eq!(settings.harfanglab.url.as_str(), "https://edr.example.org:8443/");
-    assert_eq!(settings.harfanglab.tls, TlsVerification::Off);
-    let import = settings.import;
+    assert_eq!(settings.consoles[0].harfanglab.url.as_str(), "https://edr.example.org:8443/");
+    assert_eq!(settings.consoles[0].harfanglab.tls, TlsVerification::Off);
+    let import = settings.consoles[0].import.clone();
     assert!(import.threats);
     assert_eq!(import.filter.statuses, ["new", "investigating"]);
     assert_eq!(import.filter.types, ["yara", "sigma", "ioc"]);
@@ -32,9 +32,9 @@ fn the_environment_of_the_python_connector_is_enough_and_keeps_its_meaning() {
     // What the Python connector knows nothing of.
     assert_eq!(import.naming, None);
     assert_eq!(import.filter.maturities, ["stable"]);
-    assert!(settings.webhook.secrets.is_empty(), "the endpoint stays closed");
+    assert!(settings.consoles[0].webhook.secrets.is_empty(), "the endpoint stays closed");
     assert_eq!(settings.journal.url, "sqlite:harfanglab-incidents.db");
-    assert_eq!(settings.webhook.max_body_bytes, 10 << 20);
+    assert_eq!(settings.consoles[0].webhook.max_body_bytes, 10 << 20);
     assert!(warnings.iter().any(|warning| warning.contains("SSL_VERIFY is off")), "{warnings:?}");
 }
 
@@ -208,9 +208,9 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults_and_sources
     assert_eq!(settings.connector.name, "From the environment");
     assert_eq!(settings.connector.id, "0042", "spelt as in the file");
     assert_eq!(settings.connector.scope, ["harfanglab"], "empty is default");
-    assert_eq!(settings.import.filter.types, ["sigma", "yara"]);
-    assert_eq!(settings.webhook.schemes, [WebhookScheme::StandardWebhooks]);
-    assert_eq!(settings.harfanglab.token.expose_secret(), "file-console-token");
+    assert_eq!(settings.consoles[0].import.filter.types, ["sigma", "yara"]);
+    assert_eq!(settings.consoles[0].webhook.schemes, [WebhookScheme::StandardWebhooks]);
+    assert_eq!(settings.consoles[0].harfanglab.token.expose_secret(), "file-console-token");
 
     let source = |variable| loaded.effective.get(variable).map(|value| value.source.clone());
     assert_eq!(source("CONNECTOR_NAME"), Some(Source::Environment));
@@ -225,7 +225,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults_and_sources
 fn the_map_of_statuses_is_read_in_pairs_and_each_faulty_pair_is_told() {
     let variable = "HARFANGLAB_INCIDENTS_WORKFLOW_STATUSES";
     let loaded = load_with(&[(variable, "new = In triage, Closed=0c7b2b5e")]).unwrap();
-    let workflow = loaded.settings.import.workflow;
+    let workflow = loaded.settings.consoles[0].import.workflow.clone();
     assert_eq!((workflow.len(), workflow["new"].as_str()), (2, "In triage"));
     assert_eq!(workflow["closed"], "0c7b2b5e");
     let faults = load_with(&[(variable, "new, open=NEW, closed=")]).unwrap_err().to_string();
@@ -271,11 +271,11 @@ fn a_file_that_cannot_be_read_is_one_fault_and_quotes_nothing() {
 #[test]
 fn the_reference_loads_once_its_placeholders_are_replaced() {
     let directory = tempfile::tempdir().unwrap();
-    let untouched = write_private(directory.path(), "untouched.yml", REFERENCE);
+    let untouched = write_private(directory.path(), "untouched.yml", &reference());
     let faults = load(&BTreeMap::new(), Some(&untouched), now()).unwrap_err();
     assert_eq!(faults.as_slice().len(), 3, "both tokens and the id: {faults}");
 
-    let filled = REFERENCE.replace("ChangeMe", "0123456789-token");
+    let filled = reference().replace("ChangeMe", "0123456789-token");
     let filled = write_private(directory.path(), "config.yml", &filled);
     let loaded = load(&BTreeMap::new(), Some(&filled), now()).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -306,14 +306,14 @@ fn the_file_is_where_the_command_line_says_else_the_environment_else_beside_us()
 
 #[test]
 fn a_service_without_platform_gets_the_defaults() {
-    let console = load_with(&[]).unwrap().settings.harfanglab;
+    let console = load_with(&[]).unwrap().settings.consoles[0].harfanglab.clone();
     let url = console.url.clone();
     let settings = Settings::embedded("sqlite:/tmp/demo.db".into(), "/tmp/bundles".into(), console);
     assert!(settings.opencti.is_none() && !settings.connector.send_to_queue);
-    assert_eq!(settings.harfanglab.url, url);
+    assert_eq!(settings.consoles[0].harfanglab.url, url);
     assert_eq!(settings.journal.url, "sqlite:/tmp/demo.db");
     let directory = settings.connector.directory.unwrap();
     assert_eq!((directory.path, directory.retention_days), ("/tmp/bundles".into(), 0));
-    assert_eq!(settings.import.naming, None::<IncidentNaming>);
-    assert_eq!((settings.webhook.listen.port(), settings.management_listen.port()), (0, 0));
+    assert_eq!(settings.consoles[0].import.naming, None::<IncidentNaming>);
+    assert_eq!((settings.endpoint.listen.port(), settings.management.listen.port()), (0, 0));
 }

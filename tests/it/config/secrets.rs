@@ -37,7 +37,7 @@ fn secrets_are_read_from_files_and_never_shown() {
     assert_eq!(opencti.token.expose_secret(), "token-in-a-file");
     assert_eq!(opencti.custom_headers[0].1.expose_secret(), "proxy-secret");
     assert_eq!(opencti.custom_headers[1].1.expose_secret(), "b:c");
-    assert_eq!(settings.webhook.secrets[0].expose_secret(), "token-in-a-file");
+    assert_eq!(settings.consoles[0].webhook.secrets[0].expose_secret(), "token-in-a-file");
     assert_eq!(settings.mq.pass.as_ref().unwrap().expose_secret(), "  mq-secret ");
     assert!(loaded.warnings.iter().any(|warning| warning.contains("shorter than 16 bytes")));
 
@@ -57,7 +57,7 @@ fn a_file_of_a_secret_may_be_a_pipe_and_not_without_end() {
     thread::scope(|scope| {
         scope.spawn(|| fs::write(&pipe, "a-secret-of-more-than-16-bytes\n").unwrap());
         let settings = load_from(pipe.to_str().unwrap()).unwrap().settings;
-        let secrets = settings.webhook.secrets;
+        let secrets = settings.consoles[0].webhook.secrets.clone();
         assert_eq!(secrets[0].expose_secret(), "a-secret-of-more-than-16-bytes");
     });
     let long = write_private(directory.path(), "long", &"x".repeat((64 << 10) + 1));

@@ -97,8 +97,8 @@ impl Scene {
         let (door, entries) = Door::new(8);
         let arrived = Arc::new(Notify::new());
         let writer = tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived));
-        let console = Arc::new(Console::new(&settings.harfanglab).unwrap());
-        let (settings, clock) = (settings.import, clock());
+        let console = Arc::new(Console::new(&settings.consoles[0].harfanglab).unwrap());
+        let (settings, clock) = (settings.consoles[0].import.clone(), clock());
         let pushes = Pushes::NotTaken;
         let swept = Sweep::new(console, door, journal, settings, clock, pushes)
             .run_once(Pace::Schedule)
@@ -114,7 +114,7 @@ impl Scene {
         console.request_timeout = Duration::from_secs(2);
         let folder = self.folder.path().to_owned();
         let mut settings = Settings::embedded(self.journal_url(), folder, console);
-        settings.import.start = StartDate::At(noon());
+        settings.consoles[0].import.start = StartDate::At(noon());
         settings
     }
 
@@ -277,7 +277,7 @@ async fn a_backfill_of_some_types_takes_no_others_of_a_crowded_second() {
     let until = Some(noon() + TimeDelta::milliseconds(500));
     let mut settings = scene.settings();
     // Nothing is delivered, so that it is about reading alone.
-    settings.import.filter.types = vec!["none of them".to_owned()];
+    settings.consoles[0].import.filter.types = vec!["none of them".to_owned()];
     let job = Job::Backfill(Range { since: noon(), until, types });
     scene.run_with(settings, Some(job)).await.unwrap();
     assert_eq!(

@@ -100,9 +100,9 @@ async fn three_changes_of_status_add_no_sighting_and_nothing_ties_unrelated_thre
             unique_ids = fill(console, alerts, threats);
         },
         |settings| {
-            settings.import.threats = true;
+            settings.consoles[0].import.threats = true;
             // No alert leaves first without its rule because this machine is slow.
-            settings.harfanglab.request_timeout = 10 * patience();
+            settings.consoles[0].harfanglab.request_timeout = 10 * patience();
         },
     )
     .await;

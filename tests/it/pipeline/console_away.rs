@@ -110,7 +110,7 @@ async fn of_many_pushes_three_ask_a_console_that_refuses_and_all_leave_and_are_c
     let gate = Gate::closed().await;
     let change = |settings: &mut Settings| {
         settings.pipeline.concurrency = 1;
-        settings.harfanglab.url = format!("http://{}/", gate.address).parse().unwrap();
+        settings.consoles[0].harfanglab.url = format!("http://{}/", gate.address).parse().unwrap();
     };
     let mut rig = TestPipeline::start(change).await;
     let requests = |_rig: &TestPipeline| gate.refused.load(Ordering::SeqCst);

@@ -75,7 +75,8 @@ async fn an_ecs_event_without_an_id_is_matched_later_and_completed_under_its_inc
 #[tokio::test]
 async fn after_the_enrichment_time_the_sweep_completes_the_incident_once() {
     let mut rig =
-        TestPipeline::start(|settings| settings.enrichment.first_wait = Duration::ZERO).await;
+        TestPipeline::start(|settings| settings.consoles[0].enrichment.first_wait = Duration::ZERO)
+            .await;
     let alert = alert();
     rig.push(Dialect::NativeAlert, &alert.native()).await;
     rig.delivered(1).await;
@@ -100,7 +101,8 @@ async fn after_the_enrichment_time_the_sweep_completes_the_incident_once() {
 #[tokio::test]
 async fn a_newer_status_does_not_wait_for_a_follow_up_and_ends_it() {
     let mut rig =
-        TestPipeline::start(|settings| settings.enrichment.first_wait = Duration::ZERO).await;
+        TestPipeline::start(|settings| settings.consoles[0].enrichment.first_wait = Duration::ZERO)
+            .await;
     let alert = alert();
     rig.push(Dialect::NativeAlert, &alert.native()).await;
     rig.delivered(1).await;
@@ -159,7 +161,7 @@ async fn a_console_that_fails_does_not_keep_an_alert_and_completes_it_afterwards
 #[tokio::test]
 async fn a_console_that_never_answers_holds_an_alert_up_for_one_deadline_and_completes_it() {
     let change = |settings: &mut Settings| {
-        settings.harfanglab.request_timeout = Duration::from_secs(15);
+        settings.consoles[0].harfanglab.request_timeout = Duration::from_secs(15);
     };
     let mut rig = TestPipeline::start(change).await;
     let alert = alert();
@@ -177,7 +179,7 @@ async fn a_console_that_never_answers_holds_an_alert_up_for_one_deadline_and_com
 /// A rig that prepares one event at a time, and whose console never answers a request for its list of alerts.
 pub(super) async fn rig_of_hanging_console() -> TestPipeline {
     let change = |settings: &mut Settings| {
-        settings.harfanglab.request_timeout = Duration::from_secs(15);
+        settings.consoles[0].harfanglab.request_timeout = Duration::from_secs(15);
         settings.pipeline.concurrency = 1;
     };
     let rig = TestPipeline::start(change).await;
@@ -264,7 +266,8 @@ async fn an_alert_whose_ids_no_console_can_be_asked_with_leaves_at_once_with_wha
 
 #[tokio::test]
 async fn with_confirmation_only_what_the_console_shows_is_imported() {
-    let mut rig = TestPipeline::start(|settings| settings.enrichment.confirm = true).await;
+    let mut rig =
+        TestPipeline::start(|settings| settings.consoles[0].enrichment.confirm = true).await;
     let alert = alert();
     let forged =
         with(alert.native(), "alert_unique_id", json!("f0f0f0f0-0000-4000-8000-00000000f0f0"));

@@ -103,7 +103,7 @@ fn ids<'a>(bundle: &'a Bundle, kind: &'a str) -> impl Iterator<Item = String> + 
 
 #[tokio::test]
 async fn a_case_refers_to_what_its_alerts_show_once_and_knows_the_techniques_of_its_rules() {
-    let mut rig = TestPipeline::start(|settings| settings.import.threats = true).await;
+    let mut rig = TestPipeline::start(|settings| settings.consoles[0].import.threats = true).await;
     rig.console.seed(start());
     let of_threat = |number| with(sigma_alert(number, 0, "new"), "threat_key", json!("8123"));
     let rule_id = of_threat(1)["rule_id"].clone();
@@ -164,7 +164,7 @@ fn bare_threat() -> Value {
 
 #[tokio::test]
 async fn a_case_that_left_before_its_alerts_leaves_once_more_for_all_of_them() {
-    let mut rig = TestPipeline::start(|settings| settings.import.threats = true).await;
+    let mut rig = TestPipeline::start(|settings| settings.consoles[0].import.threats = true).await;
     rig.push(Dialect::NativeThreat, &bare_threat()).await;
     assert!(references(&rig.delivered(1).await[0]).is_empty());
     for number in 1..=2 {

@@ -70,7 +70,7 @@ fn alerts(count: usize) -> Vec<DemoAlert> {
 
 /// Nothing waits for the console, which shows nothing.
 fn at_once(settings: &mut Settings) {
-    settings.enrichment.first_wait = std::time::Duration::ZERO;
+    settings.consoles[0].enrichment.first_wait = std::time::Duration::ZERO;
 }
 
 /// The newest version of an alert that was received.

@@ -57,8 +57,15 @@ impl ManualSweep {
         let minutes = Arc::new(AtomicI64::new(0));
         let passed = Arc::clone(&minutes);
         let clock = Clock::from_fn(move || minute(passed.load(Ordering::SeqCst)));
-        let client = Arc::new(Console::new(&settings.harfanglab).unwrap());
-        let sweep = Sweep::new(client, door, journal.clone(), settings.import, clock, pushes);
+        let client = Arc::new(Console::new(&settings.consoles[0].harfanglab).unwrap());
+        let sweep = Sweep::new(
+            client,
+            door,
+            journal.clone(),
+            settings.consoles[0].import.clone(),
+            clock,
+            pushes,
+        );
         let by_hand = Arc::new(Self { console, journal, sweep, minutes, _folder: folder });
         let whole = Arc::downgrade(&by_hand);
         tokio::spawn(async move {

@@ -57,20 +57,23 @@ pub(crate) fn preparer(
     Preparer {
         journal,
         enricher: Enricher::new(Arc::new(console)),
-        enrichment: settings.enrichment.clone(),
-        first_look_ups_max: first_look_ups_max(&settings.harfanglab, settings.pipeline.concurrency),
-        filter: settings.import.filter.clone(),
-        threats: settings.import.threats,
+        enrichment: settings.consoles[0].enrichment.clone(),
+        first_look_ups_max: first_look_ups_max(
+            &settings.consoles[0].harfanglab,
+            settings.pipeline.concurrency,
+        ),
+        filter: settings.consoles[0].import.filter.clone(),
+        threats: settings.consoles[0].import.threats,
         platform: None,
         convert: ConvertSettings {
             author: "HarfangLab".to_owned(),
-            marking: settings.import.marking,
+            marking: settings.consoles[0].import.marking,
             score: None,
             incident_score: None,
-            custom_properties: settings.import.custom_properties,
+            custom_properties: settings.consoles[0].import.custom_properties,
             naming: IncidentNaming::Title,
-            accounts: settings.import.accounts,
-            raw: settings.import.raw,
+            accounts: settings.consoles[0].import.accounts,
+            raw: settings.consoles[0].import.raw,
             network_traffic: NetworkTraffic::Sent,
             rule_checker: RuleChecker::Strict,
             workflow: BTreeMap::new(),
@@ -131,7 +134,10 @@ impl TestPipeline {
 
     /// The same with what is known of this platform.
     pub(crate) async fn start_on(platform: OpenCti) -> Self {
-        Self::build(Vec::new(), Some(platform), |settings| settings.import.threats = true).await
+        Self::build(Vec::new(), Some(platform), |settings| {
+            settings.consoles[0].import.threats = true;
+        })
+        .await
     }
 
     /// The same with more sinks behind its own two.
@@ -152,13 +158,14 @@ impl TestPipeline {
         let url = format!("sqlite:{}", folder.path().join("journal.db").display());
         let mut settings =
             Settings::embedded(url.clone(), folder.path().to_owned(), console.settings());
-        settings.webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
+        settings.consoles[0].webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
         // More than a busy machine takes.
-        settings.harfanglab.request_timeout = PATIENCE;
+        settings.consoles[0].harfanglab.request_timeout = PATIENCE;
         change(&mut settings);
-        let verifier = Verifier::new(&settings.webhook).unwrap().unwrap();
+        let verifier = Verifier::new(&settings.consoles[0].webhook).unwrap().unwrap();
         let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
-        let client = Console::with_denied_pause(&settings.harfanglab, Duration::ZERO).unwrap();
+        let client =
+            Console::with_denied_pause(&settings.consoles[0].harfanglab, Duration::ZERO).unwrap();
         let passed_ms = Arc::new(AtomicI64::new(0));
         let passed = Arc::clone(&passed_ms);
         let clock = Clock::from_fn(move || {

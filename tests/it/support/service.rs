@@ -57,7 +57,7 @@ impl TestService {
         let mut settings = Settings::embedded(url, folder.path().to_owned(), console.settings());
         settings.connector.directory = None;
         settings.connector.duration_period = Duration::from_hours(1);
-        settings.webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
+        settings.consoles[0].webhook.secrets = vec![SecretString::from(WEBHOOK_SECRET)];
         change(&mut settings);
         let (recorder, delivered) = recorder();
         let service = Service::start(settings, Clock::system(), vec![recorder]).await.unwrap();

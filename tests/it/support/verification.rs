@@ -16,7 +16,6 @@ pub(crate) const BODY: &[u8] = br#"{"test": 2432232314}"#;
 /// Returns the settings of an endpoint with this scheme and these secrets.
 pub(crate) fn settings(scheme: WebhookScheme, secrets: &[&str]) -> WebhookSettings {
     WebhookSettings {
-        listen: "127.0.0.1:0".parse().unwrap(),
         path: "/webhooks/harfanglab".to_owned(),
         schemes: vec![scheme],
         secrets: secrets.iter().map(|secret| SecretString::from(*secret)).collect(),
@@ -27,15 +26,12 @@ pub(crate) fn settings(scheme: WebhookScheme, secrets: &[&str]) -> WebhookSettin
         tolerance: std::time::Duration::from_mins(5),
         max_body_bytes: 1_000_000,
         max_in_flight: 8,
-        max_connections: 8,
-        max_connections_per_address: 8,
         secret_file: None,
         access: AccessSettings {
             allowed_networks: Vec::new(),
             trusted_proxies: Vec::new(),
             max_failures_per_minute: 30,
         },
-        tls: None,
     }
 }
 

@@ -171,7 +171,7 @@ async fn without_the_permission_everything_else_goes_on_and_the_queue_is_tried_a
 
 #[test]
 fn the_queue_is_read_only_when_it_is_asked_for() {
-    assert!(!load_with(&[]).unwrap().settings.elastic_pull);
+    assert!(!load_with(&[]).unwrap().settings.consoles[0].elastic_pull);
     let asked = load_with(&[("HARFANGLAB_INCIDENTS_ELASTIC_PULL", "true")]).unwrap();
-    assert!(asked.settings.elastic_pull);
+    assert!(asked.settings.consoles[0].elastic_pull);
 }

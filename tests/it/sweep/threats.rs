@@ -38,7 +38,7 @@ async fn growing(threats: usize, growth: usize, sweeps: usize) {
     let now = Clock::system().now();
     let world = TestService::start(
         |console| console.seed(now - TimeDelta::days(30)),
-        |settings| settings.import.threats = true,
+        |settings| settings.consoles[0].import.threats = true,
     )
     .await;
     world.sweep().await;

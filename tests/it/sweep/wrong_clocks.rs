@@ -162,14 +162,14 @@ impl Scene {
         let url = format!("sqlite:{}", self.folder.path().join(file).display());
         let folder = self.folder.path().to_owned();
         let mut settings = Settings::embedded(url.clone(), folder, self.console.settings());
-        settings.import.start = start;
+        settings.consoles[0].import.start = start;
         let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
         let (door, entries) = Door::new(8);
         let writer = tokio::spawn(write_what_comes_in(journal.clone(), entries, Arc::default()));
         let passed = Arc::clone(&self.passed);
         let clock = Clock::from_fn(move || minute(passed.load(Ordering::SeqCst)));
-        let client = Arc::new(Console::new(&settings.harfanglab).unwrap());
-        let (kept, import) = (journal.clone(), settings.import);
+        let client = Arc::new(Console::new(&settings.consoles[0].harfanglab).unwrap());
+        let (kept, import) = (journal.clone(), settings.consoles[0].import.clone());
         let sweep = Sweep::new(client, door, kept, import, clock, Pushes::NotTaken);
         Service { journal, sweep, writer }
     }

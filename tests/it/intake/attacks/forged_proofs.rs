@@ -170,7 +170,7 @@ fn a_standard_signature_counts_among_the_first_sixteen_once_and_with_all_its_par
 fn no_secret_that_is_empty_ever_opens_the_endpoint() {
     for secret in ["", " ", ",", " , ,", "\n"] {
         let loaded = load_with(&[("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET", secret)]);
-        let secrets = loaded.map(|loaded| loaded.settings.webhook.secrets.len());
+        let secrets = loaded.map(|loaded| loaded.settings.consoles[0].webhook.secrets.len());
         assert!(!secrets.is_ok_and(|count| count > 0), "{secret:?}");
     }
     // And if one did, no scheme of signatures would take it for a key of its own.

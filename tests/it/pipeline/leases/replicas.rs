@@ -116,7 +116,7 @@ impl Replica {
         let folder = tempfile::tempdir().unwrap();
         let mut settings =
             Settings::embedded(String::new(), folder.path().to_owned(), console.settings());
-        settings.enrichment.first_wait = Duration::ZERO;
+        settings.consoles[0].enrichment.first_wait = Duration::ZERO;
         let journal = place.replica().await.with_lease_time(LeaseTime::OfCaller);
         let journal: Arc<dyn Journal> = Arc::new(journal);
         let machine = Machine::new();
@@ -129,7 +129,7 @@ impl Replica {
             preparer: Arc::new(preparer(
                 &settings,
                 Arc::clone(&journal),
-                Console::new(&settings.harfanglab).unwrap(),
+                Console::new(&settings.consoles[0].harfanglab).unwrap(),
                 &machine.clock(),
             )),
             sinks: vec![Arc::new(sink)],

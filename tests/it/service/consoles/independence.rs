@@ -9,7 +9,7 @@ use std::{
 
 use harfanglab_incidents::{
     clock::Clock,
-    config::{ConsoleSettings, Settings},
+    config::{ConsoleNames, ConsoleSettings, Settings},
     demo::{DemoAlert, DemoConsole, DemoConsoleConfig, Generator},
     journal::Journal,
     service::{Service, ServiceError},
@@ -107,7 +107,7 @@ struct Pair {
 }
 
 fn console(name: &str, service: &Settings, console: &DemoConsole) -> ConsoleSettings {
-    let mut settings = service.each_console().remove(0);
+    let mut settings = service.consoles[0].clone();
     name.clone_into(&mut settings.name);
     name.clone_into(&mut settings.author);
     settings.harfanglab = console.settings();
@@ -136,6 +136,7 @@ impl Pair {
         let mut settings = Settings::embedded(url, folder.path().to_owned(), first);
         settings.connector.directory = None;
         settings.connector.duration_period = Duration::from_hours(1);
+        settings.console_names = ConsoleNames::Shown;
         settings.consoles =
             consoles.iter().map(|(name, demo)| console(name, &settings, demo)).collect();
         let (recorder, delivered) = recorder();

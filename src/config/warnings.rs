@@ -1,4 +1,4 @@
-//! What deserves attention in settings that are right: certificates that are not checked, secrets that
+//! Warnings about settings that are right: certificates that are not checked, secrets that
 //! are weak, shared or readable by others, a start date in the future.
 
 use std::{
@@ -6,32 +6,32 @@ use std::{
     path::PathBuf,
 };
 
-use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{
-    console::ConsoleSettings,
+use super::{
     effective::{MASK, Source},
     exposure::Exposure,
+    option::{CONSOLES, OptionSpec},
     options::{
-        CONSOLES, HARFANGLAB_INCIDENTS_IMPORT_START_DATE, HARFANGLAB_INCIDENTS_SSL_VERIFY,
-        HARFANGLAB_INCIDENTS_SYSLOG_TOKEN, HARFANGLAB_INCIDENTS_WEBHOOK_SECRET, OPENCTI_SSL_VERIFY,
-        OptionSpec,
+        certificates::TlsVerification, consoles::ConsoleSettings,
+        harfanglab::HARFANGLAB_INCIDENTS_SSL_VERIFY,
+        import::HARFANGLAB_INCIDENTS_IMPORT_START_DATE, opencti::OPENCTI_SSL_VERIFY,
+        syslog::HARFANGLAB_INCIDENTS_SYSLOG_TOKEN, webhook::HARFANGLAB_INCIDENTS_WEBHOOK_SECRET,
     },
     parse::PEM_START,
     reader::Reader,
-    settings::{Settings, TlsVerification},
+    settings::Settings,
 };
 
 /// Secrets that are shorter, in bytes, can be guessed.
 const SECRET_MIN: usize = 16;
 
 /// Warns of everything.
-pub(super) fn of(reader: &mut Reader<'_>, settings: &Settings, now: DateTime<Utc>) {
+pub(super) fn of(reader: &mut Reader<'_>, settings: &Settings) {
     if settings.opencti.as_ref().is_some_and(|opencti| opencti.tls == TlsVerification::Off) {
         reader.warnings.push(unchecked(OPENCTI_SSL_VERIFY.variable, "OpenCTI"));
     }
-    for console in settings.each_console() {
+    for console in &settings.consoles {
         let named = |option: &OptionSpec| {
             if settings.has_several_consoles() {
                 format!("{CONSOLES}.{}.{}", console.name, option.key)
@@ -39,7 +39,7 @@ pub(super) fn of(reader: &mut Reader<'_>, settings: &Settings, now: DateTime<Utc
                 option.variable.to_owned()
             }
         };
-        warn_of_console(reader, &console, named, now);
+        warn_of_console(reader, console, named);
     }
     warn_of_shared_secrets(reader, &settings.consoles);
     if let Some(syslog) = &settings.syslog {
@@ -67,7 +67,7 @@ fn warn_of_exposed_files(reader: &mut Reader<'_>, settings: &Settings) {
             _ => None,
         })
         .collect();
-    let webhook = settings.webhook.tls.as_ref();
+    let webhook = settings.endpoint.tls.as_ref();
     let syslog = settings.syslog.as_ref().and_then(|syslog| syslog.tls.as_ref());
     files.extend(webhook.into_iter().chain(syslog).map(|tls| tls.key.clone()));
     let broker = settings.mq.ssl_key.as_ref().map(ExposeSecret::expose_secret);
@@ -90,7 +90,6 @@ fn warn_of_console(
     reader: &mut Reader<'_>,
     console: &ConsoleSettings,
     named: impl Fn(&OptionSpec) -> String,
-    now: DateTime<Utc>,
 ) {
     if console.harfanglab.tls == TlsVerification::Off {
         let name = named(&HARFANGLAB_INCIDENTS_SSL_VERIFY);
@@ -98,6 +97,7 @@ fn warn_of_console(
     }
     let name = named(&HARFANGLAB_INCIDENTS_WEBHOOK_SECRET);
     warn_of_short_secrets(reader, &name, &console.webhook.secrets);
+    let now = reader.now();
     let start = console.import.start.at(now);
     if start > now {
         reader.warnings.push(format!(

@@ -1,4 +1,4 @@
-//! Where the value of one option is found, and how a value may be shown.
+//! Finds the raw value of one option, and shows a value in a fault.
 //!
 //! Does not live here: what the value means (`parse`).
 
@@ -8,7 +8,7 @@ use super::{
     effective::Source,
     fault::{self, Fault},
     file::{ConfigFile, Entry, Section},
-    options::{CONSOLES, Kind, OptionSpec, Reach},
+    option::{CONSOLES, Kind, OptionSpec, Scope},
     parse::PEM_START,
 };
 use crate::bounded_file;
@@ -19,14 +19,14 @@ const SHOWN_MAX: usize = 60;
 const SECRET_FILE_MAX_BYTES: u64 = 64 << 10;
 
 /// A value that was given, before it is understood.
-pub(super) struct Given {
+pub(super) struct RawValue {
     /// The items of a list.
     pub(super) items: Vec<String>,
     /// The value as text.
     pub(super) text: String,
-    /// Where it was found.
+    /// The place where it was found.
     pub(super) source: Source,
-    /// What a fault of it is about.
+    /// Its name in a fault.
     pub(super) subject: String,
 }
 
@@ -38,37 +38,37 @@ pub(super) struct OfConsole<'a> {
 }
 
 impl OfConsole<'_> {
-    /// What a fault of one of its keys is about.
+    /// Names one of its keys in a fault.
     pub(super) fn subject(&self, option: &OptionSpec) -> String {
         format!("{CONSOLES}.{}.{} in config.yml", self.name, option.key)
     }
 }
 
-/// The value in effect for one of several consoles: its own, else, where that is inherited, the one of
+/// Finds the value in effect for one of several consoles: its own, else, where that is inherited, the one of
 /// the service.
 pub(super) fn find_of_console(
     environment: &BTreeMap<String, String>,
     file: &ConfigFile,
     console: &OfConsole<'_>,
     option: &OptionSpec,
-) -> Result<Option<Given>, Fault> {
-    if option.reach != Reach::Service {
+) -> Result<Option<RawValue>, Fault> {
+    if option.scope != Scope::Service {
         let source = Source::ConfigFile(file.path().to_owned());
         let own = in_section(Some(console.section), option, &console.subject(option), source)?;
-        if own.is_some() || option.reach == Reach::Own {
+        if own.is_some() || option.scope == Scope::Own {
             return Ok(own);
         }
     }
     find(environment, file, option)
 }
 
-/// The value in effect: environment, else `config.yml`, else the table's default. Empty is as if
+/// Finds the value in effect: environment, else `config.yml`, else the declared default. Empty is as if
 /// left out.
 pub(super) fn find(
     environment: &BTreeMap<String, String>,
     file: &ConfigFile,
     option: &OptionSpec,
-) -> Result<Option<Given>, Fault> {
+) -> Result<Option<RawValue>, Fault> {
     let variable = |name: &str| {
         let text = environment.get(name)?;
         (!says_nothing(option, text)).then(|| Entry::Text(text.clone()))
@@ -85,7 +85,7 @@ pub(super) fn find(
     let given_by_file = in_section(file.section(option.section), option, &subject, source)?;
     Ok(given_by_file.or_else(|| {
         let text = option.default?;
-        Some(given(option, &subject, Entry::Text(text.to_owned()), Source::Default))
+        Some(raw(option, &subject, Entry::Text(text.to_owned()), Source::Default))
     }))
 }
 
@@ -94,7 +94,7 @@ fn in_section(
     option: &OptionSpec,
     subject: &str,
     source: Source,
-) -> Result<Option<Given>, Fault> {
+) -> Result<Option<RawValue>, Fault> {
     let key = |name: &str| {
         let entry = section?.get(name)?;
         let is_empty = match entry {
@@ -112,7 +112,7 @@ fn says_nothing(option: &OptionSpec, text: &str) -> bool {
         .all(|character| character.is_whitespace() || (character == ',' && option.kind.is_list()))
 }
 
-/// What names the file of a secret.
+/// Returns the name under which the file of a secret is given.
 fn secret_name(suffix: &str, option: &OptionSpec, name: &str) -> Option<String> {
     option.kind.is_secret().then(|| format!("{name}{suffix}"))
 }
@@ -124,25 +124,25 @@ fn one_of(
     itself: Option<Entry>,
     named_file: Option<Entry>,
     source: Source,
-) -> Result<Option<Given>, Fault> {
+) -> Result<Option<RawValue>, Fault> {
     let path = match (itself, named_file) {
         (Some(_), Some(_)) => {
             let problem = "is given twice, itself and as a file (_FILE)";
             return Err(Fault::about(subject, problem, "leave one of the two out"));
         }
-        (Some(entry), None) => return Ok(Some(given(option, subject, entry, source))),
+        (Some(entry), None) => return Ok(Some(raw(option, subject, entry, source))),
         (None, Some(Entry::Text(path))) => PathBuf::from(path.trim()),
         (None, Some(Entry::List(_)) | None) => return Ok(None),
     };
     secret_file(option, subject, path).map(Some)
 }
 
-/// The value in the file that `_FILE` names.
+/// Reads the value in the file that `_FILE` names.
 pub(super) fn secret_file(
     option: &OptionSpec,
     subject: &str,
     path: PathBuf,
-) -> Result<Given, Fault> {
+) -> Result<RawValue, Fault> {
     let read = bounded_file::read(path.clone(), SECRET_FILE_MAX_BYTES, bounded_file::READ_TIMEOUT);
     let text = read.and_then(|content| String::from_utf8(content).map_err(io::Error::other));
     let text = text.map_err(|error| {
@@ -155,10 +155,10 @@ pub(super) fn secret_file(
         let problem = format!("names the file {}, which is empty", path.display());
         return Err(Fault::about(subject, problem, "put the value into that file"));
     }
-    Ok(given(option, subject, Entry::Text(text.to_owned()), Source::SecretFile(path)))
+    Ok(raw(option, subject, Entry::Text(text.to_owned()), Source::SecretFile(path)))
 }
 
-fn given(option: &OptionSpec, subject: &str, entry: Entry, source: Source) -> Given {
+fn raw(option: &OptionSpec, subject: &str, entry: Entry, source: Source) -> RawValue {
     let (text, items) = match entry {
         Entry::Text(text) if option.kind.is_list() => {
             let items = text.split(',').map(|item| item.trim().to_owned()).collect();
@@ -173,10 +173,10 @@ fn given(option: &OptionSpec, subject: &str, entry: Entry, source: Source) -> Gi
         }
     };
     let items = items.into_iter().filter(|item: &String| !item.is_empty()).collect();
-    Given { items, text, source, subject: subject.to_owned() }
+    RawValue { items, text, source, subject: subject.to_owned() }
 }
 
-/// A value in quotes, shortened, without the password of a URL; a secret not at all.
+/// Shows a value in quotes, shortened, without the password of a URL; a secret not at all.
 pub(super) fn shown(option: &OptionSpec, text: &str) -> String {
     if option.kind.is_secret() {
         return "a secret that is not shown".to_owned();
