@@ -1,4 +1,5 @@
-//! All tests that cross a room or a wire, in one binary. Names are sentences.
+//! All tests that need a process, a server or a socket, in one binary, by module of `src`. Their names are
+//! sentences.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 

@@ -1,5 +1,5 @@
 //! Tests of the commands as an operator runs them.
 
-pub(crate) mod check;
+mod check;
 mod commands;
 mod terminal;

@@ -2,5 +2,5 @@
 
 mod consoles;
 mod documents;
-pub(crate) mod loading;
+mod loading;
 mod secrets;

@@ -4,5 +4,5 @@ mod compressed_answers;
 pub(crate) mod console_faults;
 mod lookup_batcher;
 mod lookups;
-pub(crate) mod pages;
+mod pages;
 mod rules;

@@ -1,10 +1,10 @@
 //! Tests of everything that takes deliveries: webhook, syslog, verification, junk.
 
-pub(crate) mod attacks;
-pub(crate) mod hostile_posts;
+mod attacks;
+mod hostile_posts;
 mod junk;
-pub(crate) mod memory_budget;
-pub(crate) mod syslog;
+mod memory_budget;
+mod syslog;
 mod unverified_senders;
-pub(crate) mod verification;
-pub(crate) mod webhook;
+mod verification;
+mod webhook;

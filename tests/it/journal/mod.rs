@@ -2,7 +2,7 @@
 
 mod claim_order;
 mod concurrent_writers;
-pub(crate) mod damage;
+mod damage;
 pub(crate) mod dead_letters;
 pub(crate) mod events;
 mod full_disk;

@@ -8,7 +8,7 @@ mod custom_fields;
 mod graphql_documents;
 mod imported_objects;
 mod known_objects;
-pub(crate) mod outages;
+mod outages;
 mod platform;
 mod public_consumer;
 pub(crate) mod sinks;

@@ -5,7 +5,7 @@
 
 mod claim_audit;
 mod cluster;
-pub(crate) mod deleted_connector;
+mod deleted_connector;
 
 use std::{sync::Arc, time::Duration};
 
