@@ -76,7 +76,7 @@ async fn demonstrate(
     let mut running = tokio::spawn(service.run(ending.clone()));
     let pushing = stop.run_until_cancelled(async {
         let summary = push(plan, &console, &clock, &narrator).await?;
-        wait_until_all_left(&*journal).await?;
+        wait_until_all_left(&journal).await?;
         anyhow::Ok(summary)
     });
     let pushed = tokio::select! {
@@ -140,7 +140,7 @@ async fn push(
     Ok(summary?)
 }
 
-async fn wait_until_all_left(journal: &dyn Journal) -> anyhow::Result<()> {
+async fn wait_until_all_left(journal: &Journal) -> anyhow::Result<()> {
     while !journal.is_drained().await? {
         tokio::time::sleep(LOOK).await;
     }

@@ -1,6 +1,6 @@
 //! What the commands on the journal share: the journal, opened beside a running service.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -25,7 +25,7 @@ pub(super) struct Desk {
 pub(super) struct OfConsole {
     /// Its name, where there are several.
     pub(super) name: Option<String>,
-    pub(super) journal: Arc<dyn Journal>,
+    pub(super) journal: Journal,
 }
 
 impl Desk {

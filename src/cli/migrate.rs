@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{failure::Failure, output, runtime, setup};
 use crate::{
     config::Settings,
-    journal::{JournalError, PostgresJournal, SqliteJournal},
+    journal::{JournalError, PostgresDatabase, SqliteDatabase},
 };
 
 /// Connections that the move takes: one writes.
@@ -34,10 +34,9 @@ pub(super) fn run(config: Option<&Path>, to: &str) -> Result<(), Failure> {
 }
 
 async fn moved(settings: &Settings, to: &str) -> Result<Vec<(&'static str, u64)>, JournalError> {
-    let console = settings.consoles[0].harfanglab.url.as_str();
     // As the service opens it: nobody else may be using it.
-    let from = SqliteJournal::open_existing(&settings.journal.url, console).await?;
+    let from = SqliteDatabase::open_existing(&settings.journal.url).await?;
     let password = settings.journal.password.as_ref();
-    let journal = PostgresJournal::open(to, password, CONNECTIONS, console).await?;
+    let journal = PostgresDatabase::open(to, password, CONNECTIONS).await?;
     journal.take_over(&from).await
 }

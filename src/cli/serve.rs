@@ -15,7 +15,7 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     }
     let served = runtime::run(async |stop| {
         let service = Service::start(settings, Clock::system(), Vec::new()).await?;
-        service.run(stop).await
+        Box::pin(service.run(stop)).await
     })?;
     served.map_err(|error| {
         // A line of the log like all others: that is where it is looked for.

@@ -2,11 +2,18 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Lacking;
+use super::lacking::Lacking;
 use crate::{
     alert::IncidentIdentity,
     intake::{Origin, dialect::Dialect},
 };
+
+/// Most bytes of text in one claim, unless its only event has more. The pipeline counts on it.
+pub const CLAIM_BYTES: usize = 4 << 20;
+
+/// Bytes of the longest text that is handled like any other. Of a larger one as few copies are made as
+/// can be.
+pub(super) const SMALL_BYTES: usize = 256 << 10;
 
 /// Row id of an event; grows with the order of arrival.
 pub type EventId = i64;

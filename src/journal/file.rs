@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::JournalError;
+use super::error::JournalError;
 use crate::disk::Disk;
 
 /// Returns the path of `file` without symbolic links, also when the file is not there yet. Where that cannot

@@ -1,14 +1,19 @@
 //! Opening the journal that the configuration names, whichever it is.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
-use super::{Journal, JournalError, LeaderLock, PostgresJournal, SqliteJournal};
+use super::{
+    error::JournalError,
+    handle::Journal,
+    postgres::{LeaderLock, PostgresDatabase},
+    sqlite::SqliteDatabase,
+};
 use crate::config::JournalSettings;
 
 /// A journal, as its service has it.
 pub struct Opened {
     /// The journal, with the rows of the first console.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Journal,
     /// Where it is.
     pub place: Place,
 }
@@ -31,7 +36,7 @@ pub enum Access {
     Change,
 }
 
-/// Whether this address is one of PostgreSQL.
+/// Returns whether this address is one of PostgreSQL.
 fn is_postgres(url: &str) -> bool {
     matches!(url.split_once(':'), Some(("postgres" | "postgresql", _)))
 }
@@ -45,14 +50,14 @@ pub async fn open(settings: &JournalSettings, consoles: &[&str]) -> Result<Opene
     let console = consoles.first().copied().unwrap_or_default();
     let JournalSettings { url, password, connections, .. } = settings;
     if is_postgres(url) {
-        let lock = PostgresJournal::leader_lock(url, password.as_ref(), consoles)?;
-        let journal = PostgresJournal::open(url, password.as_ref(), *connections, console).await?;
-        return Ok(Opened { journal: Arc::new(journal), place: Place::Server(lock) });
+        let lock = PostgresDatabase::leader_lock(url, password.as_ref(), consoles)?;
+        let database = PostgresDatabase::open(url, password.as_ref(), *connections).await?;
+        return Ok(Opened { journal: Journal::new(database, console), place: Place::Server(lock) });
     }
-    let journal = SqliteJournal::open_when_possible(url, console).await?;
-    let folder = journal.file().parent().filter(|folder| !folder.as_os_str().is_empty());
+    let database = SqliteDatabase::open_when_possible(url).await?;
+    let folder = database.file().parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.map_or_else(|| PathBuf::from("."), ToOwned::to_owned);
-    Ok(Opened { journal: Arc::new(journal), place: Place::Folder(folder) })
+    Ok(Opened { journal: Journal::new(database, console), place: Place::Folder(folder) })
 }
 
 /// Opens the journal beside the service, for a command.
@@ -63,16 +68,17 @@ pub async fn open_beside(
     settings: &JournalSettings,
     console: &str,
     access: Access,
-) -> Result<Arc<dyn Journal>, JournalError> {
+) -> Result<Journal, JournalError> {
     let JournalSettings { url, password, .. } = settings;
     if is_postgres(url) {
-        let journal = PostgresJournal::open_beside(url, password.as_ref(), console).await?;
-        return Ok(Arc::new(journal));
+        let database = PostgresDatabase::open_beside(url, password.as_ref()).await?;
+        return Ok(Journal::new(database, console));
     }
-    Ok(Arc::new(match access {
-        Access::Read => SqliteJournal::open_to_read(url, console).await?,
-        Access::Change => SqliteJournal::open_beside(url, console).await?,
-    }))
+    let database = match access {
+        Access::Read => SqliteDatabase::open_to_read(url).await?,
+        Access::Change => SqliteDatabase::open_beside(url).await?,
+    };
+    Ok(Journal::new(database, console))
 }
 
 /// Looks at the journal for a check, changes nothing, and says what was found.
@@ -82,26 +88,7 @@ pub async fn open_beside(
 pub async fn probe(settings: &JournalSettings) -> Result<String, JournalError> {
     let JournalSettings { url, password, .. } = settings;
     if is_postgres(url) {
-        return PostgresJournal::probe(url, password.as_ref()).await;
+        return PostgresDatabase::probe(url, password.as_ref()).await;
     }
-    SqliteJournal::probe(url).await
-}
-
-/// What a schema of the version `found` means to a program that has `ours`; `None`: there is none.
-pub(super) fn schema_words(
-    found: Option<i64>,
-    ours: Option<i64>,
-) -> Result<&'static str, JournalError> {
-    match found {
-        None => Ok("no journal is there yet; the first start makes it"),
-        Some(_) if found == ours => Ok("a journal is there"),
-        Some(_) if found < ours => {
-            Ok("a journal of an older version is there; the next start brings it up to date")
-        }
-        Some(_) => Err(JournalError::Address(
-            "a newer version of this program wrote the journal; use that version, or put a backup \
-             from before the upgrade in its place"
-                .to_owned(),
-        )),
-    }
+    SqliteDatabase::probe(url).await
 }

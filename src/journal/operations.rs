@@ -1,12 +1,10 @@
 //! What an operator does with the journal beside the pipeline: dead letters, the story of an alert,
 //! pruning, and how large the journal is.
 //!
-//! Does not live here: the road that every event takes by itself ([`super::Journal`]).
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Activity, EventId, JournalError, story::Story};
+use super::event::EventId;
 use crate::intake::Origin;
 
 /// Which letters are meant: those for which all of this holds.
@@ -168,76 +166,4 @@ pub struct Shrunk {
     pub is_more: bool,
     /// Somebody still reads an earlier state: until then nothing can be given back.
     pub is_held_up: bool,
-}
-
-/// The operator's side of the durable store.
-#[async_trait]
-pub trait Operations: Send + Sync {
-    /// Letters after event `after`, in the order of their ids, at most `limit`.
-    async fn letters(
-        &self,
-        filter: &LetterFilter,
-        after: EventId,
-        limit: usize,
-    ) -> Result<Vec<Letter>, JournalError>;
-
-    /// At most `limit` groups of letters with equal reasons, the largest first.
-    async fn letter_groups(
-        &self,
-        filter: &LetterFilter,
-        limit: usize,
-    ) -> Result<Vec<LetterGroup>, JournalError>;
-
-    /// The text of an event as it was received; `None` when there is no such event or its text was
-    /// pruned.
-    async fn text(&self, event: EventId) -> Result<Option<String>, JournalError>;
-
-    /// Lets letters enter the pipeline again, as if they had just come in. Answers what became of
-    /// each, in the same order.
-    async fn retry(
-        &self,
-        letters: &[EventId],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Retried>, JournalError>;
-
-    /// Drops dead letters: their texts are removed at once, and the same version, when it comes again,
-    /// is a duplicate. Answers how many there were.
-    async fn discard(&self, letters: &[EventId], now: DateTime<Utc>) -> Result<u64, JournalError>;
-
-    /// Everything about an alert or threat: `name` is an event's id, the id of the alert or threat,
-    /// or the STIX id of its incident or case. `None` when the journal does not know it.
-    async fn story(&self, name: &str) -> Result<Option<Story>, JournalError>;
-
-    /// Removes a little of what is old enough, in one short commit of at most `rows` rows.
-    async fn prune(
-        &self,
-        before: PruneBefore,
-        rows: usize,
-        now: DateTime<Utc>,
-    ) -> Result<Pruned, JournalError>;
-
-    /// What came and left in the last hours before `now`.
-    async fn activity(&self, now: DateTime<Utc>) -> Result<Activity, JournalError>;
-
-    /// Bytes in use: of the file and what lies beside it, without what is free inside.
-    async fn used_bytes(&self) -> Result<u64, JournalError>;
-
-    /// Removes of this kind, the oldest first, of every console, in one short commit of at most
-    /// `rows` rows. Answers how many there were. [`super::Storage`] is not told of a failure: it says nothing
-    /// of whether an alert can be stored.
-    async fn remove(
-        &self,
-        what: Removable,
-        rows: usize,
-        now: DateTime<Utc>,
-    ) -> Result<u64, JournalError>;
-
-    /// Gives some of what is free inside the file, and what lies beside it, back to the file system, in
-    /// smaller and smaller steps while the disk has no space for one. [`super::Storage`] is not told of a
-    /// failure. PostgreSQL does that in its own time.
-    async fn shrink(&self) -> Result<Shrunk, JournalError>;
-
-    /// Samples of unknown kinds that came since a time and have their text: the digest of the shape
-    /// and the key of each.
-    async fn samples(&self, since: DateTime<Utc>) -> Result<Vec<(String, String)>, JournalError>;
 }

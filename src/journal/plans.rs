@@ -4,7 +4,7 @@
 //!
 //! Does not live here: which index SQLite chooses where it has the choice (`sqlite::plans`).
 
-use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 use super::{
     AlertName, CaseObjects, CaseStanding, FollowUp, Journal, Lacking, LetterFilter, LostWork,
-    Outcome, PostgresJournal, PruneBefore, Refusal, Removable, RuleRefusal, SightingFlag,
-    SqliteJournal, WorkPart,
-    sql::{Statement, Value},
+    Outcome, PostgresDatabase, PruneBefore, Refusal, Removable, RuleRefusal, SightingFlag,
+    SqliteDatabase, WorkPart,
+    database::{noted::noted, statement::Value},
 };
 use crate::{
     alert::{IncidentIdentity, SeenIndicator, Sighted},
@@ -78,21 +78,6 @@ const FILLED: [&str; 10] = [
      1770000000000 + CAST(i AS BIGINT) * 1000000 FROM n WHERE i < 9000",
 ];
 
-thread_local! {
-    static NOTED: RefCell<BTreeMap<String, Vec<Value>>> = RefCell::default();
-}
-
-/// Writes a statement down, with its values.
-pub(super) fn note(statement: &Statement) {
-    NOTED.with_borrow_mut(|noted| {
-        noted.entry(statement.text.to_string()).or_insert_with(|| statement.values.clone());
-    });
-}
-
-fn noted() -> BTreeMap<String, Vec<Value>> {
-    NOTED.take()
-}
-
 fn filling() -> Vec<String> {
     let rows = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) "
@@ -117,7 +102,7 @@ fn notification(key: &str, status: &str) -> Notification {
 }
 
 /// What happens all the time: arrivals, claims, ends, and the questions in between.
-async fn go(journal: &dyn Journal) {
+async fn go(journal: &Journal) {
     journal
         .append(&[
             vec![notification("a", "new"), notification("b", "new")],
@@ -173,7 +158,7 @@ async fn go(journal: &dyn Journal) {
     of_works(journal, one.claim.event).await;
 }
 
-async fn of_sightings_and_cases(journal: &dyn Journal, key: &str) {
+async fn of_sightings_and_cases(journal: &Journal, key: &str) {
     let sighted = Sighted {
         indicator_id: "indicator--1".to_owned(),
         place_id: "identity--1".to_owned(),
@@ -208,7 +193,7 @@ async fn of_sightings_and_cases(journal: &dyn Journal, key: &str) {
     journal.flag_shown(&flag).await.unwrap();
 }
 
-async fn of_works(journal: &dyn Journal, event: i64) {
+async fn of_works(journal: &Journal, event: i64) {
     let parts =
         [WorkPart { event, objects: vec!["incident--1".to_owned(), "indicator--1".to_owned()] }];
     journal.work_opened("work", &parts, now()).await.unwrap();
@@ -293,7 +278,7 @@ fn assert_none(walking: &BTreeMap<String, Vec<String>>, explained: usize) {
 async fn nothing_that_is_asked_all_the_time_walks_over_a_table_of_a_sqlite_journal_with_much() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    let journal = Journal::new(SqliteDatabase::open(&url).await.unwrap(), CONSOLE);
     let mut beside = SqliteConnection::connect(&url).await.unwrap();
     for table in filling() {
         sqlx::query(AssertSqlSafe(table)).execute(&mut beside).await.unwrap();
@@ -337,7 +322,7 @@ async fn nothing_that_is_asked_all_the_time_walks_over_a_table_of_a_postgresql_j
     .await
     .unwrap();
     let url = format!("{server}?options[search_path]={name}");
-    let journal = PostgresJournal::open(&url, None, 2, CONSOLE).await.unwrap();
+    let journal = Journal::new(PostgresDatabase::open(&url, None, 2).await.unwrap(), CONSOLE);
     for table in filling() {
         sqlx::raw_sql(AssertSqlSafe(table)).execute(&mut beside).await.unwrap();
     }

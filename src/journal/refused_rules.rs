@@ -5,10 +5,9 @@
 //!
 //! Does not live here: reading refusals and leaving rules out (`pipeline`).
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{EventId, JournalError};
+use super::event::EventId;
 
 /// Time for which a refused rule is left out. Then the next alert of it asks OpenCTI again.
 pub(super) const LEFT_OUT_FOR: TimeDelta = TimeDelta::days(7);
@@ -53,34 +52,4 @@ impl RefusedRule {
     pub fn left_out_until(&self) -> DateTime<Utc> {
         self.refused_at + LEFT_OUT_FOR
     }
-}
-
-/// The part of the journal that knows refused rules. All consoles share it: they have one OpenCTI.
-#[async_trait]
-pub trait RefusedRuleJournal: Send + Sync {
-    /// Notes the version that OpenCTI answers now. It holds until it answers another one, also for a
-    /// process that has not reached OpenCTI.
-    async fn note_platform_version(&self, version: &str) -> Result<(), JournalError>;
-
-    /// Keeps a rule that was refused. Returns it; `None` when it was left out before, and when OpenCTI has
-    /// another version than when the work was opened.
-    async fn refuse_rule(&self, refusal: &RuleRefusal)
-    -> Result<Option<RefusedRule>, JournalError>;
-
-    /// Returns the rules that are left out at `now`: those that the present version of OpenCTI refused
-    /// within seven days. The newest refusal comes first.
-    async fn left_out_rules(&self, now: DateTime<Utc>) -> Result<Vec<RefusedRule>, JournalError>;
-
-    /// Forgets the rule of an indicator, or all with `None`, so that it is sent again; returns how
-    /// many there were.
-    async fn forget_refused_rules(&self, indicator: Option<&str>) -> Result<u64, JournalError>;
-
-    /// Returns the works, other than `work`, in which an indicator left and of which OpenCTI has not
-    /// told all yet; at most `limit`, whatever their console.
-    async fn works_with(
-        &self,
-        indicator: &str,
-        work: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, JournalError>;
 }

@@ -3,10 +3,7 @@
 //!
 //! Does not live here: asking and telling OpenCTI (`opencti`), when (`pipeline`).
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-
-use super::JournalError;
 
 /// A sighting as it was delivered last. The platform merges the sightings of one indicator on one
 /// system, so it is those two that identify it.
@@ -31,40 +28,4 @@ pub struct DueFlag {
     pub flag: SightingFlag,
     /// How often it was tried.
     pub tries: u32,
-}
-
-/// The part of the journal that knows sightings of false positives.
-#[async_trait]
-pub trait SightingJournal: Send + Sync {
-    /// Takes note of delivered sightings, in that order. One that says no false positive matters
-    /// only where one said so before. They are to be looked at from `due_at` on.
-    async fn note_sightings(
-        &self,
-        flags: &[SightingFlag],
-        due_at: DateTime<Utc>,
-    ) -> Result<(), JournalError>;
-
-    /// Flags that are to be looked at, the longest due first.
-    async fn flags_due(
-        &self,
-        limit: usize,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<DueFlag>, JournalError>;
-
-    /// OpenCTI shows the flag as it should be. Nothing happens when it was noted anew meanwhile.
-    async fn flag_shown(&self, flag: &SightingFlag) -> Result<(), JournalError>;
-
-    /// The flag could not be set and is to be tried again at `at`; `None`: given up.
-    async fn flag_again(
-        &self,
-        flag: &SightingFlag,
-        at: Option<DateTime<Utc>>,
-    ) -> Result<(), JournalError>;
-
-    /// OpenCTI could not be asked: this flag's turn is again at `at`, and nothing is counted.
-    async fn postpone_flag(
-        &self,
-        flag: &SightingFlag,
-        at: DateTime<Utc>,
-    ) -> Result<(), JournalError>;
 }

@@ -16,45 +16,24 @@
 //! what is stored then may never be found again. Nothing ends that but a restart. Until then deliveries are
 //! refused and no probe is made; what was accepted already goes on leaving, as far as it can be read.
 //!
-//! Does not live here: kinds of failures (`failure`), noticing them (`sql::lent`, `sqlite::lost`).
+//! Does not live here: kinds of failures (`failure`), noticing them (`database::connection`,
+//! `sqlite::lost`), probes (`probe`).
 
 use std::{
-    sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
-use sha2::{Digest, Sha256};
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    Counts, Journal, JournalError,
+    error::JournalError,
     failure::{FailureKind, kind_of},
 };
-use crate::{
-    health::{Health, Part},
-    intake::Door,
-};
+use crate::health::{Health, Part};
 
-/// From one look at the journal's files to the next, and from one probe to the next while the journal cannot
-/// be written.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Longest wait for a probe.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 /// From one line of the log to the next while it lasts.
 const SAY_EVERY: Duration = Duration::from_mins(1);
-/// Hashes in a probe; the digits of each are 64 bytes.
-const HASHES_OF_A_PROBE: u32 = 1_024;
-
-/// Two texts of 64 KiB, which no database can make smaller. They take turns: a
-/// page that is overwritten by the same is not written.
-pub(super) static PROBES: LazyLock<[String; 2]> = LazyLock::new(|| {
-    [0, HASHES_OF_A_PROBE].map(|first| {
-        let hash = |number: u32| hex::encode(Sha256::digest(number.to_le_bytes()));
-        (first..first + HASHES_OF_A_PROBE).map(hash).collect()
-    })
-});
-
 /// Knows whether the journal can be written.
 #[derive(Debug, Default)]
 pub struct Storage {
@@ -192,7 +171,7 @@ impl Storage {
         drop(trouble);
     }
 
-    fn is_in_trouble(&self) -> bool {
+    pub(super) fn is_in_trouble(&self) -> bool {
         self.lock().is_some()
     }
 
@@ -201,67 +180,9 @@ impl Storage {
     }
 }
 
-/// Checks that a delivery could be stored now: waits a little for a probe, which goes through `door`, and
-/// answers how many events are in each state.
-///
-/// # Errors
-/// Why not, in words.
-pub async fn check_writable(journal: &dyn Journal, door: &Door) -> Result<Counts, String> {
-    let probed = async {
-        journal.check_not_lost().await.map_err(|reason| reason.to_string())?;
-        door.probe().await.map_err(|reason| reason.to_string())?;
-        // Here, where no delivery waits for it.
-        let read = journal.counts().await;
-        if let Err(JournalError::Database(error)) = &read {
-            journal.storage().failed(error, Report::AnyFailure);
-        }
-        let counts = read.map_err(|failure| failure.to_string())?;
-        journal.storage().written();
-        Ok(counts)
-    };
-    answer_in_time(probed).await.unwrap_or_else(|TooLate| {
-        let seconds = PROBE_TIMEOUT.as_secs();
-        let reason = format!(
-            "the journal did not answer within {seconds} seconds; check its database and its disk"
-        );
-        journal.storage().failed_because(reason.clone());
-        Err(reason)
-    })
-}
-
-/// Says that the journal did not answer in time.
-#[derive(Debug, thiserror::Error)]
-#[error("took longer than {} seconds", PROBE_TIMEOUT.as_secs())]
-pub struct TooLate;
-
-/// Waits for an answer of the journal, no longer than for a probe.
-///
-/// # Errors
-/// [`TooLate`] when there was none.
-pub async fn answer_in_time<T>(answer: impl Future<Output = T>) -> Result<T, TooLate> {
-    tokio::time::timeout(PROBE_TIMEOUT, answer).await.map_err(|_elapsed| TooLate)
-}
-
-/// Looks at the journal's files every moment, and probes while the journal cannot be written, until `stop`.
-pub async fn watch(journal: Arc<dyn Journal>, door: Door, stop: CancellationToken) {
-    let watching = async {
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            // Told by the storage itself, as is the outcome of a probe.
-            if journal.check_not_lost().await.is_ok() && journal.storage().is_in_trouble() {
-                let _outcome = check_writable(&*journal, &door).await;
-            }
-        }
-    };
-    stop.run_until_cancelled(watching).await;
-}
-
 #[cfg(test)]
 mod tests {
-    use sqlx::Connection as _;
-
     use super::*;
-    use crate::journal::SqliteJournal;
 
     #[test]
     fn any_failure_of_the_storage_begins_trouble_and_only_a_probe_ends_it() {
@@ -289,26 +210,5 @@ mod tests {
         assert_eq!(health.reasons()["journal"], "the disk is still full");
         storage.written();
         assert!(health.reasons().is_empty());
-    }
-
-    #[tokio::test]
-    async fn each_probe_writes_as_much_as_a_large_alert_and_leaves_nothing_that_grows() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let file = folder.path().join("journal.db");
-        let url = format!("sqlite:{}", file.display());
-        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
-        let log_bytes = || std::fs::metadata(folder.path().join("journal.db-wal")).unwrap().len();
-        for _ in 0..4 {
-            let before = log_bytes();
-            journal.probe().await.unwrap();
-            let written = log_bytes() - before;
-            assert!(written >= 64 << 10, "only {written} bytes");
-        }
-        let mut beside = sqlx::SqliteConnection::connect(&url).await.unwrap();
-        let kept: i64 = sqlx::query_scalar("SELECT SUM(LENGTH(value)) FROM remembered")
-            .fetch_one(&mut beside)
-            .await
-            .unwrap();
-        assert_eq!(kept, 64 << 10);
     }
 }

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{EventId, Lacking, ListedRefusal};
+use super::{event::EventId, lacking::Lacking, works::ListedRefusal};
 use crate::alert::IncidentIdentity;
 
 /// Everything the journal knows of an alert or threat.

@@ -12,12 +12,9 @@
 //!
 //! Does not live here: asking OpenCTI (`opencti`), when to ask and what to make of it (`pipeline`).
 
-use std::collections::HashSet;
-
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{EventId, JournalError};
+use super::event::EventId;
 
 /// The objects of one event that left in a work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,111 +125,6 @@ pub enum SentAgain {
     CameAgain,
     /// No delivered version of it has its text any more.
     NotThere,
-}
-
-/// The part of the journal that knows works.
-#[async_trait]
-pub trait WorkJournal: Send + Sync {
-    /// Remembers a work and what will leave in it.
-    async fn work_opened(
-        &self,
-        work: &str,
-        parts: &[WorkPart],
-        now: DateTime<Utc>,
-    ) -> Result<(), JournalError>;
-
-    /// A work could not be closed: it is to be closed with this message at `at`.
-    async fn work_left_open(
-        &self,
-        work: &str,
-        message: &str,
-        at: DateTime<Utc>,
-    ) -> Result<(), JournalError>;
-
-    /// A work is closed; it is to be looked at first at `look_at`.
-    async fn work_closed(
-        &self,
-        work: &str,
-        now: DateTime<Utc>,
-        look_at: DateTime<Utc>,
-    ) -> Result<(), JournalError>;
-
-    /// A work needs nothing more.
-    async fn forget_work(&self, work: &str) -> Result<(), JournalError>;
-
-    /// Every work that a process before this one, or a delivery that broke off, left open is to be
-    /// closed with this message; answers how many there are. Only while no delivery is under way:
-    /// before the first one of this process, or after one that broke off. Among several replicas at
-    /// any time, since a work that may be under way elsewhere is left alone until it is old.
-    async fn close_orphaned_works(
-        &self,
-        message: &str,
-        now: DateTime<Utc>,
-    ) -> Result<u64, JournalError>;
-
-    /// The same at any time, for those that are too old to be under way: another replica died with
-    /// them, or the journal failed when their end was to be noted.
-    async fn close_forgotten_works(
-        &self,
-        message: &str,
-        now: DateTime<Utc>,
-    ) -> Result<u64, JournalError>;
-
-    /// Works that are to be closed or looked at, the longest due first.
-    async fn works_due(
-        &self,
-        limit: usize,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<DueWork>, JournalError>;
-
-    /// A work was looked at in vain and is to be looked at again at `at`. `None`: how it stands is
-    /// not known, and what is remembered of that stays.
-    async fn look_again(
-        &self,
-        work: &str,
-        standing: Option<&WorkStanding>,
-        at: DateTime<Utc>,
-    ) -> Result<(), JournalError>;
-
-    /// Objects of a work never came: requeues what was delivered in it, in the newest version and in
-    /// the present import generation, and forgets the work or has it closed, in one commit. `None`
-    /// while an event of it is claimed: to be asked again. A work that was ended before needs nothing.
-    async fn work_lost(
-        &self,
-        lost: &LostWork<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Requeued>, JournalError>;
-
-    /// OpenCTI could not answer for a work: its turn is again at `at`, and nothing is counted.
-    async fn postpone_work(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
-
-    /// What left in a work, in that order.
-    async fn parts_of_work(&self, work: &str) -> Result<Vec<WorkPart>, JournalError>;
-
-    /// A work was read and needs nothing more: keeps what was refused in it, in the same commit. Of
-    /// all refusals the newest [`MOST_REFUSALS`] are kept; the same again is counted.
-    async fn work_read(&self, work: &str, refusals: &[Refusal]) -> Result<(), JournalError>;
-
-    /// Requeues the newest delivered version of the alert or threat of `event`, to leave whole, because
-    /// of `reason`: after the first of `waits` the first time, after the next one the next
-    /// time, and no more after the last.
-    async fn send_again(
-        &self,
-        event: EventId,
-        reason: &str,
-        waits: &[TimeDelta],
-        now: DateTime<Utc>,
-    ) -> Result<SentAgain, JournalError>;
-
-    /// Returns those of these events that [`WorkJournal::send_again`] or [`WorkJournal::work_lost`]
-    /// requeued.
-    async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError>;
-
-    /// What OpenCTI refused, newest first.
-    async fn refusals(&self, limit: usize) -> Result<Vec<ListedRefusal>, JournalError>;
-
-    /// Which of these events belong to an alert or threat of which a version was delivered before.
-    async fn delivered_before(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError>;
 }
 
 /// Refusals kept at most; older ones are dropped.

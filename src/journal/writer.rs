@@ -14,7 +14,7 @@ use std::{collections::VecDeque, sync::Arc, vec};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::error;
 
-use super::{Journal, JournalError, failure::FailureKind};
+use super::{error::JournalError, failure::FailureKind, handle::Journal};
 use crate::intake::{DoorError, Entries, Entry, Notification, Origin, Receipt};
 
 /// Deliveries that share one commit at most.
@@ -35,18 +35,14 @@ const PROBES_AT_ONCE: usize = 64;
 type Probe = oneshot::Sender<Result<(), DoorError>>;
 
 /// Commits what comes through the door until it is closed; `arrived` is notified after each commit.
-pub async fn write_what_comes_in(
-    journal: Arc<dyn Journal>,
-    mut entries: Entries,
-    arrived: Arc<Notify>,
-) {
+pub async fn write_what_comes_in(journal: Journal, mut entries: Entries, arrived: Arc<Notify>) {
     let mut received = Vec::with_capacity(DELIVERIES_PER_COMMIT);
     let mut waiting = VecDeque::new();
     loop {
         let free = DELIVERIES_PER_COMMIT.saturating_sub(waiting.len());
         tokio::select! {
             biased;
-            Some(reply) = entries.probes.recv() => probe(&*journal, reply, &mut entries.probes).await,
+            Some(reply) = entries.probes.recv() => probe(&journal, reply, &mut entries.probes).await,
             () = std::future::ready(()), if !waiting.is_empty() => {}
             count = entries.deliveries.recv_many(&mut received, free) => {
                 if count == 0 {
@@ -61,7 +57,7 @@ pub async fn write_what_comes_in(
             continue;
         }
         let batches = next_commit(&mut waiting);
-        let results = commit(&*journal, &batches).await;
+        let results = commit(&journal, &batches).await;
         if results.iter().any(Result::is_ok) {
             arrived.notify_one();
         }
@@ -71,7 +67,7 @@ pub async fn write_what_comes_in(
 
 /// Answers everybody who asks for a probe by a single write. A commit of deliveries follows before the next
 /// one, so that no number of probes keeps them waiting.
-async fn probe(journal: &dyn Journal, first: Probe, others: &mut mpsc::Receiver<Probe>) {
+async fn probe(journal: &Journal, first: Probe, others: &mut mpsc::Receiver<Probe>) {
     let others = std::iter::from_fn(|| others.try_recv().ok()).take(PROBES_AT_ONCE);
     let mut asked: Vec<Probe> = std::iter::once(first).chain(others).collect();
     asked.retain(|reply| !reply.is_closed());
@@ -88,7 +84,7 @@ async fn probe(journal: &dyn Journal, first: Probe, others: &mut mpsc::Receiver<
 /// Stores batches in one commit. When that fails by what one of them holds, each is stored by itself, so
 /// that the others do not suffer for it.
 async fn commit(
-    journal: &dyn Journal,
+    journal: &Journal,
     batches: &[Vec<Notification>],
 ) -> Vec<Result<Receipt, DoorError>> {
     let failure = match append(journal, batches).await {
@@ -110,7 +106,7 @@ async fn commit(
 
 /// Stores batches in one commit, again when it gave way to another one.
 async fn append(
-    journal: &dyn Journal,
+    journal: &Journal,
     batches: &[Vec<Notification>],
 ) -> Result<Vec<Receipt>, JournalError> {
     for _ in 1..TRIES {
@@ -232,7 +228,7 @@ mod tests {
     use super::*;
     use crate::{
         intake::{Door, verification::Proof},
-        journal::SqliteJournal,
+        journal::SqliteDatabase,
     };
 
     fn delivery(
@@ -311,9 +307,10 @@ mod tests {
     async fn a_delivery_is_stored_while_probes_are_asked_for_without_a_pause() {
         let folder = tempfile::TempDir::new().unwrap();
         let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let journal =
+            Journal::new(SqliteDatabase::open(&url).await.unwrap(), "https://console.example");
         let (door, entries) = Door::new(4);
-        let writing = write_what_comes_in(Arc::new(journal), entries, Arc::default());
+        let writing = write_what_comes_in(journal, entries, Arc::default());
         let _writing = AbortOnDropHandle::new(tokio::spawn(writing));
         let asking: Vec<_> = std::iter::repeat_with(|| {
             let door = door.clone();

@@ -104,7 +104,7 @@ async fn use_journal(management: &Management) -> Result<Probed, String> {
     let mut all = Vec::with_capacity(management.consoles.len());
     for (position, console) in management.consoles.iter().enumerate() {
         all.push(if position == 0 {
-            check_writable(&*console.journal, &console.door).await?
+            check_writable(&console.journal, &console.door).await?
         } else {
             console.journal.counts().await.map_err(|failure| failure.to_string())?
         });

@@ -50,7 +50,7 @@ pub struct ManagedConsole {
     /// None where there is one console.
     pub label: ConsoleLabel,
     /// Asked how full it is with what is of this console.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Journal,
     /// Asked whether a delivery could be stored.
     pub door: Door,
     /// Where jobs are hung up.

@@ -35,13 +35,13 @@ impl Afterwards {
     /// With what the journal notes and this platform answers of this connector; `confirmed` is told
     /// what is to be sent again.
     pub fn new(
-        journal: Arc<dyn Journal>,
+        journal: Journal,
         (platform, connector_id): (OpenCti, String),
         confirmed: Option<Arc<ConfirmedObjects>>,
         clock: Clock,
     ) -> Self {
         let false_positives = FalsePositives {
-            journal: Arc::clone(&journal),
+            journal: journal.clone(),
             platform: platform.clone(),
             clock: clock.clone(),
         };
@@ -55,7 +55,7 @@ impl Afterwards {
     ///
     /// # Errors
     /// [`JournalError`] when the journal fails.
-    pub async fn take_over(journal: &dyn Journal, now: DateTime<Utc>) -> Result<(), JournalError> {
+    pub async fn take_over(journal: &Journal, now: DateTime<Utc>) -> Result<(), JournalError> {
         let message =
             format!("the service was stopped in mid-delivery; what is missing {CONTINUED}");
         let orphaned = journal.close_orphaned_works(&message, now).await?;

@@ -31,7 +31,7 @@ use crate::{
 
 pub(super) struct Deliverer {
     pub(super) leases: Arc<Leases>,
-    pub(super) journal: Arc<dyn Journal>,
+    pub(super) journal: Journal,
     pub(super) sinks: Vec<Arc<dyn Sink>>,
     pub(super) clock: Clock,
     pub(super) settings: PipelineSettings,
@@ -95,7 +95,7 @@ impl Deliverer {
         let outcomes = delivered.unwrap_or_else(|_panic| {
             claims.into_iter().map(|claim| (claim, self.broke_off(claim))).collect()
         });
-        finish(&*self.journal, &outcomes, self.clock.now()).await;
+        finish(&self.journal, &outcomes, self.clock.now()).await;
         drop(held);
         self.arrived.notify_one();
     }
@@ -105,7 +105,7 @@ impl Deliverer {
     }
 
     async fn deliver(&self, mut ready: Vec<Ready>, queues: &[SinkQueue]) -> Vec<(Claim, Outcome)> {
-        false_positives::take_back(&mut ready, &*self.journal).await;
+        false_positives::take_back(&mut ready, &self.journal).await;
         let leaving = ready.into_iter().map(|ready| Leaving {
             content: confirmations::content(&ready.bundles),
             ready: Arc::new(ready),
@@ -119,10 +119,10 @@ impl Deliverer {
         let mut results: Vec<_> =
             (0..batch.len()).map(|index| of_event(index).cloned().fold(Ok(()), worse)).collect();
         tell(&results);
-        false_positives::look_again(&batch, &mut results, &*self.journal).await;
+        false_positives::look_again(&batch, &mut results, &self.journal).await;
         let confirmed = batch.iter().zip(&results).filter(|(_, result)| result.is_ok());
         self.negative_sightings
-            .note(confirmed.flat_map(|(ready, _)| &ready.bundles), &*self.journal, self.clock.now())
+            .note(confirmed.flat_map(|(ready, _)| &ready.bundles), &self.journal, self.clock.now())
             .await;
         self.write_down(&batch, &mut results).await;
         let mut outcomes = Vec::with_capacity(batch.len());

@@ -48,7 +48,7 @@ impl NegativeSightings {
     pub(super) async fn note<'a>(
         self,
         confirmed: impl Iterator<Item = &'a Arc<Bundle>>,
-        journal: &dyn Journal,
+        journal: &Journal,
         now: DateTime<Utc>,
     ) {
         if self == Self::ByBundle {
@@ -83,7 +83,7 @@ fn flag(object: &Map<String, Value>) -> Option<SightingFlag> {
 /// Looks again, just before a batch leaves, whether its false positives are still alone: an alert
 /// that says otherwise may have been prepared at the same time. What leaves beside it is seen by
 /// `look_again`.
-pub(super) async fn take_back(batch: &mut [Ready], journal: &dyn Journal) {
+pub(super) async fn take_back(batch: &mut [Ready], journal: &Journal) {
     for ready in batch {
         let Some((key, sighted)) = &ready.delivered.false_positive else { continue };
         match journal.note_sighting(key, sighted).await {
@@ -110,7 +110,7 @@ pub(super) async fn take_back(batch: &mut [Ready], journal: &dyn Journal) {
 pub(super) async fn look_again(
     batch: &[impl Borrow<Ready>],
     results: &mut [Result<(), DeliveryError>],
-    journal: &dyn Journal,
+    journal: &Journal,
 ) {
     for (ready, result) in batch.iter().map(Borrow::borrow).zip(results) {
         let Some((key, sighted)) = &ready.delivered.false_positive else { continue };
@@ -142,7 +142,7 @@ fn is_sighting(object: &Map<String, Value>) -> bool {
 
 /// Sets what is to be set.
 pub(super) struct FalsePositives {
-    pub(super) journal: Arc<dyn Journal>,
+    pub(super) journal: Journal,
     pub(super) platform: OpenCti,
     pub(super) clock: Clock,
 }
@@ -216,7 +216,7 @@ mod tests {
     use crate::{
         alert::Sighted,
         intake::Origin,
-        journal::{Claim, SqliteJournal},
+        journal::{Claim, SqliteDatabase},
         pipeline::prepare::Delivered,
     };
 
@@ -254,7 +254,8 @@ mod tests {
     async fn a_verdict_that_another_replica_overtook_leaves_once_more_as_what_it_is() {
         let folder = TempDir::new().unwrap();
         let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let journal =
+            Journal::new(SqliteDatabase::open(&url).await.unwrap(), "https://console.example");
         let (mut batch, mut results) = ([ready()], [Ok(())]);
         take_back(&mut batch, &journal).await;
         look_again(&batch, &mut results, &journal).await;

@@ -79,11 +79,7 @@ impl Leases {
     /// Renews those of which half has passed, and those that end later than any can: the clock was set
     /// back, and what the journal holds with it. Those that the journal does not renew are lost.
     /// `now` was read before this was called.
-    pub(super) async fn renew(
-        &self,
-        journal: &dyn Journal,
-        now: Moment,
-    ) -> Result<(), JournalError> {
+    pub(super) async fn renew(&self, journal: &Journal, now: Moment) -> Result<(), JournalError> {
         let (half, latest) = (now.after(self.length / 2), now.after(self.length));
         let is_ageing = |it: &&Held| half.has_reached(it.until) || it.until.wall > latest.wall;
         let ageing: Vec<Claim> =
@@ -119,10 +115,10 @@ impl Leases {
     }
 
     /// Renews for ever.
-    pub(super) async fn renew_in_time(self: Arc<Self>, journal: Arc<dyn Journal>) {
+    pub(super) async fn renew_in_time(self: Arc<Self>, journal: Journal) {
         loop {
             tokio::time::sleep(self.length / LOOKS_A_LEASE).await;
-            if let Err(failure) = self.renew(&*journal, self.clock.moment()).await {
+            if let Err(failure) = self.renew(&journal, self.clock.moment()).await {
                 error!(%failure, "the leases of what is under way could not be renewed");
             }
         }
@@ -152,7 +148,7 @@ mod tests {
     use super::*;
     use crate::{
         intake::{Notification, dialect::Dialect, verification::Proof},
-        journal::SqliteJournal,
+        journal::SqliteDatabase,
     };
 
     const LEASE: Duration = Duration::from_mins(5);
@@ -180,9 +176,10 @@ mod tests {
         }
     }
 
-    async fn journal_with_one_alert(folder: &TempDir, now: DateTime<Utc>) -> SqliteJournal {
+    async fn journal_with_one_alert(folder: &TempDir, now: DateTime<Utc>) -> Journal {
         let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let journal =
+            Journal::new(SqliteDatabase::open(&url).await.unwrap(), "https://console.example");
         let element = json!({
             "log_type": "alert", "alert_type": "sigma", "alert_unique_id": "a", "status": "new",
         });

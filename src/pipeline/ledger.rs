@@ -1,7 +1,5 @@
 //! The ledger of works, kept in the journal: what a sink opens there is found again after a crash.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use tracing::error;
 
@@ -14,13 +12,13 @@ use crate::{
 
 /// Notes works in the journal.
 pub struct JournalLedger {
-    journal: Arc<dyn Journal>,
+    journal: Journal,
     clock: Clock,
 }
 
 impl JournalLedger {
     /// In this journal.
-    pub fn new(journal: Arc<dyn Journal>, clock: Clock) -> Self {
+    pub fn new(journal: Journal, clock: Clock) -> Self {
         Self { journal, clock }
     }
 }

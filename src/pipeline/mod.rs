@@ -93,7 +93,7 @@ const JOURNAL_FAILED: std::time::Duration = std::time::Duration::from_secs(1);
 /// The parts that the pipeline moves events between.
 pub struct Pipeline {
     /// Where events come from and their outcomes go.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Journal,
     /// Turns an event into a bundle.
     pub preparer: Arc<Preparer>,
     /// Where bundles go: an event is delivered when every one of them has it.
@@ -130,7 +130,7 @@ impl Pipeline {
         let pipeline = Arc::new(self);
         let (ready, waiting) = mpsc::channel(pipeline.settings.batch.max(1));
         let leases = Leases::new(pipeline.settings.lease, pipeline.clock.clone());
-        let journal = Arc::clone(&pipeline.journal);
+        let journal = pipeline.journal.clone();
         let console = ConsoleLabel::current();
         let renewing = Arc::clone(&leases).renew_in_time(journal);
         let _renewing = AbortOnDropHandle::new(tokio::spawn(console.on(renewing)));
@@ -150,7 +150,7 @@ impl Pipeline {
     fn deliverer(&self, leases: &Arc<Leases>) -> Deliverer {
         Deliverer {
             leases: Arc::clone(leases),
-            journal: Arc::clone(&self.journal),
+            journal: self.journal.clone(),
             sinks: self.sinks.clone(),
             clock: self.clock.clone(),
             settings: self.settings.clone(),
@@ -229,7 +229,7 @@ impl Pipeline {
         leases: &Leases,
         now: Moment,
     ) -> Result<Vec<Event>, JournalError> {
-        leases.renew(&*self.journal, now).await?;
+        leases.renew(&self.journal, now).await?;
         self.journal.claim(limit, self.settings.lease, now.wall).await
     }
 
@@ -266,7 +266,7 @@ impl Pipeline {
     }
 
     async fn end(&self, claim: Claim, outcome: Outcome) {
-        finish(&*self.journal, &[(claim, outcome)], self.clock.now()).await;
+        finish(&self.journal, &[(claim, outcome)], self.clock.now()).await;
         self.arrived.notify_one();
     }
 
@@ -290,7 +290,7 @@ impl Pipeline {
 /// Writes outcomes down, also in a journal that is away for a moment. If that fails for good the
 /// leases run out and the events are tried again: ids are deterministic, so a second delivery changes
 /// nothing.
-async fn finish(journal: &dyn Journal, outcomes: &[(Claim, Outcome)], now: DateTime<Utc>) {
+async fn finish(journal: &Journal, outcomes: &[(Claim, Outcome)], now: DateTime<Utc>) {
     count(outcomes);
     for tries_left in (0..TRIES_TO_FINISH).rev() {
         let written: Result<(), JournalError> = journal.finish(outcomes, now).await;

@@ -70,7 +70,7 @@ impl Delivered {
 /// Enriches and converts.
 pub struct Preparer {
     /// Keeps names, dates and matches.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Journal,
     /// Asks the console.
     pub enricher: Enricher,
     /// Sets for how long the console is asked.

@@ -92,7 +92,7 @@ impl Preparer {
             conversion.remove_custom_properties();
         }
         for seen in conversion.indicators().cloned().collect::<Vec<_>>() {
-            let valid_from = self.valid_from.of(&seen, &*self.journal).await;
+            let valid_from = self.valid_from.of(&seen, &self.journal).await;
             let valid_from = valid_from.map_err(|failure| self.journal_failed(event, &failure))?;
             conversion.date_indicator(&seen.id, valid_from);
         }
@@ -129,7 +129,7 @@ impl Preparer {
         if self.platform.is_none() {
             return Ok(LeftOutRules::default());
         }
-        self.refused_rules.left_out(&*self.journal, self.clock.now()).await
+        self.refused_rules.left_out(&self.journal, self.clock.now()).await
     }
 
     async fn seen_on_console(

@@ -66,7 +66,7 @@ pub(super) fn first_look(now: DateTime<Utc>) -> DateTime<Utc> {
 
 /// Closes, reads and lets go of works.
 pub(super) struct Refusals {
-    pub(super) journal: Arc<dyn Journal>,
+    pub(super) journal: Journal,
     pub(super) platform: OpenCti,
     /// Whose queue its works are about.
     pub(super) connector_id: String,
@@ -391,7 +391,7 @@ impl Refusals {
         );
         let unnamed = if is_cut_off { all } else { HashSet::new() };
         let passing = refusals.iter().filter(|refusal| !consequences.contains(&refusal.object));
-        sent_again::send_again(&*self.journal, self.clock.now(), passing, &unnamed).await?;
+        sent_again::send_again(&self.journal, self.clock.now(), passing, &unnamed).await?;
         self.journal.work_read(&work.id, &refusals).await
     }
 
@@ -404,7 +404,7 @@ impl Refusals {
         parts: &[WorkPart],
     ) -> Result<HashSet<String>, JournalError> {
         let reader = RefusedRuleReader {
-            journal: &*self.journal,
+            journal: &self.journal,
             platform: &self.platform,
             now: self.clock.now(),
         };
@@ -447,7 +447,7 @@ impl Refusals {
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
-pub async fn era_of_confirmed(journal: &dyn Journal) -> Result<[Option<String>; 2], JournalError> {
+pub async fn era_of_confirmed(journal: &Journal) -> Result<[Option<String>; 2], JournalError> {
     Ok([journal.remembered("generation").await?, journal.remembered(FORGOTTEN).await?])
 }
 
@@ -456,6 +456,6 @@ pub async fn era_of_confirmed(journal: &dyn Journal) -> Result<[Option<String>; 
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
-pub async fn era_of_properties(journal: &dyn Journal) -> Result<Option<String>, JournalError> {
+pub async fn era_of_properties(journal: &Journal) -> Result<Option<String>, JournalError> {
     journal.remembered(REFUSED_PROPERTIES).await
 }

@@ -40,7 +40,7 @@ impl RefusedRules {
     /// Returns the rules that are left out at `now`.
     pub(super) async fn left_out(
         &self,
-        journal: &dyn Journal,
+        journal: &Journal,
         now: DateTime<Utc>,
     ) -> Result<LeftOutRules, Arc<JournalError>> {
         let reading = async {
@@ -64,7 +64,7 @@ pub(super) struct ReadWork<'a> {
 
 /// Reads refused rules out of the errors of works.
 pub(super) struct RefusedRuleReader<'a> {
-    pub(super) journal: &'a dyn Journal,
+    pub(super) journal: &'a Journal,
     pub(super) platform: &'a OpenCti,
     pub(super) now: DateTime<Utc>,
 }

@@ -26,7 +26,7 @@ pub(super) fn reason(sink: &str, detail: &str) -> String {
 }
 
 /// Makes due what was put back because this sink could not take it.
-pub async fn try_now(sink: &str, journal: &dyn Journal, arrived: &Notify, now: DateTime<Utc>) {
+pub async fn try_now(sink: &str, journal: &Journal, arrived: &Notify, now: DateTime<Utc>) {
     match journal.make_due(&reason(sink, ""), now).await {
         Ok(0) => {}
         Ok(events) => {

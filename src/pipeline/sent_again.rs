@@ -21,7 +21,7 @@ const WAITS: [TimeDelta; 3] = [TimeDelta::minutes(1), TimeDelta::minutes(10), Ti
 /// work with more errors than the platform keeps: if one of those that it kept passes, so may one
 /// that it did not.
 pub(super) async fn send_again(
-    journal: &dyn Journal,
+    journal: &Journal,
     now: DateTime<Utc>,
     refusals: impl Iterator<Item = &Refusal>,
     unnamed: &HashSet<EventId>,

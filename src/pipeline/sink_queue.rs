@@ -309,7 +309,7 @@ impl Runner {
 
     async fn try_now(&self) {
         let Deliverer { journal, arrived, clock, .. } = &*self.deliverer;
-        retry::try_now(self.sink.name(), &**journal, arrived, clock.now()).await;
+        retry::try_now(self.sink.name(), journal, arrived, clock.now()).await;
     }
 
     /// Waits for the sink as long as it takes, and reports it as degraded while that is longer than it

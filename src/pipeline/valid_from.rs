@@ -24,7 +24,7 @@ impl ValidFrom {
     pub(super) async fn of(
         &self,
         seen: &SeenIndicator,
-        journal: &dyn Journal,
+        journal: &Journal,
     ) -> Result<DateTime<Utc>, JournalError> {
         let held = self.dates().get(&seen.id).copied();
         if let Some(held) = held.filter(|held| !seen.moves(*held)) {

@@ -70,7 +70,7 @@ impl Account {
         count(trigger, &swept, began, now);
         // A stretch of time says nothing of how complete the rest is.
         if trigger != Trigger::Backfill {
-            SweepRecord::of(began, now, &swept).keep(&*self.sweep.journal).await;
+            SweepRecord::of(began, now, &swept).keep(&self.sweep.journal).await;
         }
         self.tell_health(&swept);
         swept

@@ -24,7 +24,7 @@ const SKEW_MAX: TimeDelta = TimeDelta::seconds(5);
 
 /// Compares until `stop`.
 pub(super) async fn watch(
-    journal: Arc<dyn Journal>,
+    journal: Journal,
     clock: Clock,
     health: Arc<Health>,
     stop: CancellationToken,

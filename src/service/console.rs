@@ -46,7 +46,7 @@ use crate::{
 pub(super) struct ConsoleService {
     pub(super) settings: ConsoleSettings,
     pub(super) label: ConsoleLabel,
-    pub(super) journal: Arc<dyn Journal>,
+    pub(super) journal: Journal,
     pub(super) door: Door,
     pub(super) arrived: Arc<Notify>,
     pub(super) board: Arc<JobBoard>,
@@ -78,7 +78,7 @@ impl ConsoleService {
     pub(super) fn new(
         settings: ConsoleSettings,
         service: &Settings,
-        journal: Arc<dyn Journal>,
+        journal: Journal,
         (health, memory, clock): (&Health, &MemoryBudget, &Clock),
     ) -> Result<Self, ServiceError> {
         let label = if service.has_several_consoles() {
@@ -108,7 +108,7 @@ impl ConsoleService {
 
     /// What the journal keeps for it.
     pub(super) fn kept(&self) -> Kept {
-        Kept { console: self.label.clone(), journal: Arc::clone(&self.journal) }
+        Kept { console: self.label.clone(), journal: self.journal.clone() }
     }
 
     /// Goes on with the day's samples of unknown kinds where the process before left off.
@@ -127,7 +127,7 @@ impl ConsoleService {
     pub(super) async fn write(&self, parts: &Parts) -> Option<JoinHandle<()>> {
         let entries = self.entries.lock().await.take()?;
         let writing = self.label.on(write_what_comes_in(
-            Arc::clone(&self.journal),
+            self.journal.clone(),
             entries,
             Arc::clone(&self.arrived),
         ));
@@ -168,7 +168,7 @@ impl ConsoleService {
             Some(platform) => platform.workflow(&self.settings.import.workflow).await,
             None => BTreeMap::new(),
         };
-        let naming = platform::naming(self.settings.import.naming, &*self.journal).await;
+        let naming = platform::naming(self.settings.import.naming, &self.journal).await;
         let convert = ConvertSettings {
             author: self.settings.author.clone(),
             marking: self.settings.import.marking,
@@ -202,7 +202,7 @@ impl ConsoleService {
             return;
         };
         let journal = &self.journal;
-        platform::insist(|| Afterwards::take_over(&**journal, clock.now())).await;
+        platform::insist(|| Afterwards::take_over(journal, clock.now())).await;
         parts.spawn(ServicePart::Afterwards, self.label.on(afterwards.run(stop.clone())));
     }
 
@@ -218,7 +218,7 @@ impl ConsoleService {
         let Common { settings, outlets, clock, .. } = common;
         let client = outlets.platform.as_ref()?.connector().platform().clone();
         Some(Afterwards::new(
-            Arc::clone(&self.journal),
+            self.journal.clone(),
             (client, settings.connector.id.clone()),
             outlets.confirmed.clone(),
             clock.clone(),
@@ -231,9 +231,9 @@ impl ConsoleService {
         let platform = outlets.platform.as_ref();
         let name = &settings.connector.name;
         Pipeline {
-            journal: Arc::clone(&self.journal),
+            journal: self.journal.clone(),
             preparer: Arc::new(Preparer {
-                journal: Arc::clone(&self.journal),
+                journal: self.journal.clone(),
                 enricher: Enricher::new(Arc::clone(&self.client)),
                 enrichment: self.settings.enrichment.clone(),
                 first_look_ups_max: first_look_ups_max(
@@ -269,7 +269,7 @@ impl ConsoleService {
         Sweep::new(
             Arc::clone(&self.client),
             self.door.clone(),
-            Arc::clone(&self.journal),
+            self.journal.clone(),
             self.settings.import.clone(),
             clock.clone(),
             pushes,
@@ -301,6 +301,6 @@ impl ConsoleService {
         let board = Arc::clone(&self.board);
         let jobs = jobs::take_up(sweep, account, board, &self.jobs, term.clone());
         let leading = async { tokio::join!(jobs, schedule.run(reset, term)) };
-        self.label.on(leading).await;
+        self.label.on(Box::pin(leading)).await;
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Does not live here: what ends, and in which order (`service`).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -33,10 +33,10 @@ impl Ending {
 
     /// Waits until everything has `ended`, within the time that is left, and logs how it went: what is
     /// left comes with the next start.
-    pub(super) async fn when(self, ended: impl Future<Output = ()>, journals: &[Arc<dyn Journal>]) {
+    pub(super) async fn when(self, ended: impl Future<Output = ()>, journals: &[Journal]) {
         let is_done = timeout_at(self.drain_until(Instant::now()), ended).await.is_ok();
         // A journal that cannot be read keeps nobody from stopping.
-        let counting = join_all(journals.iter().map(|journal| journal.pending()));
+        let counting = join_all(journals.iter().map(Journal::pending));
         let counted = timeout(LAST_LOOK, counting).await;
         let counted = counted.ok().map(|counts| counts.into_iter().sum::<Result<u64, _>>());
         let pending = counted.and_then(Result::ok);

@@ -132,7 +132,7 @@ impl Leader {
     /// with properties of our own that a custom field refused.
     pub(super) async fn follow_resets(
         &self,
-        journals: Vec<Arc<dyn Journal>>,
+        journals: Vec<Journal>,
         confirmed: Option<Arc<ConfirmedObjects>>,
         platform: OpenCti,
         stop: CancellationToken,
@@ -161,11 +161,11 @@ impl Told {
     /// Polls once. A journal that cannot be read is told by whoever needs it.
     async fn follow(
         &mut self,
-        journals: &[Arc<dyn Journal>],
+        journals: &[Journal],
         confirmed: Option<&ConfirmedObjects>,
         platform: &OpenCti,
     ) {
-        let asked = journals.iter().map(|journal| era_of_confirmed(&**journal));
+        let asked = journals.iter().map(era_of_confirmed);
         if let Ok(eras) = try_join_all(asked).await {
             if self.of_confirmed.as_ref().is_some_and(|known| *known != eras) {
                 info!(
@@ -178,7 +178,7 @@ impl Told {
             }
             self.of_confirmed = Some(eras);
         }
-        let asked = journals.iter().map(|journal| era_of_properties(&**journal));
+        let asked = journals.iter().map(era_of_properties);
         if let Ok(eras) = try_join_all(asked).await {
             if self.of_properties.as_ref().is_some_and(|known| *known != eras) {
                 platform.leave_out_custom_properties();
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{OpenCtiSettings, TlsVerification},
-        journal::SqliteJournal,
+        journal::SqliteDatabase,
         opencti::Feature,
     };
 
@@ -213,9 +213,10 @@ mod tests {
      {
         let folder = tempfile::TempDir::new().unwrap();
         let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let journal =
+            Journal::new(SqliteDatabase::open(&url).await.unwrap(), "https://console.example");
         let other = journal.of_console("https://other.example");
-        let journals: [Arc<dyn Journal>; 2] = [Arc::new(journal), other];
+        let journals: [Journal; 2] = [journal, other];
         let settings = OpenCtiSettings {
             url: "http://127.0.0.1:9".parse().unwrap(),
             token: "a-token".into(),

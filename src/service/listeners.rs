@@ -192,7 +192,7 @@ fn managed(
     ManagedConsole {
         name: settings.name.clone(),
         label: label.clone(),
-        journal: Arc::clone(journal),
+        journal: journal.clone(),
         door: door.clone(),
         jobs: Arc::clone(board),
         arrived: Arc::clone(arrived),

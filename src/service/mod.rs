@@ -127,7 +127,7 @@ impl Service {
         if let Some(folder) = leader.folder() {
             let doors: Vec<Door> = consoles.iter().map(|console| console.door.clone()).collect();
             let folder = folder.to_owned();
-            let journals = consoles.iter().map(|console| Arc::clone(&console.journal)).collect();
+            let journals = consoles.iter().map(|console| console.journal.clone()).collect();
             let mut room = Room::new(journals, folder, &settings.journal, doors, &health, &clock);
             room.look().await;
             parts.spawn(ServicePart::Room, room.watch(upkeep.clone()));
@@ -135,7 +135,7 @@ impl Service {
         join_all(consoles.iter().map(|console| console.recall_samples(&clock))).await;
         let writers = join_all(consoles.iter().map(|console| console.write(&parts))).await;
         // There is always one, and the journal is one for all.
-        let (journal, door) = (Arc::clone(&shared), consoles[0].door.clone());
+        let (journal, door) = (shared.clone(), consoles[0].door.clone());
         let watching = journal::watch(journal, door, upkeep.clone());
         parts.spawn(ServicePart::JournalWatch, watching);
         let shown = Shown {
@@ -165,14 +165,14 @@ impl Service {
     }
 
     /// The journal, to look at; of several consoles, the rows of the first.
-    pub fn journal(&self) -> Arc<dyn Journal> {
+    pub fn journal(&self) -> Journal {
         // There is always one.
-        Arc::clone(&self.consoles[0].journal)
+        self.consoles[0].journal.clone()
     }
 
     /// The journal with the rows of the console of this name.
-    pub fn journal_of(&self, console: &str) -> Option<Arc<dyn Journal>> {
-        self.console(console).map(|console| Arc::clone(&console.journal))
+    pub fn journal_of(&self, console: &str) -> Option<Journal> {
+        self.console(console).map(|console| console.journal.clone())
     }
 
     /// Where jobs are hung up; of several consoles, for the first. One that hangs there when a single
@@ -192,8 +192,8 @@ impl Service {
         self.consoles.iter().find(|console| console.settings.name == name)
     }
 
-    fn journals(&self) -> Vec<Arc<dyn Journal>> {
-        self.consoles.iter().map(|console| Arc::clone(&console.journal)).collect()
+    fn journals(&self) -> Vec<Journal> {
+        self.consoles.iter().map(|console| console.journal.clone()).collect()
     }
 
     /// Runs until `stop`, or, for a single run, until everything found is delivered.
@@ -354,14 +354,14 @@ impl Service {
         let sinks: Arc<[_]> = sinks.map(|sink| sink.name()).collect();
         let consoles = self.consoles.iter();
         let consoles: Arc<[_]> =
-            consoles.map(|it| (Arc::clone(&it.journal), Arc::clone(&it.arrived))).collect();
+            consoles.map(|it| (it.journal.clone(), Arc::clone(&it.arrived))).collect();
         let clock = self.clock.clone();
         let is_back = move || {
             let (sinks, consoles, now) = (Arc::clone(&sinks), Arc::clone(&consoles), clock.now());
             async move {
                 for (journal, arrived) in consoles.iter() {
                     for sink in sinks.iter() {
-                        try_now(sink, &**journal, arrived, now).await;
+                        try_now(sink, journal, arrived, now).await;
                     }
                 }
             }
@@ -440,7 +440,7 @@ impl Service {
                     None if is_any_asked => Errand::None,
                     None => Errand::Sweep,
                 };
-                let journal = &*console.journal;
+                let journal = &console.journal;
                 console.label.on(async move { schedule.run_once(journal, &errand).await })
             });
         let done = join_all(done).await.into_iter();

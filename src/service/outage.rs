@@ -38,7 +38,7 @@ const _: () = assert!(PACE.pause.as_secs() + PACE.patience.as_secs() < 15);
 pub(super) async fn watch<F: Future<Output = ()>>(
     client: OpenCti,
     (health, pace): (Arc<Health>, Pace),
-    journal: Arc<dyn Journal>,
+    journal: Journal,
     is_back: impl Fn() -> F,
     stop: CancellationToken,
 ) {
@@ -67,7 +67,7 @@ pub(super) async fn watch<F: Future<Output = ()>>(
                 trouble = now;
             }
             let version = client.known_version();
-            if version != noted && note_version(&client, &*journal).await.is_ok() {
+            if version != noted && note_version(&client, &journal).await.is_ok() {
                 noted = version;
             }
             sleep(pace.pause).await;
@@ -77,10 +77,7 @@ pub(super) async fn watch<F: Future<Output = ()>>(
 }
 
 /// Notes the version that OpenCTI answered last, if it answered one.
-pub(super) async fn note_version(
-    client: &OpenCti,
-    journal: &dyn Journal,
-) -> Result<(), JournalError> {
+pub(super) async fn note_version(client: &OpenCti, journal: &Journal) -> Result<(), JournalError> {
     match client.known_version() {
         Some(version) => journal.note_platform_version(&version.to_string()).await,
         None => Ok(()),
@@ -142,7 +139,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{OpenCtiSettings, TlsVerification},
-        journal::SqliteJournal,
+        journal::SqliteDatabase,
     };
 
     const FAST: Pace =
@@ -176,10 +173,11 @@ mod tests {
         let (health, stop) = (Arc::new(Health::default()), CancellationToken::new());
         let folder = tempfile::TempDir::new().unwrap();
         let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-        let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+        let journal =
+            Journal::new(SqliteDatabase::open(&url).await.unwrap(), "https://console.example");
         let reason = tokio::select! {
             reason = until_degraded(&health) => reason,
-            () = watch(client, (Arc::clone(&health), FAST), Arc::new(journal), async || (), stop) => {
+            () = watch(client, (Arc::clone(&health), FAST), journal, async || (), stop) => {
                 panic!("nothing stops it")
             }
         };

@@ -35,14 +35,14 @@ const WORKFLOW_TRIES: usize = 3;
 pub(super) struct Platform {
     connector: Arc<Connector>,
     /// Notes its version for all.
-    journal: Arc<dyn Journal>,
+    journal: Journal,
 }
 
 impl Platform {
     pub(super) fn new(
         opencti: &OpenCtiSettings,
         settings: &Settings,
-        journal: Arc<dyn Journal>,
+        journal: Journal,
     ) -> Result<Self, OpenCtiError> {
         let client = client(opencti, &settings.connector)?;
         let connector = Arc::new(Connector::new(client, settings.connector.clone()));
@@ -90,7 +90,7 @@ impl Platform {
         health.well(Part::OpenCti);
         // Before anything is prepared: rules that another version refused are sent again.
         let client = self.connector.platform();
-        insist(|| outage::note_version(client, &*self.journal)).await;
+        insist(|| outage::note_version(client, &self.journal)).await;
         if is_alone && insist(|| state.is_reset_asked_for()).await {
             finish_reset(state).await;
         } else if let Some(remote) = &registration.state {
@@ -326,7 +326,7 @@ async fn take_over(
     now: DateTime<Utc>,
 ) -> Result<(), JournalError> {
     for (kept, own) in state.to_take_over(remote).await? {
-        let (console, journal) = (kept.console.name(), &*kept.journal);
+        let (console, journal) = (kept.console.name(), &kept.journal);
         if !sweep::names_by_title(own) && journal.remembered(sweep::NAMING).await?.is_none() {
             journal.remember(sweep::NAMING, "message").await?;
             info!(
@@ -345,7 +345,7 @@ async fn take_over(
 }
 
 /// How incidents are named: as set, else as remembered, else by title.
-pub(super) async fn naming(set: Option<IncidentNaming>, journal: &dyn Journal) -> IncidentNaming {
+pub(super) async fn naming(set: Option<IncidentNaming>, journal: &Journal) -> IncidentNaming {
     if let Some(naming) = set {
         return naming;
     }

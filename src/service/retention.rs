@@ -7,7 +7,7 @@
 //! years before that are kept: what the console still shows keeps the incident that it has. Dates from
 //! which indicators are valid go 500 days later, when no alert with the indicator is left.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
@@ -32,18 +32,14 @@ const ROWS_KEPT: TimeDelta = TimeDelta::days(400);
 /// Prunes the journal.
 pub(super) struct Retention {
     /// One for each console; texts and rows go from all by any of them.
-    journals: Vec<Arc<dyn Journal>>,
+    journals: Vec<Journal>,
     clock: Clock,
     finished: Option<TimeDelta>,
     letters: Option<TimeDelta>,
 }
 
 impl Retention {
-    pub(super) fn new(
-        journals: Vec<Arc<dyn Journal>>,
-        settings: &JournalSettings,
-        clock: Clock,
-    ) -> Self {
+    pub(super) fn new(journals: Vec<Journal>, settings: &JournalSettings, clock: Clock) -> Self {
         let length =
             |length: Duration| TimeDelta::from_std(length).ok().filter(|length| !length.is_zero());
         let (finished, letters) = (length(settings.retention), length(settings.retention_dead));
@@ -54,7 +50,7 @@ impl Retention {
     pub(super) async fn run(&self, stop: CancellationToken) {
         loop {
             for journal in &self.journals {
-                match stop.run_until_cancelled(self.prune(&**journal)).await {
+                match stop.run_until_cancelled(self.prune(journal)).await {
                     None => return,
                     Some(Ok(())) => {}
                     Some(Err(failure)) => {
@@ -69,7 +65,7 @@ impl Retention {
     }
 
     /// Step by step, until nothing is old enough.
-    async fn prune(&self, journal: &dyn Journal) -> Result<(), JournalError> {
+    async fn prune(&self, journal: &Journal) -> Result<(), JournalError> {
         let mut sum = Pruned::default();
         loop {
             let now = self.clock.now();

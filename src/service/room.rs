@@ -45,7 +45,7 @@ const HELD_UP_MAX: TimeDelta = TimeDelta::seconds(10);
 /// Guards the space of the journal and keeps every console's door shut while there is none.
 pub(super) struct Room {
     /// One for each console; what is removed goes from all by any of them.
-    journals: Vec<Arc<dyn Journal>>,
+    journals: Vec<Journal>,
     folder: PathBuf,
     disk: Disk,
     marks: Marks,
@@ -123,7 +123,7 @@ struct Removed {
 
 impl Room {
     pub(super) fn new(
-        journals: Vec<Arc<dyn Journal>>,
+        journals: Vec<Journal>,
         folder: PathBuf,
         settings: &JournalSettings,
         doors: Vec<Door>,
@@ -290,9 +290,9 @@ impl Room {
         Ok(Measured { used, free: disk.f_bavail.saturating_mul(disk.f_frsize) })
     }
 
-    fn journal(&self) -> &dyn Journal {
+    fn journal(&self) -> &Journal {
         // There is always one console.
-        &*self.journals[0]
+        &self.journals[0]
     }
 
     /// Removes a few texts.

@@ -118,7 +118,7 @@ impl Schedule {
     /// Does what there is to do, then everything is delivered.
     pub(super) async fn run_once(
         &self,
-        journal: &dyn Journal,
+        journal: &Journal,
         errand: &Errand,
     ) -> Result<(), ServiceError> {
         let dead_before = journal.counts().await?.dead;
@@ -155,7 +155,7 @@ impl Schedule {
     }
 
     /// Waits until nothing is pending, as long as there is progress.
-    async fn drain(&self, journal: &dyn Journal) -> Result<(), ServiceError> {
+    async fn drain(&self, journal: &Journal) -> Result<(), ServiceError> {
         let (mut least, mut since) = (u64::MAX, self.clock.now());
         while !journal.is_drained().await? {
             let pending = journal.pending().await?;

@@ -32,13 +32,12 @@ impl Outlets {
     /// As the settings say; `more_sinks` get every bundle, too. Nothing is connected yet.
     pub(super) fn open(
         settings: &Settings,
-        journal: &Arc<dyn Journal>,
+        journal: &Journal,
         clock: &Clock,
         more_sinks: Vec<Arc<dyn Sink>>,
     ) -> Result<Self, ServiceError> {
         let platform = settings.opencti.as_ref();
-        let platform =
-            platform.map(|opencti| Platform::new(opencti, settings, Arc::clone(journal)));
+        let platform = platform.map(|opencti| Platform::new(opencti, settings, journal.clone()));
         let platform = platform.transpose()?;
         let confirmed = confirmed(settings);
         let mut sinks = sinks(settings, platform.as_ref(), journal, confirmed.as_ref(), clock);
@@ -67,14 +66,14 @@ fn confirmed(settings: &Settings) -> Option<Arc<ConfirmedObjects>> {
 fn sinks(
     settings: &Settings,
     platform: Option<&Platform>,
-    journal: &Arc<dyn Journal>,
+    journal: &Journal,
     confirmed: Option<&Arc<ConfirmedObjects>>,
     clock: &Clock,
 ) -> Vec<Arc<dyn Sink>> {
     let connector = &settings.connector;
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     if let Some(platform) = platform.filter(|_| connector.send_to_queue) {
-        let ledger = Arc::new(JournalLedger::new(Arc::clone(journal), clock.clone()));
+        let ledger = Arc::new(JournalLedger::new(journal.clone(), clock.clone()));
         sinks.push(match connector.sending.protocol {
             QueueProtocol::Amqp => Arc::new(queue(settings, platform, ledger, confirmed)),
             QueueProtocol::Api => {

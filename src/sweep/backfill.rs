@@ -46,15 +46,15 @@ impl Sweep {
     pub async fn backfill(&self, range: &Range, board: &JobBoard) -> Result<Found, SweepError> {
         let pace = Pace::Backfill(board);
         let _reading = pace.unless_called_off(self.reading.read()).await?;
-        marks::note(&*self.journal, range).await?;
+        marks::note(&self.journal, range).await?;
         let until = self.fixed_until(range).await?;
         let narrowed = narrowed(range);
         let listings = listings(range, &self.settings);
         let counted = &Counted::default();
         let mut stretches = Vec::with_capacity(listings.len());
         for of in listings {
-            let mark = marks::mark(&*self.journal, range, of);
-            let since = marks::start(&*self.journal, range, of, self.clock.now()).await?;
+            let mark = marks::mark(&self.journal, range, of);
+            let since = marks::start(&self.journal, range, of, self.clock.now()).await?;
             let size = size(&self.console, of, since, until, &narrowed);
             let size = pace.unless_called_off(size).await??;
             board.tell(|progress| progress.expected += size.items);
@@ -66,7 +66,7 @@ impl Sweep {
         for stretch in &stretches {
             all.add(self.read(stretch).await?);
         }
-        marks::forget(&*self.journal, range).await?;
+        marks::forget(&self.journal, range).await?;
         Ok(all)
     }
 

@@ -52,18 +52,18 @@ struct GoodPosition {
 
 /// A cursor kept in the journal.
 pub struct Cursor<'a> {
-    journal: &'a dyn Journal,
+    journal: &'a Journal,
     name: String,
 }
 
 impl<'a> Cursor<'a> {
     /// The cursor of alerts or of threats.
-    pub fn new(journal: &'a dyn Journal, of: Listing) -> Self {
+    pub fn new(journal: &'a Journal, of: Listing) -> Self {
         Self::named(journal, state_key(of).to_owned())
     }
 
     /// A cursor of this name.
-    pub(super) fn named(journal: &'a dyn Journal, name: String) -> Self {
+    pub(super) fn named(journal: &'a Journal, name: String) -> Self {
         Self { journal, name }
     }
 
@@ -178,7 +178,7 @@ fn good_name(cursor: &str) -> String {
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read or written; nothing is changed then.
-pub(super) async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
+pub(super) async fn start_over(journal: &Journal) -> Result<(), JournalError> {
     let every =
         [Listing::Alerts, Listing::Threats, Listing::ChangedAlerts, Listing::ChangedThreats];
     let marks = marks::all_names(journal).await?;
@@ -195,7 +195,7 @@ pub(super) async fn start_over(journal: &dyn Journal) -> Result<(), JournalError
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read or written.
-pub(super) async fn remember_held(journal: &dyn Journal) -> Result<(), JournalError> {
+pub(super) async fn remember_held(journal: &Journal) -> Result<(), JournalError> {
     if journal.remembered(HELD).await?.is_none() {
         journal.remember(HELD, "yes").await?;
     }
@@ -208,7 +208,7 @@ pub(super) async fn remember_held(journal: &dyn Journal) -> Result<(), JournalEr
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
 pub(super) async fn was_cleared(
-    journal: &dyn Journal,
+    journal: &Journal,
     remote: Option<&Value>,
 ) -> Result<bool, JournalError> {
     Ok(remote.is_none() && journal.remembered(HELD).await?.is_some())
@@ -219,7 +219,7 @@ pub(super) async fn was_cleared(
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
-pub(super) async fn state(journal: &dyn Journal) -> Result<Option<Value>, JournalError> {
+pub(super) async fn state(journal: &Journal) -> Result<Option<Value>, JournalError> {
     let mut state = Map::new();
     for of in ALL {
         if let Some(position) = Cursor::new(journal, of).position().await? {
@@ -239,10 +239,7 @@ pub(super) async fn state(journal: &dyn Journal) -> Result<Option<Value>, Journa
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
-pub(super) async fn can_take_over(
-    journal: &dyn Journal,
-    remote: &Value,
-) -> Result<bool, JournalError> {
+pub(super) async fn can_take_over(journal: &Journal, remote: &Value) -> Result<bool, JournalError> {
     let is_empty = state(journal).await?.is_none();
     Ok(is_empty && ALL.into_iter().any(|of| remote_position(of, remote).is_some()))
 }
@@ -258,7 +255,7 @@ pub fn names_by_title(remote: &Value) -> bool {
 /// # Errors
 /// [`JournalError`] when the journal cannot be read or written.
 pub async fn take_over(
-    journal: &dyn Journal,
+    journal: &Journal,
     remote: &Value,
     now: DateTime<Utc>,
 ) -> Result<(), JournalError> {

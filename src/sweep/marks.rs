@@ -33,12 +33,12 @@ pub(super) fn name(range: &Range) -> String {
 }
 
 /// How far `range` has been read.
-pub(super) fn mark<'a>(journal: &'a dyn Journal, range: &Range, of: Listing) -> Cursor<'a> {
+pub(super) fn mark<'a>(journal: &'a Journal, range: &Range, of: Listing) -> Cursor<'a> {
     Cursor::named(journal, format!("{} {of:?}", name(range)))
 }
 
 /// Notes that `range` is being read, so that its marks are found again.
-pub(super) async fn note(journal: &dyn Journal, range: &Range) -> Result<(), JournalError> {
+pub(super) async fn note(journal: &Journal, range: &Range) -> Result<(), JournalError> {
     let mut ranges = noted(journal).await?;
     ranges.insert(name(range), range.clone());
     keep(journal, &ranges).await
@@ -47,7 +47,7 @@ pub(super) async fn note(journal: &dyn Journal, range: &Range) -> Result<(), Jou
 /// Returns where reading `range` begins. A mark ahead of `now` is of a clock that ran ahead and says
 /// nothing.
 pub(super) async fn start(
-    journal: &dyn Journal,
+    journal: &Journal,
     range: &Range,
     of: Listing,
     now: DateTime<Utc>,
@@ -61,7 +61,7 @@ pub(super) async fn start(
 }
 
 /// Forgets the marks of `range`, which is done, and of every earlier one that went on in it.
-pub(super) async fn forget(journal: &dyn Journal, range: &Range) -> Result<(), JournalError> {
+pub(super) async fn forget(journal: &Journal, range: &Range) -> Result<(), JournalError> {
     let mut ranges = noted(journal).await?;
     let mut done = vec![range.clone()];
     for earlier in ranges.values().filter(|earlier| leads_to(earlier, range)) {
@@ -80,7 +80,7 @@ pub(super) async fn forget(journal: &dyn Journal, range: &Range) -> Result<(), J
 }
 
 /// Every name under which the journal keeps something of a backfill.
-pub(super) async fn all_names(journal: &dyn Journal) -> Result<Vec<String>, JournalError> {
+pub(super) async fn all_names(journal: &Journal) -> Result<Vec<String>, JournalError> {
     let ranges = noted(journal).await?;
     Ok(ranges.values().flat_map(names).chain([NOTED.to_owned()]).collect())
 }
@@ -101,12 +101,12 @@ fn leads_to(earlier: &Range, range: &Range) -> bool {
     earlier.since <= range.since && earlier.until == range.until && sorted(earlier) == sorted(range)
 }
 
-async fn noted(journal: &dyn Journal) -> Result<BTreeMap<String, Range>, JournalError> {
+async fn noted(journal: &Journal) -> Result<BTreeMap<String, Range>, JournalError> {
     let text = journal.remembered(NOTED).await?;
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
-async fn keep(journal: &dyn Journal, ranges: &BTreeMap<String, Range>) -> Result<(), JournalError> {
+async fn keep(journal: &Journal, ranges: &BTreeMap<String, Range>) -> Result<(), JournalError> {
     if ranges.is_empty() {
         return journal.forget(NOTED).await;
     }

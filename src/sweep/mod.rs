@@ -118,7 +118,7 @@ pub struct Sweep {
     /// The one way in.
     door: Door,
     /// Keeps the cursors.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Journal,
     /// What is imported.
     settings: ImportSettings,
     /// The time.
@@ -135,7 +135,7 @@ impl Sweep {
     pub fn new(
         console: Arc<Console>,
         door: Door,
-        journal: Arc<dyn Journal>,
+        journal: Journal,
         settings: ImportSettings,
         clock: Clock,
         pushes: Pushes,
@@ -181,7 +181,7 @@ impl Sweep {
     pub async fn start_over(&self, board: &JobBoard) -> Result<(), JournalError> {
         // First in line for the console's pages, then the job is ended: no other one slips in between.
         let (_alone, ()) = tokio::join!(biased; self.reading.write(), async { board.reset() });
-        cursor::start_over(&*self.journal).await
+        cursor::start_over(&self.journal).await
     }
 
     /// What changed since the last sweep. The first one has just `seen` everything as it is, so only
@@ -195,7 +195,7 @@ impl Sweep {
         pace: Pace<'_>,
         counted: &Counted,
     ) -> Result<Found, SweepError> {
-        let cursor = Cursor::new(&*self.journal, of);
+        let cursor = Cursor::new(&self.journal, of);
         if cursor.position().await?.is_none() {
             let took = self.clock.now() - began;
             let first = seen.last_change.map_or(began, |last_change| last_change - took);
@@ -212,7 +212,7 @@ impl Sweep {
         pace: Pace<'_>,
         counted: &Counted,
     ) -> Result<Found, SweepError> {
-        let mark = Cursor::new(&*self.journal, of);
+        let mark = Cursor::new(&self.journal, of);
         let since = mark.start(&self.settings, self.clock.now()).await?;
         let pushed_since = self.pushes_taken_since().await?;
         let (until, narrowed) = (None, &[] as &[_]);

@@ -45,7 +45,7 @@ impl SweepRecord {
     }
 
     /// Keeps it in place of the one before. A journal that cannot be written has said so elsewhere.
-    pub async fn keep(&self, journal: &dyn Journal) {
+    pub async fn keep(&self, journal: &Journal) {
         let Ok(text) = serde_json::to_string(self) else { return };
         if let Err(failure) = journal.remember(LAST_SWEEP, &text).await {
             debug!(%failure, "the journal does not know how the last sweep went");
@@ -56,7 +56,7 @@ impl SweepRecord {
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
-    pub async fn last(journal: &dyn Journal) -> Result<Option<Self>, JournalError> {
+    pub async fn last(journal: &Journal) -> Result<Option<Self>, JournalError> {
         let text = journal.remembered(LAST_SWEEP).await?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }

@@ -31,7 +31,7 @@ pub struct Kept {
     /// Which console.
     pub console: ConsoleLabel,
     /// Its rows.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Journal,
 }
 
 /// The connector's state, as the journal has it.
@@ -50,11 +50,11 @@ impl ConnectorState {
     /// [`JournalError`] when the journal cannot be read.
     pub async fn told(&self) -> Result<Option<Value>, JournalError> {
         if let [only] = &*self.0 {
-            return cursor::state(&*only.journal).await;
+            return cursor::state(&only.journal).await;
         }
         let mut each = Map::new();
         for kept in &*self.0 {
-            let state = cursor::state(&*kept.journal).await?.unwrap_or_else(|| json!({}));
+            let state = cursor::state(&kept.journal).await?.unwrap_or_else(|| json!({}));
             each.insert(name(kept).to_owned(), state);
         }
         if each.values().all(|state| state.as_object().is_none_or(Map::is_empty)) {
@@ -76,7 +76,7 @@ impl ConnectorState {
     /// [`JournalError`] when the journal cannot be read or written.
     pub async fn remember_held(&self) -> Result<(), JournalError> {
         for kept in &*self.0 {
-            cursor::remember_held(&*kept.journal).await?;
+            cursor::remember_held(&kept.journal).await?;
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl ConnectorState {
     /// [`JournalError`] when the journal cannot be read.
     pub async fn was_cleared(&self, remote: Option<&Value>) -> Result<bool, JournalError> {
         for kept in &*self.0 {
-            if cursor::was_cleared(&*kept.journal, remote).await? {
+            if cursor::was_cleared(&kept.journal, remote).await? {
                 return Ok(true);
             }
         }
@@ -111,7 +111,7 @@ impl ConnectorState {
                 (Some(_), None) => (position == 0).then_some(remote),
             };
             let Some(own) = own else { continue };
-            if cursor::can_take_over(&*kept.journal, own).await? {
+            if cursor::can_take_over(&kept.journal, own).await? {
                 found.push((kept, own));
             }
         }
@@ -159,7 +159,7 @@ impl ConnectorState {
     pub async fn start_over(&self) -> Result<(), JournalError> {
         self.reset_asked_for().await?;
         for kept in &*self.0 {
-            cursor::start_over(&*kept.journal).await?;
+            cursor::start_over(&kept.journal).await?;
         }
         self.reset_heeded().await
     }

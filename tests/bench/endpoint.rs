@@ -51,7 +51,7 @@ pub(crate) struct Endpoint {
     pub(crate) path: String,
     server: ServerHandle,
     writer: JoinHandle<()>,
-    journal: Option<(Arc<dyn Journal>, Fresh)>,
+    journal: Option<(Journal, Fresh)>,
 }
 
 fn settings() -> WebhookSettings {
@@ -71,7 +71,7 @@ impl Endpoint {
             Behind::Journal(database) => {
                 let place = database.fresh().await;
                 let journal = place.open().await;
-                let kept = Arc::clone(&journal);
+                let kept = journal.clone();
                 let writing = write_what_comes_in(kept, entries, Arc::default());
                 (tokio::spawn(writing), Some((journal, place)))
             }

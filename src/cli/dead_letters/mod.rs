@@ -225,14 +225,14 @@ fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
          again, are duplicates of them"
     ));
     if let Some((journal, _ids)) = letters.first() {
-        give_disk_back(desk, &**journal);
+        give_disk_back(desk, journal);
     }
     Ok(())
 }
 
 /// Gives what is free in the journal back to the file system before the command ends. The service goes on
 /// with it otherwise.
-fn give_disk_back(desk: &Desk, journal: &dyn Journal) {
+fn give_disk_back(desk: &Desk, journal: &Journal) {
     loop {
         match desk.wait(journal.shrink()) {
             Ok(given_back) if given_back.bytes == 0 => return,
@@ -280,14 +280,14 @@ fn export(desk: &Desk, arguments: &ExportArguments) -> Result<(), Failure> {
 }
 
 /// Ids of letters, and in which console's rows they are.
-type Chosen<'a> = Vec<(&'a dyn Journal, Vec<EventId>)>;
+type Chosen<'a> = Vec<(&'a Journal, Vec<EventId>)>;
 
 fn count(letters: &Chosen<'_>) -> usize {
     letters.iter().map(|(_journal, ids)| ids.len()).sum()
 }
 
 /// As many as are changed in one commit.
-fn pages<'a>(letters: &'a Chosen<'_>) -> impl Iterator<Item = (&'a dyn Journal, &'a [EventId])> {
+fn pages<'a>(letters: &'a Chosen<'_>) -> impl Iterator<Item = (&'a Journal, &'a [EventId])> {
     letters.iter().flat_map(|(journal, ids)| ids.chunks(PAGE).map(move |page| (*journal, page)))
 }
 
@@ -298,7 +298,7 @@ fn chosen<'a>(
     filter: &LetterFilter,
 ) -> Result<Chosen<'a>, Failure> {
     let mut chosen: Chosen<'a> =
-        desk.consoles.iter().map(|console| (&*console.journal, Vec::new())).collect();
+        desk.consoles.iter().map(|console| (&console.journal, Vec::new())).collect();
     for (console, (_journal, ids)) in desk.consoles.iter().zip(&mut chosen) {
         for_each_page_of(desk, console, filter, |page| {
             ids.extend(page.iter().map(|letter| letter.id));

@@ -22,8 +22,8 @@ pub(super) fn refused(desk: &Desk) -> Result<Vec<RefusedRule>, Failure> {
     }
 }
 
-fn journal(desk: &Desk) -> Option<&dyn Journal> {
-    desk.consoles.first().map(|console| &*console.journal)
+fn journal(desk: &Desk) -> Option<&Journal> {
+    desk.consoles.first().map(|console| &console.journal)
 }
 
 /// Lets rules be sent again with their next alerts.

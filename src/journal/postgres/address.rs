@@ -16,7 +16,7 @@ use url::Url;
 
 use super::refusal::unusable;
 use crate::{
-    journal::JournalError,
+    journal::error::JournalError,
     tls::{Passphrase, Pem},
 };
 

@@ -13,8 +13,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgListener},
 };
 
-use super::open::pool_options;
-use crate::journal::JournalError;
+use super::pool::pool_options;
+use crate::journal::error::JournalError;
 
 /// How often the holder asks the server for a sign of life. A server that went away without a word is
 /// noticed well before its own keep-alive (25 seconds) gives the lock to another one.
@@ -24,7 +24,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Asks whether the session of this connection holds every lock of these names. A pooler that was set up
 /// anew may have handed the session to somebody else.
-const STILL_HOLDS: &str = "SELECT COUNT(DISTINCT key) = CARDINALITY($1) FROM (\
+const STILL_HOLDS: &str = "SELECT COUNT(DISTINCT key) = CARDINALITY($1) AS holds FROM (\
          SELECT classid::bigint << 32 | objid::bigint AS key FROM pg_locks \
          WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = pg_backend_pid()) AS held \
      WHERE key IN (SELECT hashtextextended(current_schema() || name, 0) FROM unnest($1) AS name)";
@@ -78,11 +78,12 @@ impl LeaderLock {
         let mut listener = PgListener::connect_with(&pool).await?;
         // Another connection would not hold the lock.
         listener.eager_reconnect(false);
-        let lock = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || $1, 0))";
+        let lock =
+            "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || $1, 0)) AS is_ours";
         let mut is_ours = true;
         for name in &self.names {
             let row = sqlx::query(lock).bind(name).fetch_one(&mut listener).await?;
-            is_ours = row.try_get(0)?;
+            is_ours = row.try_get("is_ours")?;
             if !is_ours {
                 break;
             }
@@ -112,7 +113,7 @@ impl Leadership {
 
     async fn still_holds(&mut self) -> Result<bool, sqlx::Error> {
         let asked = sqlx::query(STILL_HOLDS).bind(&self.names);
-        asked.fetch_one(&mut self.listener).await?.try_get(0)
+        asked.fetch_one(&mut self.listener).await?.try_get("holds")
     }
 
     /// Gives the lock back by ending the connection.

@@ -6,10 +6,17 @@ use std::fmt::Write as _;
 use futures_util::TryStreamExt as _;
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 
-use super::{PostgresChange, PostgresJournal, PostgresStore};
+use super::PostgresDatabase;
 use crate::journal::{
-    JournalError, SqliteJournal,
-    sql::{Change as _, Order, Session as _, Statement, Store as _, Value, query},
+    database::{
+        dialect::Dialect,
+        locks::EventLocks,
+        session::Change,
+        statement::{Statement, Value, query},
+    },
+    error::JournalError,
+    sqlite::SqliteDatabase,
+    storage::Report,
 };
 
 /// Bytes of text that travel in one statement.
@@ -91,7 +98,7 @@ const GO_ON: [&str; 2] = [
      GREATEST((SELECT MAX(id) FROM refusals), 1))",
 ];
 
-impl PostgresJournal {
+impl PostgresDatabase {
     /// Takes over everything that a SQLite journal holds, of every console; answers how many rows of
     /// each table there were.
     ///
@@ -100,18 +107,18 @@ impl PostgresJournal {
     /// of the two fails. Nothing has changed then.
     pub async fn take_over(
         &self,
-        from: &SqliteJournal,
+        from: &SqliteDatabase,
     ) -> Result<Vec<(&'static str, u64)>, JournalError> {
-        let mut change = self.store.begin("", Order::None).await?;
+        let mut change = self.begin("", EventLocks::None, Report::AnyFailure).await?;
         let patient = "SELECT set_config('idle_in_transaction_session_timeout', '0', true)";
-        change.execute(query(patient)).await?;
+        query(patient).execute(&mut change).await?;
         let mut moved = Vec::with_capacity(TABLES.len());
         for table in &TABLES {
             refuse_if_not_empty(&mut change, table.0).await?;
             moved.push((table.0, copy(from.connections(), &mut change, table).await?));
         }
         for statement in GO_ON {
-            change.fetch_all(query(statement)).await?;
+            query(statement).fetch_all(&mut change).await?;
         }
         change.commit().await?;
         Ok(moved)
@@ -119,12 +126,9 @@ impl PostgresJournal {
 }
 
 /// Also keeps others from beginning to write there.
-async fn refuse_if_not_empty(
-    change: &mut PostgresChange,
-    table: &'static str,
-) -> Result<(), JournalError> {
-    change.execute(query(format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))).await?;
-    let there = change.fetch_all(query(format!("SELECT 1 FROM {table} LIMIT 1"))).await?;
+async fn refuse_if_not_empty(change: &mut Change, table: &'static str) -> Result<(), JournalError> {
+    query(format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).execute(change).await?;
+    let there = query(format!("SELECT 1 FROM {table} LIMIT 1")).fetch_all(change).await?;
     if there.is_empty() {
         return Ok(());
     }
@@ -134,29 +138,25 @@ async fn refuse_if_not_empty(
     )))
 }
 
-async fn copy(
-    from: &SqlitePool,
-    change: &mut PostgresChange,
-    table: &Table,
-) -> Result<u64, JournalError> {
+async fn copy(from: &SqlitePool, change: &mut Change, table: &Table) -> Result<u64, JournalError> {
     let (name, numbers, texts) = *table;
     let columns = [numbers, texts].concat().join(", ");
     let reading = sqlx::AssertSqlSafe(format!("SELECT {columns} FROM {name}"));
     let mut rows = sqlx::query(reading).fetch(from);
     let into = format!("INSERT INTO {name} ({columns}) VALUES ");
-    let rows_at_once = PostgresStore::VALUES_MAX / (numbers.len() + texts.len());
+    let rows_at_once = Dialect::Postgres.values_max() / (numbers.len() + texts.len());
     let (mut insert, mut waiting, mut bytes, mut moved) = (query(into.clone()), 0, 0, 0);
     while let Some(row) = rows.try_next().await? {
         bytes += add(&mut insert, &row, numbers.len(), texts.len(), waiting == 0)?;
         waiting += 1;
         if waiting == rows_at_once || bytes > BYTES_AT_ONCE {
             let full = std::mem::replace(&mut insert, query(into.clone()));
-            moved += change.execute(full).await?;
+            moved += full.execute(change).await?;
             (waiting, bytes) = (0, 0);
         }
     }
     if waiting > 0 {
-        moved += change.execute(insert).await?;
+        moved += insert.execute(change).await?;
     }
     Ok(moved)
 }

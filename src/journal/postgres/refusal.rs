@@ -2,9 +2,8 @@
 //!
 //! Does not live here: what an address itself has wrong (`address`).
 
-use super::session::SharedSession;
 use crate::{
-    journal::JournalError,
+    journal::error::JournalError,
     tls::{Peer, failure_in, remedy},
 };
 
@@ -22,6 +21,11 @@ const PEER: Peer = Peer {
 const UNREACHABLE: &str = "check host, port, database and sslmode in it, and that the server runs";
 
 const ABSENT: &str = "make the database first: CREATE DATABASE … OWNER …";
+
+/// Connections share sessions of the server.
+#[derive(Debug, thiserror::Error)]
+#[error("a pooler before it hands out its sessions by transaction or by statement")]
+pub(super) struct SharedSession;
 
 /// Whether it may be otherwise in a moment: the server is not there yet, starts, or stops.
 pub(super) fn may_pass(error: &sqlx::Error) -> bool {

@@ -10,13 +10,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Mutex as Waiting, OwnedMutexGuard};
+use tokio::sync::Mutex as Waiting;
+
+use crate::journal::database::session::Turn;
 
 /// How long a turn is waited for: as long as for a lock in the database.
 const TURN_MAX: Duration = Duration::from_secs(10);
-
-/// A turn; it ends when this is dropped.
-pub(super) type Turn = OwnedMutexGuard<()>;
 
 type Line = Arc<Waiting<()>>;
 

@@ -2,16 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    SqlJournal, date,
-    statement::{Columns as _, query},
-    store::{Store, Words},
-};
 use crate::{
     intake::Origin,
     journal::{
-        Activity, JournalError,
-        activity::{HOUR_MS, Hour},
+        activity::{Activity, HOUR_MS, Hour},
+        database::{dialect::SqlByDialect, statement::query},
+        error::JournalError,
+        handle::Journal,
     },
 };
 
@@ -30,21 +27,21 @@ macro_rules! last_received {
 }
 
 /// When the newest of an origin came. SQLite would take an index that is no help.
-const LAST_RECEIVED: Words =
-    Words { sqlite: last_received!("events NOT INDEXED"), postgres: last_received!("events") };
+const LAST_RECEIVED: SqlByDialect = SqlByDialect {
+    sqlite: last_received!("events NOT INDEXED"),
+    postgres: last_received!("events"),
+};
 
-impl<S: Store> SqlJournal<S> {
-    pub(super) async fn activity_before(
-        &self,
-        now: DateTime<Utc>,
-    ) -> Result<Activity, JournalError> {
+impl Journal {
+    /// What came and left in the last hours before `now`.
+    pub async fn activity(&self, now: DateTime<Utc>) -> Result<Activity, JournalError> {
         let mut activity = Activity::before(now);
         // Naming every state lets the index by state answer without the rows.
-        let received = "SELECT received_at / $3, COUNT(*) FROM events WHERE console = $1 \
+        let received = "SELECT received_at / $3 AS hour, COUNT(*) AS events FROM events WHERE console = $1 \
              AND state IN ('pending', 'delivered', 'filtered', 'superseded', 'dead', 'dropped') \
              AND follows IS NULL AND received_at >= $2 GROUP BY 1";
         self.count_hours(&mut activity, received, |hour, count| hour.received = count).await?;
-        let delivered = "SELECT finished_at / $3, COUNT(*) FROM events WHERE console = $1 \
+        let delivered = "SELECT finished_at / $3 AS hour, COUNT(*) AS events FROM events WHERE console = $1 \
              AND state = 'delivered' AND finished_at >= $2 AND follows IS NULL GROUP BY 1";
         self.count_hours(&mut activity, delivered, |hour, count| hour.delivered = count).await?;
         activity.last_push = self.last_received(Origin::Push).await?;
@@ -62,24 +59,24 @@ impl<S: Store> SqlJournal<S> {
             .bind(&self.console)
             .bind(activity.begins_ms())
             .bind(HOUR_MS)
-            .fetch_all(&mut self.store.readers())
+            .fetch_all(&mut self.reader().await?)
             .await?;
         for row in rows {
             // What is dated after this hour came before a clock was set back: it is not told.
-            if let Some(hour) = activity.hour_mut(row.try_get(0)?) {
-                put(hour, row.count(1)?);
+            if let Some(hour) = activity.hour_mut(row.number("hour")?) {
+                put(hour, row.count("events")?);
             }
         }
         Ok(())
     }
 
     async fn last_received(&self, origin: Origin) -> Result<Option<DateTime<Utc>>, JournalError> {
-        let row = query(S::say(LAST_RECEIVED))
+        let row = query(self.sql(LAST_RECEIVED))
             .bind(&self.console)
             .bind(origin.as_str())
             .bind(LOOKED_THROUGH)
-            .fetch_optional(&mut self.store.readers())
+            .fetch_optional(&mut self.reader().await?)
             .await?;
-        row.map(|row| date(row.try_get(0)?)).transpose()
+        row.map(|row| row.date("received_at")).transpose()
     }
 }

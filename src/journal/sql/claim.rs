@@ -5,15 +5,22 @@ use std::{sync::atomic::Ordering, time::Duration};
 use chrono::{DateTime, Utc};
 use tracing::error;
 
-use super::{
-    SqlJournal, date, microseconds,
-    statement::{Columns, query},
-    store::{Change as _, Dialect, Order, Session, Store, Words},
-};
 use crate::{
     alert::IncidentIdentity,
     intake::{Origin, dialect},
-    journal::{CLAIM_BYTES, Claim, Event, FollowUp, JournalError, Lacking, Outcome, SMALL_BYTES},
+    journal::{
+        database::{
+            dialect::{Dialect, SqlByDialect},
+            locks::EventLocks,
+            row::{Row, date, date_of_microseconds},
+            session::Change,
+            statement::query,
+        },
+        error::JournalError,
+        event::{CLAIM_BYTES, Claim, Event, FollowUp, Outcome, SMALL_BYTES},
+        handle::Journal,
+        lacking::Lacking,
+    },
 };
 
 /// Selects the rows `e` that nothing else holds up at the time `$1`, and by leases at
@@ -72,11 +79,11 @@ macro_rules! claim {
                  SELECT id FROM of_kind WHERE comes_second = 1 \
                  AND (total <= $4 - (SELECT COALESCE(MAX(total), 0) FROM first_kind) \
                      OR total = bytes AND NOT EXISTS (SELECT 1 FROM first_kind))) \
-             SELECT e.id, e.attempts + 1, e.key, e.version, e.dialect, \
-             CASE WHEN OCTET_LENGTH(e.body) <= $7 THEN e.body END, e.received_at, \
+             SELECT e.id, e.attempts + 1 AS fence, e.key, e.version, e.dialect, \
+             CASE WHEN OCTET_LENGTH(e.body) <= $7 THEN e.body END AS body, e.received_at, \
              e.happened_at, e.agent_id, e.title, i.name, i.created_at_us, e.origin, e.lacking, \
              e.due_at, e.deadline_at, e.attempts_before, \
-             CAST(COALESCE(OCTET_LENGTH(e.body), 0) AS BIGINT) \
+             CAST(COALESCE(OCTET_LENGTH(e.body), 0) AS BIGINT) AS bytes \
              FROM fitting f JOIN events e ON e.id = f.id \
              LEFT JOIN incidents i ON i.console = e.console AND i.key = e.key"
         )
@@ -103,7 +110,7 @@ macro_rules! claim {
 /// that what waits of one is not in the way of another; of leases, all consoles together have few.
 /// PostgreSQL passes over what somebody else holds at the moment: another replica, or a person who looks
 /// into the table.
-pub(in crate::journal) const CLAIM: Words = Words {
+pub(in crate::journal) const CLAIM: SqlByDialect = SqlByDialect {
     sqlite: claim!(
         "events e INDEXED BY events_put_back",
         "events e INDEXED BY events_not_put_back",
@@ -111,9 +118,6 @@ pub(in crate::journal) const CLAIM: Words = Words {
     ),
     postgres: claim!("events e", "events e", " FOR UPDATE OF e SKIP LOCKED"),
 };
-
-/// The place of the due time in a row of [`CLAIM`].
-const DUE_AT: usize = 14;
 
 macro_rules! lease {
     ($events:literal) => {
@@ -124,7 +128,7 @@ macro_rules! lease {
     };
 }
 
-const LEASE: Words = Words {
+const LEASE: SqlByDialect = SqlByDialect {
     sqlite: lease!("(SELECT value FROM json_each($2))"),
     postgres: lease!("(SELECT value::bigint FROM json_array_elements_text($2::json))"),
 };
@@ -145,7 +149,7 @@ macro_rules! make_due {
 }
 
 /// Brings forward what was put back for a reason. Follow-ups keep the time that they have for the console.
-const MAKE_DUE: Words = Words {
+const MAKE_DUE: SqlByDialect = SqlByDialect {
     sqlite: make_due!("events e INDEXED BY events_put_back"),
     postgres: make_due!("events e"),
 };
@@ -164,29 +168,33 @@ macro_rules! next_free {
 
 /// When the next event that nothing holds up is due: by the same rule as in a claim, or whoever waits
 /// for what no claim takes would ask without a pause.
-pub(in crate::journal) const NEXT_FREE: Words = Words {
+pub(in crate::journal) const NEXT_FREE: SqlByDialect = SqlByDialect {
     sqlite: next_free!("events e INDEXED BY events_due"),
     postgres: next_free!("events e"),
 };
 
 /// When the next lease ends that has not ended.
-pub(in crate::journal) const NEXT_LEASE_END: Words = Words {
-    sqlite: "SELECT MIN(leased_until) FROM events \
+pub(in crate::journal) const NEXT_LEASE_END: SqlByDialect = SqlByDialect {
+    sqlite: "SELECT MIN(leased_until) AS ends_at FROM events \
          WHERE leased_until > $1 AND +console = $2",
-    postgres: "SELECT MIN(leased_until) FROM events \
+    postgres: "SELECT MIN(leased_until) AS ends_at FROM events \
          WHERE leased_until > $1 AND console = $2",
 };
 
-impl<S: Store> SqlJournal<S> {
-    pub(super) async fn claim_due(
+impl Journal {
+    /// Takes up to `limit` events that are due, oldest first, for `lease`: as many as have
+    /// [`CLAIM_BYTES`] of text together, or a single larger one. Half of either bound is for events that
+    /// were put back, the rest for all others; one kind takes what the other leaves. What cannot be halved
+    /// is for those that were put back when `now` is an even millisecond, else for the others.
+    pub async fn claim(
         &self,
         limit: usize,
         lease: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<Event>, JournalError> {
-        let mut transaction = self.begin(Order::Departures).await?;
+        let mut transaction = self.begin(EventLocks::Departures).await?;
         let lease_time = self.follow_clock(&mut transaction, now).await?;
-        let mut rows = query(S::say(CLAIM))
+        let mut rows = query(self.sql(CLAIM))
             .bind(now.timestamp_millis())
             .bind(&self.console)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -197,20 +205,18 @@ impl<S: Store> SqlJournal<S> {
             .bind(i64::try_from(SMALL_BYTES).unwrap_or(i64::MAX))
             .fetch_all(&mut transaction)
             .await?;
-        rows.sort_by_cached_key(|row| {
-            (row.try_get::<i64>(DUE_AT).ok(), row.try_get::<i64>(0).ok())
-        });
+        rows.sort_by_cached_key(|row| (row.number("due_at").ok(), row.number("id").ok()));
         let mut events = Vec::with_capacity(rows.len());
         // Each row goes with its text as soon as the text is taken from it.
         for row in rows {
             match event(&row) {
                 Ok(event) => events.push(event),
                 // One row that no version of ours wrote must not keep the others.
-                Err(failure) => bury(&mut transaction, row.try_get(0)?, &failure, now).await?,
+                Err(failure) => bury(&mut transaction, row.number("id")?, &failure, now).await?,
             }
         }
         let ids: Vec<i64> = events.iter().map(|event| event.claim.event).collect();
-        query(S::say(LEASE))
+        query(self.sql(LEASE))
             .bind(end_of(lease, lease_time))
             .bind(serde_json::json!(ids).to_string())
             .execute(&mut transaction)
@@ -219,32 +225,38 @@ impl<S: Store> SqlJournal<S> {
         Ok(events)
     }
 
-    pub(super) async fn read_large_text(&self, event: &mut Event) -> Result<(), JournalError> {
+    /// Reads the text of a claimed event if its claim left it out.
+    ///
+    /// # Errors
+    /// [`JournalError::Corrupt`] when the text is no text.
+    pub async fn read_text(&self, event: &mut Event) -> Result<(), JournalError> {
         if event.is_unread() {
             let row = query("SELECT body FROM events WHERE id = $1")
                 .bind(event.claim.event)
-                .fetch_one(&mut self.store.readers())
+                .fetch_one(&mut self.reader().await?)
                 .await?;
-            let text = row.try_get(0);
+            let text = row.text("body");
             event.body = text.map_err(|failure| JournalError::Corrupt(failure.to_string()))?;
         }
         Ok(())
     }
 
-    pub(super) async fn renew_claims(
+    /// Lets claims last for `lease` from `now` on, and answers those that do. Those that were lost or
+    /// have ended are left alone.
+    pub async fn renew(
         &self,
         claims: &[Claim],
         lease: Duration,
         now: DateTime<Utc>,
     ) -> Result<Vec<Claim>, JournalError> {
         // One after the other with those that end many: both go through the rows in their own order.
-        let mut transaction = self.begin(Order::Departures).await?;
+        let mut transaction = self.begin(EventLocks::Departures).await?;
         // Before: the next claim would move these, too, and take what is under way.
         let lease_time = self.follow_clock(&mut transaction, now).await?;
         // Once a lease has ended another replica may have claimed a newer version, with which this one
         // must not be under way. A journal with one service has no other: its leases end with their
         // claims, also when the clock is set ahead.
-        let ends_after = match S::DIALECT {
+        let ends_after = match self.dialect() {
             Dialect::Sqlite => i64::MIN,
             Dialect::Postgres => lease_time,
         };
@@ -268,15 +280,16 @@ impl<S: Store> SqlJournal<S> {
         Ok(renewed)
     }
 
-    pub(super) async fn finish_claims(
+    /// Ends claims, or puts them back for later. Claims whose lease was lost are left alone.
+    pub async fn finish(
         &self,
         outcomes: &[(Claim, Outcome)],
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
         // A single event that does not leave touches its own row only, which its claim fences.
         let order = match outcomes {
-            [(_claim, outcome)] if !outcome.ends_older() => Order::None,
-            _ => Order::Departures,
+            [(_claim, outcome)] if !outcome.ends_older() => EventLocks::None,
+            _ => EventLocks::Departures,
         };
         let mut transaction = self.begin(order).await?;
         for (claim, outcome) in outcomes {
@@ -294,15 +307,13 @@ impl<S: Store> SqlJournal<S> {
         Ok(())
     }
 
-    pub(super) async fn make_put_back_due(
-        &self,
-        reason: &str,
-        now: DateTime<Utc>,
-    ) -> Result<u64, JournalError> {
+    /// Makes due at `now` what was put back until later with a reason that begins with `reason`, and
+    /// returns the number of these events. It leaves in the order of versions all the same.
+    pub async fn make_due(&self, reason: &str, now: DateTime<Utc>) -> Result<u64, JournalError> {
         let mut all = 0;
         loop {
-            let mut transaction = self.begin(Order::Departures).await?;
-            let made_due = query(S::say(MAKE_DUE))
+            let mut transaction = self.begin(EventLocks::Departures).await?;
+            let made_due = query(self.sql(MAKE_DUE))
                 .bind(now.timestamp_millis())
                 .bind(&self.console)
                 .bind(reason)
@@ -317,27 +328,25 @@ impl<S: Store> SqlJournal<S> {
         }
     }
 
-    /// When the next event is due that nothing held up at the last claim; a leased one is due when its
-    /// lease ends, and so is what waits for it. Both questions are answered from an index, however
-    /// many wait.
-    pub(super) async fn next_due_head(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
-        let now = self.latest.load(Ordering::Relaxed);
-        let leases_ahead = self.leases_ahead.load(Ordering::Relaxed);
+    /// When the next pending event is due, if any is.
+    pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
+        let now = self.last_claim.made_at.load(Ordering::Relaxed);
+        let leases_ahead = self.last_claim.leases_ahead.load(Ordering::Relaxed);
         let lease_time = now.saturating_add(leases_ahead);
-        let free = query(S::say(NEXT_FREE))
+        let free = query(self.sql(NEXT_FREE))
             .bind(now)
             .bind(&self.console)
             .bind(lease_time)
-            .fetch_optional(&mut self.store.readers())
+            .fetch_optional(&mut self.reader().await?)
             .await?;
-        let leased = query(S::say(NEXT_LEASE_END))
+        let leased = query(self.sql(NEXT_LEASE_END))
             .bind(lease_time)
             .bind(&self.console)
-            .fetch_one(&mut self.store.readers())
+            .fetch_one(&mut self.reader().await?)
             .await?;
-        let free = free.map(|row| row.try_get::<i64>(0)).transpose()?;
+        let free = free.map(|row| row.number("due_at")).transpose()?;
         // By the caller's clock.
-        let leased: Option<i64> = leased.try_get(0)?;
+        let leased = leased.maybe_number("ends_at")?;
         let leased = leased.map(|end| end.saturating_sub(leases_ahead));
         free.into_iter().chain(leased).min().map(date).transpose()
     }
@@ -350,7 +359,7 @@ fn end_of(lease: Duration, lease_time: i64) -> i64 {
 
 /// Makes an event that cannot be read a dead letter.
 async fn bury(
-    transaction: &mut impl Session,
+    transaction: &mut Change,
     id: i64,
     failure: &JournalError,
     now: DateTime<Utc>,
@@ -368,7 +377,7 @@ async fn bury(
 /// Writes one outcome down; `false` when another claim has taken the event meanwhile, whose outcome it
 /// is to write.
 async fn finish_one(
-    transaction: &mut impl Session,
+    transaction: &mut Change,
     claim: Claim,
     outcome: &Outcome,
     now: DateTime<Utc>,
@@ -409,45 +418,44 @@ async fn finish_one(
     Ok(finished > 0)
 }
 
-fn claim(row: &impl Columns) -> Result<Claim, JournalError> {
-    let (fence, before) = (row.tries(1)?, row.tries(16)?);
-    Ok(Claim { event: row.try_get(0)?, attempt: fence.saturating_sub(before), fence })
+fn claim(row: &Row) -> Result<Claim, JournalError> {
+    let (fence, before) = (row.attempts("fence")?, row.attempts("attempts_before")?);
+    Ok(Claim { event: row.number("id")?, attempt: fence.saturating_sub(before), fence })
 }
 
-fn event(row: &impl Columns) -> Result<Event, JournalError> {
-    let dialect: Option<String> = row.try_get(4)?;
-    let identity = match (row.try_get(10)?, row.try_get::<Option<i64>>(11)?) {
-        (Some(name), Some(created_at_us)) => {
-            Some(IncidentIdentity { name, created: microseconds(created_at_us)? })
+fn event(row: &Row) -> Result<Event, JournalError> {
+    let dialect = row.maybe_text("dialect")?;
+    let identity = match (row.maybe_text("name")?, row.maybe_number("created_at_us")?) {
+        (Some(name), Some(created)) => {
+            Some(IncidentIdentity { name, created: date_of_microseconds(created)? })
         }
         _ => None,
     };
-    let origin: String = row.try_get(12)?;
-    let lacking: Option<String> = row.try_get(13)?;
-    let follow_up = match (lacking, row.try_get::<Option<i64>>(15)?) {
+    let origin = row.str("origin")?;
+    let follow_up = match (row.maybe_text("lacking")?, row.maybe_date("deadline_at")?) {
         (Some(lacking), Some(deadline)) => Some(FollowUp {
             lacking: Lacking::from_text(&lacking),
-            due_at: date(row.try_get(DUE_AT)?)?,
-            deadline: date(deadline)?,
+            due_at: row.date("due_at")?,
+            deadline,
         }),
         _ => None,
     };
     Ok(Event {
         claim: claim(row)?,
-        key: row.try_get(2)?,
-        version: row.try_get(3)?,
-        origin: Origin::from_name(&origin)
+        key: row.text("key")?,
+        version: row.text("version")?,
+        origin: Origin::from_name(origin)
             .ok_or_else(|| JournalError::Corrupt(format!("event of origin {origin}")))?,
         dialect: dialect
             .as_deref()
             .and_then(dialect::Dialect::from_name)
             .ok_or_else(|| JournalError::Corrupt(format!("event of dialect {dialect:?}")))?,
-        body: row.try_get::<Option<String>>(5)?.unwrap_or_default(),
-        body_bytes: row.count(17)?.try_into().unwrap_or(usize::MAX),
-        received_at: date(row.try_get(6)?)?,
-        happened_at: date(row.try_get(7)?)?,
-        agent_id: row.try_get(8)?,
-        title: row.try_get(9)?,
+        body: row.maybe_text("body")?.unwrap_or_default(),
+        body_bytes: row.count("bytes")?.try_into().unwrap_or(usize::MAX),
+        received_at: row.date("received_at")?,
+        happened_at: row.date("happened_at")?,
+        agent_id: row.maybe_text("agent_id")?,
+        title: row.maybe_text("title")?,
         identity,
         follow_up,
     })

@@ -1,4 +1,4 @@
-//! Whose clock is meant: leases go by the clock of the store (`Store::lease_time`), which of several
+//! Whose clock is meant: leases go by the clock of the database (`Journal::lease_time`), which of several
 //! replicas is the database's; all other times go by the caller's.
 //!
 //! A clock that is set back: what waits in the journal would wait longer by as much, so its times are
@@ -11,12 +11,15 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, Utc};
 use tracing::warn;
 
-use super::{
-    SqlJournal,
-    statement::{Columns as _, query},
-    store::{Dialect, Store, Words},
+use crate::journal::{
+    database::{
+        dialect::{Dialect, SqlByDialect},
+        session::Change,
+        statement::query,
+    },
+    error::JournalError,
+    handle::Journal,
 };
-use crate::journal::JournalError;
 
 /// By how much the clock may go back before anything is done: correcting it by moments is daily
 /// work of the machine.
@@ -29,26 +32,26 @@ const WAITING_BESIDE: [&str; 2] = [
 ];
 
 /// What waits among the events.
-const WAITING: Words = Words {
+const WAITING: SqlByDialect = SqlByDialect {
     sqlite: "UPDATE events SET due_at = due_at - $1, leased_until = leased_until - $1, \
          deadline_at = deadline_at - $1 WHERE state = 'pending' AND console = $2",
     postgres: "UPDATE events SET due_at = due_at - $1, deadline_at = deadline_at - $1 \
          WHERE state = 'pending' AND leased_until IS NULL AND console = $2",
 };
 
-impl<S: Store> SqlJournal<S> {
+impl Journal {
     /// Notices that `now` is before the time of the last claim or renewal, or, at the first, before
     /// the arrival of what waits. Answers the time by which leases go.
     pub(super) async fn follow_clock(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         now: DateTime<Utc>,
     ) -> Result<i64, JournalError> {
-        let lease_time = self.store.lease_time(transaction, now).await?;
+        let lease_time = self.lease_time(transaction, now).await?;
         let now = now.timestamp_millis();
-        self.leases_ahead.store(lease_time.saturating_sub(now), Ordering::Relaxed);
-        let latest = match self.latest.swap(now, Ordering::Relaxed) {
-            0 if S::DIALECT == Dialect::Postgres => now,
+        self.last_claim.leases_ahead.store(lease_time.saturating_sub(now), Ordering::Relaxed);
+        let latest = match self.last_claim.made_at.swap(now, Ordering::Relaxed) {
+            0 if self.dialect() == Dialect::Postgres => now,
             0 => self.latest_arrival(transaction).await?.unwrap_or(now),
             latest => latest,
         };
@@ -57,7 +60,7 @@ impl<S: Store> SqlJournal<S> {
             return Ok(lease_time);
         }
         let events =
-            query(S::say(WAITING)).bind(back).bind(&self.console).execute(transaction).await?;
+            query(self.sql(WAITING)).bind(back).bind(&self.console).execute(transaction).await?;
         for statement in WAITING_BESIDE {
             query(statement).bind(back).bind(&self.console).execute(transaction).await?;
         }
@@ -69,17 +72,14 @@ impl<S: Store> SqlJournal<S> {
     }
 
     /// When the youngest of what waits was received.
-    async fn latest_arrival(
-        &self,
-        transaction: &mut S::Change,
-    ) -> Result<Option<i64>, JournalError> {
+    async fn latest_arrival(&self, transaction: &mut Change) -> Result<Option<i64>, JournalError> {
         let row = query(
-            "SELECT MAX(received_at) FROM events WHERE console = $1 AND state = 'pending' \
+            "SELECT MAX(received_at) AS latest FROM events WHERE console = $1 AND state = 'pending' \
              AND follows IS NULL",
         )
         .bind(&self.console)
         .fetch_one(transaction)
         .await?;
-        row.try_get(0)
+        row.maybe_number("latest")
     }
 }

@@ -5,19 +5,22 @@
 //! other: there each change adds rows of its own, what is told is their sum, and who reads many adds them
 //! up.
 
-use super::{
-    SqlJournal,
-    statement::{Columns as _, query},
-    store::{Dialect, Store, Words},
+use crate::journal::{
+    database::{
+        dialect::{Dialect, SqlByDialect},
+        statement::query,
+    },
+    error::JournalError,
+    event::Counts,
+    handle::Journal,
 };
-use crate::journal::{Counts, JournalError};
 
 macro_rules! counts {
     ($number:literal, $bytes:literal, $grouped:literal) => {
         concat!(
             "SELECT standing, ",
             $number,
-            ", CASE standing \
+            " AS events, CASE standing \
              WHEN 'pending' THEN (SELECT MIN(received_at) FROM events \
                  WHERE console = $1 AND state = 'pending' AND follows IS NULL) \
              WHEN 'following-up' THEN (SELECT MIN(received_at) FROM events \
@@ -26,24 +29,28 @@ macro_rules! counts {
                      WHERE console = $1 AND state = 'dead' AND follows IS NULL \
                  UNION ALL SELECT MIN(received_at) FROM events \
                      WHERE console = $1 AND state = 'dead' AND follows > 0) AS either) \
-             END, ",
+             END AS oldest_at, ",
             $bytes,
-            ", ",
+            " AS bytes, ",
             $grouped
         )
     };
 }
 
-/// What stands where; at the last place how many rows that was added up from.
-pub(in crate::journal) const COUNTS: Words = Words {
-    sqlite: counts!("events", "bytes", "1 FROM event_counts WHERE console = $1"),
+/// Events by standing, and from how many rows each number was added up.
+pub(in crate::journal) const COUNTS: SqlByDialect = SqlByDialect {
+    sqlite: counts!("events", "bytes", "1 AS added_up FROM event_counts WHERE console = $1"),
     postgres: counts!(
         "CAST(SUM(events) AS BIGINT)",
         "(SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM text_bytes texts \
          WHERE texts.console = $1 AND texts.standing = event_counts.standing)",
-        "COUNT(*) FROM event_counts WHERE console = $1 GROUP BY standing"
+        "COUNT(*) AS added_up FROM event_counts WHERE console = $1 GROUP BY standing"
     ),
 };
+
+/// How many events wait.
+pub(in crate::journal) const PENDING: &str = "SELECT COUNT(*) AS events FROM events WHERE console = $1 \
+     AND state = 'pending' AND follows IS NULL";
 
 /// Puts one row in the place of many. Of two replicas that do so at once each takes other rows.
 const ADD_UP: [&str; 2] = [
@@ -62,26 +69,35 @@ const ADD_UP: [&str; 2] = [
 /// From how many rows on they are added up.
 const MANY_ROWS: u64 = 1_000;
 
-impl<S: Store> SqlJournal<S> {
-    pub(super) async fn count_standings(&self) -> Result<Counts, JournalError> {
-        let rows =
-            query(S::say(COUNTS)).bind(&self.console).fetch_all(&mut self.store.readers()).await?;
+impl Journal {
+    /// How many events wait, as in [`Counts::pending`]: cheap, whatever else the journal holds.
+    pub async fn pending(&self) -> Result<u64, JournalError> {
+        let row = query(PENDING).bind(&self.console).fetch_one(&mut self.reader().await?).await?;
+        row.count("events")
+    }
+
+    /// How many events are in each state.
+    pub async fn counts(&self) -> Result<Counts, JournalError> {
+        let rows = query(self.sql(COUNTS))
+            .bind(&self.console)
+            .fetch_all(&mut self.reader().await?)
+            .await?;
         let mut counts = Counts::default();
         let mut added_up = 0;
         for row in rows {
-            let count = row.count(1)?;
-            let bytes = row.count(3)?;
-            added_up += row.count(4)?;
-            match row.try_get::<&str>(0)? {
+            let count = row.count("events")?;
+            let bytes = row.count("bytes")?;
+            added_up += row.count("added_up")?;
+            match row.str("standing")? {
                 "pending" => {
                     counts.pending = count;
                     counts.bytes.pending = bytes;
-                    counts.oldest_pending_ms = row.try_get(2)?;
+                    counts.oldest_pending_ms = row.maybe_number("oldest_at")?;
                 }
                 "following-up" => {
                     counts.following_up = count;
                     counts.bytes.following_up = bytes;
-                    counts.oldest_following_up_ms = row.try_get(2)?;
+                    counts.oldest_following_up_ms = row.maybe_number("oldest_at")?;
                 }
                 "delivered" => {
                     counts.delivered = count;
@@ -98,7 +114,7 @@ impl<S: Store> SqlJournal<S> {
                 "dead" => {
                     counts.dead = count;
                     counts.bytes.dead = bytes;
-                    counts.oldest_dead_ms = row.try_get(2)?;
+                    counts.oldest_dead_ms = row.maybe_number("oldest_at")?;
                 }
                 "dropped" => {
                     counts.dropped = count;
@@ -115,9 +131,9 @@ impl<S: Store> SqlJournal<S> {
 
     /// Keeps the rows few that are added up.
     pub(super) async fn add_up_counts(&self) -> Result<(), JournalError> {
-        if S::DIALECT == Dialect::Postgres {
+        if self.dialect() == Dialect::Postgres {
             for adding_up in ADD_UP {
-                query(adding_up).bind(&self.console).execute(&mut self.store.writer()).await?;
+                query(adding_up).bind(&self.console).execute(&mut self.writer().await?).await?;
             }
         }
         Ok(())

@@ -5,22 +5,22 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    SqlJournal,
-    statement::{Columns as _, query},
-    store::Store,
-};
 use crate::{
     intake::{Notification, Origin, Place, dialect::Dialect},
-    journal::{Claim, EventId, FollowUp, JournalError, SMALL_BYTES},
+    journal::{
+        database::{session::Change, statement::query},
+        error::JournalError,
+        event::{Claim, EventId, FollowUp, SMALL_BYTES},
+        handle::Journal,
+    },
 };
 
-impl<S: Store> SqlJournal<S> {
+impl Journal {
     /// Stores the follow-up of a version that has just been delivered. Its version says what is
     /// lacking, so each state of the enrichment is there once.
     pub(super) async fn enqueue_follow_up(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         delivered: Claim,
         follow_up: &FollowUp,
     ) -> Result<(), JournalError> {
@@ -35,7 +35,7 @@ impl<S: Store> SqlJournal<S> {
              CASE WHEN OCTET_LENGTH(body) <= $6 THEN body ELSE '' END, received_at, happened_at, agent_id, \
              title, threat_key, 'pending', $3, COALESCE(follows, id), $1, $4, \
              recurrence, 0 FROM events WHERE id = $5 ON CONFLICT DO NOTHING \
-             RETURNING id, CAST(CASE WHEN body = '' THEN 1 ELSE 0 END AS BIGINT)",
+             RETURNING id, CAST(CASE WHEN body = '' THEN 1 ELSE 0 END AS BIGINT) AS is_empty",
         )
         .bind(follow_up.lacking.to_text())
         .bind(Origin::FollowUp.as_str())
@@ -46,7 +46,7 @@ impl<S: Store> SqlJournal<S> {
         .fetch_optional(transaction)
         .await?;
         let Some(enqueued) = enqueued else { return Ok(()) };
-        if !enqueued.flag(1)? {
+        if !enqueued.flag("is_empty")? {
             return Ok(());
         }
         // Two columns, since SQLite would copy the text of one alone once more.
@@ -55,7 +55,7 @@ impl<S: Store> SqlJournal<S> {
              WHERE id = $2",
         )
         .bind(delivered.event)
-        .bind(enqueued.try_get::<i64>(0)?)
+        .bind(enqueued.number("id")?)
         .execute(transaction)
         .await?;
         Ok(())
@@ -66,7 +66,7 @@ impl<S: Store> SqlJournal<S> {
     /// lacks now makes the case leave again.
     pub(super) async fn supersede_older(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         delivered: Claim,
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
@@ -90,7 +90,7 @@ impl<S: Store> SqlJournal<S> {
     /// One that was delivered or superseded stays as it is.
     pub(super) async fn complete_by(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         item: &Notification,
         event: EventId,
     ) -> Result<(), JournalError> {
@@ -112,16 +112,17 @@ impl<S: Store> SqlJournal<S> {
         Ok(())
     }
 
-    /// The order has it answered from what waits, and not by walking until something is met that does.
-    pub(super) async fn has_nothing_under_way(&self) -> Result<bool, JournalError> {
+    /// Whether everything that was received has its end. Follow-ups do not count unless they are
+    /// under way: they may wait for the console long after their alert is delivered.
+    pub async fn is_drained(&self) -> Result<bool, JournalError> {
         let row = query(
             "SELECT NOT EXISTS (SELECT 1 FROM (SELECT id FROM events WHERE console = $1 \
              AND state = 'pending' AND (follows IS NULL OR leased_until IS NOT NULL) \
-             ORDER BY due_at, id LIMIT 1) AS first)",
+             ORDER BY due_at, id LIMIT 1) AS first) AS is_drained",
         )
         .bind(&self.console)
-        .fetch_one(&mut self.store.readers())
+        .fetch_one(&mut self.reader().await?)
         .await?;
-        row.try_get(0)
+        row.holds("is_drained")
     }
 }

@@ -9,16 +9,22 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    SqlJournal, microseconds,
-    statement::{Columns, query},
-    store::{Change as _, LockScope, Order, Session, Store, Words},
-    versions::{Dated, Standing},
-};
+use super::versions::{Dated, Standing};
 use crate::{
     alert::IncidentIdentity,
     intake::Origin,
-    journal::{Adoption, AlertName, Claim, Event, JournalError},
+    journal::{
+        database::{
+            dialect::SqlByDialect,
+            locks::{EventLocks, NameLocks},
+            row::{Row, date_of_microseconds},
+            session::Change,
+            statement::query,
+        },
+        error::JournalError,
+        event::{Adoption, AlertName, Claim, Event},
+        handle::Journal,
+    },
     stix::{id, time::timestamp},
 };
 
@@ -45,11 +51,11 @@ const FIX_IF_FREE: &str = fix!(
 );
 
 /// Asks whether folded ids are to be filled in, and for the last date given in place of one that is taken.
-const LAST_GIVEN: &str = "SELECT EXISTS (SELECT 1 FROM incidents WHERE folded_id IS NULL), \
-     (SELECT MAX(created_at_us) FROM incidents WHERE wanted_id = $1)";
+const LAST_GIVEN: &str = "SELECT EXISTS (SELECT 1 FROM incidents WHERE folded_id IS NULL) \
+     AS is_to_fold, (SELECT MAX(created_at_us) FROM incidents WHERE wanted_id = $1) AS last_given";
 
 /// The incidents of an alert at all consoles. SQLite has no index by key alone: each console is asked.
-const OF_ALL_CONSOLES: Words = Words {
+const OF_ALL_CONSOLES: SqlByDialect = SqlByDialect {
     sqlite: "WITH RECURSIVE consoles(console) AS (SELECT MIN(console) FROM incidents UNION ALL \
              SELECT (SELECT MIN(console) FROM incidents WHERE console > consoles.console) \
              FROM consoles WHERE consoles.console IS NOT NULL) \
@@ -61,7 +67,7 @@ const OF_ALL_CONSOLES: Words = Words {
 const FOLDED_AT_ONCE: i64 = 2_000;
 
 /// Fills in folded ids.
-const FOLD: Words = Words {
+const FOLD: SqlByDialect = SqlByDialect {
     sqlite: "UPDATE incidents SET folded_id = f.value ->> 'folded_id' FROM json_each($1) f \
          WHERE incidents.console = f.value ->> 'console' AND incidents.key = f.value ->> 'key'",
     postgres: "UPDATE incidents SET folded_id = f.folded_id \
@@ -70,23 +76,31 @@ const FOLD: Words = Words {
          AND incidents.folded_id IS NULL",
 };
 
-impl<S: Store> SqlJournal<S> {
-    pub(super) async fn fix_incident_identities(
+impl Journal {
+    /// Fixes names and dates of incidents before they are first sent; an incident that has them
+    /// already keeps them. Where OpenCTI would take two alerts for one incident, over all consoles of
+    /// the journal, the later one gets the next free millisecond; of those fixed here the first key
+    /// comes first. An alert that another console shows, too, has one incident. Answers what holds, in
+    /// the same order.
+    ///
+    /// # Errors
+    /// [`JournalError::Busy`] when another replica takes long to fix incidents of these names.
+    pub async fn fix_identities(
         &self,
         wanted: &[(String, IncidentIdentity)],
     ) -> Result<Vec<IncidentIdentity>, JournalError> {
         let scopes = wanted.iter().filter(|(key, _identity)| !is_of_threat(key));
         let scopes: BTreeSet<u8> = scopes.map(|(_key, wanted)| scope_of(&wanted.name)).collect();
         loop {
-            let scope = LockScope::Names(scopes.clone());
-            let mut transaction = self.store.begin_fixing(scope).await?;
+            let scope = NameLocks::Some(scopes.clone());
+            let mut transaction = self.begin_fixing(scope).await?;
             if let Some(fixed) = self.fix_all(&mut transaction, wanted).await? {
                 transaction.commit().await?;
                 return Ok(fixed);
             }
             transaction.roll_back().await?;
             // A long journal of an older version takes several changes, so that nobody waits long.
-            let mut transaction = self.store.begin_fixing(LockScope::All).await?;
+            let mut transaction = self.begin_fixing(NameLocks::All).await?;
             self.fold_some(&mut transaction).await?;
             transaction.commit().await?;
         }
@@ -95,7 +109,7 @@ impl<S: Store> SqlJournal<S> {
     /// Answers `None` when that would not be certain before folded ids are filled in.
     async fn fix_all(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         wanted: &[(String, IncidentIdentity)],
     ) -> Result<Option<Vec<IncidentIdentity>>, JournalError> {
         let mut in_order: Vec<_> = wanted.iter().enumerate().collect();
@@ -117,15 +131,15 @@ impl<S: Store> SqlJournal<S> {
     /// console, else the first millisecond that no other alert has. `None`: folded ids are to be filled in.
     async fn fix_twin(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         key: &str,
         wanted: &IncidentIdentity,
     ) -> Result<Option<IncidentIdentity>, JournalError> {
         let mut elsewhere: Option<IncidentIdentity> = None;
-        let of_all = query(S::say(OF_ALL_CONSOLES)).bind(key);
+        let of_all = query(self.sql(OF_ALL_CONSOLES)).bind(key);
         for row in of_all.fetch_all(&mut *transaction).await? {
-            let held = identity(&row, 1)?;
-            if row.try_get::<&str>(0)? == self.console {
+            let held = identity(&row)?;
+            if row.str("console")? == &*self.console {
                 return Ok(Some(held));
             }
             let is_alike = is_one_name(&held.name, &wanted.name)
@@ -136,14 +150,14 @@ impl<S: Store> SqlJournal<S> {
         }
         let wanted_id = folded_id(key, wanted);
         let last = query(LAST_GIVEN).bind(&wanted_id).fetch_one(&mut *transaction).await?;
-        if last.try_get(0)? {
+        if last.holds("is_to_fold")? {
             return Ok(None);
         }
         let (fixed, moved_from) = if let Some(elsewhere) = elsewhere {
             (elsewhere, None)
         } else {
-            let last: Option<i64> = last.try_get(1)?;
-            let last = last.map(microseconds).transpose()?.unwrap_or(wanted.created);
+            let last = last.maybe_number("last_given")?.map(date_of_microseconds).transpose()?;
+            let last = last.unwrap_or(wanted.created);
             (Self::next_free(transaction, key, wanted, last).await?, Some(&*wanted_id))
         };
         if self.fix_one(transaction, FIX, key, &fixed, moved_from).await? == 0 {
@@ -153,12 +167,14 @@ impl<S: Store> SqlJournal<S> {
         Ok(Some(fixed))
     }
 
-    pub(super) async fn identify_event(
+    /// Says which alert an event is: it is known by that from now on, and an incident that was fixed
+    /// for it before is the alert's. Answers what is fixed for the alert.
+    pub async fn identify(
         &self,
         claim: Claim,
         alert: &AlertName,
     ) -> Result<Adoption, JournalError> {
-        let mut transaction = self.begin(Order::Both).await?;
+        let mut transaction = self.begin(EventLocks::Both).await?;
         let known_as = query("SELECT key FROM events WHERE id = $1")
             .bind(claim.event)
             .fetch_one(&mut transaction)
@@ -200,7 +216,7 @@ impl<S: Store> SqlJournal<S> {
             return Ok(Adoption::AlreadyThere);
         }
         // A try that failed may have fixed the name already, under the event's first key.
-        let first_key: &str = known_as.try_get(0)?;
+        let first_key = known_as.str("key")?;
         if let Some(fixed) = self.identity_of(&mut transaction, first_key).await? {
             self.fix_one(&mut transaction, FIX, &alert.key, &fixed, None).await?;
         }
@@ -221,14 +237,16 @@ impl<S: Store> SqlJournal<S> {
         Ok(Adoption::Identified(identity))
     }
 
-    pub(super) async fn adopt_unmatched_event(
+    /// Gives the alert `key` the incident of an event that was delivered without being matched:
+    /// same agent, same rule, nearest in time within `tolerance`. Answers what is fixed for it.
+    pub async fn adopt_unmatched(
         &self,
         event: &Event,
         tolerance: Duration,
     ) -> Result<Option<IncidentIdentity>, JournalError> {
         let happened_at = event.happened_at.timestamp_millis();
         let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX);
-        let mut transaction = self.begin(Order::Both).await?;
+        let mut transaction = self.begin(EventLocks::Both).await?;
         let unmatched = query(
             "SELECT id, key FROM events WHERE console = $1 AND agent_id = $2 AND title = $3 \
              AND dialect = 'ecs-alert' AND key = received_key AND state = 'delivered' \
@@ -245,7 +263,7 @@ impl<S: Store> SqlJournal<S> {
             transaction.roll_back().await?;
             return Ok(None);
         };
-        let (id, key): (i64, String) = (unmatched.try_get(0)?, unmatched.try_get(1)?);
+        let (id, key) = (unmatched.number("id")?, unmatched.text("key")?);
         // The event as it was pushed stays distinct from every version of the alert.
         query(
             "UPDATE events SET key = $1, version = 'pushed:' || key, is_version = 0 WHERE id = $2",
@@ -275,7 +293,7 @@ impl<S: Store> SqlJournal<S> {
 
     /// Returns the wanted name at the first millisecond after `last` that no incident has.
     async fn next_free(
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         key: &str,
         wanted: &IncidentIdentity,
         last: DateTime<Utc>,
@@ -296,9 +314,9 @@ impl<S: Store> SqlJournal<S> {
             }
             asked.push(")");
             let rows = asked.fetch_all(transaction).await?;
-            let taken: HashSet<String> =
-                rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-            let free = candidates.into_iter().find(|(id, _candidate)| !taken.contains(id));
+            let taken = rows.iter().map(|row| row.str("folded_id"));
+            let taken: HashSet<&str> = taken.collect::<Result<_, _>>()?;
+            let free = candidates.into_iter().find(|(id, _candidate)| !taken.contains(&**id));
             if let Some((_id, free)) = free {
                 return Ok(free);
             }
@@ -310,7 +328,7 @@ impl<S: Store> SqlJournal<S> {
     /// Answers how many incidents were fixed: 1 or 0.
     async fn fix_one(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         statement: &'static str,
         key: &str,
         identity: &IncidentIdentity,
@@ -328,7 +346,7 @@ impl<S: Store> SqlJournal<S> {
     }
 
     /// Fills in the folded ids of some incidents that a version before this one fixed.
-    async fn fold_some(&self, transaction: &mut S::Change) -> Result<(), JournalError> {
+    async fn fold_some(&self, transaction: &mut Change) -> Result<(), JournalError> {
         let rows = query(
             "SELECT console, key, name, created_at_us FROM incidents WHERE folded_id IS NULL LIMIT $1",
         )
@@ -336,20 +354,20 @@ impl<S: Store> SqlJournal<S> {
         .fetch_all(transaction)
         .await?;
         let folded = rows.iter().map(|row| {
-            let (console, key): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
-            let folded_id = folded_id(key, &identity(row, 2)?);
+            let (console, key) = (row.str("console")?, row.str("key")?);
+            let folded_id = folded_id(key, &identity(row)?);
             Ok(json!({ "console": console, "key": key, "folded_id": folded_id }))
         });
         let folded: Vec<_> = folded.collect::<Result<_, JournalError>>()?;
         if !folded.is_empty() {
-            query(S::say(FOLD)).bind(json!(folded).to_string()).execute(transaction).await?;
+            query(self.sql(FOLD)).bind(json!(folded).to_string()).execute(transaction).await?;
         }
         Ok(())
     }
 
     async fn identity_of(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         key: &str,
     ) -> Result<Option<IncidentIdentity>, JournalError> {
         let row =
@@ -358,14 +376,14 @@ impl<S: Store> SqlJournal<S> {
                 .bind(key)
                 .fetch_optional(transaction)
                 .await?;
-        row.map(|row| identity(&row, 0)).transpose()
+        row.map(|row| identity(&row)).transpose()
     }
 }
 
-/// Reads name and date, the first of which is at `place`.
-fn identity(row: &impl Columns, place: usize) -> Result<IncidentIdentity, JournalError> {
-    let created = microseconds(row.try_get(place + 1)?)?;
-    Ok(IncidentIdentity { name: row.try_get(place)?, created })
+/// Reads name and date.
+pub(super) fn identity(row: &Row) -> Result<IncidentIdentity, JournalError> {
+    let created = date_of_microseconds(row.number("created_at_us")?)?;
+    Ok(IncidentIdentity { name: row.text("name")?, created })
 }
 
 fn is_of_threat(key: &str) -> bool {
@@ -391,19 +409,19 @@ fn scope_of(name: &str) -> u8 {
 
 /// Whether a received version of `key` other than `claim` is not finished yet.
 async fn is_under_way(
-    transaction: &mut impl Session,
+    transaction: &mut Change,
     console: &str,
     key: &str,
     claim: Claim,
 ) -> Result<bool, JournalError> {
     let row = query(
         "SELECT EXISTS (SELECT 1 FROM events WHERE console = $1 AND key = $2 AND id <> $3 \
-         AND state = 'pending' AND follows IS NULL)",
+         AND state = 'pending' AND follows IS NULL) AS is_under_way",
     )
     .bind(console)
     .bind(key)
     .bind(claim.event)
     .fetch_one(transaction)
     .await?;
-    row.try_get(0)
+    row.holds("is_under_way")
 }

@@ -5,9 +5,7 @@ use serde_json::json;
 use tracing::warn;
 
 use super::{
-    SqlJournal, date,
-    statement::{Columns, Statement, query},
-    store::{Change as _, Order, Store, Words},
+    space::close_gaps,
     versions::{Standing, dated},
 };
 use crate::{
@@ -19,7 +17,19 @@ use crate::{
         envelope,
         verification::Proof,
     },
-    journal::{EventId, JournalError, Letter, LetterFilter, LetterGroup, Retried},
+    journal::{
+        database::{
+            dialect::SqlByDialect,
+            locks::EventLocks,
+            row::Row,
+            session::Change,
+            statement::{Statement, query},
+        },
+        error::JournalError,
+        event::EventId,
+        handle::Journal,
+        operations::{Letter, LetterFilter, LetterGroup, Retried},
+    },
 };
 
 /// What a version that was overtaken is told to be.
@@ -41,7 +51,7 @@ macro_rules! dropping {
 }
 
 /// Finds the rows by their ids: SQLite would walk over all dead letters.
-const DROPPING: Words = Words {
+const DROPPING: SqlByDialect = SqlByDialect {
     sqlite: dropping!("id = -id, ", "+state", "(SELECT value FROM json_each($3))"),
     postgres: dropping!(
         "",
@@ -51,16 +61,17 @@ const DROPPING: Words = Words {
 };
 
 /// Narrows a search to these ids: before and after their JSON.
-const ONE_OF: [Words; 2] = [
-    Words {
+const ONE_OF: [SqlByDialect; 2] = [
+    SqlByDialect {
         sqlite: " AND id IN (SELECT value FROM json_each(",
         postgres: " AND id IN (SELECT value::bigint FROM json_array_elements_text(",
     },
-    Words { sqlite: "))", postgres: "::json))" },
+    SqlByDialect { sqlite: "))", postgres: "::json))" },
 ];
 
-impl<S: Store> SqlJournal<S> {
-    pub(super) async fn find_letters(
+impl Journal {
+    /// Letters after event `after`, in the order of their ids, at most `limit`.
+    pub async fn letters(
         &self,
         filter: &LetterFilter,
         after: EventId,
@@ -68,7 +79,8 @@ impl<S: Store> SqlJournal<S> {
     ) -> Result<Vec<Letter>, JournalError> {
         let mut query = query(
             "SELECT id, key, version, origin, dialect, title, received_at, finished_at, \
-             attempts - attempts_before, reason, CAST(OCTET_LENGTH(body) AS BIGINT) FROM events \
+             attempts - attempts_before AS attempts, reason, \
+             CAST(OCTET_LENGTH(body) AS BIGINT) AS bytes FROM events \
              WHERE id IN (SELECT id FROM events WHERE console = ",
         );
         // The ids first: an index holds those of all letters, and only the texts of a page are looked at.
@@ -76,30 +88,30 @@ impl<S: Store> SqlJournal<S> {
         query.push(" AND id > ").push_bind(after);
         query.push(" ORDER BY id LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
         query.push(") ORDER BY id");
-        let rows = query.fetch_all(&mut self.store.readers()).await?;
+        let rows = query.fetch_all(&mut self.reader().await?).await?;
         rows.iter().map(letter).collect()
     }
 
-    /// The largest groups of equal reasons. Of SQLite an index holds all that it needs.
-    pub(super) async fn group_letters(
+    /// At most `limit` groups of letters with equal reasons, the largest first.
+    pub async fn letter_groups(
         &self,
         filter: &LetterFilter,
         limit: usize,
     ) -> Result<Vec<LetterGroup>, JournalError> {
         let mut query = query(
-            "SELECT reason, COUNT(*), MAX(finished_at), MAX(id) FROM events \
+            "SELECT reason, COUNT(*) AS letters, MAX(finished_at) AS newest_at, MAX(id) AS example FROM events \
              WHERE state IN ('dead', 'dropped') AND console = ",
         );
         self.push_filter(&mut query, filter);
         query.push(" GROUP BY reason ORDER BY COUNT(*) DESC, MAX(id) LIMIT ");
         query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows = query.fetch_all(&mut self.store.readers()).await?;
+        let rows = query.fetch_all(&mut self.reader().await?).await?;
         let groups = rows.iter().map(|row| {
             Ok(LetterGroup {
-                reason: row.try_get::<Option<String>>(0)?.unwrap_or_default(),
-                letters: row.count(1)?,
-                newest_at: date(row.try_get::<Option<i64>>(2)?.unwrap_or_default())?,
-                example: row.try_get(3)?,
+                reason: row.maybe_text("reason")?.unwrap_or_default(),
+                letters: row.count("letters")?,
+                newest_at: row.maybe_date("newest_at")?.unwrap_or_default(),
+                example: row.number("example")?,
             })
         });
         groups.collect()
@@ -109,7 +121,7 @@ impl<S: Store> SqlJournal<S> {
     fn push_filter(&self, query: &mut Statement, filter: &LetterFilter) {
         query.push_bind(&self.console).push(" AND state = ").push_bind(filter.kind.state());
         if !filter.ids.is_empty() {
-            let [before, after] = ONE_OF.map(S::say);
+            let [before, after] = ONE_OF.map(|part| self.sql(part));
             query.push(before).push_bind(json!(filter.ids).to_string()).push(after);
         }
         if let Some(reason) = &filter.reason {
@@ -128,22 +140,26 @@ impl<S: Store> SqlJournal<S> {
         }
     }
 
-    pub(super) async fn text_of(&self, event: EventId) -> Result<Option<String>, JournalError> {
+    /// The text of an event as it was received; `None` when there is no such event or its text was
+    /// pruned.
+    pub async fn text(&self, event: EventId) -> Result<Option<String>, JournalError> {
         let row =
             query("SELECT body FROM events WHERE id = $1 AND console = $2 AND pruned_at IS NULL")
                 .bind(event)
                 .bind(&self.console)
-                .fetch_optional(&mut self.store.readers())
+                .fetch_optional(&mut self.reader().await?)
                 .await?;
-        row.map(|row| row.try_get(0)).transpose()
+        row.map(|row| row.text("body")).transpose()
     }
 
-    pub(super) async fn retry_letters(
+    /// Lets letters enter the pipeline again, as if they had just come in. Answers what became of
+    /// each, in the same order.
+    pub async fn retry(
         &self,
         letters: &[EventId],
         now: DateTime<Utc>,
     ) -> Result<Vec<Retried>, JournalError> {
-        let mut transaction = self.begin(Order::Both).await?;
+        let mut transaction = self.begin(EventLocks::Both).await?;
         let mut became = Vec::with_capacity(letters.len());
         for id in letters {
             became.push(self.retry_one(&mut transaction, *id, now).await?);
@@ -154,7 +170,7 @@ impl<S: Store> SqlJournal<S> {
 
     async fn retry_one(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         id: EventId,
         now: DateTime<Utc>,
     ) -> Result<Retried, JournalError> {
@@ -169,12 +185,13 @@ impl<S: Store> SqlJournal<S> {
         let Some(row) = row else {
             return Ok(Retried::NotThere);
         };
-        if row.try_get::<Option<&str>>(0)?.is_none() {
-            let Some((dialect, read)) = read_again(row.try_get(1)?, date(row.try_get(2)?)?) else {
+        if row.maybe_text("dialect")?.is_none() {
+            let Some((dialect, read)) = read_again(row.str("body")?, row.date("received_at")?)
+            else {
                 return Ok(Retried::StillUnreadable);
             };
             // Its road decides what a text without a date undoes, as when it came.
-            let origin = Origin::from_name(row.try_get(3)?).unwrap_or(Origin::Push);
+            let origin = Origin::from_name(row.str("origin")?).unwrap_or(Origin::Push);
             if let Some(reason) = self.name(transaction, id, dialect, &read, origin).await? {
                 self.supersede(transaction, id, reason, now).await?;
                 return Ok(Retried::Superseded);
@@ -201,7 +218,7 @@ impl<S: Store> SqlJournal<S> {
     /// Whether a version of the same alert that arrived later has been delivered.
     async fn was_overtaken(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         id: EventId,
     ) -> Result<bool, JournalError> {
         let row = query(
@@ -209,19 +226,19 @@ impl<S: Store> SqlJournal<S> {
              ON newer.console = letter.console AND newer.key = letter.key \
              AND newer.state = 'delivered' \
              AND COALESCE(newer.follows, newer.id) > COALESCE(letter.follows, letter.id) \
-             WHERE letter.id = $1)",
+             WHERE letter.id = $1) AS was_overtaken",
         )
         .bind(id)
         .fetch_one(transaction)
         .await?;
-        row.try_get(0)
+        row.holds("was_overtaken")
     }
 
     /// Gives a letter that could not be read the name that it has by now, and its standing like any
     /// arrival; else answers why it is not to leave.
     async fn name(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         id: EventId,
         dialect: Dialect,
         read: &Notification,
@@ -263,7 +280,7 @@ impl<S: Store> SqlJournal<S> {
 
     async fn supersede(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         id: EventId,
         reason: &str,
         now: DateTime<Utc>,
@@ -279,21 +296,23 @@ impl<S: Store> SqlJournal<S> {
         Ok(())
     }
 
-    pub(super) async fn discard_letters(
+    /// Drops dead letters: their texts are removed at once, and the same version, when it comes again,
+    /// is a duplicate. Answers how many there were.
+    pub async fn discard(
         &self,
         letters: &[EventId],
         now: DateTime<Utc>,
     ) -> Result<u64, JournalError> {
-        let mut transaction = self.begin(Order::Both).await?;
-        let dropped = query(S::say(DROPPING))
+        let mut transaction = self.begin(EventLocks::Both).await?;
+        let dropped = query(self.sql(DROPPING))
             .bind(now.timestamp_millis())
             .bind(&self.console)
             .bind(json!(letters).to_string())
             .execute(&mut transaction)
             .await?;
-        Self::close_gaps(&mut transaction).await?;
+        close_gaps(&mut transaction).await?;
         transaction.commit().await?;
-        if let Err(failure) = self.store.give_back().await {
+        if let Err(failure) = self.give_back().await {
             // They are dropped, and whoever prunes gives it back later.
             warn!(%failure, "the disk of dropped letters is not given back yet");
         }
@@ -322,20 +341,19 @@ fn read_again(text: &str, received_at: DateTime<Utc>) -> Option<(Dialect, Notifi
     Some((dialect, Notification::of_dialect(&proof, dialect, &read.value, read.text)))
 }
 
-fn letter(row: &impl Columns) -> Result<Letter, JournalError> {
-    let received_at = date(row.try_get(6)?)?;
-    let ended_at = row.try_get::<Option<i64>>(7)?.map(date).transpose()?;
+fn letter(row: &Row) -> Result<Letter, JournalError> {
+    let received_at = row.date("received_at")?;
     Ok(Letter {
-        id: row.try_get(0)?,
-        key: row.try_get(1)?,
-        version: row.try_get(2)?,
-        origin: row.try_get(3)?,
-        dialect: row.try_get(4)?,
-        title: row.try_get(5)?,
+        id: row.number("id")?,
+        key: row.text("key")?,
+        version: row.text("version")?,
+        origin: row.text("origin")?,
+        dialect: row.maybe_text("dialect")?,
+        title: row.maybe_text("title")?,
         received_at,
-        ended_at: ended_at.unwrap_or(received_at),
-        attempts: row.tries(8)?,
-        reason: row.try_get::<Option<String>>(9)?.unwrap_or_default(),
-        size_bytes: row.count(10)?,
+        ended_at: row.maybe_date("finished_at")?.unwrap_or(received_at),
+        attempts: row.attempts("attempts")?,
+        reason: row.maybe_text("reason")?.unwrap_or_default(),
+        size_bytes: row.count("bytes")?,
     })
 }

@@ -6,32 +6,38 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    SqlJournal,
     sent_again::{Cause, Requeue},
-    statement::{Columns as _, query},
-    store::{Change as _, Order, Store},
     works::forget_parts,
 };
-use crate::journal::{EventId, JournalError, LostWork, Requeued, SentAgain};
+use crate::journal::{
+    database::{locks::EventLocks, session::Change, statement::query},
+    error::JournalError,
+    event::EventId,
+    handle::Journal,
+    works::{LostWork, Requeued, SentAgain},
+};
 
-impl<S: Store> SqlJournal<S> {
-    pub(super) async fn end_lost_work(
+impl Journal {
+    /// Objects of a work never came: requeues what was delivered in it, in the newest version and in
+    /// the present import generation, and forgets the work or has it closed, in one commit. `None`
+    /// while an event of it is claimed: to be asked again. A work that was ended before needs nothing.
+    pub async fn work_lost(
         &self,
         lost: &LostWork<'_>,
         now: DateTime<Utc>,
     ) -> Result<Option<Requeued>, JournalError> {
-        let mut transaction = self.begin(Order::Departures).await?;
+        let mut transaction = self.begin(EventLocks::Departures).await?;
         if !self.is_still_known(&mut transaction, lost.work).await? {
             transaction.roll_back().await?;
             return Ok(Some(Requeued::default()));
         }
-        if is_under_way::<S>(&mut transaction, lost.work).await? {
+        if is_under_way(&mut transaction, lost.work).await? {
             transaction.roll_back().await?;
             return Ok(None);
         }
         let requeue = Requeue { cause: Cause::LostWork, reason: lost.reason, waits: lost.waits };
         let mut requeued = Requeued::default();
-        for event in events_of::<S>(&mut transaction, lost.work).await? {
+        for event in events_of(&mut transaction, lost.work).await? {
             match self.requeue(&mut transaction, event, &requeue, now).await? {
                 SentAgain::Pending => requeued.pending += 1,
                 SentAgain::OnItsWay | SentAgain::CameAgain => requeued.came_otherwise += 1,
@@ -60,44 +66,38 @@ impl<S: Store> SqlJournal<S> {
     /// Returns whether nobody else has ended it.
     async fn is_still_known(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         work: &str,
     ) -> Result<bool, JournalError> {
         let row = query(
-            "SELECT EXISTS (SELECT 1 FROM works WHERE id = $1 AND console = $2 AND is_lost = 0)",
+            "SELECT EXISTS (SELECT 1 FROM works WHERE id = $1 AND console = $2 AND is_lost = 0) AS is_known",
         )
         .bind(work)
         .bind(&self.console)
         .fetch_one(transaction)
         .await?;
-        row.try_get(0)
+        row.holds("is_known")
     }
 }
 
 /// Returns whether an event of the work is claimed: it may be about to count as delivered by this
 /// very work.
-async fn is_under_way<S: Store>(
-    transaction: &mut S::Change,
-    work: &str,
-) -> Result<bool, JournalError> {
+async fn is_under_way(transaction: &mut Change, work: &str) -> Result<bool, JournalError> {
     let row = query(
         "SELECT EXISTS (SELECT 1 FROM work_parts JOIN events ON events.id = work_parts.event \
-         WHERE work_parts.work = $1 AND events.leased_until IS NOT NULL)",
+         WHERE work_parts.work = $1 AND events.leased_until IS NOT NULL) AS is_under_way",
     )
     .bind(work)
     .fetch_one(transaction)
     .await?;
-    row.try_get(0)
+    row.holds("is_under_way")
 }
 
-async fn events_of<S: Store>(
-    transaction: &mut S::Change,
-    work: &str,
-) -> Result<Vec<EventId>, JournalError> {
+async fn events_of(transaction: &mut Change, work: &str) -> Result<Vec<EventId>, JournalError> {
     let rows =
         query("SELECT event FROM work_parts WHERE work = $1 GROUP BY event ORDER BY MIN(position)")
             .bind(work)
             .fetch_all(transaction)
             .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+    rows.iter().map(|row| row.number("event")).collect()
 }

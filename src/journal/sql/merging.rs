@@ -4,14 +4,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    SqlJournal, date,
-    statement::{Columns as _, query},
-    store::{Change as _, Order, Store, Words},
-};
 use crate::{
     alert::{MergedSightings, Sighted},
-    journal::{CaseObjects, CaseStanding, Claim, JournalError},
+    journal::{
+        database::{dialect::SqlByDialect, locks::EventLocks, session::Change, statement::query},
+        error::JournalError,
+        event::{CaseObjects, CaseStanding, Claim},
+        handle::Journal,
+    },
 };
 
 /// How long a case that is to leave once more waits, so that it does so once for all the alerts of
@@ -31,7 +31,7 @@ macro_rules! note {
     };
 }
 
-const NOTE: Words = Words { sqlite: note!("key"), postgres: note!("md5(key)") };
+const NOTE: SqlByDialect = SqlByDialect { sqlite: note!("key"), postgres: note!("md5(key)") };
 
 macro_rules! keep {
     ($threat_key:literal) => {
@@ -44,7 +44,13 @@ macro_rules! keep {
     };
 }
 
-const KEEP: Words = Words { sqlite: keep!("threat_key"), postgres: keep!("md5(threat_key)") };
+const KEEP: SqlByDialect =
+    SqlByDialect { sqlite: keep!("threat_key"), postgres: keep!("md5(threat_key)") };
+
+/// Whether an alert of a threat is still to be delivered.
+pub(in crate::journal) const UNFINISHED_OF_THREAT: &str = "SELECT EXISTS (SELECT 1 FROM events \
+     WHERE console = $1 AND threat_key = $2 AND state = 'pending' AND dialect <> 'native-threat' \
+     AND follows IS NULL) AS has_unfinished";
 
 const FORGET: &str = "DELETE FROM case_objects \
      WHERE console = $1 AND generation = $2 AND threat_key = $3 AND object_id = $4";
@@ -75,20 +81,22 @@ macro_rules! complete_case {
 
 /// Lets the newest delivered version of a case leave once more. SQLite is told the index: by itself it
 /// reads every delivered event of the journal for each one that is delivered.
-pub(in crate::journal) const COMPLETE_CASE: Words = Words {
+pub(in crate::journal) const COMPLETE_CASE: SqlByDialect = SqlByDialect {
     sqlite: complete_case!("events version INDEXED BY events_as_identified"),
     postgres: complete_case!("events version"),
 };
 
-impl<S: Store> SqlJournal<S> {
-    pub(super) async fn note_sighting_of(
+impl Journal {
+    /// Keeps the sighting of the alert `key` in place of an earlier one, and answers what the other
+    /// alerts say whose sightings OpenCTI merges with it. Only a false positive is told.
+    pub async fn note_sighting(
         &self,
         key: &str,
         sighted: &Sighted,
     ) -> Result<MergedSightings, JournalError> {
         // Most alerts say the same again: reading costs no commit.
         if !self.is_noted(key, sighted).await? {
-            query(S::say(NOTE))
+            query(self.sql(NOTE))
                 .bind(&self.console)
                 .bind(key)
                 .bind(&sighted.indicator_id)
@@ -96,7 +104,7 @@ impl<S: Store> SqlJournal<S> {
                 .bind(sighted.first_seen.timestamp_millis())
                 .bind(sighted.last_seen.timestamp_millis())
                 .bind(sighted.is_false_positive)
-                .execute(&mut self.store.writer())
+                .execute(&mut self.writer().await?)
                 .await?;
         }
         // Only a false positive asks what the others say, after it is noted itself: of two that ask
@@ -114,7 +122,7 @@ impl<S: Store> SqlJournal<S> {
         let row = query(
             "SELECT EXISTS (SELECT 1 FROM sightings WHERE console = $1 AND key = $2 \
              AND indicator_id = $3 AND place_id = $4 AND first_seen_at = $5 AND last_seen_at = $6 \
-             AND is_false_positive = $7)",
+             AND is_false_positive = $7) AS is_noted",
         )
         .bind(&self.console)
         .bind(key)
@@ -123,9 +131,9 @@ impl<S: Store> SqlJournal<S> {
         .bind(sighted.first_seen.timestamp_millis())
         .bind(sighted.last_seen.timestamp_millis())
         .bind(sighted.is_false_positive)
-        .fetch_one(&mut self.store.readers())
+        .fetch_one(&mut self.reader().await?)
         .await?;
-        row.try_get(0)
+        row.holds("is_noted")
     }
 
     async fn other_sightings(
@@ -141,16 +149,14 @@ impl<S: Store> SqlJournal<S> {
         .bind(&sighted.indicator_id)
         .bind(&sighted.place_id)
         .bind(key)
-        .fetch_all(&mut self.store.readers())
+        .fetch_all(&mut self.reader().await?)
         .await?;
-        let moment =
-            |milliseconds: i64| -> Result<DateTime<Utc>, JournalError> { date(milliseconds) };
         rows.iter()
             .map(|row| {
                 Ok(Sighted {
-                    first_seen: moment(row.try_get(0)?)?,
-                    last_seen: moment(row.try_get(1)?)?,
-                    is_false_positive: row.flag(2)?,
+                    first_seen: row.date("first_seen_at")?,
+                    last_seen: row.date("last_seen_at")?,
+                    is_false_positive: row.flag("is_false_positive")?,
                     ..sighted.clone()
                 })
             })
@@ -160,7 +166,7 @@ impl<S: Store> SqlJournal<S> {
     /// An event that turned out to be another alert has no sighting of its own any more.
     pub(super) async fn forget_sighting(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         key: &str,
     ) -> Result<(), JournalError> {
         query("DELETE FROM sightings WHERE console = $1 AND key = $2")
@@ -175,7 +181,7 @@ impl<S: Store> SqlJournal<S> {
     /// left. Should either come again, it is as one seen for the first time.
     pub(super) async fn forget_without_events(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         key: &str,
     ) -> Result<(), JournalError> {
         query(
@@ -205,7 +211,7 @@ impl<S: Store> SqlJournal<S> {
     /// Removes some objects of cases of earlier import generations, which nothing asks for any more.
     pub(super) async fn forget_old_generations(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         rows: usize,
     ) -> Result<u64, JournalError> {
         let removed = query(
@@ -221,18 +227,17 @@ impl<S: Store> SqlJournal<S> {
         Ok(removed)
     }
 
-    pub(super) async fn keep_objects_of_cases(
-        &self,
-        kept: &[CaseObjects],
-    ) -> Result<(), JournalError> {
-        let mut transaction = self.begin(Order::Departures).await?;
+    /// Keeps objects that cases of threats refer to; one that was sent stays sent. Forgets those that were
+    /// left out.
+    pub async fn keep_case_objects(&self, kept: &[CaseObjects]) -> Result<(), JournalError> {
+        let mut transaction = self.begin(EventLocks::Departures).await?;
         let generation = self.generation(&mut transaction).await?;
         for CaseObjects { threat_key, object_ids, standing } in kept {
             for object_id in object_ids {
                 let (words, is_sent) = match standing {
                     CaseStanding::LeftOut => (FORGET, None),
-                    CaseStanding::Waiting => (S::say(KEEP), Some(false)),
-                    CaseStanding::Sent => (S::say(KEEP), Some(true)),
+                    CaseStanding::Waiting => (self.sql(KEEP), Some(false)),
+                    CaseStanding::Sent => (self.sql(KEEP), Some(true)),
                 };
                 let statement = query(words).bind(&self.console).bind(generation);
                 let statement = statement.bind(threat_key).bind(object_id);
@@ -247,11 +252,11 @@ impl<S: Store> SqlJournal<S> {
         Ok(())
     }
 
-    pub(super) async fn new_objects_of_case(
-        &self,
-        threat_key: &str,
-    ) -> Result<Vec<String>, JournalError> {
-        let mut transaction = self.begin(Order::None).await?;
+    /// STIX ids of what the case of a threat is still to refer to, incidents first: the delivered
+    /// incidents of its alerts and the objects that were kept for it, without those that were sent
+    /// since the last reset.
+    pub async fn new_case_objects(&self, threat_key: &str) -> Result<Vec<String>, JournalError> {
+        let mut transaction = self.begin(EventLocks::None).await?;
         let generation = self.generation(&mut transaction).await?;
         let rows = query(
             "SELECT object_id FROM (\
@@ -270,7 +275,17 @@ impl<S: Store> SqlJournal<S> {
         .fetch_all(&mut transaction)
         .await?;
         transaction.commit().await?;
-        rows.iter().map(|row| row.try_get(0)).collect()
+        rows.iter().map(|row| row.text("object_id")).collect()
+    }
+
+    /// Whether alerts of a threat are still on their way.
+    pub async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError> {
+        let row = query(UNFINISHED_OF_THREAT)
+            .bind(&self.console)
+            .bind(threat_key)
+            .fetch_one(&mut self.reader().await?)
+            .await?;
+        row.holds("has_unfinished")
     }
 
     /// Puts the case of a threat back when the delivery of an alert, or of the case itself, leaves
@@ -278,12 +293,12 @@ impl<S: Store> SqlJournal<S> {
     /// is on its way takes them along, or comes here itself when it is delivered.
     pub(super) async fn complete_case(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         delivered: Claim,
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
         let generation = self.generation(transaction).await?;
-        query(S::say(COMPLETE_CASE))
+        query(self.sql(COMPLETE_CASE))
             .bind((now + GATHER_FOR_CASE).timestamp_millis())
             .bind(delivered.event)
             .bind(generation)
@@ -292,15 +307,16 @@ impl<S: Store> SqlJournal<S> {
         Ok(())
     }
 
-    /// Makes the try that is under way count as none.
-    pub(super) async fn take_back_try(&self, claim: Claim) -> Result<(), JournalError> {
+    /// Makes the try that is under way count as none: waiting for another event uses up no tries.
+    /// The claim stays as it is, and is finished as any other. A lost one is left alone.
+    pub async fn uncounted(&self, claim: Claim) -> Result<(), JournalError> {
         query(
             "UPDATE events SET attempts_before = attempts_before + 1 \
              WHERE id = $1 AND attempts = $2 AND state = 'pending'",
         )
         .bind(claim.event)
         .bind(claim.fence)
-        .execute(&mut self.store.writer())
+        .execute(&mut self.writer().await?)
         .await?;
         Ok(())
     }

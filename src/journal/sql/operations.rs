@@ -2,22 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    SqlJournal, date, microseconds, refused_rules,
+    incidents::identity,
+    refused_rules,
     sent_again::{forget_sent_again, sent_again_prefix},
-    statement::{Columns, query},
-    store::{Change as _, Order, Session, Store, Words},
+    space::close_gaps,
 };
-use crate::{
-    alert::IncidentIdentity,
-    journal::{
-        Activity, Chapter, EventId, JournalError, Lacking, Letter, LetterFilter, LetterGroup,
-        Operations, PruneBefore, Pruned, Removable, Retried, Shrunk, Story,
-        refused_rules::LEFT_OUT_FOR,
+use crate::journal::{
+    database::{
+        dialect::SqlByDialect, locks::EventLocks, row::Row, session::Change, statement::query,
     },
+    error::JournalError,
+    event::EventId,
+    handle::Journal,
+    lacking::Lacking,
+    operations::{PruneBefore, Pruned},
+    refused_rules::LEFT_OUT_FOR,
+    story::{Chapter, Story},
 };
 
 macro_rules! key_of {
@@ -39,8 +42,8 @@ macro_rules! key_of {
 }
 
 /// The key that a name stands for: each way to name it asks an index of its own.
-pub(in crate::journal) const KEY_OF: Words =
-    Words { sqlite: key_of!("+console"), postgres: key_of!("console") };
+pub(in crate::journal) const KEY_OF: SqlByDialect =
+    SqlByDialect { sqlite: key_of!("+console"), postgres: key_of!("console") };
 
 macro_rules! empty {
     ($away:literal, $states:literal, $and:literal) => {
@@ -69,7 +72,7 @@ macro_rules! empty {
 /// console back.
 ///
 /// As long as OpenCTI has not taken the whole work of an event, it may have to be sent once more.
-pub(in crate::journal) const EMPTY_FINISHED: Words = Words {
+pub(in crate::journal) const EMPTY_FINISHED: SqlByDialect = SqlByDialect {
     sqlite: empty!(
         "id = -id, ",
         "'delivered', 'filtered', 'superseded'",
@@ -83,107 +86,72 @@ pub(in crate::journal) const EMPTY_FINISHED: Words = Words {
 };
 
 /// Empties letters, likewise.
-pub(in crate::journal) const EMPTY_LETTERS: Words = Words {
+pub(in crate::journal) const EMPTY_LETTERS: SqlByDialect = SqlByDialect {
     sqlite: empty!("id = -id, ", "'dead', 'dropped'", ""),
     postgres: empty!("", "'dead', 'dropped'", ""),
 };
 
-#[async_trait]
-impl<S: Store> Operations for SqlJournal<S> {
-    async fn letters(
-        &self,
-        filter: &LetterFilter,
-        after: EventId,
-        limit: usize,
-    ) -> Result<Vec<Letter>, JournalError> {
-        self.find_letters(filter, after, limit).await
-    }
-
-    async fn letter_groups(
-        &self,
-        filter: &LetterFilter,
-        limit: usize,
-    ) -> Result<Vec<LetterGroup>, JournalError> {
-        self.group_letters(filter, limit).await
-    }
-
-    async fn text(&self, event: EventId) -> Result<Option<String>, JournalError> {
-        self.text_of(event).await
-    }
-
-    async fn retry(
-        &self,
-        letters: &[EventId],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Retried>, JournalError> {
-        self.retry_letters(letters, now).await
-    }
-
-    async fn discard(&self, letters: &[EventId], now: DateTime<Utc>) -> Result<u64, JournalError> {
-        self.discard_letters(letters, now).await
-    }
-
-    async fn story(&self, name: &str) -> Result<Option<Story>, JournalError> {
+impl Journal {
+    /// Everything about an alert or threat: `name` is an event's id, the id of the alert or threat,
+    /// or the STIX id of its incident or case. `None` when the journal does not know it.
+    pub async fn story(&self, name: &str) -> Result<Option<Story>, JournalError> {
         let Some(key) = self.key_of(name).await? else {
             return Ok(None);
         };
         let rows = query(
             "SELECT id, generation, version, received_key, key, origin, dialect, state, \
-             attempts - attempts_before, reason, received_at, due_at, leased_until, finished_at, \
+             attempts - attempts_before AS attempts, reason, received_at, due_at, leased_until, finished_at, \
              pruned_at, root_id, follows, lacking, deadline_at, \
              (SELECT CAST(value AS BIGINT) FROM remembered WHERE name = $3 || events.id) \
+             AS sent_again \
              FROM events WHERE console = $1 AND key = $2 ORDER BY id",
         )
         .bind(&self.console)
         .bind(&key)
         .bind(sent_again_prefix(&self.console))
-        .fetch_all(&mut self.store.readers())
+        .fetch_all(&mut self.reader().await?)
         .await?;
         let incident =
             query("SELECT name, created_at_us FROM incidents WHERE console = $1 AND key = $2")
                 .bind(&self.console)
                 .bind(&key)
-                .fetch_optional(&mut self.store.readers())
+                .fetch_optional(&mut self.reader().await?)
                 .await?;
-        let identity = incident
-            .map(|row| {
-                let created = microseconds(row.try_get(1)?)?;
-                Ok::<_, JournalError>(IncidentIdentity { name: row.try_get(0)?, created })
-            })
-            .transpose()?;
+        let identity = incident.as_ref().map(identity).transpose()?;
         let chapters = rows.iter().map(chapter).collect::<Result<_, _>>()?;
         let refusals = self.refusals_of(&key).await?;
         Ok(Some(Story { key, identity, chapters, refusals }))
     }
 
-    async fn prune(
+    /// Removes a little of what is old enough, in one short commit of at most `rows` rows.
+    pub async fn prune(
         &self,
         before: PruneBefore,
         rows: usize,
         now: DateTime<Utc>,
     ) -> Result<Pruned, JournalError> {
         let mut pruned = Pruned::default();
-        let mut transaction = self.begin(Order::Both).await?;
+        let mut transaction = self.begin(EventLocks::Both).await?;
         refused_rules::prune(&mut transaction, now - LEFT_OUT_FOR).await?;
         if let Some(time) = before.finished {
-            pruned.bodies = Self::empty(&mut transaction, EMPTY_FINISHED, time, rows, now).await?;
+            pruned.bodies = self.empty(&mut transaction, EMPTY_FINISHED, time, rows, now).await?;
         }
         if let Some(time) = before.letters {
-            pruned.letters = Self::empty(&mut transaction, EMPTY_LETTERS, time, rows, now).await?;
+            pruned.letters = self.empty(&mut transaction, EMPTY_LETTERS, time, rows, now).await?;
         }
         if let Some(time) = before.rows {
             let removed = remove(&mut transaction, time, rows).await?;
             pruned.rows = u64::try_from(removed.len()).unwrap_or(u64::MAX);
             for Removed { event, console, key, .. } in &removed {
                 forget_sent_again(&mut transaction, console, *event).await?;
-                self.for_console(console).forget_without_events(&mut transaction, key).await?;
+                self.of_console(console).forget_without_events(&mut transaction, key).await?;
             }
             let cases: BTreeSet<_> = removed
                 .iter()
                 .filter_map(|row| Some((row.console.as_str(), row.threat_key.as_deref()?)))
                 .collect();
             for (console, threat_key) in cases {
-                let generation = self.for_console(console).generation(&mut transaction).await?;
+                let generation = self.of_console(console).generation(&mut transaction).await?;
                 forget_case(&mut transaction, console, threat_key, generation).await?;
             }
             pruned.rows += self.forget_old_generations(&mut transaction, rows).await?;
@@ -192,56 +160,31 @@ impl<S: Store> Operations for SqlJournal<S> {
         }
         transaction.commit().await?;
         self.add_up_counts().await?;
-        pruned.pages = self.store.give_back().await?;
+        pruned.pages = self.give_back().await?;
         Ok(pruned)
-    }
-
-    async fn activity(&self, now: DateTime<Utc>) -> Result<Activity, JournalError> {
-        self.activity_before(now).await
-    }
-
-    async fn used_bytes(&self) -> Result<u64, JournalError> {
-        self.store.used_bytes().await
-    }
-
-    async fn remove(
-        &self,
-        what: Removable,
-        rows: usize,
-        now: DateTime<Utc>,
-    ) -> Result<u64, JournalError> {
-        self.remove_texts(what, rows, now).await
-    }
-
-    async fn shrink(&self) -> Result<Shrunk, JournalError> {
-        self.store.shrink().await
-    }
-
-    async fn samples(&self, since: DateTime<Utc>) -> Result<Vec<(String, String)>, JournalError> {
-        self.samples_that_came(since).await
     }
 }
 
-impl<S: Store> SqlJournal<S> {
+impl Journal {
     /// The key that `name` stands for.
     async fn key_of(&self, name: &str) -> Result<Option<String>, JournalError> {
         let name = name.trim();
         let lower = name.to_lowercase();
-        let row = query(S::say(KEY_OF))
+        let row = query(self.sql(KEY_OF))
             .bind(&self.console)
             .bind(name)
             .bind(lower)
             .bind(name.parse::<EventId>().unwrap_or(-1))
-            .fetch_optional(&mut self.store.readers())
+            .fetch_optional(&mut self.reader().await?)
             .await?;
-        row.map(|row| row.try_get(0)).transpose()
+        row.map(|row| row.text("key")).transpose()
     }
 
     /// Forgets names of incidents long after the rows of their events, which went before `rows_before`;
     /// with that of a case goes which note of it was sent.
     async fn forget_identities(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         rows_before: DateTime<Utc>,
         rows: usize,
     ) -> Result<u64, JournalError> {
@@ -255,7 +198,7 @@ impl<S: Store> SqlJournal<S> {
             .fetch_all(&mut *transaction)
             .await?;
         for row in &forgotten {
-            let key: String = row.try_get(0)?;
+            let key = row.str("key")?;
             if let Some(threat_id) = key.strip_prefix("threat:") {
                 query("DELETE FROM remembered WHERE name = $1")
                     .bind(self.remembered_name(&format!("note:{threat_id}")))
@@ -269,19 +212,20 @@ impl<S: Store> SqlJournal<S> {
     /// Removes the bodies of what ended before `time`, as `states` says. A dead letter without its
     /// text can never be tried again, so it is dropped with it.
     async fn empty(
-        transaction: &mut S::Change,
-        states: Words,
+        &self,
+        transaction: &mut Change,
+        states: SqlByDialect,
         time: DateTime<Utc>,
         rows: usize,
         now: DateTime<Utc>,
     ) -> Result<u64, JournalError> {
-        let emptied = query(S::say(states))
+        let emptied = query(self.sql(states))
             .bind(now.timestamp_millis())
             .bind(time.timestamp_millis())
             .bind(i64::try_from(rows).unwrap_or(i64::MAX))
             .execute(&mut *transaction)
             .await?;
-        Self::close_gaps(transaction).await?;
+        close_gaps(transaction).await?;
         Ok(emptied)
     }
 }
@@ -316,7 +260,7 @@ struct Removed {
 }
 
 async fn remove(
-    transaction: &mut impl Session,
+    transaction: &mut Change,
     time: DateTime<Utc>,
     rows: usize,
 ) -> Result<Vec<Removed>, JournalError> {
@@ -326,8 +270,12 @@ async fn remove(
         .fetch_all(transaction)
         .await?;
     let removed = removed.iter().map(|row| {
-        let (console, key) = (row.try_get(0)?, row.try_get(1)?);
-        Ok(Removed { event: row.try_get(3)?, console, key, threat_key: row.try_get(2)? })
+        Ok(Removed {
+            event: row.number("id")?,
+            console: row.text("console")?,
+            key: row.text("key")?,
+            threat_key: row.maybe_text("threat_key")?,
+        })
     });
     removed.collect()
 }
@@ -335,7 +283,7 @@ async fn remove(
 /// Removes the objects of the case of a threat of which no event is left, whether or not the threat
 /// itself ever came.
 async fn forget_case(
-    transaction: &mut impl Session,
+    transaction: &mut Change,
     console: &str,
     threat_key: &str,
     generation: i64,
@@ -353,31 +301,29 @@ async fn forget_case(
     Ok(())
 }
 
-fn chapter(row: &impl Columns) -> Result<Chapter, JournalError> {
-    let time = |column: usize| -> Result<Option<DateTime<Utc>>, JournalError> {
-        row.try_get::<Option<i64>>(column)?.map(date).transpose()
-    };
-    let (received_key, key): (String, String) = (row.try_get(3)?, row.try_get(4)?);
+fn chapter(row: &Row) -> Result<Chapter, JournalError> {
+    let received_key = row.text("received_key")?;
+    let is_renamed = received_key != row.str("key")?;
     Ok(Chapter {
-        id: row.try_get(0)?,
-        generation: row.try_get(1)?,
-        version: row.try_get(2)?,
-        received_key: (received_key != key).then_some(received_key),
-        origin: row.try_get(5)?,
-        dialect: row.try_get(6)?,
-        state: row.try_get(7)?,
-        attempts: row.tries(8)?,
-        reason: row.try_get(9)?,
-        received_at: date(row.try_get(10)?)?,
-        due_at: date(row.try_get(11)?)?,
-        leased_until: time(12)?,
-        finished_at: time(13)?,
-        pruned_at: time(14)?,
-        root_id: row.try_get(15)?,
-        follows: row.try_get(16)?,
-        lacking: row.try_get::<Option<String>>(17)?.as_deref().map(Lacking::from_text),
-        deadline_at: time(18)?,
-        sent_again: u32::try_from(row.try_get::<Option<i64>>(19)?.unwrap_or_default())
+        id: row.number("id")?,
+        generation: row.number("generation")?,
+        version: row.text("version")?,
+        received_key: is_renamed.then_some(received_key),
+        origin: row.text("origin")?,
+        dialect: row.maybe_text("dialect")?,
+        state: row.text("state")?,
+        attempts: row.attempts("attempts")?,
+        reason: row.maybe_text("reason")?,
+        received_at: row.date("received_at")?,
+        due_at: row.date("due_at")?,
+        leased_until: row.maybe_date("leased_until")?,
+        finished_at: row.maybe_date("finished_at")?,
+        pruned_at: row.maybe_date("pruned_at")?,
+        root_id: row.maybe_text("root_id")?,
+        follows: row.maybe_number("follows")?,
+        lacking: row.maybe_text("lacking")?.as_deref().map(Lacking::from_text),
+        deadline_at: row.maybe_date("deadline_at")?,
+        sent_again: u32::try_from(row.maybe_number("sent_again")?.unwrap_or_default())
             .unwrap_or(u32::MAX),
     })
 }

@@ -1,16 +1,14 @@
 //! Rules whose text OpenCTI refused, and its version.
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{
-    SqlJournal, date,
-    statement::{Columns, query},
-    store::{Change as _, Order, Session, Store, Words},
-};
 use crate::journal::{
-    JournalError, MOST_REFUSED_RULES, RefusedRule, RefusedRuleJournal, RuleRefusal,
-    refused_rules::LEFT_OUT_FOR,
+    database::{
+        dialect::SqlByDialect, locks::EventLocks, row::Row, session::Change, statement::query,
+    },
+    error::JournalError,
+    handle::Journal,
+    refused_rules::{LEFT_OUT_FOR, MOST_REFUSED_RULES, RefusedRule, RuleRefusal},
 };
 
 macro_rules! note_version {
@@ -24,8 +22,8 @@ macro_rules! note_version {
 }
 
 /// OpenCTI's version is that of all consoles.
-const NOTE_VERSION: Words =
-    Words { sqlite: note_version!("name"), postgres: note_version!("md5(name)") };
+const NOTE_VERSION: SqlByDialect =
+    SqlByDialect { sqlite: note_version!("name"), postgres: note_version!("md5(name)") };
 
 /// The version that OpenCTI answered last.
 macro_rules! version {
@@ -73,18 +71,21 @@ const LEFT_OUT: &str = concat!(
 const BOUND: &str = "DELETE FROM refused_rules WHERE refused_at < (SELECT refused_at \
      FROM refused_rules WHERE refused_at > $1 ORDER BY refused_at DESC LIMIT 1 OFFSET $2)";
 
-#[async_trait]
-impl<S: Store> RefusedRuleJournal for SqlJournal<S> {
-    async fn note_platform_version(&self, version: &str) -> Result<(), JournalError> {
-        query(S::say(NOTE_VERSION)).bind(version).execute(&mut self.store.writer()).await?;
+impl Journal {
+    /// Notes the version that OpenCTI answers now. It holds until it answers another one, also for a
+    /// process that has not reached OpenCTI.
+    pub async fn note_platform_version(&self, version: &str) -> Result<(), JournalError> {
+        query(self.sql(NOTE_VERSION)).bind(version).execute(&mut self.writer().await?).await?;
         Ok(())
     }
 
-    async fn refuse_rule(
+    /// Keeps a rule that was refused. Returns it; `None` when it was left out before, and when OpenCTI has
+    /// another version than when the work was opened.
+    pub async fn refuse_rule(
         &self,
         refusal: &RuleRefusal,
     ) -> Result<Option<RefusedRule>, JournalError> {
-        let mut transaction = self.begin(Order::None).await?;
+        let mut transaction = self.begin(EventLocks::None).await?;
         let refused = query(REFUSE)
             .bind(&refusal.indicator)
             .bind(&refusal.name)
@@ -104,25 +105,34 @@ impl<S: Store> RefusedRuleJournal for SqlJournal<S> {
         refused.as_ref().map(rule).transpose()
     }
 
-    async fn left_out_rules(&self, now: DateTime<Utc>) -> Result<Vec<RefusedRule>, JournalError> {
+    /// Returns the rules that are left out at `now`: those that the present version of OpenCTI refused
+    /// within seven days. The newest refusal comes first.
+    pub async fn left_out_rules(
+        &self,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<RefusedRule>, JournalError> {
         let rows = query(LEFT_OUT)
             .bind((now - LEFT_OUT_FOR).timestamp_millis())
-            .fetch_all(&mut self.store.readers())
+            .fetch_all(&mut self.reader().await?)
             .await?;
         rows.iter().map(rule).collect()
     }
 
-    async fn forget_refused_rules(&self, indicator: Option<&str>) -> Result<u64, JournalError> {
+    /// Forgets the rule of an indicator, or all with `None`, so that it is sent again; returns how
+    /// many there were.
+    pub async fn forget_refused_rules(&self, indicator: Option<&str>) -> Result<u64, JournalError> {
         let statement = match indicator {
             Some(indicator) => {
                 query("DELETE FROM refused_rules WHERE indicator = $1").bind(indicator)
             }
             None => query("DELETE FROM refused_rules"),
         };
-        statement.execute(&mut self.store.writer()).await
+        statement.execute(&mut self.writer().await?).await
     }
 
-    async fn works_with(
+    /// Returns the works, other than `work`, in which an indicator left and of which OpenCTI has not
+    /// told all yet; at most `limit`, whatever their console.
+    pub async fn works_with(
         &self,
         indicator: &str,
         work: &str,
@@ -133,15 +143,15 @@ impl<S: Store> RefusedRuleJournal for SqlJournal<S> {
                 .bind(indicator)
                 .bind(work)
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-                .fetch_all(&mut self.store.readers())
+                .fetch_all(&mut self.reader().await?)
                 .await?;
-        rows.iter().map(|row| row.try_get(0)).collect()
+        rows.iter().map(|row| row.text("work")).collect()
     }
 }
 
 /// Forgets refusals of before `time`.
 pub(super) async fn prune(
-    transaction: &mut impl Session,
+    transaction: &mut Change,
     time: DateTime<Utc>,
 ) -> Result<(), JournalError> {
     query("DELETE FROM refused_rules WHERE refused_at < $1")
@@ -151,12 +161,12 @@ pub(super) async fn prune(
     Ok(())
 }
 
-fn rule(row: &impl Columns) -> Result<RefusedRule, JournalError> {
+fn rule(row: &Row) -> Result<RefusedRule, JournalError> {
     Ok(RefusedRule {
-        indicator: row.try_get(0)?,
-        name: row.try_get(1)?,
-        reason: row.try_get(2)?,
-        platform: row.try_get(3)?,
-        refused_at: date(row.try_get(4)?)?,
+        indicator: row.text("indicator")?,
+        name: row.text("name")?,
+        reason: row.text("reason")?,
+        platform: row.text("platform")?,
+        refused_at: row.date("refused_at")?,
     })
 }

@@ -9,29 +9,30 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    SqlJournal,
-    journal::REMEMBER,
-    statement::{Columns as _, query},
-    store::{Change as _, Order, Session, Store, Words},
+use super::remembered::REMEMBER;
+use crate::journal::{
+    database::{dialect::SqlByDialect, locks::EventLocks, session::Change, statement::query},
+    error::JournalError,
+    event::EventId,
+    handle::Journal,
+    works::SentAgain,
 };
-use crate::journal::{EventId, JournalError, SentAgain};
 
 /// Asks whether a version of the alert or threat of an event is on its way: also one that was
 /// delivered, and is requeued already.
 const ON_ITS_WAY: &str = "SELECT EXISTS (SELECT 1 FROM events about JOIN events other \
      ON other.console = about.console AND other.key = about.key \
      WHERE about.id = $1 AND about.console = $2 \
-     AND other.state = 'pending' AND other.follows IS NULL)";
+     AND other.state = 'pending' AND other.follows IS NULL) AS is_on_its_way";
 
 /// The newest delivered version of the alert or threat of an event, whose text is still there; and
 /// whether the present import generation has it under its key, or something that was received as it
 /// was.
-const NEWEST: &str = "SELECT version.id, version.key, version.generation, about.generation, version.times_lost, \
+const NEWEST: &str = "SELECT version.id, version.key, version.generation, about.generation AS generation_of_event, version.times_lost, \
      EXISTS (SELECT 1 FROM events other WHERE other.console = version.console \
          AND other.key = version.key AND other.generation = $3 AND other.follows IS NULL) \
      OR EXISTS (SELECT 1 FROM events other WHERE other.console = version.console \
-         AND other.received_key = version.received_key AND other.generation = $3) \
+         AND other.received_key = version.received_key AND other.generation = $3) AS is_there \
      FROM events about JOIN events version \
      ON version.console = about.console AND version.key = about.key \
      WHERE about.id = $1 AND about.console = $2 \
@@ -77,7 +78,7 @@ struct Newest {
 macro_rules! sent_again {
     ($events:literal) => {
         concat!(
-            "SELECT k.value FROM ",
+            "SELECT k.value AS event FROM ",
             $events,
             " WHERE EXISTS (SELECT 1 FROM remembered WHERE name = $2 || k.value) \
              OR EXISTS (SELECT 1 FROM events WHERE id = k.value AND times_lost > 0)"
@@ -86,22 +87,25 @@ macro_rules! sent_again {
 }
 
 /// Selects those of some events that were requeued.
-const SENT_AGAIN: Words = Words {
+const SENT_AGAIN: SqlByDialect = SqlByDialect {
     sqlite: sent_again!("json_each($1) k"),
     postgres: sent_again!(
         "(SELECT value::bigint FROM json_array_elements_text($1::json)) AS k(value)"
     ),
 };
 
-impl<S: Store> SqlJournal<S> {
-    pub(super) async fn requeue_refused(
+impl Journal {
+    /// Requeues the newest delivered version of the alert or threat of `event`, to leave whole, because
+    /// of `reason`: after the first of `waits` the first time, after the next one the next
+    /// time, and no more after the last.
+    pub async fn send_again(
         &self,
         event: EventId,
         reason: &str,
         waits: &[TimeDelta],
         now: DateTime<Utc>,
     ) -> Result<SentAgain, JournalError> {
-        let mut transaction = self.begin(Order::Departures).await?;
+        let mut transaction = self.begin(EventLocks::Departures).await?;
         let requeue = Requeue { cause: Cause::Refusal, reason, waits };
         let requeued = self.requeue(&mut transaction, event, &requeue, now).await?;
         transaction.commit().await?;
@@ -111,13 +115,13 @@ impl<S: Store> SqlJournal<S> {
     /// Requeues the newest delivered version of the alert or threat of `event`.
     pub(super) async fn requeue(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         event: EventId,
         requeue: &Requeue<'_>,
         now: DateTime<Utc>,
     ) -> Result<SentAgain, JournalError> {
         let on_its_way = query(ON_ITS_WAY).bind(event).bind(&self.console);
-        if on_its_way.fetch_one(transaction).await?.try_get(0)? {
+        if on_its_way.fetch_one(transaction).await?.holds("is_on_its_way")? {
             return Ok(SentAgain::OnItsWay);
         }
         let generation = self.generation(transaction).await?;
@@ -151,7 +155,7 @@ impl<S: Store> SqlJournal<S> {
         .execute(transaction)
         .await?;
         if requeue.cause == Cause::Refusal {
-            query(S::say(REMEMBER))
+            query(self.sql(REMEMBER))
                 .bind(sent_again_name(&self.console, newest.id))
                 .bind((times + 1).to_string())
                 .execute(transaction)
@@ -163,7 +167,7 @@ impl<S: Store> SqlJournal<S> {
 
     async fn newest_delivered(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         event: EventId,
         generation: i64,
     ) -> Result<Option<Newest>, JournalError> {
@@ -174,14 +178,15 @@ impl<S: Store> SqlJournal<S> {
             .fetch_optional(transaction)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let (of_version, of_event): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
-        let is_there: bool = row.try_get(5)?;
+        let (of_version, of_event) =
+            (row.number("generation")?, row.number("generation_of_event")?);
+        let is_there = row.holds("is_there")?;
         let came_again = if of_version == generation { of_event < generation } else { is_there };
         Ok(Some(Newest {
-            id: row.try_get(0)?,
-            key: row.try_get(1)?,
+            id: row.number("id")?,
+            key: row.text("key")?,
             generation: of_version,
-            times_lost: usize::try_from(row.try_get::<i64>(4)?).unwrap_or_default(),
+            times_lost: usize::try_from(row.number("times_lost")?).unwrap_or_default(),
             came_again,
         }))
     }
@@ -189,7 +194,7 @@ impl<S: Store> SqlJournal<S> {
     /// What the case of a threat referred to, it refers to once more.
     async fn let_case_refer_again(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         newest: &Newest,
         generation: i64,
     ) -> Result<(), JournalError> {
@@ -219,36 +224,35 @@ impl<S: Store> SqlJournal<S> {
 
     async fn times_refused(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         event: EventId,
     ) -> Result<usize, JournalError> {
-        let row = query("SELECT CAST(value AS BIGINT) FROM remembered WHERE name = $1")
+        let row = query("SELECT CAST(value AS BIGINT) AS times FROM remembered WHERE name = $1")
             .bind(sent_again_name(&self.console, event))
             .fetch_optional(transaction)
             .await?;
-        let times: i64 = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+        let times = row.map(|row| row.number("times")).transpose()?.unwrap_or_default();
         Ok(usize::try_from(times).unwrap_or_default())
     }
 
-    pub(super) async fn those_sent_again(
-        &self,
-        events: &[EventId],
-    ) -> Result<HashSet<EventId>, JournalError> {
+    /// Returns those of these events that [`WorkJournal::send_again`] or [`WorkJournal::work_lost`]
+    /// requeued.
+    pub async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError> {
         if events.is_empty() {
             return Ok(HashSet::new());
         }
-        let rows = query(S::say(SENT_AGAIN))
+        let rows = query(self.sql(SENT_AGAIN))
             .bind(serde_json::json!(events).to_string())
             .bind(sent_again_prefix(&self.console))
-            .fetch_all(&mut self.store.readers())
+            .fetch_all(&mut self.reader().await?)
             .await?;
-        rows.iter().map(|row| row.try_get(0)).collect()
+        rows.iter().map(|row| row.number("event")).collect()
     }
 }
 
 /// A row that was removed is counted no more.
 pub(super) async fn forget_sent_again(
-    transaction: &mut impl Session,
+    transaction: &mut Change,
     console: &str,
     event: EventId,
 ) -> Result<(), JournalError> {

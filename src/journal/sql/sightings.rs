@@ -1,24 +1,24 @@
 //! Sightings of false positives.
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{
-    SqlJournal, date,
-    statement::{Columns as _, query},
-    store::{Change as _, Order, Store},
+use crate::journal::{
+    database::{locks::EventLocks, statement::query},
+    error::JournalError,
+    handle::Journal,
+    sightings::{DueFlag, SightingFlag},
 };
-use crate::journal::{DueFlag, JournalError, SightingFlag, SightingJournal};
 
-#[async_trait]
-impl<S: Store> SightingJournal for SqlJournal<S> {
-    async fn note_sightings(
+impl Journal {
+    /// Takes note of delivered sightings, in that order. One that says no false positive matters
+    /// only where one said so before. They are to be looked at from `due_at` on.
+    pub async fn note_sightings(
         &self,
         flags: &[SightingFlag],
         due_at: DateTime<Utc>,
     ) -> Result<(), JournalError> {
         // One delivery after the other: two that note the same in another order would wait in a circle.
-        let mut transaction = self.begin(Order::Departures).await?;
+        let mut transaction = self.begin(EventLocks::Departures).await?;
         for flag in flags {
             // What OpenCTI shows already and says the same again is not asked for again.
             query(
@@ -47,7 +47,8 @@ impl<S: Store> SightingJournal for SqlJournal<S> {
         Ok(())
     }
 
-    async fn flags_due(
+    /// Flags that are to be looked at, the longest due first.
+    pub async fn flags_due(
         &self,
         limit: usize,
         now: DateTime<Utc>,
@@ -59,23 +60,24 @@ impl<S: Store> SightingJournal for SqlJournal<S> {
         .bind(&self.console)
         .bind(now.timestamp_millis())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&mut self.store.readers())
+        .fetch_all(&mut self.reader().await?)
         .await?;
         rows.iter()
             .map(|row| {
                 let flag = SightingFlag {
-                    sighting: row.try_get(0)?,
-                    sighting_of: row.try_get(1)?,
-                    sighted_by: row.try_get(2)?,
-                    seen_at: date(row.try_get(3)?)?,
-                    negative: row.flag(4)?,
+                    sighting: row.text("sighting")?,
+                    sighting_of: row.text("sighting_of")?,
+                    sighted_by: row.text("sighted_by")?,
+                    seen_at: row.date("seen_at")?,
+                    negative: row.flag("negative")?,
                 };
-                Ok(DueFlag { flag, tries: row.tries(5)? })
+                Ok(DueFlag { flag, tries: row.attempts("tries")? })
             })
             .collect()
     }
 
-    async fn flag_shown(&self, flag: &SightingFlag) -> Result<(), JournalError> {
+    /// OpenCTI shows the flag as it should be. Nothing happens when it was noted anew meanwhile.
+    pub async fn flag_shown(&self, flag: &SightingFlag) -> Result<(), JournalError> {
         // Kept while it is a false positive, so that the way back is noticed.
         let statement = if flag.negative {
             "UPDATE sighting_flags SET due_at = NULL, tries = 0"
@@ -85,7 +87,8 @@ impl<S: Store> SightingJournal for SqlJournal<S> {
         self.change_flag(statement, flag, None).await
     }
 
-    async fn flag_again(
+    /// The flag could not be set and is to be tried again at `at`; `None`: given up.
+    pub async fn flag_again(
         &self,
         flag: &SightingFlag,
         at: Option<DateTime<Utc>>,
@@ -94,7 +97,8 @@ impl<S: Store> SightingJournal for SqlJournal<S> {
         self.change_flag(statement, flag, at).await
     }
 
-    async fn postpone_flag(
+    /// OpenCTI could not be asked: this flag's turn is again at `at`, and nothing is counted.
+    pub async fn postpone_flag(
         &self,
         flag: &SightingFlag,
         at: DateTime<Utc>,
@@ -103,7 +107,7 @@ impl<S: Store> SightingJournal for SqlJournal<S> {
     }
 }
 
-impl<S: Store> SqlJournal<S> {
+impl Journal {
     /// Changes the row of a flag, unless a newer delivery says otherwise by now.
     async fn change_flag(
         &self,
@@ -121,7 +125,7 @@ impl<S: Store> SqlJournal<S> {
             .bind(&flag.sighted_by)
             .bind(flag.negative)
             .bind(at.map(|at| at.timestamp_millis()))
-            .execute(&mut self.store.writer())
+            .execute(&mut self.writer().await?)
             .await?;
         Ok(())
     }

@@ -11,12 +11,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    SqlJournal, date,
-    statement::{Columns as _, query},
-    store::{Store, Words},
+use crate::{
+    alert::SeenIndicator,
+    journal::{
+        database::{dialect::SqlByDialect, session::Change, statement::query},
+        error::JournalError,
+        handle::Journal,
+    },
 };
-use crate::{alert::SeenIndicator, journal::JournalError};
 
 macro_rules! move_forward {
     ($name:literal) => {
@@ -25,14 +27,14 @@ macro_rules! move_forward {
             $name,
             ") DO UPDATE SET value = \
              CASE WHEN CAST(remembered.value AS BIGINT) + $3 <= CAST($2 AS BIGINT) THEN $2 \
-             ELSE remembered.value END RETURNING CAST(value AS BIGINT)"
+             ELSE remembered.value END RETURNING CAST(value AS BIGINT) AS valid_from"
         )
     };
 }
 
 /// Of replicas that move it at once the first one does.
-const MOVE_FORWARD: Words =
-    Words { sqlite: move_forward!("name"), postgres: move_forward!("md5(name)") };
+const MOVE_FORWARD: SqlByDialect =
+    SqlByDialect { sqlite: move_forward!("name"), postgres: move_forward!("md5(name)") };
 
 /// The longest time after its date for which OpenCTI lets an indicator live: observed on 7.260817.0.
 const LIFETIME_MAX: TimeDelta = TimeDelta::days(470);
@@ -49,33 +51,33 @@ const FORGET: &str = "WITH RECURSIVE consoles(console) AS (SELECT MIN(console) F
          AND seen.indicator_id = SUBSTR(old.name, 13) LIMIT 1) IS NULL LIMIT $2) \
      AND CASE WHEN SUBSTR(name, 1, 12) = '#valid_from:' THEN CAST(value AS BIGINT) END < $1";
 
-impl<S: Store> SqlJournal<S> {
-    pub(super) async fn valid_from_of(
-        &self,
-        seen: &SeenIndicator,
-    ) -> Result<DateTime<Utc>, JournalError> {
+impl Journal {
+    /// Returns from when on an indicator is valid, for alerts of all consoles: the time of the first alert
+    /// seen with it, moved forward by one that comes long enough after.
+    pub async fn valid_from(&self, seen: &SeenIndicator) -> Result<DateTime<Utc>, JournalError> {
         let name = format!("#valid_from:{}", seen.id);
-        let row = query("SELECT CAST(value AS BIGINT) FROM remembered WHERE name = $1")
-            .bind(&name)
-            .fetch_optional(&mut self.store.readers())
-            .await?;
-        let held = row.map(|row| date(row.try_get(0)?)).transpose()?;
+        let row =
+            query("SELECT CAST(value AS BIGINT) AS valid_from FROM remembered WHERE name = $1")
+                .bind(&name)
+                .fetch_optional(&mut self.reader().await?)
+                .await?;
+        let held = row.map(|row| row.date("valid_from")).transpose()?;
         if let Some(held) = held.filter(|held| !seen.moves(*held)) {
             return Ok(held);
         }
-        let moved = query(S::say(MOVE_FORWARD))
+        let moved = query(self.sql(MOVE_FORWARD))
             .bind(name)
             .bind(seen.seen_at.timestamp_millis().to_string())
             .bind(seen.moves_after.num_milliseconds())
-            .fetch_one(&mut self.store.writer())
+            .fetch_one(&mut self.writer().await?)
             .await?;
-        date(moved.try_get(0)?)
+        moved.date("valid_from")
     }
 
     /// Forgets some dates on which nothing depends any more.
     pub(super) async fn forget_dates_of_indicators(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         rows: usize,
         now: DateTime<Utc>,
     ) -> Result<u64, JournalError> {

@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 
-use super::{
-    SqlJournal,
-    statement::{Columns as _, query},
-    store::{Store, Words},
-};
 use crate::{
     intake::{Notification, Origin},
-    journal::{EventId, JournalError},
+    journal::{
+        database::{dialect::SqlByDialect, session::Change, statement::query},
+        error::JournalError,
+        event::EventId,
+        handle::Journal,
+    },
 };
 
 /// By how much, in microseconds, a date may lie ahead of this machine's clock before its own clock is
@@ -70,7 +70,7 @@ pub(super) struct Versions(HashMap<String, Vec<Version>>);
 macro_rules! versions {
     ($keys:literal) => {
         concat!(
-            "SELECT k.value, e.id AS id, e.version, e.recurrence, e.updated_at, e.received_at FROM ",
+            "SELECT k.value AS of_key, e.id AS id, e.version AS version, e.recurrence, e.updated_at, e.received_at FROM ",
             $keys,
             " e ON e.console = $2 AND e.key = k.value \
              WHERE e.generation = $3 AND e.is_version = 1 \
@@ -86,35 +86,35 @@ macro_rules! versions {
 
 /// The versions of some keys. The second half knows an event without an id again after it was
 /// matched with its alert. SQLite keeps the order of a cross join: the keys first, then the index.
-const VERSIONS: Words = Words {
+const VERSIONS: SqlByDialect = SqlByDialect {
     sqlite: versions!("json_each($1) k CROSS JOIN events"),
     postgres: versions!("json_array_elements_text($1::json) AS k(value) JOIN events"),
 };
 
-impl<S: Store> SqlJournal<S> {
+impl Journal {
     /// The versions that are there of these keys.
     pub(super) async fn versions_of<'a>(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         keys: impl Iterator<Item = &'a str>,
         generation: i64,
     ) -> Result<Versions, JournalError> {
         let mut versions = Versions(keys.map(|key| (key.to_owned(), Vec::new())).collect());
         let keys: Vec<&String> = versions.0.keys().collect();
-        let rows = query(S::say(VERSIONS))
+        let rows = query(self.sql(VERSIONS))
             .bind(serde_json::json!(keys).to_string())
             .bind(&self.console)
             .bind(generation)
             .fetch_all(transaction)
             .await?;
         for row in rows {
-            let key: String = row.try_get(0)?;
+            let key = row.text("of_key")?;
             versions.0.entry(key).or_default().push(Version {
-                id: Some(row.try_get(1)?),
-                text: row.try_get(2)?,
-                recurrence: row.try_get(3)?,
-                updated_at: row.try_get(4)?,
-                received_at: Some(row.try_get::<i64>(5)? * 1_000),
+                id: Some(row.number("id")?),
+                text: row.text("version")?,
+                recurrence: row.number("recurrence")?,
+                updated_at: row.maybe_number("updated_at")?,
+                received_at: Some(row.number("received_at")? * 1_000),
             });
         }
         Ok(versions)
@@ -123,7 +123,7 @@ impl<S: Store> SqlJournal<S> {
     /// The latest version was seen again: it was still so at `updated_at`.
     pub(super) async fn seen_again(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         event: EventId,
         updated_at: i64,
     ) -> Result<(), JournalError> {

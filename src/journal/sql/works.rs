@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    SqlJournal, date,
-    statement::{Columns, query},
-    store::{Change as _, Order, Session, Store, Words},
-};
 use crate::journal::{
-    DueWork, EventId, JournalError, ListedRefusal, LostWork, MOST_REFUSALS, Refusal, Requeued,
-    SentAgain, WorkJournal, WorkPart, WorkStanding,
+    database::{
+        dialect::SqlByDialect, locks::EventLocks, row::Row, session::Change, statement::query,
+    },
+    error::JournalError,
+    event::EventId,
+    handle::Journal,
+    works::{DueWork, ListedRefusal, MOST_REFUSALS, Refusal, WorkPart, WorkStanding},
 };
 
 /// For how long a work may be under way; far longer than a lease.
@@ -23,7 +22,7 @@ pub(in crate::journal) const CLOSE_FORGOTTEN: &str = "UPDATE works SET closing =
      WHERE console = $3 AND closed_at IS NULL AND look_at IS NULL AND opened_at < $4";
 
 /// Of an only process every open work is one of a process before it.
-const CLOSE_ORPHANED: Words = Words {
+const CLOSE_ORPHANED: SqlByDialect = SqlByDialect {
     sqlite: "UPDATE works SET closing = COALESCE(closing, $1), look_at = $2 \
          WHERE console = $3 AND closed_at IS NULL AND $4 IS NOT NULL",
     postgres: CLOSE_FORGOTTEN,
@@ -41,8 +40,10 @@ macro_rules! refuse {
     };
 }
 
-const REFUSE: Words =
-    Words { sqlite: refuse!("object, reason"), postgres: refuse!("md5(object), md5(reason)") };
+const REFUSE: SqlByDialect = SqlByDialect {
+    sqlite: refuse!("object, reason"),
+    postgres: refuse!("md5(object), md5(reason)"),
+};
 
 macro_rules! delivered_before {
     ($events:literal) => {
@@ -55,12 +56,12 @@ macro_rules! delivered_before {
     };
 }
 
-const DELIVERED_BEFORE: Words = Words {
+const DELIVERED_BEFORE: SqlByDialect = SqlByDialect {
     sqlite: delivered_before!("(SELECT value FROM json_each($1))"),
     postgres: delivered_before!("(SELECT value::bigint FROM json_array_elements_text($1::json))"),
 };
 
-const KEEP_INDICATORS: Words = Words {
+const KEEP_INDICATORS: SqlByDialect = SqlByDialect {
     sqlite: "INSERT INTO work_indicators (indicator, work) SELECT value, $2 FROM json_each($1) \
              WHERE true ON CONFLICT DO NOTHING",
     postgres: "INSERT INTO work_indicators (indicator, work) \
@@ -68,15 +69,15 @@ const KEEP_INDICATORS: Words = Words {
                ON CONFLICT DO NOTHING",
 };
 
-#[async_trait]
-impl<S: Store> WorkJournal for SqlJournal<S> {
-    async fn work_opened(
+impl Journal {
+    /// Remembers a work and what will leave in it.
+    pub async fn work_opened(
         &self,
         work: &str,
         parts: &[WorkPart],
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
-        let mut transaction = self.begin(Order::None).await?;
+        let mut transaction = self.begin(EventLocks::None).await?;
         query(
             // The sinks are shared: whose events leave tells whose work it is.
             "INSERT INTO works (id, console, opened_at, platform) VALUES \
@@ -105,7 +106,7 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         let objects = parts.iter().flat_map(|part| &part.objects);
         let indicators: BTreeSet<_> = objects.filter(|id| id.starts_with("indicator--")).collect();
         if !indicators.is_empty() {
-            query(S::say(KEEP_INDICATORS))
+            query(self.sql(KEEP_INDICATORS))
                 .bind(serde_json::json!(indicators).to_string())
                 .bind(work)
                 .execute(&mut transaction)
@@ -115,7 +116,8 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         Ok(())
     }
 
-    async fn work_left_open(
+    /// A work could not be closed: it is to be closed with this message at `at`.
+    pub async fn work_left_open(
         &self,
         work: &str,
         message: &str,
@@ -125,12 +127,13 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
             .bind(message)
             .bind(at.timestamp_millis())
             .bind(work)
-            .execute(&mut self.store.writer())
+            .execute(&mut self.writer().await?)
             .await?;
         Ok(())
     }
 
-    async fn work_closed(
+    /// A work is closed; it is to be looked at first at `look_at`.
+    pub async fn work_closed(
         &self,
         work: &str,
         now: DateTime<Utc>,
@@ -140,24 +143,31 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
             .bind(now.timestamp_millis())
             .bind(look_at.timestamp_millis())
             .bind(work)
-            .execute(&mut self.store.writer())
+            .execute(&mut self.writer().await?)
             .await?;
         Ok(())
     }
 
-    async fn forget_work(&self, work: &str) -> Result<(), JournalError> {
+    /// A work needs nothing more.
+    pub async fn forget_work(&self, work: &str) -> Result<(), JournalError> {
         self.work_read(work, &[]).await
     }
 
-    async fn close_orphaned_works(
+    /// Every work that a process before this one, or a delivery that broke off, left open is to be
+    /// closed with this message; answers how many there are. Only while no delivery is under way:
+    /// before the first one of this process, or after one that broke off. Among several replicas at
+    /// any time, since a work that may be under way elsewhere is left alone until it is old.
+    pub async fn close_orphaned_works(
         &self,
         message: &str,
         now: DateTime<Utc>,
     ) -> Result<u64, JournalError> {
-        self.leave_to_be_closed(S::say(CLOSE_ORPHANED), message, now).await
+        self.leave_to_be_closed(self.sql(CLOSE_ORPHANED), message, now).await
     }
 
-    async fn close_forgotten_works(
+    /// The same at any time, for those that are too old to be under way: another replica died with
+    /// them, or the journal failed when their end was to be noted.
+    pub async fn close_forgotten_works(
         &self,
         message: &str,
         now: DateTime<Utc>,
@@ -165,7 +175,8 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         self.leave_to_be_closed(CLOSE_FORGOTTEN, message, now).await
     }
 
-    async fn works_due(
+    /// Works that are to be closed or looked at, the longest due first.
+    pub async fn works_due(
         &self,
         limit: usize,
         now: DateTime<Utc>,
@@ -177,12 +188,14 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         .bind(&self.console)
         .bind(now.timestamp_millis())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&mut self.store.readers())
+        .fetch_all(&mut self.reader().await?)
         .await?;
         rows.iter().map(due).collect()
     }
 
-    async fn look_again(
+    /// A work was looked at in vain and is to be looked at again at `at`. `None`: how it stands is
+    /// not known, and what is remembered of that stays.
+    pub async fn look_again(
         &self,
         work: &str,
         standing: Option<&WorkStanding>,
@@ -196,45 +209,40 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         .bind(standing.map(|standing| standing.shown.as_str()))
         .bind(standing.map(|standing| standing.since.timestamp_millis()))
         .bind(work)
-        .execute(&mut self.store.writer())
+        .execute(&mut self.writer().await?)
         .await?;
         Ok(())
     }
 
-    async fn work_lost(
-        &self,
-        lost: &LostWork<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Requeued>, JournalError> {
-        self.end_lost_work(lost, now).await
-    }
-
-    async fn postpone_work(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
+    /// OpenCTI could not answer for a work: its turn is again at `at`, and nothing is counted.
+    pub async fn postpone_work(&self, work: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
         query("UPDATE works SET look_at = $1 WHERE id = $2")
             .bind(at.timestamp_millis())
             .bind(work)
-            .execute(&mut self.store.writer())
+            .execute(&mut self.writer().await?)
             .await?;
         Ok(())
     }
 
-    async fn parts_of_work(&self, work: &str) -> Result<Vec<WorkPart>, JournalError> {
+    /// What left in a work, in that order.
+    pub async fn parts_of_work(&self, work: &str) -> Result<Vec<WorkPart>, JournalError> {
         let rows = query("SELECT event, objects FROM work_parts WHERE work = $1 ORDER BY position")
             .bind(work)
-            .fetch_all(&mut self.store.readers())
+            .fetch_all(&mut self.reader().await?)
             .await?;
         rows.iter()
             .map(|row| {
-                let objects: String = row.try_get(1)?;
-                let objects = serde_json::from_str(&objects)
+                let objects = serde_json::from_str(row.str("objects")?)
                     .map_err(|_| JournalError::Corrupt(format!("objects of work {work}")))?;
-                Ok(WorkPart { event: row.try_get(0)?, objects })
+                Ok(WorkPart { event: row.number("event")?, objects })
             })
             .collect()
     }
 
-    async fn work_read(&self, work: &str, refusals: &[Refusal]) -> Result<(), JournalError> {
-        let mut transaction = self.begin(Order::None).await?;
+    /// A work was read and needs nothing more: keeps what was refused in it, in the same commit. Of
+    /// all refusals the newest [`MOST_REFUSALS`] are kept; the same again is counted.
+    pub async fn work_read(&self, work: &str, refusals: &[Refusal]) -> Result<(), JournalError> {
+        let mut transaction = self.begin(EventLocks::None).await?;
         if !refusals.is_empty() {
             self.refuse(&mut transaction, refusals).await?;
         }
@@ -244,21 +252,8 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         Ok(())
     }
 
-    async fn send_again(
-        &self,
-        event: EventId,
-        reason: &str,
-        waits: &[TimeDelta],
-        now: DateTime<Utc>,
-    ) -> Result<SentAgain, JournalError> {
-        self.requeue_refused(event, reason, waits, now).await
-    }
-
-    async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError> {
-        self.those_sent_again(events).await
-    }
-
-    async fn refusals(&self, limit: usize) -> Result<Vec<ListedRefusal>, JournalError> {
+    /// What OpenCTI refused, newest first.
+    pub async fn refusals(&self, limit: usize) -> Result<Vec<ListedRefusal>, JournalError> {
         let rows = query(
             "SELECT r.event, r.object, r.reason, r.work, r.refused_at, r.times, e.key, e.title, \
              e.root_id FROM refusals r LEFT JOIN events e ON e.id = r.event \
@@ -266,21 +261,25 @@ impl<S: Store> WorkJournal for SqlJournal<S> {
         )
         .bind(&self.console)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&mut self.store.readers())
+        .fetch_all(&mut self.reader().await?)
         .await?;
         rows.iter().map(listed).collect()
     }
 
-    async fn delivered_before(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError> {
-        let rows = query(S::say(DELIVERED_BEFORE))
+    /// Which of these events belong to an alert or threat of which a version was delivered before.
+    pub async fn delivered_before(
+        &self,
+        events: &[EventId],
+    ) -> Result<HashSet<EventId>, JournalError> {
+        let rows = query(self.sql(DELIVERED_BEFORE))
             .bind(serde_json::json!(events).to_string())
-            .fetch_all(&mut self.store.readers())
+            .fetch_all(&mut self.reader().await?)
             .await?;
-        rows.iter().map(|row| row.try_get(0)).collect()
+        rows.iter().map(|row| row.number("id")).collect()
     }
 }
 
-impl<S: Store> SqlJournal<S> {
+impl Journal {
     async fn leave_to_be_closed(
         &self,
         statement: &'static str,
@@ -292,17 +291,17 @@ impl<S: Store> SqlJournal<S> {
             .bind(now.timestamp_millis())
             .bind(&self.console)
             .bind((now - YOUNG).timestamp_millis())
-            .execute(&mut self.store.writer())
+            .execute(&mut self.writer().await?)
             .await
     }
 
     pub(super) async fn refuse(
         &self,
-        transaction: &mut S::Change,
+        transaction: &mut Change,
         refusals: &[Refusal],
     ) -> Result<(), JournalError> {
         for refusal in refusals {
-            query(S::say(REFUSE))
+            query(self.sql(REFUSE))
                 .bind(&self.console)
                 .bind(refusal.event.unwrap_or_default())
                 .bind(&refusal.object)
@@ -333,50 +332,47 @@ impl<S: Store> SqlJournal<S> {
         )
         .bind(&self.console)
         .bind(key)
-        .fetch_all(&mut self.store.readers())
+        .fetch_all(&mut self.reader().await?)
         .await?;
         rows.iter().map(listed).collect()
     }
 }
 
 /// Forgets the objects that left in a work. Its indicators go with the work itself.
-pub(super) async fn forget_parts(
-    transaction: &mut impl Session,
-    work: &str,
-) -> Result<(), JournalError> {
+pub(super) async fn forget_parts(transaction: &mut Change, work: &str) -> Result<(), JournalError> {
     query("DELETE FROM work_parts WHERE work = $1").bind(work).execute(transaction).await?;
     Ok(())
 }
 
-fn due(row: &impl Columns) -> Result<DueWork, JournalError> {
-    let standing = match (row.try_get(4)?, row.try_get::<Option<i64>>(5)?) {
-        (Some(shown), Some(since)) => Some(WorkStanding { shown, since: date(since)? }),
+fn due(row: &Row) -> Result<DueWork, JournalError> {
+    let standing = match (row.maybe_text("shown")?, row.maybe_date("shown_since")?) {
+        (Some(shown), Some(since)) => Some(WorkStanding { shown, since }),
         _ => None,
     };
     Ok(DueWork {
-        id: row.try_get(0)?,
-        closing: row.try_get(1)?,
-        looks: row.tries(2)?,
-        opened_at: date(row.try_get(3)?)?,
+        id: row.text("id")?,
+        closing: row.maybe_text("closing")?,
+        looks: row.attempts("looks")?,
+        opened_at: row.date("opened_at")?,
         standing,
-        was_reset: row.flag(6)?,
-        is_lost: row.flag(7)?,
+        was_reset: row.flag("was_reset")?,
+        is_lost: row.flag("is_lost")?,
     })
 }
 
-fn listed(row: &impl Columns) -> Result<ListedRefusal, JournalError> {
-    let event: EventId = row.try_get(0)?;
+fn listed(row: &Row) -> Result<ListedRefusal, JournalError> {
+    let event = row.number("event")?;
     Ok(ListedRefusal {
         refusal: Refusal {
             event: (event != 0).then_some(event),
-            object: row.try_get(1)?,
-            reason: row.try_get(2)?,
-            work: row.try_get(3)?,
-            refused_at: date(row.try_get(4)?)?,
+            object: row.text("object")?,
+            reason: row.text("reason")?,
+            work: row.text("work")?,
+            refused_at: row.date("refused_at")?,
         },
-        times: row.tries(5)?,
-        key: row.try_get(6)?,
-        title: row.try_get(7)?,
-        root_id: row.try_get(8)?,
+        times: row.attempts("times")?,
+        key: row.maybe_text("key")?,
+        title: row.maybe_text("title")?,
+        root_id: row.maybe_text("root_id")?,
     })
 }

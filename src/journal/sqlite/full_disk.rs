@@ -7,40 +7,31 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::{
-    SqliteJournal,
-    open::{options, reading, there_is_one},
+    SqliteDatabase,
+    open::{is_full, options, reading, there_is_one},
 };
-use crate::journal::{JournalError, file::FileIdentity};
+use crate::journal::{error::JournalError, file::FileIdentity};
 
-/// Free space with which opening a journal does not fail for want of it.
-const ENOUGH: u64 = 1 << 20;
-
-/// Returns whether the disk of `file` has too little space left to open a journal on it.
-pub(super) fn is_full(file: &Path) -> bool {
-    rustix::fs::statvfs(file).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ENOUGH)
-}
-
-impl SqliteJournal {
+impl SqliteDatabase {
     /// As [`Self::open_beside`], to read only: also on a full disk.
     ///
     /// # Errors
     /// As those of [`Self::open_beside`]; [`JournalError::DiskFull`] when that keeps it from being read.
-    pub async fn open_to_read(url: &str, console: &str) -> Result<Self, JournalError> {
+    pub async fn open_to_read(url: &str) -> Result<Self, JournalError> {
         let file = options(url)?.get_filename().to_owned();
         there_is_one(&file)?;
         if !is_full(&file) {
-            return Self::open_beside(url, console).await;
+            return Self::open_beside(url).await;
         }
         let lengths = FileIdentity::at(&file).and_then(|identity| identity.measure());
         let log = lengths.map_or(u64::MAX, |lengths| lengths.log);
         for way in ways_to_read(&file, log) {
-            let journal = Self::at(&file, way.clone(), way, console, None)?;
-            let connections = journal.store.writer.clone();
+            let journal = Self::at(&file, way.clone(), way, None)?;
             match journal.schema_version().await {
                 Ok(_) => return journal.of_our_version().await,
                 Err(damaged @ JournalError::Damaged { .. }) => return Err(damaged),
                 // Completely, since SQLite shares what it has open within the process.
-                Err(_in_this_way) => connections.close().await,
+                Err(_in_this_way) => journal.writer.close().await,
             }
         }
         Err(JournalError::DiskFull { file })

@@ -5,19 +5,19 @@
 //! Files become shorter in good order, too, when free pages are given back. Every page is then in the file,
 //! or in that end of the log that is not copied back yet.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::{Opened, SqliteStore};
+use super::{Opened, SqliteDatabase};
 use crate::journal::{
-    JournalError,
+    database::statement::query,
+    error::JournalError,
     file::{Gone, Lengths},
-    sql::{Change as _, Columns as _, Store as _, query},
     storage::Report,
 };
 
-impl SqliteStore {
+impl SqliteDatabase {
     /// Tells the storage when the journal is lost.
-    pub(super) async fn look_at_files(&self) -> Result<(), JournalError> {
+    pub(super) async fn look_at_files(self: &Arc<Self>) -> Result<(), JournalError> {
         match self.identity.look().await {
             Some(Ok(lengths)) => self.check_lengths(lengths).await,
             Some(Err(Gone::File(reason))) => {
@@ -38,7 +38,7 @@ impl SqliteStore {
     }
 
     /// Tries again to save what is in a log that was removed: a reader may have held it up before.
-    pub(super) async fn save_log(&self) {
+    pub(super) async fn save_log(self: &Arc<Self>) {
         let Some(happened) = self.unsaved().clone() else { return };
         if self.is_log_copied_back().await && self.unsaved().take().is_some() {
             self.storage.saved(self.reason(&happened, true));
@@ -46,10 +46,10 @@ impl SqliteStore {
     }
 
     /// Saves what is in a log that was removed, which lasts only as long as it is open.
-    async fn is_log_copied_back(&self) -> bool {
-        let store = self.clone();
+    async fn is_log_copied_back(self: &Arc<Self>) -> bool {
+        let database = Arc::clone(self);
         // Not broken off together with who asks: that would close the connection, and none replaces it.
-        let copied = tokio::spawn(async move { store.cut_log().await }).await;
+        let copied = tokio::spawn(async move { database.cut_log().await }).await;
         matches!(copied, Ok(Ok(true)))
     }
 
@@ -96,13 +96,14 @@ impl SqliteStore {
     /// Returns whether file and log are long enough for the pages in them.
     async fn holds_every_page(&self) -> Result<bool, JournalError> {
         // Nobody commits meanwhile, or gives pages back.
-        let mut change = self.begin_telling(Report::Damage).await?;
+        let mut change = self.begin(Report::Damage).await?;
         let pages = query("SELECT page_count, page_size FROM pragma_page_count, pragma_page_size");
         let pages = pages.fetch_one(&mut change).await?;
-        let (pages, page_bytes) = (pages.count(0)?, pages.count(1)?);
+        let (pages, page_bytes) = (pages.count("page_count")?, pages.count("page_size")?);
         // Answers three values and does nothing; they are negative when it is no log.
-        let noop = query("PRAGMA wal_checkpoint(NOOP)").fetch_one(&mut self.readers()).await?;
-        let (in_log, copied) = (noop.count(1)?, noop.count(2)?);
+        let noop =
+            query("PRAGMA wal_checkpoint(NOOP)").fetch_one(&mut self.reader().await?).await?;
+        let (in_log, copied) = (noop.count("log")?, noop.count("checkpointed")?);
         let lengths = self.measure().await;
         change.roll_back().await?;
         let lengths = lengths?;

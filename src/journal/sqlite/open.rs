@@ -5,8 +5,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     str::FromStr,
-    sync::{Arc, atomic::AtomicU32},
-    time::Duration,
+    sync::{Arc, Mutex, atomic::AtomicU32},
 };
 
 use rustix::fs::Access;
@@ -21,55 +20,55 @@ use sqlx::{
 use tokio::sync::OnceCell;
 use tracing::warn;
 
-use super::{Opened, PAGES_PER_STEP, SqliteJournal, SqliteStore, full_disk::is_full};
+use super::{BUSY_TIMEOUT, Opened, PAGES_PER_STEP, SqliteDatabase};
 use crate::journal::{
-    JournalError, Storage,
+    database::connection::Connection,
+    error::JournalError,
     file::{FileIdentity, Gone, beside, real_path},
-    open::schema_words,
-    sql::Lent,
+    schema::describe_schema,
     storage::Report,
 };
-
-/// How long a connection waits for another process's lock.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// One may be busy with a status page and one with a scrape of metrics.
 const READERS: u32 = 4;
 /// To what size the write-ahead log is cut after it was copied back.
 const LOG_BYTES_KEPT: &str = "67108864";
 
+/// Free space with which opening a journal does not fail for want of it.
+const ENOUGH_SPACE: u64 = 1 << 20;
+
 /// The schema, step by step.
 static SCHEMA: Migrator = sqlx::migrate!("src/journal/migrations");
 
-impl SqliteJournal {
+impl SqliteDatabase {
     /// Opens `url` (`sqlite:<path>`), makes the file when it is not there, and brings its schema
-    /// up to date. Rows are those of `console`.
+    /// up to date.
     ///
     /// # Errors
     /// [`JournalError::Address`] when the file cannot be opened, [`JournalError::Damaged`] when it
     /// is not whole, [`JournalError::Migration`] when it was written by a newer version.
-    pub async fn open(url: &str, console: &str) -> Result<Self, JournalError> {
-        let journal = Self::lock_for_service(url, console)?;
-        journal.store.open().await?;
-        Ok(journal)
+    pub async fn open(url: &str) -> Result<Self, JournalError> {
+        let database = Self::lock_for_service(url)?;
+        database.bring_up_to_date_once().await?;
+        Ok(database)
     }
 
     /// As [`Self::open`], but on a full disk it is opened as soon as there is space, by whoever uses it then.
     ///
     /// # Errors
     /// As those of [`Self::open`], but [`JournalError::DiskFull`].
-    pub async fn open_when_possible(url: &str, console: &str) -> Result<Self, JournalError> {
-        let journal = Self::lock_for_service(url, console)?;
-        match journal.store.open().await {
+    pub async fn open_when_possible(url: &str) -> Result<Self, JournalError> {
+        let database = Self::lock_for_service(url)?;
+        match database.bring_up_to_date_once().await {
             Err(full @ JournalError::DiskFull { .. }) => {
-                journal.store.storage.failed_because(full.to_string());
+                database.storage.failed_because(full.to_string());
             }
             opened => opened?,
         }
-        Ok(journal)
+        Ok(database)
     }
 
     /// Makes the file when it is not there, and locks it; it is not open yet.
-    fn lock_for_service(url: &str, console: &str) -> Result<Self, JournalError> {
+    fn lock_for_service(url: &str) -> Result<Self, JournalError> {
         let options = options(url)?;
         let file = options.get_filename().to_owned();
         let had_content = std::fs::metadata(&file).is_ok_and(|found| found.len() > 0);
@@ -91,16 +90,16 @@ impl SqliteJournal {
                  copied? The sweep finds again what the console still has"
             );
         }
-        Self::at(&file, options, reading(&file), console, Some(only_user))
+        Self::at(&file, options, reading(&file), Some(only_user))
     }
 
     /// As [`Self::open`], but makes no file where there is none.
     ///
     /// # Errors
     /// As those of [`Self::open`], and [`JournalError::Address`] when there is no file.
-    pub async fn open_existing(url: &str, console: &str) -> Result<Self, JournalError> {
+    pub async fn open_existing(url: &str) -> Result<Self, JournalError> {
         there_is_one(options(url)?.get_filename())?;
-        Self::open(url, console).await
+        Self::open(url).await
     }
 
     /// Opens `url` beside the service that may be using it: makes nothing, changes no schema, takes
@@ -108,11 +107,11 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// [`JournalError::Address`] when there is no file or it is of another version.
-    pub async fn open_beside(url: &str, console: &str) -> Result<Self, JournalError> {
+    pub async fn open_beside(url: &str) -> Result<Self, JournalError> {
         let options = options(url)?;
         let file = options.get_filename().to_owned();
         there_is_one(&file)?;
-        Self::at(&file, options, reading(&file), console, None)?.of_our_version().await
+        Self::at(&file, options, reading(&file), None)?.of_our_version().await
     }
 
     pub(super) async fn of_our_version(self) -> Result<Self, JournalError> {
@@ -135,9 +134,9 @@ impl SqliteJournal {
         let options = options(url)?;
         let file = options.get_filename().to_owned();
         let version = if file.exists() {
-            let journal = Self::at(&file, options, reading(&file), "", None)?;
-            let version = journal.schema_version().await;
-            journal.store.writer.close().await;
+            let database = Self::at(&file, options, reading(&file), None)?;
+            let version = database.schema_version().await;
+            database.writer.close().await;
             version?
         } else {
             let mut folder = file.clone();
@@ -147,17 +146,17 @@ impl SqliteJournal {
                 .map_err(|error| unusable(&file, &error))?;
             None
         };
-        Ok(format!("{}: {}", file.display(), schema_words(version, newest_version())?))
+        Ok(format!("{}: {}", file.display(), describe_schema(version, newest_version())?))
     }
 
-    /// Its connections, to read all of it.
+    /// Returns its connections, to read all of it.
     pub(in crate::journal) fn connections(&self) -> &SqlitePool {
-        &self.store.readers
+        &self.readers
     }
 
-    /// The journal's file.
+    /// Returns the journal's file.
     pub fn file(&self) -> &Path {
-        &self.store.file
+        &self.file
     }
 
     /// Puts it together around `file`; nothing is connected yet. Without a lock it is somebody
@@ -166,43 +165,37 @@ impl SqliteJournal {
         file: &Path,
         writing: SqliteConnectOptions,
         reading: SqliteConnectOptions,
-        console: &str,
         only_user: Option<File>,
     ) -> Result<Self, JournalError> {
         let identity = FileIdentity::at(file).map_err(|error| unusable(file, &error))?;
         identity.check_single_name()?;
         let writer = pool(1, &identity).connect_lazy_with(writing);
         let readers = pool(READERS, &identity).connect_lazy_with(reading);
-        let file = Arc::from(file);
-        let (storage, only_user) = (Arc::new(Storage::default()), only_user.map(Arc::new));
         let opened = only_user.is_none().then_some(Opened::Beside);
-        let store = SqliteStore {
+        Ok(Self {
             writer,
             readers,
-            file,
+            file: file.into(),
             identity,
-            lengths: Arc::default(),
-            unsaved: Arc::default(),
-            storage,
-            opened: Arc::new(OnceCell::new_with(opened)),
-            pages_per_step: Arc::new(AtomicU32::new(PAGES_PER_STEP)),
+            lengths: Mutex::default(),
+            unsaved: Mutex::default(),
+            storage: Arc::default(),
+            opened: OnceCell::new_with(opened),
+            pages_per_step: AtomicU32::new(PAGES_PER_STEP),
             _only_user: only_user,
-        };
-        Ok(Self::new(store, console))
+        })
     }
 
     pub(super) async fn schema_version(&self) -> Result<Option<i64>, JournalError> {
-        let row = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
-            .fetch_one(&self.store.writer)
+        let row = sqlx::query("SELECT MAX(version) AS version FROM _sqlx_migrations WHERE success")
+            .fetch_one(&self.writer)
             .await
             .map_err(|error| opening_failed(self.file(), &error))?;
-        Ok(row.try_get(0)?)
+        Ok(row.try_get("version")?)
     }
-}
 
-impl SqliteStore {
     /// Opens the file as its only user, once.
-    pub(super) async fn open(&self) -> Result<(), JournalError> {
+    pub(super) async fn bring_up_to_date_once(&self) -> Result<(), JournalError> {
         // Boxed, since every statement carries it.
         self.opened.get_or_try_init(|| Box::pin(self.bring_up_to_date())).await.map(drop)
     }
@@ -213,8 +206,8 @@ impl SqliteStore {
         let connection = connection.map_err(|error| opening_failed(file, &error))?;
         // Closed unless all of it succeeds: after a full disk SQLite has rolled back by itself, but sqlx
         // counts the change as open, and would commit nothing on this connection any more.
-        let mut lent = Lent::around(connection, &self.storage, Report::Damage);
-        let connection = lent.connection();
+        let mut guarded = Connection::guard(connection, &self.storage, Report::Damage);
+        let connection = guarded.start();
         SCHEMA
             .run_direct(None, connection, false)
             .await
@@ -224,7 +217,7 @@ impl SqliteStore {
             .execute(connection)
             .await
             .map_err(|error| opening_failed(file, &error))?;
-        lent.ended(Ok(()))?;
+        guarded.ended(Ok(()))?;
         let spare = self.open_readers().await.map_err(|error| opening_failed(file, &error))?;
         self.identity.watch_beside().map_err(|error| unusable(file, &error))?;
         Ok(Opened::BySpareConnection { _spare: spare })
@@ -271,6 +264,12 @@ fn pool(connections: u32, identity: &FileIdentity) -> SqlitePoolOptions {
                 }
             })
         })
+}
+
+/// Returns whether the disk of `file` has too little space left to open a journal on it.
+pub(super) fn is_full(file: &Path) -> bool {
+    rustix::fs::statvfs(file)
+        .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ENOUGH_SPACE)
 }
 
 fn newest_version() -> Option<i64> {

@@ -4,11 +4,14 @@
 use sqlx::Row as _;
 use tempfile::TempDir;
 
-use super::SqliteJournal;
+use super::SqliteDatabase;
 use crate::journal::sql::{
-    CLAIM, CLOSE_FORGOTTEN, COMPLETE_CASE, COUNTS, EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF,
-    NEXT_FREE, NEXT_LEASE_END, OLD_IDENTITIES, PENDING, REMOVE_DROPPED, REMOVE_FINISHED,
-    REMOVE_FOLLOW_UPS, REMOVE_SAMPLES, REMOVING, SAMPLES, UNFINISHED_OF_THREAT,
+    claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
+    counts::{COUNTS, PENDING},
+    merging::{COMPLETE_CASE, UNFINISHED_OF_THREAT},
+    operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, OLD_IDENTITIES, REMOVING},
+    space::{REMOVE_DROPPED, REMOVE_FINISHED, REMOVE_FOLLOW_UPS, REMOVE_SAMPLES, SAMPLES},
+    works::CLOSE_FORGOTTEN,
 };
 
 /// As many events of each state, every tenth of a threat.
@@ -20,9 +23,9 @@ const FILLED: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FR
      CASE i % 3 WHEN 0 THEN 'pending' WHEN 1 THEN 'delivered' ELSE 'dead' END, i, \
      CASE WHEN i % 3 > 0 THEN i END FROM n";
 
-async fn plan(journal: &SqliteJournal, query: &str) -> String {
+async fn plan(database: &SqliteDatabase, query: &str) -> String {
     let query = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
-    let rows = sqlx::query(query).fetch_all(&journal.store.writer).await.unwrap();
+    let rows = sqlx::query(query).fetch_all(&database.writer).await.unwrap();
     rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>().join("\n")
 }
 
@@ -30,8 +33,8 @@ async fn plan(journal: &SqliteJournal, query: &str) -> String {
 async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_however_much_there_is() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
-    sqlx::query(FILLED).execute(&journal.store.writer).await.unwrap();
+    let database = SqliteDatabase::open(&url).await.unwrap();
+    sqlx::query(FILLED).execute(&database.writer).await.unwrap();
     for (query, indexes) in [
         (
             CLAIM.sqlite,
@@ -86,7 +89,7 @@ async fn what_is_asked_often_is_answered_from_its_index_and_sorts_nothing_howeve
             ],
         ),
     ] {
-        assert_answered_from(&plan(&journal, query).await, query, indexes);
+        assert_answered_from(&plan(&database, query).await, query, indexes);
     }
 }
 
@@ -104,7 +107,7 @@ fn assert_answered_from(plan: &str, query: &str, indexes: &[&str]) {
 async fn the_counts_that_are_kept_up_are_those_of_the_events_whatever_becomes_of_them() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    let database = SqliteDatabase::open(&url).await.unwrap();
     for change in [
         FILLED,
         "UPDATE events SET state = 'delivered', finished_at = 1 WHERE id % 7 = 0",
@@ -115,14 +118,14 @@ async fn the_counts_that_are_kept_up_are_those_of_the_events_whatever_becomes_of
         "UPDATE OR IGNORE events SET state = 'pending', key = 'k1' WHERE id % 11 = 0",
         "DELETE FROM events WHERE id % 3 = 1",
     ] {
-        sqlx::query(change).execute(&journal.store.writer).await.unwrap();
+        sqlx::query(change).execute(&database.writer).await.unwrap();
         let counted = "SELECT CASE WHEN state = 'pending' AND follows IS NOT NULL \
              THEN 'following-up' ELSE state END AS standing, COUNT(*) AS events, \
              SUM(OCTET_LENGTH(body)) AS bytes FROM events GROUP BY standing ORDER BY standing";
         let kept = "SELECT standing, events, bytes FROM event_counts \
              WHERE events > 0 OR bytes <> 0 ORDER BY standing";
         let read = async |query: &'static str| -> Vec<(String, i64, i64)> {
-            let rows = sqlx::query(query).fetch_all(&journal.store.writer).await.unwrap();
+            let rows = sqlx::query(query).fetch_all(&database.writer).await.unwrap();
             rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
         };
         assert_eq!(read(kept).await, read(counted).await, "{change}");
@@ -136,18 +139,18 @@ async fn the_upgrade_that_adds_up_the_bytes_of_texts_reads_their_lengths_and_not
     const ONLY_LENGTH: i64 = 0xc0;
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    let database = SqliteDatabase::open(&url).await.unwrap();
     let upgrade = include_str!("../migrations/0016_samples_and_bytes.sql");
     let begins = upgrade.find("INSERT INTO event_counts").unwrap();
     let adding = &upgrade[begins..][..upgrade[begins..].find(';').unwrap()];
     let body = "SELECT cid FROM pragma_table_info('events') WHERE name = 'body'";
-    let body: i64 = sqlx::query_scalar(body).fetch_one(&journal.store.writer).await.unwrap();
+    let body: i64 = sqlx::query_scalar(body).fetch_one(&database.writer).await.unwrap();
     let explained = sqlx::AssertSqlSafe(format!("EXPLAIN {adding}"));
-    let steps = sqlx::query(explained).fetch_all(&journal.store.writer).await.unwrap();
+    let steps = sqlx::query(explained).fetch_all(&database.writer).await.unwrap();
     let of = |step: &sqlx::sqlite::SqliteRow, name: &str| step.get::<i64, _>(name);
     // The first cursor that is opened on the table's root page reads its rows.
     let root = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'events'";
-    let root: i64 = sqlx::query_scalar(root).fetch_one(&journal.store.writer).await.unwrap();
+    let root: i64 = sqlx::query_scalar(root).fetch_one(&database.writer).await.unwrap();
     let is = |step: &sqlx::sqlite::SqliteRow, name: &str| step.get::<String, _>("opcode") == name;
     let opened = steps.iter().find(|step| is(step, "OpenRead") && of(step, "p2") == root).unwrap();
     let reads = |step: &&sqlx::sqlite::SqliteRow| {

@@ -210,7 +210,7 @@ async fn read(
         refused_rules: Vec::new(),
     };
     for console in &management.consoles {
-        let (journal, label) = (&*console.journal, &console.label);
+        let (journal, label) = (&console.journal, &console.label);
         let activity = journal.activity(now).await?;
         read.activity =
             if read.sweeps.is_empty() { activity } else { read.activity.and(&activity) };
@@ -235,7 +235,7 @@ async fn read(
 
 /// A line a reason, or each letter where that was asked for; one more than is shown tells whether
 /// there are more.
-async fn letters(journal: &dyn Journal, asked: &Asked) -> Result<Vec<Listed>, JournalError> {
+async fn letters(journal: &Journal, asked: &Asked) -> Result<Vec<Listed>, JournalError> {
     let filter = LetterFilter { like: asked.like, ..LetterFilter::default() };
     if asked.after > 0 || asked.like.is_some() {
         let letters = journal.letters(&filter, asked.after, LETTERS + 1).await?;

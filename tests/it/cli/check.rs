@@ -4,7 +4,6 @@ use std::{net::TcpListener, sync::Arc};
 
 use harfanglab_incidents::{
     demo::{Collection, Fault, RequestKind},
-    journal::SqliteJournal,
     opencti::{OpenCti, ServiceAccount},
 };
 use rustls::{
@@ -13,7 +12,10 @@ use rustls::{
 };
 use sqlx::{Connection as _, SqliteConnection};
 
-use crate::support::check::{CLOSED_STATUS, CheckScene, NEW_STATUS};
+use crate::support::{
+    check::{CLOSED_STATUS, CheckScene, NEW_STATUS},
+    stores::open_sqlite,
+};
 
 /// The line about `party`.
 fn about<'a>(lines: &'a [String], party: &str) -> &'a str {
@@ -49,7 +51,7 @@ async fn the_journal_is_looked_at_and_left_as_it_is() {
     assert!(!file.exists());
 
     let url = format!("sqlite:{}", file.display());
-    drop(SqliteJournal::open(&url, "https://console.example").await.unwrap());
+    drop(open_sqlite(&url, "https://console.example").await);
     let lines = scene.check().await;
     let line = about(&lines, "journal");
     assert!(line.starts_with("ok") && line.ends_with("a journal is there"), "{line}");

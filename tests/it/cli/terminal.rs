@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use harfanglab_incidents::{
     clock::Clock,
     intake::{Notification, dialect::Dialect, verification::Proof},
-    journal::{EventId, Journal as _, Outcome, Refusal, SqliteJournal, WorkJournal as _, WorkPart},
+    journal::{EventId, Outcome, Refusal, WorkPart},
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{app::Home, notifications::LEASE, skipped::skipped};
+use crate::support::{app::Home, notifications::LEASE, skipped::skipped, stores::open_sqlite};
 
 /// Clears the screen, renames the window, colours by C1, turns the text around, hides and breaks lines.
 const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}gpj.exe\u{2066}\u{200b}\u{ad}\u{2028}\u{85}\
@@ -42,7 +42,7 @@ fn hostile(raised: DateTime<Utc>) -> Value {
 /// A journal with one dead letter and one refusal, all of their texts hostile.
 async fn journal(home: &Home) -> (EventId, String) {
     let url = format!("sqlite:{}", home.journal().display());
-    let journal = SqliteJournal::open(&url, &format!("{NOWHERE}/")).await.unwrap();
+    let journal = open_sqlite(&url, &format!("{NOWHERE}/")).await;
     let now = Clock::system().now();
     let element = hostile(now);
     let text = element.to_string();
@@ -153,7 +153,7 @@ async fn a_converted_alert_is_shown_without_anything_that_its_sender_hid_in_it()
 async fn the_body_of_a_letter_is_exact_for_a_pipe_and_escaped_on_a_terminal() {
     let home = home();
     let url = format!("sqlite:{}", home.journal().display());
-    let journal = SqliteJournal::open(&url, &format!("{NOWHERE}/")).await.unwrap();
+    let journal = open_sqlite(&url, &format!("{NOWHERE}/")).await;
     let now = Clock::system().now();
     let proof = Proof::answered_by_console(now);
     // Spaces between the tokens that a JSON writer would not make, and raw characters in a text.

@@ -12,7 +12,7 @@ use harfanglab_incidents::{
     demo::{Collection, DemoConsole, DemoConsoleConfig, Fault, RequestKind},
     harfanglab::Console,
     intake::Door,
-    journal::{Counts, Journal, SqliteJournal, write_what_comes_in},
+    journal::{Counts, Journal, write_what_comes_in},
     service::{Service, ServiceError},
     sweep::{Found, Job, Pace, Pushes, Range, Sweep, SweepError},
 };
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{
     recorder::recorder,
     stage::{Stage, http, post},
+    stores::open_sqlite,
 };
 
 const ALERTS: RequestKind = RequestKind::List(Collection::Alerts);
@@ -93,16 +94,16 @@ impl Scene {
     /// One sweep into the journal, without what comes after it.
     async fn sweep(&self) -> Result<Found, SweepError> {
         let settings = self.settings();
-        let journal = Arc::new(self.journal().await);
+        let journal = self.journal().await;
         let (door, entries) = Door::new(8);
         let arrived = Arc::new(Notify::new());
         let writer = tokio::spawn(write_what_comes_in(journal.clone(), entries, arrived));
         let console = Arc::new(Console::new(&settings.consoles[0].harfanglab).unwrap());
         let (settings, clock) = (settings.consoles[0].import.clone(), clock());
         let pushes = Pushes::NotTaken;
-        let swept = Sweep::new(console, door, journal, settings, clock, pushes)
-            .run_once(Pace::Schedule)
-            .await;
+        let sweep = Sweep::new(console, door, journal, settings, clock, pushes);
+        let swept = Box::pin(sweep.run_once(Pace::Schedule)).await;
+        drop(sweep);
         // The sweep held the door: now that it is closed, the writer lets go of the journal.
         writer.await.unwrap();
         swept
@@ -118,9 +119,9 @@ impl Scene {
         settings
     }
 
-    async fn journal(&self) -> SqliteJournal {
+    async fn journal(&self) -> Journal {
         let console = self.console.settings().url;
-        SqliteJournal::open(&self.journal_url(), console.as_str()).await.unwrap()
+        open_sqlite(&self.journal_url(), console.as_str()).await
     }
 
     pub(crate) async fn counts(&self) -> Counts {

@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use harfanglab_incidents::journal::{
-    Claim, Event, FollowUp, Journal as _, Lacking, Outcome, PostgresJournal, SentAgain, WaitsFor,
+    Claim, Event, FollowUp, Lacking, Outcome, SentAgain, WaitsFor,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -115,7 +115,7 @@ async fn departures(connection: &mut PgConnection, what: &str, console: &str) {
 async fn a_console_whose_turn_another_replica_holds_leaves_the_connections_to_the_others() {
     let place = Database::Postgres.fresh().await;
     let journal = place.replica().await;
-    let free: PostgresJournal = journal.for_console("https://other.example");
+    let free = journal.of_console("https://other.example");
     let mut another_replica = PgConnection::connect(&place.url).await.unwrap();
     departures(&mut another_replica, "pg_advisory_lock", CONSOLE).await;
     // They stand in line before the other console asks.

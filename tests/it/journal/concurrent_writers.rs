@@ -9,7 +9,7 @@ use std::{
 
 use harfanglab_incidents::{
     intake::{Notification, dialect::Dialect, verification::Proof},
-    journal::{CaseObjects, CaseStanding, Journal as _, Operations as _, Outcome, PostgresJournal},
+    journal::{CaseObjects, CaseStanding, Journal, Outcome, PostgresDatabase},
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
@@ -24,7 +24,7 @@ const REPLICAS: usize = 3;
 const KEYS: usize = 12;
 const VERSIONS: [&str; 4] = ["new", "investigating", "closed", "false_positive"];
 
-async fn replicas(place: &Fresh) -> Vec<PostgresJournal> {
+async fn replicas(place: &Fresh) -> Vec<Journal> {
     let mut replicas = Vec::new();
     for _ in 0..REPLICAS {
         replicas.push(place.replica().await);
@@ -34,8 +34,8 @@ async fn replicas(place: &Fresh) -> Vec<PostgresJournal> {
 
 /// Runs the same on every replica at once.
 async fn at_once<T: Send + 'static, Work: Future<Output = T> + Send + 'static>(
-    replicas: &[PostgresJournal],
-    work: impl Fn(PostgresJournal) -> Work,
+    replicas: &[Journal],
+    work: impl Fn(Journal) -> Work,
 ) -> Vec<T> {
     let mut working = JoinSet::new();
     for replica in replicas {
@@ -178,14 +178,14 @@ async fn a_case_that_leaves_beside_its_alerts_leaves_once_more_whoever_is_first(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_replica_leads_until_its_connection_is_gone_and_notices_that_itself() {
     let place = Database::Postgres.fresh().await;
-    let lock = || PostgresJournal::leader_lock(&place.url, None, &[CONSOLE]).unwrap();
+    let lock = || PostgresDatabase::leader_lock(&place.url, None, &[CONSOLE]).unwrap();
     let (one, other) = (lock(), lock());
     let mut leads = one.take().await.unwrap().expect("nobody leads yet");
     assert!(other.take().await.unwrap().is_none(), "another one leads");
-    let elsewhere = PostgresJournal::leader_lock(&place.url, None, &["https://other.example"]);
+    let elsewhere = PostgresDatabase::leader_lock(&place.url, None, &["https://other.example"]);
     let of_another_console = elsewhere.unwrap().take().await.unwrap();
     let of_another_console = of_another_console.expect("each console has a leader of its own");
-    let both = PostgresJournal::leader_lock(&place.url, None, &["https://other.example", CONSOLE]);
+    let both = PostgresDatabase::leader_lock(&place.url, None, &["https://other.example", CONSOLE]);
     assert!(both.unwrap().take().await.unwrap().is_none(), "who serves both leads none or both");
     of_another_console.release().await;
 

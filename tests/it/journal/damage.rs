@@ -3,7 +3,7 @@
 use std::fs::{self};
 
 use chrono::TimeDelta;
-use harfanglab_incidents::journal::{Journal as _, Outcome, SqliteJournal};
+use harfanglab_incidents::journal::Outcome;
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
@@ -13,6 +13,7 @@ use crate::support::{
     notifications::{LEASE, padded_native, start},
     offline::{CONSOLE, offline_home},
     small_disk::{SmallDisk, acknowledged_until_full},
+    stores::open_sqlite,
 };
 
 /// Commits of an image, and rows in each.
@@ -24,7 +25,7 @@ pub(crate) async fn crash_image(home: &Home, log: Log) {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("journal.db");
     let url = format!("sqlite:{}", file.display());
-    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    let journal = open_sqlite(&url, CONSOLE).await;
     for commit in 0..COMMITS {
         let rows =
             (0..ROWS).map(|row| padded_native(&format!("alert-{commit}-{row}"), start())).collect();
@@ -187,7 +188,7 @@ async fn a_clock_that_is_set_back_an_hour_holds_up_nothing() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
     let hour = TimeDelta::hours(1);
-    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    let journal = open_sqlite(&url, CONSOLE).await;
     journal
         .append(&[vec![padded_native("a", start() + hour), padded_native("b", start() + hour)]])
         .await
@@ -204,10 +205,10 @@ async fn a_clock_that_is_set_back_an_hour_holds_up_nothing() {
     drop(journal);
 
     // While it was stopped.
-    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    let journal = open_sqlite(&url, CONSOLE).await;
     journal.append(&[vec![padded_native("c", start() + hour)]]).await.unwrap();
     drop(journal);
-    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    let journal = open_sqlite(&url, CONSOLE).await;
     assert_eq!(journal.claim(9, LEASE, start()).await.unwrap().len(), 3);
 }
 

@@ -1,16 +1,11 @@
 //! Dead letters and the story of an alert: in the journal, and by the commands beside a running
 //! service.
 
-use std::sync::Arc;
-
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
     intake::{Notification, Origin, dialect::Dialect, verification::Proof},
-    journal::{
-        Event, Journal, LetterFilter, LetterGroup, LetterKind, Outcome, Retried, SqliteJournal,
-        WaitsFor,
-    },
+    journal::{Event, Journal, LetterFilter, LetterGroup, LetterKind, Outcome, Retried, WaitsFor},
 };
 use serde_json::{Value, json};
 
@@ -18,12 +13,12 @@ use crate::support::{
     command::run,
     notifications::{LEASE, alert, delivered, native, start},
     stage::{Stage, alerts_in, post},
-    stores::{Database, Fresh, on_both_databases},
+    stores::{Database, Fresh, on_both_databases, open_sqlite},
 };
 
 pub(crate) struct Store {
     pub(crate) place: Fresh,
-    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) journal: Journal,
 }
 
 impl Store {
@@ -233,7 +228,7 @@ async fn the_commands_work_beside_the_running_service_which_delivers_what_is_ret
     let mut stage = Stage::with_webhook().await;
     stage.home.set("HARFANGLAB_INCIDENTS_IMPORT_START_DATE", "2999-01-01");
     let url = format!("sqlite:{}", stage.home.journal().display());
-    let journal = SqliteJournal::open(&url, stage.console.url().as_str()).await.unwrap();
+    let journal = open_sqlite(&url, stage.console.url().as_str()).await;
     journal.append(&[vec![native("aaaa", "new")]]).await.unwrap();
     let now = Clock::system().now();
     let event = journal.claim(1, LEASE, now).await.unwrap().remove(0);

@@ -7,7 +7,7 @@ use harfanglab_incidents::{
     intake::{Door, Notification, dialect::Dialect, verification::Proof},
     journal::{
         Adoption, AlertName, CLAIM_BYTES, CaseObjects, CaseStanding, Claim, Event, FollowUp,
-        Journal, Lacking, Outcome, PostgresJournal, SqliteJournal, write_what_comes_in,
+        Journal, Lacking, Outcome, PostgresDatabase, SqliteDatabase, write_what_comes_in,
     },
 };
 use serde_json::json;
@@ -15,12 +15,12 @@ use tokio::sync::Notify;
 
 use crate::support::{
     notifications::{LEASE, alert, delivered, ecs, identity, native, notification, start},
-    stores::{CONSOLE, Database, Fresh, on_both_databases},
+    stores::{Database, Fresh, on_both_databases},
 };
 
 pub(crate) struct Store {
     pub(crate) place: Fresh,
-    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) journal: Journal,
 }
 
 impl Store {
@@ -213,7 +213,7 @@ async fn a_file_has_one_service_which_takes_what_a_dead_one_had_at_once() {
     store.append(vec![native("a", "new")]).await;
     let claimed = store.claim_at(start()).await.remove(0);
     let Store { place, journal } = store;
-    let refused = SqliteJournal::open(&place.url, CONSOLE).await.unwrap_err();
+    let refused = SqliteDatabase::open(&place.url).await.unwrap_err();
     assert!(refused.to_string().contains("another process uses this journal"), "{refused}");
     drop(journal);
     let again = place.open().await.claim(1, LEASE, start()).await.unwrap().remove(0);
@@ -299,7 +299,7 @@ async fn deliveries_that_wait_together_share_a_commit_and_each_gets_its_own_answ
             })
         })
         .collect();
-    let journal = Arc::clone(&store.journal);
+    let journal = store.journal.clone();
     let writer = tokio::spawn(write_what_comes_in(journal, entries, Arc::clone(&arrived)));
     drop(door);
     let mut accepted = 0;
@@ -345,7 +345,7 @@ async fn whatever_a_sender_makes_too_long_or_odd_is_stored_and_keeps_nobody_from
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_is_told_without_its_password() {
     let url = "postgres://journal:pg-password@127.0.0.1:1/journal";
-    let failure = PostgresJournal::open_beside(url, None, CONSOLE).await.unwrap_err();
+    let failure = PostgresDatabase::open_beside(url, None).await.unwrap_err();
     let told = format!("{failure} {failure:?}");
     assert!(told.contains("check host, port") && !told.contains("pg-password"), "{told}");
 }
@@ -366,7 +366,7 @@ async fn what_cannot_be_imported_is_kept_as_a_dead_letter_and_never_claimed(stor
 
 #[tokio::test]
 async fn a_journal_that_cannot_be_opened_says_what_to_do() {
-    let failure = SqliteJournal::open("sqlite:/nowhere/at/all.db", "x").await.unwrap_err();
+    let failure = SqliteDatabase::open("sqlite:/nowhere/at/all.db").await.unwrap_err();
     let message = failure.to_string();
     assert!(message.contains("/nowhere/at/all.db") && message.contains("writable"), "{message}");
 }

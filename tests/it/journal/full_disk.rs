@@ -11,7 +11,7 @@ use std::{
 
 use harfanglab_incidents::{
     demo::Generator,
-    journal::{Journal as _, JournalError, SqliteJournal},
+    journal::{Journal, JournalError, SqliteDatabase},
 };
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -31,6 +31,7 @@ use crate::support::{
     private_postgres::PrivatePostgres,
     small_disk::SmallDisk,
     stage::{Stage, http, post},
+    stores::open_sqlite_beside,
     waiting::until,
 };
 
@@ -313,14 +314,15 @@ async fn a_schema_that_a_full_disk_kept_old_is_brought_up_to_date_once_there_is_
     let ballast = Ballast::fill(disk.path());
     // Enough for the index of the log, and too little for a step of the schema.
     ballast.leave(40 << 10);
-    let journal = SqliteJournal::open_when_possible(&url, console).await.unwrap();
+    let database = SqliteDatabase::open_when_possible(&url).await.unwrap();
+    let journal = Journal::new(database, console);
     for _ in 0..3 {
         let failure = journal.probe().await.unwrap_err();
         assert!(matches!(failure, JournalError::DiskFull { .. }), "{failure}");
     }
     ballast.free();
     journal.probe().await.unwrap();
-    let beside = SqliteJournal::open_beside(&url, console).await.unwrap();
+    let beside = open_sqlite_beside(&url, console).await;
     assert!(beside.remembered("readiness_probe").await.unwrap().is_some());
 }
 

@@ -35,7 +35,7 @@ async fn the_largest_delivery_is_stored_whole_and_known_again_and_a_small_one_do
     let large = move || (0..most).map(|number| native(&format!("alert-{number}"), "new")).collect();
     let (first, second) = (door.clone(), door.clone());
     let whole = tokio::spawn(async move { first.append(large()).await });
-    let journal = Arc::clone(&store.journal);
+    let journal = store.journal.clone();
     tokio::task::yield_now().await;
     let small = tokio::spawn(async move { second.append(vec![native("small", "new")]).await });
     // Both are there when the first commit begins.

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use harfanglab_incidents::journal::{Journal as _, JournalError, Outcome, SqliteJournal};
+use harfanglab_incidents::journal::{Journal, JournalError, Outcome};
 use reqwest::StatusCode;
 use serde_json::Value;
 use sqlx::Connection as _;
@@ -23,6 +23,7 @@ use crate::support::{
     offline::offline_home,
     small_disk::SmallDisk,
     stage::post,
+    stores::open_sqlite,
 };
 
 const CONSOLE: &str = "http://127.0.0.1:1/";
@@ -124,7 +125,7 @@ async fn what_waits_in_a_file_that_was_replaced_still_leaves_and_nothing_more_is
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("journal.db");
     let url = format!("sqlite:{}", file.display());
-    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    let journal = open_sqlite(&url, CONSOLE).await;
     let rows = (0..3).map(|number| padded_native(&format!("alert-{number}"), start())).collect();
     journal.append(&[rows]).await.unwrap();
     // As the service does all the time: so it is open for reading, too.
@@ -146,17 +147,16 @@ async fn what_waits_in_a_file_that_was_replaced_still_leaves_and_nothing_more_is
 }
 
 /// A journal in a folder of its own, with three alerts in its write-ahead log.
-async fn open_journal() -> (TempDir, PathBuf, SqliteJournal) {
+async fn open_journal() -> (TempDir, PathBuf, Journal) {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("journal.db");
-    let journal =
-        SqliteJournal::open(&format!("sqlite:{}", file.display()), CONSOLE).await.unwrap();
+    let journal = open_sqlite(&format!("sqlite:{}", file.display()), CONSOLE).await;
     let rows = (0..3).map(|number| padded_native(&format!("alert-{number}"), start())).collect();
     journal.append(&[rows]).await.unwrap();
     (folder, file, journal)
 }
 
-async fn lost_at_the_next_alert(journal: &SqliteJournal, reason: &str) {
+async fn lost_at_the_next_alert(journal: &Journal, reason: &str) {
     for late in ["late", "later"] {
         let refused = journal.append(&[vec![padded_native(late, start())]]).await.unwrap_err();
         assert!(matches!(&refused, JournalError::Lost(_)), "{refused}");
@@ -193,8 +193,7 @@ async fn once_a_file_beside_the_journal_is_gone_nothing_is_acknowledged_and_what
         // As a kill leaves it.
         let left = folder.path().join("left.db");
         fs::copy(&file, &left).unwrap();
-        let again =
-            SqliteJournal::open(&format!("sqlite:{}", left.display()), CONSOLE).await.unwrap();
+        let again = open_sqlite(&format!("sqlite:{}", left.display()), CONSOLE).await;
         assert_eq!(again.counts().await.unwrap().pending, 3, "{reason}");
     }
 }
@@ -246,7 +245,7 @@ async fn a_folder_that_cannot_be_looked_into_for_a_moment_loses_nothing() {
     let [open, away] = ["open", "away"].map(|name| folder.path().join(name));
     fs::create_dir(&open).unwrap();
     let url = format!("sqlite:{}", open.join("journal.db").display());
-    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    let journal = open_sqlite(&url, CONSOLE).await;
     journal.append(&[vec![padded_native("before", start())]]).await.unwrap();
     fs::rename(&open, &away).unwrap();
     // A loop of links is an error that says nothing about what would be behind it.

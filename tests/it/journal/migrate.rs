@@ -3,21 +3,18 @@
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     alert::IncidentIdentity,
-    journal::{
-        FollowUp, Journal, Lacking, Operations as _, Outcome, PostgresJournal, Refusal,
-        SqliteJournal, WorkJournal as _, WorkPart,
-    },
+    journal::{FollowUp, Journal, Lacking, Outcome, Refusal, WorkPart},
 };
 use tokio::io::AsyncReadExt as _;
 
 use crate::support::{
     notifications::{delivered, native, start},
     stage::Stage,
-    stores::{CONNECTIONS, Database},
+    stores::{CONNECTIONS, Database, open_postgres, open_sqlite},
 };
 
 /// Something of everything.
-async fn fill(journal: &SqliteJournal) {
+async fn fill(journal: &Journal) {
     for key in ["a", "b", "c", "d"] {
         journal.append(&[vec![native(key, "new")]]).await.unwrap();
     }
@@ -74,7 +71,7 @@ async fn a_journal_moves_as_a_whole_and_neither_from_one_in_use_nor_over_another
     let (code, _, log) = migrate().await;
     assert!(code == Some(1) && log.contains("there is no journal at"), "{log}");
 
-    let before = SqliteJournal::open(&url, &console).await.unwrap();
+    let before = open_sqlite(&url, &console).await;
     fill(&before).await;
     let (code, _, log) = migrate().await;
     assert!(code == Some(1) && log.contains("another process uses this journal"), "{log}");
@@ -84,7 +81,7 @@ async fn a_journal_moves_as_a_whole_and_neither_from_one_in_use_nor_over_another
     let (code, stdout, log) = migrate().await;
     assert_eq!(code, Some(0), "{log}");
     assert!(stdout.contains("events: 6\n") && stdout.contains("refusals: 1\n"), "{stdout}");
-    let after = PostgresJournal::open(&target.url, None, CONNECTIONS, &console).await.unwrap();
+    let after = open_postgres(&target.url, CONNECTIONS, &console).await;
     assert_eq!(everything(&after).await, expected);
     // It goes on: known versions are known, new ones get ids behind the others.
     let receipts = after.append(&[vec![native("a", "closed"), native("e", "new")]]).await.unwrap();
@@ -96,7 +93,7 @@ async fn a_journal_moves_as_a_whole_and_neither_from_one_in_use_nor_over_another
     assert!(code == Some(1) && log.contains("there is a journal in this database"), "{log}");
 }
 
-async fn everything(journal: &dyn Journal) -> Vec<String> {
+async fn everything(journal: &Journal) -> Vec<String> {
     let mut told = Vec::new();
     for key in ["a", "b", "c", "d"] {
         told.push(format!("{:?}", journal.story(key).await.unwrap()));

@@ -2,14 +2,12 @@
 //! each the same answers, on both databases. Written over the trait: what opens a journal is a
 //! parameter.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
     intake::{Notification, Origin, dialect::Dialect, verification::Proof},
-    journal::{
-        Claim, Counts, Journal, LeaseTime, Outcome, PostgresJournal, Retried, SqliteJournal,
-    },
+    journal::{Claim, Counts, Journal, Outcome, Retried},
 };
 use proptest::{prelude::*, test_runner::Config};
 use serde_json::json;
@@ -17,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     app::is_long,
-    stores::{CONSOLE, fresh_schema, server},
+    stores::{CONSOLE, fresh_schema, open_replica, open_sqlite, server},
     verification::proof_of_a_push,
 };
 
@@ -287,7 +285,7 @@ struct Run<Open> {
     open: Open,
     leases: Leases,
     /// `None` while no process has it.
-    journal: Option<Arc<dyn Journal>>,
+    journal: Option<Journal>,
     model: Model,
     now: DateTime<Utc>,
     /// Every claim ever made, with the place of its row.
@@ -296,7 +294,7 @@ struct Run<Open> {
     ids: BTreeMap<usize, i64>,
 }
 
-impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
+impl<Open: AsyncFn() -> Journal> Run<Open> {
     async fn new(open: Open, leases: Leases) -> Self {
         let journal = Some(open().await);
         let now = "2026-05-26T07:40:00Z".parse().unwrap();
@@ -342,8 +340,8 @@ impl<Open: AsyncFn() -> Arc<dyn Journal>> Run<Open> {
         self.model.assert_counts(self.journal().counts().await.unwrap());
     }
 
-    fn journal(&self) -> &dyn Journal {
-        self.journal.as_deref().expect("it is open between the steps")
+    fn journal(&self) -> &Journal {
+        self.journal.as_ref().expect("it is open between the steps")
     }
 
     fn known(&self, row: prop::sample::Index) -> Option<(usize, i64)> {
@@ -408,7 +406,7 @@ fn cases() -> u32 {
     if is_long() { 1_000 } else { 16 }
 }
 
-fn run(steps: &[Step], leases: Leases, open: impl AsyncFn() -> Arc<dyn Journal>) {
+fn run(steps: &[Step], leases: Leases, open: impl AsyncFn() -> Journal) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut run = Run::new(open, leases).await;
@@ -427,8 +425,7 @@ proptest! {
         let folder = folder();
         let url = format!("sqlite:{}", folder.path().join("journal.db").display());
         run(&steps, Leases::EndWithTheProcess, async || {
-            let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
-            Arc::new(journal) as Arc<dyn Journal>
+            open_sqlite(&url, CONSOLE).await
         });
     }
 
@@ -440,9 +437,7 @@ proptest! {
                 let _first = place.set(fresh_schema(&server()).await);
             }
             let url = place.get().unwrap();
-            let journal = PostgresJournal::open(url, None, 2, CONSOLE).await.unwrap();
-            let journal = journal.with_lease_time(LeaseTime::OfCaller);
-            Arc::new(journal) as Arc<dyn Journal>
+            open_replica(url, 2).await
         });
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use harfanglab_incidents::journal::PostgresJournal;
+use harfanglab_incidents::journal::PostgresDatabase;
 use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions};
 
@@ -28,9 +28,9 @@ async fn a_pooler_that_keeps_no_sessions_is_refused_at_opening_and_by_check() {
     for mode in ["transaction", "statement"] {
         for sessions in [1, 20] {
             let Some(pooler) = Pooler::start(mode, sessions).await else { return };
-            let opened = PostgresJournal::open(&pooler.url, None, CONNECTIONS, CONSOLE).await;
-            let probed = PostgresJournal::probe(&pooler.url, None).await;
-            let beside = PostgresJournal::open_beside(&pooler.url, None, CONSOLE).await;
+            let opened = PostgresDatabase::open(&pooler.url, None, CONNECTIONS).await;
+            let probed = PostgresDatabase::probe(&pooler.url, None).await;
+            let beside = PostgresDatabase::open_beside(&pooler.url, None).await;
             for failure in [opened.err(), probed.err(), beside.err()] {
                 let failure = failure.expect("refused").to_string();
                 assert!(failure.contains("set pool_mode = session"), "{mode}: {failure}");
@@ -45,7 +45,7 @@ async fn a_database_that_is_absent_behind_a_pooler_or_unknown_to_it_is_no_wrong_
     pooler.drop_database().await;
     let unknown = format!("{}_too", pooler.url);
     for (url, remedy) in [(&pooler.url, "CREATE DATABASE"), (&unknown, "[databases]")] {
-        let failure = PostgresJournal::probe(url, None).await.unwrap_err().to_string();
+        let failure = PostgresDatabase::probe(url, None).await.unwrap_err().to_string();
         assert!(failure.contains(remedy) && !failure.contains("parameter"), "{failure}");
     }
 }
@@ -54,7 +54,8 @@ async fn a_database_that_is_absent_behind_a_pooler_or_unknown_to_it_is_no_wrong_
 #[tokio::test]
 async fn a_leader_whose_session_was_given_to_somebody_else_leads_no_longer() {
     let Some(pooler) = Pooler::start("transaction", 1).await else { return };
-    let lock = PostgresJournal::leader_lock(&pooler.url, None, &[CONSOLE, "https://other.example"]);
+    let lock =
+        PostgresDatabase::leader_lock(&pooler.url, None, &[CONSOLE, "https://other.example"]);
     let mut leads = lock.unwrap().take().await.unwrap().expect("nobody leads yet");
     // Longer than a sign of life takes.
     let still_leads = tokio::time::timeout(Duration::from_secs(3), leads.lost()).await;

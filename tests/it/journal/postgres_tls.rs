@@ -1,7 +1,7 @@
 //! TLS to a real PostgreSQL with a private authority: what is checked of it, and what an operator is
 //! told whose address does not fit.
 
-use harfanglab_incidents::journal::PostgresJournal;
+use harfanglab_incidents::journal::PostgresDatabase;
 use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tempfile::TempDir;
@@ -46,7 +46,7 @@ impl Scene {
 
     /// Returns what `check` says of this address.
     async fn probe(&self, url: &str, password: &str) -> Result<String, String> {
-        let found = PostgresJournal::probe(url, Some(&SecretString::from(password))).await;
+        let found = PostgresDatabase::probe(url, Some(&SecretString::from(password))).await;
         found.map_err(|failure| {
             let told = format!("{failure} {failure:?}");
             assert!(!told.contains(password), "{told}");
@@ -132,15 +132,14 @@ async fn each_sslmode_checks_what_it_says_and_nothing_shows_the_password() {
         let words = scene.probe(&url, PASSWORD).await.unwrap();
         assert!(words.contains("encrypted") && words.contains(found), "{parameters}: {words}");
     }
-    let plain = PostgresJournal::probe(&server(), None).await.unwrap();
+    let plain = PostgresDatabase::probe(&server(), None).await.unwrap();
     assert!(plain.contains("not encrypted"), "{plain}");
 
     let journal = scene.address("journal", "localhost", "");
     let password = SecretString::from(PASSWORD);
-    let opened =
-        PostgresJournal::open(&journal, Some(&password), 2, "https://console.example").await;
+    let opened = PostgresDatabase::open(&journal, Some(&password), 2).await;
     let lock =
-        PostgresJournal::leader_lock(&journal, Some(&password), &["https://console.example"]);
+        PostgresDatabase::leader_lock(&journal, Some(&password), &["https://console.example"]);
     let shown = format!("{opened:?} {lock:?}");
     assert!(opened.is_ok() && !shown.contains(PASSWORD), "{shown}");
 }
@@ -187,6 +186,6 @@ async fn an_address_that_does_not_fit_its_server_or_itself_is_refused_with_its_r
     assert!(wrong.unwrap_err().contains("HARFANGLAB_INCIDENTS_JOURNAL_PASSWORD"));
     let uncertified = scene.probe(&scene.address("certified", "localhost", ""), PASSWORD).await;
     assert!(uncertified.unwrap_err().contains("sslcert and sslkey"));
-    let without = PostgresJournal::probe(&format!("{}?sslmode=require", server()), None).await;
+    let without = PostgresDatabase::probe(&format!("{}?sslmode=require", server()), None).await;
     assert!(without.unwrap_err().to_string().contains("set ssl = on"));
 }

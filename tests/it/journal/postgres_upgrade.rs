@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use harfanglab_incidents::journal::{
-    Journal as _, LetterFilter, Operations as _, Outcome, PostgresJournal, PruneBefore,
+    Journal, LetterFilter, Outcome, PostgresDatabase, PruneBefore,
 };
 use sqlx::{
     Connection as _, PgConnection, PgPool, Row as _, SqlSafeStr as _,
@@ -43,7 +43,7 @@ fn next_schema() -> Migrator {
 
 /// All that a replica does with an alert: it comes, is delivered, comes again; another one dies and is
 /// tried again; texts are pruned.
-async fn round(journal: &PostgresJournal, name: &str) {
+async fn round(journal: &Journal, name: &str) {
     let (alert, broken) = (native(name, "new"), native(&format!("{name}-broken"), "new"));
     journal.append(&[vec![alert.clone(), broken]]).await.unwrap();
     assert_eq!(journal.append(&[vec![alert]]).await.unwrap()[0].duplicates, 1);
@@ -70,7 +70,7 @@ async fn round(journal: &PostgresJournal, name: &str) {
 
 /// A replica that works until it is told to stop; it tells how many rounds it has done.
 fn works(
-    journal: PostgresJournal,
+    journal: Journal,
     number: usize,
     stop: watch::Receiver<bool>,
     working: &mut JoinSet<()>,
@@ -133,9 +133,9 @@ async fn replicas_of_the_version_before_go_on_while_of_many_that_start_one_takes
     let urgent = number(&place, "SELECT COUNT(*) FROM events WHERE urgency = 0").await;
     assert_eq!(urgent, all, "rows of the version before have what the next one added");
 
-    let again = PostgresJournal::open(&place.url, None, CONNECTIONS, CONSOLE).await.unwrap_err();
+    let again = PostgresDatabase::open(&place.url, None, CONNECTIONS).await.unwrap_err();
     assert!(again.to_string().contains("written by a newer version needs that version"), "{again}");
-    let beside = PostgresJournal::open_beside(&place.url, None, CONSOLE).await.unwrap_err();
+    let beside = PostgresDatabase::open_beside(&place.url, None).await.unwrap_err();
     assert!(beside.to_string().contains("of another version than this program"), "{beside}");
 }
 

@@ -56,17 +56,17 @@ async fn all_replicas_and_consoles_know_a_refused_rule_which_is_new_once_and_end
     let unread = RuleRefusal { work: "another".to_owned(), ..rule };
     assert_eq!(one.refuse_rule(&unread).await.unwrap(), None, "no such work");
 
-    let left_out = async |journal: &dyn Journal, days| {
+    let left_out = async |journal: &Journal, days| {
         let rules = journal.left_out_rules(now + TimeDelta::days(days)).await.unwrap();
         rules.into_iter().map(|rule| rule.indicator).collect::<Vec<_>>()
     };
-    assert_eq!(left_out(&*other, 1).await, ["indicator--1", "indicator--2"]);
-    assert_eq!(left_out(&*other, 3).await, ["indicator--1"]);
-    assert_eq!(left_out(&*other, 1).await.len(), 2, "both are kept");
+    assert_eq!(left_out(&other, 1).await, ["indicator--1", "indicator--2"]);
+    assert_eq!(left_out(&other, 3).await, ["indicator--1"]);
+    assert_eq!(left_out(&other, 1).await.len(), 2, "both are kept");
     one.prune(PruneBefore::default(), 10, now + TimeDelta::days(3)).await.unwrap();
-    assert_eq!(left_out(&*other, 1).await, ["indicator--1"]);
+    assert_eq!(left_out(&other, 1).await, ["indicator--1"]);
     paris.start_over(&[]).await.unwrap();
-    assert_eq!(left_out(&*one, 1).await, Vec::<String>::new());
+    assert_eq!(left_out(&one, 1).await, Vec::<String>::new());
 }
 
 async fn a_refusal_counts_for_the_version_that_was_known_when_its_work_was_opened(store: Store) {

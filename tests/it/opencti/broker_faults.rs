@@ -10,7 +10,7 @@ use harfanglab_incidents::{
     clock::Clock,
     config::MqOverrides,
     demo::{DemoAlert, Generator},
-    journal::{Counts, Journal, SqliteJournal},
+    journal::Counts,
     opencti::{Connector, DEFAULT_MAX_MESSAGE_BYTES, DeliveryError, OpenCti, QueueSink, Sink},
 };
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use crate::support::{
     opencti::{FakeOpenCti, Personality, connector_settings},
     private_broker::PrivateBroker,
     stage::{Stage, alerts_in, post},
+    stores::open_sqlite,
 };
 
 /// A fault of the broker between the two halves of a run.
@@ -148,7 +149,7 @@ async fn check_the_end(stage: &Stage, mut app: App, alerts: u64) {
         .collect();
     assert!(open.is_empty(), "open for ever: {open:#?}");
     let url = format!("sqlite:{}", stage.home.journal().display());
-    let journal = SqliteJournal::open(&url, stage.console.settings().url.as_str()).await.unwrap();
+    let journal = open_sqlite(&url, stage.console.settings().url.as_str()).await;
     let Counts { pending, delivered, dead, .. } = journal.counts().await.unwrap();
     assert_eq!((pending, delivered, dead), (0, alerts, 0));
 }

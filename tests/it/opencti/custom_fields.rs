@@ -6,7 +6,6 @@ use harfanglab_incidents::{
     config::CustomProperties,
     convert::{ConvertSettings, convert_alert},
     demo::{Generator, Kind},
-    journal::Journal as _,
     opencti::Feature,
 };
 use serde_json::{Map, Value, json};

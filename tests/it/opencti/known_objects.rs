@@ -10,7 +10,7 @@ use harfanglab_incidents::{
     clock::Clock,
     config::MqOverrides,
     demo::Generator,
-    journal::{Journal, SqliteJournal},
+    journal::Journal,
     opencti::{
         ConfirmedObjects, Connector, DEFAULT_MAX_MESSAGE_BYTES, Delivery, OpenCti, QueueSink, Sink,
     },
@@ -23,6 +23,7 @@ use crate::support::{
     broker::{Broker, Message, fresh_connector_id, push_queue},
     opencti::{FakeOpenCti, Personality, connector_settings},
     stage::{Stage, incident_names},
+    stores::open_sqlite,
 };
 
 struct Road {
@@ -139,21 +140,20 @@ async fn a_refused_object_is_sent_again_and_after_a_missing_reference_or_a_delet
     let road = Road::new().await;
     let folder = tempfile::TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-    let journal: Arc<dyn Journal> =
-        Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
-    let ledger = JournalLedger::new(Arc::clone(&journal), Clock::system());
+    let journal: Journal = open_sqlite(&url, "https://console.example").await;
+    let ledger = JournalLedger::new(journal.clone(), Clock::system());
     let road = Road { sink: road.sink.with_ledger(Arc::new(ledger)), ..road };
     let (confirmed, client) =
         (Arc::clone(&road.confirmed), OpenCti::new(&road.platform.settings()).unwrap());
     let later = Clock::from_fn(|| Clock::system().now() + chrono::TimeDelta::hours(1));
     let afterwards = Afterwards::new(
-        Arc::clone(&journal),
+        journal.clone(),
         (client, road.connector_id.clone()),
         Some(confirmed),
         later,
     );
     // What the other replicas learn of it by.
-    let era = async || era_of_confirmed(&*journal).await.unwrap();
+    let era = async || era_of_confirmed(&journal).await.unwrap();
     let at_first = era().await;
     let newest = || road.platform.works().last().unwrap().id.clone();
 

@@ -4,7 +4,7 @@
 use harfanglab_incidents::{
     clock::Clock,
     demo::{DemoAlert, Generator},
-    journal::{Counts, Journal, SqliteJournal},
+    journal::Counts,
 };
 use serde_json::{Value, json};
 
@@ -13,6 +13,7 @@ use crate::support::{
     broker::push_queue,
     opencti::{Outage, Personality, State},
     stage::{Stage, http, incident_names, incidents_on_the_queue, post},
+    stores::open_sqlite,
     waiting::until,
 };
 
@@ -22,7 +23,7 @@ const TRIES_IN_TEN_MINUTES: usize = 9;
 /// Returns what the journal holds in the end; nothing may have it open.
 async fn end_state(stage: &Stage) -> Counts {
     let url = format!("sqlite:{}", stage.home.journal().display());
-    let journal = SqliteJournal::open(&url, stage.console.url().as_str()).await.unwrap();
+    let journal = open_sqlite(&url, stage.console.url().as_str()).await;
     journal.counts().await.unwrap()
 }
 

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use harfanglab_incidents::{
     clock::Clock,
     intake::{Notification, dialect::Dialect, verification::Proof},
-    journal::{EventId, Journal as _, Outcome, SqliteJournal},
+    journal::{EventId, Journal, Outcome},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ use crate::support::{
     offline::{CONSOLE, offline_home},
     sockets::authority,
     stage::{Stage, alerts_in, http, post},
+    stores::open_sqlite,
 };
 
 const TOKEN: &str = "the-token-of-the-status-page";
@@ -49,7 +50,7 @@ fn hostile(raised: DateTime<Utc>) -> Value {
 
 /// Ends `element` so, as if it had come at `then`.
 async fn ended(
-    journal: &SqliteJournal,
+    journal: &Journal,
     element: &Value,
     then: DateTime<Utc>,
     outcome: Outcome,
@@ -66,7 +67,7 @@ async fn ended(
 /// A day of alerts, and two dead letters of which the first is hostile.
 async fn day(stage: &Stage) -> EventId {
     let url = format!("sqlite:{}", stage.home.journal().display());
-    let journal = SqliteJournal::open(&url, stage.console.url().as_str()).await.unwrap();
+    let journal = open_sqlite(&url, stage.console.url().as_str()).await;
     let now = Clock::system().now();
     for number in 0..90 {
         let then = now - TimeDelta::minutes(1400 - 1300 * (number * number) / 8100);
@@ -256,7 +257,7 @@ async fn a_stranger_a_foreign_page_and_a_foreign_name_get_and_change_nothing() {
 async fn five_hundred_visitors_at_once_keep_nobody_from_readiness_and_each_gets_an_answer() {
     let home = offline_home();
     let url = format!("sqlite:{}", home.journal().display());
-    let journal = SqliteJournal::open(&url, CONSOLE).await.unwrap();
+    let journal = open_sqlite(&url, CONSOLE).await;
     let proof = Proof::answered_by_console(Clock::system().now());
     let letter = |number: usize| {
         let reason = format!("reason {number}");

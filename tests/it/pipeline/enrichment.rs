@@ -7,7 +7,6 @@ use harfanglab_incidents::{
     config::Settings,
     demo::{Collection, DemoAlert, Fault, Generator, Kind, RequestKind},
     intake::dialect::Dialect,
-    journal::Journal,
 };
 use serde_json::{Value, json};
 

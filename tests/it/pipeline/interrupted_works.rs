@@ -1,12 +1,7 @@
 //! No work stays in progress for ever: what was announced and never comes is taken back.
 
 use chrono::TimeDelta;
-use harfanglab_incidents::{
-    demo::Kind,
-    journal::{Journal as _, WorkJournal as _},
-    opencti::OpenCti,
-    pipeline::Afterwards,
-};
+use harfanglab_incidents::{demo::Kind, opencti::OpenCti, pipeline::Afterwards};
 
 use crate::support::{
     opencti::Personality,
@@ -28,7 +23,7 @@ async fn a_work_that_a_crash_interrupted_completes_once_nothing_of_it_is_queued_
         after.journal.work_opened(id.as_str(), &[], after.clock.now()).await.unwrap();
 
         // The next start. Two objects had left before the crash.
-        Afterwards::take_over(&*after.journal, after.clock.now()).await.unwrap();
+        Afterwards::take_over(&after.journal, after.clock.now()).await.unwrap();
         stage.opencti.fill_queue(&stage.connector_id, 2_000.0);
         after.round_after(TimeDelta::zero()).await;
         assert!(matches!(work().closed, Some((_, true))), "{:?}", work());
@@ -56,7 +51,7 @@ async fn where_the_queue_is_not_known_an_interrupted_work_completes_at_the_last_
     client.expect_objects(&id, 5).await.unwrap();
     let after = PostDeliveryChecks::new(&stage).await;
     after.journal.work_opened(id.as_str(), &[], after.clock.now()).await.unwrap();
-    Afterwards::take_over(&*after.journal, after.clock.now()).await.unwrap();
+    Afterwards::take_over(&after.journal, after.clock.now()).await.unwrap();
     stage.opencti.fill_queue(&stage.connector_id, 1.0);
     for _hour in 0..48 {
         after.round_after(TimeDelta::hours(1)).await;

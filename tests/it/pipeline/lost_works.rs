@@ -5,7 +5,6 @@ use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
     demo::{Generator, Kind},
-    journal::{Journal as _, WorkJournal as _},
 };
 
 use crate::support::{

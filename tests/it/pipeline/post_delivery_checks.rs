@@ -5,10 +5,7 @@ use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
     demo::Kind,
-    journal::{
-        Journal, ListedRefusal, MOST_REFUSALS, Refusal, SightingFlag, SightingJournal,
-        SqliteJournal, WorkJournal,
-    },
+    journal::{ListedRefusal, MOST_REFUSALS, Refusal, SightingFlag},
     opencti::{CONTINUED, OpenCti},
 };
 use serde_json::{Value, json};
@@ -19,6 +16,7 @@ use crate::support::{
     opencti::Personality,
     post_delivery_checks::{PostDeliveryChecks, delivered, run},
     stage::Stage,
+    stores::open_sqlite,
 };
 
 fn object(messages: &[Message], wanted: impl Fn(&Value) -> bool) -> &Value {
@@ -218,7 +216,7 @@ async fn a_work_that_is_closed_late_is_closed_as_what_it_was() {
 async fn of_more_refusals_than_are_kept_the_ones_that_come_again_stay() {
     let folder = tempfile::TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    let journal = open_sqlite(&url, "https://console.example").await;
     let start = Clock::system().now();
     let refusal = |object: &str, second: i64| Refusal {
         event: None,

@@ -2,10 +2,7 @@
 //! number of times; what it refused for good does not.
 
 use chrono::TimeDelta;
-use harfanglab_incidents::{
-    demo::Kind,
-    journal::{EventId, Journal as _, Operations as _},
-};
+use harfanglab_incidents::{demo::Kind, journal::EventId};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 

@@ -2,11 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
-use harfanglab_incidents::{
-    clock::Clock,
-    demo::Generator,
-    journal::{Journal as _, SqliteJournal},
-};
+use harfanglab_incidents::{clock::Clock, demo::Generator};
 use serde_json::Value;
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, Row as _, SqliteConnection,
@@ -18,7 +14,7 @@ use crate::support::{
     app::Home,
     relay::Relay,
     stage::{Stage, http, post},
-    stores::Database,
+    stores::{Database, open_sqlite_beside},
     waiting::until,
 };
 
@@ -55,7 +51,7 @@ async fn wait_an_hour(home: &Home) {
 async fn until_delivered(stage: &Stage, alerts: u64) {
     let url = format!("sqlite:{}", stage.home.journal().display());
     let console = stage.console.url().to_string();
-    let journal = SqliteJournal::open_beside(&url, &console).await.unwrap();
+    let journal = open_sqlite_beside(&url, &console).await;
     until("everything is delivered", async || {
         (journal.counts().await.unwrap().delivered == alerts).then_some(())
     })

@@ -9,7 +9,7 @@ use harfanglab_incidents::{
     config::Settings,
     demo::{DemoAlert, Generator, Kind},
     intake::dialect::Dialect,
-    journal::{Chapter, Journal as _, LetterFilter, Operations as _, WorkJournal as _},
+    journal::{Chapter, LetterFilter},
     opencti::{CONTINUED, Delivery, DeliveryError, Sink},
 };
 use serde_json::{Value, json};

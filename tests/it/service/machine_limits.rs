@@ -6,7 +6,7 @@ use std::{
 
 use harfanglab_incidents::{
     intake::{Notification, dialect::Dialect, verification::Proof},
-    journal::{CLAIM_BYTES, Journal as _, SqliteJournal},
+    journal::CLAIM_BYTES,
 };
 use reqwest::StatusCode;
 use rustix::fs::OFlags;
@@ -24,6 +24,7 @@ use crate::support::{
     opencti::FakeWork,
     small_disk::{SmallDisk, acknowledged_until_full, padded_alert},
     stage::{Stage, http, post},
+    stores::open_sqlite,
     waiting::until,
 };
 
@@ -99,7 +100,7 @@ async fn a_limit_on_the_size_of_files_is_as_a_full_disk_and_does_not_end_the_ser
 async fn a_claim_takes_as_many_texts_as_fit_its_bytes_or_a_single_larger_one() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-    let journal = SqliteJournal::open(&url, "http://127.0.0.1:1/").await.unwrap();
+    let journal = open_sqlite(&url, "http://127.0.0.1:1/").await;
     let third = CLAIM_BYTES / 3;
     for (number, bytes) in [third, third, third, CLAIM_BYTES + 1, 10, 10].into_iter().enumerate() {
         let mut element = padded_alert(number as u64);

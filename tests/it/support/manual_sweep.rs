@@ -12,16 +12,18 @@ use harfanglab_incidents::{
     demo::{DemoConsole, DemoConsoleConfig},
     harfanglab::Console,
     intake::{Door, Entry},
-    journal::{SqliteJournal, write_what_comes_in},
+    journal::{Journal, write_what_comes_in},
     sweep::{Found, Pace, Pushes, Sweep},
 };
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::stores::open_sqlite;
+
 /// A sweep that runs when the test says so.
 pub(crate) struct ManualSweep {
     pub(crate) console: DemoConsole,
-    pub(crate) journal: Arc<SqliteJournal>,
+    pub(crate) journal: Journal,
     sweep: Sweep,
     minutes: Arc<AtomicI64>,
     _folder: TempDir,
@@ -50,7 +52,7 @@ impl ManualSweep {
         let url = format!("sqlite:{}", folder.path().join("journal.db").display());
         let settings =
             Settings::embedded(url.clone(), folder.path().to_owned(), console.settings());
-        let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
+        let journal = open_sqlite(&url, "https://console.example").await;
         let (inner, entries) = Door::new(8);
         tokio::spawn(write_what_comes_in(journal.clone(), entries, Arc::default()));
         let (door, mut entries) = Door::new(8);

@@ -23,7 +23,7 @@ use harfanglab_incidents::{
         dialect::Dialect,
         verification::{Proof, Verifier},
     },
-    journal::{Counts, Journal, SqliteJournal},
+    journal::{Counts, Journal},
     opencti::{Delivery, DeliveryError, OpenCti, Sink},
     pipeline::{
         Enricher, NameWaits, NegativeSightings, Pipeline, Preparer, ValidFrom, first_look_ups_max,
@@ -42,6 +42,8 @@ use super::{
     recorder::recorder,
 };
 
+use crate::support::stores::open_sqlite;
+
 /// Returns the time at which every test begins.
 pub(crate) fn start() -> DateTime<Utc> {
     "2026-03-01T12:00:00Z".parse().unwrap()
@@ -50,7 +52,7 @@ pub(crate) fn start() -> DateTime<Utc> {
 /// Prepares events as these settings say, with only this console to ask.
 pub(crate) fn preparer(
     settings: &Settings,
-    journal: Arc<dyn Journal>,
+    journal: Journal,
     console: Console,
     clock: &Clock,
 ) -> Preparer {
@@ -108,7 +110,7 @@ impl Sink for Failing {
 
 /// A running pipeline.
 pub(crate) struct TestPipeline {
-    pub(crate) journal: Arc<SqliteJournal>,
+    pub(crate) journal: Journal,
     pub(crate) console: DemoConsole,
     /// Number of times that the second sink is still unavailable.
     pub(crate) second_sink_fails: Arc<AtomicI64>,
@@ -163,7 +165,7 @@ impl TestPipeline {
         settings.consoles[0].harfanglab.request_timeout = PATIENCE;
         change(&mut settings);
         let verifier = Verifier::new(&settings.consoles[0].webhook).unwrap().unwrap();
-        let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
+        let journal = open_sqlite(&url, "https://console.example").await;
         let client =
             Console::with_denied_pause(&settings.consoles[0].harfanglab, Duration::ZERO).unwrap();
         let passed_ms = Arc::new(AtomicI64::new(0));
@@ -177,10 +179,10 @@ impl TestPipeline {
         let own_sinks: [Arc<dyn Sink>; 2] =
             [recorder, Arc::new(Failing(Arc::clone(&second_sink_fails)))];
         let pipeline = Pipeline {
-            journal: Arc::clone(&journal) as Arc<dyn Journal>,
+            journal: journal.clone(),
             preparer: Arc::new(Preparer {
                 platform,
-                ..preparer(&settings, Arc::clone(&journal) as Arc<dyn Journal>, client, &clock)
+                ..preparer(&settings, journal.clone(), client, &clock)
             }),
             sinks: own_sinks.into_iter().chain(more_sinks).collect(),
             pressure: None,

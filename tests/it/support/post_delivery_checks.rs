@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
     demo::{DemoAlert, Generator, Kind},
-    journal::{Journal, ListedRefusal, SqliteJournal, WorkJournal},
+    journal::{Journal, ListedRefusal},
     opencti::OpenCti,
     pipeline::Afterwards,
 };
@@ -21,10 +21,12 @@ use url::Url;
 
 use super::{broker::Message, journal_file::connect, opencti::Personality, stage::Stage};
 
+use crate::support::stores::open_sqlite;
+
 /// Post-delivery checks, on the journal of a service that has ended, under a clock that
 /// only the test moves.
 pub(crate) struct PostDeliveryChecks {
-    pub(crate) journal: Arc<SqliteJournal>,
+    pub(crate) journal: Journal,
     afterwards: Afterwards,
     passed_seconds: Arc<AtomicI64>,
     pub(crate) clock: Clock,
@@ -36,7 +38,7 @@ impl PostDeliveryChecks {
     pub(crate) async fn new(stage: &Stage) -> Self {
         let url = format!("sqlite:{}", stage.home.journal().display());
         let console: Url = stage.home.get("HARFANGLAB_INCIDENTS_URL").parse().unwrap();
-        let journal = Arc::new(SqliteJournal::open(&url, console.as_str()).await.unwrap());
+        let journal = open_sqlite(&url, console.as_str()).await;
         let client = OpenCti::new(&stage.opencti.settings()).unwrap();
         client.version().await.unwrap();
         let passed_seconds = Arc::new(AtomicI64::new(0));
@@ -44,7 +46,7 @@ impl PostDeliveryChecks {
         let clock =
             Clock::from_fn(move || start + TimeDelta::seconds(passed.load(Ordering::SeqCst)));
         let afterwards = Afterwards::new(
-            Arc::clone(&journal) as Arc<dyn Journal>,
+            journal.clone(),
             (client.clone(), stage.connector_id.clone()),
             None,
             clock.clone(),

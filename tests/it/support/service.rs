@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct TestService {
     pub(crate) console: DemoConsole,
     pub(crate) webhook: String,
-    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) journal: Journal,
     board: Arc<JobBoard>,
     delivered: watch::Receiver<Vec<Bundle>>,
     stop: CancellationToken,

@@ -2,9 +2,7 @@
 //! that `HARFANGLAB_INCIDENTS_TEST_POSTGRES_URL` names, in the form that `scripts/postgres.sh` prints;
 //! tests share it, each in a schema of its own.
 
-use std::sync::Arc;
-
-use harfanglab_incidents::journal::{Journal, LeaseTime, PostgresJournal, SqliteJournal};
+use harfanglab_incidents::journal::{Journal, LeaseTime, PostgresDatabase, SqliteDatabase};
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
@@ -48,18 +46,38 @@ impl Database {
 
 impl Fresh {
     /// Opens the journal there, as one more replica where there can be several.
-    pub(crate) async fn open(&self) -> Arc<dyn Journal> {
+    pub(crate) async fn open(&self) -> Journal {
         match self.database {
-            Database::Sqlite => Arc::new(SqliteJournal::open(&self.url, CONSOLE).await.unwrap()),
-            Database::Postgres => Arc::new(self.replica().await),
+            Database::Sqlite => open_sqlite(&self.url, CONSOLE).await,
+            Database::Postgres => self.replica().await,
         }
     }
 
     /// One more replica on PostgreSQL, where the test decides what time it is.
-    pub(crate) async fn replica(&self) -> PostgresJournal {
-        let journal = PostgresJournal::open(&self.url, None, CONNECTIONS, CONSOLE).await.unwrap();
-        journal.with_lease_time(LeaseTime::OfCaller)
+    pub(crate) async fn replica(&self) -> Journal {
+        open_replica(&self.url, CONNECTIONS).await
     }
+}
+
+/// Opens the journal in a SQLite file as its service does.
+pub(crate) async fn open_sqlite(url: &str, console: &str) -> Journal {
+    Journal::new(SqliteDatabase::open(url).await.unwrap(), console)
+}
+
+/// Opens the journal in a SQLite file beside its service.
+pub(crate) async fn open_sqlite_beside(url: &str, console: &str) -> Journal {
+    Journal::new(SqliteDatabase::open_beside(url).await.unwrap(), console)
+}
+
+/// Opens the journal in PostgreSQL as a service does.
+pub(crate) async fn open_postgres(url: &str, connections: u32, console: &str) -> Journal {
+    Journal::new(PostgresDatabase::open(url, None, connections).await.unwrap(), console)
+}
+
+/// Opens the journal in PostgreSQL, where the test decides what time it is.
+pub(crate) async fn open_replica(url: &str, connections: u32) -> Journal {
+    let database = PostgresDatabase::open(url, None, connections).await.unwrap();
+    Journal::new(database.with_lease_time(LeaseTime::OfCaller), CONSOLE)
 }
 
 /// The shared server.

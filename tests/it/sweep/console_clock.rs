@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use harfanglab_incidents::{demo::Generator, journal::Journal as _, sweep::Pushes};
+use harfanglab_incidents::{demo::Generator, sweep::Pushes};
 
 use crate::support::manual_sweep::{ManualSweep, change, minute};
 

@@ -16,7 +16,7 @@ use harfanglab_incidents::{
     demo::{DemoConsole, DemoConsoleConfig, Generator},
     harfanglab::Console,
     intake::Door,
-    journal::{Journal as _, SqliteJournal, write_what_comes_in},
+    journal::{Journal, write_what_comes_in},
     label::ConsoleLabel,
     sweep::{self, ConnectorState, Kept, Pace, Pushes, Sweep},
 };
@@ -24,7 +24,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::support::manual_sweep::{change, minute};
+use crate::support::{
+    manual_sweep::{change, minute},
+    stores::open_sqlite,
+};
 
 const DAY: i64 = 24 * 60;
 const YEAR: i64 = 365 * DAY;
@@ -145,7 +148,7 @@ const CASES: &[Case] = &[
 
 /// A service that sweeps by a clock of its own.
 struct Service {
-    journal: Arc<SqliteJournal>,
+    journal: Journal,
     sweep: Sweep,
     writer: JoinHandle<()>,
 }
@@ -163,7 +166,7 @@ impl Scene {
         let folder = self.folder.path().to_owned();
         let mut settings = Settings::embedded(url.clone(), folder, self.console.settings());
         settings.consoles[0].import.start = start;
-        let journal = Arc::new(SqliteJournal::open(&url, "https://console.example").await.unwrap());
+        let journal = open_sqlite(&url, "https://console.example").await;
         let (door, entries) = Door::new(8);
         let writer = tokio::spawn(write_what_comes_in(journal.clone(), entries, Arc::default()));
         let passed = Arc::clone(&self.passed);
@@ -197,7 +200,7 @@ impl Scene {
             StateAhead => json!({"last_incident_datetime": minute(3 * DAY).to_rfc3339()}),
         };
         let service = self.start("another.db", case.start).await;
-        sweep::take_over(&*service.journal, &state, minute(at)).await.unwrap();
+        sweep::take_over(&service.journal, &state, minute(at)).await.unwrap();
         service
     }
 }

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use harfanglab_incidents::{
     clock::Clock,
     config::{MqOverrides, S3Settings, TlsVerification},
-    journal::PostgresJournal,
+    journal::PostgresDatabase,
     opencti::S3Bucket,
 };
 use secrecy::SecretString;
@@ -105,7 +105,7 @@ async fn a_postgresql_is_trusted_by_its_own_self_signed_certificate_of_a_server_
             let url = format!(
                 "postgres://journal@{host}:{port}/journal?sslmode=verify-full&sslrootcert={file}"
             );
-            let found = PostgresJournal::probe(&url, Some(&SecretString::from("journal"))).await;
+            let found = PostgresDatabase::probe(&url, Some(&SecretString::from("journal"))).await;
             found.map_err(|refusal| refusal.to_string())
         };
         let (right, stranger) = (told("localhost", &own).await, told("localhost", &other).await);

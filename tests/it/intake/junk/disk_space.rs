@@ -10,10 +10,7 @@ use harfanglab_incidents::{
         dialect::{Dialect, UnknownKind, recognise_unknown},
         verification::Proof,
     },
-    journal::{
-        FollowUp, Journal as _, Lacking, Operations as _, Outcome, PruneBefore, Removable,
-        SqliteJournal, WorkPart,
-    },
+    journal::{FollowUp, Lacking, Outcome, PruneBefore, Removable, WorkPart},
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -25,7 +22,7 @@ use crate::{
         offline::offline_home,
         small_disk::SmallDisk,
         stage::{Stage, http, post, post_by},
-        stores::on_both_databases,
+        stores::{on_both_databases, open_sqlite},
     },
 };
 
@@ -170,7 +167,7 @@ async fn a_disk_with_less_space_than_the_log_of_a_whole_step_is_given_back_in_sm
     let Some(disk) = SmallDisk::mount("32m") else { return };
     let file = disk.path().join("journal.db");
     let url = format!("sqlite:{}", file.display());
-    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    let journal = open_sqlite(&url, "https://console.example").await;
     for hundred in 0..9 {
         let samples = (0..100).map(|number| sample(&odd(hundred * 100 + number).to_string()));
         journal.append(&[samples.collect()]).await.unwrap();
@@ -198,7 +195,7 @@ async fn a_disk_with_less_space_than_the_log_of_a_whole_step_is_given_back_in_sm
 async fn upkeep_for_which_the_disk_has_no_space_says_so_and_makes_nothing_unready() {
     let Some(disk) = SmallDisk::mount("8m") else { return };
     let url = format!("sqlite:{}", disk.path().join("journal.db").display());
-    let journal = SqliteJournal::open(&url, "https://console.example").await.unwrap();
+    let journal = open_sqlite(&url, "https://console.example").await;
     let samples = (0..100).map(|number| sample(&odd(number).to_string()));
     journal.append(&[samples.collect()]).await.unwrap();
     journal.shrink().await.unwrap();

@@ -2,7 +2,6 @@
 
 use std::{fs, time::Instant};
 
-use harfanglab_incidents::journal::{Journal as _, SqliteJournal};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -13,6 +12,7 @@ use crate::support::{
     journal_file::beside,
     offline::offline_home,
     stage::{Stage, alerts_in, http, post, post_by},
+    stores::open_sqlite_beside,
 };
 
 const ALERTS: usize = 100;
@@ -117,7 +117,7 @@ async fn flooded(stage: &mut Stage, sizes: &Sizes) -> Sum {
     // What is under way has its end by then.
     assert!(app.terminate().await.success());
     let url = format!("sqlite:{}", stage.home.journal().display());
-    let journal = SqliteJournal::open_beside(&url, stage.console.url().as_str()).await.unwrap();
+    let journal = open_sqlite_beside(&url, stage.console.url().as_str()).await;
     let counts = journal.counts().await.unwrap();
     println!(
         "{} telemetry, {} unknown of {SHAPES} shapes, {ALERTS} alerts in {took:?}: journal {before} \

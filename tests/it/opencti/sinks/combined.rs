@@ -1,16 +1,13 @@
 //! The binary with several sinks at once.
 
-use harfanglab_incidents::{
-    clock::Clock,
-    demo::Generator,
-    journal::{Journal, SqliteJournal},
-};
+use harfanglab_incidents::{clock::Clock, demo::Generator};
 use serde_json::Value;
 
 use crate::support::{
     opencti::Personality,
     s3::S3Server,
     stage::{Stage, http},
+    stores::open_sqlite,
 };
 
 /// A stage with one alert on the console, for a single run.
@@ -87,7 +84,7 @@ async fn an_alert_is_delivered_only_when_every_sink_has_it() {
     assert!(!app.log().contains("hunter2"), "{}", app.log());
     let url = format!("sqlite:{}", stage.home.journal().display());
     let console = stage.console.url().to_string();
-    let counts = SqliteJournal::open(&url, &console).await.unwrap().counts().await.unwrap();
+    let counts = open_sqlite(&url, &console).await.counts().await.unwrap();
     assert_eq!((counts.pending, counts.delivered, counts.dead), (1, 0, 0), "the queue has it");
 }
 

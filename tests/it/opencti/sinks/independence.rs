@@ -9,11 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harfanglab_incidents::{
-    clock::Clock,
-    demo::Generator,
-    journal::{Journal as _, SqliteJournal},
-};
+use harfanglab_incidents::{clock::Clock, demo::Generator};
 use url::Url;
 
 use super::combined::with_s3;
@@ -22,6 +18,7 @@ use crate::support::{
     relay::Relay,
     s3::S3Server,
     stage::{Stage, post},
+    stores::open_sqlite_beside,
     waiting::until,
 };
 
@@ -211,7 +208,7 @@ async fn while_any_sink_is_away_the_others_get_every_alert() {
     }
     let url = format!("sqlite:{}", ways.stage.home.journal().display());
     let console = ways.stage.console.url().to_string();
-    let journal = SqliteJournal::open_beside(&url, &console).await.unwrap();
+    let journal = open_sqlite_beside(&url, &console).await;
     let drained = async || journal.is_drained().await.unwrap().then_some(());
     until("everything is delivered", drained).await;
     assert!(app.terminate().await.success(), "{}", app.log());

@@ -1,46 +1,43 @@
 //! The cost of the first fix of an incident on PostgreSQL, in round trips. Figures for a way that takes a
 //! millisecond are printed with `HARFANGLAB_INCIDENTS_TEST_LONG=1`.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use harfanglab_incidents::journal::{Journal, PostgresJournal};
+use harfanglab_incidents::journal::Journal;
 
 use crate::support::{
     app::is_long,
     notifications::identity,
     relay::Relay,
-    stores::{CONSOLE, Database},
+    stores::{CONSOLE, Database, open_postgres},
 };
 
 const AT_ONCE: u32 = 8;
 
 /// A journal behind a wire that counts, with so many connections.
-async fn behind_relay(connections: u32) -> (Relay, Arc<dyn Journal>) {
+async fn behind_relay(connections: u32) -> (Relay, Journal) {
     let place = Database::Postgres.fresh().await;
     let (way, url) = Relay::before_database(&place.url).await;
-    let journal = PostgresJournal::open(&url, None, connections, CONSOLE).await.unwrap();
-    (way, Arc::new(journal))
+    let journal = open_postgres(&url, connections, CONSOLE).await;
+    (way, journal)
 }
 
-async fn fix(journal: &dyn Journal, key: &str, name: &str) {
+async fn fix(journal: &Journal, key: &str, name: &str) {
     journal.fix_identities(&[(key.to_owned(), identity(name))]).await.unwrap();
 }
 
 /// Fixes incidents, eight at once, and prints how many there were in a second.
-async fn print_rate(journal: &Arc<dyn Journal>, what: &str, name: impl Fn(u32) -> String) {
+async fn print_rate(journal: &Journal, what: &str, name: impl Fn(u32) -> String) {
     let fixes = 400;
     let began = Instant::now();
     let mut fixing = tokio::task::JoinSet::new();
     for worker in 0..AT_ONCE {
-        let journal = Arc::clone(journal);
+        let journal = journal.clone();
         let of_worker = (0..fixes).filter(|at| at % AT_ONCE == worker);
         let names: Vec<_> = of_worker.map(|at| (at, name(at))).collect();
         fixing.spawn(async move {
             for (at, name) in names {
-                fix(&*journal, &format!("{name} {at}"), &name).await;
+                fix(&journal, &format!("{name} {at}"), &name).await;
             }
         });
     }
@@ -55,11 +52,11 @@ async fn a_first_fix_takes_few_round_trips_and_one_after_hundreds_of_its_name_an
     // A single connection, so that none is opened meanwhile; its statements are prepared first.
     let (way, journal) = behind_relay(1).await;
     for key in ["a", "b", "c"] {
-        fix(&*journal, key, "Warm").await;
+        fix(&journal, key, "Warm").await;
     }
     let cost = async |key: &str, name: &str| {
         let before = way.answers();
-        fix(&*journal, key, name).await;
+        fix(&journal, key, name).await;
         way.answers() - before
     };
     let first = cost("1", "Twin").await;

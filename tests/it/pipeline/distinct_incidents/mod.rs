@@ -2,7 +2,7 @@
 
 mod cost;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
@@ -10,7 +10,7 @@ use harfanglab_incidents::{
     clock::Clock,
     demo::{Generator, Kind},
     intake::dialect::Dialect,
-    journal::{Journal, Operations as _, SqliteJournal},
+    journal::Journal,
 };
 use reqwest::StatusCode;
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
@@ -21,7 +21,7 @@ use crate::{
         notifications::{alert, identity, start},
         pipeline::{TestPipeline, incident},
         stage::{Stage, post},
-        stores::{CONSOLE, Database, on_both_databases},
+        stores::{CONSOLE, Database, on_both_databases, open_sqlite},
         waiting::until,
     },
 };
@@ -36,7 +36,7 @@ fn at(milliseconds: i64) -> DateTime<Utc> {
 }
 
 /// Fixes incidents of these keys together, all of one name and millisecond.
-async fn fix(journal: &dyn Journal, keys: &[&str]) -> Vec<DateTime<Utc>> {
+async fn fix(journal: &Journal, keys: &[&str]) -> Vec<DateTime<Utc>> {
     let wanted: Vec<_> = keys.iter().map(|key| ((*key).to_owned(), identity("Twin"))).collect();
     let fixed = journal.fix_identities(&wanted).await.unwrap();
     assert!(fixed.iter().all(|fixed| fixed.name == "Twin"), "{fixed:?}");
@@ -46,7 +46,7 @@ async fn fix(journal: &dyn Journal, keys: &[&str]) -> Vec<DateTime<Utc>> {
 async fn of_alerts_with_one_name_and_millisecond_each_later_one_gets_the_next_free_one(
     store: Store,
 ) {
-    let journal = &*store.journal;
+    let journal = &store.journal;
     let others = [("x", "Twin", at(2)), ("threat:1", "Twin", at(0)), ("y", "Other", at(0))];
     for (key, name, created) in others {
         let wanted = IncidentIdentity { name: name.to_owned(), created };
@@ -64,7 +64,7 @@ async fn of_alerts_with_one_name_and_millisecond_each_later_one_gets_the_next_fr
     assert_eq!(fixed[0].name, " TWIN");
 
     let other = journal.of_console(OTHER_CONSOLE);
-    assert_eq!(fix(&*other, &["b", "e", "x"]).await, [at(1), at(5), at(2)], "one incident of b");
+    assert_eq!(fix(&other, &["b", "e", "x"]).await, [at(1), at(5), at(2)], "one incident of b");
     let many: Vec<String> = (0..300).map(|number| format!("many-{number:03}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let expected: Vec<_> = (6..306).map(at).collect();
@@ -77,10 +77,10 @@ async fn replicas_and_consoles_that_fix_such_alerts_at_once_share_no_incident() 
     let replicas = [place.open().await, place.open().await];
     let mut fixing = tokio::task::JoinSet::new();
     for number in 0..40 {
-        let replica = Arc::clone(&replicas[number % 2]);
+        let replica = replicas[number % 2].clone();
         fixing.spawn(async move {
             let journal = if number % 4 < 2 { replica } else { replica.of_console(OTHER_CONSOLE) };
-            fix(&*journal, &[&format!("alert-{number}")]).await.remove(0)
+            fix(&journal, &[&format!("alert-{number}")]).await.remove(0)
         });
     }
     let dates: BTreeSet<_> = fixing.join_all().await.into_iter().collect();
@@ -93,7 +93,7 @@ async fn replicas_that_fix_the_same_names_in_opposite_orders_never_wait_in_a_cir
     let replicas = [place.open().await, place.open().await];
     let mut fixing = tokio::task::JoinSet::new();
     for number in 0..24 {
-        let journal = Arc::clone(&replicas[number % 2]);
+        let journal = replicas[number % 2].clone();
         fixing.spawn(async move {
             let mut wanted: Vec<_> = (0..20)
                 .map(|name| (format!("alert-{number}-{name}"), identity(&format!("Name {name}"))))
@@ -119,7 +119,7 @@ async fn an_alert_does_not_wait_for_another_name_that_is_being_fixed_and_does_fo
     let row = "BEGIN; INSERT INTO incidents (console, key, name, created_at_us, folded_id) \
          VALUES ('https://console.example', 'slow', 'Gone', 0, 'gone')";
     beside.execute(sqlx::raw_sql(row)).await.unwrap();
-    let slow = tokio::spawn(async move { fix(&*slow, &["slow"]).await });
+    let slow = tokio::spawn(async move { fix(&slow, &["slow"]).await });
     let behind_us = "SELECT pid FROM pg_locks WHERE NOT granted \
          AND pg_backend_pid() = ANY(pg_blocking_pids(pid))";
     let behind_slow = "SELECT pid FROM pg_locks WHERE NOT granted AND pg_blocking_pids(pid) && \
@@ -131,7 +131,7 @@ async fn an_alert_does_not_wait_for_another_name_that_is_being_fixed_and_does_fo
     waits("the slow one waits for us", behind_us, &mut beside).await;
     let wanted = [("apart".to_owned(), identity("Another name"))];
     assert_eq!(other.fix_identities(&wanted).await.unwrap(), [wanted[0].1.clone()]);
-    let twin = tokio::spawn(async move { fix(&*other, &["twin"]).await });
+    let twin = tokio::spawn(async move { fix(&other, &["twin"]).await });
     waits("its twin waits for the slow one", behind_slow, &mut beside).await;
     beside.execute(sqlx::raw_sql("ROLLBACK")).await.unwrap();
     assert_eq!((slow.await.unwrap(), twin.await.unwrap()), (vec![at(0)], vec![at(1)]));
@@ -140,24 +140,24 @@ async fn an_alert_does_not_wait_for_another_name_that_is_being_fixed_and_does_fo
 async fn an_alert_that_was_moved_has_its_date_at_another_console_though_many_were_moved_after_it(
     store: Store,
 ) {
-    let journal = &*store.journal;
+    let journal = &store.journal;
     assert_eq!(fix(journal, &["a", "b"]).await, [at(0), at(1)]);
     let many: Vec<String> = (0..40).map(|number| format!("many-{number:02}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     fix(journal, &many).await;
     let other = journal.of_console(OTHER_CONSOLE);
-    assert_eq!(fix(&*other, &["b", "z", "many-30"]).await, [at(1), at(42), at(32)]);
+    assert_eq!(fix(&other, &["b", "z", "many-30"]).await, [at(1), at(42), at(32)]);
     // One that has a name of its own there.
     let own = IncidentIdentity { name: "Of its own".to_owned(), created: at(7) };
     other.fix_identities(&[("a".to_owned(), own.clone())]).await.unwrap();
     let third = journal.of_console("https://third.example");
-    assert_eq!(fix(&*third, &["a"]).await, [at(0)]);
+    assert_eq!(fix(&third, &["a"]).await, [at(0)]);
 }
 
 #[tokio::test]
 async fn an_incident_that_an_older_version_fixed_keeps_its_name_and_date_to_itself() {
     let place = Database::Sqlite.fresh().await;
-    let journal = SqliteJournal::open(&place.url, CONSOLE).await.unwrap();
+    let journal = open_sqlite(&place.url, CONSOLE).await;
     let mut beside = SqliteConnection::connect(&place.url).await.unwrap();
     let old = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) \
          INSERT INTO incidents (console, key, name, created_at_us) \

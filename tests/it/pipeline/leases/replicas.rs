@@ -15,7 +15,7 @@ use harfanglab_incidents::{
     demo::{DemoConsole, DemoConsoleConfig},
     harfanglab::Console,
     intake::{Notification, dialect::Dialect, verification::Proof},
-    journal::{Journal, LeaseTime},
+    journal::Journal,
     opencti::{Delivery, DeliveryError, Sink},
     pipeline::{NegativeSightings, Pipeline},
 };
@@ -28,7 +28,7 @@ use crate::support::{
     health,
     notifications::start,
     pipeline::preparer,
-    stores::{Database, Fresh},
+    stores::{CONNECTIONS, CONSOLE, Database, Fresh, open_postgres},
     waiting::until,
 };
 
@@ -97,7 +97,7 @@ impl Sink for Gated {
 /// One replica.
 struct Replica {
     machine: Machine,
-    journal: Arc<dyn Journal>,
+    journal: Journal,
     arrived: Arc<Notify>,
     gate: Arc<Semaphore>,
     reached: watch::Receiver<bool>,
@@ -117,18 +117,17 @@ impl Replica {
         let mut settings =
             Settings::embedded(String::new(), folder.path().to_owned(), console.settings());
         settings.consoles[0].enrichment.first_wait = Duration::ZERO;
-        let journal = place.replica().await.with_lease_time(LeaseTime::OfCaller);
-        let journal: Arc<dyn Journal> = Arc::new(journal);
+        let journal = place.replica().await;
         let machine = Machine::new();
         let (arrived, gate) = (Arc::new(Notify::new()), Arc::new(gate));
         let (reached, done) = (watch::Sender::new(false), watch::Sender::new(false));
         let (has_reached, is_done) = (reached.subscribe(), done.subscribe());
         let sink = Gated { sent: Arc::clone(sent), gate: Arc::clone(&gate), reached, done };
         let pipeline = Pipeline {
-            journal: Arc::clone(&journal),
+            journal: journal.clone(),
             preparer: Arc::new(preparer(
                 &settings,
-                Arc::clone(&journal),
+                journal.clone(),
                 Console::new(&settings.consoles[0].harfanglab).unwrap(),
                 &machine.clock(),
             )),
@@ -217,7 +216,7 @@ async fn a_process_that_stood_still_sends_no_older_version() {
 async fn replicas_whose_clocks_are_an_hour_apart_do_not_take_each_others_leases() {
     let lease = MINUTE * 5;
     let place = Database::Postgres.fresh().await;
-    let journal = || async { place.replica().await.with_lease_time(LeaseTime::OfDatabase) };
+    let journal = async || open_postgres(&place.url, CONNECTIONS, CONSOLE).await;
     let (one, other) = (journal().await, journal().await);
     let element: Value = json!({
         "log_type": "alert", "alert_type": "sigma", "alert_unique_id": "a", "status": "new",

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use harfanglab_incidents::{
     demo::{DemoAlert, Generator, Kind},
     intake::dialect::Dialect,
-    journal::{Journal as _, RefusedRuleJournal as _, RuleRefusal, WorkJournal as _},
+    journal::RuleRefusal,
     opencti::OpenCti,
     stix::Bundle,
 };

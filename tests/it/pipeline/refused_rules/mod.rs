@@ -13,7 +13,7 @@ use chrono::{SubsecRound as _, TimeDelta};
 use harfanglab_incidents::{
     clock::Clock,
     demo::{Generator, Kind},
-    journal::{Journal, RefusedRule, RuleRefusal, SqliteJournal},
+    journal::{Journal, RefusedRule, RuleRefusal},
     opencti::OpenCti,
     pipeline::Afterwards,
 };
@@ -26,13 +26,13 @@ use crate::support::{
     command,
     post_delivery_checks::run,
     stage::{Stage, post},
-    stores::Database,
+    stores::{Database, open_sqlite, open_sqlite_beside},
 };
 
 /// A service around a journal, and alerts of one rule, each of a host or a time of its own.
 struct Scene {
     stage: Stage,
-    journal: Arc<dyn Journal>,
+    journal: Journal,
     generator: Generator,
     /// Reads what OpenCTI says of works, under a clock that only the test moves.
     afterwards: Afterwards,
@@ -51,12 +51,12 @@ impl Scene {
         let now = Clock::system().now();
         stage.console.seed(now);
         let url = stage.console.url();
-        let journal: Arc<dyn Journal> = match database {
+        let journal: Journal = match database {
             Database::Sqlite => {
                 let file = format!("sqlite:{}", stage.home.journal().display());
-                drop(SqliteJournal::open(&file, url.as_str()).await.unwrap());
+                drop(open_sqlite(&file, url.as_str()).await);
                 // The service has the lock.
-                Arc::new(SqliteJournal::open_beside(&file, url.as_str()).await.unwrap())
+                open_sqlite_beside(&file, url.as_str()).await
             }
             Database::Postgres => fresh.open().await.of_console(url.as_str()),
         };
@@ -65,12 +65,8 @@ impl Scene {
         let passed_seconds = Arc::new(AtomicI64::new(0));
         let passed = Arc::clone(&passed_seconds);
         let clock = Clock::from_fn(move || now + TimeDelta::seconds(passed.load(Ordering::SeqCst)));
-        let afterwards = Afterwards::new(
-            Arc::clone(&journal),
-            (client, stage.connector_id.clone()),
-            None,
-            clock,
-        );
+        let afterwards =
+            Afterwards::new(journal.clone(), (client, stage.connector_id.clone()), None, clock);
         Self { stage, journal, generator: Generator::new(44), afterwards, passed_seconds }
     }
 

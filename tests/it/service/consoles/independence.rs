@@ -54,7 +54,7 @@ fn incidents_of(author: &str, bundles: &[Bundle]) -> usize {
 struct Side {
     name: &'static str,
     console: DemoConsole,
-    journal: Arc<dyn Journal>,
+    journal: Journal,
     board: Arc<JobBoard>,
     endpoint: String,
     secret: String,

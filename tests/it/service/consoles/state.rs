@@ -1,7 +1,7 @@
 //! The state of several consoles in OpenCTI, what is taken from there, and what a reset leaves behind;
 //! and that in one journal consoles do not meet.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use harfanglab_incidents::{
@@ -28,8 +28,8 @@ fn at(day: u32) -> DateTime<Utc> {
 /// Two consoles in one journal.
 struct Two {
     _store: Store,
-    lyon: Arc<dyn Journal>,
-    paris: Arc<dyn Journal>,
+    lyon: Journal,
+    paris: Journal,
     state: ConnectorState,
 }
 
@@ -37,9 +37,9 @@ impl Two {
     fn of(store: Store) -> Self {
         let of = |name: &str| store.journal.of_console(&format!("https://{name}.example/"));
         let (lyon, paris) = (of("lyon"), of("paris"));
-        let kept = |name: &str, journal: &Arc<dyn Journal>| Kept {
+        let kept = |name: &str, journal: &Journal| Kept {
             console: ConsoleLabel::of(name),
-            journal: Arc::clone(journal),
+            journal: journal.clone(),
         };
         let state = ConnectorState::new(vec![kept("lyon", &lyon), kept("paris", &paris)]);
         Self { _store: store, lyon, paris, state }
@@ -58,7 +58,7 @@ impl Two {
 async fn the_two_names_have_the_least_cursor_and_none_until_every_console_has_one(store: Store) {
     let two = Two::of(store);
     assert_eq!(two.told().await, Value::Null);
-    Cursor::new(&*two.paris, Listing::Alerts).advance(at(9)).await.unwrap();
+    Cursor::new(&two.paris, Listing::Alerts).advance(at(9)).await.unwrap();
     let told = two.told().await;
     assert_eq!(
         told,
@@ -66,9 +66,9 @@ async fn the_two_names_have_the_least_cursor_and_none_until_every_console_has_on
             "lyon": {}, "paris": {ALERTS: "2026-05-09T00:00:00+00:00", "incident_name": "title"},
         }})
     );
-    Cursor::new(&*two.lyon, Listing::Alerts).advance(at(7)).await.unwrap();
+    Cursor::new(&two.lyon, Listing::Alerts).advance(at(7)).await.unwrap();
     // Not every console need import threats.
-    Cursor::new(&*two.lyon, Listing::Threats).advance(at(8)).await.unwrap();
+    Cursor::new(&two.lyon, Listing::Threats).advance(at(8)).await.unwrap();
     let told = two.told().await;
     assert_eq!(told[ALERTS], "2026-05-07T00:00:00+00:00");
     assert_eq!(told[THREATS], "2026-05-08T00:00:00+00:00");
@@ -84,7 +84,7 @@ async fn a_state_without_names_is_the_first_consoles_and_one_with_names_is_each_
     let mut named = of_python.clone();
     named["consoles"] = json!({"paris": of_python, "rome": of_python});
     assert_eq!(two.taken_over(&named).await, ["paris"], "lyon is new: it begins at its start");
-    Cursor::new(&*two.paris, Listing::Alerts).advance(at(1)).await.unwrap();
+    Cursor::new(&two.paris, Listing::Alerts).advance(at(1)).await.unwrap();
     assert_eq!(two.taken_over(&named).await, [""; 0], "the journal's own cursor stands");
 }
 
@@ -93,7 +93,7 @@ async fn a_reset_that_was_cut_off_between_two_consoles_is_there_until_both_have_
 ) {
     let two = Two::of(store);
     for journal in [&two.lyon, &two.paris] {
-        Cursor::new(&**journal, Listing::Alerts).advance(at(9)).await.unwrap();
+        Cursor::new(journal, Listing::Alerts).advance(at(9)).await.unwrap();
         let accepted = journal.append(&[vec![native("same", "new")]]).await.unwrap()[0].accepted;
         assert_eq!(accepted, 1, "the same id is another console's own");
     }
@@ -126,8 +126,8 @@ async fn what_waits_leaves_works_and_is_pruned_belongs_to_its_console_alone(stor
     let part = WorkPart { event: claimed[0].claim.event, objects: vec!["incident--1".to_owned()] };
     two.paris.work_opened("work_1", &[part], now).await.unwrap();
     two.paris.work_closed("work_1", now, now).await.unwrap();
-    let due_works = async |journal: &dyn Journal| journal.works_due(10, due).await.unwrap().len();
-    assert_eq!((due_works(&*two.lyon).await, due_works(&*two.paris).await), (1, 0));
+    let due_works = async |journal: &Journal| journal.works_due(10, due).await.unwrap().len();
+    assert_eq!((due_works(&two.lyon).await, due_works(&two.paris).await), (1, 0));
 
     let root_id = "incident--1".to_owned();
     let outcome = Outcome::Delivered { root_id, remark: None };

@@ -4,7 +4,6 @@ use std::{fs, time::Duration};
 
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use harfanglab_incidents::journal::{Journal as _, SqliteJournal};
 
 use super::{
     Row, Seen, left_in,
@@ -16,6 +15,7 @@ use crate::support::{
     journal_file::{beside, connect, cut},
     notifications::{padded_native, start},
     offline::offline_home,
+    stores::open_sqlite,
 };
 
 pub(super) fn rows() -> Vec<Row> {
@@ -222,7 +222,7 @@ async fn no_folder() -> Seen {
 async fn set_back() -> Seen {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-    let journal = SqliteJournal::open(&url, "http://127.0.0.1:1/").await.unwrap();
+    let journal = open_sqlite(&url, "http://127.0.0.1:1/").await;
     journal.append(&[vec![padded_native("a", start() + TimeDelta::hours(1))]]).await.unwrap();
     let claimed = journal.claim(9, Duration::from_mins(5), start()).await.unwrap().len();
     let answered = if claimed == 1 { "claimed at once" } else { "held up" }.to_owned();

@@ -7,9 +7,9 @@ mod posts;
 mod remote_services;
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
-use harfanglab_incidents::journal::{Counts, Journal as _, SqliteJournal};
+use harfanglab_incidents::journal::Counts;
 
-use crate::support::app::Home;
+use crate::support::{app::Home, stores::open_sqlite};
 
 /// Rows that run at once: each starts a process or two.
 const AT_ONCE: usize = 4;
@@ -39,7 +39,7 @@ struct Row {
 async fn left_in(home: &Home) -> String {
     let console: url::Url = home.get("HARFANGLAB_INCIDENTS_URL").parse().unwrap();
     let url = format!("sqlite:{}", home.journal().display());
-    let journal = SqliteJournal::open(&url, console.as_str()).await.unwrap();
+    let journal = open_sqlite(&url, console.as_str()).await;
     told(&journal.counts().await.unwrap())
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harfanglab_incidents::journal::{Journal as _, PostgresJournal};
+use harfanglab_incidents::journal::{Journal, PostgresDatabase};
 use reqwest::Client;
 use serde_json::Value;
 use tokio::{
@@ -21,7 +21,7 @@ use crate::support::{
     private_postgres::PrivatePostgres,
     programs::Server,
     stage::{Stage, http},
-    stores::{CONNECTIONS, fresh_schema},
+    stores::{CONNECTIONS, fresh_schema, open_postgres},
     waiting::until,
 };
 
@@ -61,7 +61,7 @@ impl World {
         }
         stage.console.seed(harfanglab_incidents::clock::Clock::system().now());
         let console = stage.home.get("HARFANGLAB_INCIDENTS_URL");
-        PostgresJournal::open(&journal_url, None, CONNECTIONS, &console).await.unwrap();
+        open_postgres(&journal_url, CONNECTIONS, &console).await;
         claim_audit::begin(&journal_url).await;
         let ports: Vec<_> = (0..REPLICAS).map(|_| (lasting_port(), lasting_port())).collect();
         let (nginx, url) = nginx(&stage, &ports).await?;
@@ -131,8 +131,8 @@ impl World {
     /// Waits until everything has found its end.
     pub(super) async fn is_drained(&self) {
         let console = self.stage.home.get("HARFANGLAB_INCIDENTS_URL");
-        let journal = PostgresJournal::open_beside(&self.journal_url, None, &console).await;
-        let journal = journal.unwrap();
+        let database = PostgresDatabase::open_beside(&self.journal_url, None).await.unwrap();
+        let journal = Journal::new(database, &console);
         until("everything has found its end", async || {
             journal.is_drained().await.unwrap().then_some(())
         })

@@ -1,13 +1,11 @@
-//! A statement with its values, and a row of its answer, in words that both databases understand.
+//! A statement with its values, as both databases understand it.
 //!
-//! Does not live here: how one of them runs it (`sqlite`, `postgres`).
+//! Does not live here: how a database runs it (`session`), what it answers (`row`).
 
 use std::{borrow::Cow, sync::Arc};
 
-use sqlx::{Decode, Postgres, Sqlite, Type};
-
-use super::store::Session;
-use crate::journal::JournalError;
+use super::{dialect::Dialect, row::Row, session::Session};
+use crate::journal::error::JournalError;
 
 /// A statement. Its values are written `$1`, `$2`, … and are numbers or texts: a flag is 0 or 1.
 #[derive(Debug)]
@@ -30,18 +28,19 @@ pub(in crate::journal) fn query(text: impl Into<Cow<'static, str>>) -> Statement
 }
 
 impl Statement {
-    /// Hands out text and values, to be run by a database that takes `values_max` of them.
-    pub(in crate::journal) fn into_parts(
-        self,
-        values_max: usize,
-    ) -> (Cow<'static, str>, Vec<Value>) {
+    /// Hands out text and values, to be run by a database of this dialect.
+    pub(super) fn into_parts(self, dialect: Dialect) -> (Cow<'static, str>, Vec<Value>) {
         let count = self.values.len();
-        debug_assert!(count <= values_max, "{count} values in one statement: {}", self.text);
+        debug_assert!(
+            count <= dialect.values_max(),
+            "{count} values in one statement: {}",
+            self.text
+        );
         (self.text, self.values)
     }
 
     /// Bytes of the longest text among its values.
-    pub(in crate::journal) fn longest_text(&self) -> usize {
+    pub(super) fn longest_text(&self) -> usize {
         let texts = self.values.iter().map(|value| match value {
             Value::Text(Some(text)) => text.len(),
             Value::Text(None) | Value::Number(_) => 0,
@@ -73,69 +72,37 @@ impl Statement {
         self.push(", ").push_bind(value)
     }
 
-    /// Runs it, and answers how many rows it changed.
-    pub(in crate::journal) async fn execute<R: Session>(
+    /// Runs it, and returns how many rows it changed.
+    pub(in crate::journal) async fn execute(
         self,
-        session: &mut R,
+        session: &mut Session,
     ) -> Result<u64, JournalError> {
         session.execute(self).await
     }
 
-    /// Runs it, and answers its rows.
-    pub(in crate::journal) async fn fetch_all<R: Session>(
+    /// Runs it, and returns its rows.
+    pub(in crate::journal) async fn fetch_all(
         self,
-        session: &mut R,
-    ) -> Result<Vec<R::Row>, JournalError> {
+        session: &mut Session,
+    ) -> Result<Vec<Row>, JournalError> {
         session.fetch_all(self).await
     }
 
-    /// Runs it, and answers its first row, if there is one.
-    pub(in crate::journal) async fn fetch_optional<R: Session>(
+    /// Runs it, and returns its first row, if there is one.
+    pub(in crate::journal) async fn fetch_optional(
         self,
-        session: &mut R,
-    ) -> Result<Option<R::Row>, JournalError> {
+        session: &mut Session,
+    ) -> Result<Option<Row>, JournalError> {
         Ok(session.fetch_all(self).await?.into_iter().next())
     }
 
-    /// Runs it, and answers its only row.
-    pub(in crate::journal) async fn fetch_one<R: Session>(
+    /// Runs it, and returns its only row.
+    pub(in crate::journal) async fn fetch_one(
         self,
-        session: &mut R,
-    ) -> Result<R::Row, JournalError> {
+        session: &mut Session,
+    ) -> Result<Row, JournalError> {
         let row = self.fetch_optional(session).await?;
         row.ok_or(JournalError::Database(sqlx::Error::RowNotFound))
-    }
-}
-
-/// What can be read of either database.
-pub(in crate::journal) trait Column<'r>:
-    Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>
-{
-}
-
-impl<'r, T> Column<'r> for T where
-    T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>
-{
-}
-
-/// A row of an answer.
-pub(in crate::journal) trait Columns: Send + Sync {
-    /// The value at this place, counted from 0.
-    fn try_get<'r, T: Column<'r>>(&'r self, place: usize) -> Result<T, JournalError>;
-
-    /// The number at this place that counts something.
-    fn count(&self, place: usize) -> Result<u64, JournalError> {
-        Ok(u64::try_from(self.try_get::<i64>(place)?).unwrap_or_default())
-    }
-
-    /// The number of tries at this place.
-    fn tries(&self, place: usize) -> Result<u32, JournalError> {
-        Ok(u32::try_from(self.try_get::<i64>(place)?).unwrap_or_default())
-    }
-
-    /// The stored flag at this place.
-    fn flag(&self, place: usize) -> Result<bool, JournalError> {
-        Ok(self.try_get::<i64>(place)? != 0)
     }
 }
 
@@ -166,6 +133,12 @@ impl From<Option<i64>> for Value {
 impl From<Arc<str>> for Value {
     fn from(text: Arc<str>) -> Self {
         Self::Text(Some(text))
+    }
+}
+
+impl From<&Arc<str>> for Value {
+    fn from(text: &Arc<str>) -> Self {
+        Self::Text(Some(Arc::clone(text)))
     }
 }
 
