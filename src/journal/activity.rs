@@ -14,16 +14,16 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 pub struct Activity {
     /// Whole hours, oldest first; the last one is under way.
     pub hours: Vec<Hour>,
-    /// When the last push was received, if one is among the newest events.
+    /// The time at which the last push was received, if one is among the newest events.
     pub last_push: Option<DateTime<Utc>>,
-    /// When the last event that a sweep found was received, if one is among the newest events.
+    /// The time at which the last event that a sweep found was received, if one is among the newest events.
     pub last_swept: Option<DateTime<Utc>>,
 }
 
 /// One hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hour {
-    /// When it begins.
+    /// The time at which it begins.
     pub begins: DateTime<Utc>,
     /// Events that were received in it, by whatever road.
     pub received: u64,
@@ -60,7 +60,7 @@ impl Activity {
         Self { hours, last_push: None, last_swept: None }
     }
 
-    /// Where the first hour begins, in milliseconds since 1970.
+    /// Returns the beginning of the first hour, in milliseconds since 1970.
     pub(super) fn begins_ms(&self) -> i64 {
         self.hours.first().map_or(0, |hour| hour.begins.timestamp_millis())
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::failure::{FailureKind, kind_of, lacks_space};
 
-/// Why the journal could not do what was asked.
+/// Reason why the journal could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The database refused or failed.
@@ -29,7 +29,7 @@ pub enum JournalError {
     Damaged {
         /// The file.
         file: PathBuf,
-        /// What SQLite says.
+        /// SQLite's own words.
         reason: String,
     },
     /// The address of the journal cannot be used.

@@ -25,7 +25,7 @@ pub struct Claim {
     pub event: EventId,
     /// The number of the try, counted from its arrival or from when a person last asked for it.
     pub attempt: u32,
-    /// Which claim of it this is. Only the latest one may finish it.
+    /// The number of this claim of it. Only the latest one may finish it.
     pub fence: u32,
 }
 
@@ -34,13 +34,13 @@ pub struct Claim {
 pub struct Event {
     /// Its claim.
     pub claim: Claim,
-    /// What identifies the alert or threat.
+    /// The key that identifies the alert or threat.
     pub key: String,
     /// The version.
     pub version: String,
-    /// Which road it came by.
+    /// The way by which it came.
     pub origin: Origin,
-    /// How to read the body.
+    /// The dialect in which the body is read.
     pub dialect: Dialect,
     /// The notification's text. Of more than 256 KiB it is empty until [`Journal::read_text`] reads it:
     /// a claimed event may wait for memory.
@@ -49,9 +49,9 @@ pub struct Event {
     pub body: String,
     /// Length of the text in bytes.
     pub body_bytes: usize,
-    /// When it was received.
+    /// The time at which it was received.
     pub received_at: DateTime<Utc>,
-    /// When the alert was raised, as far as it says.
+    /// The time at which the alert was raised, as far as it says.
     pub happened_at: DateTime<Utc>,
     /// The agent it comes from.
     pub agent_id: Option<String>,
@@ -70,18 +70,18 @@ impl Event {
     }
 }
 
-/// What is still to be asked of the console for a version that was delivered.
+/// Information that is still to be asked of the console for a version that was delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowUp {
-    /// What the delivered version was without.
+    /// The enrichment that the delivered version was without.
     pub lacking: Lacking,
-    /// When it is asked for next.
+    /// The time at which it is asked for next.
     pub due_at: DateTime<Utc>,
     /// Until when it is asked for; afterwards the sweep completes the alert.
     pub deadline: DateTime<Utc>,
 }
 
-/// What becomes of a claimed event.
+/// Outcome of a claimed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Confirmed by every sink; `root_id` is the STIX id of its incident or case.
@@ -98,25 +98,25 @@ pub enum Outcome {
         root_id: String,
         /// Something to tell in the event's history, in plain words.
         remark: Option<String>,
-        /// What is to be found, and until when.
+        /// The information to be found, and until when.
         follow_up: FollowUp,
     },
     /// A follow-up that found nothing more in its time. The sweep takes it up again when it sees
     /// the alert in the same version.
     GaveUp {
-        /// Why, in plain words.
+        /// The reason, in plain words.
         reason: String,
     },
     /// The operator's filter does not let it through.
     Filtered {
-        /// Which filter.
+        /// The filter.
         reason: String,
     },
     /// The same alert in the same version came by another road.
     Superseded,
     /// It cannot be delivered as it is; kept with the reason.
     Dead {
-        /// Why, in plain words.
+        /// The reason, in plain words.
         reason: String,
     },
     /// Confirmed by some sinks only. To be tried again, until a newer version has left, which does not wait
@@ -126,20 +126,20 @@ pub enum Outcome {
         root_id: String,
         /// The time of the next try.
         at: DateTime<Utc>,
-        /// Why, in plain words.
+        /// The reason, in plain words.
         reason: String,
     },
     /// To be tried again.
     Later {
-        /// When.
+        /// The time of the next try.
         at: DateTime<Utc>,
-        /// Why, in plain words.
+        /// The reason, in plain words.
         reason: String,
     },
 }
 
 impl Outcome {
-    /// Whether every sink has it.
+    /// Returns whether every sink has it.
     pub fn is_delivery(&self) -> bool {
         matches!(self, Self::Delivered { .. } | Self::DeliveredInPart { .. })
     }
@@ -155,7 +155,7 @@ impl Outcome {
     }
 }
 
-/// Which alert an event turned out to be.
+/// The alert that an event turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertName {
     /// `alert_unique_id`.
@@ -164,7 +164,7 @@ pub struct AlertName {
     pub version: String,
     /// The threat it belongs to.
     pub threat_key: Option<String>,
-    /// When the console last changed it, as far as it says.
+    /// The time at which the console last changed it, as far as it says.
     pub updated_at: Option<DateTime<Utc>>,
 }
 
@@ -190,7 +190,7 @@ pub enum CaseStanding {
     LeftOut,
 }
 
-/// What became of an identification.
+/// Outcome of an identification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Adoption {
     /// The event is this alert now; its incident's name and date, if they are fixed.
@@ -247,11 +247,11 @@ pub struct Counts {
     pub dropped: u64,
     /// Bytes of their texts.
     pub bytes: TextBytes,
-    /// When the oldest pending event was received, in milliseconds since 1970.
+    /// The time at which the oldest pending event was received, in milliseconds since 1970.
     pub oldest_pending_ms: Option<i64>,
-    /// When the oldest follow-up was begun.
+    /// The time at which the oldest follow-up was begun.
     pub oldest_following_up_ms: Option<i64>,
-    /// When the oldest dead letter was received.
+    /// The time at which the oldest dead letter was received.
     pub oldest_dead_ms: Option<i64>,
 }
 

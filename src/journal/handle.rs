@@ -30,7 +30,7 @@ pub struct Journal {
     pub(super) last_claim: Arc<LastClaim>,
 }
 
-/// Where a journal is: embedded, or on a server for several replicas.
+/// The database of a journal: embedded, or on a server for several replicas.
 #[derive(Debug, Clone)]
 pub enum Database {
     /// A SQLite file.
@@ -42,7 +42,7 @@ pub enum Database {
 /// Times of the latest claim or renewal.
 #[derive(Debug, Default)]
 pub(super) struct LastClaim {
-    /// When it was made, in milliseconds since 1970; 0 before the first.
+    /// The time at which it was made, in milliseconds since 1970; 0 before the first.
     pub(super) made_at: AtomicI64,
     /// By how many milliseconds the clock of leases was ahead of the caller's then.
     pub(super) leases_ahead: AtomicI64,

@@ -1,6 +1,6 @@
 //! What a delivered version was without: the part of a version that speaks of its enrichment.
 
-/// What of an alert's enrichment could not be had. Nothing, by default.
+/// The part of an alert's enrichment that could not be had. Nothing, by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lacking {
     /// The alert itself as the console shows it, with the id of its page.
@@ -12,12 +12,12 @@ pub struct Lacking {
 }
 
 impl Lacking {
-    /// Whether something is missing.
+    /// Returns whether something is missing.
     pub fn is_anything(self) -> bool {
         self != Self::default()
     }
 
-    /// Whether less is missing here than in `before`.
+    /// Returns whether less is missing here than in `before`.
     pub fn is_less_than(self, before: Self) -> bool {
         (before.page && !self.page) || (before.rule && !self.rule) || (before.host && !self.host)
     }

@@ -34,8 +34,9 @@
 //! - a version that OpenCTI refused in part after its delivery, for a reason that passes, is pending
 //!   once more, a bounded number of times, unless a newer one is on its way;
 //! - a claim is fenced: whoever lost the lease to another claim, or ended the event before it was
-//!   requeued, cannot finish it, whatever the outcome. What it delivered before is delivered once more by that claim, which changes nothing; to
-//!   end the event would let a newer version leave while that claim is still sending this one;
+//!   requeued, cannot finish it, whatever the outcome. What it delivered before is delivered once more by
+//!   that claim, which changes nothing; to end the event would let a newer version leave while that claim
+//!   is still sending this one;
 //! - a letter that is asked for again leaves before newer versions that still wait, waits for one
 //!   that is just leaving, and ends as superseded when a newer one was delivered first;
 //! - nothing brings back what a person dropped: the same version, when push or sweep bring it again, is

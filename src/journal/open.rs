@@ -14,11 +14,11 @@ use crate::config::JournalSettings;
 pub struct Opened {
     /// The journal, with the rows of the first console.
     pub journal: Journal,
-    /// Where it is.
+    /// The place where it is.
     pub place: Place,
 }
 
-/// Where a journal is, which decides who else may use it.
+/// The place of a journal, which decides who else may use it.
 #[derive(Debug)]
 pub enum Place {
     /// In this folder of this machine: this service is its only one.

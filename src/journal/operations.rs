@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::event::EventId;
 use crate::intake::Origin;
 
-/// Which letters are meant: those for which all of this holds.
+/// Dead letters that are meant: those for which all of this holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LetterFilter {
     /// Those that a person dropped, instead of those that are dead.
@@ -49,23 +49,23 @@ impl LetterKind {
 pub struct Letter {
     /// The event.
     pub id: EventId,
-    /// What identifies the alert or threat.
+    /// The key that identifies the alert or threat.
     pub key: String,
     /// Its version; empty when its text is of no known dialect.
     pub version: String,
-    /// Which road it came by.
+    /// The way by which it came.
     pub origin: String,
-    /// How its text is read; `None`: it is of no known dialect.
+    /// The dialect in which its text is read; `None`: it is of no known one.
     pub dialect: Option<String>,
     /// The rule's name.
     pub title: Option<String>,
-    /// When it was received.
+    /// The time at which it was received.
     pub received_at: DateTime<Utc>,
-    /// When it became a letter.
+    /// The time at which it became a letter.
     pub ended_at: DateTime<Utc>,
-    /// How often it was tried.
+    /// The number of times that it was tried.
     pub attempts: u32,
-    /// Why it could not be delivered, in plain words.
+    /// The reason why it could not be delivered, in plain words.
     pub reason: String,
     /// Length of its text; 0: the text was removed.
     pub size_bytes: u64,
@@ -84,7 +84,7 @@ pub struct LetterGroup {
     pub example: EventId,
 }
 
-/// What became of a letter that was asked for again.
+/// Outcome for a dead letter that was asked for again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retried {
     /// It waits for the pipeline like anything that has just come in.
@@ -97,7 +97,7 @@ pub enum Retried {
     NotThere,
 }
 
-/// What is removed, and when.
+/// Times before which something is removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PruneBefore {
     /// Bodies of what was delivered, filtered or superseded before this time.
@@ -137,7 +137,7 @@ impl Removable {
     }
 }
 
-/// What one step of pruning removed.
+/// Numbers of what one step of pruning removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Bodies of finished events.
@@ -151,7 +151,7 @@ pub struct Pruned {
 }
 
 impl Pruned {
-    /// Whether there was nothing to do.
+    /// Returns whether there was nothing to do.
     pub fn is_nothing(self) -> bool {
         self == Self::default()
     }

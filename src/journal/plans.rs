@@ -27,7 +27,7 @@ const LEASE: Duration = Duration::from_mins(5);
 /// More than any plan of a few rows survives.
 const ROWS: u32 = 20_000;
 
-/// What grows with the journal. Of refusals there is a bounded number.
+/// Tables that grow with the journal. Of refusals there is a bounded number.
 const TABLES: [&str; 10] = [
     "events",
     "incidents",
@@ -41,7 +41,7 @@ const TABLES: [&str; 10] = [
     "refused_rules",
 ];
 
-/// What the journal has: mostly what ended long ago, one in twenty waits, one in fifty died.
+/// Content of the journal: mostly what ended long ago, one in twenty waits, one in fifty died.
 const FILLED: [&str; 10] = [
     "INSERT INTO events (console, generation, received_key, received_version, key, version, \
      origin, dialect, body, received_at, happened_at, agent_id, title, threat_key, state, due_at, \
@@ -101,7 +101,7 @@ fn notification(key: &str, status: &str) -> Notification {
     Notification::of_dialect(&proof, Dialect::NativeAlert, &element, element.to_string())
 }
 
-/// What happens all the time: arrivals, claims, ends, and the questions in between.
+/// Does what happens all the time: arrivals, claims, ends, and the questions in between.
 async fn go(journal: &Journal) {
     journal
         .append(&[
@@ -256,7 +256,7 @@ async fn of_works(journal: &Journal, event: i64) {
     journal.prune(PruneBefore { finished: None, letters: None, rows }, 10, now()).await.unwrap();
 }
 
-/// What a plan walks over as a whole, of what grows with the journal.
+/// Returns what a plan walks over as a whole, of what grows with the journal.
 fn walks(plan: &[String], sign: &str, tables: &[&str]) -> Vec<String> {
     let names = |line: &&String| {
         let rest = line.split_once(sign).map(|(_, rest)| rest);
@@ -366,8 +366,8 @@ async fn assert_counted(connection: &mut PgConnection) {
     assert_eq!(rows.len(), 0);
 }
 
-/// How a statement is answered that has been asked often, so that the server has chosen whether it plans
-/// it for each value.
+/// Returns how a statement is answered that has been asked often, so that the server has chosen whether it
+/// plans it for each value.
 async fn plan_of(connection: &mut PgConnection, text: &str, values: &[Value]) -> Vec<String> {
     let types = values.iter().map(|value| match value {
         Value::Number(_) => "bigint",

@@ -67,7 +67,7 @@ impl Journal {
 /// answers how many events are in each state.
 ///
 /// # Errors
-/// Why not, in words.
+/// Fails with the reason why not, in words.
 pub async fn check_writable(journal: &Journal, door: &Door) -> Result<Counts, String> {
     let probed = async {
         journal.check_not_lost().await.map_err(|reason| reason.to_string())?;

@@ -15,17 +15,17 @@ pub struct SightingFlag {
     pub sighting_of: String,
     /// STIX id of the system.
     pub sighted_by: String,
-    /// When it was seen.
+    /// The time at which it was seen.
     pub seen_at: DateTime<Utc>,
-    /// Whether it is one of a false positive.
+    /// Set when it is one of a false positive.
     pub negative: bool,
 }
 
 /// A flag that OpenCTI does not show as it should yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueFlag {
-    /// What OpenCTI should show.
+    /// The flag that OpenCTI should show.
     pub flag: SightingFlag,
-    /// How often it was tried.
+    /// The number of times that it was tried.
     pub tries: u32,
 }

@@ -9,13 +9,13 @@ use crate::alert::IncidentIdentity;
 /// Everything the journal knows of an alert or threat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Story {
-    /// What identifies it.
+    /// The key that identifies it.
     pub key: String,
     /// Name and creation date of its incident or case, once fixed.
     pub identity: Option<IncidentIdentity>,
     /// Its versions and follow-ups, in the order of their arrival.
     pub chapters: Vec<Chapter>,
-    /// What OpenCTI refused of it after it was delivered, oldest first.
+    /// Refusals of it after it was delivered, oldest first.
     pub refusals: Vec<ListedRefusal>,
 }
 
@@ -30,25 +30,25 @@ pub struct Chapter {
     pub version: String,
     /// Under which key it was received, when it was identified later.
     pub received_key: Option<String>,
-    /// Which road it came by.
+    /// The way by which it came.
     pub origin: String,
-    /// How its text is read; `None`: it is of no known dialect.
+    /// The dialect in which its text is read; `None`: it is of no known one.
     pub dialect: Option<String>,
     /// `pending`, `delivered`, `filtered`, `superseded`, `dead` or `dropped`.
     pub state: String,
-    /// How often it was tried.
+    /// The number of times that it was tried.
     pub attempts: u32,
-    /// Why it is where it is, in plain words.
+    /// The reason for its state, in plain words.
     pub reason: Option<String>,
-    /// When it was received.
+    /// The time at which it was received.
     pub received_at: DateTime<Utc>,
-    /// When it is due, while it is pending.
+    /// The time at which it is due, while it is pending.
     pub due_at: DateTime<Utc>,
     /// Until when a worker has it.
     pub leased_until: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// The time at which it ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// When its text was removed.
+    /// The time at which its text was removed.
     pub pruned_at: Option<DateTime<Utc>>,
     /// STIX id of its incident or case.
     pub root_id: Option<String>,
@@ -58,11 +58,11 @@ pub struct Chapter {
     pub lacking: Option<Lacking>,
     /// For a follow-up: until when it asks.
     pub deadline_at: Option<DateTime<Utc>>,
-    /// How often it was to leave once more because of what OpenCTI refused.
+    /// The number of times that it was to leave once more because of what OpenCTI refused.
     pub sent_again: u32,
 }
 
-/// What a pending event waits for.
+/// The thing that a pending event waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitsFor {
     /// A worker has it until then at most.
@@ -76,7 +76,7 @@ pub enum WaitsFor {
 }
 
 impl Story {
-    /// What `chapter` waits for at `now`; `None` when it has ended.
+    /// Returns what `chapter` waits for at `now`; `None` when it has ended.
     pub fn waits_for(&self, chapter: &Chapter, now: DateTime<Utc>) -> Option<WaitsFor> {
         if !chapter.is_pending() {
             return None;
@@ -100,7 +100,7 @@ impl Chapter {
         self.state == "pending"
     }
 
-    /// Whether this pending one is to leave before `other`, which is pending too: the rules of a
+    /// Returns whether this pending one is to leave before `other`, which is pending too: the rules of a
     /// claim.
     fn goes_before(&self, other: &Self, now: DateTime<Utc>) -> bool {
         let is_leased = self.leased_until.is_some_and(|until| until > now);

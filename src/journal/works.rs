@@ -32,9 +32,9 @@ pub struct DueWork {
     pub id: String,
     /// The message with which it is still to be closed; `None`: it is closed.
     pub closing: Option<String>,
-    /// How often it was looked at in vain.
+    /// The number of times that it was looked at in vain.
     pub looks: u32,
-    /// When it was opened.
+    /// The time at which it was opened.
     pub opened_at: DateTime<Utc>,
     /// Its state at the last look; `None` before the first.
     pub standing: Option<WorkStanding>,
@@ -58,7 +58,7 @@ pub struct WorkStanding {
 pub struct LostWork<'a> {
     /// The platform's id of it.
     pub work: &'a str,
-    /// Why its events are requeued, in plain words.
+    /// The reason why its events are requeued, in plain words.
     pub reason: &'a str,
     /// Waits of an event that is requeued for the first time in an import generation, for the
     /// second time and so on; no more after the last.
@@ -85,26 +85,26 @@ pub struct Requeued {
 /// An object of a delivered event that OpenCTI refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Whose object it was; `None` when that cannot be told.
+    /// The event whose object it was; `None` when that cannot be told.
     pub event: Option<EventId>,
     /// STIX id; empty when OpenCTI did not say it.
     pub object: String,
-    /// What OpenCTI said.
+    /// OpenCTI's own words.
     pub reason: String,
     /// The work it left in.
     pub work: String,
-    /// When OpenCTI said it.
+    /// The time at which OpenCTI said it.
     pub refused_at: DateTime<Utc>,
 }
 
 /// A refusal, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedRefusal {
-    /// What was refused.
+    /// The refusal.
     pub refusal: Refusal,
-    /// How often.
+    /// The number of times.
     pub times: u32,
-    /// What identifies the alert or threat, when it is known and still in the journal.
+    /// The key that identifies the alert or threat, when it is known and still in the journal.
     pub key: Option<String>,
     /// The rule's name.
     pub title: Option<String>,
@@ -112,7 +112,7 @@ pub struct ListedRefusal {
     pub root_id: Option<String>,
 }
 
-/// What became of the wish to send an event once more.
+/// Outcome of the wish to send an event once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SentAgain {
     /// The newest version of its alert or threat leaves once more.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::journal::{error::JournalError, event::SMALL_BYTES, failure::waited_in_vain};
 
-/// How long an answer of PostgreSQL is waited for: longer than the server works on a statement.
+/// Time for which an answer of PostgreSQL is waited for: longer than the server works on a statement.
 const ANSWER_MAX: Duration = Duration::from_secs(45);
 
 /// A turn among the changes of this process that need one lock; it ends when this is dropped.

@@ -14,7 +14,7 @@ pub(in crate::journal) struct Statement {
     pub(in crate::journal) values: Vec<Value>,
 }
 
-/// What is put into a statement.
+/// A value that is put into a statement.
 #[derive(Debug, Clone)]
 pub(in crate::journal) enum Value {
     Number(Option<i64>),

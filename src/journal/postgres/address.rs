@@ -20,7 +20,7 @@ use crate::{
     tls::{Passphrase, Pem},
 };
 
-/// What may stand behind the `?` of an address, beside `options[…]`.
+/// Parameters that may stand behind the `?` of an address, beside `options[…]`.
 const PARAMETERS: [&str; 10] = [
     "sslmode",
     "sslrootcert",
@@ -34,7 +34,7 @@ const PARAMETERS: [&str; 10] = [
     "options",
 ];
 
-/// How the server at `url` is connected to.
+/// Returns how the server at `url` is connected to.
 ///
 /// # Errors
 /// [`JournalError::Address`] when a parameter is not known, contradicts another one, or names a file
@@ -71,7 +71,7 @@ pub(super) fn options(
     })
 }
 
-/// How the server is looked at, in words for a log.
+/// Says how the server is checked, in words for a log.
 pub(super) fn trust(mode: PgSslMode) -> &'static str {
     match mode {
         PgSslMode::VerifyFull => "encrypted, authority and host of its certificate checked",

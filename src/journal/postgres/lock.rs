@@ -16,10 +16,10 @@ use sqlx::{
 use super::pool::pool_options;
 use crate::journal::error::JournalError;
 
-/// How often the holder asks the server for a sign of life. A server that went away without a word is
+/// Time after which the holder asks the server for a sign of life. A server that went away without a word is
 /// noticed well before its own keep-alive (25 seconds) gives the lock to another one.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
-/// How long the holder waits for it.
+/// Time for which the holder waits for it.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Asks whether the session of this connection holds every lock of these names. A pooler that was set up

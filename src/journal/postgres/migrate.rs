@@ -90,7 +90,7 @@ const TABLES: [Table; 11] = [
     ("refused_rules", &["refused_at"], &["indicator", "name", "reason", "platform"]),
 ];
 
-/// Where numbers go on after the highest one that moved.
+/// Lets numbers go on after the highest one that moved.
 const GO_ON: [&str; 2] = [
     "SELECT setval(pg_get_serial_sequence('events', 'id'), \
      GREATEST((SELECT MAX(id) FROM events), 1))",

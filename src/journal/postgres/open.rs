@@ -23,7 +23,7 @@ use super::{
 };
 use crate::journal::{error::JournalError, schema::describe_schema};
 
-/// How often a database that is just starting is asked again at start, and how long at most between.
+/// Number of times that a database which is just starting is asked again, and the longest time between.
 const TRIES: usize = 6;
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(5);
 /// The schema, step by step. A step only adds, so that replicas of the version before go on beside

@@ -17,12 +17,12 @@ use super::{
 };
 use crate::{clock::Clock, complaints::Complaints};
 
-/// How long a connection is waited for.
+/// Time for which a connection is waited for.
 const CONNECTION_MAX: Duration = Duration::from_secs(10);
 /// After this long without use a connection is given back to the server.
 const IDLE_MAX: Duration = Duration::from_mins(5);
 
-/// What every connection is told: a bound for each wait, early notice of a peer that is gone, that a
+/// Settings of every connection: a bound for each wait, early notice of a peer that is gone, that a
 /// commit is on disk when it is answered, whatever the server's default is, and that no statement is
 /// compiled, which takes longer than any of ours.
 ///

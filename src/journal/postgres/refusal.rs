@@ -27,7 +27,7 @@ const ABSENT: &str = "make the database first: CREATE DATABASE … OWNER …";
 #[error("a pooler before it hands out its sessions by transaction or by statement")]
 pub(super) struct SharedSession;
 
-/// Whether it may be otherwise in a moment: the server is not there yet, starts, or stops.
+/// Returns whether it may be otherwise in a moment: the server is not there yet, starts, or stops.
 pub(super) fn may_pass(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => failure_in(error).is_none(),

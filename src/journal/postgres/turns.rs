@@ -14,7 +14,7 @@ use tokio::sync::Mutex as Waiting;
 
 use crate::journal::database::session::Turn;
 
-/// How long a turn is waited for: as long as for a lock in the database.
+/// Time for which a turn is waited for: as long as for a lock in the database.
 const TURN_MAX: Duration = Duration::from_secs(10);
 
 type Line = Arc<Waiting<()>>;

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// How many of the newest events are looked through for the last one of an origin.
+/// Number of the newest events that are looked through for the last one of an origin.
 const LOOKED_THROUGH: i64 = 10_000;
 
 macro_rules! last_received {
@@ -26,14 +26,14 @@ macro_rules! last_received {
     };
 }
 
-/// When the newest of an origin came. SQLite would take an index that is no help.
+/// Asks when the newest of an origin came. SQLite would take an index that is no help.
 const LAST_RECEIVED: SqlByDialect = SqlByDialect {
     sqlite: last_received!("events NOT INDEXED"),
     postgres: last_received!("events"),
 };
 
 impl Journal {
-    /// What came and left in the last hours before `now`.
+    /// Returns what came and left in the last hours before `now`.
     pub async fn activity(&self, now: DateTime<Utc>) -> Result<Activity, JournalError> {
         let mut activity = Activity::before(now);
         // Naming every state lets the index by state answer without the rows.

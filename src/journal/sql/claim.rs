@@ -166,14 +166,14 @@ macro_rules! next_free {
     };
 }
 
-/// When the next event that nothing holds up is due: by the same rule as in a claim, or whoever waits
+/// Asks when the next event that nothing holds up is due: by the same rule as in a claim, or whoever waits
 /// for what no claim takes would ask without a pause.
 pub(in crate::journal) const NEXT_FREE: SqlByDialect = SqlByDialect {
     sqlite: next_free!("events e INDEXED BY events_due"),
     postgres: next_free!("events e"),
 };
 
-/// When the next lease ends that has not ended.
+/// Asks when the next lease ends that has not ended.
 pub(in crate::journal) const NEXT_LEASE_END: SqlByDialect = SqlByDialect {
     sqlite: "SELECT MIN(leased_until) AS ends_at FROM events \
          WHERE leased_until > $1 AND +console = $2",
@@ -328,7 +328,7 @@ impl Journal {
         }
     }
 
-    /// When the next pending event is due, if any is.
+    /// Returns when the next pending event is due, if any is.
     pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, JournalError> {
         let now = self.last_claim.made_at.load(Ordering::Relaxed);
         let leases_ahead = self.last_claim.leases_ahead.load(Ordering::Relaxed);

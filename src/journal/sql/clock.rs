@@ -25,13 +25,13 @@ use crate::journal::{
 /// work of the machine.
 const TOLERANCE_MS: i64 = 2_000;
 
-/// What waits beside the events: looks at works, and flags of sightings.
+/// Moves what waits beside the events: looks at works, and flags of sightings.
 const WAITING_BESIDE: [&str; 2] = [
     "UPDATE works SET look_at = look_at - $1 WHERE look_at IS NOT NULL AND console = $2",
     "UPDATE sighting_flags SET due_at = due_at - $1 WHERE due_at IS NOT NULL AND console = $2",
 ];
 
-/// What waits among the events.
+/// Moves what waits among the events.
 const WAITING: SqlByDialect = SqlByDialect {
     sqlite: "UPDATE events SET due_at = due_at - $1, leased_until = leased_until - $1, \
          deadline_at = deadline_at - $1 WHERE state = 'pending' AND console = $2",
@@ -71,7 +71,7 @@ impl Journal {
         Ok(lease_time)
     }
 
-    /// When the youngest of what waits was received.
+    /// Returns when the youngest of what waits was received.
     async fn latest_arrival(&self, transaction: &mut Change) -> Result<Option<i64>, JournalError> {
         let row = query(
             "SELECT MAX(received_at) AS latest FROM events WHERE console = $1 AND state = 'pending' \

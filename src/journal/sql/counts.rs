@@ -48,7 +48,7 @@ pub(in crate::journal) const COUNTS: SqlByDialect = SqlByDialect {
     ),
 };
 
-/// How many events wait.
+/// Counts the events that wait.
 pub(in crate::journal) const PENDING: &str = "SELECT COUNT(*) AS events FROM events WHERE console = $1 \
      AND state = 'pending' AND follows IS NULL";
 
@@ -70,13 +70,13 @@ const ADD_UP: [&str; 2] = [
 const MANY_ROWS: u64 = 1_000;
 
 impl Journal {
-    /// How many events wait, as in [`Counts::pending`]: cheap, whatever else the journal holds.
+    /// Counts the events that wait, as in [`Counts::pending`]: cheap, whatever else the journal holds.
     pub async fn pending(&self) -> Result<u64, JournalError> {
         let row = query(PENDING).bind(&self.console).fetch_one(&mut self.reader().await?).await?;
         row.count("events")
     }
 
-    /// How many events are in each state.
+    /// Counts the events in each state.
     pub async fn counts(&self) -> Result<Counts, JournalError> {
         let rows = query(self.sql(COUNTS))
             .bind(&self.console)

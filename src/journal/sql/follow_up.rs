@@ -112,7 +112,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether everything that was received has its end. Follow-ups do not count unless they are
+    /// Returns whether everything that was received has its end. Follow-ups do not count unless they are
     /// under way: they may wait for the console long after their alert is delivered.
     pub async fn is_drained(&self) -> Result<bool, JournalError> {
         let row = query(

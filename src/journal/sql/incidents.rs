@@ -127,8 +127,9 @@ impl Journal {
         Ok(Some(fixed))
     }
 
-    /// Returns the name and date of an alert that cannot be fixed as wanted: those that it has, here or at another
-    /// console, else the first millisecond that no other alert has. `None`: folded ids are to be filled in.
+    /// Returns the name and date of an alert that cannot be fixed as wanted: those that it has, here or at
+    /// another console, else the first millisecond that no other alert has. `None`: folded ids are to be
+    /// filled in.
     async fn fix_twin(
         &self,
         transaction: &mut Change,
@@ -407,7 +408,7 @@ fn scope_of(name: &str) -> u8 {
     Sha256::digest(id::dated("incident", name, None))[0]
 }
 
-/// Whether a received version of `key` other than `claim` is not finished yet.
+/// Returns whether a received version of `key` other than `claim` is not finished yet.
 async fn is_under_way(
     transaction: &mut Change,
     console: &str,

@@ -32,9 +32,9 @@ use crate::{
     },
 };
 
-/// What a version that was overtaken is told to be.
+/// Reason of a version that was overtaken.
 const OVERTAKEN: &str = "asked for again, but a newer version was delivered meanwhile";
-/// What a version is told to be that another row holds.
+/// Reason of a version that another row holds.
 const KNOWN: &str = "asked for again, but the same version came by another road";
 
 macro_rules! dropping {
@@ -215,7 +215,7 @@ impl Journal {
         Ok(Retried::Pending)
     }
 
-    /// Whether a version of the same alert that arrived later has been delivered.
+    /// Returns whether a version of the same alert that arrived later has been delivered.
     async fn was_overtaken(
         &self,
         transaction: &mut Change,
@@ -326,7 +326,7 @@ fn containing(text: &str) -> String {
     format!("%{text}%")
 }
 
-/// What a text that no earlier version could read says to this one.
+/// Reads a text that no earlier version could read.
 fn read_again(text: &str, received_at: DateTime<Utc>) -> Option<(Dialect, Notification)> {
     let element = decode(text, 1).ok()?.into_iter().next()?;
     let Element::Json { raw } = element else {

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// How long a case that is to leave once more waits, so that it does so once for all the alerts of
+/// Time for which a case that is to leave once more waits, so that it does so once for all the alerts of
 /// some seconds.
 const GATHER_FOR_CASE: TimeDelta = TimeDelta::seconds(10);
 
@@ -47,7 +47,7 @@ macro_rules! keep {
 const KEEP: SqlByDialect =
     SqlByDialect { sqlite: keep!("threat_key"), postgres: keep!("md5(threat_key)") };
 
-/// Whether an alert of a threat is still to be delivered.
+/// Asks whether an alert of a threat is still to be delivered.
 pub(in crate::journal) const UNFINISHED_OF_THREAT: &str = "SELECT EXISTS (SELECT 1 FROM events \
      WHERE console = $1 AND threat_key = $2 AND state = 'pending' AND dialect <> 'native-threat' \
      AND follows IS NULL) AS has_unfinished";
@@ -117,7 +117,7 @@ impl Journal {
         Ok(MergedSightings::of(sighted, others))
     }
 
-    /// Whether the sighting of `key` is there just so.
+    /// Returns whether the sighting of `key` is there just so.
     async fn is_noted(&self, key: &str, sighted: &Sighted) -> Result<bool, JournalError> {
         let row = query(
             "SELECT EXISTS (SELECT 1 FROM sightings WHERE console = $1 AND key = $2 \
@@ -278,7 +278,7 @@ impl Journal {
         rows.iter().map(|row| row.text("object_id")).collect()
     }
 
-    /// Whether alerts of a threat are still on their way.
+    /// Returns whether alerts of a threat are still on their way.
     pub async fn has_unfinished_alerts(&self, threat_key: &str) -> Result<bool, JournalError> {
         let row = query(UNFINISHED_OF_THREAT)
             .bind(&self.console)

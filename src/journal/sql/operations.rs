@@ -230,7 +230,7 @@ impl Journal {
     }
 }
 
-/// How much longer ago than rows are kept an incident has to have been raised for its name to go: what
+/// Age beyond that of kept rows which an incident has to have for its name to go: what
 /// the console still shows until then keeps the incident that it has.
 const IDENTITIES_OUTLIVE: TimeDelta = TimeDelta::days(730);
 

@@ -45,7 +45,7 @@ const MOVE_CASE: &str = "INSERT INTO case_objects \
      SELECT console, $1, threat_key, object_id, 0 FROM case_objects \
      WHERE console = $2 AND generation = $3 AND threat_key = $4 ON CONFLICT DO NOTHING";
 
-/// Why an event is requeued.
+/// The reason why an event is requeued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     /// OpenCTI refused something of it.
@@ -191,7 +191,7 @@ impl Journal {
         }))
     }
 
-    /// What the case of a threat referred to, it refers to once more.
+    /// Makes the case of a threat refer once more to what it referred to.
     async fn let_case_refer_again(
         &self,
         transaction: &mut Change,
@@ -263,7 +263,7 @@ pub(super) async fn forget_sent_again(
     Ok(())
 }
 
-/// What the names of these values begin with; the event's id follows.
+/// Returns the beginning of the names of these values; the event's id follows.
 pub(super) fn sent_again_prefix(console: &str) -> String {
     format!("{console}#sent_again:")
 }

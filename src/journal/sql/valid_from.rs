@@ -39,9 +39,9 @@ const MOVE_FORWARD: SqlByDialect =
 /// The longest time after its date for which OpenCTI lets an indicator live: observed on 7.260817.0.
 const LIFETIME_MAX: TimeDelta = TimeDelta::days(470);
 
-/// Old dates of which no sighting is left, at any console: a value is asked for, since PostgreSQL would read all
-/// sightings for `NOT EXISTS`. The date is looked at once more in the row that is
-/// removed: another replica may just move it.
+/// Old dates of which no sighting is left, at any console: a value is asked for, since PostgreSQL would
+/// read all sightings for `NOT EXISTS`. The date is looked at once more in the row that is removed: another
+/// replica may just move it.
 const FORGET: &str = "WITH RECURSIVE consoles(console) AS (SELECT MIN(console) FROM sightings UNION ALL \
      SELECT (SELECT MIN(console) FROM sightings WHERE console > consoles.console) \
      FROM consoles WHERE consoles.console IS NOT NULL) \

@@ -17,16 +17,16 @@ use crate::{
 /// taken to have been wrong: a minute, more than clocks that are looked after ever differ by.
 const AHEAD_MAX_US: i64 = 60_000_000;
 
-/// What an arrival is beside the versions that are there.
+/// Standing of an arrival beside the versions that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It is the latest now.
     Latest {
-        /// Which time this version is there.
+        /// The number of times that this version was there before.
         recurrence: i64,
         /// The date by which it is the latest, in microseconds.
         updated_at: Option<i64>,
-        /// Whether it is the first of its key.
+        /// Set when it is the first of its key.
         is_first: bool,
     },
     /// It is older than the latest, and was never there.
@@ -55,7 +55,7 @@ struct Version {
     received_at: Option<i64>,
 }
 
-/// When an arrival changed, by the console's clock, and when it came, by ours; in microseconds.
+/// Dates of an arrival: when it changed, by the console's clock, and when it came, by ours; in microseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dated {
     pub(super) updated_at: Option<i64>,
@@ -146,7 +146,7 @@ impl Versions {
         self
     }
 
-    /// What `notification` is, which counts for the next one of the same commit.
+    /// Returns the standing of `notification`, which counts for the next one of the same commit.
     pub(super) fn place(&mut self, notification: &Notification) -> Standing {
         let (key, text) = (notification.key(), notification.version());
         let standing = self.standing(key, text, dated(notification), notification.origin());
@@ -163,8 +163,9 @@ impl Versions {
         standing
     }
 
-    /// What a version of `key` with this text and date is. Dates are those of the console, whatever its
-    /// clock says; only a date that is still to come tells nothing of one that is not (`Version::date`).
+    /// Returns the standing of a version of `key` with this text and date. Dates are those of the console,
+    /// whatever its clock says; only a date that is still to come tells nothing of one that is not
+    /// (`Version::date`).
     pub(super) fn standing(&self, key: &str, text: &str, dated: Dated, origin: Origin) -> Standing {
         let updated_at = dated.updated_at;
         let known = self.0.get(key).map(Vec::as_slice).unwrap_or_default();

@@ -224,7 +224,7 @@ impl Journal {
         Ok(())
     }
 
-    /// What left in a work, in that order.
+    /// Returns what left in a work, in that order.
     pub async fn parts_of_work(&self, work: &str) -> Result<Vec<WorkPart>, JournalError> {
         let rows = query("SELECT event, objects FROM work_parts WHERE work = $1 ORDER BY position")
             .bind(work)
@@ -252,7 +252,7 @@ impl Journal {
         Ok(())
     }
 
-    /// What OpenCTI refused, newest first.
+    /// Returns what OpenCTI refused, newest first.
     pub async fn refusals(&self, limit: usize) -> Result<Vec<ListedRefusal>, JournalError> {
         let rows = query(
             "SELECT r.event, r.object, r.reason, r.work, r.refused_at, r.times, e.key, e.title, \
@@ -266,7 +266,7 @@ impl Journal {
         rows.iter().map(listed).collect()
     }
 
-    /// Which of these events belong to an alert or threat of which a version was delivered before.
+    /// Returns those of these events that belong to an alert or threat of which a version was delivered before.
     pub async fn delivered_before(
         &self,
         events: &[EventId],
@@ -323,7 +323,7 @@ impl Journal {
         Ok(())
     }
 
-    /// What OpenCTI refused of the events of a key, oldest first.
+    /// Returns what OpenCTI refused of the events of a key, oldest first.
     pub(super) async fn refusals_of(&self, key: &str) -> Result<Vec<ListedRefusal>, JournalError> {
         let rows = query(
             "SELECT r.event, r.object, r.reason, r.work, r.refused_at, r.times, e.key, e.title, \

@@ -42,7 +42,7 @@ const PAGES_PER_STEP: u32 = 1_000;
 /// Longest time for which cutting the log waits for readers, and holds up writers meanwhile.
 const CUT_WAITS: Duration = Duration::from_millis(50);
 
-/// How long a connection waits for another process's lock.
+/// Time for which a connection waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One SQLite file.
@@ -171,9 +171,9 @@ impl SqliteDatabase {
         count.fetch_one(&mut self.writer(Report::Damage).await?).await?.count("freelist_count")
     }
 
-    /// Copies the log back into the file and cuts it; returns whether all of it was. A reader of an earlier state
-    /// is waited for only a moment, because writers wait along. A connection on which that fails, or is
-    /// broken off, is closed, so that none is left with the short wait.
+    /// Copies the log back into the file and cuts it; returns whether all of it was. A reader of an earlier
+    /// state is waited for only a moment, because writers wait along. A connection on which that fails, or
+    /// is broken off, is closed, so that none is left with the short wait.
     async fn cut_log(&self) -> Result<bool, JournalError> {
         let mut connection = self.lend(&self.writer, Report::Damage).await?;
         let cutting = format!(

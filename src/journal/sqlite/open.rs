@@ -355,7 +355,7 @@ fn log_is_gone(database: &Path) -> bool {
     beside(database, "-shm").exists() && !beside(database, "-wal").exists()
 }
 
-/// What SQLite's refusal means for an operator. The codes are those of its manual ("Result and
+/// Says what SQLite's refusal means for an operator. The codes are those of its manual ("Result and
 /// Error Codes"); the lowest eight bits tell the kind.
 fn opening_failed(file: &Path, error: &sqlx::Error) -> JournalError {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
