@@ -20,13 +20,16 @@ use super::{
     api_load::{self, Load},
     client::OpenCti,
     error::OpenCtiError,
-    ledger::{Cargo, WorkLedger},
     operations::{STIX_BUNDLE_PUSH, STIX_BUNDLE_PUSH_WORK},
     platform::Feature,
     registration::Connector,
     sink::{Delivery, DeliveryError, Sink},
     work::{CONTINUED, WorkId, WorkOutcome},
     works::{NotOpened, Works},
+};
+use crate::{
+    clock::Clock,
+    journal::{Journal, WorkPart},
 };
 
 /// Largest request by default: OpenCTI takes bodies of 50 MB by its own default. In bytes.
@@ -104,10 +107,10 @@ impl ApiSink {
         Self { connector, max_body_bytes, works }
     }
 
-    /// Tells `ledger` of every work.
+    /// Notes every work in `journal`.
     #[must_use]
-    pub fn with_ledger(mut self, ledger: Arc<dyn WorkLedger>) -> Self {
-        self.works.noted_in(ledger);
+    pub fn noting_works(mut self, journal: Journal, clock: Clock) -> Self {
+        self.works.note_in(journal, clock);
         self
     }
 
@@ -119,12 +122,12 @@ impl ApiSink {
         if !self.connector.platform().has(Feature::BundlePushWork) {
             return Ok(None);
         }
-        let cargo = cargo(delivery);
-        let opened = match self.works.open(&delivery.title, &cargo).await {
+        let parts = parts(delivery);
+        let opened = match self.works.open(&delivery.title, &parts).await {
             Err(NotOpened::ConnectorUnknown) => {
                 self.connector.forget(&registration);
                 registering().await?;
-                self.works.open(&delivery.title, &cargo).await
+                self.works.open(&delivery.title, &parts).await
             }
             opened => opened,
         };
@@ -223,12 +226,12 @@ impl ApiSink {
 }
 
 /// What leaves of each sender.
-fn cargo(delivery: &Delivery) -> Vec<Cargo> {
+fn parts(delivery: &Delivery) -> Vec<WorkPart> {
     let id = |object: &Map<String, Value>| object.get("id")?.as_str().map(str::to_owned);
     let bundles = delivery.senders.iter().zip(&delivery.bundles);
     bundles
-        .map(|(&sender, bundle)| Cargo {
-            sender,
+        .map(|(&event, bundle)| WorkPart {
+            event,
             objects: bundle.objects.iter().filter_map(id).collect(),
         })
         .collect()

@@ -1,5 +1,5 @@
 //! What of a delivery is to be sent: its parcels without what the broker confirmed recently, message
-//! by message, and the note of it for the ledger.
+//! by message, and the note of it for the journal.
 //!
 //! Does not live here: what may be left out at all (`confirmed`).
 
@@ -8,16 +8,15 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    confirmed::ConfirmedObjects, ledger::Cargo, message::Parcel, registration::Registration,
-};
+use super::{confirmed::ConfirmedObjects, message::Parcel, registration::Registration};
+use crate::journal::WorkPart;
 
 /// The parcels of a delivery as they leave.
 pub(super) struct Load {
     /// One for each parcel that was to be sent, in that order.
     pub(super) parcels: Vec<Parcel>,
     /// What leaves of each sender.
-    pub(super) cargo: Vec<Cargo>,
+    pub(super) parts: Vec<WorkPart>,
     /// Messages in all.
     pub(super) total: usize,
     /// The era of what was left out.
@@ -48,11 +47,11 @@ impl Load {
             })
             .collect();
         let ids = |parcel: &Parcel| parcel.marks.iter().map(|mark| mark.id.clone()).collect();
-        let cargo = parcels.iter().zip(senders);
+        let parts = parcels.iter().zip(senders);
         Self {
             total: parcels.iter().map(|parcel| parcel.contents.len()).sum(),
-            cargo: cargo
-                .map(|(parcel, sender)| Cargo { sender: *sender, objects: ids(parcel) })
+            parts: parts
+                .map(|(parcel, sender)| WorkPart { event: *sender, objects: ids(parcel) })
                 .collect(),
             parcels,
             era,

@@ -18,7 +18,6 @@ mod draft;
 mod error;
 mod heartbeat;
 mod hidden;
-mod ledger;
 mod load;
 mod message;
 mod operations;
@@ -51,7 +50,6 @@ pub use self::{
     draft::DraftId,
     error::OpenCtiError,
     heartbeat::{HEARTBEAT_INTERVAL, Heartbeat, HeartbeatEvent, Pulse},
-    ledger::{Cargo, WorkLedger},
     operations::{ADMINISTRATION, OPERATIONS, Operation},
     platform::{Feature, Features, NotAVersion, Version},
     queue::{DEFAULT_MAX_MESSAGE_BYTES, QueueSink},
@@ -65,4 +63,5 @@ pub use self::{
     work::{CONTINUED, WorkId, WorkOutcome},
     work_errors::{WorkError, WorkReport, may_be_taken_later},
     workflow::{ResolvedWorkflow, WorkflowStatus, resolve_workflow},
+    works::FIRST_LOOK_AFTER,
 };

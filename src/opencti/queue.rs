@@ -2,7 +2,7 @@
 //! connector's queue, and each message is confirmed by the broker before the answer is `Ok`.
 //!
 //! The order is fixed: register if need be, leave out what the broker confirmed recently, connect if
-//! need be, open the work and note it in the ledger, announce how many objects will come, make the
+//! need be, open the work and note it in the journal, announce how many objects will come, make the
 //! draft if there is to be one, publish all, wait for all confirms, close the work. A failure on the way
 //! makes the bundles that are not fully confirmed `Unavailable`; they come again in another work, which
 //! is harmless because ids are deterministic. After a failure on the broker's side the connector
@@ -22,7 +22,6 @@ use super::{
     confirmed::ConfirmedObjects,
     draft::DraftId,
     error::OpenCtiError,
-    ledger::WorkLedger,
     load::Load,
     message::Parcel,
     publish::{Opened, Published, STALL_TIMEOUT, Trouble, publish},
@@ -31,7 +30,11 @@ use super::{
     work::{CONTINUED, WorkId, WorkOutcome},
     works::{NotOpened, Works},
 };
-use crate::config::{Approval, MqOverrides};
+use crate::{
+    clock::Clock,
+    config::{Approval, MqOverrides},
+    journal::Journal,
+};
 
 /// Largest message by default: what RabbitMQ 4 takes by its own default. In bytes.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 16 << 20;
@@ -65,10 +68,10 @@ impl QueueSink {
         Self { confirmed: Some(confirmed), ..self }
     }
 
-    /// Tells `ledger` of every work.
+    /// Notes every work in `journal`.
     #[must_use]
-    pub fn with_ledger(mut self, ledger: Arc<dyn WorkLedger>) -> Self {
-        self.works.noted_in(ledger);
+    pub fn noting_works(mut self, journal: Journal, clock: Clock) -> Self {
+        self.works.note_in(journal, clock);
         self
     }
 
@@ -151,7 +154,7 @@ impl QueueSink {
         load: &Load,
     ) -> Result<Opened, NotOpened> {
         let (broker, channel) = self.channel(registration).await.map_err(NotOpened::Unavailable)?;
-        let work = self.works.open(title, &load.cargo).await?;
+        let work = self.works.open(title, &load.parts).await?;
         match self.announce(&work, title, load.total).await {
             Ok(draft) => {
                 Ok(Opened { registration: Arc::clone(registration), broker, channel, work, draft })

@@ -21,7 +21,6 @@ mod enrich;
 mod false_positives;
 mod filter;
 mod leases;
-mod ledger;
 mod lost_works;
 mod matching;
 mod name_waits;
@@ -55,7 +54,6 @@ pub use self::{
     afterwards::Afterwards,
     enrich::Enricher,
     false_positives::NegativeSightings,
-    ledger::JournalLedger,
     name_waits::NameWaits,
     prepare::Preparer,
     refusals::{era_of_confirmed, era_of_properties},

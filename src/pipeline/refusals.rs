@@ -32,14 +32,15 @@ use crate::{
     clock::Clock,
     journal::{DueWork, Journal, JournalError, LostWork, WorkPart, WorkStanding},
     opencti::{
-        CONTINUED, ConfirmedObjects, OpenCti, OpenCtiError, WorkError, WorkId, WorkOutcome,
-        WorkReport,
+        CONTINUED, ConfirmedObjects, FIRST_LOOK_AFTER, OpenCti, OpenCtiError, WorkError, WorkId,
+        WorkOutcome, WorkReport,
     },
 };
 
 /// Seconds from one look at a work to the next; the first counts from its closing. The last look is
 /// about a day after.
-const LOOKS_AFTER_SECONDS: [i64; 10] = [20, 40, 60, 180, 600, 1_800, 3_600, 10_800, 21_600, 43_200];
+const LOOKS_AFTER_SECONDS: [i64; 10] =
+    [FIRST_LOOK_AFTER.num_seconds(), 40, 60, 180, 600, 1_800, 3_600, 10_800, 21_600, 43_200];
 /// From one look to the next for a work of which something is queued after all of these.
 const LAST_WAIT: TimeDelta = TimeDelta::hours(12);
 /// Works handled in one round.
@@ -58,11 +59,6 @@ const FORGOTTEN: &str = "confirmed_forgotten";
 const REFUSED_PROPERTIES: &str = "custom_properties_refused";
 /// Errors that the platform keeps of a work.
 const MOST_ERRORS_OF_A_WORK: usize = 100;
-
-/// When a work that is closed now is looked at first.
-pub(super) fn first_look(now: DateTime<Utc>) -> DateTime<Utc> {
-    now + TimeDelta::seconds(LOOKS_AFTER_SECONDS[0])
-}
 
 /// Closes, reads and lets go of works.
 pub(super) struct Refusals {
@@ -127,7 +123,7 @@ impl Refusals {
         match self.platform.close_work(&id, message, WorkOutcome::told_by(message)).await {
             Ok(()) => {
                 info!(work_id = work.id, "a work that was left open in OpenCTI is closed now");
-                self.journal.work_closed(&work.id, now, first_look(now)).await?;
+                self.journal.work_closed(&work.id, now, now + FIRST_LOOK_AFTER).await?;
                 Ok(Next::Work)
             }
             Err(error) if error.is_work_gone() => {
@@ -296,7 +292,7 @@ impl Refusals {
             refusals: &refusals,
         };
         let Some(requeued) = self.journal.work_lost(&ending, now).await? else {
-            return self.journal.look_again(&work.id, Some(standing), first_look(now)).await;
+            return self.journal.look_again(&work.id, Some(standing), now + FIRST_LOOK_AFTER).await;
         };
         metrics::counter!("objects_refused_by_opencti_total").increment(refusals.len() as u64);
         metrics::counter!("works_lost_total", "reason" => loss.name()).increment(1);

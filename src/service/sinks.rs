@@ -11,9 +11,9 @@ use crate::{
     journal::Journal,
     opencti::{
         ApiSink, Backpressure, ConfirmedObjects, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_MESSAGE_BYTES,
-        DirectorySink, QueueSink, S3Sink, Sink, WorkLedger,
+        DirectorySink, QueueSink, S3Sink, Sink,
     },
-    pipeline::{JournalLedger, RefusedRules},
+    pipeline::RefusedRules,
 };
 
 /// Everything that leads out.
@@ -73,12 +73,15 @@ fn sinks(
     let connector = &settings.connector;
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     if let Some(platform) = platform.filter(|_| connector.send_to_queue) {
-        let ledger = Arc::new(JournalLedger::new(journal.clone(), clock.clone()));
+        let (journal, clock) = (journal.clone(), clock.clone());
         sinks.push(match connector.sending.protocol {
-            QueueProtocol::Amqp => Arc::new(queue(settings, platform, ledger, confirmed)),
+            QueueProtocol::Amqp => {
+                let queue = queue(settings, platform, confirmed);
+                Arc::new(queue.noting_works(journal, clock))
+            }
             QueueProtocol::Api => {
                 let api = ApiSink::new(platform.connector(), DEFAULT_MAX_BODY_BYTES);
-                Arc::new(api.with_ledger(ledger))
+                Arc::new(api.noting_works(journal, clock))
             }
         });
     }
@@ -101,12 +104,10 @@ fn sinks(
 fn queue(
     settings: &Settings,
     platform: &Platform,
-    ledger: Arc<dyn WorkLedger>,
     confirmed: Option<&Arc<ConfirmedObjects>>,
 ) -> QueueSink {
     let connector = platform.connector();
-    let queue = QueueSink::new(connector, settings.mq.clone(), DEFAULT_MAX_MESSAGE_BYTES)
-        .with_ledger(ledger);
+    let queue = QueueSink::new(connector, settings.mq.clone(), DEFAULT_MAX_MESSAGE_BYTES);
     match confirmed {
         Some(confirmed) => queue.leaving_out(Arc::clone(confirmed)),
         None => queue,

@@ -235,7 +235,7 @@ impl Journal {
         Ok(usize::try_from(times).unwrap_or_default())
     }
 
-    /// Returns those of these events that [`WorkJournal::send_again`] or [`WorkJournal::work_lost`]
+    /// Returns those of these events that [`Journal::send_again`] or [`Journal::work_lost`]
     /// requeued.
     pub async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError> {
         if events.is_empty() {

@@ -10,11 +10,10 @@ use harfanglab_incidents::{
     clock::Clock,
     config::MqOverrides,
     demo::Generator,
-    journal::Journal,
     opencti::{
         ConfirmedObjects, Connector, DEFAULT_MAX_MESSAGE_BYTES, Delivery, OpenCti, QueueSink, Sink,
     },
-    pipeline::{Afterwards, JournalLedger, era_of_confirmed},
+    pipeline::{Afterwards, era_of_confirmed},
     stix::Bundle,
 };
 use serde_json::{Value, json};
@@ -140,9 +139,8 @@ async fn a_refused_object_is_sent_again_and_after_a_missing_reference_or_a_delet
     let road = Road::new().await;
     let folder = tempfile::TempDir::new().unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
-    let journal: Journal = open_sqlite(&url, "https://console.example").await;
-    let ledger = JournalLedger::new(journal.clone(), Clock::system());
-    let road = Road { sink: road.sink.with_ledger(Arc::new(ledger)), ..road };
+    let journal = open_sqlite(&url, "https://console.example").await;
+    let road = Road { sink: road.sink.noting_works(journal.clone(), Clock::system()), ..road };
     let (confirmed, client) =
         (Arc::clone(&road.confirmed), OpenCti::new(&road.platform.settings()).unwrap());
     let later = Clock::from_fn(|| Clock::system().now() + chrono::TimeDelta::hours(1));
