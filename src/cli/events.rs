@@ -11,7 +11,7 @@ use super::{
     journal::{Desk, OfConsole},
     output::{self, line_of, moment},
 };
-use crate::journal::{Access, Chapter, ListedRefusal, Story, WaitsFor};
+use crate::journal::{Access, EventHistory, HistoryEntry, ListedRefusal, WaitsFor};
 
 pub(super) const AFTER: &str = "\
 Examples:
@@ -46,7 +46,7 @@ pub(super) fn run(config: Option<&Path>, command: &EventsCommand) -> Result<(), 
     let (id, now) = (&arguments.id, desk.now());
     let mut texts = Vec::new();
     for OfConsole { name, journal } in &desk.consoles {
-        let Some(story) = desk.wait(journal.story(id))? else { continue };
+        let Some(story) = desk.wait(journal.event_history(id))? else { continue };
         texts.push(if arguments.json {
             format!("{}\n", as_json(&story, name.as_deref(), now))
         } else {
@@ -62,7 +62,7 @@ pub(super) fn run(config: Option<&Path>, command: &EventsCommand) -> Result<(), 
     output::print(&texts.join(if arguments.json { "" } else { "\n" }))
 }
 
-fn in_words(story: &Story, console: Option<&str>, now: DateTime<Utc>) -> String {
+fn in_words(story: &EventHistory, console: Option<&str>, now: DateTime<Utc>) -> String {
     let mut text = match console {
         Some(console) => format!("{}, console {console}\n", line_of(&story.key)),
         None => format!("{}\n", line_of(&story.key)),
@@ -79,7 +79,7 @@ fn in_words(story: &Story, console: Option<&str>, now: DateTime<Utc>) -> String 
         )),
         None => line("  incident: has no name yet".to_owned()),
     }
-    for chapter in &story.chapters {
+    for chapter in &story.entries {
         let what = match chapter.follows {
             Some(event) => format!("follow-up of event {event}"),
             None => format!("version {}", line_of(&chapter.version)),
@@ -115,10 +115,10 @@ fn in_words(story: &Story, console: Option<&str>, now: DateTime<Utc>) -> String 
                 line_of(&refusal.reason)
             ));
         }
-        if chapter.sent_again > 0 {
+        if chapter.times_requeued > 0 {
             line(format!(
                 "    left once more because of what OpenCTI refused: {} times",
-                chapter.sent_again
+                chapter.times_requeued
             ));
         }
         if let Some(pruned_at) = chapter.pruned_at {
@@ -129,8 +129,8 @@ fn in_words(story: &Story, console: Option<&str>, now: DateTime<Utc>) -> String 
 }
 
 fn refusals_of<'a>(
-    story: &'a Story,
-    chapter: &'a Chapter,
+    story: &'a EventHistory,
+    chapter: &'a HistoryEntry,
 ) -> impl Iterator<Item = &'a ListedRefusal> {
     story.refusals.iter().filter(|listed| listed.refusal.event == Some(chapter.id))
 }
@@ -140,7 +140,7 @@ pub(super) fn refused(object: &str) -> String {
     if object.is_empty() { "an object".to_owned() } else { line_of(object) }
 }
 
-fn standing(chapter: &Chapter) -> String {
+fn standing(chapter: &HistoryEntry) -> String {
     match chapter.finished_at {
         Some(finished_at) => format!("{} {}", chapter.state, moment(finished_at)),
         None => chapter.state.clone(),
@@ -165,9 +165,9 @@ fn waiting(waits_for: WaitsFor) -> String {
     }
 }
 
-fn as_json(story: &Story, console: Option<&str>, now: DateTime<Utc>) -> Value {
+fn as_json(story: &EventHistory, console: Option<&str>, now: DateTime<Utc>) -> Value {
     let events: Vec<Value> = story
-        .chapters
+        .entries
         .iter()
         .map(|chapter| {
             json!({
@@ -188,7 +188,7 @@ fn as_json(story: &Story, console: Option<&str>, now: DateTime<Utc>) -> Value {
                 "root_id": chapter.root_id,
                 "follows": chapter.follows,
                 "asks_until": chapter.deadline_at.map(moment),
-                "sent_again": chapter.sent_again,
+                "sent_again": chapter.times_requeued,
                 "waits_for": story.waits_for(chapter, now).map(waiting_as_json),
                 "refused_by_opencti": refusals_of(story, chapter)
                     .map(|listed| {

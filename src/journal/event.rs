@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::lacking::Lacking;
+use super::missing_enrichment::MissingEnrichment;
 use crate::{
     alert::IncidentIdentity,
     intake::{Origin, dialect::Dialect},
@@ -74,7 +74,7 @@ impl Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowUp {
     /// The enrichment that the delivered version was without.
-    pub lacking: Lacking,
+    pub missing: MissingEnrichment,
     /// The time at which it is asked for next.
     pub due_at: DateTime<Utc>,
     /// Until when it is asked for; afterwards the sweep completes the alert.

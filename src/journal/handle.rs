@@ -14,8 +14,8 @@ use super::{
         session::{Change, Session},
     },
     error::JournalError,
-    operations::Shrunk,
     postgres::PostgresDatabase,
+    pruning::Shrunk,
     sqlite::SqliteDatabase,
     storage::{Report, Storage},
 };

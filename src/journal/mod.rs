@@ -69,52 +69,51 @@ mod activity;
 #[cfg(test)]
 mod broken_changes;
 mod database;
+mod dead_letters;
 mod error;
 mod event;
+mod event_history;
 mod failure;
 mod file;
 mod handle;
-mod lacking;
+mod missing_enrichment;
 mod open;
-mod operations;
 #[cfg(test)]
 mod plans;
 mod postgres;
 mod probe;
+mod pruning;
 mod refused_rules;
 mod schema;
 mod sightings;
 mod sql;
 mod sqlite;
 mod storage;
-mod story;
 mod works;
 mod writer;
 
 pub use self::{
     activity::{Activity, HOURS, Hour},
+    dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterKind, Retried},
     error::JournalError,
     event::{
         Adoption, AlertName, CLAIM_BYTES, CaseObjects, CaseStanding, Claim, Counts, Event, EventId,
         FollowUp, Outcome, TextBytes,
     },
+    event_history::{EventHistory, HistoryEntry, WaitsFor},
     handle::{Database, Journal},
-    lacking::Lacking,
+    missing_enrichment::MissingEnrichment,
     open::{Access, Opened, Place, open, open_beside, probe},
-    operations::{
-        Letter, LetterFilter, LetterGroup, LetterKind, PruneBefore, Pruned, Removable, Retried,
-        Shrunk,
-    },
     postgres::{LeaderLock, Leadership, LeaseTime, PostgresDatabase},
     probe::{TooLate, answer_in_time, check_writable, watch},
+    pruning::{PruneBefore, Pruned, Removable, Shrunk},
     refused_rules::{MOST_REFUSED_RULES, RefusedRule, RuleRefusal},
     sightings::{DueFlag, SightingFlag},
     sqlite::SqliteDatabase,
     storage::Storage,
-    story::{Chapter, Story, WaitsFor},
     works::{
-        DueWork, ListedRefusal, LostWork, MOST_REFUSALS, Refusal, Requeued, SentAgain, WorkPart,
-        WorkStanding,
+        DueWork, ListedRefusal, LostWork, MOST_REFUSALS, Refusal, RequeueOutcome, Requeued,
+        WorkPart, WorkStanding,
     },
     writer::write_what_comes_in,
 };

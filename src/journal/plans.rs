@@ -12,9 +12,9 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnect
 use tempfile::TempDir;
 
 use super::{
-    AlertName, CaseObjects, CaseStanding, FollowUp, Journal, Lacking, LetterFilter, LostWork,
-    Outcome, PostgresDatabase, PruneBefore, Refusal, Removable, RuleRefusal, SightingFlag,
-    SqliteDatabase, WorkPart,
+    AlertName, CaseObjects, CaseStanding, DeadLetterFilter, FollowUp, Journal, LostWork,
+    MissingEnrichment, Outcome, PostgresDatabase, PruneBefore, Refusal, Removable, RuleRefusal,
+    SightingFlag, SqliteDatabase, WorkPart,
     database::{noted::noted, statement::Value},
 };
 use crate::{
@@ -135,11 +135,11 @@ async fn go(journal: &Journal) {
     journal.identify(six.claim, &alert).await.unwrap();
     journal.adopt_unmatched(five, LEASE).await.unwrap();
     journal.has_unfinished_alerts("t3").await.unwrap();
-    journal.uncounted(five.claim).await.unwrap();
+    journal.refund_attempt(five.claim).await.unwrap();
     of_sightings_and_cases(journal, &one.key).await;
     let delivered = || Outcome::Delivered { root_id: "incident--1".to_owned(), remark: None };
     let follow_up = FollowUp {
-        lacking: Lacking { page: true, rule: false, host: false },
+        missing: MissingEnrichment { page: true, rule: false, host: false },
         due_at: now() + TimeDelta::minutes(1),
         deadline: now() + TimeDelta::minutes(5),
     };
@@ -209,7 +209,7 @@ async fn of_works(journal: &Journal, event: i64) {
         refused_at: now(),
     };
     journal.work_read("work", &[refusal]).await.unwrap();
-    journal.send_again(event, "no", &[TimeDelta::minutes(1)], now()).await.unwrap();
+    journal.requeue_delivered(event, "no", &[TimeDelta::minutes(1)], now()).await.unwrap();
     journal.work_opened("lost", &parts, now()).await.unwrap();
     let lost = LostWork {
         work: "lost",
@@ -235,9 +235,11 @@ async fn of_works(journal: &Journal, event: i64) {
     journal.forget_refused_rules(Some("indicator--1")).await.unwrap();
     journal.remember("cursor", "2026").await.unwrap();
     journal.remembered("cursor").await.unwrap();
-    journal.story("k21").await.unwrap().unwrap();
-    assert!(!journal.letter_groups(&LetterFilter::default(), 20).await.unwrap().is_empty());
-    let letters = journal.letters(&LetterFilter::default(), 0, 20).await.unwrap();
+    journal.event_history("k21").await.unwrap().unwrap();
+    assert!(
+        !journal.dead_letter_groups(&DeadLetterFilter::default(), 20).await.unwrap().is_empty()
+    );
+    let letters = journal.dead_letters(&DeadLetterFilter::default(), 0, 20).await.unwrap();
     let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
     journal.retry(&ids[..1], now()).await.unwrap();
     journal.discard(&ids[1..2], now()).await.unwrap();

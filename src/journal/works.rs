@@ -114,7 +114,7 @@ pub struct ListedRefusal {
 
 /// Outcome of the wish to send an event once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SentAgain {
+pub enum RequeueOutcome {
     /// The newest version of its alert or threat leaves once more.
     Pending,
     /// A version of it is on its way already.

@@ -129,7 +129,7 @@ impl Deliverer {
         for ((ready, result), some_have_it) in batch.iter().zip(results).zip(some_have_it) {
             let is_lost = result == Err(DeliveryError::LeaseLost);
             if !was_tried(&result)
-                && let Err(failure) = self.journal.uncounted(ready.claim).await
+                && let Err(failure) = self.journal.refund_attempt(ready.claim).await
             {
                 warn!(%failure, "a try counts in which nothing was sent");
             }
@@ -175,7 +175,7 @@ impl Deliverer {
         let Err(failure) = written else { return };
         error!(%failure, "the journal cannot keep what cases refer to; their events are tried again");
         for (ready, result) in batch.iter().zip(results) {
-            if result.is_ok() && ready.delivered.is_anything() {
+            if result.is_ok() && ready.delivered.is_any() {
                 *result = Err(DeliveryError::Unavailable(failure.to_string()));
             }
         }

@@ -62,7 +62,7 @@ pub(super) struct Delivered {
 }
 
 impl Delivered {
-    pub(super) fn is_anything(&self) -> bool {
+    pub(super) fn is_any(&self) -> bool {
         !self.case_objects.is_empty() || self.remembered.is_some()
     }
 }
@@ -220,7 +220,7 @@ impl Preparer {
     /// Puts an event back whose incident others keep from being fixed. Nothing failed, so this is no try.
     async fn busy(&self, event: &Event) -> Outcome {
         self.name_waits.put_back(event.claim.event, self.clock.now());
-        match self.journal.uncounted(event.claim).await {
+        match self.journal.refund_attempt(event.claim).await {
             Ok(()) => self.later(WAIT_FOR_NAME, JournalError::Busy.to_string()),
             Err(failure) => self.journal_failed(event, &failure),
         }

@@ -17,8 +17,8 @@ use crate::{
         is_believed,
     },
     journal::{
-        Adoption, AlertName, CaseObjects, CaseStanding, Event, FollowUp, JournalError, Lacking,
-        Outcome,
+        Adoption, AlertName, CaseObjects, CaseStanding, Event, FollowUp, JournalError,
+        MissingEnrichment, Outcome,
     },
     opencti::Feature,
 };
@@ -44,10 +44,10 @@ impl Preparer {
         turn: Turn,
     ) -> Result<(Conversion, Option<FollowUp>, Delivered), Outcome> {
         self.let_through(event, &pushed)?;
-        let mut lacking = Lacking::default();
+        let mut missing = MissingEnrichment::default();
         let mut deadline = self.deadline(event);
         // Boxed: it holds whole alerts across its look-ups.
-        let seeing = Box::pin(self.seen_on_console(event, pushed, &mut deadline, &mut lacking));
+        let seeing = Box::pin(self.seen_on_console(event, pushed, &mut deadline, &mut missing));
         let mut seen = seeing.await?;
         if seen.identity.is_none() && event.dialect == Dialect::NativeAlert {
             seen.identity = self
@@ -58,13 +58,13 @@ impl Preparer {
         }
         let details = deadline.ask(self.enricher.agent(&seen.alert.agent)).await;
         // An agent that the console has forgotten stays unknown; only a failure is worth a return.
-        lacking.host = matches!(details, Found::Failed(_));
+        missing.host = matches!(details, Found::Failed(_));
         if let Settled::Known(details) = self.settled(event, details, None)? {
             seen.alert.agent = filled(seen.alert.agent, details);
         }
         let intelligence =
-            self.intelligence(event, &seen.alert, &mut deadline, &mut lacking).await?;
-        let follow_up = self.follow_up(event, lacking)?;
+            self.intelligence(event, &seen.alert, &mut deadline, &mut missing).await?;
+        let follow_up = self.follow_up(event, missing)?;
         let Seen { alert, key, identity } = seen;
         let settings = self.convert_settings();
         let convert = |known: &Known| {
@@ -137,7 +137,7 @@ impl Preparer {
         event: &Event,
         mut pushed: Alert,
         deadline: &mut Deadline<'_>,
-        lacking: &mut Lacking,
+        missing: &mut MissingEnrichment,
     ) -> Result<Seen, Outcome> {
         if self.needs_confirmation(event) {
             // Whoever posts can also claim an id of the console.
@@ -150,7 +150,7 @@ impl Preparer {
         self.confirmed(event, &found)?;
         match self.settled(event, found, Some(self.enrichment.first_wait))? {
             Settled::Complete => {}
-            Settled::Lacking => lacking.page = true,
+            Settled::Incomplete => missing.page = true,
             Settled::Known(shown) if event.dialect == Dialect::EcsAlert => {
                 if let Some(key) = dialect::key_of_identified(&shown) {
                     seen.identity = self.identify(event, &shown, &key).await?;
@@ -177,14 +177,14 @@ impl Preparer {
         event: &Event,
         alert: &Alert,
         deadline: &mut Deadline<'_>,
-        lacking: &mut Lacking,
+        missing: &mut MissingEnrichment,
     ) -> Result<Option<Intelligence>, Outcome> {
         let found = deadline.ask(self.enricher.intelligence(alert)).await;
         match self.settled(event, found, None)? {
             Settled::Known(intelligence) => Ok(Some(intelligence)),
             Settled::Complete => Ok(None),
-            Settled::Lacking => {
-                lacking.rule = true;
+            Settled::Incomplete => {
+                missing.rule = true;
                 Ok(None)
             }
         }

@@ -33,7 +33,7 @@ impl Preparer {
             && self.journal.has_unfinished_alerts(&pushed.id).await.map_err(failed)?
         {
             // The tries are for a console that fails.
-            self.journal.uncounted(event.claim).await.map_err(failed)?;
+            self.journal.refund_attempt(event.claim).await.map_err(failed)?;
             let reason = "waits for the alerts of the threat, which its case refers to";
             return Err(self.later(WAIT_FOR_ALERTS, reason.to_owned()));
         }
@@ -42,7 +42,7 @@ impl Preparer {
         self.confirmed(event, &found)?;
         let mut threat = match self.settled(event, found, None)? {
             Settled::Known(shown) => shown,
-            Settled::Complete | Settled::Lacking => pushed,
+            Settled::Complete | Settled::Incomplete => pushed,
         };
         self.add_rule_tags(event, &mut threat, &mut deadline).await?;
         let note_name = format!("note:{}", threat.id);

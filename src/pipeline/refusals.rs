@@ -1,6 +1,6 @@
 //! What OpenCTI refused comes back: works are closed where that failed before, looked at until they
 //! are done, and each error is put on the event whose object it is about. An event of which something
-//! was refused for a reason that passes leaves once more (`sent_again`), and so do the events of a work
+//! was refused for a reason that passes leaves once more (`requeue`), and so do the events of a work
 //! that lost objects without an error (`lost_works`).
 //!
 //! A work is looked at a few times, further and further apart; after the last look it is let go with
@@ -26,7 +26,7 @@ use super::{
     lost_works::{self, Loss, Verdict},
     matching::matched,
     refused_rules::{ReadWork, RefusedRuleReader},
-    sent_again,
+    requeue,
 };
 use crate::{
     clock::Clock,
@@ -296,7 +296,7 @@ impl Refusals {
         };
         metrics::counter!("objects_refused_by_opencti_total").increment(refusals.len() as u64);
         metrics::counter!("works_lost_total", "reason" => loss.name()).increment(1);
-        sent_again::tell_lost(&work.id, loss.reason(), &standing.shown, &requeued);
+        requeue::tell_lost(&work.id, loss.reason(), &standing.shown, &requeued);
         Ok(())
     }
 
@@ -387,7 +387,7 @@ impl Refusals {
         );
         let unnamed = if is_cut_off { all } else { HashSet::new() };
         let passing = refusals.iter().filter(|refusal| !consequences.contains(&refusal.object));
-        sent_again::send_again(&self.journal, self.clock.now(), passing, &unnamed).await?;
+        requeue::requeue_passing(&self.journal, self.clock.now(), passing, &unnamed).await?;
         self.journal.work_read(&work.id, &refusals).await
     }
 

@@ -360,8 +360,8 @@ impl Runner {
         let earlier = claims.filter(|claim| claim.fence > claim.attempt);
         let events: Vec<_> = earlier.map(|claim| claim.event).collect();
         // What cannot be told is sent whole: that costs messages only.
-        let sent_again = self.deliverer.journal.sent_again(&events).await;
-        sent_again.unwrap_or_else(|_| events.into_iter().collect())
+        let requeued = self.deliverer.journal.requeued(&events).await;
+        requeued.unwrap_or_else(|_| events.into_iter().collect())
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     config::HarfangLabSettings,
     harfanglab::ConsoleError,
     intake::{Origin, dialect::Dialect},
-    journal::{Event, FollowUp, Lacking, Outcome},
+    journal::{Event, FollowUp, MissingEnrichment, Outcome},
 };
 
 /// Tries in which a failing console may hold an alert back: seconds, not minutes.
@@ -117,7 +117,7 @@ pub(super) enum Settled<T> {
     /// There is nothing more to know.
     Complete,
     /// It is not known, and may be later.
-    Lacking,
+    Incomplete,
 }
 
 impl Preparer {
@@ -155,7 +155,7 @@ impl Preparer {
                 Some(wait) if may_wait && attempt == 1 => {
                     Err(self.later(wait, "the console does not show the alert yet".to_owned()))
                 }
-                _ => Ok(Settled::Lacking),
+                _ => Ok(Settled::Incomplete),
             },
             Found::Failed(failure) => {
                 // A refused token is not put right within seconds, and an alert that has waited for
@@ -176,7 +176,7 @@ impl Preparer {
                         "the console could not be asked; the alert goes out with what is known"
                     );
                 }
-                Ok(Settled::Lacking)
+                Ok(Settled::Incomplete)
             }
         }
     }
@@ -215,16 +215,16 @@ impl Preparer {
         self.enrichment.confirm && event.origin == Origin::Push
     }
 
-    /// How an event goes on with `lacking` still unknown: the follow-up to store with it, if any. A
+    /// How an event goes on with `missing` still unknown: the follow-up to store with it, if any. A
     /// follow-up that found nothing new waits on or gives up.
     pub(super) fn follow_up(
         &self,
         event: &Event,
-        lacking: Lacking,
+        missing: MissingEnrichment,
     ) -> Result<Option<FollowUp>, Outcome> {
         let now = self.clock.now();
         let deadline = match &event.follow_up {
-            Some(current) if !lacking.is_less_than(current.lacking) => {
+            Some(current) if !missing.is_less_than(current.missing) => {
                 if now >= current.deadline {
                     let reason = "the console showed nothing more within \
                                   HARFANGLAB_INCIDENTS_ENRICHMENT_TIME; the sweep completes it";
@@ -241,7 +241,7 @@ impl Preparer {
         };
         let wait = retry::wait(1, event.claim.event, FOLLOW_UP_WAIT_MAX);
         let due_at = (now + wait).min(deadline);
-        Ok(lacking.is_anything().then_some(FollowUp { lacking, due_at, deadline }))
+        Ok(missing.is_any().then_some(FollowUp { missing, due_at, deadline }))
     }
 
     fn enrichment_time(&self) -> TimeDelta {

@@ -8,7 +8,7 @@ use super::show::Form;
 use crate::{
     config,
     intake::Origin,
-    journal::{Access, EventId, LetterFilter, LetterKind},
+    journal::{Access, DeadLetterFilter, DeadLetterKind, EventId},
 };
 
 pub(in crate::cli) const AFTER: &str = "\
@@ -208,22 +208,22 @@ pub(in crate::cli) struct ExportArguments {
 }
 
 impl Pile {
-    pub(super) fn kind(&self) -> LetterKind {
-        if self.dropped { LetterKind::Dropped } else { LetterKind::Dead }
+    pub(super) fn kind(&self) -> DeadLetterKind {
+        if self.dropped { DeadLetterKind::Dropped } else { DeadLetterKind::Dead }
     }
 }
 
 impl Selection {
     pub(super) fn filter(
         &self,
-        kind: LetterKind,
+        kind: DeadLetterKind,
         now: chrono::DateTime<chrono::Utc>,
-    ) -> LetterFilter {
+    ) -> DeadLetterFilter {
         let ago = |length: Duration| {
             let length = chrono::TimeDelta::from_std(length).ok()?;
             now.checked_sub_signed(length)
         };
-        LetterFilter {
+        DeadLetterFilter {
             kind,
             ids: self.ids.clone(),
             reason: self.reason.clone(),

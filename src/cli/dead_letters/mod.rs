@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     escape,
-    journal::{EventId, Journal, Letter, LetterFilter, LetterKind, Retried},
+    journal::{DeadLetter, DeadLetterFilter, DeadLetterKind, EventId, Journal, Retried},
 };
 
 /// Letters read, and changed in one commit, at a time.
@@ -82,10 +82,10 @@ fn list(desk: &Desk, arguments: &ListArguments) -> Result<(), Failure> {
 }
 
 /// A line for each reason, the most frequent first.
-fn list_groups(desk: &Desk, filter: &LetterFilter, limit: usize) -> Result<(), Failure> {
+fn list_groups(desk: &Desk, filter: &DeadLetterFilter, limit: usize) -> Result<(), Failure> {
     let mut groups = Vec::new();
     for OfConsole { name, journal } in &desk.consoles {
-        let of_console = desk.wait(journal.letter_groups(filter, limit.saturating_add(1)))?;
+        let of_console = desk.wait(journal.dead_letter_groups(filter, limit.saturating_add(1)))?;
         groups.extend(of_console.into_iter().map(|group| (name.as_deref(), group)));
     }
     if groups.is_empty() {
@@ -134,13 +134,11 @@ fn refused(desk: &Desk, &Listing { limit, json }: &Listing) -> Result<(), Failur
 fn show(desk: &Desk, arguments: &ShowArguments) -> Result<(), Failure> {
     let id = arguments.id;
     let mut found = None;
-    for (console, kind) in desk
-        .consoles
-        .iter()
-        .flat_map(|console| [LetterKind::Dead, LetterKind::Dropped].map(|kind| (console, kind)))
-    {
-        let filter = LetterFilter { kind, ids: vec![id], ..LetterFilter::default() };
-        let letters = desk.wait(console.journal.letters(&filter, 0, 1))?;
+    for (console, kind) in desk.consoles.iter().flat_map(|console| {
+        [DeadLetterKind::Dead, DeadLetterKind::Dropped].map(|kind| (console, kind))
+    }) {
+        let filter = DeadLetterFilter { kind, ids: vec![id], ..DeadLetterFilter::default() };
+        let letters = desk.wait(console.journal.dead_letters(&filter, 0, 1))?;
         found = found.or(letters.into_iter().next().map(|letter| (console, kind, letter)));
     }
     let (OfConsole { name, journal }, kind, letter) = found.ok_or_else(|| {
@@ -198,7 +196,7 @@ fn retry(desk: &Desk, arguments: &RetryArguments) -> Result<(), Failure> {
 }
 
 fn discard(desk: &Desk, arguments: &DropArguments) -> Result<(), Failure> {
-    let filter = arguments.choice.selection.filter(LetterKind::Dead, desk.now());
+    let filter = arguments.choice.selection.filter(DeadLetterKind::Dead, desk.now());
     let letters = chosen(desk, &arguments.choice.selection, &filter)?;
     let of = if arguments.dry_run { show::of_dry_drop } else { show::of_drop };
     let ids = letters.iter().flat_map(|(_journal, ids)| ids);
@@ -295,7 +293,7 @@ fn pages<'a>(letters: &'a Chosen<'_>) -> impl Iterator<Item = (&'a Journal, &'a 
 fn chosen<'a>(
     desk: &'a Desk,
     selection: &Selection,
-    filter: &LetterFilter,
+    filter: &DeadLetterFilter,
 ) -> Result<Chosen<'a>, Failure> {
     let mut chosen: Chosen<'a> =
         desk.consoles.iter().map(|console| (&console.journal, Vec::new())).collect();
@@ -321,8 +319,8 @@ fn chosen<'a>(
 /// Hands on page by page, console by console, until `take` has enough.
 fn for_each_page<'a>(
     desk: &'a Desk,
-    filter: &LetterFilter,
-    mut take: impl FnMut(&'a OfConsole, &[Letter]) -> Result<bool, Failure>,
+    filter: &DeadLetterFilter,
+    mut take: impl FnMut(&'a OfConsole, &[DeadLetter]) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let mut wants_more = true;
     for console in &desk.consoles {
@@ -339,12 +337,12 @@ fn for_each_page<'a>(
 fn for_each_page_of(
     desk: &Desk,
     console: &OfConsole,
-    filter: &LetterFilter,
-    mut take: impl FnMut(&[Letter]) -> Result<bool, Failure>,
+    filter: &DeadLetterFilter,
+    mut take: impl FnMut(&[DeadLetter]) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let mut after = 0;
     loop {
-        let page = desk.wait(console.journal.letters(filter, after, PAGE))?;
+        let page = desk.wait(console.journal.dead_letters(filter, after, PAGE))?;
         let Some(last) = page.last() else { return Ok(()) };
         after = last.id;
         if !take(&page)? {

@@ -9,7 +9,7 @@ use crate::{
         events,
         output::{line_of, moment},
     },
-    journal::{EventId, Letter, LetterGroup, LetterKind, ListedRefusal, Retried},
+    journal::{DeadLetter, DeadLetterGroup, DeadLetterKind, EventId, ListedRefusal, Retried},
 };
 
 /// How what became of a letter is told.
@@ -30,14 +30,14 @@ pub(super) fn heading_of_groups() -> String {
     format!("{:>8}  {:<20}  {:>8}  REASON\n", "LETTERS", "NEWEST", "EXAMPLE")
 }
 
-pub(super) fn group_as_line(group: &LetterGroup, console: Option<&str>) -> String {
+pub(super) fn group_as_line(group: &DeadLetterGroup, console: Option<&str>) -> String {
     let reason: String = line_of(&group.reason).chars().take(REASON_LENGTH).collect();
     let (count, newest, example) = (group.letters, moment(group.newest_at), group.example);
     let of_console = console.map(|console| format!("[{console}] ")).unwrap_or_default();
     format!("{count:>8}  {newest:<20}  {example:>8}  {of_console}{reason}\n")
 }
 
-pub(super) fn as_line(letter: &Letter, console: Option<&str>) -> String {
+pub(super) fn as_line(letter: &DeadLetter, console: Option<&str>) -> String {
     let reason: String = line_of(&letter.reason).chars().take(REASON_LENGTH).collect();
     let key: String = line_of(&letter.key).chars().take(36).collect();
     let (id, died) = (letter.id, moment(letter.ended_at));
@@ -48,7 +48,7 @@ pub(super) fn as_line(letter: &Letter, console: Option<&str>) -> String {
     )
 }
 
-pub(super) fn as_json(letter: &Letter, console: Option<&str>, body: Option<&str>) -> Value {
+pub(super) fn as_json(letter: &DeadLetter, console: Option<&str>, body: Option<&str>) -> Value {
     let mut object = json!({
         "id": letter.id,
         "key": letter.key,
@@ -106,9 +106,9 @@ pub(super) fn refusal_as_json(listed: &ListedRefusal, console: Option<&str>) -> 
 }
 
 pub(super) fn in_full(
-    letter: &Letter,
+    letter: &DeadLetter,
     console: Option<&str>,
-    kind: LetterKind,
+    kind: DeadLetterKind,
     body: &str,
 ) -> String {
     let mut text = String::new();

@@ -19,7 +19,7 @@ use crate::{
         error::JournalError,
         event::{CLAIM_BYTES, Claim, Event, FollowUp, Outcome, SMALL_BYTES},
         handle::Journal,
-        lacking::Lacking,
+        missing_enrichment::MissingEnrichment,
     },
 };
 
@@ -433,8 +433,8 @@ fn event(row: &Row) -> Result<Event, JournalError> {
     };
     let origin = row.str("origin")?;
     let follow_up = match (row.maybe_text("lacking")?, row.maybe_date("deadline_at")?) {
-        (Some(lacking), Some(deadline)) => Some(FollowUp {
-            lacking: Lacking::from_text(&lacking),
+        (Some(missing), Some(deadline)) => Some(FollowUp {
+            missing: MissingEnrichment::from_text(&missing),
             due_at: row.date("due_at")?,
             deadline,
         }),

@@ -37,7 +37,7 @@ impl Journal {
              recurrence, 0 FROM events WHERE id = $5 ON CONFLICT DO NOTHING \
              RETURNING id, CAST(CASE WHEN body = '' THEN 1 ELSE 0 END AS BIGINT) AS is_empty",
         )
-        .bind(follow_up.lacking.to_text())
+        .bind(follow_up.missing.to_text())
         .bind(Origin::FollowUp.as_str())
         .bind(follow_up.due_at.timestamp_millis())
         .bind(follow_up.deadline.timestamp_millis())

@@ -1,12 +1,12 @@
 //! Works of which objects never reached OpenCTI. Their events are requeued and the work ends in one
 //! commit, so that neither a crash nor another replica requeues them twice.
 //!
-//! Does not live here: how an event is requeued (`sent_again`), which works are lost (`pipeline`).
+//! Does not live here: how an event is requeued (`requeue`), which works are lost (`pipeline`).
 
 use chrono::{DateTime, Utc};
 
 use super::{
-    sent_again::{Cause, Requeue},
+    requeue::{Cause, Requeue},
     works::forget_parts,
 };
 use crate::journal::{
@@ -14,7 +14,7 @@ use crate::journal::{
     error::JournalError,
     event::EventId,
     handle::Journal,
-    works::{LostWork, Requeued, SentAgain},
+    works::{LostWork, RequeueOutcome, Requeued},
 };
 
 impl Journal {
@@ -39,10 +39,12 @@ impl Journal {
         let mut requeued = Requeued::default();
         for event in events_of(&mut transaction, lost.work).await? {
             match self.requeue(&mut transaction, event, &requeue, now).await? {
-                SentAgain::Pending => requeued.pending += 1,
-                SentAgain::OnItsWay | SentAgain::CameAgain => requeued.came_otherwise += 1,
-                SentAgain::GaveUp => requeued.gave_up.push(event),
-                SentAgain::NotThere => requeued.without_text.push(event),
+                RequeueOutcome::Pending => requeued.pending += 1,
+                RequeueOutcome::OnItsWay | RequeueOutcome::CameAgain => {
+                    requeued.came_otherwise += 1;
+                }
+                RequeueOutcome::GaveUp => requeued.gave_up.push(event),
+                RequeueOutcome::NotThere => requeued.without_text.push(event),
             }
         }
         if !lost.refusals.is_empty() {

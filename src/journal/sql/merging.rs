@@ -309,7 +309,7 @@ impl Journal {
 
     /// Makes the try that is under way count as none: waiting for another event uses up no tries.
     /// The claim stays as it is, and is finished as any other. A lost one is left alone.
-    pub async fn uncounted(&self, claim: Claim) -> Result<(), JournalError> {
+    pub async fn refund_attempt(&self, claim: Claim) -> Result<(), JournalError> {
         query(
             "UPDATE events SET attempts_before = attempts_before + 1 \
              WHERE id = $1 AND attempts = $2 AND state = 'pending'",

@@ -14,7 +14,7 @@ use crate::journal::{
     },
     error::JournalError,
     handle::Journal,
-    operations::Removable,
+    pruning::Removable,
 };
 
 macro_rules! removing {

@@ -33,7 +33,7 @@ use super::{
     },
     error::JournalError,
     file::{FileIdentity, Lengths},
-    operations::Shrunk,
+    pruning::Shrunk,
     storage::{Report, Storage},
 };
 

@@ -8,8 +8,9 @@ use super::SqliteDatabase;
 use crate::journal::sql::{
     claim::{CLAIM, NEXT_FREE, NEXT_LEASE_END},
     counts::{COUNTS, PENDING},
+    event_history::KEY_OF,
     merging::{COMPLETE_CASE, UNFINISHED_OF_THREAT},
-    operations::{EMPTY_FINISHED, EMPTY_LETTERS, KEY_OF, OLD_IDENTITIES, REMOVING},
+    pruning::{EMPTY_FINISHED, EMPTY_LETTERS, OLD_IDENTITIES, REMOVING},
     space::{REMOVE_DROPPED, REMOVE_FINISHED, REMOVE_FOLLOW_UPS, REMOVE_SAMPLES, SAMPLES},
     works::CLOSE_FORGOTTEN,
 };

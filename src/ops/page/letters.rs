@@ -10,7 +10,7 @@ use super::{
     words::{beginning, counted, grouped, moment, size, visible},
 };
 use crate::{
-    journal::{EventId, Letter, LetterGroup, LetterKind, ListedRefusal, RefusedRule},
+    journal::{DeadLetter, DeadLetterGroup, DeadLetterKind, EventId, ListedRefusal, RefusedRule},
     label::ConsoleLabel,
 };
 
@@ -82,7 +82,7 @@ fn more(shown: &[Of<Listed>], like: Option<EventId>) -> Markup {
 }
 
 /// Several letters of the same reason.
-fn alike(snapshot: &Snapshot, console: &ConsoleLabel, group: &LetterGroup) -> Markup {
+fn alike(snapshot: &Snapshot, console: &ConsoleLabel, group: &DeadLetterGroup) -> Markup {
     html! {
         p.title {
             a href=(format!("/?like={}#dead-letters", group.example)) {
@@ -98,7 +98,7 @@ fn alike(snapshot: &Snapshot, console: &ConsoleLabel, group: &LetterGroup) -> Ma
     }
 }
 
-fn one(snapshot: &Snapshot, console: &ConsoleLabel, letter: &Letter, viewer: Viewer) -> Markup {
+fn one(snapshot: &Snapshot, console: &ConsoleLabel, letter: &DeadLetter, viewer: Viewer) -> Markup {
     html! {
         p.title {
             @if viewer.visitor == Visitor::Operator {
@@ -118,12 +118,12 @@ fn one(snapshot: &Snapshot, console: &ConsoleLabel, letter: &Letter, viewer: Vie
 }
 
 /// What a person calls it.
-fn name(letter: &Letter) -> &str {
+fn name(letter: &DeadLetter) -> &str {
     let title = letter.title.as_deref().filter(|title| !title.trim().is_empty());
     beginning(title.unwrap_or(&letter.key), 120)
 }
 
-fn actions(letter: &Letter) -> Markup {
+fn actions(letter: &DeadLetter) -> Markup {
     html! {
         div.actions {
             form method="post" action=(format!("/letters/{}/retry", letter.id)) {
@@ -137,7 +137,7 @@ fn actions(letter: &Letter) -> Markup {
 }
 
 /// A letter in full, for an operator.
-pub(super) fn in_full(letter: &Letter, kind: LetterKind, text: &str) -> Markup {
+pub(super) fn in_full(letter: &DeadLetter, kind: DeadLetterKind, text: &str) -> Markup {
     let exact =
         |time: chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     let shown = beginning(text, SHOWN_BYTES);
@@ -147,8 +147,8 @@ pub(super) fn in_full(letter: &Letter, kind: LetterKind, text: &str) -> Markup {
             section {
                 h1 { bdi { (visible(name(letter))) } }
                 p { (match kind {
-                    LetterKind::Dead => "A dead letter: ",
-                    LetterKind::Dropped => "It was dropped: ",
+                    DeadLetterKind::Dead => "A dead letter: ",
+                    DeadLetterKind::Dropped => "It was dropped: ",
                 }) bdi { (visible(&letter.reason)) } }
                 dl.facts {
                     dt { "event" } dd { (letter.id) }
@@ -161,8 +161,8 @@ pub(super) fn in_full(letter: &Letter, kind: LetterKind, text: &str) -> Markup {
                     dt { "size" } dd { (size(letter.size_bytes)) }
                 }
                 @match kind {
-                    LetterKind::Dead => (actions(letter)),
-                    LetterKind::Dropped => {},
+                    DeadLetterKind::Dead => (actions(letter)),
+                    DeadLetterKind::Dropped => {},
                 }
             }
             section {

@@ -40,7 +40,7 @@ use self::{
 use super::{ManagedConsole, Management, health::JournalProbe, turns::Turns};
 use crate::{
     escape,
-    journal::{EventId, JournalError, Letter, LetterFilter, LetterKind, Retried},
+    journal::{DeadLetter, DeadLetterFilter, DeadLetterKind, EventId, JournalError, Retried},
 };
 
 /// What the address may carry.
@@ -259,7 +259,7 @@ async fn opened(
     gate: &Gate,
     turns: &Turns,
     id: EventId,
-) -> Result<(LetterKind, Letter, String), HttpResponse> {
+) -> Result<(DeadLetterKind, DeadLetter, String), HttpResponse> {
     gate.operator(request, management.clock.now()).map_err(refuse)?;
     let _turn = turns.of_page().await?;
     let found = found(management, id).await.map_err(|failure| unusable(&failure))?;
@@ -271,11 +271,11 @@ async fn opened(
 async fn found(
     management: &Management,
     id: EventId,
-) -> Result<Option<(LetterKind, Letter, String)>, JournalError> {
+) -> Result<Option<(DeadLetterKind, DeadLetter, String)>, JournalError> {
     for console in &management.consoles {
-        for kind in [LetterKind::Dead, LetterKind::Dropped] {
-            let filter = LetterFilter { kind, ids: vec![id], ..LetterFilter::default() };
-            let mut letters = console.journal.letters(&filter, 0, 1).await?;
+        for kind in [DeadLetterKind::Dead, DeadLetterKind::Dropped] {
+            let filter = DeadLetterFilter { kind, ids: vec![id], ..DeadLetterFilter::default() };
+            let mut letters = console.journal.dead_letters(&filter, 0, 1).await?;
             let Some(letter) = letters.pop() else { continue };
             let text = console.journal.text(id).await?.unwrap_or_default();
             return Ok(Some((kind, letter, text)));

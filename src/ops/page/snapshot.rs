@@ -14,8 +14,8 @@ use super::{
 use crate::{
     health::{Part, Place, SinkPlace, Trouble},
     journal::{
-        Activity, Counts, EventId, Journal, JournalError, Letter, LetterFilter, LetterGroup,
-        ListedRefusal, RefusedRule, answer_in_time,
+        Activity, Counts, DeadLetter, DeadLetterFilter, DeadLetterGroup, EventId, Journal,
+        JournalError, ListedRefusal, RefusedRule, answer_in_time,
     },
     label::ConsoleLabel,
     ops::{
@@ -59,9 +59,9 @@ pub(super) struct FromJournal {
 
 /// A line of the list of letters.
 pub(super) enum Listed {
-    One(Letter),
+    One(DeadLetter),
     /// Several of the same reason.
-    Alike(LetterGroup),
+    Alike(DeadLetterGroup),
 }
 
 impl Listed {
@@ -236,18 +236,18 @@ async fn read(
 /// A line a reason, or each letter where that was asked for; one more than is shown tells whether
 /// there are more.
 async fn letters(journal: &Journal, asked: &Asked) -> Result<Vec<Listed>, JournalError> {
-    let filter = LetterFilter { like: asked.like, ..LetterFilter::default() };
+    let filter = DeadLetterFilter { like: asked.like, ..DeadLetterFilter::default() };
     if asked.after > 0 || asked.like.is_some() {
-        let letters = journal.letters(&filter, asked.after, LETTERS + 1).await?;
+        let letters = journal.dead_letters(&filter, asked.after, LETTERS + 1).await?;
         return Ok(letters.into_iter().map(Listed::One).collect());
     }
-    let groups = journal.letter_groups(&filter, LETTERS + 1).await?;
+    let groups = journal.dead_letter_groups(&filter, LETTERS + 1).await?;
     let (alone, alike): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.letters == 1);
     let mut listed: Vec<Listed> = alike.into_iter().map(Listed::Alike).collect();
     if !alone.is_empty() {
         let ids = alone.iter().map(|group| group.example).collect();
-        let filter = LetterFilter { ids, ..LetterFilter::default() };
-        let letters = journal.letters(&filter, 0, alone.len()).await?;
+        let filter = DeadLetterFilter { ids, ..DeadLetterFilter::default() };
+        let letters = journal.dead_letters(&filter, 0, alone.len()).await?;
         listed.extend(letters.into_iter().map(Listed::One));
     }
     Ok(listed)

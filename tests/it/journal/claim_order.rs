@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use harfanglab_incidents::journal::{
-    Claim, Event, FollowUp, Lacking, Outcome, SentAgain, WaitsFor,
+    Claim, Event, FollowUp, MissingEnrichment, Outcome, RequeueOutcome, WaitsFor,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -21,8 +21,9 @@ async fn newer_beside_one_that_leaves_again(store: &Store, unique_id: &str, wait
     store.append(vec![native(unique_id, "new")]).await;
     let first = store.claim_at(start()).await.remove(0);
     store.finish(first.claim, delivered()).await;
-    let sent = store.journal.send_again(first.claim.event, "LOCK_ERROR", &[wait], start()).await;
-    assert_eq!(sent.unwrap(), SentAgain::Pending);
+    let sent =
+        store.journal.requeue_delivered(first.claim.event, "LOCK_ERROR", &[wait], start()).await;
+    assert_eq!(sent.unwrap(), RequeueOutcome::Pending);
     assert_eq!(store.journal.next_due().await.unwrap(), Some(start() + wait));
     store.append(vec![native(unique_id, "closed")]).await;
 }
@@ -33,8 +34,8 @@ async fn a_newer_version_does_not_wait_for_one_that_is_to_leave_once_more(store:
     let newer = store.claim_at(start()).await;
     assert_eq!(newer.len(), 1);
     assert!(newer[0].version.starts_with("closed"), "{}", newer[0].version);
-    let told = store.journal.story(&newer[0].key).await.unwrap().unwrap();
-    let waits = |chapter: usize, now| told.waits_for(&told.chapters[chapter], now);
+    let told = store.journal.event_history(&newer[0].key).await.unwrap().unwrap();
+    let waits = |chapter: usize, now| told.waits_for(&told.entries[chapter], now);
     assert_eq!(waits(0, start()), Some(WaitsFor::Event(newer[0].claim.event)));
     let lease_over = start() + TimeDelta::from_std(LEASE).unwrap();
     assert_eq!(waits(1, lease_over), Some(WaitsFor::Nothing), "not for the older one");
@@ -65,8 +66,8 @@ async fn a_lease_that_ran_out_and_is_held_up_wakes_nobody_until_what_holds_it_up
     let lease = TimeDelta::from_std(LEASE).unwrap();
     store.append(vec![native("a", "new")]).await;
     let first = store.claim_at(start()).await.remove(0);
-    let lacking = Lacking { page: true, ..Lacking::default() };
-    let follow_up = FollowUp { lacking, due_at: start() + MINUTE, deadline: start() + HOUR * 3 };
+    let missing = MissingEnrichment { page: true, ..MissingEnrichment::default() };
+    let follow_up = FollowUp { missing, due_at: start() + MINUTE, deadline: start() + HOUR * 3 };
     let root_id = "incident--00000000-0000-5000-8000-000000000001".to_owned();
     store.finish(first.claim, Outcome::DeliveredInPart { root_id, remark: None, follow_up }).await;
     // Whoever takes the follow-up dies with it.

@@ -74,8 +74,8 @@ async fn a_version_that_comes_to_every_replica_at_once_is_stored_once_and_versio
         .await;
         assert_eq!(counts.iter().sum::<usize>(), KEYS, "{version}: {counts:?}");
     }
-    let story = replicas[0].story("alert-3").await.unwrap().unwrap();
-    let order: Vec<_> = story.chapters.iter().map(|chapter| chapter.version.as_str()).collect();
+    let story = replicas[0].event_history("alert-3").await.unwrap().unwrap();
+    let order: Vec<_> = story.entries.iter().map(|chapter| chapter.version.as_str()).collect();
     assert_eq!(order.len(), VERSIONS.len(), "{order:?}");
     assert!(order.iter().zip(VERSIONS).all(|(is, was)| is.starts_with(was)), "{order:?}");
 }

@@ -1,11 +1,14 @@
-//! Dead letters and the story of an alert: in the journal, and by the commands beside a running
+//! Dead letters and the event history of an alert: in the journal, and by the commands beside a running
 //! service.
 
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     clock::Clock,
     intake::{Notification, Origin, dialect::Dialect, verification::Proof},
-    journal::{Event, Journal, LetterFilter, LetterGroup, LetterKind, Outcome, Retried, WaitsFor},
+    journal::{
+        DeadLetterFilter, DeadLetterGroup, DeadLetterKind, Event, Journal, Outcome, Retried,
+        WaitsFor,
+    },
 };
 use serde_json::{Value, json};
 
@@ -49,8 +52,8 @@ impl Store {
         self.ended(native(unique_id, status), Outcome::Dead { reason: reason.to_owned() }).await
     }
 
-    pub(crate) async fn ids(&self, filter: &LetterFilter) -> Vec<i64> {
-        let letters = self.journal.letters(filter, 0, 100).await.unwrap();
+    pub(crate) async fn ids(&self, filter: &DeadLetterFilter) -> Vec<i64> {
+        let letters = self.journal.dead_letters(filter, 0, 100).await.unwrap();
         letters.into_iter().map(|letter| letter.id).collect()
     }
 
@@ -62,18 +65,18 @@ impl Store {
 async fn letters_are_found_by_id_reason_age_and_source_with_their_text_as_received(store: Store) {
     let large = store.dead("a", "new", "Too LARGE for the broker").await;
     let odd = store.dead("b", "new", "a defect").await;
-    let all = LetterFilter::default();
+    let all = DeadLetterFilter::default();
     assert_eq!(store.ids(&all).await, [large.claim.event, odd.claim.event]);
-    let by_reason = LetterFilter { reason: Some("too large".to_owned()), ..all.clone() };
+    let by_reason = DeadLetterFilter { reason: Some("too large".to_owned()), ..all.clone() };
     assert_eq!(store.ids(&by_reason).await, [large.claim.event]);
-    let by_id = LetterFilter { ids: vec![odd.claim.event, 99], ..all.clone() };
+    let by_id = DeadLetterFilter { ids: vec![odd.claim.event, 99], ..all.clone() };
     assert_eq!(store.ids(&by_id).await, [odd.claim.event]);
-    let old = LetterFilter { ended_before: Some(start()), ..all.clone() };
+    let old = DeadLetterFilter { ended_before: Some(start()), ..all.clone() };
     assert_eq!(store.ids(&old).await, [] as [i64; 0]);
     let younger =
-        LetterFilter { ended_before: Some(start() + TimeDelta::seconds(1)), ..all.clone() };
+        DeadLetterFilter { ended_before: Some(start() + TimeDelta::seconds(1)), ..all.clone() };
     assert_eq!(store.ids(&younger).await.len(), 2);
-    let pushed = LetterFilter { origin: Some(Origin::Push), ..all.clone() };
+    let pushed = DeadLetterFilter { origin: Some(Origin::Push), ..all.clone() };
     assert_eq!(store.ids(&pushed).await, [] as [i64; 0]);
     let text = store.journal.text(large.claim.event).await.unwrap();
     assert_eq!(text, Some(alert("a", "new").to_string()));
@@ -127,9 +130,9 @@ async fn what_a_person_dropped_is_gone_at_once_and_never_comes_back_by_itself(st
     assert!(store.journal.claim(9, LEASE, start() + TimeDelta::days(9)).await.unwrap().is_empty());
     assert_eq!(store.journal.discard(&[dead.claim.event], start()).await.unwrap(), 0);
     assert_eq!(store.journal.counts().await.unwrap().dropped, 1);
-    let dropped = LetterFilter { kind: LetterKind::Dropped, ..LetterFilter::default() };
+    let dropped = DeadLetterFilter { kind: DeadLetterKind::Dropped, ..DeadLetterFilter::default() };
     assert_eq!(store.ids(&dropped).await, [dead.claim.event]);
-    let listed = store.journal.letters(&dropped, 0, 9).await.unwrap();
+    let listed = store.journal.dead_letters(&dropped, 0, 9).await.unwrap();
     assert_eq!(listed[0].size_bytes, 0, "its text went at once");
     assert_eq!(store.journal.text(dead.claim.event).await.unwrap(), None);
     assert_eq!(store.retry(&dead).await, Retried::NotThere);
@@ -143,7 +146,7 @@ async fn a_text_that_could_not_be_read_stays_a_letter_until_a_version_can_read_i
     store.append(letter(&alert("a", "new").to_string())).await;
     store.append(letter(&alert("b", "new").to_string())).await;
     store.append(native("b", "new")).await;
-    let ids = store.ids(&LetterFilter::default()).await;
+    let ids = store.ids(&DeadLetterFilter::default()).await;
     let became = store.journal.retry(&ids, start()).await.unwrap();
     assert_eq!(became, [Retried::StillUnreadable, Retried::Pending, Retried::Superseded]);
     let claimed = store.claim().await;
@@ -172,7 +175,7 @@ async fn a_letter_that_can_be_read_by_now_undoes_nothing_that_is_newer_by_its_ow
     for (status, minute) in [("investigating", 45), ("closed", 50), ("new", 55)] {
         store.append(letter(&shown(status, minute))).await;
     }
-    let ids = store.ids(&LetterFilter::default()).await;
+    let ids = store.ids(&DeadLetterFilter::default()).await;
     let became = store.journal.retry(&ids, start()).await.unwrap();
     assert_eq!(became, [Retried::Superseded, Retried::Superseded, Retried::Pending]);
     store.append(native(&shown("new", 55))).await;
@@ -186,8 +189,8 @@ async fn the_story_tells_what_waits_for_what(store: Store) {
     store.append(native("a", "investigating")).await;
     let second = store.claim().await.remove(0);
     store.append(native("a", "closed")).await;
-    let told = store.journal.story("A").await.unwrap().unwrap();
-    let waits: Vec<_> = told.chapters.iter().map(|one| told.waits_for(one, start())).collect();
+    let told = store.journal.event_history("A").await.unwrap().unwrap();
+    let waits: Vec<_> = told.entries.iter().map(|one| told.waits_for(one, start())).collect();
     let worker = WaitsFor::Worker(start() + TimeDelta::minutes(5));
     let waits_expected = [None, Some(worker), Some(WaitsFor::Event(second.claim.event))];
     assert_eq!(waits, waits_expected);
@@ -195,13 +198,13 @@ async fn the_story_tells_what_waits_for_what(store: Store) {
     let later = Outcome::Later { at, reason: "the broker is away".to_owned() };
     store.journal.finish(&[(second.claim, later)], start()).await.unwrap();
     let name = second.claim.event.to_string();
-    let told = store.journal.story(&name).await.unwrap().unwrap();
-    assert_eq!(told.waits_for(&told.chapters[1], start()), Some(WaitsFor::Time(at)));
-    assert_eq!(told.waits_for(&told.chapters[1], at), Some(WaitsFor::Nothing));
-    assert_eq!(told.chapters[1].reason.as_deref(), Some("the broker is away"));
-    let root_id = told.chapters[0].root_id.clone().unwrap();
-    assert_eq!(store.journal.story(&root_id).await.unwrap(), Some(told));
-    assert_eq!(store.journal.story("nobody").await.unwrap(), None);
+    let told = store.journal.event_history(&name).await.unwrap().unwrap();
+    assert_eq!(told.waits_for(&told.entries[1], start()), Some(WaitsFor::Time(at)));
+    assert_eq!(told.waits_for(&told.entries[1], at), Some(WaitsFor::Nothing));
+    assert_eq!(told.entries[1].reason.as_deref(), Some("the broker is away"));
+    let root_id = told.entries[0].root_id.clone().unwrap();
+    assert_eq!(store.journal.event_history(&root_id).await.unwrap(), Some(told));
+    assert_eq!(store.journal.event_history("nobody").await.unwrap(), None);
 }
 
 async fn letters_with_equal_reasons_are_one_group_the_largest_first(store: Store) {
@@ -210,17 +213,18 @@ async fn letters_with_equal_reasons_are_one_group_the_largest_first(store: Store
         alike.push(store.dead(&format!("a{number}"), "new", "too large").await.claim.event);
     }
     let odd = store.dead("b", "new", "a defect").await.claim.event;
-    let all = LetterFilter::default();
-    let groups = store.journal.letter_groups(&all, 9).await.unwrap();
-    let told = |group: &LetterGroup| (group.reason.clone(), group.letters, group.example);
+    let all = DeadLetterFilter::default();
+    let groups = store.journal.dead_letter_groups(&all, 9).await.unwrap();
+    let told = |group: &DeadLetterGroup| (group.reason.clone(), group.letters, group.example);
     let expected = [("too large".to_owned(), 5, alike[4]), ("a defect".to_owned(), 1, odd)];
     assert_eq!(groups.iter().map(told).collect::<Vec<_>>(), expected);
     assert_eq!(groups[0].newest_at, start());
-    assert_eq!(store.journal.letter_groups(&all, 1).await.unwrap().len(), 1);
-    let like = LetterFilter { like: Some(alike[2]), ..all };
+    assert_eq!(store.journal.dead_letter_groups(&all, 1).await.unwrap().len(), 1);
+    let like = DeadLetterFilter { like: Some(alike[2]), ..all };
     assert_eq!(store.ids(&like).await, alike);
-    let by_reason = LetterFilter { reason: Some("DEFECT".to_owned()), ..LetterFilter::default() };
-    assert_eq!(store.journal.letter_groups(&by_reason, 9).await.unwrap().len(), 1);
+    let by_reason =
+        DeadLetterFilter { reason: Some("DEFECT".to_owned()), ..DeadLetterFilter::default() };
+    assert_eq!(store.journal.dead_letter_groups(&by_reason, 9).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

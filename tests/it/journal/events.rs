@@ -7,7 +7,7 @@ use harfanglab_incidents::{
     intake::{Door, Notification, dialect::Dialect, verification::Proof},
     journal::{
         Adoption, AlertName, CLAIM_BYTES, CaseObjects, CaseStanding, Claim, Event, FollowUp,
-        Journal, Lacking, Outcome, PostgresDatabase, SqliteDatabase, write_what_comes_in,
+        Journal, MissingEnrichment, Outcome, PostgresDatabase, SqliteDatabase, write_what_comes_in,
     },
 };
 use serde_json::json;
@@ -83,7 +83,7 @@ async fn a_follow_up_holds_up_no_version_unless_it_is_just_leaving_and_never_lea
     store.append(vec![native("a", "new")]).await;
     let first = store.claim_at(start()).await.remove(0);
     let follow_up = FollowUp {
-        lacking: Lacking { page: true, ..Lacking::default() },
+        missing: MissingEnrichment { page: true, ..MissingEnrichment::default() },
         due_at: start() + minute,
         deadline: start() + minute * 10,
     };

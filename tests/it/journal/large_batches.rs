@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use harfanglab_incidents::{
     intake::{Door, Notification, Receipt, verification::Proof},
-    journal::{LetterFilter, write_what_comes_in},
+    journal::{DeadLetterFilter, write_what_comes_in},
 };
 use tokio::sync::Notify;
 
@@ -60,10 +60,10 @@ async fn many_dead_letters_are_found_and_dropped_by_their_ids(store: Store) {
         Notification::dead_letter(&proof, format!("letter {number}"), "a reason".to_owned())
     };
     store.journal.append(&[(0..LETTERS).map(letter).collect()]).await.unwrap();
-    let all = store.journal.letters(&LetterFilter::default(), 0, LETTERS).await.unwrap();
+    let all = store.journal.dead_letters(&DeadLetterFilter::default(), 0, LETTERS).await.unwrap();
     let ids: Vec<i64> = all.iter().map(|letter| letter.id).collect();
     assert_eq!(ids.len(), LETTERS);
-    let by_id = LetterFilter { ids: ids.clone(), ..LetterFilter::default() };
-    assert_eq!(store.journal.letters(&by_id, 0, LETTERS).await.unwrap(), all);
+    let by_id = DeadLetterFilter { ids: ids.clone(), ..DeadLetterFilter::default() };
+    assert_eq!(store.journal.dead_letters(&by_id, 0, LETTERS).await.unwrap(), all);
     assert_eq!(store.journal.discard(&ids, start()).await.unwrap(), LETTERS as u64);
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use harfanglab_incidents::{
     alert::IncidentIdentity,
-    journal::{FollowUp, Journal, Lacking, Outcome, Refusal, WorkPart},
+    journal::{FollowUp, Journal, MissingEnrichment, Outcome, Refusal, WorkPart},
 };
 use tokio::io::AsyncReadExt as _;
 
@@ -22,7 +22,7 @@ async fn fill(journal: &Journal) {
     let identity = IncidentIdentity { name: "first".to_owned(), created: start() };
     journal.fix_identities(&[(events[0].key.clone(), identity)]).await.unwrap();
     let follow_up = FollowUp {
-        lacking: Lacking { page: true, ..Lacking::default() },
+        missing: MissingEnrichment { page: true, ..MissingEnrichment::default() },
         due_at: start() + TimeDelta::minutes(1),
         deadline: start() + TimeDelta::minutes(10),
     };
@@ -86,8 +86,8 @@ async fn a_journal_moves_as_a_whole_and_neither_from_one_in_use_nor_over_another
     // It goes on: known versions are known, new ones get ids behind the others.
     let receipts = after.append(&[vec![native("a", "closed"), native("e", "new")]]).await.unwrap();
     assert_eq!((receipts[0].accepted, receipts[0].duplicates), (1, 1));
-    let told = after.story("e").await.unwrap().unwrap();
-    assert_eq!(told.chapters[0].id, 7);
+    let told = after.event_history("e").await.unwrap().unwrap();
+    assert_eq!(told.entries[0].id, 7);
 
     let (code, _, log) = migrate().await;
     assert!(code == Some(1) && log.contains("there is a journal in this database"), "{log}");
@@ -96,7 +96,7 @@ async fn a_journal_moves_as_a_whole_and_neither_from_one_in_use_nor_over_another
 async fn everything(journal: &Journal) -> Vec<String> {
     let mut told = Vec::new();
     for key in ["a", "b", "c", "d"] {
-        told.push(format!("{:?}", journal.story(key).await.unwrap()));
+        told.push(format!("{:?}", journal.event_history(key).await.unwrap()));
     }
     told.push(format!("{:?}", journal.counts().await.unwrap()));
     told.push(format!("{:?}", journal.remembered("cursor").await.unwrap()));

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use harfanglab_incidents::journal::{
-    Journal, LetterFilter, Outcome, PostgresDatabase, PruneBefore,
+    DeadLetterFilter, Journal, Outcome, PostgresDatabase, PruneBefore,
 };
 use sqlx::{
     Connection as _, PgConnection, PgPool, Row as _, SqlSafeStr as _,
@@ -55,7 +55,7 @@ async fn round(journal: &Journal, name: &str) {
         };
         journal.finish(&[(event.claim, outcome)], start()).await.unwrap();
     }
-    let letters = journal.letters(&LetterFilter::default(), 0, 10).await.unwrap();
+    let letters = journal.dead_letters(&DeadLetterFilter::default(), 0, 10).await.unwrap();
     let letters: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
     journal.retry(&letters, start()).await.unwrap();
     journal.remember("cursor", name).await.unwrap();

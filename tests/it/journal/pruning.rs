@@ -61,7 +61,7 @@ async fn pruning_takes_texts_then_rows_in_small_steps_and_gives_the_disk_back() 
     assert_eq!(steps[0].letters, 1);
     let counts = store.journal.counts().await.unwrap();
     assert_eq!((counts.dead, counts.dropped, counts.pending), (0, 1, 1));
-    let letter = store.journal.story("dead").await.unwrap().unwrap().chapters.remove(0);
+    let letter = store.journal.event_history("dead").await.unwrap().unwrap().entries.remove(0);
     assert!(letter.reason.unwrap().contains("dropped unseen"));
 
     prune(None, None, Some(now + day), now).await;
@@ -149,8 +149,8 @@ async fn pruned_texts_smaller_than_a_page_give_their_disk_back_too() {
     let left = pages(&store).await;
     assert!(left * 3 < before, "{left} of {before} pages are left of 400 alerts");
     assert_eq!(store.append(small(7)).await, (0, 1), "they are known all the same");
-    let told = store.journal.story("alert-399").await.unwrap().unwrap();
-    assert_eq!((told.chapters[0].state.as_str(), told.chapters[0].id), ("delivered", 400));
+    let told = store.journal.event_history("alert-399").await.unwrap().unwrap();
+    assert_eq!((told.entries[0].state.as_str(), told.entries[0].id), ("delivered", 400));
 }
 
 async fn the_rows_of_a_threats_alerts_go_when_all_of_the_threat_is_old(store: Store) {

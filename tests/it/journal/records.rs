@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use harfanglab_incidents::{
     alert::SeenIndicator,
     intake::Origin,
-    journal::{LetterFilter, LostWork, Outcome, Refusal, Requeued, SightingFlag, WorkPart},
+    journal::{DeadLetterFilter, LostWork, Outcome, Refusal, Requeued, SightingFlag, WorkPart},
 };
 
 use super::dead_letters::Store;
@@ -53,7 +53,7 @@ async fn a_work_is_kept_from_its_opening_until_it_is_read(store: Store) {
     let mut times: Vec<_> = listed.iter().map(|one| one.times).collect();
     times.sort_unstable();
     assert_eq!((times, listed[0].key.as_deref()), (vec![1, 2], Some("a")));
-    assert_eq!(journal.story("a").await.unwrap().unwrap().refusals.len(), 2);
+    assert_eq!(journal.event_history("a").await.unwrap().unwrap().refusals.len(), 2);
     assert!(journal.parts_of_work("closed").await.unwrap().is_empty());
 }
 
@@ -86,7 +86,7 @@ async fn what_a_lost_work_brought_is_requeued_once_and_in_the_present_generation
     assert_eq!(store.append(native("a", "new")).await, (0, 1), "the sweep finds it there");
     let claimed = store.claim().await;
     assert_eq!(claimed.iter().map(|event| event.claim.event).collect::<Vec<_>>(), [a, c]);
-    assert_eq!(journal.sent_again(&[a, b, c]).await.unwrap(), [a, c].into(), "whole");
+    assert_eq!(journal.requeued(&[a, b, c]).await.unwrap(), [a, c].into(), "whole");
     for event in &claimed {
         assert!(event.claim.fence > event.claim.attempt, "{event:?}");
         journal.finish(&[(event.claim, delivered())], start()).await.unwrap();
@@ -181,11 +181,14 @@ async fn what_the_status_page_asks_for_is_told(store: Store) {
     assert_eq!((now.received, now.delivered), (2, 1));
     assert_eq!((activity.last_swept, activity.last_push), (Some(start()), None));
     assert!(store.journal.used_bytes().await.unwrap() > 0);
-    let reason =
-        |text: &str| LetterFilter { reason: Some(text.to_owned()), ..LetterFilter::default() };
+    let reason = |text: &str| DeadLetterFilter {
+        reason: Some(text.to_owned()),
+        ..DeadLetterFilter::default()
+    };
     assert_eq!(store.ids(&reason("100 % ODD")).await.len(), 1);
     assert_eq!(store.ids(&reason("100_%")).await.len(), 0, "as it stands, no pattern");
-    let of_the_sweep = LetterFilter { origin: Some(Origin::Sweep), ..LetterFilter::default() };
+    let of_the_sweep =
+        DeadLetterFilter { origin: Some(Origin::Sweep), ..DeadLetterFilter::default() };
     assert_eq!(store.ids(&of_the_sweep).await.len(), 1);
     store.journal.forget("nothing").await.unwrap();
 }

@@ -87,10 +87,10 @@ async fn a_newer_version_takes_the_place_of_one_that_would_leave_once_more() {
     let (pending, story) = read_works(&stage, &incident).await;
     assert_eq!(pending, 1, "{story}");
     let after = PostDeliveryChecks::new(&stage).await;
-    let chapters = after.journal.story(&incident).await.unwrap().unwrap().chapters;
+    let chapters = after.journal.event_history(&incident).await.unwrap().unwrap().entries;
     let again: Vec<EventId> = chapters
         .iter()
-        .filter(|chapter| chapter.sent_again > 0)
+        .filter(|chapter| chapter.times_requeued > 0)
         .map(|chapter| chapter.id)
         .collect();
     let newest = chapters.iter().filter(|chapter| chapter.follows.is_none()).map(|it| it.id).max();

@@ -9,7 +9,7 @@ use harfanglab_incidents::{
     config::Settings,
     demo::{DemoAlert, Generator, Kind},
     intake::dialect::Dialect,
-    journal::{Chapter, LetterFilter},
+    journal::{DeadLetterFilter, HistoryEntry},
     opencti::{CONTINUED, Delivery, DeliveryError, Sink},
 };
 use serde_json::{Value, json};
@@ -74,9 +74,9 @@ fn at_once(settings: &mut Settings) {
 }
 
 /// The newest version of an alert that was received.
-async fn received(rig: &TestPipeline, alert: &DemoAlert) -> Chapter {
-    let story = rig.journal.story(alert.unique_id()).await.unwrap().unwrap();
-    story.chapters.into_iter().find(|chapter| chapter.follows.is_none()).unwrap()
+async fn received(rig: &TestPipeline, alert: &DemoAlert) -> HistoryEntry {
+    let story = rig.journal.event_history(alert.unique_id()).await.unwrap().unwrap();
+    story.entries.into_iter().find(|chapter| chapter.follows.is_none()).unwrap()
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn an_alert_at_which_a_sink_panics_ends_as_a_dead_letter_and_holds_up_no_o
         }
     };
     tokio::time::timeout(PATIENCE, dying).await.expect("it is tried for ever");
-    let letters = rig.journal.letters(&LetterFilter::default(), 0, 9).await.unwrap();
+    let letters = rig.journal.dead_letters(&DeadLetterFilter::default(), 0, 9).await.unwrap();
     assert!(letters[0].reason.starts_with("a defect: delivering broke off"), "{letters:?}");
     assert_eq!(letters[0].attempts, 9);
     rig.delivered(4).await;

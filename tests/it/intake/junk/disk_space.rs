@@ -10,7 +10,7 @@ use harfanglab_incidents::{
         dialect::{Dialect, UnknownKind, recognise_unknown},
         verification::Proof,
     },
-    journal::{FollowUp, Lacking, Outcome, PruneBefore, Removable, WorkPart},
+    journal::{FollowUp, MissingEnrichment, Outcome, PruneBefore, Removable, WorkPart},
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ async fn follow_ups_that_wait_can_end_for_their_space_and_the_sweep_completes_th
     store: Store,
 ) {
     let follow_up = FollowUp {
-        lacking: Lacking { page: true, rule: false, host: false },
+        missing: MissingEnrichment { page: true, rule: false, host: false },
         due_at: start() + TimeDelta::minutes(1),
         deadline: start() + TimeDelta::minutes(10),
     };

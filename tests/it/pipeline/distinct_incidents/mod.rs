@@ -189,7 +189,7 @@ async fn three_alerts_of_one_rule_host_and_millisecond_have_their_ids_again_afte
         assert_eq!(ids.len(), 3, "{ids:?}");
         let mut dates = Vec::new();
         for key in ["a", "b", "c"] {
-            let story = rig.journal.story(key).await.unwrap().unwrap();
+            let story = rig.journal.event_history(key).await.unwrap().unwrap();
             dates.push(story.identity.unwrap().created);
         }
         let first: DateTime<Utc> = "2026-05-26T07:39:58.447687Z".parse().unwrap();

@@ -235,8 +235,8 @@ async fn while_one_console_is_slow_dead_and_forged_the_other_is_as_fast_and_noth
     }
 
     let troubled = pair.bad.journal.counts().await.unwrap();
-    let lacking = troubled.pending + troubled.following_up;
-    assert!(lacking > 0, "the bad one was in trouble meanwhile: {troubled:?}");
+    let missing = troubled.pending + troubled.following_up;
+    assert!(missing > 0, "the bad one was in trouble meanwhile: {troubled:?}");
     pair.bad.console.set_latency(Duration::ZERO);
     pair.bad.settle(&pair.delivered).await;
     pair.good.settle(&pair.delivered).await;

@@ -1,27 +1,27 @@
-//! The story of one alert or threat: every version that the journal has of it, and what waits for
+//! The event history of one alert or threat: every version that the journal has of it, and what waits for
 //! what.
 
 use chrono::{DateTime, Utc};
 
-use super::{event::EventId, lacking::Lacking, works::ListedRefusal};
+use super::{event::EventId, missing_enrichment::MissingEnrichment, works::ListedRefusal};
 use crate::alert::IncidentIdentity;
 
 /// Everything the journal knows of an alert or threat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Story {
+pub struct EventHistory {
     /// The key that identifies it.
     pub key: String,
     /// Name and creation date of its incident or case, once fixed.
     pub identity: Option<IncidentIdentity>,
     /// Its versions and follow-ups, in the order of their arrival.
-    pub chapters: Vec<Chapter>,
+    pub entries: Vec<HistoryEntry>,
     /// Refusals of it after it was delivered, oldest first.
     pub refusals: Vec<ListedRefusal>,
 }
 
 /// One version, or one follow-up of a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chapter {
+pub struct HistoryEntry {
     /// The event.
     pub id: EventId,
     /// The import generation; grows with each reset in OpenCTI.
@@ -55,11 +55,11 @@ pub struct Chapter {
     /// For a follow-up: the event that it completes.
     pub follows: Option<EventId>,
     /// For a follow-up: what it asks the console for.
-    pub lacking: Option<Lacking>,
+    pub missing: Option<MissingEnrichment>,
     /// For a follow-up: until when it asks.
     pub deadline_at: Option<DateTime<Utc>>,
     /// The number of times that it was to leave once more because of what OpenCTI refused.
-    pub sent_again: u32,
+    pub times_requeued: u32,
 }
 
 /// The thing that a pending event waits for.
@@ -75,27 +75,27 @@ pub enum WaitsFor {
     Nothing,
 }
 
-impl Story {
-    /// Returns what `chapter` waits for at `now`; `None` when it has ended.
-    pub fn waits_for(&self, chapter: &Chapter, now: DateTime<Utc>) -> Option<WaitsFor> {
-        if !chapter.is_pending() {
+impl EventHistory {
+    /// Returns what `entry` waits for at `now`; `None` when it has ended.
+    pub fn waits_for(&self, entry: &HistoryEntry, now: DateTime<Utc>) -> Option<WaitsFor> {
+        if !entry.is_pending() {
             return None;
         }
-        if let Some(until) = chapter.leased_until.filter(|until| *until > now) {
+        if let Some(until) = entry.leased_until.filter(|until| *until > now) {
             return Some(WaitsFor::Worker(until));
         }
         let is_before =
-            |other: &&Chapter| other.id != chapter.id && other.goes_before(chapter, now);
-        let before = self.chapters.iter().filter(|other| other.is_pending()).find(is_before);
+            |other: &&HistoryEntry| other.id != entry.id && other.goes_before(entry, now);
+        let before = self.entries.iter().filter(|other| other.is_pending()).find(is_before);
         Some(match before {
             Some(other) => WaitsFor::Event(other.id),
-            None if chapter.due_at > now => WaitsFor::Time(chapter.due_at),
+            None if entry.due_at > now => WaitsFor::Time(entry.due_at),
             None => WaitsFor::Nothing,
         })
     }
 }
 
-impl Chapter {
+impl HistoryEntry {
     fn is_pending(&self) -> bool {
         self.state == "pending"
     }

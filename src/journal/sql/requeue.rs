@@ -15,7 +15,7 @@ use crate::journal::{
     error::JournalError,
     event::EventId,
     handle::Journal,
-    works::SentAgain,
+    works::RequeueOutcome,
 };
 
 /// Asks whether a version of the alert or threat of an event is on its way: also one that was
@@ -75,7 +75,7 @@ struct Newest {
     came_again: bool,
 }
 
-macro_rules! sent_again {
+macro_rules! requeued {
     ($events:literal) => {
         concat!(
             "SELECT k.value AS event FROM ",
@@ -87,9 +87,9 @@ macro_rules! sent_again {
 }
 
 /// Selects those of some events that were requeued.
-const SENT_AGAIN: SqlByDialect = SqlByDialect {
-    sqlite: sent_again!("json_each($1) k"),
-    postgres: sent_again!(
+const REQUEUED: SqlByDialect = SqlByDialect {
+    sqlite: requeued!("json_each($1) k"),
+    postgres: requeued!(
         "(SELECT value::bigint FROM json_array_elements_text($1::json)) AS k(value)"
     ),
 };
@@ -98,13 +98,13 @@ impl Journal {
     /// Requeues the newest delivered version of the alert or threat of `event`, to leave whole, because
     /// of `reason`: after the first of `waits` the first time, after the next one the next
     /// time, and no more after the last.
-    pub async fn send_again(
+    pub async fn requeue_delivered(
         &self,
         event: EventId,
         reason: &str,
         waits: &[TimeDelta],
         now: DateTime<Utc>,
-    ) -> Result<SentAgain, JournalError> {
+    ) -> Result<RequeueOutcome, JournalError> {
         let mut transaction = self.begin(EventLocks::Departures).await?;
         let requeue = Requeue { cause: Cause::Refusal, reason, waits };
         let requeued = self.requeue(&mut transaction, event, &requeue, now).await?;
@@ -119,17 +119,17 @@ impl Journal {
         event: EventId,
         requeue: &Requeue<'_>,
         now: DateTime<Utc>,
-    ) -> Result<SentAgain, JournalError> {
+    ) -> Result<RequeueOutcome, JournalError> {
         let on_its_way = query(ON_ITS_WAY).bind(event).bind(&self.console);
         if on_its_way.fetch_one(transaction).await?.holds("is_on_its_way")? {
-            return Ok(SentAgain::OnItsWay);
+            return Ok(RequeueOutcome::OnItsWay);
         }
         let generation = self.generation(transaction).await?;
         let Some(newest) = self.newest_delivered(transaction, event, generation).await? else {
-            return Ok(SentAgain::NotThere);
+            return Ok(RequeueOutcome::NotThere);
         };
         if newest.came_again {
-            return Ok(SentAgain::CameAgain);
+            return Ok(RequeueOutcome::CameAgain);
         }
         // Whoever starts the import over means it: lost works count anew.
         let times_lost = if newest.generation == generation { newest.times_lost } else { 0 };
@@ -138,7 +138,7 @@ impl Journal {
             Cause::Refusal => (self.times_refused(transaction, newest.id).await?, times_lost),
         };
         let Some(wait) = requeue.waits.get(times) else {
-            return Ok(SentAgain::GaveUp);
+            return Ok(RequeueOutcome::GaveUp);
         };
         let Requeue { reason, waits, .. } = requeue;
         query(
@@ -156,13 +156,13 @@ impl Journal {
         .await?;
         if requeue.cause == Cause::Refusal {
             query(self.sql(REMEMBER))
-                .bind(sent_again_name(&self.console, newest.id))
+                .bind(times_requeued_name(&self.console, newest.id))
                 .bind((times + 1).to_string())
                 .execute(transaction)
                 .await?;
         }
         self.let_case_refer_again(transaction, &newest, generation).await?;
-        Ok(SentAgain::Pending)
+        Ok(RequeueOutcome::Pending)
     }
 
     async fn newest_delivered(
@@ -228,22 +228,22 @@ impl Journal {
         event: EventId,
     ) -> Result<usize, JournalError> {
         let row = query("SELECT CAST(value AS BIGINT) AS times FROM remembered WHERE name = $1")
-            .bind(sent_again_name(&self.console, event))
+            .bind(times_requeued_name(&self.console, event))
             .fetch_optional(transaction)
             .await?;
         let times = row.map(|row| row.number("times")).transpose()?.unwrap_or_default();
         Ok(usize::try_from(times).unwrap_or_default())
     }
 
-    /// Returns those of these events that [`Journal::send_again`] or [`Journal::work_lost`]
+    /// Returns those of these events that [`Journal::requeue_delivered`] or [`Journal::work_lost`]
     /// requeued.
-    pub async fn sent_again(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError> {
+    pub async fn requeued(&self, events: &[EventId]) -> Result<HashSet<EventId>, JournalError> {
         if events.is_empty() {
             return Ok(HashSet::new());
         }
-        let rows = query(self.sql(SENT_AGAIN))
+        let rows = query(self.sql(REQUEUED))
             .bind(serde_json::json!(events).to_string())
-            .bind(sent_again_prefix(&self.console))
+            .bind(times_requeued_prefix(&self.console))
             .fetch_all(&mut self.reader().await?)
             .await?;
         rows.iter().map(|row| row.number("event")).collect()
@@ -251,23 +251,23 @@ impl Journal {
 }
 
 /// A row that was removed is counted no more.
-pub(super) async fn forget_sent_again(
+pub(super) async fn forget_times_requeued(
     transaction: &mut Change,
     console: &str,
     event: EventId,
 ) -> Result<(), JournalError> {
     query("DELETE FROM remembered WHERE name = $1")
-        .bind(sent_again_name(console, event))
+        .bind(times_requeued_name(console, event))
         .execute(transaction)
         .await?;
     Ok(())
 }
 
 /// Returns the beginning of the names of these values; the event's id follows.
-pub(super) fn sent_again_prefix(console: &str) -> String {
+pub(super) fn times_requeued_prefix(console: &str) -> String {
     format!("{console}#sent_again:")
 }
 
-fn sent_again_name(console: &str, event: EventId) -> String {
-    format!("{}{event}", sent_again_prefix(console))
+fn times_requeued_name(console: &str, event: EventId) -> String {
+    format!("{}{event}", times_requeued_prefix(console))
 }

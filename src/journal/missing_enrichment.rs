@@ -2,7 +2,7 @@
 
 /// The part of an alert's enrichment that could not be had. Nothing, by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Lacking {
+pub struct MissingEnrichment {
     /// The alert itself as the console shows it, with the id of its page.
     pub page: bool,
     /// The rule that raised it.
@@ -11,9 +11,9 @@ pub struct Lacking {
     pub host: bool,
 }
 
-impl Lacking {
+impl MissingEnrichment {
     /// Returns whether something is missing.
-    pub fn is_anything(self) -> bool {
+    pub fn is_any(self) -> bool {
         self != Self::default()
     }
 
@@ -43,12 +43,12 @@ mod tests {
 
     #[test]
     fn what_lacks_is_read_as_it_was_written_and_less_is_less() {
-        let all = Lacking { page: true, rule: true, host: true };
-        let rule = Lacking { rule: true, ..Lacking::default() };
-        for lacking in [all, rule, Lacking::default()] {
-            assert_eq!(Lacking::from_text(&lacking.to_text()), lacking);
+        let all = MissingEnrichment { page: true, rule: true, host: true };
+        let rule = MissingEnrichment { rule: true, ..MissingEnrichment::default() };
+        for missing in [all, rule, MissingEnrichment::default()] {
+            assert_eq!(MissingEnrichment::from_text(&missing.to_text()), missing);
         }
         assert!(rule.is_less_than(all) && !all.is_less_than(rule) && !rule.is_less_than(rule));
-        assert!(rule.is_anything() && !Lacking::default().is_anything());
+        assert!(rule.is_any() && !MissingEnrichment::default().is_any());
     }
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
 use crate::{
-    journal::{EventId, Journal, JournalError, Refusal, Requeued, SentAgain},
+    journal::{EventId, Journal, JournalError, Refusal, RequeueOutcome, Requeued},
     opencti::may_be_taken_later,
 };
 
@@ -20,19 +20,19 @@ const WAITS: [TimeDelta; 3] = [TimeDelta::minutes(1), TimeDelta::minutes(10), Ti
 /// Lets events leave once more because of those refusals of one work that may pass. `unnamed` are the events of a
 /// work with more errors than the platform keeps: if one of those that it kept passes, so may one
 /// that it did not.
-pub(super) async fn send_again(
+pub(super) async fn requeue_passing(
     journal: &Journal,
     now: DateTime<Utc>,
     refusals: impl Iterator<Item = &Refusal>,
     unnamed: &HashSet<EventId>,
 ) -> Result<(), JournalError> {
     for (event, reason) in reasons(refusals, unnamed) {
-        match journal.send_again(event, &reason, &WAITS, now).await? {
-            SentAgain::Pending => {
+        match journal.requeue_delivered(event, &reason, &WAITS, now).await? {
+            RequeueOutcome::Pending => {
                 count("sent_again");
                 info!(event, reason, "an event leaves once more");
             }
-            SentAgain::GaveUp => {
+            RequeueOutcome::GaveUp => {
                 count("gave_up");
                 warn!(
                     event,
@@ -42,7 +42,7 @@ pub(super) async fn send_again(
                      of it; `events show` tells its story"
                 );
             }
-            SentAgain::OnItsWay | SentAgain::CameAgain | SentAgain::NotThere => {}
+            RequeueOutcome::OnItsWay | RequeueOutcome::CameAgain | RequeueOutcome::NotThere => {}
         }
     }
     Ok(())

@@ -25,10 +25,10 @@ use crate::{
             session::Change,
             statement::{Statement, query},
         },
+        dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterGroup, Retried},
         error::JournalError,
         event::EventId,
         handle::Journal,
-        operations::{Letter, LetterFilter, LetterGroup, Retried},
     },
 };
 
@@ -71,12 +71,12 @@ const ONE_OF: [SqlByDialect; 2] = [
 
 impl Journal {
     /// Letters after event `after`, in the order of their ids, at most `limit`.
-    pub async fn letters(
+    pub async fn dead_letters(
         &self,
-        filter: &LetterFilter,
+        filter: &DeadLetterFilter,
         after: EventId,
         limit: usize,
-    ) -> Result<Vec<Letter>, JournalError> {
+    ) -> Result<Vec<DeadLetter>, JournalError> {
         let mut query = query(
             "SELECT id, key, version, origin, dialect, title, received_at, finished_at, \
              attempts - attempts_before AS attempts, reason, \
@@ -93,11 +93,11 @@ impl Journal {
     }
 
     /// At most `limit` groups of letters with equal reasons, the largest first.
-    pub async fn letter_groups(
+    pub async fn dead_letter_groups(
         &self,
-        filter: &LetterFilter,
+        filter: &DeadLetterFilter,
         limit: usize,
-    ) -> Result<Vec<LetterGroup>, JournalError> {
+    ) -> Result<Vec<DeadLetterGroup>, JournalError> {
         let mut query = query(
             "SELECT reason, COUNT(*) AS letters, MAX(finished_at) AS newest_at, MAX(id) AS example FROM events \
              WHERE state IN ('dead', 'dropped') AND console = ",
@@ -107,7 +107,7 @@ impl Journal {
         query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let rows = query.fetch_all(&mut self.reader().await?).await?;
         let groups = rows.iter().map(|row| {
-            Ok(LetterGroup {
+            Ok(DeadLetterGroup {
                 reason: row.maybe_text("reason")?.unwrap_or_default(),
                 letters: row.count("letters")?,
                 newest_at: row.maybe_date("newest_at")?.unwrap_or_default(),
@@ -118,7 +118,7 @@ impl Journal {
     }
 
     /// Adds the console and the rest of the filter behind `console = `.
-    fn push_filter(&self, query: &mut Statement, filter: &LetterFilter) {
+    fn push_filter(&self, query: &mut Statement, filter: &DeadLetterFilter) {
         query.push_bind(&self.console).push(" AND state = ").push_bind(filter.kind.state());
         if !filter.ids.is_empty() {
             let [before, after] = ONE_OF.map(|part| self.sql(part));
@@ -341,9 +341,9 @@ fn read_again(text: &str, received_at: DateTime<Utc>) -> Option<(Dialect, Notifi
     Some((dialect, Notification::of_dialect(&proof, dialect, &read.value, read.text)))
 }
 
-fn letter(row: &Row) -> Result<Letter, JournalError> {
+fn letter(row: &Row) -> Result<DeadLetter, JournalError> {
     let received_at = row.date("received_at")?;
-    Ok(Letter {
+    Ok(DeadLetter {
         id: row.number("id")?,
         key: row.text("key")?,
         version: row.text("version")?,

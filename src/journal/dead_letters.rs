@@ -1,6 +1,6 @@
-//! What an operator does with the journal beside the pipeline: dead letters, the story of an alert,
-//! pruning, and how large the journal is.
+//! Dead letters as an operator sees them.
 //!
+//! Does not live here: finding them, and what becomes of them (`sql::dead_letters`).
 
 use chrono::{DateTime, Utc};
 
@@ -9,9 +9,9 @@ use crate::intake::Origin;
 
 /// Dead letters that are meant: those for which all of this holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LetterFilter {
+pub struct DeadLetterFilter {
     /// Those that a person dropped, instead of those that are dead.
-    pub kind: LetterKind,
+    pub kind: DeadLetterKind,
     /// Only these; empty: all.
     pub ids: Vec<EventId>,
     /// Only those whose reason holds this text, in any case of ASCII letters.
@@ -26,7 +26,7 @@ pub struct LetterFilter {
 
 /// The two kinds of letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LetterKind {
+pub enum DeadLetterKind {
     /// It could not be delivered and waits for a person.
     #[default]
     Dead,
@@ -34,7 +34,7 @@ pub enum LetterKind {
     Dropped,
 }
 
-impl LetterKind {
+impl DeadLetterKind {
     /// The state in the journal.
     pub fn state(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl LetterKind {
 
 /// A dead letter, or one that was dropped, without its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct DeadLetter {
     /// The event.
     pub id: EventId,
     /// The key that identifies the alert or threat.
@@ -73,7 +73,7 @@ pub struct Letter {
 
 /// Letters with the same reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LetterGroup {
+pub struct DeadLetterGroup {
     /// The reason that they share.
     pub reason: String,
     /// Number of them.
@@ -95,75 +95,4 @@ pub enum Retried {
     StillUnreadable,
     /// It is no letter any more, or its text was removed.
     NotThere,
-}
-
-/// Times before which something is removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PruneBefore {
-    /// Bodies of what was delivered, filtered or superseded before this time.
-    pub finished: Option<DateTime<Utc>>,
-    /// Bodies of letters that died or were dropped before this time.
-    pub letters: Option<DateTime<Utc>>,
-    /// Rows whose body was removed before this time.
-    pub rows: Option<DateTime<Utc>>,
-}
-
-/// Kinds of data that may be removed when space runs short, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removable {
-    /// Texts of letters that were dropped before dropping removed them.
-    DroppedTexts,
-    /// Samples of unknown kinds, with their rows.
-    Samples,
-    /// Texts of what was delivered, filtered or superseded.
-    FinishedTexts,
-    /// Texts of follow-ups that wait for the console, which end with that.
-    FollowUps,
-}
-
-impl Removable {
-    /// Everything, in the order in which it goes.
-    pub const ALL: [Self; 4] =
-        [Self::DroppedTexts, Self::Samples, Self::FinishedTexts, Self::FollowUps];
-
-    /// Name in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::DroppedTexts => "dropped",
-            Self::Samples => "sample",
-            Self::FinishedTexts => "finished",
-            Self::FollowUps => "following_up",
-        }
-    }
-}
-
-/// Numbers of what one step of pruning removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// Bodies of finished events.
-    pub bodies: u64,
-    /// Bodies of letters; those that were dead are dropped with that.
-    pub letters: u64,
-    /// Rows.
-    pub rows: u64,
-    /// Pages given back to the file system.
-    pub pages: u64,
-}
-
-impl Pruned {
-    /// Returns whether there was nothing to do.
-    pub fn is_nothing(self) -> bool {
-        self == Self::default()
-    }
-}
-
-/// The outcome of shrinking the journal's file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Shrunk {
-    /// By how much the file became smaller.
-    pub bytes: u64,
-    /// Another step gives back more.
-    pub is_more: bool,
-    /// Somebody still reads an earlier state: until then nothing can be given back.
-    pub is_held_up: bool,
 }
