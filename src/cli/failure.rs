@@ -1,8 +1,5 @@
-//! How a command fails, and the exit code that tells it.
+//! Failures of a command, and the exit code of wrong usage.
 
-use std::process::ExitCode;
-
-use super::output;
 use crate::config::Faults;
 
 /// Wrong configuration or usage (`EX_USAGE` of sysexits).
@@ -23,25 +20,4 @@ pub(super) enum Failure {
     /// Something is wrong, and the command has said what.
     #[error("see above")]
     AlreadyTold,
-}
-
-impl Failure {
-    /// Tells it on stderr, once, and turns it into an exit code.
-    pub(super) fn report(&self) -> ExitCode {
-        match self {
-            Self::Configuration(faults) => {
-                output::say(&format!("error: {faults}"));
-                ExitCode::from(EXIT_USAGE)
-            }
-            Self::Usage(what) => {
-                output::say(&format!("error: {what}"));
-                ExitCode::from(EXIT_USAGE)
-            }
-            Self::Other(error) => {
-                output::say(&format!("error: {}", output::line_of(&format!("{error:#}"))));
-                ExitCode::FAILURE
-            }
-            Self::AlreadyTold => ExitCode::FAILURE,
-        }
-    }
 }

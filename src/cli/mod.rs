@@ -34,7 +34,10 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
 
-use self::arguments::{Arguments, Command, ConfigCommand, JournalCommand};
+use self::{
+    arguments::{Arguments, Command, ConfigCommand, JournalCommand},
+    failure::{EXIT_USAGE, Failure},
+};
 
 /// Runs the command that `arguments` (with the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -64,7 +67,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Some(ConfigCommand::Schema) => config::schema(),
         },
     };
-    outcome.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+    outcome.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
+}
+
+/// Tells a failure on stderr, once, and turns it into an exit code.
+fn report(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Configuration(faults) => {
+            output::say(&format!("error: {faults}"));
+            ExitCode::from(EXIT_USAGE)
+        }
+        Failure::Usage(fault) => {
+            output::say(&format!("error: {fault}"));
+            ExitCode::from(EXIT_USAGE)
+        }
+        Failure::Other(error) => {
+            output::say(&format!("error: {}", output::line_of(&format!("{error:#}"))));
+            ExitCode::FAILURE
+        }
+        Failure::AlreadyTold => ExitCode::FAILURE,
+    }
 }
 
 /// Prints what clap has to say: help and version are answers, the rest is wrong usage.
@@ -72,7 +94,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
         // It quotes what was typed, or pasted.
         output::say(error.render().to_string().trim_end());
-        return ExitCode::from(failure::EXIT_USAGE);
+        return ExitCode::from(EXIT_USAGE);
     }
     // When even the terminal is gone, the exit code still tells.
     let _ = error.print();

@@ -1,15 +1,11 @@
-//! The simulated console itself: starts the server, holds the state, and is what tests, benchmarks
-//! and the demo change and read.
+//! The simulated console itself: starts the server, and is what tests, benchmarks and the demo change
+//! and read.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    io,
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use chrono::{DateTime, Utc};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
@@ -17,9 +13,10 @@ use super::{
     faults::Fault,
     hosts,
     requests::{RequestKind, Requests},
-    routes::{Shared, handle},
+    routes::handle,
     rules,
-    store::{Collection, Records},
+    state::{PageFault, Shared, State, UniqueIdFilter},
+    store::Collection,
 };
 use crate::{
     alert::element::MaxValues,
@@ -47,17 +44,6 @@ impl Default for DemoConsoleConfig {
     }
 }
 
-/// What a console makes of a filter by `alert_unique_id`: not documented, so all three are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UniqueIdFilter {
-    /// Filters by it.
-    Honoured,
-    /// Answers as if it were not there.
-    Ignored,
-    /// Answers 400.
-    Refused,
-}
-
 /// A HarfangLab console on a free port of 127.0.0.1. Stops when dropped.
 pub struct DemoConsole {
     url: Url,
@@ -68,7 +54,8 @@ pub struct DemoConsole {
 impl DemoConsole {
     /// Starts an empty console. Must be called within a tokio runtime.
     pub fn start(config: DemoConsoleConfig) -> io::Result<Self> {
-        let shared = Shared::new(State::new(config));
+        let state = State::new(config.token, config.latency, config.unique_id_filter);
+        let shared = Shared::new(state);
         let data = web::Data::new(shared.clone());
         let server = HttpServer::new(move || {
             App::new().app_data(data.clone()).default_service(web::to(handle))
@@ -206,76 +193,5 @@ impl Drop for DemoConsole {
     fn drop(&mut self) {
         // The command is sent by the call; there is nobody to wait for its end.
         drop(self.server.stop(false));
-    }
-}
-
-/// A fault that only later pages of a list meet.
-struct PageFault {
-    kind: RequestKind,
-    offset: u64,
-    times: usize,
-    fault: Fault,
-}
-
-/// Everything the console knows.
-pub(super) struct State {
-    token: SecretString,
-    latency: Duration,
-    pub(super) unique_id_filter: UniqueIdFilter,
-    collections: BTreeMap<Collection, Records>,
-    pub(super) notes: BTreeMap<String, Value>,
-    /// Chunks of the Elastic connector in pull mode, oldest first.
-    pub(super) queue: VecDeque<Vec<Value>>,
-    faults: BTreeMap<RequestKind, VecDeque<Fault>>,
-    page_faults: Vec<PageFault>,
-    /// What `next` begins with.
-    pub(super) next_base: String,
-    pub(super) requests: Requests,
-}
-
-impl State {
-    fn new(config: DemoConsoleConfig) -> Self {
-        Self {
-            token: config.token,
-            latency: config.latency,
-            unique_id_filter: config.unique_id_filter,
-            collections: Collection::ALL.map(|each| (each, Records::new(each))).into(),
-            notes: BTreeMap::new(),
-            queue: VecDeque::new(),
-            faults: BTreeMap::new(),
-            page_faults: Vec::new(),
-            next_base: String::new(),
-            requests: Requests::default(),
-        }
-    }
-
-    /// Counts a request; answers the fault that is due for it and how long to think. `offset` is
-    /// where the page begins that a list is asked for.
-    pub(super) fn arrival(&mut self, kind: RequestKind, offset: u64) -> (Option<Fault>, Duration) {
-        *self.requests.counts.entry(kind).or_default() += 1;
-        self.requests.at_once += 1;
-        self.requests.most_at_once = self.requests.most_at_once.max(self.requests.at_once);
-        let fault = self.faults.get_mut(&kind).and_then(VecDeque::pop_front);
-        let fault = fault.or_else(|| {
-            let is_due =
-                |due: &&mut PageFault| due.kind == kind && due.offset <= offset && due.times > 0;
-            let due = self.page_faults.iter_mut().find(is_due)?;
-            due.times -= 1;
-            Some(due.fault.clone())
-        });
-        (fault, self.latency)
-    }
-
-    /// Whether an `Authorization` header is exactly `Token <token>`.
-    pub(super) fn accepts(&self, authorization: &str) -> bool {
-        authorization.strip_prefix("Token ") == Some(self.token.expose_secret())
-    }
-
-    pub(super) fn records(&self, collection: Collection) -> &Records {
-        &self.collections[&collection]
-    }
-
-    fn records_mut(&mut self, collection: Collection) -> &mut Records {
-        self.collections.entry(collection).or_insert_with(|| Records::new(collection))
     }
 }

@@ -24,17 +24,19 @@ mod random;
 mod requests;
 mod routes;
 mod rules;
+mod state;
 mod store;
 mod telemetry;
 
 pub use self::{
     alerts::DemoAlert,
-    console::{DemoConsole, DemoConsoleConfig, UniqueIdFilter},
+    console::{DemoConsole, DemoConsoleConfig},
     faults::Fault,
     generator::Generator,
     kinds::Kind,
     plan::{HmacCredentials, PushDialect, PushError, PushPlan, PushSummary, Pushed},
     push::Pusher,
     requests::{RequestKind, Requests},
+    state::UniqueIdFilter,
     store::Collection,
 };

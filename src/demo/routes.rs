@@ -1,33 +1,16 @@
 //! One request of the simulated console from arrival to answer: counted, delayed, spoilt if a fault
 //! is due, checked for its token, answered.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use actix_web::{HttpRequest, HttpResponse, http::Method, http::header, web};
 use serde_json::json;
 
 use super::{
-    console::{State, UniqueIdFilter},
     faults::detail,
     listing::Listing,
     requests::RequestKind,
+    state::{Shared, State, UniqueIdFilter},
     store::Collection,
 };
-
-/// The console's state, shared between its server and its owner.
-#[derive(Clone)]
-pub(super) struct Shared(Arc<Mutex<State>>);
-
-impl Shared {
-    pub(super) fn new(state: State) -> Self {
-        Self(Arc::new(Mutex::new(state)))
-    }
-
-    /// The state; a panic elsewhere does not make it unusable.
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Counts a request as being answered for as long as it lives.
 struct Answering(Shared);

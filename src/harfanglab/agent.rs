@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{
     Console, ConsoleError,
-    cache::Weighs,
     lookup::{found, object},
 };
 use crate::{alert::Agent, intake::dialect::read_agent};
@@ -18,13 +17,5 @@ impl Console {
         };
         let agent = self.rules().agents.get_or(id.to_owned(), look_up).await?;
         Ok(agent.map(Arc::unwrap_or_clone))
-    }
-}
-
-impl Weighs for Agent {
-    fn size_bytes(&self) -> usize {
-        let texts = [&self.id, &self.hostname, &self.domain, &self.os_product];
-        let addresses = self.ip_addresses.iter().map(String::len).sum::<usize>();
-        texts.into_iter().flatten().map(String::len).sum::<usize>() + addresses
     }
 }

@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode, header};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{ConsoleError, client::TOO_LONG};
+use super::ConsoleError;
 use crate::{
     alert::element::{self, MaxValues},
     tls::{self, Peer},
@@ -174,7 +174,9 @@ impl Request<'_> {
             // A 404 page that is not JSON is the web server's: no such route, not no such object.
             StatusCode::NOT_FOUND if json.is_some() => ConsoleError::NotFound { path },
             // Nothing but the address differs from one request to the next.
-            StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => TOO_LONG,
+            StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                ConsoleError::TOO_LONG
+            }
             status if status.is_server_error() => {
                 ConsoleError::Failing { path, status: status.as_u16(), retry_after }
             }

@@ -1,4 +1,4 @@
-//! A cache of one kind of rule. Many alerts that wait for one rule cost one request; what is not
+//! Caches of rules and agents, one a kind. Many alerts that wait for one rule cost one request; what is not
 //! found is remembered too, for less long, since an analyst may be writing it; an error is not
 //! remembered. Bounded by bytes, not entries: a YARA file can be as large as a thousand IOCs.
 
@@ -13,6 +13,10 @@ use std::{
 use moka::{Expiry, future::Cache};
 
 use super::ConsoleError;
+use crate::alert::{
+    Agent,
+    intelligence::{IocRule, SigmaRule, YaraFile},
+};
 
 /// How long a rule is taken as it was.
 const FOUND_FOR: Duration = Duration::from_mins(10);
@@ -74,6 +78,28 @@ impl<T: Weighs + Send + Sync + 'static> RuleCache<T> {
     }
 }
 
+/// One cache a kind of rule.
+pub(super) struct RuleCaches {
+    pub(super) ioc: RuleCache<IocRule>,
+    pub(super) sigma: RuleCache<SigmaRule>,
+    pub(super) correlation: RuleCache<SigmaRule>,
+    pub(super) yara: RuleCache<YaraFile>,
+    pub(super) agents: RuleCache<Agent>,
+}
+
+impl RuleCaches {
+    /// Empty caches.
+    pub(super) fn new() -> Self {
+        Self {
+            ioc: RuleCache::new("ioc"),
+            sigma: RuleCache::new("sigma"),
+            correlation: RuleCache::new("correlation"),
+            yara: RuleCache::new("yara"),
+            agents: RuleCache::new("agent"),
+        }
+    }
+}
+
 /// Found rules live longer than missing ones.
 struct ByOutcome;
 
@@ -85,5 +111,31 @@ impl<T> Expiry<String, Option<Arc<T>>> for ByOutcome {
         _created_at: Instant,
     ) -> Option<Duration> {
         Some(if rule.is_some() { FOUND_FOR } else { MISSING_FOR })
+    }
+}
+
+impl Weighs for IocRule {
+    fn size_bytes(&self) -> usize {
+        self.value.len() + self.description.as_ref().map_or(0, String::len)
+    }
+}
+
+impl Weighs for SigmaRule {
+    fn size_bytes(&self) -> usize {
+        self.content.len() + self.name.len()
+    }
+}
+
+impl Weighs for YaraFile {
+    fn size_bytes(&self) -> usize {
+        self.content.len() + self.name.len()
+    }
+}
+
+impl Weighs for Agent {
+    fn size_bytes(&self) -> usize {
+        let texts = [&self.id, &self.hostname, &self.domain, &self.os_product];
+        let addresses = self.ip_addresses.iter().map(String::len).sum::<usize>();
+        texts.into_iter().flatten().map(String::len).sum::<usize>() + addresses
     }
 }

@@ -21,9 +21,9 @@ use super::{
     ConsoleError,
     access::Access,
     answer::{Answer, BODY_LIMIT_BYTES, Request},
+    cache::RuleCaches,
+    look_up_batcher::LookUpBatcher,
     retry,
-    rules::RuleCaches,
-    together::Together,
 };
 use crate::{alert::element::MaxValues, config::HarfangLabSettings, outbound};
 
@@ -50,7 +50,7 @@ struct Inner {
     large_answers: Arc<Semaphore>,
     max_values: MaxValues,
     rules: RuleCaches,
-    together: Together,
+    batcher: LookUpBatcher,
     access: Access,
 }
 
@@ -86,7 +86,7 @@ impl Console {
             large_answers: Arc::new(Semaphore::new(1)),
             max_values: settings.max_values,
             rules: RuleCaches::new(),
-            together: Together::new(),
+            batcher: LookUpBatcher::new(),
             access: Access::new(pause),
         })))
     }
@@ -161,8 +161,8 @@ impl Console {
         &self.0.rules
     }
 
-    pub(super) fn together(&self) -> &Together {
-        &self.0.together
+    pub(super) fn batcher(&self) -> &LookUpBatcher {
+        &self.0.batcher
     }
 
     async fn send(
@@ -204,7 +204,7 @@ impl Console {
             url.query_pairs_mut().extend_pairs(query);
         }
         if url.as_str().len() > ADDRESS_MAX_BYTES {
-            return Err(TOO_LONG);
+            return Err(ConsoleError::TOO_LONG);
         }
         Ok(url)
     }
@@ -222,10 +222,6 @@ impl Drop for Asked {
         metrics::counter!("console_requests_total", "outcome" => self.outcome).increment(1);
     }
 }
-
-/// Refuses an address longer than any console takes.
-pub(super) const TOO_LONG: ConsoleError =
-    ConsoleError::Unaskable { why: "it is longer than any address may be" };
 
 /// Fails on values that would ask for something else, or at which a console breaks.
 fn ensure_askable(segments: &[&str], query: &[(&str, String)]) -> Result<(), ConsoleError> {

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// The path of the Elastic connector's queue below the console's address, as its segments.
+pub(super) const QUEUE_PATH: [&str; 6] = ["api", "data", "connectors", "elastic", "pull", ""];
+
 /// A request to the console that brought no usable answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsoleError {
@@ -21,7 +24,7 @@ pub enum ConsoleError {
     /// 403: the console knows the token, but its user may not do this.
     #[error(
         "HarfangLab knows the API token, but its user may not read {path} (403: {said}). {}",
-        super::queue::permission(path)
+        permission(path)
             .unwrap_or("Give that user a role that can read alerts, threats and threat intelligence; \
                         what waits is imported then")
     )]
@@ -125,6 +128,10 @@ pub enum ConsoleError {
 }
 
 impl ConsoleError {
+    /// Refuses an address longer than any console takes.
+    pub(super) const TOO_LONG: Self =
+        Self::Unaskable { why: "it is longer than any address may be" };
+
     /// The kind of error as the label of a metric.
     pub(super) fn outcome(&self) -> &'static str {
         match self {
@@ -185,4 +192,12 @@ impl ConsoleError {
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
+}
+
+/// Returns the remedy for a refusal of `path`, if that is the queue's.
+fn permission(path: &str) -> Option<&'static str> {
+    path.ends_with(&QUEUE_PATH.join("/")).then_some(
+        "Give that user the permission \"elastic pull\", or set \
+         HARFANGLAB_INCIDENTS_ELASTIC_PULL=false; everything else goes on",
+    )
 }

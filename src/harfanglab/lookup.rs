@@ -4,7 +4,7 @@
 //! the API and the console's own pages use, and becomes visible in the API late: within seconds as
 //! a rule, minutes at worst.
 //!
-//! Does not live here: asking for many at once (`together`).
+//! Does not live here: asking for many at once (`push_pages`).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::{
     Console, ConsoleError,
     answer::{Answer, Request},
+    look_up_batcher::Push,
     pages::{PAGE_LIMIT, Page, next_whole_second, read_page, seconds},
-    together::Push,
 };
 use crate::alert::{date, element, lenient::identifier_at};
 

@@ -15,13 +15,14 @@ mod answer;
 mod cache;
 mod client;
 mod error;
+mod look_up_batcher;
 mod lookup;
 mod pages;
 mod probe;
+mod push_pages;
 mod queue;
 mod retry;
 mod rules;
-mod together;
 
 pub use self::{
     client::Console,

@@ -5,22 +5,11 @@
 //! or nothing once the queue is drained; the user needs the permission "elastic pull". From the public
 //! Elastic integration that HarfangLab wrote.
 
-use super::{Console, ConsoleError};
+use super::{Console, ConsoleError, error::QUEUE_PATH};
 
 /// Longest chunk that is read, after decompression. A longer one would be gone, so this is far more than
 /// was ever seen; there is one at a time, because one reader asks for them.
 const CHUNK_LIMIT_BYTES: usize = 64 << 20;
-
-/// The path of the queue below the console's address, as its segments.
-const PATH: [&str; 6] = ["api", "data", "connectors", "elastic", "pull", ""];
-
-/// Returns what to do about a refusal of `path`, if that is the queue's.
-pub(super) fn permission(path: &str) -> Option<&'static str> {
-    path.ends_with(&PATH.join("/")).then_some(
-        "Give that user the permission \"elastic pull\", or set \
-         HARFANGLAB_INCIDENTS_ELASTIC_PULL=false; everything else goes on",
-    )
-}
 
 impl Console {
     /// Takes the oldest chunk of the queue: the text of an array of events, or of one event. `None`:
@@ -29,7 +18,7 @@ impl Console {
     /// # Errors
     /// [`ConsoleError`]. When an answer was lost on its way, or cannot be used, its chunk is gone.
     pub async fn take_chunk(&self) -> Result<Option<String>, ConsoleError> {
-        self.get_once(&PATH, CHUNK_LIMIT_BYTES, |request, answer| {
+        self.get_once(&QUEUE_PATH, CHUNK_LIMIT_BYTES, |request, answer| {
             let Some(answer) = answer else { return Ok(None) };
             let text = answer.text.trim();
             // An event alone has left the queue, too: it is better taken than lost.

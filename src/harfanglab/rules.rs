@@ -8,36 +8,14 @@ use serde_json::Value;
 
 use super::{
     Console, ConsoleError,
-    cache::{RuleCache, Weighs},
+    cache::RuleCache,
     lookup::{found, object, values},
     pages::read_page,
 };
 use crate::alert::{
-    Agent, date,
+    date,
     intelligence::{IocRule, SigmaRule, YaraFile},
 };
-
-/// One cache a kind of rule.
-pub(super) struct RuleCaches {
-    ioc: RuleCache<IocRule>,
-    sigma: RuleCache<SigmaRule>,
-    correlation: RuleCache<SigmaRule>,
-    yara: RuleCache<YaraFile>,
-    pub(super) agents: RuleCache<Agent>,
-}
-
-impl RuleCaches {
-    /// Empty caches.
-    pub(super) fn new() -> Self {
-        Self {
-            ioc: RuleCache::new("ioc"),
-            sigma: RuleCache::new("sigma"),
-            correlation: RuleCache::new("correlation"),
-            yara: RuleCache::new("yara"),
-            agents: RuleCache::new("agent"),
-        }
-    }
-}
 
 impl Console {
     /// The IOC with exactly this value, and of this type when one is told: the same text may be
@@ -209,24 +187,6 @@ fn time(item: &Value, field: &str) -> Option<DateTime<Utc>> {
 
 fn is(item: &Value, field: &str, value: &str) -> bool {
     item.get(field).and_then(Value::as_str) == Some(value)
-}
-
-impl Weighs for IocRule {
-    fn size_bytes(&self) -> usize {
-        self.value.len() + self.description.as_ref().map_or(0, String::len)
-    }
-}
-
-impl Weighs for SigmaRule {
-    fn size_bytes(&self) -> usize {
-        self.content.len() + self.name.len()
-    }
-}
-
-impl Weighs for YaraFile {
-    fn size_bytes(&self) -> usize {
-        self.content.len() + self.name.len()
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod door;
 pub(crate) mod envelope;
 mod memory;
 mod notification;
+mod origin;
 mod refusal;
 mod samples;
 mod sorting;
@@ -28,7 +29,8 @@ pub mod webhook;
 pub use self::{
     door::{Door, DoorError, Entries, Entry, Receipt},
     memory::MemoryBudget,
-    notification::{Notification, Origin, Place, is_believed},
+    notification::{Notification, Place, is_believed},
+    origin::Origin,
     samples::Samples,
     sorting::{Sorted, sort},
 };

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use super::{
     Notification, Samples,
     decode::Element,
-    dialect::{Recognised, UnknownKind, has_mark_beside_level, recognise_unknown},
+    dialect::{Recognised, UnknownKind, counted_as, has_mark_beside_level, recognise_unknown},
     envelope::{self, Read},
     samples::Sampled,
     verification::Proof,
-    webhook::counted_as,
 };
 use crate::alert::element::MaxValues;
 

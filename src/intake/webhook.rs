@@ -21,6 +21,7 @@ use super::{
     attempts::{Exhausted, FailedAttempts, OnlyAttempt},
     body::{self, Body},
     decode::{self, DecodeError, decode},
+    dialect::counted_as,
     memory::{Charge, Standing},
     refusal::Refusal,
     sort,
@@ -35,31 +36,6 @@ const ELEMENTS_MAX: usize = 10_000;
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// When to come back while the journal has no room: making some takes a person.
 const NO_ROOM_RETRY_AFTER_SECONDS: u64 = 60;
-
-/// Kinds of telemetry that the metrics tell apart: the `log_type`s that consoles have been seen to
-/// push, and categories of ECS; the last one stands for all others.
-pub const TELEMETRY_KINDS: &[&str] = &[
-    "agent",
-    "agentlog",
-    "auditlog",
-    "authentication",
-    "connectionlog",
-    "dns_resolution",
-    "driver",
-    "driverload",
-    "eventlog",
-    "file",
-    "injectedthread",
-    "investigation",
-    "library",
-    "network",
-    "powershell",
-    "process",
-    "registry",
-    "remotethread",
-    "resource",
-    "other",
-];
 
 /// What the endpoint needs.
 pub struct Webhook {
@@ -395,9 +371,4 @@ async fn store(sorted: Sorted, charge: Charge, webhook: &Webhook) -> Result<Http
         ignored,
         dead_letters: receipt.dead_letters,
     }))
-}
-
-/// A kind of telemetry as the label of a metric: whoever posts must not be able to make new ones.
-pub fn counted_as(kind: &str) -> &'static str {
-    TELEMETRY_KINDS.iter().find(|known| **known == kind).copied().unwrap_or("other")
 }

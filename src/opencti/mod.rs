@@ -1,6 +1,6 @@
 //! OpenCTI: GraphQL, registration, heartbeat, works, splitter and the sinks that take bundles.
 //!
-//! How it fits together: [`OpenCti`] speaks GraphQL; [`Connector`] is our registration there, made
+//! Together: [`OpenCti`] speaks GraphQL; [`Connector`] is our registration there, made
 //! when first needed and shared by the [`QueueSink`], the [`ApiSink`], the
 //! [`DirectorySink`], the [`S3Sink`] and the [`Heartbeat`].
 //!
@@ -16,6 +16,7 @@ mod confirmed;
 mod directory;
 mod draft;
 mod error;
+mod graphql;
 mod heartbeat;
 mod hidden;
 mod load;

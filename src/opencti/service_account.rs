@@ -14,8 +14,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{
-    client::OpenCti,
     error::OpenCtiError,
+    graphql::GraphQl,
     hidden::secret,
     operations::{
         FIND_GROUP, FIND_USER, FIND_USER_ONE_TOKEN, USER_ADD, USER_TOKEN_ADD, USER_TOKEN_REVOKE,
@@ -128,34 +128,30 @@ struct NewToken {
     plaintext_token: SecretString,
 }
 
-impl OpenCti {
-    /// Looks what is there of an account, with the configured (the administrator's) token, and changes
-    /// nothing. The platform's version must be known.
-    ///
-    /// # Errors
-    /// Also when the account is missing and could not be made.
-    pub async fn look_for_account(
-        &self,
-        account: &ServiceAccount,
-    ) -> Result<AccountStanding, OpenCtiError> {
-        let looking = async {
-            Ok(match find_user(self, account).await? {
-                Some(User { api_token: Some(token), .. }) => AccountStanding::Readable(token),
-                Some(_) => AccountStanding::There,
-                None => {
-                    group(self).await?;
-                    AccountStanding::Missing
-                }
-            })
-        };
-        looking.await.map_err(in_words)
-    }
+/// Looks what is there of an account and changes nothing; see [`OpenCti::look_for_account`].
+///
+/// [`OpenCti::look_for_account`]: super::OpenCti::look_for_account
+pub(super) async fn look(
+    platform: &GraphQl,
+    account: &ServiceAccount,
+) -> Result<AccountStanding, OpenCtiError> {
+    let looking = async {
+        Ok(match find_user(platform, account).await? {
+            Some(User { api_token: Some(token), .. }) => AccountStanding::Readable(token),
+            Some(_) => AccountStanding::There,
+            None => {
+                group(platform).await?;
+                AccountStanding::Missing
+            }
+        })
+    };
+    looking.await.map_err(in_words)
 }
 
 /// Finds or makes the account, with the configured (the administrator's) token; answers a token of
 /// the account.
 pub(super) async fn token(
-    platform: &OpenCti,
+    platform: &GraphQl,
     account: &ServiceAccount,
 ) -> Result<SecretString, OpenCtiError> {
     obtain(platform, account).await.map_err(in_words)
@@ -171,7 +167,7 @@ fn in_words(error: OpenCtiError) -> OpenCtiError {
 }
 
 async fn obtain(
-    platform: &OpenCti,
+    platform: &GraphQl,
     account: &ServiceAccount,
 ) -> Result<SecretString, OpenCtiError> {
     let user = if let Some(user) = find_user(platform, account).await? {
@@ -185,32 +181,32 @@ async fn obtain(
     }
     for old in user.api_tokens.iter().filter(|token| token.name == TOKEN_NAME) {
         let variables = json!({"userId": user.id, "id": old.id});
-        platform.administrate::<Value>(&USER_TOKEN_REVOKE, variables).await?;
+        platform.send::<Value>(&USER_TOKEN_REVOKE, variables, None).await?;
     }
     let variables =
         json!({"userId": user.id, "input": {"name": TOKEN_NAME, "duration": "UNLIMITED"}});
-    let added: TokenAdded = platform.administrate(&USER_TOKEN_ADD, variables).await?;
+    let added: TokenAdded = platform.send(&USER_TOKEN_ADD, variables, None).await?;
     Ok(added.token.plaintext_token)
 }
 
 /// The group that the account needs.
-async fn group(platform: &OpenCti) -> Result<String, OpenCtiError> {
-    let found: Found<Group> = platform.administrate(&FIND_GROUP, filters("name", GROUP)).await?;
+async fn group(platform: &GraphQl) -> Result<String, OpenCtiError> {
+    let found: Found<Group> = platform.send(&FIND_GROUP, filters("name", GROUP), None).await?;
     let group = found.first().ok_or_else(|| cannot("OpenCTI has no group \"Connectors\""))?;
     Ok(group.id)
 }
 
 async fn find_user(
-    platform: &OpenCti,
+    platform: &GraphQl,
     account: &ServiceAccount,
 ) -> Result<Option<User>, OpenCtiError> {
     let many = platform.has(Feature::ManyTokens);
     let operation = if many { &FIND_USER } else { &FIND_USER_ONE_TOKEN };
     let filters = filters("user_email", &account.email());
-    Ok(platform.administrate::<Found<User>>(operation, filters).await?.first())
+    Ok(platform.send::<Found<User>>(operation, filters, None).await?.first())
 }
 
-async fn add_user(platform: &OpenCti, account: &ServiceAccount) -> Result<(), OpenCtiError> {
+async fn add_user(platform: &GraphQl, account: &ServiceAccount) -> Result<(), OpenCtiError> {
     let group = group(platform).await?;
     let input = json!({
         "name": account.user_name(),
@@ -220,7 +216,7 @@ async fn add_user(platform: &OpenCti, account: &ServiceAccount) -> Result<(), Op
         "user_confidence_level": {"max_confidence": account.max_confidence, "overrides": []},
         "user_service_account": true,
     });
-    platform.administrate::<Value>(&USER_ADD, json!({"input": input})).await?;
+    platform.send::<Value>(&USER_ADD, json!({"input": input}), None).await?;
     tracing::info!(name = account.connector_name, "made a service account in OpenCTI");
     Ok(())
 }

@@ -7,7 +7,7 @@
 use metrics::Unit;
 
 use crate::{
-    intake::{syslog, webhook::TELEMETRY_KINDS},
+    intake::{dialect::TELEMETRY_KINDS, syslog},
     label::ConsoleLabel,
 };
 

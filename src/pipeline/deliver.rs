@@ -5,41 +5,27 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, future::join_all};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::{
     confirmations,
     defect::{self, Step},
-    false_positives::{self, NegativeSightings},
-    finish,
-    leases::{Lease, Leases},
+    deliverer::Deliverer,
+    false_positives, finish,
+    leases::Lease,
     prepare::{Delivered, Ready},
     retry,
     room::Bytes,
+    sink_answer::{Answer, was_tried, worse},
     sink_queue::{Leaving, SinkQueue},
 };
 use crate::{
-    clock::Clock,
-    config::PipelineSettings,
-    health::Health,
-    journal::{CaseObjects, Claim, Journal, Outcome},
+    journal::{CaseObjects, Claim, Outcome},
     label::ConsoleLabel,
-    opencti::{DeliveryError, Sink},
+    opencti::DeliveryError,
 };
-
-pub(super) struct Deliverer {
-    pub(super) leases: Arc<Leases>,
-    pub(super) journal: Journal,
-    pub(super) sinks: Vec<Arc<dyn Sink>>,
-    pub(super) clock: Clock,
-    pub(super) settings: PipelineSettings,
-    pub(super) connector_name: String,
-    pub(super) arrived: Arc<Notify>,
-    pub(super) health: Arc<Health>,
-    pub(super) negative_sightings: NegativeSightings,
-}
 
 /// How long what is ready waits for the others of its claim that are not ready yet.
 const WINDOW: Duration = Duration::from_millis(50);
@@ -156,7 +142,7 @@ impl Deliverer {
     /// Writes down what was delivered for those that come later, before the events end: after a
     /// crash in between they are delivered again, which changes nothing. What could not be written
     /// down is not delivered: a case would lack it for good.
-    async fn write_down(&self, batch: &[Arc<Ready>], results: &mut [Result<(), DeliveryError>]) {
+    async fn write_down(&self, batch: &[Arc<Ready>], results: &mut [Answer]) {
         let delivered: Vec<&Delivered> = batch
             .iter()
             .zip(&*results)
@@ -183,7 +169,7 @@ impl Deliverer {
 
     /// Decides the outcome of an event. One that was not tried is put back at once, should its
     /// claim be the latest one still; if another has it, the journal leaves it alone.
-    fn outcome(&self, ready: &Ready, result: Result<(), DeliveryError>) -> Outcome {
+    fn outcome(&self, ready: &Ready, result: Answer) -> Outcome {
         match result {
             Err(error @ (DeliveryError::LeaseLost | DeliveryError::HeldBack)) => {
                 Outcome::Later { at: self.clock.now(), reason: error.to_string() }
@@ -235,7 +221,7 @@ async fn gather(waiting: &mut mpsc::Receiver<Prepared>, batch: &mut Vec<Prepared
 }
 
 /// Tells the log, once a delivery. Of the sinks `sink_failures` tells.
-fn tell(results: &[Result<(), DeliveryError>]) {
+fn tell(results: &[Answer]) {
     for refused in results {
         if let Err(DeliveryError::Refused(reason)) = refused {
             warn!(%reason, "a bundle can never be delivered and is kept as a dead letter");
@@ -250,26 +236,4 @@ fn tell(results: &[Result<(), DeliveryError>]) {
              could not reach the journal; whoever claims them next sends them"
         );
     }
-}
-
-/// Returns whether a sink began to send it, or judged it.
-pub(super) fn was_tried(result: &Result<(), DeliveryError>) -> bool {
-    !matches!(result, Err(DeliveryError::LeaseLost | DeliveryError::HeldBack))
-}
-
-/// Of two results the one that decides: a lost lease outlasts a refusal, a refusal a defect, a defect an
-/// outage, an outage what was held back, and that a success.
-pub(super) fn worse(
-    one: Result<(), DeliveryError>,
-    other: Result<(), DeliveryError>,
-) -> Result<(), DeliveryError> {
-    let weight = |result: &Result<(), DeliveryError>| match result {
-        Ok(()) => 0,
-        Err(DeliveryError::HeldBack) => 1,
-        Err(DeliveryError::Unavailable(_)) => 2,
-        Err(DeliveryError::BrokeOff) => 3,
-        Err(DeliveryError::Refused(_)) => 4,
-        Err(DeliveryError::LeaseLost) => 5,
-    };
-    if weight(&other) > weight(&one) { other } else { one }
 }

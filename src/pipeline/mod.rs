@@ -17,6 +17,7 @@ mod confirmations;
 mod console_outage;
 mod defect;
 mod deliver;
+mod deliverer;
 mod enrich;
 mod false_positives;
 mod filter;
@@ -32,6 +33,7 @@ mod refused_rules;
 mod requeue;
 mod retry;
 mod room;
+mod sink_answer;
 mod sink_failures;
 mod sink_queue;
 mod tally;
@@ -64,7 +66,8 @@ pub use self::{
 };
 use self::{
     defect::Step,
-    deliver::{Deliverer, Prepared},
+    deliver::Prepared,
+    deliverer::Deliverer,
     leases::{Lease, Leases},
     room::{Place, Room},
     turn::{Turn, in_turn},

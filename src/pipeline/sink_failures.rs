@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::deliver::was_tried;
+use super::sink_answer::{Answer, was_tried};
 use crate::{health::Health, journal::Counts, opencti::DeliveryError};
 
 /// Reasons that are remembered at most; then all of them are told anew.
@@ -34,7 +34,7 @@ impl SinkFailures {
 
     /// Tells of a delivery, and returns whether it ended an outage. A refusal is the bundle's trouble, not
     /// the sink's; what was not even tried says nothing of it.
-    pub(super) fn tell(&mut self, answers: &[Result<(), DeliveryError>], health: &Health) -> bool {
+    pub(super) fn tell(&mut self, answers: &[Answer], health: &Health) -> bool {
         let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
         for answer in answers {
             if let Err(DeliveryError::Unavailable(reason)) = answer {
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn what_was_not_tried_makes_a_sink_neither_well_nor_degraded() {
         let (mut failures, health) = (SinkFailures::of("queue"), Health::default());
-        let mut tell = |answers: &[Result<(), DeliveryError>]| {
+        let mut tell = |answers: &[Answer]| {
             failures.tell(answers, &health);
             let sinks = health.sink_troubles();
             let is_degraded = sinks.values().any(|trouble| trouble.until.is_none());

@@ -29,9 +29,10 @@ use tracing::{error, warn};
 
 use super::{
     confirmations::Confirmations,
-    deliver::{Deliverer, worse},
+    deliverer::Deliverer,
     prepare::Ready,
     retry,
+    sink_answer::{Answer, worse},
     sink_failures::{Elsewhere, SinkFailures},
     tally::Tally,
 };
@@ -47,9 +48,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// From one look at the journal to the next while a sink counts as degraded and nothing comes for it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// The answer of a sink for one event.
-type Answer = Result<(), DeliveryError>;
 
 /// An event on its way to the sinks.
 #[derive(Clone)]

@@ -25,6 +25,7 @@ use super::{
     reset::ResetOfConsole,
     schedule::{Pulses, Schedule},
     sinks::Outlets,
+    until_answered::until_answered,
 };
 use crate::{
     clock::Clock,
@@ -202,7 +203,7 @@ impl ConsoleService {
             return;
         };
         let journal = &self.journal;
-        platform::insist(|| Afterwards::take_over(journal, clock.now())).await;
+        until_answered(|| Afterwards::take_over(journal, clock.now())).await;
         parts.spawn(ServicePart::Afterwards, self.label.on(afterwards.run(stop.clone())));
     }
 

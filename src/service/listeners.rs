@@ -2,7 +2,7 @@
 //! management pages, and the metrics under the names of Python connectors.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
 };
 
@@ -16,6 +16,7 @@ use super::{
     console::ConsoleService,
     endpoint::{self, Endpoint},
     secrets,
+    socket::{bind, not_listening},
     syslog::{self, Syslog},
 };
 use crate::{
@@ -28,9 +29,6 @@ use crate::{
     sweep::Pushes,
     tls,
 };
-
-/// Connections that the system keeps until they are accepted.
-const BACKLOG: i32 = 1024;
 
 /// What listens and is shown.
 pub(super) struct Shown<'a> {
@@ -234,25 +232,6 @@ fn open_webhook(
         .map_err(not_listening("HARFANGLAB_INCIDENTS_LISTEN", settings.listen))?;
     info!(%address, scheme, path = %paths, "listening for deliveries");
     Ok(OpenWebhook { address, handle: spawn(server), draining, _certificates: certificates })
-}
-
-pub(super) fn bind(
-    variable: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), ServiceError> {
-    let listener = TcpListener::bind(address).map_err(not_listening(variable, address))?;
-    // The library asks for 128, which a flood fills before the next connection is accepted.
-    rustix::net::listen(&listener, BACKLOG)
-        .map_err(|error| not_listening(variable, address)(error.into()))?;
-    let bound = listener.local_addr().map_err(not_listening(variable, address))?;
-    Ok((listener, bound))
-}
-
-pub(super) fn not_listening(
-    variable: &'static str,
-    address: SocketAddr,
-) -> impl FnOnce(std::io::Error) -> ServiceError {
-    move |error| ServiceError::Listen { variable, address, error }
 }
 
 fn spawn(server: Server) -> ServerHandle {

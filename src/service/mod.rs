@@ -29,8 +29,10 @@ mod room;
 mod schedule;
 mod secrets;
 mod sinks;
+mod socket;
 mod syslog;
 mod token;
+mod until_answered;
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::{ServiceError, outage, reset::Reset};
+use super::{ServiceError, outage, reset::Reset, until_answered::until_answered};
 use crate::{
     clock::Clock,
     config::{ConnectorSettings, IncidentNaming, OpenCtiSettings, Settings},
@@ -26,8 +26,6 @@ use crate::{
 /// Longest wait between two tries to reach OpenCTI at start, without its jitter, which may double it:
 /// the end of an outage shows within 15 seconds.
 const MEET_AGAIN_MAX: Duration = Duration::from_secs(6);
-/// Wait between two tries to use a journal that fails.
-const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 /// How often OpenCTI is asked for the workflow of incidents at start.
 const WORKFLOW_TRIES: usize = 3;
 
@@ -90,12 +88,12 @@ impl Platform {
         health.well(Part::OpenCti);
         // Before anything is prepared: rules that another version refused are sent again.
         let client = self.connector.platform();
-        insist(|| outage::note_version(client, &self.journal)).await;
-        if is_alone && insist(|| state.is_reset_asked_for()).await {
+        until_answered(|| outage::note_version(client, &self.journal)).await;
+        if is_alone && until_answered(|| state.is_reset_asked_for()).await {
             finish_reset(state).await;
         } else if let Some(remote) = &registration.state {
-            insist(|| take_over(state, remote, clock.now())).await;
-        } else if is_alone && insist(|| state.was_cleared(None)).await {
+            until_answered(|| take_over(state, remote, clock.now())).await;
+        } else if is_alone && until_answered(|| state.was_cleared(None)).await {
             self.start_over(state).await;
         }
         Ok(())
@@ -104,13 +102,13 @@ impl Platform {
     /// Starts over when OpenCTI was made to forget this connector's state while no replica beat: the
     /// first thing in a term. What OpenCTI said when this replica started may be long past.
     pub(super) async fn heed_clearing(&self, state: &ConnectorState) {
-        if insist(|| state.is_reset_asked_for()).await {
+        if until_answered(|| state.is_reset_asked_for()).await {
             return finish_reset(state).await;
         }
         let asked = self.connector.platform().register(self.connector.settings()).await;
         match asked {
             Ok(registration) if registration.state.is_none() => {
-                if insist(|| state.was_cleared(None)).await {
+                if until_answered(|| state.was_cleared(None)).await {
                     self.start_over(state).await;
                 }
             }
@@ -124,7 +122,7 @@ impl Platform {
     /// The connector was reset or deleted in OpenCTI while nobody listened.
     async fn start_over(&self, state: &ConnectorState) {
         info!("OpenCTI holds no state of this connector any more: everything is imported again");
-        insist(|| state.start_over()).await;
+        until_answered(|| state.start_over()).await;
         // A reset is told to the first beat: this one, so that the next one is no second reset.
         if let Err(failure) = Heartbeat::new(self.connector()).beat(&Pulse::default()).await {
             warn!(%failure, "OpenCTI was not told that its reset is heeded");
@@ -140,10 +138,10 @@ impl Platform {
     ) -> Result<(), OpenCtiError> {
         let pulse = with_state(state, pulse).await;
         match Heartbeat::new(self.connector()).beat(&pulse).await? {
-            Some(HeartbeatEvent::Held) => insist(|| state.remember_held()).await,
+            Some(HeartbeatEvent::Held) => until_answered(|| state.remember_held()).await,
             Some(HeartbeatEvent::StateChanged(None) | HeartbeatEvent::Recreated(_)) => {
                 info!("the connector was reset in OpenCTI: the next run imports everything again");
-                insist(|| state.start_over()).await;
+                until_answered(|| state.start_over()).await;
             }
             Some(HeartbeatEvent::StateChanged(Some(_))) | None => {}
         }
@@ -272,7 +270,7 @@ pub(crate) fn service_account(connector: &ConnectorSettings) -> Option<ServiceAc
 /// A reset that was asked for before did not reach every console.
 async fn finish_reset(state: &ConnectorState) {
     info!("a reset in OpenCTI was not heeded to its end: everything is imported again");
-    insist(|| state.start_over()).await;
+    until_answered(|| state.start_over()).await;
 }
 
 /// The pulse with the cursors as the connector's state.
@@ -299,7 +297,7 @@ async fn heed(
         confirmed.forget();
     }
     match event {
-        HeartbeatEvent::Held => insist(|| state.remember_held()).await,
+        HeartbeatEvent::Held => until_answered(|| state.remember_held()).await,
         HeartbeatEvent::StateChanged(Some(_)) => {
             info!("OpenCTI held another state; the journal's cursor stands and is sent again");
         }
@@ -349,25 +347,9 @@ pub(super) async fn naming(set: Option<IncidentNaming>, journal: &Journal) -> In
     if let Some(naming) = set {
         return naming;
     }
-    match insist(|| journal.remembered(sweep::NAMING)).await.as_deref() {
+    match until_answered(|| journal.remembered(sweep::NAMING)).await.as_deref() {
         Some("message") => IncidentNaming::Message,
         _ => IncidentNaming::Title,
-    }
-}
-
-/// Asks the journal until it answers: while it cannot, nothing else can be done either, and the
-/// webhook tells its senders to come back.
-pub(super) async fn insist<T, F: Future<Output = Result<T, JournalError>>>(
-    ask: impl Fn() -> F,
-) -> T {
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(failure) => {
-                error!(%failure, "the journal cannot be used; trying again");
-                tokio::time::sleep(JOURNAL_AGAIN).await;
-            }
-        }
     }
 }
 

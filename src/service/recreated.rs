@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{leader::Leader, platform::insist, reset::Reset};
+use super::{leader::Leader, reset::Reset, until_answered::until_answered};
 use crate::{
     opencti::{ConfirmedObjects, Connector},
     sweep::ConnectorState,
@@ -34,10 +34,10 @@ pub(super) async fn tell_the_leader(
             if let Some(registration) = registered
                 && registration.state.is_none()
                 && !leader.leads()
-                && insist(|| state.was_cleared(None)).await
+                && until_answered(|| state.was_cleared(None)).await
             {
                 info!("OpenCTI holds no state of this connector any more: the leader is told");
-                insist(|| state.reset_asked_for()).await;
+                until_answered(|| state.reset_asked_for()).await;
             }
             // Its sender lives as long as the connector.
             let Ok(()) = registrations.changed().await else { return };

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::{Mutex, Notify};
 
-use super::platform::insist;
+use super::until_answered::until_answered;
 use crate::sweep::ConnectorState;
 
 /// Told to every console.
@@ -39,7 +39,7 @@ impl Reset {
     /// Everything is to be imported again.
     pub(super) async fn ask(&self) {
         let mut outstanding = self.outstanding.lock().await;
-        insist(|| self.state.reset_asked_for()).await;
+        until_answered(|| self.state.reset_asked_for()).await;
         outstanding.extend(0..self.asked.len());
         for asked in &self.asked {
             asked.notify_one();
@@ -49,7 +49,7 @@ impl Reset {
     /// Whether one is written down that was not asked for here.
     pub(super) async fn is_written_down_by_another(&self) -> bool {
         let outstanding = self.outstanding.lock().await;
-        outstanding.is_empty() && insist(|| self.state.is_reset_asked_for()).await
+        outstanding.is_empty() && until_answered(|| self.state.is_reset_asked_for()).await
     }
 }
 
@@ -65,7 +65,7 @@ impl ResetOfConsole {
     pub(super) async fn heeded(&self) {
         let mut outstanding = self.reset.outstanding.lock().await;
         if outstanding.remove(&self.position) && outstanding.is_empty() {
-            insist(|| self.reset.state.reset_heeded()).await;
+            until_answered(|| self.reset.state.reset_heeded()).await;
         }
     }
 }

@@ -13,8 +13,9 @@ use tracing::{error, info, warn};
 use super::{
     ServiceError,
     account::{Account, Trigger},
-    jobs, platform,
+    jobs,
     reset::ResetOfConsole,
+    until_answered::until_answered,
 };
 use crate::{
     clock::Clock,
@@ -109,7 +110,7 @@ impl Schedule {
     }
 
     async fn start_over(&self, reset: &ResetOfConsole) {
-        platform::insist(|| self.sweep.start_over(&self.board)).await;
+        until_answered(|| self.sweep.start_over(&self.board)).await;
         reset.heeded().await;
         // The heartbeat must not go on telling the cursors of before.
         self.pulse.send_modify(|pulse| pulse.next_run = None);

@@ -17,8 +17,8 @@ use tracing::{error, info};
 
 use super::{
     ServiceError, certificates,
-    listeners::{bind, not_listening},
     renewed::{Cause, follow},
+    socket::{bind, not_listening},
 };
 use crate::{
     clock::Clock,

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
-use super::marks;
 use crate::{
     alert::date,
     config::{ImportSettings, StartDate},
@@ -36,7 +35,7 @@ pub const NAMING: &str = "incident_name";
 const BY_TITLE: &str = "title";
 
 /// Under this name the journal keeps that OpenCTI has held a state of ours.
-const HELD: &str = "state_held_by_opencti";
+pub(super) const HELD: &str = "state_held_by_opencti";
 
 /// Time between two positions that are kept to fall back to, and the most that are kept.
 const KEEP_EVERY: TimeDelta = TimeDelta::days(1);
@@ -169,25 +168,8 @@ impl<'a> Cursor<'a> {
 }
 
 /// Under this name the journal keeps the good positions of a cursor.
-fn good_name(cursor: &str) -> String {
+pub(super) fn good_name(cursor: &str) -> String {
     format!("{cursor}_good")
-}
-
-/// Starts the import again from the start date: every alert is new once more and goes out again,
-/// under the incident that it has. A backfill that was cut off begins from its own start, too.
-///
-/// # Errors
-/// [`JournalError`] when the journal cannot be read or written; nothing is changed then.
-pub(super) async fn start_over(journal: &Journal) -> Result<(), JournalError> {
-    let every =
-        [Listing::Alerts, Listing::Threats, Listing::ChangedAlerts, Listing::ChangedThreats];
-    let marks = marks::all_names(journal).await?;
-    let good = every.map(|of| good_name(state_key(of)));
-    let mut forgotten: Vec<&str> = every.into_iter().map(state_key).collect();
-    forgotten.extend(good.iter().map(String::as_str));
-    forgotten.push(HELD);
-    forgotten.extend(marks.iter().map(String::as_str));
-    journal.start_over(&forgotten).await
 }
 
 /// Remembers that OpenCTI holds the state that it was told: none there means from now on that

@@ -19,6 +19,7 @@ mod marks;
 mod queue;
 mod reading;
 mod record;
+mod reset;
 mod state;
 
 use std::sync::Arc;
@@ -181,7 +182,7 @@ impl Sweep {
     pub async fn start_over(&self, board: &JobBoard) -> Result<(), JournalError> {
         // First in line for the console's pages, then the job is ended: no other one slips in between.
         let (_alone, ()) = tokio::join!(biased; self.reading.write(), async { board.reset() });
-        cursor::start_over(&self.journal).await
+        reset::start_over(&self.journal).await
     }
 
     /// What changed since the last sweep. The first one has just `seen` everything as it is, so only

@@ -18,7 +18,7 @@ use crate::{
     alert::element,
     clock::Clock,
     harfanglab::{Console, ConsoleError},
-    intake::{Door, decode::decode, sort, verification::Proof, webhook::counted_as},
+    intake::{Door, decode::decode, dialect::counted_as, sort, verification::Proof},
 };
 
 /// The most events of a chunk that are stored together, and the most bytes of them, unless one event

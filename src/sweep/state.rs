@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::cursor;
+use super::{cursor, reset};
 use crate::{
     alert::date,
     harfanglab::Listing,
@@ -159,7 +159,7 @@ impl ConnectorState {
     pub async fn start_over(&self) -> Result<(), JournalError> {
         self.reset_asked_for().await?;
         for kept in &*self.0 {
-            cursor::start_over(&kept.journal).await?;
+            reset::start_over(&kept.journal).await?;
         }
         self.reset_heeded().await
     }

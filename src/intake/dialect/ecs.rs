@@ -8,7 +8,8 @@
 use serde_json::Value;
 
 use super::{
-    Dialect, Recognised, binary, dates::Dates, ecs_evidence, file_name, hashes_at, telemetry_kind,
+    Dialect, Recognised, binary, dates::Dates, ecs_evidence, file_name, hashes_at,
+    telemetry::telemetry_kind,
 };
 use crate::alert::{
     Agent, Alert, ParentProcess, Process,

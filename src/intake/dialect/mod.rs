@@ -11,6 +11,7 @@ mod ecs;
 mod ecs_evidence;
 mod key;
 mod native;
+mod telemetry;
 mod threat;
 mod unknown;
 
@@ -18,16 +19,15 @@ use std::{collections::HashSet, hash::Hash};
 
 use serde_json::Value;
 
+use self::telemetry::telemetry_kind;
 pub use self::{
     key::{
         key, key_of_identified, key_of_text, key_of_threat, updated_at, version, version_of_threat,
     },
+    telemetry::{TELEMETRY_KINDS, counted_as},
     unknown::{Shape, UnknownKind, has_mark_beside_level, recognise_unknown},
 };
 use crate::alert::{Agent, Alert, Hashes, Threat, lenient};
-
-/// Longest kind of telemetry that is told apart; kinds become labels of a metric.
-const TELEMETRY_KIND_LENGTH_LIMIT: usize = 40;
 
 /// A dialect whose notifications are imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,16 +140,6 @@ pub fn read_agent(item: &Value) -> Agent {
 /// Reads a native threat; every field that cannot be read is left empty.
 pub fn read_threat(element: &Value) -> Threat {
     threat::read(element)
-}
-
-/// A kind of telemetry as the label of a metric: short, lower case, of few characters.
-fn telemetry_kind(kind: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
-    if !kind.is_empty() && kind.len() <= TELEMETRY_KIND_LENGTH_LIMIT && kind.chars().all(plain) {
-        kind.to_ascii_lowercase()
-    } else {
-        "other".to_owned()
-    }
 }
 
 /// The last part of a Windows or POSIX path.

@@ -8,10 +8,7 @@ use super::{
 };
 use crate::{
     alert::element::{self, MaxValues},
-    intake::{
-        dialect::{Recognised, has_mark_beside_level, recognise},
-        webhook::counted_as,
-    },
+    intake::dialect::{Recognised, counted_as, has_mark_beside_level, recognise},
 };
 
 /// Deepest nesting at which an alert is looked for: a shipper behind a shipper has it in the third level.

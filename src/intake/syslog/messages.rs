@@ -16,10 +16,10 @@ use crate::{
         Door, DoorError, Notification,
         attempts::{Exhausted, FailedAttempts},
         decode::{self, DecodeError, Element, decode},
+        dialect::counted_as,
         memory::{Charge, SMALL_BYTES},
         sort,
         verification::{NotProven, Sender, Strength, SyslogVerifier},
-        webhook::counted_as,
     },
 };
 

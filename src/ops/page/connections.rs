@@ -8,8 +8,7 @@ use maud::{Markup, html};
 
 use super::{
     snapshot::Snapshot,
-    view::of,
-    words::{ago, long},
+    words::{ago, long, of},
 };
 use crate::{
     health::{Part, Place, Trouble},

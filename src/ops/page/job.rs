@@ -7,8 +7,7 @@ use maud::{Markup, html};
 
 use super::{
     snapshot::Snapshot,
-    view::of,
-    words::{grouped, moment},
+    words::{grouped, moment, of},
 };
 use crate::{
     ops::ManagedConsole,

@@ -5,9 +5,9 @@ use maud::{Markup, html};
 
 use super::{
     gate::Visitor,
+    layout::{Actions, Refresh, Viewer, document},
     snapshot::{FromJournal, LETTERS, Listed, Of, Snapshot},
-    view::{Actions, Refresh, Viewer, document, of},
-    words::{beginning, counted, grouped, moment, size, visible},
+    words::{beginning, counted, grouped, moment, of, size, visible},
 };
 use crate::{
     journal::{DeadLetter, DeadLetterGroup, DeadLetterKind, EventId, ListedRefusal, RefusedRule},

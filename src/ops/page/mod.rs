@@ -11,6 +11,7 @@ mod chart;
 mod connections;
 mod gate;
 mod job;
+mod layout;
 mod letters;
 mod snapshot;
 mod view;
@@ -34,8 +35,8 @@ use tracing::{error, info};
 pub(super) use self::gate::Gate;
 use self::{
     gate::Denied,
+    layout::{Actions, Refresh, Viewer, document},
     snapshot::Snapshot,
-    view::{Actions, Refresh, Viewer, document},
 };
 use super::{ManagedConsole, Management, health::JournalProbe, turns::Turns};
 use crate::{
@@ -114,7 +115,7 @@ pub(super) async fn guarded(
 
 /// The page's own style by its digest, its icon, its own forms; nothing else.
 fn policy() -> String {
-    let digest = STANDARD.encode(Sha256::digest(view::STYLE));
+    let digest = STANDARD.encode(Sha256::digest(layout::STYLE));
     format!(
         "default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'self'; \
          frame-ancestors 'none'; base-uri 'none'"

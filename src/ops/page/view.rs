@@ -1,72 +1,21 @@
-//! The status page's markup. Every text goes through the template, which escapes it.
+//! The markup of the status page itself. Every text goes through the template, which escapes it.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::{
     chart::{chart, totals},
     connections::connections,
     gate::Visitor,
-    job, letters,
+    job,
+    layout::{Actions, Refresh, Viewer, document},
+    letters,
     snapshot::{FromJournal, Headline, Light, Of, Snapshot, waited},
-    words::{counted, grouped, long, moment, size},
+    words::{counted, grouped, long, moment, of, size},
 };
 use crate::{
-    health::Role, intake::syslog::SyslogStanding, journal::Counts, label::ConsoleLabel,
-    ops::Management, sweep::SweepRecord,
+    health::Role, intake::syslog::SyslogStanding, journal::Counts, ops::Management,
+    sweep::SweepRecord,
 };
-
-/// The style, inside the page. Its digest stands in the content security policy.
-pub(super) const STYLE: &str = include_str!("style.css");
-/// A dot as the page's icon: without one browsers ask for `/favicon.ico`.
-const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
-     viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' fill='%232f6fde'/%3E%3C/svg%3E";
-
-/// How a page behaves once it is loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refresh {
-    /// It is loaded again every minute.
-    EveryMinute,
-    /// It stays.
-    Never,
-}
-
-/// Who looks, and whether looking is all that anybody can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Viewer {
-    pub(super) visitor: Visitor,
-    pub(super) actions: Actions,
-}
-
-/// Whether there is a token with which things can be changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Actions {
-    /// With the token.
-    WithToken,
-    /// No token is configured.
-    Never,
-}
-
-/// A whole page.
-pub(super) fn document(title: &str, refresh: Refresh, body: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                @if refresh == Refresh::EveryMinute {
-                    // To the bare address: what was just done is told once.
-                    meta http-equiv="refresh" content="60;url=/";
-                }
-                title { (title) " · HarfangLab incidents" }
-                link rel="icon" href=(ICON);
-                style { (PreEscaped(STYLE)) }
-            }
-            body { (body) }
-        }
-    }
-}
 
 /// The status page.
 pub(super) fn status(
@@ -275,11 +224,6 @@ fn by_syslog(snapshot: &Snapshot, syslog: &SyslogStanding) -> Markup {
             }
         }
     }
-}
-
-/// Which console is meant, where there are several.
-pub(super) fn of(console: &ConsoleLabel) -> String {
-    console.name().map(|name| format!(" of {name}")).unwrap_or_default()
 }
 
 fn last_sweep(snapshot: &Snapshot, sweep: &Of<Option<SweepRecord>>) -> Markup {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use crate::escape;
+use crate::{escape, label::ConsoleLabel};
 
 /// How long ago `then` was.
 pub(super) fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -24,6 +24,11 @@ pub(super) fn long(time: TimeDelta) -> String {
     let told = units.into_iter().find(|(number, unit)| *number >= least(unit));
     let (number, unit) = told.unwrap_or((0, "second"));
     counted(u64::try_from(number).unwrap_or_default(), unit)
+}
+
+/// Returns the console that is meant, where there are several.
+pub(super) fn of(console: &ConsoleLabel) -> String {
+    console.name().map(|name| format!(" of {name}")).unwrap_or_default()
 }
 
 /// `1 alert`, `1 234 alerts`.

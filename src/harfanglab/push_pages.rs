@@ -1,25 +1,20 @@
-//! The pages of pushed alerts, asked for together: while one request is under way, the alerts that
-//! come wait, and the next request asks for all of them, by the stretch of time in which they were
-//! raised. An alert that comes alone is asked for alone and at once, so that nobody waits for
-//! company, and a burst costs a request a hundred alerts instead of one each. The neighbours that a
-//! list shows beside those that are wanted are remembered: they are what is wanted next.
+//! The pages of pushed alerts, asked for in batches: while one request is under way, the alerts that
+//! come wait (`look_up_batcher`), and the next request asks for all of them, by the stretch of time in
+//! which they were raised. An alert that comes alone is asked for alone and at once, so that nobody
+//! waits for company, and a burst costs a request a hundred alerts instead of one each. The neighbours
+//! that a list shows beside those that are wanted are remembered: they are what is wanted next.
 //!
 //! Does not live here: asking for a single alert (`lookup`).
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
-use moka::sync::Cache;
 use serde_json::Value;
-use tokio::sync::{Mutex as Turn, oneshot};
 
 use super::{
     Console, ConsoleError,
+    look_up_batcher::{Answer, Push, Waiting, key},
     lookup::unique_id,
     pages::{Item, Listing, PAGE_LIMIT, RESULT_WINDOW, next_whole_second},
 };
@@ -29,56 +24,6 @@ use crate::alert::{date, lenient::identifier_at};
 const GAP: TimeDelta = TimeDelta::hours(1);
 /// Alerts asked for in one stretch at most: no console shows more of one query than so many pages.
 const STRETCH_LIMIT: usize = 100;
-/// Neighbours remembered at most, of about 100 bytes each.
-const NEIGHBOURS: u64 = 20_000;
-/// How long.
-const NEIGHBOURS_FOR: Duration = Duration::from_mins(2);
-
-/// The id of an alert's page on the console, which is not that of the alert.
-type Answer = Result<Option<String>, ConsoleError>;
-
-/// A push whose alert is asked for.
-#[derive(Debug, Clone)]
-pub(super) struct Push {
-    /// Its `alert_unique_id`.
-    pub(super) id: String,
-    /// The agent that raised it.
-    pub(super) agent_id: Option<String>,
-    /// When it was raised, as the push says.
-    pub(super) time: Option<DateTime<Utc>>,
-}
-
-/// A push, and who waits for the answer.
-struct Waiting {
-    push: Push,
-    answer: oneshot::Sender<Answer>,
-}
-
-/// Who waits for an alert, and whose turn it is to ask.
-pub(super) struct Together {
-    waiting: Mutex<Vec<Waiting>>,
-    turn: Turn<()>,
-    /// Pages that were listed, by the keys of their alerts.
-    neighbours: Cache<String, String>,
-}
-
-impl Together {
-    pub(super) fn new() -> Self {
-        let neighbours =
-            Cache::builder().max_capacity(NEIGHBOURS).time_to_live(NEIGHBOURS_FOR).build();
-        Self { waiting: Mutex::default(), turn: Turn::default(), neighbours }
-    }
-
-    fn join(&self, push: Push) -> oneshot::Receiver<Answer> {
-        let (answer, answered) = oneshot::channel();
-        self.waiting().push(Waiting { push, answer });
-        answered
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Console {
     /// The id of the page of the alert with this `alert_unique_id`, if the API shows it already. What
@@ -94,12 +39,12 @@ impl Console {
         time: Option<DateTime<Utc>>,
     ) -> Result<Option<String>, ConsoleError> {
         let push = Push { id: id.to_owned(), agent_id: agent_id.map(str::to_owned), time };
-        let together = self.together();
+        let batcher = self.batcher();
         loop {
-            if let Some(page) = together.neighbours.get(&push.key()) {
+            if let Some(page) = batcher.neighbours.get(&push.key()) {
                 return Ok(Some(page));
             }
-            let mut answered = together.join(push.clone());
+            let mut answered = batcher.join(push.clone());
             let _turn = tokio::select! {
                 biased;
                 answer = &mut answered => match answer {
@@ -107,9 +52,9 @@ impl Console {
                     // Who asked for this one was called off.
                     Err(_gone) => continue,
                 },
-                turn = together.turn.lock() => turn,
+                turn = batcher.turn.lock() => turn,
             };
-            let waiting = std::mem::take(&mut *together.waiting());
+            let waiting = batcher.take_waiting();
             // Boxed: everybody who waits could be the one who asks.
             Box::pin(self.answer(waiting)).await;
             if let Ok(answer) = answered.try_recv() {
@@ -185,7 +130,7 @@ impl Console {
         Ok(self.alert_of_push(push).await?.as_ref().and_then(page_id))
     }
 
-    /// What the console lists from the second of the `first` of `wanted` to that of its `last`, and the
+    /// Returns what the console lists from the second of the `first` of `wanted` to that of its `last`, and the
     /// neighbours on the same pages. Gives up after as many pages as there are alerts to ask for.
     async fn listed(
         &self,
@@ -202,7 +147,7 @@ impl Console {
             listed.is_whole =
                 !page.has_next || page.items.iter().any(|item| is_from(item.value(), end));
             for (key, page) in page.items.iter().map(Item::value).filter_map(known) {
-                self.together().neighbours.insert(key.clone(), page.clone());
+                self.batcher().neighbours.insert(key.clone(), page.clone());
                 listed.pages.insert(key, page);
             }
             if listed.is_whole || u64::from(offset + PAGE_LIMIT) > RESULT_WINDOW {
@@ -213,24 +158,13 @@ impl Console {
     }
 }
 
-/// What the console has in a stretch of time.
+/// The alerts that the console has in a stretch of time.
 #[derive(Default)]
 struct Listed {
     /// Pages by the keys of their alerts.
     pages: HashMap<String, String>,
-    /// Whether what is wanted beside them is not there.
+    /// Tells that what is wanted beside them is not there.
     is_whole: bool,
-}
-
-impl Push {
-    fn key(&self) -> String {
-        key(&self.id)
-    }
-}
-
-/// Ids are compared whatever their case.
-fn key(id: &str) -> String {
-    id.to_ascii_lowercase()
 }
 
 /// An alert's key and the id of its page.
@@ -238,7 +172,7 @@ fn known(item: &Value) -> Option<(String, String)> {
     Some((key(unique_id(item)), page_id(item)?))
 }
 
-/// Whether an alert was raised at `time` or later.
+/// Returns whether an alert was raised at `time` or later.
 fn is_from(item: &Value, time: DateTime<Utc>) -> bool {
     let raised_at = item.get("alert_time").and_then(Value::as_str).and_then(date::parse);
     raised_at.is_some_and(|raised_at| raised_at >= time)
