@@ -17,7 +17,11 @@ use super::{
     DemoAlert, DemoConsole, Generator,
     plan::{HmacCredentials, PushDialect, PushError, PushPlan, PushSummary, Pushed},
 };
-use crate::{clock::Clock, config::TlsVerification, outbound};
+use crate::{
+    clock::Clock,
+    config::TlsVerification,
+    outbound::{self, ServerTrust},
+};
 
 /// Telemetry events per ECS alert.
 const TELEMETRY_PER_ALERT: u64 = 10;
@@ -51,7 +55,8 @@ impl Pusher {
         clock: &Clock,
         reports: mpsc::Sender<Pushed>,
     ) -> Result<PushSummary, PushError> {
-        let http = outbound::client(&TlsVerification::System, TIMEOUT)
+        let http = ServerTrust::new(&TlsVerification::System)
+            .and_then(|trust| outbound::client(&trust, TIMEOUT))
             .map_err(|error| PushError::Setup(error.to_string()))?;
         let pusher = Self { plan, http };
         pusher.test_connection().await?;

@@ -10,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::ConsoleError;
 use crate::{
     alert::element::{self, MaxValues},
-    tls::{self, Peer},
+    outbound,
+    tls::{Peer, Remedies},
 };
 
 /// The console in advice on TLS.
@@ -18,12 +19,10 @@ const PEER: Peer = Peer {
     name: "the console",
     authorities: "HARFANGLAB_INCIDENTS_SSL_VERIFY",
     unchecked: ", or turn the check off with HARFANGLAB_INCIDENTS_SSL_VERIFY=false",
-    other_host: "name the host in HARFANGLAB_INCIDENTS_URL as the certificate does",
-    client_certificate: "the console or a proxy in front of it demands a client certificate, and this \
-                         program shows none: let it in by its address",
-    no_tls: "it does not speak TLS as we do: check the port in HARFANGLAB_INCIDENTS_URL and whether it \
-             begins with http:// or https://",
+    remedies: Remedies::OfUrl("HARFANGLAB_INCIDENTS_URL"),
 };
+/// The remedy for a request that got no answer, unless TLS failed.
+const CHECK: &str = "check HARFANGLAB_INCIDENTS_URL, network and proxy";
 
 /// Longest body that is read of what can be asked for again, after decompression. A page of 100 alerts
 /// is about 1 MiB.
@@ -116,7 +115,8 @@ impl Request<'_> {
             let why = if is_cut { "it was cut off midway" } else { "its compression is broken" };
             return self.unreadable(why);
         }
-        ConsoleError::Unreachable { path, why: causes(error) }
+        let why = outbound::why_no_answer(error, &PEER, CHECK);
+        ConsoleError::Unreachable { path, why }
     }
 
     /// Reads the beginning of a refusal, as far as it is worth reading.
@@ -222,19 +222,4 @@ fn is_cut_off(error: &reqwest::Error) -> bool {
         cause = inner.source();
     }
     false
-}
-
-/// The chain of causes, without the URL (whose query may name hosts), and with advice on TLS.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    if let Some(failure) = tls::failure_in(&error) {
-        text = format!("{text} ({})", tls::remedy(failure, &PEER));
-    }
-    text
 }

@@ -22,10 +22,14 @@ use super::{
     access::Access,
     answer::{Answer, BODY_LIMIT_BYTES, Request},
     cache::RuleCaches,
-    look_up_batcher::LookUpBatcher,
+    lookup_batcher::LookupBatcher,
     retry,
 };
-use crate::{alert::element::MaxValues, config::HarfangLabSettings, outbound};
+use crate::{
+    alert::element::MaxValues,
+    config::HarfangLabSettings,
+    outbound::{self, ClientError, ServerTrust},
+};
 
 /// How long what the console denied is not asked for again.
 const DENIED_PAUSE: Duration = Duration::from_secs(5);
@@ -40,6 +44,7 @@ pub struct Console(Arc<Inner>);
 
 struct Inner {
     http: reqwest::Client,
+    trust: ServerTrust,
     base: Url,
     token: SecretString,
     authorization: HeaderValue,
@@ -50,7 +55,7 @@ struct Inner {
     large_answers: Arc<Semaphore>,
     max_values: MaxValues,
     rules: RuleCaches,
-    batcher: LookUpBatcher,
+    batcher: LookupBatcher,
     access: Access,
 }
 
@@ -65,8 +70,9 @@ impl Console {
         settings: &HarfangLabSettings,
         pause: Duration,
     ) -> Result<Self, ConsoleError> {
-        let http = outbound::client(&settings.tls, settings.request_timeout)
-            .map_err(|error| ConsoleError::Setup(error.to_string()))?;
+        let setup = |error: ClientError| ConsoleError::Setup(error.to_string());
+        let trust = ServerTrust::new(&settings.tls).map_err(setup)?;
+        let http = outbound::client(&trust, settings.request_timeout).map_err(setup)?;
         let token = bare_token(settings.token.expose_secret());
         let mut authorization = HeaderValue::try_from(format!("Token {token}")).map_err(|_| {
             ConsoleError::Setup(
@@ -77,6 +83,7 @@ impl Console {
         let rate = NonZeroU32::new(settings.requests_per_second).unwrap_or(NonZeroU32::MIN);
         Ok(Self(Arc::new(Inner {
             http,
+            trust,
             base: base_url(&settings.url)?,
             token: SecretString::from(token),
             authorization,
@@ -86,7 +93,7 @@ impl Console {
             large_answers: Arc::new(Semaphore::new(1)),
             max_values: settings.max_values,
             rules: RuleCaches::new(),
-            batcher: LookUpBatcher::new(),
+            batcher: LookupBatcher::new(),
             access: Access::new(pause),
         })))
     }
@@ -152,6 +159,11 @@ impl Console {
         self.0.access.watch()
     }
 
+    /// The servers that the client trusts.
+    pub fn trust(&self) -> &ServerTrust {
+        &self.0.trust
+    }
+
     /// The most values that are built of an alert, a threat or an item.
     pub fn max_values(&self) -> MaxValues {
         self.0.max_values
@@ -161,7 +173,7 @@ impl Console {
         &self.0.rules
     }
 
-    pub(super) fn batcher(&self) -> &LookUpBatcher {
+    pub(super) fn batcher(&self) -> &LookupBatcher {
         &self.0.batcher
     }
 

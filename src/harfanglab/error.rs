@@ -86,7 +86,7 @@ pub enum ConsoleError {
     Unreachable {
         /// Path that was asked.
         path: String,
-        /// The chain of causes.
+        /// The innermost cause and the remedy.
         why: String,
     },
     /// No whole answer in time.

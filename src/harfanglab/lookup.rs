@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Console, ConsoleError,
     answer::{Answer, Request},
-    look_up_batcher::Push,
+    lookup_batcher::Push,
     pages::{PAGE_LIMIT, Page, next_whole_second, read_page, seconds},
 };
 use crate::alert::{date, element, lenient::identifier_at};

@@ -1,5 +1,5 @@
 //! The pages of pushed alerts, asked for in batches: while one request is under way, the alerts that
-//! come wait (`look_up_batcher`), and the next request asks for all of them, by the stretch of time in
+//! come wait (`lookup_batcher`), and the next request asks for all of them, by the stretch of time in
 //! which they were raised. An alert that comes alone is asked for alone and at once, so that nobody
 //! waits for company, and a burst costs a request a hundred alerts instead of one each. The neighbours
 //! that a list shows beside those that are wanted are remembered: they are what is wanted next.
@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::{
     Console, ConsoleError,
-    look_up_batcher::{Answer, Push, Waiting, key},
     lookup::unique_id,
+    lookup_batcher::{Answer, Push, Waiting, key},
     pages::{Item, Listing, PAGE_LIMIT, RESULT_WINDOW, next_whole_second},
 };
 use crate::alert::{date, lenient::identifier_at};

@@ -19,7 +19,7 @@ use secrecy::ExposeSecret;
 
 use crate::{
     config::{BrokerVerification, MqOverrides},
-    tls::{Passphrase, Peer, Pem, PemError, Trusted, any_server, failure_in, remedy},
+    tls::{Passphrase, Peer, Pem, PemError, Remedies, Trusted, any_server, failure_in, remedy},
 };
 
 /// Why TLS cannot be set up as configured.
@@ -57,7 +57,8 @@ fn config(overrides: &MqOverrides) -> Result<ClientConfig, BrokerTlsError> {
     let check = match overrides.verification {
         BrokerVerification::On => {
             // No authority at all is no fault here: the refusal of the certificate says what to do.
-            let mut trusted = Trusted::system();
+            let mut trusted = Trusted::nobody();
+            trusted.add_system();
             if let Some(authorities) = &overrides.ssl_ca {
                 trusted.add(&Pem::text_or_file("MQ_USE_SSL_CA", authorities)?)?;
             }
@@ -100,11 +101,13 @@ const PEER: Peer = Peer {
     name: "the broker",
     authorities: "MQ_USE_SSL_CA",
     unchecked: "",
-    other_host: "set MQ_HOST to the name in the certificate",
-    client_certificate: "the broker demands a client certificate that it trusts: set MQ_USE_SSL_CERT and \
+    remedies: Remedies::Own {
+        other_host: "set MQ_HOST to the name in the certificate",
+        client_certificate: "the broker demands a client certificate that it trusts: set MQ_USE_SSL_CERT and \
                          MQ_USE_SSL_KEY",
-    no_tls: "the broker does not speak TLS as we do: check that MQ_PORT is its TLS port (5671 by \
+        no_tls: "the broker does not speak TLS as we do: check that MQ_PORT is its TLS port (5671 by \
              default) and MQ_USE_SSL",
+    },
 };
 
 /// Tells the operator what to do about a failed connection that was to be encrypted, if TLS may be why.

@@ -20,7 +20,7 @@ use super::{
     platform::{Feature, Version},
     service_account::{self, AccountStanding, ServiceAccount},
 };
-use crate::config::OpenCtiSettings;
+use crate::{config::OpenCtiSettings, outbound::ServerTrust};
 
 /// A client of one OpenCTI platform. Cheap to clone; clones share connections and what is known
 /// about the platform.
@@ -76,10 +76,14 @@ impl OpenCti {
         Ok(self.0.graphql.learn(data))
     }
 
+    /// The servers that the client trusts.
+    pub fn trust(&self) -> &ServerTrust {
+        self.0.graphql.trust()
+    }
+
     /// The error of a caller that waits no longer for an answer of this platform.
     pub fn no_answer_within(&self, wait: Duration) -> OpenCtiError {
-        let reason = format!("no answer within {} s", wait.as_secs());
-        OpenCtiError::Unreachable { host: self.0.graphql.host(), reason }
+        OpenCtiError::no_answer_within(self.0.graphql.host(), wait)
     }
 
     /// Returns whether the platform has a feature, as far as is known.

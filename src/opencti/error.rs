@@ -3,12 +3,14 @@
 //! GraphQL errors come with HTTP status 200 and a code; what stands in front of the platform
 //! (proxies, load balancers, maintenance pages) answers with other statuses and often in HTML.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::{
     outbound::{self, ClientError},
-    tls::Peer,
+    tls::{Peer, Remedies},
 };
 
 /// OpenCTI in advice on TLS.
@@ -16,12 +18,10 @@ const PEER: Peer = Peer {
     name: "OpenCTI",
     authorities: "OPENCTI_SSL_VERIFY or HTTPS_CA_CERTIFICATES",
     unchecked: "",
-    other_host: "name the host in OPENCTI_URL as the certificate does",
-    client_certificate: "OpenCTI or a proxy in front of it demands a client certificate, and this program \
-                         shows none: let it in by its address",
-    no_tls: "it does not speak TLS as we do: check the port in OPENCTI_URL and whether it begins with \
-             http:// or https://",
+    remedies: Remedies::OfUrl("OPENCTI_URL"),
 };
+/// The remedy where there is no answer, unless TLS failed.
+const CHECK: &str = "check OPENCTI_URL, network and proxy";
 
 /// Longest text of a remote message that an error carries, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -36,11 +36,11 @@ pub enum OpenCtiError {
     #[error("{0} cannot be sent as an HTTP header: it holds a line break or a control character")]
     Header(String),
     /// No answer: connection, TLS or time-out.
-    #[error("OpenCTI at {host} does not answer: {reason}; check OPENCTI_URL, network and proxy")]
+    #[error("OpenCTI at {host} does not answer: {reason}")]
     Unreachable {
         /// Host and port, without credentials.
         host: String,
-        /// What went wrong, innermost cause included.
+        /// The innermost cause and the remedy.
         reason: String,
     },
     /// The token is unknown, revoked or expired.
@@ -166,8 +166,14 @@ impl OpenCtiError {
 
     /// From a transport error.
     pub(super) fn unreachable(host: &str, error: reqwest::Error) -> Self {
-        let reason = outbound::why_no_answer(error, &PEER);
+        let reason = outbound::why_no_answer(error, &PEER, CHECK);
         Self::Unreachable { host: host.to_owned(), reason }
+    }
+
+    /// Returns the error of a caller that waits no longer than `wait` for an answer of `host`.
+    pub(super) fn no_answer_within(host: String, wait: Duration) -> Self {
+        let reason = format!("no answer within {} s; {CHECK}", wait.as_secs());
+        Self::Unreachable { host, reason }
     }
 
     /// From an answer that is not a GraphQL one.

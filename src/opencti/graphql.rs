@@ -19,7 +19,10 @@ use super::{
     operations::{HEALTH_CHECK, Operation},
     platform::{Feature, Features, Version},
 };
-use crate::{config::OpenCtiSettings, outbound};
+use crate::{
+    config::OpenCtiSettings,
+    outbound::{self, ServerTrust},
+};
 
 /// Longest a single call may take. The calls we make are small; a platform that needs longer is
 /// as good as down.
@@ -32,6 +35,7 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct GraphQl {
     http: reqwest::Client,
+    trust: ServerTrust,
     endpoint: Url,
     headers: ArcSwap<HeaderMap>,
     features: Mutex<Features>,
@@ -58,8 +62,10 @@ struct Answer {
 impl GraphQl {
     /// Calls the platform that the settings name. Nothing is sent yet.
     pub(super) fn new(settings: &OpenCtiSettings) -> Result<Self, OpenCtiError> {
+        let trust = ServerTrust::new(&settings.tls)?;
         Ok(Self {
-            http: outbound::client(&settings.tls, CALL_TIMEOUT)?,
+            http: outbound::client(&trust, CALL_TIMEOUT)?,
+            trust,
             endpoint: endpoint(&settings.url),
             headers: ArcSwap::from_pointee(headers(settings)?),
             features: Mutex::new(Features::of(None)),
@@ -70,6 +76,11 @@ impl GraphQl {
     pub(super) fn replace_token(&self, settings: &OpenCtiSettings) -> Result<(), OpenCtiError> {
         self.headers.store(std::sync::Arc::new(headers(settings)?));
         Ok(())
+    }
+
+    /// The servers that the client trusts.
+    pub(super) fn trust(&self) -> &ServerTrust {
+        &self.trust
     }
 
     /// Remembers the version in an answer to [`HEALTH_CHECK`].

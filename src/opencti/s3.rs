@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{ConnectorSettings, S3Settings, TlsVerification},
+    config::{ConnectorSettings, S3Settings},
+    outbound::ServerTrust,
     stix::Bundle,
 };
 
@@ -38,7 +39,7 @@ const ASK_EVERY: TimeDelta = TimeDelta::hours(1);
 pub struct S3Sink {
     connector: Arc<Connector>,
     settings: S3Settings,
-    tls: TlsVerification,
+    trust: ServerTrust,
     clock: Clock,
     names: FileNames,
     cleaned: Mutex<Option<DateTime<Utc>>>,
@@ -47,16 +48,16 @@ pub struct S3Sink {
 }
 
 impl S3Sink {
-    /// For this connector; certificates are checked as `tls` says. Nothing is sent yet.
+    /// For this connector, on a server that `trust` covers. Nothing is sent yet.
     pub fn new(
         connector: Arc<Connector>,
         settings: S3Settings,
-        tls: TlsVerification,
+        trust: ServerTrust,
         clock: Clock,
     ) -> Self {
         let names = FileNames::new(&connector.settings().name, clock.clone());
         let (cleaned, asked, current) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { connector, settings, tls, clock, names, cleaned, asked, current }
+        Self { connector, settings, trust, clock, names, cleaned, asked, current }
     }
 
     /// The bucket of the registration in force.
@@ -71,7 +72,7 @@ impl S3Sink {
             return Ok((registration, Arc::clone(bucket)));
         }
         let told = registration.s3.as_ref();
-        let bucket = S3Bucket::new(&self.settings, told, &self.tls, self.clock.clone())
+        let bucket = S3Bucket::new(&self.settings, told, &self.trust, self.clock.clone())
             .map_err(|error| unavailable(error.to_string()))?;
         let bucket = Arc::new(bucket);
         *current = Some((Arc::clone(&registration), Arc::clone(&bucket)));

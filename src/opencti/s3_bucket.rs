@@ -19,9 +19,9 @@ use secrecy::ExposeSecret;
 use super::registration::S3Connection;
 use crate::{
     clock::Clock,
-    config::{S3Settings, TlsVerification},
-    outbound::{self, ClientError},
-    tls::Peer,
+    config::S3Settings,
+    outbound::{self, ClientError, ServerTrust},
+    tls::{Peer, Remedies},
 };
 
 /// S3 in advice on TLS.
@@ -29,10 +29,15 @@ const PEER: Peer = Peer {
     name: "S3",
     authorities: "OPENCTI_SSL_VERIFY or HTTPS_CA_CERTIFICATES",
     unchecked: "",
-    other_host: "name the host in S3_ENDPOINT as the certificate does",
-    client_certificate: "S3 demands a client certificate, and this program shows none",
-    no_tls: "it does not speak TLS as we do: check S3_PORT and S3_USE_SSL",
+    remedies: Remedies::Own {
+        other_host: "name the host in S3_ENDPOINT as the certificate does",
+        client_certificate: "S3 demands a client certificate, and this program shows none",
+        no_tls: "it does not speak TLS as we do: check S3_PORT and S3_USE_SSL",
+    },
 };
+
+/// The remedy where there is no answer, unless TLS failed.
+const CHECK: &str = "check S3_ENDPOINT, S3_PORT, S3_USE_SSL";
 
 /// Longest time of a request, to which a large object adds a second for so many bytes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -74,7 +79,7 @@ pub enum S3Error {
         reason: String,
     },
     /// No answer.
-    #[error("S3 at {host} does not answer: {reason}; check S3_ENDPOINT, S3_PORT, S3_USE_SSL")]
+    #[error("S3 at {host} does not answer: {reason}")]
     Unreachable {
         /// Host and port.
         host: String,
@@ -129,7 +134,7 @@ impl S3Bucket {
     pub fn new(
         settings: &S3Settings,
         told: Option<&S3Connection>,
-        tls: &TlsVerification,
+        trust: &ServerTrust,
         clock: Clock,
     ) -> Result<Self, S3Error> {
         let mut missing = Vec::new();
@@ -178,7 +183,7 @@ impl S3Bucket {
         let region = region.unwrap_or_else(|| "us-east-1".to_owned());
         let bucket = Bucket::new(url, UrlStyle::Path, bucket, region)
             .map_err(|error| address(error.to_string()))?;
-        let http = outbound::client(tls, REQUEST_TIMEOUT)?;
+        let http = outbound::client(trust, REQUEST_TIMEOUT)?;
         Ok(Self { http, bucket, credentials: Credentials::new(access, secret_key), host, clock })
     }
 
@@ -252,7 +257,7 @@ impl S3Bucket {
         ListObjectsV2::parse_response(&in_one_namespace(&body)).map_err(|_unreadable| {
             S3Error::Unreachable {
                 host: self.host.clone(),
-                reason: "its answer is not that of an S3 server".to_owned(),
+                reason: format!("its answer is not that of an S3 server; {CHECK}"),
             }
         })
     }
@@ -297,7 +302,7 @@ impl S3Bucket {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> S3Error {
-        let reason = outbound::why_no_answer(error, &PEER);
+        let reason = outbound::why_no_answer(error, &PEER, CHECK);
         S3Error::Unreachable { host: self.host.clone(), reason }
     }
 }

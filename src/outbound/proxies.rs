@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use super::ClientError;
+use super::error::ClientError;
 
 /// Chooses the proxy of each request.
 #[derive(Debug, Clone, Default)]

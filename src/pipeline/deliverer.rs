@@ -12,7 +12,7 @@ use crate::{
 /// Delivers to every sink (`deliver`), each through its queue (`sink_queue`).
 pub(super) struct Deliverer {
     pub(super) leases: Arc<Leases>,
-    pub(super) journal: Arc<dyn Journal>,
+    pub(super) journal: Journal,
     pub(super) sinks: Vec<Arc<dyn Sink>>,
     pub(super) clock: Clock,
     pub(super) settings: PipelineSettings,

@@ -50,7 +50,7 @@ async fn watch(
     let variable = variables.certificate();
     let others: Vec<PathBuf> =
         [&settings.certificate].into_iter().chain(&settings.client_authorities).cloned().collect();
-    let files = Watched { secret: settings.key.clone(), others };
+    let files = Watched { secret: Some(settings.key.clone()), others };
     let read = move || ListenerFiles::read(&settings, variables).map_err(|fault| fault.to_string());
     let take = |files: ListenerFiles, cause: Cause| {
         let fingerprint = files.fingerprint();

@@ -18,7 +18,7 @@ use tracing::warn;
 use super::{
     ServiceError, ServicePart, access,
     account::Account,
-    jobs,
+    authorities, jobs,
     leader::Leader,
     parts::Parts,
     platform::{self, Platform},
@@ -157,9 +157,17 @@ impl ConsoleService {
     }
 
     /// Tells of what the console denies, until `stop`.
-    pub(super) fn watch_access(&self, parts: &Parts, stop: &CancellationToken) {
+    pub(super) fn watch_access(
+        &self,
+        parts: &Parts,
+        stop: &CancellationToken,
+    ) -> Result<(), ServiceError> {
         let telling = access::tell(self.client.denied(), Arc::clone(&self.health), stop.clone());
         parts.spawn(ServicePart::ConsoleAccess, self.label.on(telling));
+        let current = authorities::keep_current("HarfangLab", self.client.trust(), stop.clone());
+        let current = self.label.on(current.map_err(ServiceError::Signal)?);
+        parts.spawn(ServicePart::Authorities, current);
+        Ok(())
     }
 
     /// Begins to deliver.

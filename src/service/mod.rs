@@ -6,6 +6,7 @@
 
 mod access;
 mod account;
+mod authorities;
 mod backpressure;
 mod certificates;
 mod clock_skew;
@@ -44,6 +45,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::warn;
 
+pub(crate) use self::platform::service_account;
 use self::{
     console::{Common, ConsoleService, Moving},
     ending::Ending,
@@ -58,7 +60,6 @@ use self::{
     sinks::Outlets,
 };
 pub use self::{error::ServiceError, parts::ServicePart};
-pub(crate) use self::{platform::service_account, sinks::s3_tls};
 use crate::{
     clock::Clock,
     config::Settings,
@@ -283,12 +284,15 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let once = self.settings.connector.runs_once();
         for console in &self.consoles {
-            console.watch_access(&self.parts, stop_pipeline);
+            console.watch_access(&self.parts, stop_pipeline)?;
         }
         let platform = self.outlets.platform.as_ref();
         if let (Some(platform), Some(opencti)) = (platform, self.settings.opencti.clone()) {
             let client = platform.connector().platform().clone();
-            let current = token::keep_current(client, opencti, stop_pipeline.clone());
+            let stop = stop_pipeline.clone();
+            let current = authorities::keep_current("OpenCTI", client.trust(), stop.clone());
+            self.parts.spawn(ServicePart::Authorities, current.map_err(ServiceError::Signal)?);
+            let current = token::keep_current(client, opencti, stop);
             self.parts.spawn(ServicePart::Token, current.map_err(ServiceError::Signal)?);
         }
         let state = ConnectorState::new(self.consoles.iter().map(ConsoleService::kept).collect());

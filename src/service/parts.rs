@@ -31,6 +31,8 @@ pub enum ServicePart {
     ConsoleAccess,
     /// Reads renewed tokens.
     Token,
+    /// Reads renewed authorities.
+    Authorities,
     /// Watches whether OpenCTI answers.
     OutageWatch,
     /// Watches the length of OpenCTI's queue.
@@ -57,6 +59,7 @@ impl fmt::Display for ServicePart {
             Self::Retention => "journal's retention",
             Self::ConsoleAccess => "watch over the console's access",
             Self::Token => "watch over the token's file",
+            Self::Authorities => "watch over files of authorities",
             Self::OutageWatch => "watch over OpenCTI's answers",
             Self::QueueWatch => "watch over OpenCTI's queue",
             Self::Afterwards => "reader of OpenCTI's works",

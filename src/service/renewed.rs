@@ -6,7 +6,8 @@
 //! does not. A pipe or a device is read at the start only: it hands out its text once, and who reads it
 //! without a writer waits for ever.
 //!
-//! Does not live here: what is read and what becomes of it (`secrets`, `syslog`, `token`, `certificates`).
+//! Does not live here: what is read and what becomes of it (`secrets`, `syslog`, `token`,
+//! `certificates`, `authorities`).
 
 use std::{
     path::{Path, PathBuf},
@@ -44,13 +45,13 @@ impl Cause {
 #[derive(Debug)]
 pub(super) struct Watched {
     /// The one that holds secrets.
-    pub(super) secret: PathBuf,
+    pub(super) secret: Option<PathBuf>,
     pub(super) others: Vec<PathBuf>,
 }
 
 impl From<PathBuf> for Watched {
     fn from(secret: PathBuf) -> Self {
-        Self { secret, others: Vec::new() }
+        Self { secret: Some(secret), others: Vec::new() }
     }
 }
 
@@ -63,25 +64,26 @@ pub(super) async fn follow<T: Send + 'static>(
     mut take: impl FnMut(T, Cause) -> Result<(), String>,
     complain: impl Fn(&str, Cause),
 ) {
-    let Watched { secret: file, others } = files.into();
+    let Watched { secret, others } = files.into();
+    let files: Vec<PathBuf> = secret.iter().chain(&others).cloned().collect();
     let disk = Disk::default();
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told: Option<String> = None;
     // The start has told of it.
-    let mut exposed = Exposure::of(&file);
+    let mut exposed = secret.as_deref().and_then(Exposure::of);
     loop {
         let cause = tokio::select! {
             Some(()) = hang_up.recv() => Cause::Signal,
             _ = look.tick() => Cause::Look,
         };
-        let (path, others) = (file.clone(), others.clone());
+        let (files, secret_file) = (files.clone(), secret.clone());
         let looked = disk.ask(move || {
-            let is_read_once = [&path].into_iter().chain(&others).any(|file| is_read_once(file));
-            (is_read_once, Exposure::of(&path))
+            let pipe = files.into_iter().find(|file| is_read_once(file));
+            (pipe, secret_file.as_deref().and_then(Exposure::of))
         });
         let looked = looked.await;
-        let (is_read_once, exposure) = match looked {
+        let (pipe, exposure) = match looked {
             Some(looked) => looked,
             None if cause == Cause::Signal => {
                 complain("the disk of its file does not answer", cause);
@@ -89,13 +91,13 @@ pub(super) async fn follow<T: Send + 'static>(
             }
             None => continue,
         };
-        if let Some(exposure) = exposure
+        if let Some((file, exposure)) = secret.as_ref().zip(exposure)
             && (cause == Cause::Signal || exposed != Some(exposure))
         {
             warn!(file = %file.display(), "{} holds secrets and {exposure}", file.display());
         }
         exposed = exposure;
-        if is_read_once {
+        if let Some(file) = pipe {
             if cause == Cause::Signal {
                 warn!(
                     cause = cause.name(),

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::{ServiceError, platform::Platform};
 use crate::{
     clock::Clock,
-    config::{Approval, OpenCtiSettings, QueueProtocol, Settings, TlsVerification},
+    config::{Approval, QueueProtocol, Settings},
     journal::Journal,
     opencti::{
         ApiSink, Backpressure, ConfirmedObjects, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_MESSAGE_BYTES,
-        DirectorySink, QueueSink, S3Sink, Sink,
+        DirectorySink, OpenCtiError, QueueSink, S3Sink, Sink,
     },
     pipeline::RefusedRules,
 };
@@ -40,7 +40,7 @@ impl Outlets {
         let platform = platform.map(|opencti| Platform::new(opencti, settings, journal.clone()));
         let platform = platform.transpose()?;
         let confirmed = confirmed(settings);
-        let mut sinks = sinks(settings, platform.as_ref(), journal, confirmed.as_ref(), clock);
+        let mut sinks = sinks(settings, platform.as_ref(), journal, confirmed.as_ref(), clock)?;
         sinks.extend(more_sinks);
         if sinks.is_empty() {
             return Err(ServiceError::NowhereToDeliver);
@@ -62,14 +62,15 @@ fn confirmed(settings: &Settings) -> Option<Arc<ConfirmedObjects>> {
         .then(|| Arc::new(ConfirmedObjects::new(resend_after)))
 }
 
-/// The sinks of these settings; without a platform the folder alone.
+/// Opens the sinks of these settings; without a platform the folder alone. The certificate of S3 is always
+/// checked, by the system's authorities and those named for OpenCTI.
 fn sinks(
     settings: &Settings,
     platform: Option<&Platform>,
     journal: &Journal,
     confirmed: Option<&Arc<ConfirmedObjects>>,
     clock: &Clock,
-) -> Vec<Arc<dyn Sink>> {
+) -> Result<Vec<Arc<dyn Sink>>, ServiceError> {
     let connector = &settings.connector;
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     if let Some(platform) = platform.filter(|_| connector.send_to_queue) {
@@ -94,11 +95,12 @@ fn sinks(
         )));
     }
     if let (Some(platform), Some(s3)) = (platform, &connector.sending.s3) {
-        let tls = s3_tls(settings.opencti.as_ref());
-        let sink = S3Sink::new(platform.connector(), s3.clone(), tls, clock.clone());
+        let connector = platform.connector();
+        let trust = connector.platform().trust().at_least_system().map_err(OpenCtiError::from)?;
+        let sink = S3Sink::new(connector, s3.clone(), trust, clock.clone());
         sinks.push(Arc::new(sink));
     }
-    sinks
+    Ok(sinks)
 }
 
 fn queue(
@@ -111,14 +113,5 @@ fn queue(
     match confirmed {
         Some(confirmed) => queue.leaving_out(Arc::clone(confirmed)),
         None => queue,
-    }
-}
-
-/// How the certificate of S3 is checked: always, by the system's authorities and by those that were
-/// named for OpenCTI.
-pub(crate) fn s3_tls(opencti: Option<&OpenCtiSettings>) -> TlsVerification {
-    match opencti.map(|opencti| &opencti.tls) {
-        None | Some(TlsVerification::Off) => TlsVerification::System,
-        Some(tls) => tls.clone(),
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read or written; nothing is changed then.
-pub(super) async fn start_over(journal: &dyn Journal) -> Result<(), JournalError> {
+pub(super) async fn start_over(journal: &Journal) -> Result<(), JournalError> {
     let every =
         [Listing::Alerts, Listing::Threats, Listing::ChangedAlerts, Listing::ChangedThreats];
     let marks = marks::all_names(journal).await?;

@@ -15,12 +15,54 @@ pub(crate) struct Peer {
     pub(crate) authorities: &'static str,
     /// Turns the check off; empty where that is not advised.
     pub(crate) unchecked: &'static str,
-    /// The remedy when the certificate names another host.
-    pub(crate) other_host: &'static str,
-    /// The remedy when the server does not accept our certificate or misses it.
-    pub(crate) client_certificate: &'static str,
-    /// The remedy when it does not speak TLS, or not as we do.
-    pub(crate) no_tls: &'static str,
+    /// The remedies that differ by how it is reached.
+    pub(crate) remedies: Remedies,
+}
+
+/// Remedies for a failed connection to a server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Remedies {
+    /// Those of a server that is reached at the URL in this option.
+    OfUrl(&'static str),
+    /// Its own.
+    Own {
+        /// The certificate names another host.
+        other_host: &'static str,
+        /// It does not accept our certificate or misses it.
+        client_certificate: &'static str,
+        /// It does not speak TLS, or not as we do.
+        no_tls: &'static str,
+    },
+}
+
+impl Peer {
+    fn other_host(&self) -> String {
+        match self.remedies {
+            Remedies::OfUrl(url) => format!("name the host in {url} as the certificate does"),
+            Remedies::Own { other_host, .. } => other_host.to_owned(),
+        }
+    }
+
+    fn client_certificate(&self) -> String {
+        match self.remedies {
+            Remedies::OfUrl(_) => format!(
+                "{} or a proxy in front of it demands a client certificate, and this program shows none: \
+                 let it in by its address",
+                self.name
+            ),
+            Remedies::Own { client_certificate, .. } => client_certificate.to_owned(),
+        }
+    }
+
+    fn no_tls(&self) -> String {
+        match self.remedies {
+            Remedies::OfUrl(url) => format!(
+                "it does not speak TLS as we do: check the port in {url} and whether it begins with \
+                 http:// or https://"
+            ),
+            Remedies::Own { no_tls, .. } => no_tls.to_owned(),
+        }
+    }
 }
 
 /// Finds the failure of TLS among the causes of an error.
@@ -46,7 +88,7 @@ pub(crate) fn remedy(failure: &rustls::Error, peer: &Peer) -> String {
     match failure {
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => format!("{name}'s certificate is made out for another host: {}", peer.other_host),
+        ) => format!("{name}'s certificate is made out for another host: {}", peer.other_host()),
         rustls::Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },
         ) => format!("{name}'s certificate has expired: renew it there"),
@@ -83,7 +125,7 @@ pub(crate) fn remedy(failure: &rustls::Error, peer: &Peer) -> String {
             | AlertDescription::BadCertificate
             | AlertDescription::UnknownCA
             | AlertDescription::CertificateUnknown,
-        ) => peer.client_certificate.to_owned(),
-        _ => peer.no_tls.to_owned(),
+        ) => peer.client_certificate(),
+        _ => peer.no_tls(),
     }
 }

@@ -9,9 +9,9 @@ mod pem;
 mod trust;
 
 pub(crate) use self::{
-    advice::{Peer, failure_in, remedy},
+    advice::{Peer, Remedies, failure_in, remedy},
     listener::{ListenerFiles, SYSLOG, TlsVariables, WEBHOOK, server_config},
     pem::{Passphrase, Pem},
-    trust::{Trusted, any_server},
+    trust::{ServerCheck, Trusted, any_server},
 };
 pub use self::{listener::ListenerTlsError, pem::PemError};

@@ -111,7 +111,8 @@ impl Pem {
         }
     }
 
-    pub(super) fn fingerprint(&self) -> [u8; 32] {
+    /// Returns a digest of the text.
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
         Sha256::digest(&self.text).into()
     }
 

@@ -10,6 +10,7 @@
 
 use std::{fmt, sync::Arc};
 
+use arc_swap::ArcSwap;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
     SignatureScheme,
@@ -64,15 +65,13 @@ impl Trusted {
         Self { authorities: RootCertStore::empty(), pinned: Vec::new() }
     }
 
-    /// Reads the authorities of the system, as far as they can be read.
-    pub(crate) fn system() -> Self {
+    /// Adds the authorities of the system, as far as they can be read.
+    pub(crate) fn add_system(&mut self) {
         let found = rustls_native_certs::load_native_certs();
         for error in found.errors {
             warn!(%error, "certificate authorities of the system cannot be read");
         }
-        let mut trusted = Self::nobody();
-        trusted.authorities.add_parsable_certificates(found.certs);
-        trusted
+        self.authorities.add_parsable_certificates(found.certs);
     }
 
     /// Adds every certificate in `pem`: an authority's as an authority, any other as pinned, and that of a
@@ -102,17 +101,21 @@ impl Trusted {
     ///
     /// # Errors
     /// Fails when an authority cannot be used.
-    pub(crate) fn server_check(self) -> Result<Arc<dyn ServerCertVerifier>, VerifierBuilderError> {
-        let provider = Arc::new(ring::default_provider());
-        let algorithms = provider.signature_verification_algorithms;
+    pub(crate) fn server_check(self) -> Result<Arc<ServerCheck>, VerifierBuilderError> {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        let known = Some(ArcSwap::from_pointee(self.known_servers()?));
+        Ok(Arc::new(ServerCheck { known, algorithms }))
+    }
+
+    fn known_servers(self) -> Result<Known<WebPkiServerVerifier>, VerifierBuilderError> {
         let authorities = if self.authorities.is_empty() {
             None
         } else {
-            let authorities = Arc::new(self.authorities);
+            let (authorities, provider) = (Arc::new(self.authorities), ring::default_provider());
+            let provider = Arc::new(provider);
             Some(WebPkiServerVerifier::builder_with_provider(authorities, provider).build()?)
         };
-        let known = Known { authorities, pinned: self.pinned };
-        Ok(Arc::new(ServerCheck { known: Some(known), algorithms }))
+        Ok(Known { authorities, pinned: self.pinned })
     }
 
     /// Returns the check of a client's certificate, which must be shown.
@@ -141,7 +144,7 @@ impl Trusted {
 
 /// Takes any certificate of any host. Signatures are verified all the same, so that the connection at least
 /// ends at whoever holds the key that was shown.
-pub(crate) fn any_server() -> Arc<dyn ServerCertVerifier> {
+pub(crate) fn any_server() -> Arc<ServerCheck> {
     let algorithms = ring::default_provider().signature_verification_algorithms;
     Arc::new(ServerCheck { known: None, algorithms })
 }
@@ -243,9 +246,23 @@ fn fits(
 
 /// The check of a server's certificate; `known: None` takes any.
 #[derive(Debug)]
-struct ServerCheck {
-    known: Option<Known<WebPkiServerVerifier>>,
+pub(crate) struct ServerCheck {
+    known: Option<ArcSwap<Known<WebPkiServerVerifier>>>,
     algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCheck {
+    /// Trusts `trusted` from now on, and nobody else.
+    ///
+    /// # Errors
+    /// Fails when an authority cannot be used; those before stay trusted.
+    pub(crate) fn renew(&self, trusted: Trusted) -> Result<(), VerifierBuilderError> {
+        let renewed = trusted.known_servers()?;
+        if let Some(known) = &self.known {
+            known.store(Arc::new(renewed));
+        }
+        Ok(())
+    }
 }
 
 impl ServerCertVerifier for ServerCheck {
@@ -258,6 +275,7 @@ impl ServerCertVerifier for ServerCheck {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(known) = &self.known else { return Ok(ServerCertVerified::assertion()) };
+        let known = known.load();
         if let Some(fits) = known.pinned(certificate, now, |usage| usage.server_auth) {
             fits?;
             verify_server_name(&ParsedCertificate::try_from(certificate)?, host)?;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     clock::Clock,
-    config::{HarfangLabSettings, OpenCtiSettings, S3Settings, Settings},
+    config::{HarfangLabSettings, OpenCtiSettings, S3Settings, Settings, TlsVerification},
     harfanglab::Console,
     opencti::{AccountStanding, OpenCti, Registration, S3Bucket, probe, resolve_workflow},
-    service::{s3_tls, service_account},
+    outbound::ServerTrust,
+    service::service_account,
 };
 
 /// Asks the console for its version, for the user behind the token, and for what it may read.
@@ -95,8 +96,10 @@ pub(super) async fn s3(
     settings: &Settings,
     registration: &Registration,
 ) -> Result<String, String> {
-    let tls = s3_tls(settings.opencti.as_ref());
-    let bucket = S3Bucket::new(s3, registration.s3.as_ref(), &tls, Clock::system())
+    let tls = settings.opencti.as_ref().map_or(&TlsVerification::System, |opencti| &opencti.tls);
+    let trust = ServerTrust::new(tls).and_then(|trust| trust.at_least_system());
+    let trust = trust.map_err(|error| error.to_string())?;
+    let bucket = S3Bucket::new(s3, registration.s3.as_ref(), &trust, Clock::system())
         .map_err(|error| error.to_string())?;
     bucket.probe().await.map_err(|error| error.to_string())?;
     Ok(format!("may list the {}", bucket.place()))

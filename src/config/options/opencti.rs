@@ -33,7 +33,8 @@ settings! { OPENCTI "":
         /// true checks OpenCTI's certificate by the system's authorities, the path of a PEM file also by the
         /// authorities in it, false not at all. Differs from the Python connectors, which did not check by
         /// default. A server's own certificate in the file is trusted as itself, for the hosts that it names
-        /// and while it is valid. Files of certificates have at most 4 MiB. `HTTPS_CA_CERTIFICATES`
+        /// and while it is valid. Files of certificates have at most 4 MiB; this one is read again
+        /// when it changes. `HTTPS_CA_CERTIFICATES`
         /// (environment only): a PEM file or PEM text with further authorities for OpenCTI; it turns the
         /// check on.
         also OPENCTI_SSL_VERIFY:

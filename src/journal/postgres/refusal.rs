@@ -4,7 +4,7 @@
 
 use crate::{
     journal::error::JournalError,
-    tls::{Peer, failure_in, remedy},
+    tls::{Peer, Remedies, failure_in, remedy},
 };
 
 /// PostgreSQL in advice on TLS.
@@ -12,10 +12,12 @@ const PEER: Peer = Peer {
     name: "the server",
     authorities: "sslrootcert",
     unchecked: "",
-    other_host: "name the host as the certificate does, or set sslmode=verify-ca to look at its authority \
+    remedies: Remedies::Own {
+        other_host: "name the host as the certificate does, or set sslmode=verify-ca to look at its authority \
                  only",
-    client_certificate: "the server does not trust our certificate: check sslcert and sslkey",
-    no_tls: "the server does not speak TLS as we do: check its ssl_min_protocol_version and ciphers",
+        client_certificate: "the server does not trust our certificate: check sslcert and sslkey",
+        no_tls: "the server does not speak TLS as we do: check its ssl_min_protocol_version and ciphers",
+    },
 };
 
 const UNREACHABLE: &str = "check host, port, database and sslmode in it, and that the server runs";

@@ -31,6 +31,7 @@ pub(crate) mod sockets;
 pub(crate) mod stage;
 pub(crate) mod stores;
 pub(crate) mod syslog;
+pub(crate) mod tls_front;
 pub(crate) mod verification;
 pub(crate) mod waiting;
 /// Parts of which nothing is wrong.

@@ -42,6 +42,11 @@ impl S3Server {
         Self { url, bucket, credentials, folder: fresh_connector_id() }
     }
 
+    /// Returns host and port.
+    pub(crate) fn address(&self) -> String {
+        format!("{}:{}", self.url.host_str().unwrap(), self.url.port().unwrap())
+    }
+
     /// Returns what registration of a platform with this server answers.
     pub(crate) fn told(&self) -> Value {
         json!({

@@ -1,9 +1,13 @@
 //! Everything the binary needs around it: a simulated console, a strict OpenCTI, the real RabbitMQ,
 //! and the home in which the binary is started.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use harfanglab_incidents::demo::{DemoConsole, DemoConsoleConfig};
+use harfanglab_incidents::{
+    config::TlsVerification,
+    demo::{DemoConsole, DemoConsoleConfig},
+    outbound::{self, ServerTrust},
+};
 use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -96,13 +100,14 @@ pub(crate) async fn post_by(
     (status, answer.unwrap_or_else(|error| panic!("{status} {text:?}: {error}")))
 }
 
+/// Trusts the system's authorities.
+pub(crate) fn system_trust() -> ServerTrust {
+    ServerTrust::new(&TlsVerification::System).unwrap()
+}
+
 /// A plain client.
 pub(crate) fn http() -> reqwest::Client {
-    harfanglab_incidents::outbound::client(
-        &harfanglab_incidents::config::TlsVerification::System,
-        std::time::Duration::from_secs(30),
-    )
-    .unwrap()
+    outbound::client(&system_trust(), Duration::from_secs(30)).unwrap()
 }
 
 /// Names of the incidents among these messages, sorted.

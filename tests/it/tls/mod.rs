@@ -1,3 +1,4 @@
 //! Tests of certificates and authorities.
 
+mod renewed_authorities;
 mod self_signed;

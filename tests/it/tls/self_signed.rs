@@ -8,13 +8,14 @@ use harfanglab_incidents::{
     config::{MqOverrides, S3Settings, TlsVerification},
     journal::PostgresDatabase,
     opencti::S3Bucket,
+    outbound::ServerTrust,
 };
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
 use crate::{
-    opencti::{broker_tls::probed, sinks::s3_tls::behind_tls},
+    opencti::broker_tls::probed,
     outbound::proxies_and_authorities::{check, server},
     support::{
         authority::{Mark, self_signed},
@@ -23,6 +24,7 @@ use crate::{
         private_broker::PrivateBroker,
         private_postgres::PrivatePostgres,
         s3::S3Server,
+        tls_front::TlsFront,
     },
 };
 
@@ -128,7 +130,7 @@ async fn a_postgresql_is_trusted_by_its_own_self_signed_certificate_of_a_server_
 async fn a_bucket_is_trusted_by_its_servers_own_self_signed_certificate_and_its_host() {
     let server = S3Server::connect();
     let own = self_signed("localhost", Mark::Authority);
-    let port = behind_tls(&server, &own);
+    let port = TlsFront::before(&server.address(), &own).port();
     let folder = TempDir::new().unwrap();
     let told = async |host: &str, text: &str| {
         let file = folder.path().join("authorities.pem");
@@ -139,8 +141,8 @@ async fn a_bucket_is_trusted_by_its_servers_own_self_signed_certificate_and_its_
             use_ssl: Some(true),
             ..server.explicit_settings()
         };
-        let verification = TlsVerification::CaFile(file);
-        let bucket = S3Bucket::new(&settings, None, &verification, Clock::system()).unwrap();
+        let trust = ServerTrust::new(&TlsVerification::CaFile(file)).unwrap();
+        let bucket = S3Bucket::new(&settings, None, &trust, Clock::system()).unwrap();
         bucket.probe().await.map_err(|refusal| refusal.to_string())
     };
     assert_eq!(told("localhost", &own.0).await, Ok(()));

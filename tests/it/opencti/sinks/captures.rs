@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use harfanglab_incidents::{
     clock::Clock,
-    config::{Approval, ConnectorSettings, DirectorySettings, MqOverrides, TlsVerification},
+    config::{Approval, ConnectorSettings, DirectorySettings, MqOverrides},
     opencti::{
         ApiSink, Connector, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Delivery,
         DirectorySink, OpenCti, QueueSink, S3Sink, Sink,
@@ -20,6 +20,7 @@ use crate::support::{
     opencti::{FakeOpenCti, Personality, connector_settings},
     s3::S3Server,
     shared,
+    stage::system_trust,
 };
 
 /// Returns what a library of this version sent in one of its modes.
@@ -78,12 +79,8 @@ async fn a_file_and_an_object_are_byte_for_byte_what_other_connectors_write() {
         let name = file.file_name().into_string().unwrap();
         assert_eq!(shape(&name), shape(capture["files"][0]["name"].as_str().unwrap()));
 
-        let s3 = S3Sink::new(
-            connector,
-            server.explicit_settings(),
-            TlsVerification::System,
-            Clock::system(),
-        );
+        let s3 =
+            S3Sink::new(connector, server.explicit_settings(), system_trust(), Clock::system());
         assert_eq!(s3.deliver(&delivery(&capture)).await, [Ok(())]);
         expected["bundle_type"] = json!("S3_BUNDLE");
         let names = server.names().await;

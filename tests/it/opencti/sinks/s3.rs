@@ -11,7 +11,7 @@ use std::{
 
 use harfanglab_incidents::{
     clock::Clock,
-    config::{S3Settings, TlsVerification},
+    config::S3Settings,
     opencti::{Connector, OpenCti, S3Bucket, S3Sink, Sink},
 };
 use secrecy::SecretString;
@@ -21,6 +21,7 @@ use super::{CONNECTOR, bundle, delivery, is_unavailable};
 use crate::support::{
     opencti::{FakeOpenCti, Personality, connector_settings},
     s3::S3Server,
+    stage::system_trust,
 };
 
 fn sink_with(platform: &FakeOpenCti, settings: S3Settings, clock: Clock) -> S3Sink {
@@ -28,7 +29,7 @@ fn sink_with(platform: &FakeOpenCti, settings: S3Settings, clock: Clock) -> S3Si
     let mut connector = connector_settings(CONNECTOR);
     connector.sending.s3 = Some(settings.clone());
     let connector = Arc::new(Connector::new(client, connector));
-    S3Sink::new(connector, settings, TlsVerification::System, clock)
+    S3Sink::new(connector, settings, system_trust(), clock)
 }
 
 fn sink(platform: &FakeOpenCti, settings: S3Settings) -> S3Sink {
@@ -141,7 +142,7 @@ async fn a_server_whose_clock_differs_is_told_from_one_that_refuses_the_keys() {
             write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
         }
     });
-    let bucket = S3Bucket::new(&settings, None, &TlsVerification::System, Clock::system()).unwrap();
+    let bucket = S3Bucket::new(&settings, None, &system_trust(), Clock::system()).unwrap();
     let refusal = bucket.probe().await.unwrap_err().to_string();
     assert!(refusal.contains("check the clock of this machine"), "{refusal}");
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use harfanglab_incidents::{
     clock::Clock,
-    config::{DirectorySettings, MqOverrides, TlsVerification},
+    config::{DirectorySettings, MqOverrides},
     opencti::{
         ApiSink, ConfirmedObjects, Connector, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_MESSAGE_BYTES,
         Delivery, DeliveryError, DirectorySink, LeaseCheck, OpenCti, QueueSink, S3Sink, Sink,
@@ -21,6 +21,7 @@ use crate::support::{
     opencti::{FakeOpenCti, Personality, connector_settings},
     relay::Relay,
     s3::S3Server,
+    stage::system_trust,
     waiting::until,
 };
 
@@ -211,7 +212,7 @@ async fn s3_gets_no_object_of_an_event_whose_lease_has_ended() {
     let mut connector = connector_settings(&fresh_connector_id());
     connector.sending.s3 = Some(settings.clone());
     let connector = Arc::new(Connector::new(client, connector));
-    let sink = S3Sink::new(connector, settings, TlsVerification::System, Clock::system());
+    let sink = S3Sink::new(connector, settings, system_trust(), Clock::system());
     let results = sink.deliver(&delivery(3, "x", but_for_one())).await;
     assert_eq!(results, [Ok(()), LOST, Ok(())]);
     let names = server.names().await;

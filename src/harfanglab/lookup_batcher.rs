@@ -40,14 +40,14 @@ pub(super) struct Waiting {
 }
 
 /// The pushes whose look-ups wait for the next request, and the turn to make it.
-pub(super) struct LookUpBatcher {
+pub(super) struct LookupBatcher {
     waiting: Mutex<Vec<Waiting>>,
     pub(super) turn: Turn<()>,
     /// Pages that were listed, by the keys of their alerts.
     pub(super) neighbours: Cache<String, String>,
 }
 
-impl LookUpBatcher {
+impl LookupBatcher {
     pub(super) fn new() -> Self {
         let neighbours =
             Cache::builder().max_capacity(NEIGHBOURS).time_to_live(NEIGHBOURS_FOR).build();
