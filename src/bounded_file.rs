@@ -6,10 +6,12 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
+
+use parking_lot::{Condvar, Mutex};
 
 /// Longest wait for the content: a pipe may have no writer.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,19 +29,15 @@ impl Turn {
     /// Waits until nobody else reads `path`; `None`: not within `longest`.
     fn wait(path: PathBuf, longest: Duration) -> Option<Self> {
         let is_taken = |reading: &mut BTreeSet<PathBuf>| reading.contains(&path);
-        let waited = TURN_ENDED.wait_timeout_while(Self::reading(), longest, is_taken);
-        let (mut reading, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut reading = READING.lock();
+        TURN_ENDED.wait_while_for(&mut reading, is_taken, longest);
         reading.insert(path.clone()).then(|| Self(path))
-    }
-
-    fn reading() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-        READING.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        Self::reading().remove(&self.0);
+        READING.lock().remove(&self.0);
         TURN_ENDED.notify_all();
     }
 }
@@ -98,7 +96,7 @@ mod tests {
         );
         // Whoever hangs is done with the first writer; then it is read again.
         fs::write(&pipe, "nobody waits for this").unwrap();
-        while Turn::reading().contains(&pipe) {
+        while READING.lock().contains(&pipe) {
             thread::yield_now();
         }
         let second = pipe.clone();

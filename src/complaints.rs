@@ -2,9 +2,8 @@
 //! that nobody fills the disk by knocking. The metrics count every refusal; the next line says how
 //! many were left out.
 
-use std::sync::{Mutex, PoisonError};
-
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 /// From one line to the next.
 const SILENCE: TimeDelta = TimeDelta::minutes(1);
@@ -22,7 +21,7 @@ struct Silence {
 impl Complaints {
     /// Notes a refusal. `Some`: a line is due, and so many refusals before it had none.
     pub(crate) fn due(&self, now: DateTime<Utc>) -> Option<u64> {
-        let mut silence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut silence = self.0.lock();
         match silence.as_mut() {
             // A clock that was set back does not silence for longer.
             Some(current) if (now - current.since).abs() < SILENCE => {

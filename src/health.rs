@@ -4,10 +4,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
 use crate::{clock::Clock, label::ConsoleLabel};
 
@@ -167,29 +168,29 @@ impl Health {
 
     /// What this replica is from now on.
     pub fn is_now(&self, role: Role) {
-        *self.role.lock().unwrap_or_else(PoisonError::into_inner) = role;
+        *self.role.lock() = role;
         metrics::gauge!("leads").set(if role == Role::Follows { 0.0 } else { 1.0 });
     }
 
     /// What this replica is.
     pub fn role(&self) -> Role {
-        *self.role.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.role.lock()
     }
 
     /// `part` works.
     pub fn well(&self, part: Part) {
-        end(&mut lock(&self.troubles), &Place::of(part, &self.console), self.clock.now());
+        end(&mut self.troubles.lock(), &Place::of(part, &self.console), self.clock.now());
     }
 
     /// `part` does not work, because of `reason`.
     pub fn degraded(&self, part: Part, reason: String) {
         let place = Place::of(part, &self.console);
-        begin(&mut lock(&self.troubles), place, reason, self.clock.now());
+        begin(&mut self.troubles.lock(), place, reason, self.clock.now());
     }
 
     /// The sink of this name takes what is delivered. Delivery is well once every sink is.
     pub fn sink_well(&self, name: &'static str) {
-        let mut sinks = lock(&self.sinks);
+        let mut sinks = self.sinks.lock();
         end(&mut sinks, &(name, self.console.clone()), self.clock.now());
         let mut own = sinks.iter().filter(|((_name, console), _)| *console == self.console);
         if own.all(|(_sink, trouble)| trouble.until.is_some()) {
@@ -200,33 +201,33 @@ impl Health {
     /// The sink of this name does not take what is delivered, because of `reason`.
     pub fn sink_degraded(&self, name: &'static str, reason: String) {
         let place = (name, self.console.clone());
-        let mut sinks = lock(&self.sinks);
+        let mut sinks = self.sinks.lock();
         self.degraded(Part::Delivery, reason.clone());
         begin(&mut sinks, place, reason, self.clock.now());
     }
 
     /// The last trouble of each sink that ever had one since the start.
     pub fn sink_troubles(&self) -> BTreeMap<SinkPlace, Trouble> {
-        lock(&self.sinks).clone()
+        self.sinks.lock().clone()
     }
 
     /// What is degraded, and why.
     pub fn reasons(&self) -> BTreeMap<String, String> {
-        let troubles = lock(&self.troubles);
+        let troubles = self.troubles.lock();
         let current = troubles.iter().filter(|(_place, trouble)| trouble.until.is_none());
         current.map(|(place, trouble)| (place.name(), trouble.reason.clone())).collect()
     }
 
     /// What is degraded.
     pub fn degraded_places(&self) -> BTreeSet<Place> {
-        let troubles = lock(&self.troubles);
+        let troubles = self.troubles.lock();
         let current = troubles.iter().filter(|(_place, trouble)| trouble.until.is_none());
         current.map(|(place, _trouble)| place.clone()).collect()
     }
 
     /// The last trouble of each part that ever had one since the start.
     pub fn troubles(&self) -> BTreeMap<Place, Trouble> {
-        lock(&self.troubles).clone()
+        self.troubles.lock().clone()
     }
 }
 
@@ -242,8 +243,4 @@ fn end<K: Ord>(troubles: &mut BTreeMap<K, Trouble>, of: &K, now: DateTime<Utc>) 
     if let Some(trouble) = troubles.get_mut(of) {
         trouble.until.get_or_insert(now);
     }
-}
-
-fn lock<K>(troubles: &Mutex<BTreeMap<K, Trouble>>) -> MutexGuard<'_, BTreeMap<K, Trouble>> {
-    troubles.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,10 @@
 //! `demo`: the whole road in one process, with a simulated console and a directory for OpenCTI.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -166,20 +163,16 @@ struct Told {
 }
 
 impl Narrator {
-    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn pushed(&self) -> u64 {
-        self.told().pushed
+        self.told.lock().pushed
     }
 
     fn incidents(&self) -> usize {
-        self.told().incidents.len()
+        self.told.lock().incidents.len()
     }
 
     fn tell_pushed(&self, pushed: &Pushed) {
-        self.told().pushed += 1;
+        self.told.lock().pushed += 1;
         let way = match pushed.dialect {
             PushDialect::Ecs => "ECS, secret header",
             PushDialect::Native => "native, secret header",
@@ -202,7 +195,7 @@ impl Sink for Narrator {
             };
             let incident = bundle.objects.iter().find(|object| text(object, "type") == "incident");
             if let Some(incident) = incident {
-                self.told().incidents.insert(text(incident, "id"));
+                self.told.lock().incidents.insert(text(incident, "id"));
                 say(&format!(
                     "out  {}  [{} objects, severity {}]",
                     text(incident, "name"),

@@ -9,10 +9,12 @@
 
 use std::{
     io::{self, Write},
-    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::OnceLock,
     thread,
     time::Duration,
 };
+
+use parking_lot::{Condvar, Mutex};
 
 /// Bytes of lines that wait to be written; as many may be in the thread's hands.
 const LIMIT_BYTES: usize = 2 << 20;
@@ -77,7 +79,7 @@ impl LogQueue {
 
     /// Takes a line, or drops it.
     pub(super) fn push(&self, line: &[u8]) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.waiting.len() + line.len() <= self.limit_bytes {
             state.waiting.extend_from_slice(line);
             self.changed.notify_all();
@@ -102,15 +104,15 @@ impl LogQueue {
 
     fn next(&self) -> (Vec<u8>, u64) {
         let is_idle = |state: &mut State| state.waiting.is_empty();
-        let waited = self.changed.wait_while(self.state(), is_idle);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
+        self.changed.wait_while(&mut state, is_idle);
         state.is_writing = true;
         (std::mem::take(&mut state.waiting), std::mem::take(&mut state.dropped))
     }
 
     /// Lines that could not be written are told of when the next ones can.
     fn finish(&self, lines: &[u8], dropped: u64, written: &io::Result<()>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.is_writing = false;
         self.changed.notify_all();
         if written.is_err() {
@@ -123,12 +125,7 @@ impl LogQueue {
 
     fn flush(&self, longest: Duration) {
         let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
-        let waited = self.changed.wait_timeout_while(self.state(), longest, is_busy);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.changed.wait_while_for(&mut self.state.lock(), is_busy, longest);
     }
 }
 

@@ -14,11 +14,12 @@ use std::{
     io, mem,
     net::IpAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use rustls::{ServerConfig, server::Acceptor};
 use tokio::{
     net::TcpStream,
@@ -172,7 +173,7 @@ impl Queue {
 
     /// Adds a stranger.
     fn join(&self, address: IpAddr) -> Result<Waiting<'_>, HandshakeError> {
-        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut strangers = self.strangers.lock();
         strangers.make_place_for(address)?;
         strangers.came += 1;
         let (number, evicted) = (strangers.came, CancellationToken::new());
@@ -212,7 +213,7 @@ impl Strangers {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut strangers = self.queue.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut strangers = self.queue.strangers.lock();
         strangers.remove(self.address, self.number);
     }
 }
@@ -314,6 +315,6 @@ mod tests {
         assert!(second.evicted.is_cancelled());
         assert!(queue.join(address(65)).is_err(), "each waits with one");
         drop((of_one, others, second));
-        assert!(queue.strangers.lock().unwrap().by_address.is_empty());
+        assert!(queue.strangers.lock().by_address.is_empty());
     }
 }

@@ -13,13 +13,14 @@ mod verified_addresses;
 use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use metrics::Gauge;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::{
     net::TcpStream,
@@ -176,15 +177,11 @@ impl ConnectionLimit {
 
 impl Limit {
     fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let changed = change(&mut table);
         self.unverified_gauge.set(count(table.unverified()));
         self.verified_gauge.set(count(table.verified()));
         changed
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

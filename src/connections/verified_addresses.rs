@@ -1,13 +1,10 @@
 //! Addresses from which a delivery was verified within the last hour. They go before strangers when
 //! there is not enough for all.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, net::IpAddr};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use super::network_of;
 
@@ -25,7 +22,7 @@ impl VerifiedAddresses {
     /// was verified longest ago is forgotten.
     pub(super) fn note(&self, address: IpAddr, now: DateTime<Utc>) {
         let address = network_of(address);
-        let mut addresses = self.lock();
+        let mut addresses = self.0.lock();
         if addresses.len() >= ADDRESSES_MAX && !addresses.contains_key(&address) {
             addresses.retain(|_address, at| now - *at < MEMORY);
             let oldest = addresses.iter().min_by_key(|(_address, at)| **at);
@@ -40,11 +37,7 @@ impl VerifiedAddresses {
 
     /// Returns whether a delivery from this address was verified within the last hour.
     pub(super) fn is_known(&self, address: IpAddr, now: DateTime<Utc>) -> bool {
-        self.lock().get(&network_of(address)).is_some_and(|at| now - *at < MEMORY)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, DateTime<Utc>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().get(&network_of(address)).is_some_and(|at| now - *at < MEMORY)
     }
 }
 
@@ -74,7 +67,7 @@ mod tests {
         let count = u32::try_from(ADDRESSES_MAX).unwrap();
         addresses.note(address(0), at(0));
         (1..=count).for_each(|number| addresses.note(address(number), at(1)));
-        assert_eq!(addresses.lock().len(), ADDRESSES_MAX);
+        assert_eq!(addresses.0.lock().len(), ADDRESSES_MAX);
         assert!(!addresses.is_known(address(0), at(1)) && addresses.is_known(address(1), at(1)));
     }
 }

@@ -3,10 +3,11 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -36,9 +37,9 @@ impl Shared {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// The state; a panic elsewhere does not make it unusable.
+    /// Locks the state.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::ConsoleError;
@@ -39,7 +39,7 @@ impl Access {
 
     /// The error with which `path` was denied a moment ago, if it was: not to be asked again yet.
     pub(super) fn denied_lately(&self, path: &str) -> Option<ConsoleError> {
-        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        let denied = self.denied.lock();
         let of_token = denied.values().find(|denial| is_of_token(&denial.error));
         let denial = denied.get(part(path)).or(of_token)?;
         (denial.since.elapsed() < self.pause).then(|| denial.error.clone())
@@ -47,7 +47,7 @@ impl Access {
 
     /// Learns from how `path` was answered.
     pub(super) fn learn<T>(&self, path: &str, answer: &Result<T, ConsoleError>) {
-        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut denied = self.denied.lock();
         match answer {
             Err(error) if error.is_denied() => {
                 let denial = Denial { error: error.clone(), since: Instant::now() };

@@ -3,13 +3,11 @@
 //!
 //! Does not live here: the requests (`push_pages`).
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turn, oneshot};
 
 use super::ConsoleError;
@@ -57,17 +55,13 @@ impl LookupBatcher {
     /// Waits for the next request.
     pub(super) fn join(&self, push: Push) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
-        self.waiting().push(Waiting { push, answer });
+        self.waiting.lock().push(Waiting { push, answer });
         answered
     }
 
     /// Takes all that wait.
     pub(super) fn take_waiting(&self) -> Vec<Waiting> {
-        std::mem::take(&mut *self.waiting())
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        std::mem::take(&mut *self.waiting.lock())
     }
 }
 

@@ -9,10 +9,10 @@
 use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
-    sync::{Mutex, PoisonError},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use crate::connections::network_of;
 
@@ -37,7 +37,7 @@ pub(crate) struct OnlyAttempt<'a> {
 
 impl Drop for OnlyAttempt<'_> {
     fn drop(&mut self) {
-        self.attempts.trying().remove(&self.address);
+        self.attempts.trying.lock().remove(&self.address);
     }
 }
 
@@ -51,7 +51,7 @@ impl FailedAttempts {
 
     /// How many seconds this address has to wait before it may try again; `None`: it may.
     pub(crate) fn wait_seconds(&self, address: IpAddr, now: DateTime<Utc>) -> Option<u64> {
-        let empty_at = *self.lock().get(&network_of(address))?;
+        let empty_at = *self.empty_at.lock().get(&network_of(address))?;
         // The bucket is full as long as one more failure does not fit.
         let wait = (empty_at - now).min(MINUTE) + self.cost - MINUTE;
         (wait > TimeDelta::zero())
@@ -60,7 +60,7 @@ impl FailedAttempts {
 
     /// Notes a failure of this address. Answers whether it has none left.
     pub(crate) fn note(&self, address: IpAddr, now: DateTime<Utc>) -> Exhausted {
-        let mut empty_at = self.lock();
+        let mut empty_at = self.empty_at.lock();
         if empty_at.len() >= self.addresses_max {
             forget_some(&mut empty_at, now);
         }
@@ -75,15 +75,7 @@ impl FailedAttempts {
     /// it makes one.
     pub(crate) fn only_one(&self, address: IpAddr) -> Option<OnlyAttempt<'_>> {
         let address = network_of(address);
-        self.trying().insert(address).then(|| OnlyAttempt { attempts: self, address })
-    }
-
-    fn trying(&self) -> std::sync::MutexGuard<'_, HashSet<IpAddr>> {
-        self.trying.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, DateTime<Utc>>> {
-        self.empty_at.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trying.lock().insert(address).then(|| OnlyAttempt { attempts: self, address })
     }
 }
 
@@ -173,7 +165,7 @@ mod tests {
         }
         for number in 0..10_000 {
             attempts.note(IpAddr::V4(number.into()), at(0));
-            assert!(attempts.lock().len() <= 100);
+            assert!(attempts.empty_at.lock().len() <= 100);
         }
         assert_eq!(attempts.wait_seconds(worst, at(0)), Some(20));
     }

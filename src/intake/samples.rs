@@ -7,12 +7,10 @@
 //!
 //! Does not live here: which elements are of an unknown kind (`intake::dialect`).
 
-use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
-    sync::{Mutex, PoisonError},
-};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use parking_lot::Mutex;
 use tracing::warn;
 
 use super::dialect::Shape;
@@ -61,7 +59,7 @@ impl Samples {
 
     /// Knows what the journal has of the day of `now`: digests of shapes, each with the key of a text.
     pub fn recall(&self, known: impl IntoIterator<Item = (String, String)>, now: DateTime<Utc>) {
-        let mut today = self.today.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut today = self.today.lock();
         today.begin(now);
         for (shape, key) in known {
             today.kept.entry(shape).or_default().insert(short(&key));
@@ -71,7 +69,7 @@ impl Samples {
     /// Decides on a text of this shape by its key. The log is told once a minute at most which shape
     /// is no longer kept.
     pub(super) fn decide(&self, shape: &Shape, key: &str, now: DateTime<Utc>) -> Sampled {
-        let mut today = self.today.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut today = self.today.lock();
         today.begin(now);
         let shapes = today.kept.len();
         let is_kept = match today.kept.entry(shape.digest().to_owned()) {

@@ -6,10 +6,7 @@
 //! Does not live here: what is published and what a failure means for a delivery (`queue`).
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -19,6 +16,7 @@ use lapin::{
     runtime::default_runtime,
     uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo},
 };
+use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
@@ -111,7 +109,7 @@ impl Broker {
 
     /// A channel with publisher confirms on.
     pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.idle.lock().pop();
         if let Some(channel) = idle.filter(|channel| channel.status().connected()) {
             return Ok(channel);
         }
@@ -125,7 +123,7 @@ impl Broker {
 
     /// Takes a channel back on which everything was confirmed.
     pub(super) fn give_back(&self, channel: Channel) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
+        self.idle.lock().push(channel);
     }
 
     /// Whether it is open and leads where `details` say.

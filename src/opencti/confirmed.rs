@@ -16,13 +16,14 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -78,7 +79,7 @@ impl ConfirmedObjects {
     /// The present era, for [`ConfirmedObjects::remember`]. What was confirmed under another
     /// registration is forgotten.
     pub(super) fn era(&self, registration: &Arc<Registration>) -> u64 {
-        let mut known = self.registration.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.registration.lock();
         if known.as_ptr() != Arc::as_ptr(registration) {
             *known = Arc::downgrade(registration);
             self.forget();

@@ -2,12 +2,10 @@
 //!
 //! Does not live here: the account that calls are made as (`client`), what is asked (`operations`).
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -96,8 +94,7 @@ impl GraphQl {
     }
 
     pub(super) fn with_features<R>(&self, work: impl FnOnce(&mut Features) -> R) -> R {
-        // A panic while it was held cannot have left it half-written.
-        work(&mut self.features.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.features.lock())
     }
 
     /// Asks for the version, with the configured token.

@@ -6,11 +6,12 @@
 //!
 //! Does not live here: the requests (`s3_bucket`), what stands in an object (`transfer`).
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
 
 use super::{
     registration::{Connector, Registration},
@@ -65,7 +66,7 @@ impl S3Sink {
         let unavailable = |reason: String| DeliveryError::Unavailable(reason);
         let registration =
             self.connector.registration().await.map_err(|error| unavailable(error.to_string()))?;
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         if let Some((of, bucket)) = &*current
             && Arc::ptr_eq(of, &registration)
         {
@@ -97,7 +98,7 @@ impl S3Sink {
     async fn clean(&self, bucket: &S3Bucket) {
         let now = self.clock.now();
         {
-            let mut cleaned = self.cleaned.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut cleaned = self.cleaned.lock();
             if self.settings.retention_days == 0
                 || cleaned.is_some_and(|last| now - last < CLEAN_EVERY)
             {
@@ -114,7 +115,7 @@ impl S3Sink {
     /// Lets the platform tell again where S3 is and who we are there, now and then.
     fn ask_again(&self, registration: &Arc<Registration>) {
         let now = self.clock.now();
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.asked.lock();
         if asked.is_none_or(|last| now - last >= ASK_EVERY) {
             *asked = Some(now);
             self.connector.forget(registration);

@@ -5,16 +5,14 @@
 //! the answer is 503 with `Retry-After`. Readiness never waits for a turn: requests that come while a
 //! probe of the journal runs share its answer ([`SharedProbe`]).
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use actix_web::{HttpResponse, http::header};
 use futures_util::{
     FutureExt as _,
     future::{BoxFuture, WeakShared},
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::timeout,
@@ -72,7 +70,7 @@ impl<T: Clone> SharedProbe<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let shared = {
-            let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut running = self.0.lock();
             let current = running.as_ref().and_then(WeakShared::upgrade);
             // The answer of one that has ended may be older than the question.
             if let Some(current) = current.filter(|current| current.peek().is_none()) {

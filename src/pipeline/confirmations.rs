@@ -8,8 +8,10 @@
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 use crate::{journal::EventId, stix::Bundle};
 
@@ -23,13 +25,13 @@ pub(super) struct Confirmations(Mutex<BTreeMap<EventId, u64>>);
 impl Confirmations {
     /// Returns whether the sink has confirmed `event` with this content.
     pub(super) fn has(&self, event: EventId, content: u64) -> bool {
-        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = self.0.lock();
         events.get(&event) == Some(&content)
     }
 
     /// Remembers that the sink has it.
     pub(super) fn add(&self, event: EventId, content: u64) {
-        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.0.lock();
         events.insert(event, content);
         if events.len() > MOST_EVENTS {
             events.pop_first();
@@ -38,7 +40,7 @@ impl Confirmations {
 
     /// Forgets an event that is not tried again.
     pub(super) fn forget(&self, event: EventId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&event);
+        self.0.lock().remove(&event);
     }
 }
 

@@ -3,9 +3,8 @@
 //! after a few failures in a row the events go on at once with what they bring and what is cached, and
 //! now and then one of them asks. What they lack is added once the console answers (`waiting`).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use crate::harfanglab::ConsoleError;
@@ -41,7 +40,7 @@ impl ConsoleOutage {
     /// Returns whether an event may ask: during an outage one a pause, and the others get the failure of
     /// the one before.
     pub(super) fn may_ask(&self, now: DateTime<Utc>) -> Result<(), ConsoleError> {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let Some(outage) = &mut state.outage else { return Ok(()) };
         // A clock that is set back ends the pause, too.
         if now < outage.asks_next && outage.asks_next - now <= PAUSE {
@@ -53,19 +52,19 @@ impl ConsoleOutage {
 
     /// Returns whether the console is away.
     pub(super) fn is_on(&self) -> bool {
-        self.state().outage.is_some()
+        self.0.lock().outage.is_some()
     }
 
     /// Returns the number of look-ups that the console has answered.
     pub(super) fn answers(&self) -> u64 {
-        self.state().answers
+        self.0.lock().answers
     }
 
     /// Notes the failure of a look-up that began after `answers_before` answers. A console that has given
     /// another one since is not away: the look-up waited for its turn, or for a slow request, or it is
     /// one that this console cannot answer.
     pub(super) fn failed(&self, failure: &ConsoleError, answers_before: u64, now: DateTime<Utc>) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         if state.answers != answers_before {
             return;
         }
@@ -86,16 +85,12 @@ impl ConsoleOutage {
 
     /// Notes an answer of the console, which ends an outage.
     pub(super) fn answered(&self) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         state.answers += 1;
         state.failures = 0;
         if state.outage.take().is_some() {
             info!("the console answers again");
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

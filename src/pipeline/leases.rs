@@ -15,10 +15,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tracing::{error, warn};
 
 use crate::{
@@ -58,14 +59,14 @@ impl Leases {
     /// Keeps the lease of an event; its claim was sent at `sent_at` or later.
     pub(super) fn keep(self: &Arc<Self>, claim: Claim, sent_at: Moment) -> Lease {
         let until = sent_at.after(self.length);
-        self.lock().insert(claim.event, Held { claim, until });
+        self.held.lock().insert(claim.event, Held { claim, until });
         Lease { leases: Arc::clone(self), claim }
     }
 
     /// Returns whether this claim's lease has not ended yet.
     pub(super) fn holds(&self, claim: Claim) -> bool {
         let now = self.clock.moment();
-        let held = self.lock();
+        let held = self.held.lock();
         held.get(&claim.event).is_some_and(|it| it.claim == claim && !now.has_reached(it.until))
     }
 
@@ -83,14 +84,14 @@ impl Leases {
         let (half, latest) = (now.after(self.length / 2), now.after(self.length));
         let is_ageing = |it: &&Held| half.has_reached(it.until) || it.until.wall > latest.wall;
         let ageing: Vec<Claim> =
-            self.lock().values().filter(is_ageing).map(|it| it.claim).collect();
+            self.held.lock().values().filter(is_ageing).map(|it| it.claim).collect();
         if ageing.is_empty() {
             return Ok(());
         }
         let renewed = journal.renew(&ageing, self.length, now.wall).await?;
         let renewed: HashSet<EventId> = renewed.into_iter().map(|claim| claim.event).collect();
         let mut lost = 0_usize;
-        let mut held = self.lock();
+        let mut held = self.held.lock();
         for claim in ageing {
             // It may have ended, or have been claimed anew, meanwhile.
             let Some(it) = held.get_mut(&claim.event).filter(|it| it.claim == claim) else {
@@ -123,15 +124,11 @@ impl Leases {
             }
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<EventId, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut held = self.leases.lock();
+        let mut held = self.leases.held.lock();
         // It may have been put back and claimed anew meanwhile.
         if held.get(&self.claim.event).is_some_and(|it| it.claim == self.claim) {
             held.remove(&self.claim.event);
@@ -166,11 +163,11 @@ mod tests {
 
         fn clock(&self) -> Clock {
             let machine = self.clone();
-            Clock::of_moments(move || *machine.0.lock().unwrap())
+            Clock::of_moments(move || *machine.0.lock())
         }
 
         fn goes_on(&self, wall: TimeDelta, since_boot: Duration) {
-            let mut now = self.0.lock().unwrap();
+            let mut now = self.0.lock();
             now.wall += wall;
             now.since_boot += since_boot;
         }

@@ -2,12 +2,10 @@
 //! else something holds the journal's locks: the log says so once, and once more when the last of these events
 //! has its name.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use tracing::{debug, info, warn};
 
 use crate::journal::EventId;
@@ -48,7 +46,7 @@ impl NameWaits {
     pub(super) fn put_back(&self, event: EventId, now: DateTime<Utc>) {
         metrics::counter!("events_put_back_for_names_total").increment(1);
         debug!(event, "an event is put back: others hold the name of its incident");
-        if let News::Long(events) = self.state().put_back(event, now) {
+        if let News::Long(events) = self.0.lock().put_back(event, now) {
             warn!(
                 event,
                 events,
@@ -62,13 +60,9 @@ impl NameWaits {
 
     /// Notes that the incident of an event has its name.
     pub(super) fn named(&self, event: EventId, now: DateTime<Utc>) {
-        if self.state().named(event, now) == News::Over {
+        if self.0.lock().named(event, now) == News::Over {
             info!("no alert waits for the name of its incident any more");
         }
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     collections::HashSet,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -20,6 +20,7 @@ use std::{
 
 use chrono::SecondsFormat;
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout, timeout_at},
@@ -170,7 +171,7 @@ impl SinkQueue {
 }
 
 fn take(place: &Place) -> Option<Leaving> {
-    place.lock().unwrap_or_else(PoisonError::into_inner).take()
+    place.lock().take()
 }
 
 /// Takes what waits for a sink and delivers it.

@@ -1,12 +1,10 @@
 //! From when on indicators are valid, kept in memory so that the journal is asked only when a date may
 //! move. What another replica has moved meanwhile is learned then: OpenCTI keeps the newest date.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
 use crate::{
     alert::SeenIndicator,
@@ -26,20 +24,16 @@ impl ValidFrom {
         seen: &SeenIndicator,
         journal: &Journal,
     ) -> Result<DateTime<Utc>, JournalError> {
-        let held = self.dates().get(&seen.id).copied();
+        let held = self.0.lock().get(&seen.id).copied();
         if let Some(held) = held.filter(|held| !seen.moves(*held)) {
             return Ok(held);
         }
         let date = journal.valid_from(seen).await?;
-        let mut dates = self.dates();
+        let mut dates = self.0.lock();
         if dates.len() >= MOST {
             dates.clear();
         }
         dates.insert(seen.id.clone(), date);
         Ok(date)
-    }
-
-    fn dates(&self) -> std::sync::MutexGuard<'_, HashMap<String, DateTime<Utc>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

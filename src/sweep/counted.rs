@@ -4,8 +4,9 @@
 use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Mutex, PoisonError},
 };
+
+use parking_lot::Mutex;
 
 use crate::harfanglab::{Item, Listing};
 
@@ -25,7 +26,7 @@ impl Counted {
         let mut hasher = DefaultHasher::new();
         (is_threat, id).hash(&mut hasher);
         let hash = hasher.finish();
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.0.lock();
         if counted.len() < REMEMBERED_MAX { !counted.insert(hash) } else { counted.contains(&hash) }
     }
 }

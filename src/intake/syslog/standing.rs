@@ -4,13 +4,11 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
 /// What can be told at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,30 +44,30 @@ impl SyslogStanding {
 
     /// What can be told now.
     pub fn now(&self) -> Standing {
-        self.lock().clone()
+        self.now.lock().clone()
     }
 
     pub(super) fn connected(&self) {
-        self.lock().connections += 1;
+        self.now.lock().connections += 1;
     }
 
     pub(super) fn disconnected(&self) {
-        let mut now = self.lock();
+        let mut now = self.now.lock();
         now.connections = now.connections.saturating_sub(1);
     }
 
     pub(super) fn verified(&self, at: DateTime<Utc>) {
         metrics::counter!("syslog_verified_total").increment(1);
-        self.lock().last_message = Some(at);
+        self.now.lock().last_message = Some(at);
     }
 
     pub(super) fn stored(&self, at: DateTime<Utc>) {
-        self.lock().last_stored = Some(at);
+        self.now.lock().last_stored = Some(at);
     }
 
     pub(super) fn refused(&self, reason: &'static str) {
         metrics::counter!("syslog_refused_total", "reason" => reason).increment(1);
-        *self.lock().refused.entry(reason).or_default() += 1;
+        *self.now.lock().refused.entry(reason).or_default() += 1;
     }
 
     /// Counts what a sender had sent when its connection ended with the service, and nobody took.
@@ -80,9 +78,5 @@ impl SyslogStanding {
     /// Returns how much that was, of all connections together.
     pub(super) fn left_bytes(&self) -> u64 {
         self.left_bytes.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Standing> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
