@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 /// From one line to the next.
 const SILENCE: TimeDelta = TimeDelta::minutes(1);
 
-/// When the last line was written, and how many have been left out since.
+/// The time of the last written line, and the number that have been suppressed since.
 #[derive(Debug, Default)]
 pub(crate) struct Complaints(Mutex<Option<Silence>>);
 

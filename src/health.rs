@@ -1,4 +1,4 @@
-//! What the parts of the service say of themselves: what works, what does not and why, and what went
+//! State of the parts of the service, told by themselves: what works, what does not and why, and what went
 //! wrong last. Of several consoles each says for itself what is its own: its API, and how what it brings
 //! is delivered. The management pages show it (`ops`).
 
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::{clock::Clock, label::ConsoleLabel};
 
-/// What a replica is among those that share its journal.
+/// The role of a replica among those that share its journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// There can be no other one.
@@ -110,22 +110,22 @@ impl Place {
 /// A sink by its name, and whose deliveries it takes.
 pub type SinkPlace = (&'static str, ConsoleLabel);
 
-/// What went wrong with a part, now or before.
+/// A failure of a part, now or before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// Why, in plain words; the newest reason of this trouble.
+    /// The reason in plain words, the newest of this trouble.
     pub reason: String,
-    /// When it began.
+    /// The time at which it began.
     pub since: DateTime<Utc>,
-    /// When it was over; `None`: it is not.
+    /// The time at which it was over; `None`: it is not.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What the parts say of themselves.
+/// The state of the parts, told by themselves.
 #[derive(Debug)]
 pub struct Health {
     clock: Clock,
-    /// Whose parts are told of.
+    /// The console whose parts are told of.
     console: ConsoleLabel,
     /// The last trouble of each part that ever had one, of all consoles.
     troubles: Arc<Mutex<BTreeMap<Place, Trouble>>>,
@@ -166,13 +166,13 @@ impl Health {
         }
     }
 
-    /// What this replica is from now on.
+    /// Sets the role that this replica has from now on.
     pub fn is_now(&self, role: Role) {
         *self.role.lock() = role;
         metrics::gauge!("leads").set(if role == Role::Follows { 0.0 } else { 1.0 });
     }
 
-    /// What this replica is.
+    /// Returns the role of this replica.
     pub fn role(&self) -> Role {
         *self.role.lock()
     }
@@ -211,14 +211,14 @@ impl Health {
         self.sinks.lock().clone()
     }
 
-    /// What is degraded, and why.
+    /// Returns what is degraded, and why.
     pub fn reasons(&self) -> BTreeMap<String, String> {
         let troubles = self.troubles.lock();
         let current = troubles.iter().filter(|(_place, trouble)| trouble.until.is_none());
         current.map(|(place, trouble)| (place.name(), trouble.reason.clone())).collect()
     }
 
-    /// What is degraded.
+    /// Returns what is degraded.
     pub fn degraded_places(&self) -> BTreeSet<Place> {
         let troubles = self.troubles.lock();
         let current = troubles.iter().filter(|(_place, trouble)| trouble.until.is_none());

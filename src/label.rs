@@ -1,4 +1,4 @@
-//! Which console a task works for: an attribute of its log lines, a label of its metrics.
+//! The console that a task works for: an attribute of its log lines, a label of its metrics.
 //!
 //! Nothing has to hand it on: it goes with the task, and [`ConsoleLabel::current`] takes it along to a
 //! task that is spawned. Where there is one console, nothing is labelled. The values are the names in

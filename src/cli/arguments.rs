@@ -9,7 +9,7 @@ use super::{
     events::EventsCommand,
 };
 
-/// What `--version` prints behind the name.
+/// The text that `--version` prints behind the name.
 const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("HARFANGLAB_INCIDENTS_COMMIT"), ")");
 
@@ -132,7 +132,7 @@ pub(super) enum Command {
     /// See it work: a simulated console, bundles in a folder, no configuration.
     #[command(after_help = AFTER_DEMO)]
     Demo(DemoArguments),
-    /// What could not be delivered: list, show, retry, drop, export.
+    /// Dead letters: list, show, retry, drop, export.
     #[command(after_help = dead_letters::AFTER)]
     DeadLetters {
         /// Only those of this console [default: of every one].
@@ -141,7 +141,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: DeadLettersCommand,
     },
-    /// Where is my alert?
+    /// Find an alert and what became of it.
     Events {
         #[command(subcommand)]
         command: EventsCommand,
@@ -216,7 +216,7 @@ pub(super) struct DemoArguments {
 }
 
 impl DemoArguments {
-    /// How many alerts are pushed; `None`: until interrupted.
+    /// Returns the number of alerts that are pushed; `None`: until interrupted.
     pub(super) fn alerts(&self) -> Option<u64> {
         if self.once { Some(1) } else { self.count }
     }

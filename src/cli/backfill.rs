@@ -46,7 +46,7 @@ fn range(arguments: &BackfillArguments) -> Result<Range, Failure> {
     Ok(Range { since, until, types })
 }
 
-/// What `--dry-run` says.
+/// Prints what `--dry-run` says.
 fn estimate(settings: &ConsoleSettings, range: &Range) -> anyhow::Result<String> {
     let console = Console::new(&settings.harfanglab).context("cannot reach the console")?;
     let now = Clock::system().now();

@@ -1,4 +1,4 @@
-//! Which of several consoles a command is about.
+//! The one of several consoles that a command is about.
 
 use super::{failure::Failure, job::Ended, output};
 use crate::config::{ConsoleSettings, Settings};
@@ -21,7 +21,7 @@ pub(super) fn chosen(
     Ok(consoles)
 }
 
-/// What is put before the words about a console; nothing where there is one.
+/// Returns what is put before the words about a console; nothing where there is one.
 pub(super) fn prefix(settings: &Settings, console: &str) -> String {
     if settings.has_several_consoles() { format!("{console}: ") } else { String::new() }
 }

@@ -34,7 +34,7 @@ use crate::{
 /// Longest input that is read, in bytes.
 const INPUT_MAX_BYTES: u64 = 64 << 20;
 
-/// What links lead to while nobody has said where the console is.
+/// The address that links lead to while nobody has said where the console is.
 const PLACEHOLDER_CONSOLE: &str = "https://harfanglab.invalid";
 
 /// Says that the service may send a rule that was left out here.

@@ -135,7 +135,7 @@ fn refusals_of<'a>(
     story.refusals.iter().filter(|listed| listed.refusal.event == Some(chapter.id))
 }
 
-/// What was refused, as far as OpenCTI said it.
+/// Describes what was refused, as far as OpenCTI said it.
 pub(super) fn refused(object: &str) -> String {
     if object.is_empty() { "an object".to_owned() } else { line_of(object) }
 }

@@ -5,7 +5,7 @@ use crate::config::Faults;
 /// Wrong configuration or usage (`EX_USAGE` of sysexits).
 pub(super) const EXIT_USAGE: u8 = 64;
 
-/// Why a command did not do what it was asked.
+/// A failure of a command to do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The configuration is faulty.

@@ -35,7 +35,7 @@ pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     output::print(&format!("{line}\n"))
 }
 
-/// Where a service that listens on `address` can be reached from this machine.
+/// Returns the address at which a service that listens on `address` can be reached from this machine.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -28,7 +28,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Between two questions how far a job is.
 const ASK_AGAIN: Duration = Duration::from_millis(300);
 
-/// What the management address answers.
+/// The answer of the management address.
 #[derive(Debug, Deserialize)]
 struct Answer {
     console: String,
@@ -38,9 +38,9 @@ struct Answer {
 /// A service that runs, by its management address.
 struct Running {
     http: reqwest::Client,
-    /// Where its jobs hang.
+    /// The address at which its jobs are asked for.
     address: String,
-    /// Which console is meant, as a query; empty where there is one.
+    /// The console that is meant, as a query; empty where there is one.
     which: String,
 }
 

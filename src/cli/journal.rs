@@ -1,4 +1,4 @@
-//! What the commands on the journal share: the journal, opened beside a running service.
+//! Parts shared by the commands on the journal: the journal, opened beside a running service.
 
 use std::path::Path;
 

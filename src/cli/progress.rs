@@ -1,4 +1,4 @@
-//! How far a job is: a bar on a terminal, else a line now and then.
+//! Progress of a job: a bar on a terminal, else a line now and then.
 
 use std::{
     io::IsTerminal as _,

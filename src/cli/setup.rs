@@ -1,4 +1,4 @@
-//! What commands share: the environment and the configuration that it and the file give.
+//! Parts shared by commands: the environment and the configuration that it and the file give.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ pub(super) fn load(flag: Option<&Path>) -> Result<Loaded, Failure> {
     Ok(config::load(&environment, file.as_deref(), Clock::system().now())?)
 }
 
-/// What an offline conversion takes of it.
+/// Loads what an offline conversion takes of it.
 pub(super) fn load_for_conversion(flag: Option<&Path>) -> Result<ConversionSettings, Failure> {
     let environment = environment();
     let file = file(flag, &environment);

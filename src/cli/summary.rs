@@ -66,7 +66,7 @@ impl<'a> Index<'a> {
         self.bundle.objects.iter().filter(move |object| field(object, "type") == kind)
     }
 
-    /// What the root is related to, contains, or is the subject of.
+    /// Returns what the root is related to, contains, or is the subject of.
     fn branches(&self, root_id: &str) -> Vec<Branch<'a>> {
         let mut branches = Vec::new();
         for relationship in self.of_type("relationship") {
@@ -94,7 +94,7 @@ impl<'a> Index<'a> {
         branches
     }
 
-    /// What belongs to a branch, the root aside.
+    /// Returns what belongs to a branch, the root aside.
     fn twigs(&self, id: &str, root_id: &str) -> Vec<String> {
         let mut twigs = Vec::new();
         for relationship in self.of_type("relationship") {
@@ -123,7 +123,7 @@ impl<'a> Index<'a> {
         twigs
     }
 
-    /// What an object is, in a few words; the id of one that is not in the bundle.
+    /// Describes an object in a few words; the id of one that is not in the bundle.
     fn label(&self, id: &str) -> String {
         let Some(object) = self.by_id.get(id) else {
             return id.to_owned();

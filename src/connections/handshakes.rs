@@ -38,7 +38,7 @@ const WAITING_MAX: usize = 64;
 /// Time from which on verifying is followed by a pause.
 const COSTLY: Duration = Duration::from_millis(1);
 
-/// Why a handshake was not finished.
+/// The reason for which a handshake was not finished.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// Too many are waiting.

@@ -53,7 +53,7 @@ pub enum Peer {
     TrustedProxy(IpAddr),
 }
 
-/// Why a connection was refused.
+/// The reason for which a connection was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TooManyConnections {
     /// The address has too many.

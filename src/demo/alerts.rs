@@ -101,7 +101,7 @@ impl DemoAlert {
         self.raised_at
     }
 
-    /// When the event behind it happened: what an ECS push gives as its time.
+    /// Returns the time of the event behind it, which an ECS push gives as its time.
     pub fn event_time(&self) -> DateTime<Utc> {
         self.raised_at - EVENT_TO_ALERT
     }

@@ -23,14 +23,14 @@ use crate::{
     config::{HarfangLabSettings, TlsVerification},
 };
 
-/// How the simulated console is to be.
+/// Options of the simulated console.
 #[derive(Debug, Clone)]
 pub struct DemoConsoleConfig {
     /// The one API token it knows.
     pub token: SecretString,
-    /// How long it thinks about every answer.
+    /// The time that it takes for every answer.
     pub latency: Duration,
-    /// What it makes of a filter by `alert_unique_id`.
+    /// Its treatment of a filter by `alert_unique_id`.
     pub unique_id_filter: UniqueIdFilter,
 }
 
@@ -136,7 +136,7 @@ impl DemoConsole {
         self.shared.lock().queue.push_back(events);
     }
 
-    /// How many chunks nobody has taken yet.
+    /// Returns the number of chunks that nobody has taken yet.
     pub fn queued_chunks(&self) -> usize {
         self.shared.lock().queue.len()
     }
@@ -175,7 +175,7 @@ impl DemoConsole {
         base.clone_into(&mut self.shared.lock().next_base);
     }
 
-    /// What it has been asked so far.
+    /// Returns what it has been asked so far.
     pub fn requests(&self) -> Requests {
         self.shared.lock().requests.clone()
     }

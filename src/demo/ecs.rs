@@ -74,7 +74,7 @@ fn ecs_process(process: &Value) -> Value {
     })
 }
 
-/// What every ECS event of a host has; telemetry adds its own.
+/// Returns what every ECS event of a host has; telemetry adds its own.
 pub(super) fn of_host(host: &Host, event_time: DateTime<Utc>) -> Value {
     json!({
         "@timestamp": event_time.to_rfc3339_opts(SecondsFormat::Micros, true),

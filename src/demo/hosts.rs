@@ -222,7 +222,7 @@ impl Host {
         })
     }
 
-    /// Whether an analyst has written a note on this host's threat.
+    /// Returns whether an analyst has written a note on this host's threat.
     pub(super) fn has_note(&self) -> bool {
         self.generation() == Generation::Fifth
     }

@@ -44,7 +44,7 @@ pub enum Kind {
     Correlation,
 }
 
-/// What an alert says of its rule.
+/// The part of an alert that is about its rule.
 pub(super) struct Rule {
     pub(super) name: String,
     pub(super) id: String,

@@ -16,7 +16,7 @@ const LISTS: [&str; 4] = ["status", "alert_type", "level", "maturity"];
 /// Items on a page when no limit is asked for.
 const DEFAULT_LIMIT: usize = 25;
 
-/// What a list answers.
+/// The answer of a list.
 #[derive(Serialize)]
 pub(super) struct ListAnswer<'a> {
     count: usize,
@@ -52,7 +52,7 @@ enum Direction {
     Descending,
 }
 
-/// Why a list request is refused: the parameter and a reason.
+/// The reason for which a list request is refused: the parameter and a reason.
 pub(super) type Refusal = (String, String);
 
 impl Listing {

@@ -1,9 +1,9 @@
-//! What the pushing side is told and what it tells.
+//! Plans and results of the pushing side.
 
 use secrecy::SecretString;
 use url::Url;
 
-/// What is pushed, where to, how fast.
+/// Alerts to push, their target and their rate.
 #[derive(Debug, Clone)]
 pub struct PushPlan {
     /// The endpoint.
@@ -29,7 +29,7 @@ pub struct HmacCredentials {
     pub secret: SecretString,
 }
 
-/// How an alert was pushed.
+/// The dialect in which an alert was pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushDialect {
     /// ECS with the static header.
@@ -43,7 +43,7 @@ pub enum PushDialect {
 /// One alert was pushed and answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// How.
+    /// Its dialect.
     pub dialect: PushDialect,
     /// Rule name.
     pub title: String,
@@ -55,7 +55,7 @@ pub struct Pushed {
     pub status: u16,
 }
 
-/// What a finished plan came to.
+/// The result of a finished plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PushSummary {
     /// Alerts answered 2xx.
@@ -66,7 +66,7 @@ pub struct PushSummary {
     pub telemetry: u64,
 }
 
-/// Why pushing stopped.
+/// The reason for which pushing stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     /// The connection test was not answered 2xx.
@@ -82,7 +82,7 @@ pub enum PushError {
     Unreachable {
         /// The endpoint.
         target: Url,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The HTTP client cannot be built.

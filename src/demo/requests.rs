@@ -1,10 +1,10 @@
-//! What the simulated console was asked: counted by kind, for tests and benchmarks to read.
+//! Requests to the simulated console: counted by kind, for tests and benchmarks to read.
 
 use std::collections::BTreeMap;
 
 use super::store::Collection;
 
-/// What a request asks for.
+/// The object of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RequestKind {
     /// `/api/version`.
@@ -51,7 +51,7 @@ impl RequestKind {
     }
 }
 
-/// How often each kind of request came, refused ones and those answered with a fault included.
+/// Counts of each kind of request, refused ones and those answered with a fault included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requests {
     pub(super) counts: BTreeMap<RequestKind, u64>,

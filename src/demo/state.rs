@@ -17,7 +17,7 @@ use super::{
     store::{Collection, Records},
 };
 
-/// What a console makes of a filter by `alert_unique_id`: not documented, so all three are served.
+/// The treatment of a filter by `alert_unique_id`: not documented, so all three are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UniqueIdFilter {
     /// Filters by it.
@@ -62,7 +62,7 @@ pub(super) struct State {
     pub(super) queue: VecDeque<Vec<Value>>,
     pub(super) faults: BTreeMap<RequestKind, VecDeque<Fault>>,
     pub(super) page_faults: Vec<PageFault>,
-    /// What `next` begins with.
+    /// The beginning of `next`.
     pub(super) next_base: String,
     pub(super) requests: Requests,
 }

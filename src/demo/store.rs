@@ -1,4 +1,4 @@
-//! What the simulated console holds: seven collections of JSON objects, each kept in the order of its
+//! Data of the simulated console: seven collections of JSON objects, each kept in the order of its
 //! first date, with its dates read once.
 
 use std::borrow::Cow;

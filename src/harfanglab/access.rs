@@ -1,4 +1,4 @@
-//! Whether the console lets us in: what it denies, and until when it is not asked for that again.
+//! Access to the console: what it denies, and until when it is not asked for that again.
 //!
 //! 401 and 403 need a person, so the same question is asked slowly until somebody has acted, and
 //! whoever watches is told once. A 403 concerns one part of the API, a 401 all of it.
@@ -13,11 +13,11 @@ use tokio::sync::watch;
 
 use super::ConsoleError;
 
-/// What the console denies, by part of the API.
+/// The refusals of the console, by part of the API.
 pub(super) struct Access {
     denied: Mutex<BTreeMap<String, Denial>>,
     told: watch::Sender<Option<String>>,
-    /// How long what was denied is not asked for again.
+    /// Time for which what was denied is not asked for again.
     pause: Duration,
 }
 
@@ -32,7 +32,7 @@ impl Access {
         Self { denied: Mutex::default(), told: watch::Sender::new(None), pause }
     }
 
-    /// What is denied, in an operator's words; `None` while everything is answered.
+    /// Returns what is denied, in an operator's words; `None` while everything is answered.
     pub(super) fn watch(&self) -> watch::Receiver<Option<String>> {
         self.told.subscribe()
     }

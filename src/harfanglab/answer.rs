@@ -1,4 +1,4 @@
-//! What one HTTP answer of the console means: its status, then its body, which is read to a bound
+//! Meaning of one HTTP answer of the console: its status, then its body, which is read to a bound
 //! and must be JSON. Knows nothing of paths or of what the JSON holds.
 
 use std::{error::Error, io, sync::Arc, time::Duration};
@@ -34,7 +34,7 @@ const REFUSAL_LIMIT_BYTES: usize = 64 * 1024;
 /// Longest piece of the console's own words that an error repeats, in characters.
 const SAID_LIMIT: usize = 200;
 
-/// What an answer is judged against.
+/// The request that an answer is judged against.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request<'a> {
     /// Path, for errors.

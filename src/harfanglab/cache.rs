@@ -18,13 +18,13 @@ use crate::alert::{
     intelligence::{IocRule, SigmaRule, YaraFile},
 };
 
-/// How long a rule is taken as it was.
+/// Time for which a rule is taken as it was.
 const FOUND_FOR: Duration = Duration::from_mins(10);
-/// How long a rule counts as not there.
+/// Time for which a rule counts as not there.
 const MISSING_FOR: Duration = Duration::from_mins(2);
 /// Bytes of rules kept at most, per kind.
 const LIMIT_BYTES: u64 = 8 * 1024 * 1024;
-/// What an entry costs beside its text, about.
+/// Bytes of an entry beside its text, about.
 const ENTRY_BYTES: usize = 256;
 
 /// Something that takes room.
@@ -35,7 +35,7 @@ pub(super) trait Weighs {
 
 /// A cache from a rule's id, name or value to the rule.
 pub(super) struct RuleCache<T> {
-    /// What is kept, as the label of a metric.
+    /// The kind of what is kept, as the label of a metric.
     kind: &'static str,
     rules: Cache<String, Option<Arc<T>>>,
 }

@@ -31,7 +31,7 @@ use crate::{
     outbound::{self, ClientError, ServerTrust},
 };
 
-/// How long what the console denied is not asked for again.
+/// Time for which what the console denied is not asked for again.
 const DENIED_PAUSE: Duration = Duration::from_secs(5);
 
 /// Longest address that is asked for, in bytes: less than common web servers take of a request's first
@@ -153,7 +153,7 @@ impl Console {
         read(request, answer?)
     }
 
-    /// What the console denies us (401, 403), in an operator's words; `None` while it answers. What
+    /// Returns what the console denies us (401, 403), in an operator's words; `None` while it answers. What
     /// it denied is not asked for again for some seconds: the same error stands for an answer.
     pub fn denied(&self) -> watch::Receiver<Option<String>> {
         self.0.access.watch()

@@ -1,4 +1,5 @@
-//! Why the console could not be asked, in words an operator can act on. No variant carries a query
+//! Reasons for which the console could not be asked, in words an operator can act on. No variant carries a
+//! query
 //! string, a header or a token.
 
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub enum ConsoleError {
     TokenRefused {
         /// Path that was asked.
         path: String,
-        /// What the console said.
+        /// The text of the console.
         said: String,
     },
     /// 403: the console knows the token, but its user may not do this.
@@ -31,7 +32,7 @@ pub enum ConsoleError {
     Forbidden {
         /// Path that was asked.
         path: String,
-        /// What the console said.
+        /// The text of the console.
         said: String,
     },
     /// 429: too many requests.
@@ -71,7 +72,7 @@ pub enum ConsoleError {
         path: String,
         /// HTTP status.
         status: u16,
-        /// What the console said.
+        /// The text of the console.
         said: String,
     },
     /// An id or name out of an alert that cannot stand in a request: the fault is the alert's, not the
@@ -108,7 +109,7 @@ pub enum ConsoleError {
     Unreadable {
         /// Path that was asked.
         path: String,
-        /// What is wrong with it.
+        /// The fault in it.
         why: String,
     },
     /// An answer longer than is ever read.
@@ -146,19 +147,19 @@ impl ConsoleError {
         }
     }
 
-    /// Whether the same request can succeed later, once the console, the network or the operator
+    /// Returns whether the same request can succeed later, once the console, the network or the operator
     /// has put something right. A refused token counts: what waits for it must go on waiting.
     pub fn is_transient(&self) -> bool {
         self.is_denied() || self.is_worth_a_quick_try()
     }
 
-    /// Whether the token is refused or its user lacks a permission: a person must act, so ask
+    /// Returns whether the token is refused or its user lacks a permission: a person must act, so ask
     /// slowly and say it once.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::TokenRefused { .. } | Self::Forbidden { .. })
     }
 
-    /// How long the console asked to be left alone.
+    /// Returns the time for which the console asked to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { retry_after, .. } | Self::Failing { retry_after, .. } => *retry_after,
@@ -171,7 +172,7 @@ impl ConsoleError {
         matches!(self, Self::TimedOut { .. })
     }
 
-    /// Whether asking again within seconds makes sense.
+    /// Returns whether asking again within seconds makes sense.
     pub(super) fn is_worth_a_quick_try(&self) -> bool {
         matches!(
             self,
@@ -188,7 +189,7 @@ impl ConsoleError {
         matches!(self, Self::Unaskable { .. })
     }
 
-    /// Whether the API itself says that this object does not exist.
+    /// Returns whether the API itself says that this object does not exist.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::alert::{date, element, lenient::identifier_at};
 
-/// How far an alert's API time may lie from the time its push gives.
+/// Longest time between an alert's API time and the time that its push gives.
 const MATCH_WINDOW: TimeDelta = TimeDelta::minutes(2);
 /// Pages read for one match at most: 1,000 alerts of one host in four minutes.
 const MATCH_PAGES: u32 = 10;
@@ -173,7 +173,7 @@ pub(super) fn found<T>(answer: Result<T, ConsoleError>) -> Result<Option<T>, Con
     }
 }
 
-/// How far from `time` an item of this agent and rule happened; `None` when it is another's. The
+/// Returns the time between `time` and an item of this agent and rule; `None` when it is another's. The
 /// push's time is that of the alert on some consoles, of the event behind it on others.
 fn distance(item: &Value, agent: &str, rule: &str, time: DateTime<Utc>) -> Option<TimeDelta> {
     let is_its_agent = item.pointer("/agent/agentid").and_then(Value::as_str) == Some(agent);
@@ -188,7 +188,7 @@ fn distance(item: &Value, agent: &str, rule: &str, time: DateTime<Utc>) -> Optio
         .filter(|distance| *distance <= MATCH_WINDOW)
 }
 
-/// Whether an item is the alert with this `alert_unique_id`, however its letters are cased.
+/// Returns whether an item is the alert with this `alert_unique_id`, however its letters are cased.
 fn has_id(item: &Value, id: &str) -> bool {
     unique_id(item).eq_ignore_ascii_case(id)
 }

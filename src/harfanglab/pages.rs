@@ -40,11 +40,11 @@ impl Item {
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// How many items the query has in all, as the console says; some stop at [`RESULT_WINDOW`].
+    /// The number of items that the query has in all, as the console says; some stop at [`RESULT_WINDOW`].
     pub count: Option<u64>,
     /// The items as they came.
     pub items: Vec<Item>,
-    /// Whether a further page has items. Its offset is this one's plus the number of items here.
+    /// True where a further page has items. Its offset is this one's plus the number of items here.
     pub has_next: bool,
 }
 
@@ -70,7 +70,7 @@ impl Filter {
     }
 }
 
-/// What is read page by page, and the date by which it is read.
+/// A list that is read page by page, and the date by which it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
     /// Alerts by `alert_time`.

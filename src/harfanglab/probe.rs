@@ -23,7 +23,7 @@ impl Console {
         Ok(name.filter(|name| !name.is_empty()).map(str::to_owned))
     }
 
-    /// Whether alerts and threats can be read: asks for one of each.
+    /// Returns whether alerts and threats can be read: asks for one of each.
     pub async fn may_read(&self) -> Result<(), ConsoleError> {
         for path in READ {
             let query = [("limit", "1".to_owned())];
@@ -33,7 +33,7 @@ impl Console {
     }
 }
 
-/// What an import reads of every console.
+/// Lists that an import reads of every console.
 const READ: [[&str; 6]; 2] = [
     ["api", "data", "alert", "alert", "Alert", ""],
     ["api", "data", "alert", "alert", "Threat", ""],

@@ -52,7 +52,7 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest time that open requests get at shutdown.
 const SHUTDOWN_TIMEOUT_SECONDS: u64 = 10;
 
-/// Why a connection carries no request. The value is its name in metrics.
+/// The reason for which a connection carries no request. The value is its name in metrics.
 pub type Refused = (&'static str, String);
 
 /// Decides who may connect, and is told who could not.
@@ -60,7 +60,7 @@ pub trait Admission: Send + Sync + 'static {
     /// The other end of a connection from `address`.
     ///
     /// # Errors
-    /// Why nobody may connect from there.
+    /// Nobody may connect from there, for this reason.
     fn peer(&self, address: IpAddr) -> Result<Peer, Refused>;
 
     /// Counts a connection that was refused or closed for another one.
@@ -125,7 +125,7 @@ struct Shared<A> {
 /// Serves at `listener` what `app` makes, once for each worker, to whom `admission` lets in.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// Fails when the listener cannot be used.
 pub fn serve<App: HttpApp>(
     options: Options,
     admission: impl Admission,

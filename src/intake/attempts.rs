@@ -49,7 +49,7 @@ impl FailedAttempts {
         Self { cost, addresses_max: ADDRESSES_MAX, empty_at, trying }
     }
 
-    /// How many seconds this address has to wait before it may try again; `None`: it may.
+    /// Returns the seconds for which this address has to wait before it may try again; `None`: it may.
     pub(crate) fn wait_seconds(&self, address: IpAddr, now: DateTime<Utc>) -> Option<u64> {
         let empty_at = *self.empty_at.lock().get(&network_of(address))?;
         // The bucket is full as long as one more failure does not fit.
@@ -79,7 +79,7 @@ impl FailedAttempts {
     }
 }
 
-/// Whether an address has no attempt left.
+/// The state of an address after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exhausted {
     /// It has to wait.

@@ -24,7 +24,7 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Longest time a body may take to arrive, once there is memory for it.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How the bytes of a body are written.
+/// The encoding of a body's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     /// As they are.
@@ -113,7 +113,7 @@ async fn read_all(
     }
 }
 
-/// What the headers say about the body: JSON, as it is or by gzip.
+/// Reads what the headers say about the body: JSON, as it is or by gzip.
 pub(super) fn encoding(request: &HttpRequest) -> Result<Encoding, Refusal> {
     let unsupported = |error| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error);
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));

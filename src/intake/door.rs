@@ -33,7 +33,7 @@ pub struct Entry {
     pub reply: oneshot::Sender<Result<Receipt, DoorError>>,
 }
 
-/// What became of a batch: everything in it is durable now.
+/// The outcome of a batch: everything in it is durable now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Receipt {
     /// Stored, to be imported.
@@ -73,7 +73,7 @@ pub struct Entries {
     pub probes: mpsc::Receiver<oneshot::Sender<Result<(), DoorError>>>,
 }
 
-/// Why a delivery was not stored, or not all of it.
+/// The reason for which a delivery was not stored, or not all of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DoorError {
     /// The queue in front of the journal is full.
@@ -153,7 +153,7 @@ impl Door {
         Self { console, ..self }
     }
 
-    /// Whose notifications go through it.
+    /// Returns the console whose notifications go through it.
     pub fn console(&self) -> &ConsoleLabel {
         &self.console
     }

@@ -1,4 +1,4 @@
-//! What comes in: the webhook and syslog, their verification, decoding, dialects, and the door to the
+//! Intake: the webhook and syslog, their verification, decoding, dialects, and the door to the
 //! journal.
 //!
 //! A delivery is admitted by where it comes from, read whole, verified on its raw bytes,

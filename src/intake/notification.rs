@@ -11,16 +11,16 @@ use super::{
     verification::Proof,
 };
 
-/// How far ahead of ours a console's clock may be for its dates to be believed.
+/// Longest time by which a console's clock may be ahead of ours for its dates to be believed.
 const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::days(1);
 
-/// Whether a console can mean this date, shown at `now`: one that lies far ahead would make everything
+/// Returns whether a console can mean this date, shown at `now`: one that lies far ahead would make everything
 /// that follows look old.
 pub fn is_believed(date: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     date <= now + CLOCK_SKEW_MAX
 }
 
-/// Where a notification goes in the journal.
+/// The destination of a notification in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// It is to be imported.
@@ -97,7 +97,7 @@ impl Notification {
         notification
     }
 
-    /// What was verified but is of no use as it is: a dead letter from the start.
+    /// Makes a dead letter from the start, of what was verified but is of no use as it is.
     pub fn dead_letter(proof: &Proof, body: impl Into<Arc<str>>, reason: String) -> Self {
         let body = body.into();
         Self {
@@ -123,17 +123,17 @@ impl Notification {
         Self { shape, ..Self::dead_letter(proof, body, reason) }
     }
 
-    /// Which road it came by.
+    /// Returns the way by which it came.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// Where it goes.
+    /// Returns its destination.
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// What identifies the alert or threat: `alert_unique_id`, a content key, or `threat:<id>`.
+    /// Returns what identifies the alert or threat: `alert_unique_id`, a content key, or `threat:<id>`.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -148,17 +148,17 @@ impl Notification {
         &self.body
     }
 
-    /// When it was received.
+    /// Returns the time at which it was received.
     pub fn received_at(&self) -> DateTime<Utc> {
         self.received_at
     }
 
-    /// When the alert was raised, as far as it says.
+    /// Returns the time at which the alert was raised, as far as it says.
     pub fn happened_at(&self) -> DateTime<Utc> {
         self.happened_at
     }
 
-    /// When it last changed on the console, as far as it says.
+    /// Returns the time of its last change on the console, as far as it says.
     pub fn updated_at(&self) -> Option<DateTime<Utc>> {
         self.updated_at
     }

@@ -1,6 +1,6 @@
-//! Why a delivery is not taken, as its sender is told: a status, a sentence, and when to come back.
+//! Refusals of a delivery, as its sender is told: a status, a sentence, and when to come back.
 //!
-//! What the sender is told never says which secret, network or limit it met; that is for the log.
+//! The sender is never told which secret, network or limit it met; that is for the log.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
-/// What `Retry-After` says when nothing better is known, in seconds.
+/// Seconds in `Retry-After` when nothing better is known.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// Why a delivery was not taken.
+/// The reason for which a delivery was not taken.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -54,7 +54,7 @@ impl Refusal {
         self.is_unfinished
     }
 
-    /// What the sender is told.
+    /// Returns what the sender is told.
     pub(super) fn error(&self) -> &str {
         &self.error
     }

@@ -12,11 +12,11 @@ use super::{
 };
 use crate::alert::element::MaxValues;
 
-/// Why an element that may be an alert or a threat is a dead letter.
+/// The reason for which an element that may be an alert or a threat is a dead letter.
 const MARKED: &str = "of no known dialect, and it may be an alert or a threat; have the sender pass on \
                       HarfangLab's JSON as it is";
 
-/// What a body held.
+/// The contents of a body.
 #[derive(Debug, Default)]
 pub struct Sorted {
     /// To be stored: imports and dead letters.
@@ -28,7 +28,7 @@ pub struct Sorted {
 }
 
 impl Sorted {
-    /// Whether the body held nothing but `{}`.
+    /// Returns whether the body held nothing but `{}`.
     pub fn is_connection_test(&self) -> bool {
         self.notifications.is_empty() && self.telemetry.is_empty() && self.unknown == 0
     }

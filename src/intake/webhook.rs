@@ -34,10 +34,10 @@ use crate::{clock::Clock, complaints::Complaints, connections::OpenConnection};
 const ELEMENTS_MAX: usize = 10_000;
 /// Longest wait for a commit before the sender is asked to come back.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// When to come back while the journal has no room: making some takes a person.
+/// Seconds after which to come back while the journal has no room: making some takes a person.
 const NO_ROOM_RETRY_AFTER_SECONDS: u64 = 60;
 
-/// What the endpoint needs.
+/// The parts of the endpoint.
 pub struct Webhook {
     verifier: Arc<ArcSwap<Verifier>>,
     sources: Sources,
@@ -78,7 +78,7 @@ impl Webhook {
         })
     }
 
-    /// Whose connections are taken, and which of them are proxies.
+    /// Returns the sources whose connections are taken, and which of them are proxies.
     pub fn sources(&self) -> &Sources {
         &self.sources
     }

@@ -82,20 +82,20 @@ fn taken(answer: &Pushed) -> Result<(), OpenCtiError> {
 }
 
 impl OpenCtiError {
-    /// Whether the platform says that the bundle is not one it can take: also its words for a
+    /// Returns whether the platform says that the bundle is not one it can take: also its words for a
     /// connector that it does not know.
     fn is_invalid_bundle(&self) -> bool {
         matches!(self, Self::Other { message, .. } if message.contains("Invalid bundle"))
     }
 }
 
-/// What became of a delivery so far.
+/// The outcome of a delivery so far.
 struct Progress {
     work: Option<WorkId>,
     results: Vec<Result<(), DeliveryError>>,
     /// Pushes that the platform holds, or may hold.
     may_have_arrived: usize,
-    /// Why nothing more is sent.
+    /// The reason for which nothing more is sent.
     trouble: Option<String>,
     registered_again: bool,
 }
@@ -225,7 +225,7 @@ impl ApiSink {
     }
 }
 
-/// What leaves of each sender.
+/// Returns what leaves of each sender.
 fn parts(delivery: &Delivery) -> Vec<WorkPart> {
     let id = |object: &Map<String, Value>| object.get("id")?.as_str().map(str::to_owned);
     let bundles = delivery.senders.iter().zip(&delivery.bundles);

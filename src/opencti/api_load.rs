@@ -1,4 +1,4 @@
-//! What is given to OpenCTI's API at once: whole bundles, cleaned and in dependency order, as many
+//! Loads that are given to OpenCTI's API at once: whole bundles, cleaned and in dependency order, as many
 //! together as fit into one request.
 //!
 //! The platform's worker splits such a bundle without cleaning it and keeps, of two objects with one
@@ -33,7 +33,7 @@ impl Load {
         serde_json::to_string(&self.bundle).expect("a bundle holds JSON and nothing else")
     }
 
-    /// How many objects it brings.
+    /// Returns the number of objects that it brings.
     pub(super) fn objects(&self) -> usize {
         self.bundle.objects.len()
     }
@@ -42,7 +42,7 @@ impl Load {
 /// A delivery as it will be given to the API.
 #[derive(Debug, Default)]
 pub(super) struct Loads {
-    /// What is to be sent, in order.
+    /// The loads to be sent, in order.
     pub(super) loads: Vec<Load>,
     /// Bundles that can never be sent, by their position in the delivery.
     pub(super) refused: Vec<(usize, DeliveryError)>,
@@ -119,7 +119,7 @@ fn add(
     }
 }
 
-/// Whether every object in both is the same in both.
+/// Returns whether every object in both is the same in both.
 fn agree(one: &Bundle, other: &Bundle) -> bool {
     let by_id: HashMap<Option<&Value>, &Map<String, Value>> =
         one.objects.iter().map(|object| (object.get("id"), object)).collect();

@@ -32,12 +32,12 @@ const LOOK_AT_LATEST: Duration = Duration::from_secs(40);
 /// Bytes in the megabyte that the threshold counts in.
 const MEGABYTE: f64 = 1e6;
 
-/// How full the connector's queue is.
+/// The fill of the connector's queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct QueueLoad {
     /// Its size in megabytes (10^6 bytes); 0 while it is not known.
     pub size_mb: f64,
-    /// Whether deliveries wait because of it.
+    /// True where deliveries wait because of it.
     pub buffering: bool,
 }
 

@@ -33,7 +33,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// twice that.
 const HEARTBEAT_SECONDS: u16 = 10;
 
-/// Why the broker cannot be used.
+/// The reason for which the broker cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// TLS cannot be set up as configured.
@@ -53,14 +53,14 @@ pub enum BrokerError {
     Connect {
         /// Host and port.
         address: String,
-        /// What went wrong.
+        /// The failure.
         reason: String,
-        /// What the operator can do.
+        /// The remedy for the operator.
         advice: String,
     },
 }
 
-/// What to do about a failure that does not say more.
+/// The remedy for a failure that does not say more.
 const CHECK_THE_WAY: &str = "check MQ_HOST, MQ_PORT, MQ_USE_SSL and the network (what is not set \
                              comes from OpenCTI's registration answer)";
 
@@ -126,7 +126,7 @@ impl Broker {
         self.idle.lock().push(channel);
     }
 
-    /// Whether it is open and leads where `details` say.
+    /// Returns whether it is open and leads where `details` say.
     pub(super) fn serves(&self, details: &BrokerConnection) -> bool {
         let ours = &self.details;
         self.connection.status().connected()

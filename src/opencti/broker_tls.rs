@@ -22,7 +22,7 @@ use crate::{
     tls::{Passphrase, Peer, Pem, PemError, Remedies, Trusted, any_server, failure_in, remedy},
 };
 
-/// Why TLS cannot be set up as configured.
+/// The reason for which TLS cannot be set up as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerTlsError {
     /// A certificate or key from the configuration cannot be used.

@@ -159,7 +159,7 @@ impl OpenCti {
     /// nothing. The platform's version must be known.
     ///
     /// # Errors
-    /// Also when the account is missing and could not be made.
+    /// Fails also when the account is missing and could not be made.
     pub async fn look_for_account(
         &self,
         account: &ServiceAccount,

@@ -1,7 +1,7 @@
-//! What the broker confirmed recently, so that OpenCTI need not import it again: systems, hosts,
+//! Objects that the broker confirmed recently, so that OpenCTI need not import it again: systems, hosts,
 //! indicators, techniques and the relationships between them, by id and content.
 //!
-//! What always holds:
+//! Invariants:
 //! - an object is left out only where the broker confirmed the same content, or the same delivery
 //!   holds it earlier and counts as delivered only when that is confirmed;
 //! - author and marking always go along, because an object whose marking is missing loses it in
@@ -35,7 +35,7 @@ const MOST_OBJECTS: u64 = 100_000;
 /// A digest of an object's content.
 pub(super) type Content = [u8; 32];
 
-/// What a message holds, as far as leaving it out is concerned.
+/// The content of a message, as far as leaving it out is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     /// The object's STIX id.
@@ -87,7 +87,7 @@ impl ConfirmedObjects {
         self.era.load(Ordering::SeqCst)
     }
 
-    /// Which messages of a bundle are to be sent. `earlier` is what the same delivery holds already,
+    /// Returns the messages of a bundle that are to be sent. `earlier` is what the same delivery holds already,
     /// and is added to.
     pub(super) fn wanted(
         &self,
@@ -124,12 +124,12 @@ impl ConfirmedObjects {
     }
 }
 
-/// What is to be sent of a bundle.
+/// The part of a bundle that is to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     /// Positions of the messages to send.
     pub(super) positions: Vec<usize>,
-    /// Whether something is left out because an earlier bundle of the same delivery holds it.
+    /// True where something is left out because an earlier bundle of the same delivery holds it.
     pub(super) leans: bool,
 }
 
@@ -150,7 +150,7 @@ pub(super) fn marks(pieces: &[Piece]) -> Vec<Mark> {
         .collect()
 }
 
-/// What is the same in many alerts.
+/// Returns whether it is the same in many alerts.
 fn is_lasting(object: &Map<String, Value>) -> bool {
     match text(object, "type") {
         "identity" => text(object, "identity_class") == "system",

@@ -1,4 +1,4 @@
-//! Why OpenCTI did not do what it was asked, in words that tell an operator what to do.
+//! Reasons for which OpenCTI did not do what it was asked, in words that tell an operator what to do.
 //!
 //! GraphQL errors come with HTTP status 200 and a code; what stands in front of the platform
 //! (proxies, load balancers, maintenance pages) answers with other statuses and often in HTML.
@@ -26,7 +26,7 @@ const CHECK: &str = "check OPENCTI_URL, network and proxy";
 /// Longest text of a remote message that an error carries, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
 
-/// Why a call to OpenCTI failed.
+/// The reason for which a call to OpenCTI failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenCtiError {
     /// The HTTP client cannot be made.
@@ -52,9 +52,9 @@ pub enum OpenCtiError {
          give it the role \"Connector\""
     )]
     Forbidden {
-        /// What was asked.
+        /// The request.
         operation: &'static str,
-        /// What the platform said.
+        /// The message of the platform.
         message: String,
     },
     /// The account that we are to have cannot be had.
@@ -75,7 +75,7 @@ pub enum OpenCtiError {
          limit for a body, and OpenCTI's app:max_payload_body_size"
     )]
     TooLarge {
-        /// What was asked.
+        /// The request.
         operation: &'static str,
     },
     /// The platform does not understand the request.
@@ -84,11 +84,11 @@ pub enum OpenCtiError {
          `harfanglab-incidents check` says which version yours is"
     )]
     Validation {
-        /// What was asked.
+        /// The request.
         operation: &'static str,
-        /// What the platform said.
+        /// The message of the platform.
         message: String,
-        /// Whether it is a field, an argument or the document that is unknown, not a value.
+        /// True where a field, an argument or the document is unknown, not a value.
         unknown_field: bool,
     },
     /// The connector is not known, because it was deleted in OpenCTI: it must register again.
@@ -106,11 +106,11 @@ pub enum OpenCtiError {
     /// Everything else.
     #[error("OpenCTI answers {code} to {operation}: {message}")]
     Other {
-        /// What was asked.
+        /// The request.
         operation: &'static str,
         /// The error's code, or the HTTP status.
         code: String,
-        /// What the platform said.
+        /// The message of the platform.
         message: String,
     },
 }
@@ -127,7 +127,7 @@ impl OpenCtiError {
         }
     }
 
-    /// Whether the same request may succeed later without anybody changing anything.
+    /// Returns whether the same request may succeed later without anybody changing anything.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. }
@@ -142,7 +142,7 @@ impl OpenCtiError {
         }
     }
 
-    /// Whether OpenCTI as a whole answers nothing at the moment, whatever it is asked.
+    /// Returns whether OpenCTI as a whole answers nothing at the moment, whatever it is asked.
     pub fn is_outage(&self) -> bool {
         matches!(
             self,
@@ -153,12 +153,12 @@ impl OpenCtiError {
         )
     }
 
-    /// Whether the platform refused a field, argument or document that it does not know.
+    /// Returns whether the platform refused a field, argument or document that it does not know.
     pub(super) fn names_unknown_field(&self) -> bool {
         matches!(self, Self::Validation { unknown_field: true, .. })
     }
 
-    /// Whether the platform does not know the work any more.
+    /// Returns whether the platform does not know the work any more.
     pub fn is_work_gone(&self) -> bool {
         matches!(self, Self::Other { code, .. }
             if code == "WORK_NOT_ALIVE" || code == "RESOURCE_NOT_FOUND")

@@ -30,20 +30,20 @@ use super::{
 /// Time between two heartbeats, as every connector has it.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(40);
 
-/// What a heartbeat says.
+/// The content of a heartbeat.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pulse {
     /// The connector's state; `None` when there is none.
     pub state: Option<Value>,
-    /// How full the connector's queue is, and whether deliveries wait because of it.
+    /// The fill of the connector's queue, and whether deliveries wait because of it.
     pub queue: QueueLoad,
-    /// When the last sweep ended.
+    /// The end of the last sweep.
     pub last_run: Option<DateTime<Utc>>,
-    /// When the next sweep begins.
+    /// The beginning of the next sweep.
     pub next_run: Option<DateTime<Utc>>,
 }
 
-/// What a heartbeat learnt.
+/// The news of a heartbeat.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HeartbeatEvent {
     /// The platform holds the state that was sent. Told when that begins, not at every beat.
@@ -72,11 +72,11 @@ pub struct Heartbeat {
     sent: Mutex<Option<Sent>>,
 }
 
-/// What the platform may hold of us: a registration without a state after it tells of a deletion.
+/// State that the platform may hold of us: a registration without a state after it tells of a deletion.
 #[derive(Debug)]
 struct Sent {
     under: Arc<Registration>,
-    /// Whether it answered that it holds the state. What it did not answer may have been taken, too.
+    /// True where it answered that it holds the state. What it did not answer may have been taken, too.
     is_held: bool,
 }
 
@@ -193,7 +193,7 @@ impl Heartbeat {
     }
 }
 
-/// Whether a beat that failed like this may have reached the platform and changed something there: the
+/// Returns whether a beat that failed like this may have reached the platform and changed something there: the
 /// answer was lost, or it failed in the middle.
 fn may_have_been_taken(error: &OpenCtiError) -> bool {
     match error {

@@ -1,4 +1,4 @@
-//! What of a delivery is to be sent: its parcels without what the broker confirmed recently, message
+//! The part of a delivery that is to be sent: its parcels without what the broker confirmed recently, message
 //! by message, and the note of it for the journal.
 //!
 //! Does not live here: what may be left out at all (`confirmed`).
@@ -15,7 +15,7 @@ use crate::journal::WorkPart;
 pub(super) struct Load {
     /// One for each parcel that was to be sent, in that order.
     pub(super) parcels: Vec<Parcel>,
-    /// What leaves of each sender.
+    /// The part that leaves of each sender.
     pub(super) parts: Vec<WorkPart>,
     /// Messages in all.
     pub(super) total: usize,

@@ -25,9 +25,9 @@ const ENVELOPE_BYTES: usize = 2048;
 pub(super) struct Parcel {
     /// One-object bundles, each for a message, in the order in which they must leave.
     pub(super) contents: Vec<Arc<str>>,
-    /// What each message holds.
+    /// The content of each message.
     pub(super) marks: Vec<Mark>,
-    /// Whether it is only whole together with what left before it in the same delivery.
+    /// True where it is only whole together with what left before it in the same delivery.
     pub(super) leans: bool,
 }
 

@@ -13,7 +13,7 @@ pub struct Operation {
     pub name: &'static str,
     /// The document.
     pub document: &'static str,
-    /// What the platform must have for it to be valid; `None`: nothing beyond 6.4.0.
+    /// The feature that the platform must have for it to be valid; `None`: nothing beyond 6.4.0.
     pub feature: Option<Feature>,
 }
 
@@ -72,7 +72,7 @@ pub(super) const USER_TOKEN_ADD: Operation =
 pub(super) const USER_TOKEN_REVOKE: Operation =
     operation!("UserTokenRevoke", "user_token_revoke", Some(Feature::ManyTokens));
 
-/// What an administrator's token is used for (`service_account`); sent to platforms from 6.9 on.
+/// Operations that need an administrator's token (`service_account`); sent to platforms from 6.9 on.
 pub const ADMINISTRATION: &[Operation] =
     &[FIND_GROUP, FIND_USER, FIND_USER_ONE_TOKEN, USER_ADD, USER_TOKEN_ADD, USER_TOKEN_REVOKE];
 

@@ -1,4 +1,4 @@
-//! What version of OpenCTI we talk to and what it therefore understands.
+//! The version of OpenCTI that we talk to and what it therefore understands.
 //!
 //! A platform refuses a request that names an input field or argument it does not know, also when
 //! the value is null. So what to send is decided by its version first; a refusal that names a field
@@ -110,7 +110,7 @@ impl Feature {
     }
 }
 
-/// What the platform understands, as far as we know.
+/// The features that the platform has, as far as we know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Features {
     version: Option<Version>,
@@ -129,7 +129,7 @@ impl Features {
         self.version
     }
 
-    /// Whether to use a feature.
+    /// Returns whether to use a feature.
     pub fn has(&self, feature: Feature) -> bool {
         !self.refused.contains(&feature)
             && self.version.is_none_or(|version| version >= feature.since())

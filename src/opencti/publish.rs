@@ -42,15 +42,15 @@ pub(super) struct Opened {
     pub(super) draft: Option<DraftId>,
 }
 
-/// What became of the messages.
+/// The outcome of the messages.
 pub(super) struct Published {
     /// Messages confirmed, a count for each parcel.
     pub(super) confirmed: Vec<usize>,
-    /// Why nothing of a parcel left, for each parcel; `None`: it left, or trouble came first.
+    /// The reason for which nothing of a parcel left, for each parcel; `None`: it left, or trouble came first.
     pub(super) held_back: Vec<Option<DeliveryError>>,
     /// Messages that the broker may hold, confirmed or not.
     pub(super) may_have_arrived: usize,
-    /// What stopped it, if anything.
+    /// The trouble that stopped it, if any.
     pub(super) trouble: Option<Trouble>,
 }
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::config::{ConnectorSettings, MqOverrides};
 
-/// What the platform answers at registration.
+/// The platform's answer at registration.
 #[derive(Debug, Clone)]
 pub struct Registration {
     /// The user that the token belongs to: everything is imported with this user's rights.
@@ -31,24 +31,24 @@ pub struct Registration {
     pub connector_user_id: Option<String>,
     /// The state that the platform keeps for us; `None` for a new connector and after a reset.
     pub state: Option<Value>,
-    /// Where the broker is.
+    /// The way to the broker.
     pub connection: BrokerConnection,
     /// Exchange that bundles are published to.
     pub push_exchange: String,
     /// Routing key that leads to our queue.
     pub push_routing: String,
-    /// Where the platform's S3 server is; asked for only by who sends there.
+    /// The way to the platform's S3 server; asked for only by who sends there.
     pub s3: Option<S3Connection>,
 }
 
-/// How to reach the platform's S3 server.
+/// The way to the platform's S3 server.
 #[derive(Debug, Clone, Deserialize)]
 pub struct S3Connection {
     /// Host name or address.
     pub endpoint: String,
     /// Port.
     pub port: u16,
-    /// Whether the connection is encrypted.
+    /// True where the connection is encrypted.
     pub use_ssl: bool,
     /// The platform's bucket.
     pub bucket_name: String,
@@ -62,7 +62,7 @@ pub struct S3Connection {
     pub secret_key: SecretString,
 }
 
-/// How to reach RabbitMQ.
+/// The way to RabbitMQ.
 #[derive(Debug, Clone, Deserialize)]
 pub struct BrokerConnection {
     /// Host name or address.
@@ -71,7 +71,7 @@ pub struct BrokerConnection {
     pub port: u16,
     /// Virtual host.
     pub vhost: String,
-    /// Whether the connection is encrypted.
+    /// True where the connection is encrypted.
     pub use_ssl: bool,
     /// User.
     pub user: String,
@@ -153,7 +153,7 @@ impl OpenCti {
     }
 }
 
-/// Whether it is the S3 server that the platform knows nothing of.
+/// Returns whether it is the S3 server that the platform knows nothing of.
 fn names_s3(error: &OpenCtiError) -> bool {
     matches!(error, OpenCtiError::Validation { message, .. }
         if message.contains("s3") || message.contains("S3"))

@@ -1,7 +1,7 @@
 //! The sink that puts objects into S3, one a bundle, with the content and the names of files in a
 //! folder. `Ok` when the server has answered that it stored the object.
 //!
-//! Where S3 is, OpenCTI tells at registration, unless the settings do. Old objects are removed only
+//! The address of S3 is told by OpenCTI at registration, unless the settings do. Old objects are removed only
 //! when they are ours by name, and only now and then: looking for them costs more than a delivery.
 //!
 //! Does not live here: the requests (`s3_bucket`), what stands in an object (`transfer`).

@@ -43,7 +43,7 @@ const CHECK: &str = "check S3_ENDPOINT, S3_PORT, S3_USE_SSL";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const LEAST_BYTES_A_SECOND: u64 = 128 << 10;
 
-/// How long a signature is good for.
+/// Time for which a signature is good.
 const SIGNATURE_LIFETIME: Duration = Duration::from_hours(1);
 
 /// Longest answer that is read: a page of a thousand keys is well below.
@@ -55,7 +55,7 @@ const MAX_PAGES: usize = 100;
 /// The kind of what we put.
 const JSON: &str = "application/json";
 
-/// Why S3 did not do what it was asked.
+/// The reason for which S3 did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum S3Error {
     /// The HTTP client cannot be made.
@@ -70,12 +70,12 @@ pub enum S3Error {
         /// Variables that would say it.
         missing: String,
     },
-    /// What is known of it makes no address.
+    /// The parts that are known of it make no address.
     #[error("S3 at {host} cannot be addressed: {reason}; check S3_ENDPOINT and S3_PORT")]
     Address {
         /// Host and port.
         host: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// No answer.
@@ -83,7 +83,7 @@ pub enum S3Error {
     Unreachable {
         /// Host and port.
         host: String,
-        /// What went wrong.
+        /// The innermost cause and the remedy.
         reason: String,
     },
     /// The object is larger than the server takes.
@@ -129,7 +129,8 @@ pub struct S3Bucket {
 }
 
 impl S3Bucket {
-    /// Where the settings say, and for what they leave open where the platform told. Nothing is
+    /// Makes a bucket at the place that the settings name, and for what they leave open that of the platform.
+    /// Nothing is
     /// sent yet.
     pub fn new(
         settings: &S3Settings,
@@ -318,7 +319,7 @@ fn in_one_namespace(listing: &str) -> String {
     }
 }
 
-/// What stands in `<Code>` of an error's answer, when it is a word.
+/// Returns the text of `<Code>` in an error's answer, when it is a word.
 fn code(body: &str) -> String {
     let code = body.split_once("<Code>").and_then(|(_before, rest)| rest.split_once("</Code>"));
     let code = code.map(|(code, _after)| code).unwrap_or_default();

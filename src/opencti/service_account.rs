@@ -26,7 +26,7 @@ use super::{
 /// The group whose rights a connector needs; OpenCTI has it from the start.
 const GROUP: &str = "Connectors";
 
-/// What its token is called.
+/// The name of its token.
 const TOKEN_NAME: &str = "Connector auto generated token";
 
 /// The account that is wanted.
@@ -39,7 +39,7 @@ pub struct ServiceAccount {
 }
 
 impl ServiceAccount {
-    /// What the account is called.
+    /// Returns the name of the account.
     pub fn user_name(&self) -> String {
         format!("[C] {}", self.connector_name)
     }
@@ -56,7 +56,7 @@ impl ServiceAccount {
     }
 }
 
-/// What is there of an account before anything is made.
+/// The state of an account before anything is made.
 #[derive(Debug)]
 pub enum AccountStanding {
     /// It is there, with a token that can be read; older platforms.

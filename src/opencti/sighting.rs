@@ -28,12 +28,12 @@ pub struct ShownSighting {
 }
 
 impl ShownSighting {
-    /// Whether it is shown as one of a false positive.
+    /// Returns whether it is shown as one of a false positive.
     pub fn is_negative(&self) -> bool {
         self.x_opencti_negative == Some(true)
     }
 
-    /// How far a moment is outside of what it covers.
+    /// Returns the time by which a moment is outside of what it covers.
     fn distance(&self, moment: DateTime<Utc>) -> TimeDelta {
         let before = self.first_seen.map_or(TimeDelta::zero(), |first| first - moment);
         let after = self.last_seen.map_or(TimeDelta::zero(), |last| moment - last);
@@ -121,7 +121,7 @@ impl OpenCti {
     }
 }
 
-/// What a sighting is to be.
+/// The value that a sighting is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Negative {
     /// One of a false positive.

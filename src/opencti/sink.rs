@@ -1,4 +1,4 @@
-//! Where bundles go. OpenCTI's queue, OpenCTI's API, a directory and S3.
+//! Sinks of bundles: OpenCTI's queue, OpenCTI's API, a directory and S3.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -9,13 +9,13 @@ use crate::stix::Bundle;
 /// Bundles that arrive together and are shown in OpenCTI as one work.
 #[derive(Debug, Clone, Default)]
 pub struct Delivery {
-    /// What an analyst reads as the work's name.
+    /// The work's name, which an analyst reads.
     pub title: String,
-    /// What an analyst reads when the work is done.
+    /// The work's message, which an analyst reads when it is done.
     pub summary: String,
     /// The bundles, in the order in which they must leave.
     pub bundles: Vec<Arc<Bundle>>,
-    /// Whose each bundle is, in the same order: a number that means something to the caller only,
+    /// The sender of each bundle, in the same order: a number that means something to the caller only,
     /// for what is said of the objects later. Empty: nothing is to be remembered of them.
     pub senders: Vec<i64>,
     /// Senders whose bundles leave whole, whatever was confirmed recently: OpenCTI refused something
@@ -57,7 +57,7 @@ impl Delivery {
     }
 }
 
-/// Why a bundle was not delivered.
+/// The reason for which a bundle was not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryError {
     /// The other side is not reachable or not ready: try again later, for as long as it takes.

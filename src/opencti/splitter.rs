@@ -25,7 +25,7 @@ use crate::stix::Bundle;
 const DEPENDENCIES: &str = "nb_deps";
 const OPENCTI_EXTENSION: &str = "extension-definition--ea279b3e-5c71-4632-ac08-831c66a786ba";
 
-/// Why a bundle cannot be split.
+/// The reason for which a bundle cannot be split.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
     /// A relationship lacks one of its ends altogether.
@@ -47,7 +47,7 @@ pub enum SplitError {
 /// A bundle in pieces.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split<'a> {
-    /// What is to be sent, in order.
+    /// The pieces to be sent, in order.
     pub pieces: Vec<Piece<'a>>,
     /// Ids of objects the platform could not take: of an unknown type, or without both ends.
     pub incompatible: Vec<String>,
@@ -130,13 +130,13 @@ pub fn split(bundle: &Bundle) -> Result<Split<'_>, SplitError> {
 /// An object of the bundle while the visit goes on.
 struct Item<'a> {
     object: &'a Map<String, Value>,
-    /// What some of its keys hold instead by now.
+    /// The values that some of its keys hold instead by now.
     changes: Vec<(&'a str, Change<'a>)>,
     /// `nb_deps`: what it says itself, until it was visited.
     dependencies: u64,
 }
 
-/// What the visit left of a key's value.
+/// The rest of a key's value after the visit.
 enum Change<'a> {
     /// Null.
     Dropped,
@@ -168,7 +168,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Whether a key holds something by now.
+    /// Returns whether a key holds something by now.
     fn is_set(&self, key: &str) -> bool {
         self.object.get(key).is_some_and(|value| !value.is_null())
             && !matches!(self.change(key), Some(Change::Dropped))
@@ -209,7 +209,7 @@ impl<'a> Item<'a> {
         Piece { dependencies: self.dependencies, object }
     }
 
-    /// Whether all entries of a list stayed.
+    /// Returns whether all entries of a list stayed.
     fn is_whole(&self, key: &str, entries: &[&Value]) -> bool {
         let all = self.object.get(key).and_then(Value::as_array);
         all.is_some_and(|all| all.len() == entries.len())
@@ -223,7 +223,7 @@ struct Splitter<'a> {
     slots: HashMap<&'a str, usize>,
     /// Ids that are done.
     done: HashSet<&'a str>,
-    /// What an id was found to refer to so far: keeps two objects from referring to each other.
+    /// The references found of each id so far: keeps two objects from referring to each other.
     references: HashMap<&'a str, HashSet<&'a str>>,
     order: Vec<usize>,
     incompatible: Vec<String>,
@@ -361,7 +361,7 @@ fn ids_of(object: &Map<String, Value>) -> impl Iterator<Item = &str> {
         .filter(|id| !id.is_empty())
 }
 
-/// What is the same in two entries of which the first one counts.
+/// The part that is the same in two entries of which the first one counts.
 #[derive(PartialEq, Eq, Hash)]
 enum Identity<'a> {
     Url(&'a str),

@@ -1,8 +1,8 @@
-//! Which STIX types OpenCTI's importer takes, as listed by pycti 7.260817.0.
+//! The STIX types that OpenCTI's importer takes, as listed by pycti 7.260817.0.
 //!
 //! Does not live here: which of them we make (`convert`).
 
-/// Whether an id (or a bare value, which always passes) is of a type that the importer takes.
+/// Returns whether an id (or a bare value, which always passes) is of a type that the importer takes.
 pub(super) fn is_supported(id: &str) -> bool {
     id.split_once("--").is_none_or(|(kind, _)| SUPPORTED.binary_search(&kind).is_ok())
 }

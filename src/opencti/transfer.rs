@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use super::registration::CONNECTOR_TYPE;
 use crate::{clock::Clock, config::ConnectorSettings, stix::Bundle};
 
-/// Where a file travels; it says so itself.
+/// The carrier of a file; it says so itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carrier {
     Directory,
     S3,
 }
 
-/// What stands in the file of a bundle.
+/// Returns the content of a bundle's file.
 pub(super) fn content(
     carrier: Carrier,
     settings: &ConnectorSettings,
@@ -48,7 +48,7 @@ pub(super) fn content(
 
 /// Names of files, each given once.
 pub(super) struct FileNames {
-    /// What the names of our files begin with, the dash included.
+    /// The beginning of the names of our files, the dash included.
     prefix: String,
     clock: Clock,
     /// The time in the last file's name: names are unique because it only grows.
@@ -62,7 +62,7 @@ impl FileNames {
         Self { prefix, clock, last_microsecond: AtomicI64::new(0) }
     }
 
-    /// What all of them begin with.
+    /// Returns the beginning of all of them.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
     }
@@ -85,7 +85,7 @@ impl FileNames {
         )
     }
 
-    /// Whether we gave this name: `<connector>-<8 digits>-<6 digits>-<seconds>.<fraction>.json`.
+    /// Returns whether we gave this name: `<connector>-<8 digits>-<6 digits>-<seconds>.<fraction>.json`.
     pub(super) fn is_ours(&self, name: &str) -> bool {
         let Some(middle) =
             name.strip_prefix(&self.prefix).and_then(|rest| rest.strip_suffix(".json"))

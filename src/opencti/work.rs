@@ -37,7 +37,7 @@ impl WorkId {
 /// something that OpenCTI refused.
 pub const CONTINUED: &str = "comes in another work";
 
-/// How a work ended, on our side of the queue.
+/// The end of a work, on our side of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkOutcome {
     /// Everything was published.
@@ -47,7 +47,7 @@ pub enum WorkOutcome {
 }
 
 impl WorkOutcome {
-    /// How a work ended that is closed later, with the message that was meant for it then.
+    /// Returns the end of a work that is closed later, with the message that was meant for it then.
     pub fn told_by(message: &str) -> Self {
         if message.contains(CONTINUED) { Self::Interrupted } else { Self::Published }
     }

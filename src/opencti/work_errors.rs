@@ -1,4 +1,4 @@
-//! What OpenCTI says of a work afterwards: whether it is done, and what it refused.
+//! Reports of OpenCTI on a work: whether it is done, and what it refused.
 //!
 //! An error's `source` is the object as we sent it, as JSON; its `message` is what the platform
 //! answered to the worker. The platform keeps a hundred errors a work.
@@ -98,7 +98,7 @@ impl WorkError {
     }
 }
 
-/// What the platform says when something that an object refers to is not there. It says the first
+/// Codes by which the platform says that something that an object refers to is not there. It says the first
 /// also to who may not use an object's marking, which nobody but an administrator changes.
 const MISSING: [&str; 3] = ["MISSING_REFERENCE_ERROR", "MISSING_ELEMENTS", "Element(s) not found"];
 const MISSING_RIGHT: &str = "missing markings";
@@ -108,11 +108,11 @@ const PATTERN: [&str; 2] = ["Indicator of type", "not correctly formatted"];
 /// Its words for an object that is wrong in itself.
 const FINAL: [&str; 4] =
     ["FUNCTIONAL_ERROR", "BAD_USER_INPUT", "VALIDATION_ERROR", "UNSUPPORTED_ERROR"];
-/// What it says when it was too busy: another import held a lock, or something behind it did not
+/// Texts by which it says that it was too busy: another import held a lock, or something behind it did not
 /// answer, after the worker had tried a hundred times.
 const BUSY: [&str; 3] = ["LOCK_ERROR", "Bad Gateway", "Request timed out"];
 
-/// What it says, in lower case, when a custom field refuses a value. A mandatory field for which none was
+/// Texts, in lower case, by which a custom field refuses a value. A mandatory field for which none was
 /// sent stays without one.
 const CUSTOM_FIELD: [&str; 6] =
     ["int_value", "string_value", "boolean_value", "date_value", "select_value", "custom field"];
@@ -128,7 +128,7 @@ fn is_missing_reference(reason: &str) -> bool {
 }
 
 /// Returns whether the same object may be taken when it comes again, by the words with which it was refused.
-/// What the platform finds wrong with the object itself (a pattern, a score, a relationship that its
+/// A fault that the platform finds with the object itself (a pattern, a score, a relationship that its
 /// schema does not allow) stays wrong, but for properties of our own, which are left out then.
 pub fn may_be_taken_later(reason: &str) -> bool {
     is_missing_reference(reason)

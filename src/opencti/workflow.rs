@@ -15,7 +15,7 @@ use super::{OpenCti, OpenCtiError, operations::INCIDENT_STATUSES};
 /// One status of the workflow of incidents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkflowStatus {
-    /// What `x_opencti_workflow_id` must be.
+    /// The value for `x_opencti_workflow_id`.
     pub id: String,
     /// Place in the workflow.
     pub order: i64,
@@ -28,7 +28,7 @@ pub struct WorkflowStatus {
 pub struct ResolvedWorkflow {
     /// HarfangLab status → id of the workflow status.
     pub ids: BTreeMap<String, String>,
-    /// What cannot be sent, in words that tell what there is; `None` when all is well.
+    /// The statuses that cannot be sent, in words that tell what there is; `None` when all is well.
     pub complaint: Option<String>,
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Works {
     noted: Option<(Journal, Clock)>,
 }
 
-/// Why no work was opened.
+/// The reason for which no work was opened.
 pub(super) enum NotOpened {
     /// The connector was deleted in OpenCTI.
     ConnectorUnknown,

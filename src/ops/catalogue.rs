@@ -11,7 +11,7 @@ use crate::{
     label::ConsoleLabel,
 };
 
-/// How a metric behaves.
+/// The behaviour of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Only grows; its name ends in `_total`.
@@ -27,17 +27,17 @@ pub enum Kind {
 pub struct Metric {
     /// Its name; ends in its unit, if it has one.
     pub name: &'static str,
-    /// How it behaves.
+    /// Its behaviour.
     pub kind: Kind,
-    /// What it counts.
+    /// The unit that it counts.
     pub unit: Unit,
-    /// What it means, for whoever reads the page.
+    /// Its meaning, for whoever reads the page.
     pub help: &'static str,
     /// Its one label and the label's values that are known before anything has happened.
     pub label: Option<(&'static str, &'static [&'static str])>,
     /// Its second label, if it has two.
     pub second: Option<(&'static str, &'static [&'static str])>,
-    /// Whether it is counted for each of several consoles, under the label `console`.
+    /// True where it is counted for each of several consoles, under the label `console`.
     pub of_console: bool,
 }
 
@@ -93,9 +93,9 @@ const fn seconds(name: &'static str, help: &'static str) -> Metric {
 
 /// Roads into the journal.
 const ORIGINS: &[&str] = &["push", "pull", "sweep"];
-/// What makes a sweep or a backfill begin.
+/// Triggers of a sweep or a backfill.
 const TRIGGERS: &[&str] = &["schedule", "command", "backfill"];
-/// How a request to a remote service may end.
+/// Outcomes of a request to a remote service.
 const CONSOLE_OUTCOMES: &[&str] = &[
     "ok",
     "not_found",

@@ -53,7 +53,7 @@ const OFFERED: [Offered; 5] = [
 /// Serves them on `listener`, each name behind `prefix`.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// Fails when the listener cannot be used.
 pub fn serve_connector_metrics(
     metrics: Metrics,
     prefix: String,

@@ -69,7 +69,7 @@ fn shown(counts: &Counts) -> Value {
     })
 }
 
-/// How full the journal is, for each console in their order.
+/// The counts of the journal, for each console in their order.
 #[derive(Debug, Clone)]
 pub(super) struct Probed(Vec<Counts>);
 
@@ -83,7 +83,7 @@ impl Probed {
 /// The probe of the journal that everybody shares who asks at once.
 pub(super) type JournalProbe = SharedProbe<Result<Probed, String>>;
 
-/// How full the journal is; `Err`: nothing can be accepted, because of that. The health knows of it
+/// Counts the journal; `Err`: nothing can be accepted, because of that. The health knows of it
 /// then.
 pub(super) async fn probe(
     management: &web::Data<Management>,

@@ -13,7 +13,7 @@ use crate::{
     sweep::{Job, JobState, Progress},
 };
 
-/// Which console is meant; needed where there are several.
+/// The console that is meant; needed where there are several.
 #[derive(Debug, Deserialize)]
 pub(super) struct Which {
     console: Option<String>,

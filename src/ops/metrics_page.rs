@@ -36,7 +36,7 @@ impl Metrics {
     /// Installs the recorder, once a process, and starts the series of these consoles.
     ///
     /// # Errors
-    /// When another recorder is installed already.
+    /// Fails when another recorder is installed already.
     pub fn install(consoles: &[ConsoleLabel]) -> Result<Self, MetricsError> {
         static INSTALLED: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
         let installed = INSTALLED.get_or_init(|| {
@@ -90,7 +90,7 @@ pub(super) async fn page(
         .body(management.metrics.rendered())
 }
 
-/// How full the journal is with what is of one console.
+/// Records the counts of the journal for one console.
 async fn measure(console: &ManagedConsole, clock: &Clock) {
     let Ok(counts) = console.journal.counts().await else { return };
     for (state, count) in [

@@ -1,4 +1,4 @@
-//! What an operator looks at: the status page, health, readiness and metrics, and the jobs that
+//! Pages for an operator: the status page, health, readiness and metrics, and the jobs that
 //! commands ask for, on an address of their own.
 //!
 //! Does not live here: the numbers themselves, which are counted where things happen.
@@ -43,7 +43,7 @@ use crate::{
 /// Connections to an address for operators. The one that is open longest is closed for a new one.
 const MAX_CONNECTIONS: usize = 512;
 
-/// What the management pages show of a console.
+/// The part of the management pages that is about a console.
 pub struct ManagedConsole {
     /// Its name.
     pub name: String,
@@ -53,21 +53,21 @@ pub struct ManagedConsole {
     pub journal: Journal,
     /// Asked whether a delivery could be stored.
     pub door: Door,
-    /// Where jobs are hung up.
+    /// The board of its jobs.
     pub jobs: Arc<JobBoard>,
     /// Told when a dead letter waits for the pipeline again.
     pub arrived: Arc<Notify>,
-    /// Where its deliveries are taken; `None`: nowhere.
+    /// The address at which its deliveries are taken; `None`: nowhere.
     pub endpoint: Option<String>,
-    /// How its alerts come besides these, in words.
+    /// The other ways by which its alerts come, in words.
     pub roads_besides_posts: &'static str,
 }
 
-/// What the management pages show.
+/// The parts of the management pages.
 pub struct Management {
     /// Every console; at least one.
     pub consoles: Vec<ManagedConsole>,
-    /// What the parts say of themselves.
+    /// The state of the parts, told by themselves.
     pub health: Arc<Health>,
     /// The recorder of this process.
     pub metrics: Metrics,
@@ -75,9 +75,9 @@ pub struct Management {
     pub clock: Clock,
     /// Names under which they answer beside addresses and names of this network, in small letters.
     pub hosts: Vec<String>,
-    /// How the listener for syslog stands; `None`: there is none.
+    /// The standing of the listener for syslog; `None`: there is none.
     pub syslog: Option<Arc<SyslogStanding>>,
-    /// Where OpenCTI is, if there is one.
+    /// The address of OpenCTI, if there is one.
     pub opencti: Option<String>,
     /// Names of everything that deliveries go to.
     pub sinks: Vec<&'static str>,
@@ -98,7 +98,7 @@ impl Management {
 /// operators read and change things on the page.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// Fails when the listener cannot be used.
 pub fn serve(
     management: Management,
     token: Option<&SecretString>,
@@ -148,7 +148,7 @@ fn options(name: &'static str) -> Options {
 /// Bytes of the longest job: a few names and dates.
 const JOB_BYTES_MAX: usize = 4 << 10;
 
-/// What a browser could be made to ask for.
+/// Registers what a browser could be made to ask for.
 fn pages(config: &mut web::ServiceConfig) {
     let jobs = web::resource("/jobs")
         .app_data(web::JsonConfig::default().limit(JOB_BYTES_MAX))

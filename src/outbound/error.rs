@@ -2,7 +2,7 @@
 
 use crate::tls::PemError;
 
-/// Why no client could be made.
+/// The reason for which no client could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The certificate authorities cannot be used.
@@ -19,7 +19,7 @@ pub enum ClientError {
     Proxy {
         /// Its name.
         variable: String,
-        /// Why, in words that follow the name.
+        /// The reason, in words that follow the name.
         problem: &'static str,
     },
     /// The check of certificates cannot be set up.

@@ -1,4 +1,4 @@
-//! What is done after a delivery, in its own time: works are closed and read (`refusals`), sightings
+//! Post-delivery checks, in their own time: works are closed and read (`refusals`), sightings
 //! of false positives are flagged (`false_positives`).
 //!
 //! All that is to be done is in the journal, so it goes on after a restart. One request at a time.

@@ -1,4 +1,4 @@
-//! What becomes of an event whose handling panics: it is tried again, and finally kept as a dead
+//! Outcome of an event whose handling panics: it is tried again, and finally kept as a dead
 //! letter. One bad alert never holds up another, nor ends the service.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tracing::error;
 use super::retry;
 use crate::journal::{Claim, Outcome};
 
-/// Where it happened.
+/// The step at which it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// While its bundle was made.
@@ -37,7 +37,7 @@ impl Step {
     }
 }
 
-/// How an event ends, or goes on, whose `step` panicked.
+/// Returns the outcome of an event whose `step` panicked.
 pub(super) fn outcome(step: Step, claim: Claim, longest: Duration, now: DateTime<Utc>) -> Outcome {
     let reason = format!("a defect: {} broke off; please report it with the alert", step.name());
     error!(event = claim.event, attempt = claim.attempt, "{reason}");

@@ -27,7 +27,7 @@ use crate::{
     opencti::DeliveryError,
 };
 
-/// How long what is ready waits for the others of its claim that are not ready yet.
+/// Time for which what is ready waits for the others of its claim that are not ready yet.
 const WINDOW: Duration = Duration::from_millis(50);
 /// Batches whose events are on their way to the sinks at once.
 const BATCHES_IN_FLIGHT: usize = 4;

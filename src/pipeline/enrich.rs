@@ -1,4 +1,4 @@
-//! What the console knows beyond the notification: the alert's own page, its rule, its host, its
+//! Facts that the console knows beyond the notification: the alert's own page, its rule, its host, its
 //! note. Says what was found, and tells "not there" from "could not be asked".
 //!
 //! Does not live here: whether to wait for what was not found (`waiting`), asking quickly again
@@ -17,7 +17,7 @@ use crate::{
     intake::dialect::{self, Dialect},
 };
 
-/// What a look-up answers.
+/// The answer of a look-up.
 #[derive(Debug)]
 pub(super) enum Found<T> {
     /// The console has it.

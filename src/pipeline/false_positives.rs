@@ -23,9 +23,9 @@ use crate::{
     stix::Bundle,
 };
 
-/// When a delivered sighting is looked for first: a bundle is imported within some ten seconds.
+/// Time after which a delivered sighting is looked for first: a bundle is imported within some ten seconds.
 const FIRST_LOOK: TimeDelta = TimeDelta::seconds(20);
-/// When a sighting is looked for again for which OpenCTI could not be asked.
+/// Time after which a sighting is looked for again for which OpenCTI could not be asked.
 const AFTER_AN_OUTAGE: TimeDelta = TimeDelta::seconds(60);
 /// Longest wait between two tries.
 const LONGEST_WAIT: TimeDelta = TimeDelta::hours(6);
@@ -34,7 +34,7 @@ const MOST_TRIES: u32 = 18;
 /// Flags handled in one round.
 const FLAGS_A_ROUND: usize = 20;
 
-/// How OpenCTI learns that a sighting is one of a false positive.
+/// The way by which OpenCTI learns that a sighting is one of a false positive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NegativeSightings {
     /// By the bundle, as from 7 on.
@@ -171,7 +171,7 @@ impl FalsePositives {
         Ok(())
     }
 
-    /// Whether OpenCTI shows the flag now; `false` when the sighting is not there.
+    /// Returns whether OpenCTI shows the flag now; `false` when the sighting is not there.
     async fn set(&self, flag: &SightingFlag) -> Result<bool, OpenCtiError> {
         let between = (flag.sighting_of.as_str(), flag.sighted_by.as_str());
         let found = self.platform.find_sighting(&flag.sighting, between, flag.seen_at).await?;

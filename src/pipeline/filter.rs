@@ -6,7 +6,7 @@ use crate::{
     config::{ALERT_LEVELS, AlertFilter},
 };
 
-/// Why `alert` is not imported; `None` when it is. What an alert does not say, no filter refuses.
+/// Returns why `alert` is not imported; `None` when it is. What an alert does not say, no filter refuses.
 pub(super) fn refusal(filter: &AlertFilter, alert: &Alert) -> Option<String> {
     let alert_type = Some(alert.alert_type.as_str()).filter(|text| !text.is_empty());
     refused_by("ALERT_TYPES", &filter.types, alert_type)

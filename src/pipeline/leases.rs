@@ -31,7 +31,7 @@ use crate::{
 /// Parts of a lease after which the timer looks.
 const LOOKS_A_LEASE: u32 = 4;
 
-/// What is under way.
+/// The leases that are held.
 pub(super) struct Leases {
     length: Duration,
     clock: Clock,

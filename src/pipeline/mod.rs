@@ -82,22 +82,22 @@ use crate::{
     opencti::{Backpressure, Sink},
 };
 
-/// How long the pipeline waits when nothing says that there is something to do.
+/// Time for which the pipeline waits when nothing says that there is something to do.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(30);
 /// Shortest pause after a claim that found nothing: what is due may be in another replica's hands.
 const PAUSE_MIN: std::time::Duration = std::time::Duration::from_millis(50);
-/// How often it is tried to write an outcome down: within the time that a shutdown leaves.
+/// Attempts to write an outcome down: within the time that a shutdown leaves.
 const TRIES_TO_FINISH: u32 = 10;
-/// How long it waits when the journal fails.
+/// Time for which it waits when the journal fails.
 const JOURNAL_FAILED: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The parts that the pipeline moves events between.
 pub struct Pipeline {
-    /// Where events come from and their outcomes go.
+    /// The source of events, and the store of their outcomes.
     pub journal: Journal,
     /// Turns an event into a bundle.
     pub preparer: Arc<Preparer>,
-    /// Where bundles go: an event is delivered when every one of them has it.
+    /// The sinks of bundles: an event is delivered when every one of them has it.
     pub sinks: Vec<Arc<dyn Sink>>,
     /// Says when OpenCTI's queue is too long to add to; `None` where nothing goes there.
     pub pressure: Option<Arc<Backpressure>>,
@@ -112,11 +112,11 @@ pub struct Pipeline {
     pub connector_name: String,
     /// Told whether deliveries succeed.
     pub health: Arc<Health>,
-    /// How OpenCTI learns that a sighting is one of a false positive.
+    /// The way by which OpenCTI learns that a sighting is one of a false positive.
     pub negative_sightings: NegativeSightings,
 }
 
-/// What an event has as long as it is under way.
+/// The resources of an event as long as it is under way.
 struct Share {
     /// Shared by the events of one claim.
     together: Arc<()>,

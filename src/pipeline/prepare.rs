@@ -48,7 +48,7 @@ pub(super) struct Ready {
     pub(super) delivered: Delivered,
 }
 
-/// What is looked at again before a threat or alert leaves, and written down once it is delivered.
+/// The facts that are looked at again before a threat or alert leaves, and written down once it is delivered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Delivered {
     /// Objects that a case refers to now, is to refer to, or left without.

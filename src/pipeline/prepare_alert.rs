@@ -23,7 +23,7 @@ use crate::{
     opencti::Feature,
 };
 
-/// How long a version waits for an older one that came by another road.
+/// Time for which a version waits for an older one that came by another road.
 const WAIT_FOR_OLDER: Duration = Duration::from_secs(1);
 /// Longest beginning of the platform's words that is kept with each event that left without its rule.
 const MAX_REASON_CHARS: usize = 200;

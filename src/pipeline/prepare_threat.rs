@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// For how long after its arrival a threat waits for its alerts, and the wait between two looks.
-/// What is delivered later makes its case leave once more: the journal sees to that.
+/// An alert that is delivered later makes its case leave once more: the journal sees to that.
 const ALERTS_IN_TIME: TimeDelta = TimeDelta::minutes(1);
 const WAIT_FOR_ALERTS: std::time::Duration = std::time::Duration::from_secs(2);
 /// Rules of one threat that the console is asked about: it shows the top ones first.

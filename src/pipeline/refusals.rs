@@ -1,4 +1,4 @@
-//! What OpenCTI refused comes back: works are closed where that failed before, looked at until they
+//! Refusals of OpenCTI come back: works are closed where that failed before, looked at until they
 //! are done, and each error is put on the event whose object it is about. An event of which something
 //! was refused for a reason that passes leaves once more (`requeue`), and so do the events of a work
 //! that lost objects without an error (`lost_works`).
@@ -64,7 +64,7 @@ const MOST_ERRORS_OF_A_WORK: usize = 100;
 pub(super) struct Refusals {
     pub(super) journal: Journal,
     pub(super) platform: OpenCti,
-    /// Whose queue its works are about.
+    /// The connector whose queue its works are about.
     pub(super) connector_id: String,
     pub(super) confirmed: Option<Arc<ConfirmedObjects>>,
     pub(super) clock: Clock,
@@ -72,7 +72,7 @@ pub(super) struct Refusals {
     pub(super) may_not_read: AtomicBool,
 }
 
-/// What a round leaves behind that could be done at once.
+/// The rest of a round that could be done at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     /// Nothing.
@@ -92,7 +92,7 @@ enum Queue {
     Unknown,
 }
 
-/// Whether the round goes on.
+/// The future of a round.
 enum Next {
     Work,
     /// OpenCTI as a whole cannot be asked at the moment.
@@ -438,7 +438,7 @@ impl Refusals {
     }
 }
 
-/// What tells a replica, by being another than before, that nothing counts as known to OpenCTI any
+/// Returns what tells a replica, by being another than before, that nothing counts as known to OpenCTI any
 /// more: the import generation, and how often the one that leads has forgotten something.
 ///
 /// # Errors

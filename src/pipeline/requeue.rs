@@ -14,7 +14,7 @@ use crate::{
     opencti::may_be_taken_later,
 };
 
-/// How long an event waits that leaves once more: the first, second and third time.
+/// Times for which an event waits that leaves once more: the first, second and third time.
 const WAITS: [TimeDelta; 3] = [TimeDelta::minutes(1), TimeDelta::minutes(10), TimeDelta::hours(1)];
 
 /// Lets events leave once more because of those refusals of one work that may pass. `unnamed` are the events of a

@@ -1,4 +1,4 @@
-//! How long an event waits for its next try, and the end of that wait when its sink is back.
+//! The time for which an event waits for its next try, and the end of that wait when its sink is back.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How much is under way at once: events by their number while they are prepared, and the bytes of
+//! Limits of what is under way at once: events by their number while they are prepared, and the bytes of
 //! their texts and of what is built of them from the claim to the delivery, since one may be a
 //! thousand times another.
 //!
@@ -13,10 +13,10 @@ use crate::journal::CLAIM_BYTES;
 
 /// Bytes under way: four full claims. A single larger event has the room for itself.
 const BYTES_MAX: usize = 4 * CLAIM_BYTES;
-/// What bytes are counted in.
+/// The unit in which bytes are counted.
 const UNIT_BYTES: usize = 1024;
 
-/// What is left for more events.
+/// The room that is left for more events.
 pub(super) struct Room {
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
@@ -47,7 +47,7 @@ impl Room {
         take(&self.bytes, units(CLAIM_BYTES)).await
     }
 
-    /// How many events may be claimed.
+    /// Returns the number of events that may be claimed.
     pub(super) fn free_places(&self) -> usize {
         self.places.available_permits()
     }

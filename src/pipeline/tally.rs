@@ -1,4 +1,4 @@
-//! What a delivery brings, in the words in which a work tells it to an analyst.
+//! The contents of a delivery, in the words in which a work tells it to an analyst.
 
 /// Incidents and cases of a delivery.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -110,7 +110,7 @@ impl Deadline<'_> {
     }
 }
 
-/// What a look-up brought, once there is nothing to wait for.
+/// The result of a look-up, once there is nothing to wait for.
 pub(super) enum Settled<T> {
     /// It is known.
     Known(T),
@@ -138,7 +138,7 @@ impl Preparer {
         }
     }
 
-    /// What to make of a look-up: the event goes on, or waits. `wait_if_absent` is for what the
+    /// Decides on the result of a look-up: the event goes on, or waits. `wait_if_absent` is for what the
     /// console shows late.
     pub(super) fn settled<T>(
         &self,
@@ -210,12 +210,12 @@ impl Preparer {
         }
     }
 
-    /// Whether an event must be confirmed before anything is made of it.
+    /// Returns whether an event must be confirmed before anything is made of it.
     pub(super) fn needs_confirmation(&self, event: &Event) -> bool {
         self.enrichment.confirm && event.origin == Origin::Push
     }
 
-    /// How an event goes on with `missing` still unknown: the follow-up to store with it, if any. A
+    /// Returns how an event goes on with `missing` still unknown: the follow-up to store with it, if any. A
     /// follow-up that found nothing new waits on or gives up.
     pub(super) fn follow_up(
         &self,

@@ -1,4 +1,4 @@
-//! What is told of each sweep and each backfill once it has ended, whoever asked for it: metrics, how
+//! The account of each sweep and each backfill once it has ended, whoever asked for it: metrics, how
 //! the last sweep went for the status page, and whether the console works.
 //!
 //! Does not live here: the log, which says for each road what happens next (`schedule`, `jobs`).
@@ -13,7 +13,7 @@ use crate::{
     sweep::{Found, Job, Sweep, SweepError, SweepRecord},
 };
 
-/// What made it begin.
+/// The trigger that made it begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trigger {
     /// The period, or the start of a single run.
@@ -42,7 +42,7 @@ impl Trigger {
     }
 }
 
-/// Who keeps account of what is swept.
+/// Keeps account of what is swept.
 #[derive(Clone)]
 pub(super) struct Account {
     sweep: Arc<Sweep>,

@@ -15,7 +15,7 @@ use crate::outbound::{AuthorityFile, Renewed, ServerTrust};
 /// come from no file need nothing.
 ///
 /// # Errors
-/// When the system does not let us wait for SIGHUP.
+/// Fails when the system does not let us wait for SIGHUP.
 pub(super) fn keep_current(
     party: &'static str,
     trust: &ServerTrust,

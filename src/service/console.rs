@@ -1,4 +1,5 @@
-//! What the service runs for one console: the client, the door with the journal's writer behind it, the
+//! The parts that the service runs for one console: the client, the door with the journal's writer behind it,
+//! the
 //! pipeline, the sweep, the jobs and the reader of its Elastic connector's queue. A console that is slow,
 //! away or floods keeps none of another's parts waiting; what they share is the journal, the sinks and
 //! OpenCTI.
@@ -57,7 +58,7 @@ pub(super) struct ConsoleService {
     jobs: Mutex<mpsc::Receiver<Job>>,
 }
 
-/// What all consoles have in common.
+/// The shared dependencies of all consoles.
 #[derive(Clone, Copy)]
 pub(super) struct Common<'a> {
     pub(super) settings: &'a Settings,
@@ -107,7 +108,7 @@ impl ConsoleService {
         })
     }
 
-    /// What the journal keeps for it.
+    /// Returns what the journal keeps for it.
     pub(super) fn kept(&self) -> Kept {
         Kept { console: self.label.clone(), journal: self.journal.clone() }
     }

@@ -1,4 +1,4 @@
-//! How the service ends: within the time that those who started it let it have, and not without a word
+//! The end of the service: within the time that those who started it let it have, and not without a word
 //! of what is left.
 //!
 //! Does not live here: what ends, and in which order (`service`).

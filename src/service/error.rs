@@ -1,4 +1,4 @@
-//! Why the service could not start, or ended with work undone, in words for its operator.
+//! The reasons for which the service could not start, or ended with work undone, in words for its operator.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use crate::{
     opencti::OpenCtiError, ops::MetricsError, tls::ListenerTlsError,
 };
 
-/// Why the service could not start, or ended with work undone.
+/// The reason for which the service could not start, or ended with work undone.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// An address cannot be bound.
@@ -21,7 +21,7 @@ pub enum ServiceError {
         variable: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         error: std::io::Error,
     },
     /// A secret cannot be used.

@@ -1,4 +1,4 @@
-//! Who leads: of several replicas on one journal exactly one sweeps, beats, reads the queues of Elastic
+//! The leader: of several replicas on one journal exactly one sweeps, beats, reads the queues of Elastic
 //! connectors and what OpenCTI says of deliveries, and prunes; the others accept, convert and deliver. A
 //! journal in a file has one service, which leads for as long as it runs.
 //!
@@ -21,11 +21,11 @@ use crate::{
     pipeline::{era_of_confirmed, era_of_properties},
 };
 
-/// How often a replica that follows asks for the lock: many times in one interval of the heartbeat.
+/// Time between two attempts of a replica that follows to take the lock: many in one interval of the heartbeat.
 const ASK_EVERY: Duration = Duration::from_secs(5);
-/// How long a single run waits for the lock.
+/// Longest time for which a single run waits for the lock.
 const SINGLE_RUN_WAIT: Duration = Duration::from_secs(15);
-/// How often it is looked whether another replica has forgotten what was confirmed.
+/// Time between two looks at whether another replica has forgotten what was confirmed.
 const LOOK_AT_ERA: Duration = Duration::from_secs(5);
 
 /// The terms of this replica.
@@ -54,7 +54,7 @@ impl Leader {
         }
     }
 
-    /// Whether no other replica can be there.
+    /// Returns whether no other replica can be there.
     pub(super) fn is_alone(&self) -> bool {
         self.folder().is_some()
     }
@@ -108,7 +108,7 @@ impl Leader {
         leadership.release().await;
     }
 
-    /// Whether this replica is in a term.
+    /// Returns whether this replica is in a term.
     pub(super) fn leads(&self) -> bool {
         self.term.borrow().as_ref().is_some_and(|term| !term.is_cancelled())
     }
@@ -119,7 +119,7 @@ impl Leader {
         stop.run_until_cancelled(next(&mut terms)).await.flatten()
     }
 
-    /// Whether a single run has the lock, which it waits for a little while.
+    /// Returns whether a single run has the lock, which it waits for a little while.
     pub(super) async fn leads_soon(&self) -> bool {
         let mut terms = self.term.subscribe();
         tokio::time::timeout(SINGLE_RUN_WAIT, next(&mut terms))

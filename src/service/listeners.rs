@@ -30,7 +30,7 @@ use crate::{
     tls,
 };
 
-/// What listens and is shown.
+/// The parts that listen and are shown.
 pub(super) struct Shown<'a> {
     pub(super) consoles: &'a [ConsoleService],
     pub(super) health: Arc<Health>,
@@ -107,7 +107,7 @@ impl Listeners {
         Ok(Self { webhook, syslog, management, connector_metrics, _secrets: secrets })
     }
 
-    /// Whether this console can push to us, by whatever road.
+    /// Returns whether this console can push to us, by whatever road.
     pub(super) fn pushes(&self, console: &ConsoleSettings) -> Pushes {
         let posts = self.webhook.is_some() && !console.webhook.secrets.is_empty();
         if posts || self.syslog.is_some() { Pushes::Taken } else { Pushes::NotTaken }
@@ -179,7 +179,7 @@ fn endpoint(
     Ok((Some(Endpoint { path: settings.path.clone(), webhook }), current))
 }
 
-/// What the management pages show of a console.
+/// Returns what the management pages show of a console.
 fn managed(
     service: &Settings,
     console: &ConsoleService,
@@ -199,7 +199,7 @@ fn managed(
     }
 }
 
-/// Where Python connectors serve them: on every address, without a password.
+/// Listens at the place where Python connectors serve them: on every address, without a password.
 fn open_connector_metrics(
     settings: &ConnectorMetricsSettings,
     labels: &[ConsoleLabel],

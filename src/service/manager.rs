@@ -1,4 +1,4 @@
-//! What systemd is told (`Type=notify`): ready, what the service is doing, stopping, and that it is
+//! Messages to systemd (`Type=notify`): ready, what the service is doing, stopping, and that it is
 //! alive. Without systemd nothing is told to anybody.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub(super) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// What the service is doing, in a sentence.
+/// Tells what the service is doing, in a sentence.
 pub(super) fn status(status: &str) {
     tell(&[NotifyState::Status(status)]);
 }

@@ -88,7 +88,7 @@ pub struct Service {
     leader: Arc<Leader>,
 }
 
-/// What the consoles tell together, for as long as the service runs.
+/// The state that the consoles tell together, for as long as the service runs.
 struct Told {
     /// The connector's state in OpenCTI.
     state: ConnectorState,
@@ -162,7 +162,7 @@ impl Service {
         })
     }
 
-    /// Where deliveries are taken; `None` when the endpoint is closed.
+    /// Returns the address at which deliveries are taken; `None` when the endpoint is closed.
     pub fn webhook_address(&self) -> Option<SocketAddr> {
         self.listeners.webhook_address()
     }
@@ -178,14 +178,16 @@ impl Service {
         self.console(console).map(|console| console.journal.clone())
     }
 
-    /// Where jobs are hung up; of several consoles, for the first. One that hangs there when a single
+    /// Returns the board on which jobs are put; of several consoles, for the first. One that is there when a
+    /// single
     /// run begins is done in place of its sweep.
     pub fn jobs(&self) -> Arc<JobBoard> {
         // There is always one.
         Arc::clone(&self.consoles[0].board)
     }
 
-    /// Where jobs for the console of this name are hung up. When a single run begins and one hangs
+    /// Returns the board on which jobs for the console of this name are put. When a single run begins and one
+    /// is
     /// anywhere, consoles without one do not sweep.
     pub fn jobs_of(&self, console: &str) -> Option<Arc<JobBoard>> {
         self.console(console).map(|console| Arc::clone(&console.board))
@@ -258,12 +260,12 @@ impl Service {
         }
     }
 
-    /// Whether the queue of the console's Elastic connector is read; a single run does not.
+    /// Returns whether the queue of the console's Elastic connector is read; a single run does not.
     fn reads_queue(&self, console: &ConsoleService) -> bool {
         console.settings.elastic_pull && !self.settings.connector.runs_once()
     }
 
-    /// What the service does now, for the service manager.
+    /// Describes what the service does now, for the service manager.
     fn status(&self) -> String {
         match self.listeners.webhook_address() {
             Some(address) => format!("accepting deliveries at {address}"),
@@ -402,7 +404,7 @@ impl Service {
         }
     }
 
-    /// What all consoles have in common, until `stop`.
+    /// Returns the shared dependencies of all consoles, until `stop`.
     fn common<'a>(&'a self, stop: &'a CancellationToken) -> Common<'a> {
         Common {
             settings: &self.settings,
@@ -460,7 +462,7 @@ impl Service {
         if failed.is_empty() { Ok(()) } else { Err(ServiceError::Consoles(failed)) }
     }
 
-    /// What only the leader does, for every console, until its term ends.
+    /// Does what only the leader does, for every console, until its term ends.
     async fn lead(&self, schedules: &[Schedule], told: &Told, term: CancellationToken) {
         let reset = Reset::new(told.state.clone(), self.consoles.len());
         if let Some(platform) = &self.outlets.platform {
@@ -488,7 +490,7 @@ impl Service {
         .await;
     }
 
-    /// How full the queue is; empty for ever where nothing goes there.
+    /// Returns the fill of the queue; empty for ever where nothing goes there.
     fn load(&self) -> watch::Receiver<QueueLoad> {
         match &self.outlets.pressure {
             Some(pressure) => pressure.load(),

@@ -26,7 +26,7 @@ use crate::{
 /// Longest wait between two tries to reach OpenCTI at start, without its jitter, which may double it:
 /// the end of an outage shows within 15 seconds.
 const MEET_AGAIN_MAX: Duration = Duration::from_secs(6);
-/// How often OpenCTI is asked for the workflow of incidents at start.
+/// Attempts to ask OpenCTI for the workflow of incidents at start.
 const WORKFLOW_TRIES: usize = 3;
 
 /// OpenCTI, as this connector sees it.
@@ -342,7 +342,7 @@ async fn take_over(
     Ok(())
 }
 
-/// How incidents are named: as set, else as remembered, else by title.
+/// Returns the naming of incidents: as set, else as remembered, else by title.
 pub(super) async fn naming(set: Option<IncidentNaming>, journal: &Journal) -> IncidentNaming {
     if let Some(naming) = set {
         return naming;

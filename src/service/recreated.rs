@@ -16,7 +16,7 @@ use crate::{
     sweep::ConnectorState,
 };
 
-/// How often the leader looks whether another replica wrote it down.
+/// Time between two looks of the leader for what another replica wrote down.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// As long as this replica does not lead: tells the leader when OpenCTI answers a registration without

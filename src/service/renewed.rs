@@ -22,7 +22,7 @@ use crate::{config::Exposure, disk::Disk};
 /// Time between two looks at the file.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Why the file is read.
+/// The reason for which the file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     /// Somebody asked for it and wants an answer in the log.

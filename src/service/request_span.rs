@@ -1,4 +1,4 @@
-//! What the log says of a request to the endpoint: an id that its lines share, method and path.
+//! Fields of the log about a request to the endpoint: an id that its lines share, method and path.
 //!
 //! The library's own span would add the query, headers and addresses that its sender claims: all of
 //! it is chosen by whoever sends, and some senders put secrets there.

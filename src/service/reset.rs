@@ -46,7 +46,7 @@ impl Reset {
         }
     }
 
-    /// Whether one is written down that was not asked for here.
+    /// Returns whether one is written down that was not asked for here.
     pub(super) async fn is_written_down_by_another(&self) -> bool {
         let outstanding = self.outstanding.lock().await;
         outstanding.is_empty() && until_answered(|| self.state.is_reset_asked_for()).await

@@ -19,13 +19,13 @@ use crate::{
     journal::{Journal, JournalError, PruneBefore, Pruned},
 };
 
-/// How often it is looked for what is old enough.
+/// Time between two looks for what is old enough.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
-/// How long the writer is left alone between two steps.
+/// Time for which the writer is left alone between two steps.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 /// Rows in one step: a commit of milliseconds.
 const ROWS_PER_STEP: usize = 200;
-/// How long a row without a body is kept: longer than the console keeps alerts, and than any sweep
+/// Time for which a row without a body is kept: longer than the console keeps alerts, and than any sweep
 /// looks back.
 const ROWS_KEPT: TimeDelta = TimeDelta::days(400);
 

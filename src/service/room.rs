@@ -96,7 +96,7 @@ struct Shortage {
     is_of_disk: bool,
 }
 
-/// What there is, in bytes.
+/// The sizes of what there is, in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Measured {
     used: u64,
@@ -378,7 +378,7 @@ impl Removed {
 }
 
 impl Marks {
-    /// Why there is no room.
+    /// Returns why there is no room.
     fn shortage(self, measured: Measured, margin: Margin) -> Option<Shortage> {
         let more = |mark: u64| match margin {
             Margin::None => 0,

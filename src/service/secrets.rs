@@ -35,7 +35,7 @@ struct Secrets {
 /// does not end the process.
 ///
 /// # Errors
-/// When the system does not let us wait for SIGHUP.
+/// Fails when the system does not let us wait for SIGHUP.
 pub(super) fn keep_current(
     settings: &WebhookSettings,
     verifier: Option<Arc<ArcSwap<Verifier>>>,
@@ -88,7 +88,7 @@ async fn explain(mut hang_up: Signal, endpoint: Endpoint) {
     }
 }
 
-/// Whether the endpoint has secrets.
+/// The state of the endpoint.
 #[derive(Debug, Clone, Copy)]
 enum Endpoint {
     Open,
@@ -132,7 +132,7 @@ impl Secrets {
     }
 }
 
-/// Whether there were other secrets than before.
+/// The outcome of reading the secrets again.
 enum Replaced {
     Yes,
     No,

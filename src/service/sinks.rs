@@ -1,4 +1,4 @@
-//! Where bundles go: the sinks that the settings ask for. They combine: a queue (RabbitMQ or the
+//! The sinks of bundles that the settings ask for. They combine: a queue (RabbitMQ or the
 //! API), a folder and S3 may each be on, and an event is delivered when every one of them has it.
 //! Works are the queue's: without it OpenCTI is shown none.
 
@@ -19,7 +19,7 @@ use crate::{
 /// Everything that leads out.
 pub(super) struct Outlets {
     pub(super) platform: Option<Platform>,
-    /// What need not be sent again.
+    /// The objects that need not be sent again.
     pub(super) confirmed: Option<Arc<ConfirmedObjects>>,
     pub(super) sinks: Vec<Arc<dyn Sink>>,
     /// Says when the queue is too long; where nothing goes there, nobody.
@@ -53,7 +53,8 @@ impl Outlets {
     }
 }
 
-/// What the queue confirmed and need not be sent again. A draft holds what was sent to it alone, so
+/// Makes the memory of what the queue confirmed and need not be sent again. A draft holds what was sent to it
+/// alone, so
 /// each gets everything.
 fn confirmed(settings: &Settings) -> Option<Arc<ConfirmedObjects>> {
     let resend_after = settings.pipeline.resend_after;

@@ -20,7 +20,7 @@ use crate::{
 /// needs nothing.
 ///
 /// # Errors
-/// When the system does not let us wait for SIGHUP.
+/// Fails when the system does not let us wait for SIGHUP.
 pub(super) fn keep_current(
     client: OpenCti,
     settings: OpenCtiSettings,

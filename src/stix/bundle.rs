@@ -57,7 +57,7 @@ impl BundleBuilder {
         }
     }
 
-    /// Whether an object with this id was added.
+    /// Returns whether an object with this id was added.
     pub fn contains(&self, id: &str) -> bool {
         self.positions.contains_key(id)
     }

@@ -86,7 +86,7 @@ fn microseconds(date: &impl Timelike) -> u32 {
     date.nanosecond() / 1_000 % 1_000_000
 }
 
-/// Whether the year has four digits, as every date in STIX must.
+/// Returns whether the year has four digits, as every date in STIX must.
 pub fn is_writable(date: DateTime<Utc>) -> bool {
     (1..=9_999).contains(&date.year())
 }

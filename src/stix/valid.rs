@@ -1,4 +1,4 @@
-//! What the platform accepts as a hash, address, name, URL or port, and the one spelling we send.
+//! Forms that the platform accepts as a hash, address, name, URL or port, and the one spelling we send.
 //! Each function answers the value to send, or `None` when it does not qualify.
 //!
 //! Rules observed on OpenCTI 6.9 and 7.x; where 6.4 is stricter, the stricter one holds.

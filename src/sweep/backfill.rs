@@ -22,19 +22,19 @@ use crate::{
 
 /// Notifications that may wait for their delivery when a further page is read.
 const WAITING_MAX: u64 = 1_000;
-/// How long it waits before it looks again.
+/// Time for which it waits before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// A stretch that is not counted more finely: some consoles count no further than their window.
 const COUNTED_LEAST: TimeDelta = TimeDelta::minutes(1);
 /// Requests that counting may cost.
 const COUNTS_MAX: usize = 100;
 
-/// How many items a stretch has.
+/// The number of items that a stretch has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// Items, as the console counts.
     pub items: u64,
-    /// Whether there may be more than could be counted.
+    /// True where there may be more than could be counted.
     pub is_least: bool,
 }
 
@@ -70,7 +70,7 @@ impl Sweep {
         Ok(all)
     }
 
-    /// Where an open range ends: now, and still there when it is asked for again.
+    /// Returns the end of an open range: now, and still the same when it is asked for again.
     async fn fixed_until(&self, range: &Range) -> Result<DateTime<Utc>, JournalError> {
         if let Some(until) = range.until {
             return Ok(until);
@@ -98,7 +98,7 @@ impl Sweep {
     }
 }
 
-/// How many items `range` has in all.
+/// Returns the number of items that `range` has in all.
 ///
 /// # Errors
 /// [`ConsoleError`] when the console does not count.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{Found, Sweep, SweepError, reading::Stretch};
 use crate::harfanglab::{Filter, PAGE_LIMIT, Page, RESULT_WINDOW};
 
-/// What narrows a query, and the values known for it.
+/// Fields that narrow a query, and the values known for them.
 const DIMENSIONS: [(Filter, &[&str]); 3] = [
     (Filter::Level, &["informational", "low", "medium", "high", "critical"]),
     (
@@ -43,14 +43,14 @@ const DIMENSIONS: [(Filter, &[&str]); 3] = [
     ),
 ];
 
-/// What has been seen of the second.
+/// The alerts that have been seen of the second.
 #[derive(Default)]
 struct Seen {
     ids: HashSet<String>,
     values: [BTreeSet<String>; DIMENSIONS.len()],
-    /// How many alerts the console says the second has, if it counts beyond its window.
+    /// The number of alerts that the console says the second has, if it counts beyond its window.
     count: u64,
-    /// Whether some alert has none of the values by which it could be asked for.
+    /// True where some alert has none of the values by which it could be asked for.
     has_unnamed: bool,
 }
 

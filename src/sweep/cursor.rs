@@ -14,7 +14,7 @@ use crate::{
     journal::{Journal, JournalError},
 };
 
-/// What OpenCTI keeps for us.
+/// The cursors that OpenCTI keeps for us.
 pub(super) const ALL: [Listing; 2] = [Listing::Alerts, Listing::Threats];
 
 /// Name in the journal; those of [`ALL`] are also the keys of the connector's state on OpenCTI, the
@@ -31,7 +31,7 @@ pub(super) fn state_key(of: Listing) -> &'static str {
 /// Under this name the journal keeps how incidents are named, when that was taken over; and the state
 /// that OpenCTI keeps tells it, so that our own state is not taken for the Python connector's.
 pub const NAMING: &str = "incident_name";
-/// How incidents are named where nothing was taken over.
+/// The naming of incidents where nothing was taken over.
 const BY_TITLE: &str = "title";
 
 /// Under this name the journal keeps that OpenCTI has held a state of ours.
@@ -66,7 +66,7 @@ impl<'a> Cursor<'a> {
         Self { journal, name }
     }
 
-    /// Where it stands, if it ever moved.
+    /// Returns its position, if it ever moved.
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
@@ -184,7 +184,7 @@ pub(super) async fn remember_held(journal: &Journal) -> Result<(), JournalError>
     Ok(())
 }
 
-/// Whether the state that OpenCTI held of us is gone: the connector was reset or deleted there while
+/// Returns whether the state that OpenCTI held of us is gone: the connector was reset or deleted there while
 /// nobody listened.
 ///
 /// # Errors
@@ -217,7 +217,7 @@ pub(super) async fn state(journal: &Journal) -> Result<Option<Value>, JournalErr
     Ok(Some(Value::Object(state)))
 }
 
-/// Whether the journal has no cursor yet and the state that OpenCTI holds has one.
+/// Returns whether the journal has no cursor yet and the state that OpenCTI holds has one.
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
@@ -226,7 +226,7 @@ pub(super) async fn can_take_over(journal: &Journal, remote: &Value) -> Result<b
     Ok(is_empty && ALL.into_iter().any(|of| remote_position(of, remote).is_some()))
 }
 
-/// Whether a state is one of ours, under which incidents were named as this connector does by itself.
+/// Returns whether a state is one of ours, under which incidents were named as this connector does by itself.
 pub fn names_by_title(remote: &Value) -> bool {
     remote.get(NAMING).is_some_and(|naming| naming == BY_TITLE)
 }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::Found;
 use crate::clock::Clock;
 
-/// What is asked for.
+/// The work that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "job", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Job {
@@ -38,7 +38,7 @@ pub struct Range {
     pub types: Vec<String>,
 }
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
@@ -55,7 +55,7 @@ pub enum JobState {
     Interrupted,
 }
 
-/// Why a job was called off.
+/// The reason for which a job was called off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CalledOff {
     /// Everything is imported again, and what it had read with it.
@@ -78,7 +78,7 @@ pub enum Pace<'a> {
 }
 
 impl<'a> Pace<'a> {
-    /// Where it hangs, if anywhere.
+    /// Returns the board that it is on, if any.
     pub(super) fn board(self) -> Option<&'a JobBoard> {
         match self {
             Self::Schedule => None,
@@ -98,20 +98,20 @@ impl<'a> Pace<'a> {
     }
 }
 
-/// How far a job is.
+/// The progress of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Which job of this process it is, from 1.
+    /// The number of the job in this process, from 1.
     pub number: u64,
-    /// Where it stands.
+    /// Its state.
     pub state: JobState,
-    /// What was asked for.
+    /// The job that was asked for.
     #[serde(default)]
     pub job: Option<Box<Job>>,
-    /// When it was asked for.
+    /// The time at which it was asked for.
     #[serde(default)]
     pub asked_at: Option<DateTime<Utc>>,
-    /// When it ended, however it did.
+    /// The time of its end, however it ended.
     #[serde(default)]
     pub ended_at: Option<DateTime<Utc>>,
     /// Items that it will read in all, as far as is known.
@@ -120,11 +120,11 @@ pub struct Progress {
     pub new: u64,
     /// Items that it had.
     pub known: u64,
-    /// Why it waits, failed or was called off, in plain words; else empty.
+    /// The reason for which it waits, failed or was called off, in plain words; else empty.
     pub words: String,
 }
 
-/// Where jobs are hung up, one at a time, and their progress is read.
+/// The board on which jobs are put, one at a time, and their progress is read.
 #[derive(Debug)]
 pub struct JobBoard {
     console: String,
@@ -143,7 +143,7 @@ impl JobBoard {
         (Self { console, clock, inbox, progress, called_off }, jobs)
     }
 
-    /// Which console the jobs are about.
+    /// Returns the console that the jobs are about.
     pub fn console(&self) -> &str {
         &self.console
     }
@@ -209,7 +209,7 @@ impl JobBoard {
         }
     }
 
-    /// How far the newest job is.
+    /// Returns the progress of the newest job.
     pub fn current(&self) -> Progress {
         self.progress.borrow().clone()
     }

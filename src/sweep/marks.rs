@@ -20,7 +20,7 @@ use crate::{
 /// Under this name the journal keeps which backfills have marks: a JSON object, by their names.
 pub(super) const NOTED: &str = "backfill_marks";
 
-/// What a backfill reads.
+/// The lists that a backfill reads.
 const LISTINGS: [Listing; 2] = [Listing::Alerts, Listing::Threats];
 
 /// Under which name the journal remembers where an open `range` ends, and with a listing's behind it
@@ -32,7 +32,7 @@ pub(super) fn name(range: &Range) -> String {
     format!("backfill {}..{until} {}", range.since.to_rfc3339(), types.join(","))
 }
 
-/// How far `range` has been read.
+/// Returns the cursor of what has been read of `range`.
 pub(super) fn mark<'a>(journal: &'a Journal, range: &Range, of: Listing) -> Cursor<'a> {
     Cursor::named(journal, format!("{} {of:?}", name(range)))
 }
@@ -91,7 +91,7 @@ fn names(range: &Range) -> Vec<String> {
     marks.chain([name.clone()]).collect()
 }
 
-/// Whether what `earlier` has read up to its mark need not be read for `range`.
+/// Returns whether what `earlier` has read up to its mark need not be read for `range`.
 fn leads_to(earlier: &Range, range: &Range) -> bool {
     let sorted = |range: &Range| {
         let mut types = range.types.clone();

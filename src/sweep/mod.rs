@@ -1,4 +1,4 @@
-//! What no push brings: the sweep, pages of alerts and threats since the cursor; backfills, the same of
+//! Alerts that no push brings: the sweep, pages of alerts and threats since the cursor; backfills, the same of
 //! another stretch of time; and the queue of the Elastic connector (`queue`). All enter by the journal's
 //! door.
 //!
@@ -46,13 +46,14 @@ use crate::{
     journal::{Journal, JournalError},
 };
 
-/// How far behind ours a console's clock may be for its changes to be found from the first one on.
+/// Longest time by which a console's clock may be behind ours for its changes to be found from the first one
+/// on.
 const BEHIND_MAX: TimeDelta = TimeDelta::days(1);
 
 /// Under this name the journal keeps since when pushes are taken.
 const PUSHES_TAKEN_SINCE: &str = "pushes_taken_since";
 
-/// Why a sweep ended early. What it had found until then is in the journal.
+/// The reason for which a sweep ended early. What it had found until then is in the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     /// The console did not answer a page.
@@ -77,7 +78,7 @@ pub enum SweepError {
     CalledOff(#[from] CalledOff),
 }
 
-/// What a sweep found.
+/// The findings of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Found {
     /// Notifications the journal did not have.
@@ -103,7 +104,7 @@ impl Found {
     }
 }
 
-/// Whether the console can push to us.
+/// The ability of the console to push to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushes {
     /// The endpoint is open.
@@ -120,7 +121,7 @@ pub struct Sweep {
     door: Door,
     /// Keeps the cursors.
     pub journal: Journal,
-    /// What is imported.
+    /// The part of the console that is imported.
     settings: ImportSettings,
     /// The time.
     clock: Clock,
@@ -185,7 +186,7 @@ impl Sweep {
         reset::start_over(&self.journal).await
     }
 
-    /// What changed since the last sweep. The first one has just `seen` everything as it is, so only
+    /// Sweeps what changed since the last sweep. The first one has just `seen` everything as it is, so only
     /// what changes after it `began` is of interest. The console may tell another time than we do, but
     /// it was no earlier there at the end than the latest change that was seen.
     async fn sweep_changes(

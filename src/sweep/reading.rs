@@ -11,14 +11,14 @@ use crate::{
     intake::{DoorError, Notification, Receipt, dialect::Dialect, verification::Proof},
 };
 
-/// How young an alert may be for its push to be still on its way.
+/// The greatest age of an alert whose push may still be on its way.
 const PUSH_TAKES_MAX: TimeDelta = TimeDelta::minutes(1);
 
 /// Items that are passed over in a row for their size; with one more it is the console that answers
 /// wrongly.
 const PASSED_OVER_MAX: u32 = 10;
 
-/// What is read.
+/// The range that is read.
 pub(super) struct Stretch<'a> {
     pub(super) of: Listing,
     pub(super) since: DateTime<Utc>,
@@ -131,7 +131,7 @@ impl Sweep {
         }
     }
 
-    /// Where the next query begins when the window of the one since `since` is full up to `last`:
+    /// Returns the beginning of the next query when the window of the one since `since` is full up to `last`:
     /// at the second in which it ends. If it began there, too, that second is crowded.
     async fn after_full_window(
         &self,
@@ -209,8 +209,9 @@ impl Sweep {
     }
 }
 
-/// Where the next page of changes begins, when this one reached another second than that of `since`.
-/// What is changed while it is listed goes to the end of the list, and every other one moves forward:
+/// Returns the beginning of the next page of changes, when this one reached another second than that of
+/// `since`.
+/// An item that is changed while it is listed goes to the end of the list, and every other one moves forward:
 /// an offset would pass over some of them, so it only counts within one second.
 fn next_second(of: Listing, since: DateTime<Utc>, items: &[Item]) -> Option<DateTime<Utc>> {
     let is_by_change = matches!(of, Listing::ChangedAlerts | Listing::ChangedThreats);

@@ -1,4 +1,4 @@
-//! What the last sweep did, kept in the journal so that a restart does not hide it.
+//! The record of the last sweep, kept in the journal so that a restart does not hide it.
 //!
 //! Does not live here: showing it (`ops`), when sweeps run (`service`).
 
@@ -12,12 +12,12 @@ use crate::journal::{Journal, JournalError};
 /// Under this name the journal keeps it.
 const LAST_SWEEP: &str = "last_sweep";
 
-/// How a sweep went.
+/// The outcome of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepRecord {
-    /// When it began.
+    /// The time at which it began.
     pub began: DateTime<Utc>,
-    /// When it ended.
+    /// The time at which it ended.
     pub ended: DateTime<Utc>,
     /// Notifications the journal did not have.
     pub new: usize,
@@ -28,7 +28,7 @@ pub struct SweepRecord {
     /// Of the new ones, changes of what the journal had.
     #[serde(default)]
     pub updated: usize,
-    /// Why it ended early, in plain words.
+    /// The reason for which it ended early, in plain words.
     pub failure: Option<String>,
 }
 

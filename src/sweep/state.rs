@@ -25,10 +25,10 @@ const CONSOLES: &str = "consoles";
 /// has started over.
 const RESET: &str = "reset_asked_for";
 
-/// What the journal keeps for one console.
+/// The rows that the journal keeps for one console.
 #[derive(Clone)]
 pub struct Kept {
-    /// Which console.
+    /// The console.
     pub console: ConsoleLabel,
     /// Its rows.
     pub journal: Journal,
@@ -81,7 +81,7 @@ impl ConnectorState {
         Ok(())
     }
 
-    /// Whether the state that OpenCTI held of us is gone.
+    /// Returns whether the state that OpenCTI held of us is gone.
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
@@ -130,7 +130,7 @@ impl ConnectorState {
         }
     }
 
-    /// Whether a reset was asked for that not every console has heeded.
+    /// Returns whether a reset was asked for that not every console has heeded.
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.

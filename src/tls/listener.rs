@@ -16,7 +16,7 @@ use super::{
 };
 use crate::config::EndpointTls;
 
-/// Why a listener's TLS cannot be set up.
+/// The reason for which a listener's TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenerTlsError {
     /// A file has not what it should have.

@@ -19,7 +19,7 @@ const PEM_START: &str = "-----BEGIN";
 /// Largest file that is read, in bytes. The authorities of a whole system take 250 KiB.
 const FILE_MAX_BYTES: u64 = 4 << 20;
 
-/// Why a PEM file or text cannot be used. `place` is the option and the path.
+/// The reason for which a PEM file or text cannot be used. `place` is the option and the path.
 #[derive(Debug, thiserror::Error)]
 pub enum PemError {
     /// The file cannot be read.

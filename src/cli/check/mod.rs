@@ -18,7 +18,7 @@ use crate::{
     opencti::Registration,
 };
 
-/// What was found at one party.
+/// A finding about one party.
 struct Finding {
     party: String,
     verdict: Verdict,
@@ -35,10 +35,10 @@ enum Verdict {
     Wrong,
 }
 
-/// What the platform said of itself, and of us where it could be asked without making anything.
+/// The platform's answer about itself, and about us where it could be asked without making anything.
 type Reached = Result<(String, Option<Registration>), String>;
 
-/// What only the registration of a service account tells.
+/// Said of what only the registration of a service account tells.
 const NOT_TRIED: &str = "not tried: OpenCTI tells where it is once the service account is there, and \
     nothing is made for a check";
 
@@ -102,7 +102,7 @@ async fn reach(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// What is found at a party that a registration tells of.
+/// Returns what is found at a party that a registration tells of.
 async fn told_by<'a, F: Future<Output = Result<String, String>>>(
     platform: &'a Reached,
     party: &'static str,
@@ -121,7 +121,7 @@ async fn told_by<'a, F: Future<Output = Result<String, String>>>(
     }
 }
 
-/// What is said of the operator's map of statuses, when there is one. What OpenCTI does not know of
+/// Returns what is said of the operator's map of statuses, when there is one. What OpenCTI does not know of
 /// it is not sent, and nothing else suffers: a note.
 async fn workflow(
     settings: &Settings,
@@ -185,7 +185,7 @@ fn queue(settings: &Settings, console: &ConsoleSettings) -> Option<Finding> {
     })
 }
 
-/// What will be listened to for syslog, and by what a message must prove itself.
+/// Returns what will be listened to for syslog, and by what a message must prove itself.
 fn syslog(settings: &Settings) -> Option<Finding> {
     let syslog = settings.syslog.as_ref()?;
     let authorities = syslog.tls.as_ref().and_then(|tls| tls.client_authorities.as_ref());

@@ -1,4 +1,4 @@
-//! How `check` reaches each party: `Ok` with what it answered, `Err` with what is wrong and what
+//! Ways in which `check` reaches each party: `Ok` with what it answered, `Err` with what is wrong and what
 //! to do.
 
 use std::collections::BTreeMap;

@@ -46,7 +46,7 @@ pub(in crate::cli) enum DeadLettersCommand {
     /// Drop letters for good: their texts are removed at once, and the same version, when it comes
     /// again, is a duplicate.
     Drop(DropArguments),
-    /// What OpenCTI refused of alerts after they were delivered, the newest first.
+    /// Refusals by OpenCTI of alerts after they were delivered, the newest first.
     Refused(Listing),
     /// Write letters with their text as received, a JSON object a line.
     Export(ExportArguments),
@@ -62,7 +62,7 @@ impl DeadLettersCommand {
     }
 }
 
-/// Which letters are meant.
+/// The letters that are meant.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Selection {
     /// Ids, as `list` shows them.
@@ -82,7 +82,7 @@ pub(in crate::cli) struct Selection {
     source: Option<Origin>,
 }
 
-/// Which letters are meant, by a command that changes them: it must be said.
+/// The letters that are meant by a command that changes them: it must be said.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true)
     .args(["ids", "reason", "like", "older_than", "source", "all"]))]
@@ -102,7 +102,7 @@ pub(in crate::cli) struct Pile {
     dropped: bool,
 }
 
-/// How much is shown, and how.
+/// The number of letters that are shown, and the form.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Listing {
     /// At most this many.
@@ -168,7 +168,7 @@ pub(in crate::cli) struct RetryArguments {
 }
 
 impl RetryArguments {
-    /// How it is told what became of each letter.
+    /// Returns the form in which the outcome of each letter is told.
     pub(super) fn form(&self) -> Form {
         if self.json { Form::Json } else { Form::Words }
     }
@@ -190,7 +190,7 @@ pub(in crate::cli) struct DropArguments {
 }
 
 impl DropArguments {
-    /// How it is told what became of each letter.
+    /// Returns the form in which the outcome of each letter is told.
     pub(super) fn form(&self) -> Form {
         if self.json { Form::Json } else { Form::Words }
     }
@@ -235,7 +235,7 @@ impl Selection {
         }
     }
 
-    /// How many ids were named; each must be there.
+    /// Returns the ids that were named; each must be there.
     pub(super) fn named(&self) -> &[EventId] {
         &self.ids
     }

@@ -1,4 +1,4 @@
-//! How dead letters are shown: as lines, in full, as JSON.
+//! Dead letters as they are shown: as lines, in full, as JSON.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::{
     journal::{DeadLetter, DeadLetterGroup, DeadLetterKind, EventId, ListedRefusal, Retried},
 };
 
-/// How what became of a letter is told.
+/// The form in which the outcome of a letter is told.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Form {
     Words,
@@ -71,7 +71,7 @@ pub(super) fn as_json(letter: &DeadLetter, console: Option<&str>, body: Option<&
     object
 }
 
-/// What OpenCTI refused, in two lines.
+/// Describes in two lines what OpenCTI refused.
 pub(super) fn refusal(listed: &ListedRefusal, console: Option<&str>) -> String {
     let ListedRefusal { refusal, times, key, title, .. } = listed;
     let event = refusal.event.map_or("an unknown event".to_owned(), |id| format!("event {id}"));

@@ -31,12 +31,12 @@ pub enum Element<'a> {
     Unreadable {
         /// Its text as sent.
         text: Cow<'a, str>,
-        /// Why it cannot be read.
+        /// The reason for which it cannot be read.
         reason: Cow<'static, str>,
     },
 }
 
-/// Why a body was refused as a whole.
+/// The reason for which a body was refused as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The body is empty.
@@ -45,7 +45,7 @@ pub enum DecodeError {
     /// Nothing in the body is JSON.
     #[error("the body is not JSON: {reason}")]
     NotJson {
-        /// What the JSON reader says, with the place.
+        /// The message of the JSON reader, with the place.
         reason: String,
     },
     /// There are more elements than one body may have.

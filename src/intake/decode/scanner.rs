@@ -10,12 +10,12 @@ use serde_json::Deserializer;
 use super::{Element, half_characters::without_half_characters};
 use crate::alert::element::{self, Unread};
 
-/// Why a well-formed value is no element.
+/// The reason for which a well-formed value is no element.
 const NOT_AN_OBJECT: &str = "not a JSON object";
 
-/// Why scanning stopped before the end.
+/// The reason for which scanning stopped before the end.
 pub(super) enum Stop {
-    /// What stands here is not JSON.
+    /// The text here is not JSON.
     Broken { reason: String },
     /// The bound is reached.
     TooMany,

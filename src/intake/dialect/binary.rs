@@ -58,7 +58,7 @@ pub(super) fn ecs(element: &Value, path: &str) -> Binary {
     }
 }
 
-/// Whether one of two is true; nothing when neither says anything.
+/// Returns whether one of two is true; nothing when neither says anything.
 fn either(one: Option<bool>, other: Option<bool>) -> Option<bool> {
     match (one, other) {
         (None, None) => None,

@@ -48,7 +48,7 @@ impl<'a> Dates<'a> {
         }
     }
 
-    /// What could not be read so far, as `field: text`.
+    /// Returns what could not be read so far, as `field: text`.
     pub(super) fn into_unreadable(self) -> Vec<String> {
         self.unreadable
     }

@@ -1,4 +1,4 @@
-//! What an ECS alert shows beside its process: the standard ECS 9.0.0 field sets for users, files,
+//! Evidence that an ECS alert shows beside its process: the standard ECS 9.0.0 field sets for users, files,
 //! libraries, registry, network, DNS and URLs. HarfangLab publishes no list of those it fills, so
 //! all that the alert model has room for are read.
 

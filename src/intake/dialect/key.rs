@@ -59,7 +59,8 @@ pub fn version(alert: &Alert) -> String {
     ])
 }
 
-/// When an alert last changed: `last_update`, which the REST API gives, else the last date of its
+/// Returns the date of an alert's last change: `last_update`, which the REST API gives, else the last date of
+/// its
 /// status history, which consoles from 4.13 on push.
 pub fn updated_at(alert: &Alert) -> Option<DateTime<Utc>> {
     let changes = alert.status_history.iter();

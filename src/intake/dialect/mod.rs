@@ -58,7 +58,7 @@ impl Dialect {
     }
 }
 
-/// What one JSON element of a body turned out to be.
+/// The kind of one JSON element of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recognised {
     /// A notification to import.
@@ -73,7 +73,7 @@ pub enum Recognised {
 
 /// Tells what a JSON element is.
 ///
-/// What marks an alert or a threat weighs more than what marks telemetry: an alert whose
+/// A mark of an alert or a threat weighs more than one of telemetry: an alert whose
 /// `log_type` is new to us is still an alert. Native marks weigh more than ECS marks, because log
 /// shippers add ECS fields of their own to the native JSON they forward.
 pub fn recognise(element: &Value) -> Recognised {

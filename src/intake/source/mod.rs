@@ -1,4 +1,4 @@
-//! Where a delivery comes from: the address of the client behind trusted proxies, and whether it
+//! Source of a delivery: the address of the client behind trusted proxies, and whether it
 //! may post at all.
 //!
 //! Nobody's word is taken but a trusted proxy's: the chain of `X-Forwarded-For` is
@@ -16,7 +16,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::config::AccessSettings;
 
-/// Why a delivery may not be taken from where it comes from. Told to the log.
+/// The reason for which a delivery may not be taken from where it comes from. Told to the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotAdmitted {
     /// The client is in none of the networks.
@@ -33,7 +33,7 @@ pub(super) enum NotAdmitted {
     Unnamed(IpAddr),
 }
 
-/// Who may post, and whom to believe about it.
+/// The senders that may post, and the proxies that are believed about it.
 pub struct Sources {
     allowed: Vec<IpNet>,
     trusted: Vec<IpNet>,
@@ -76,7 +76,7 @@ impl Sources {
         }
     }
 
-    /// Where no proxy is named, what comes from this machine comes through one all the same, most
+    /// If no proxy is named, what comes from this machine comes through one all the same, most
     /// of the time. To let nobody in by its word, but not to count everybody's failures as those of
     /// one, it is believed here and only here.
     fn counted(&self, client: IpAddr, headers: &HeaderMap) -> IpAddr {

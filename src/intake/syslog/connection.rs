@@ -81,14 +81,14 @@ pub(super) struct Connection {
 struct Pending {
     framer: Framer,
     buffer: BytesMut,
-    /// When the frame that is not whole yet was begun.
+    /// The time at which the frame that is not whole yet was begun.
     begun: Option<Instant>,
     long_frame: Option<OwnedSemaphorePermit>,
     /// Until when it is read after the service was asked to stop.
     drain_until: Option<Instant>,
 }
 
-/// What a reading brought.
+/// The result of a reading.
 enum Arrived {
     Bytes,
     /// The sender has ended, or we are to.

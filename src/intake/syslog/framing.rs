@@ -1,4 +1,4 @@
-//! Where a message begins and ends in the stream: RFC 6587 (TCP) and RFC 5425 (TLS).
+//! Beginnings and ends of messages in the stream: RFC 6587 (TCP) and RFC 5425 (TLS).
 //!
 //! Both ways of framing are taken, told apart at each frame's first byte: a digit from 1 to 9 begins
 //! an octet count, anything else a frame that ends at a line feed (or NUL, which some senders put
@@ -18,7 +18,7 @@ const PASSED_OVER_MAX_BYTES: usize = 64 << 20;
 /// Digits of the greatest count that is looked at.
 const COUNT_DIGITS_MAX: usize = 10;
 
-/// What stands next in the stream.
+/// The next part of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Framed {
     /// A whole frame, never empty.
@@ -55,7 +55,7 @@ pub(super) struct Framer {
     is_after_count: bool,
 }
 
-/// What is still to come of a frame that is passed over.
+/// The rest of a frame that is passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
     Nothing,
@@ -68,7 +68,7 @@ impl Framer {
         Self { max_bytes, passing_over: Rest::Nothing, searched: 0, is_after_count: false }
     }
 
-    /// Whether the stream stands within a frame that is passed over.
+    /// Returns whether the stream stands within a frame that is passed over.
     pub(super) fn is_within_a_frame(&self) -> bool {
         self.passing_over != Rest::Nothing
     }
@@ -99,7 +99,7 @@ impl Framer {
         }
     }
 
-    /// What is left when the stream has ended: a last line that nobody ended. `None` when nothing is
+    /// Returns what is left when the stream has ended: a last line that nobody ended. `None` when nothing is
     /// left, or a counted frame that is not whole.
     pub(super) fn last(&self, buffer: &mut BytesMut) -> Option<Bytes> {
         let is_line = !self.is_within_a_frame() && !matches!(buffer.first(), Some(b'1'..=b'9'));
@@ -181,7 +181,7 @@ impl Framer {
     }
 }
 
-/// Where the bytes behind the first line feed or NUL begin.
+/// Returns the position at which the bytes behind the first line feed or NUL begin.
 fn line_end(buffer: &[u8]) -> Option<usize> {
     buffer.iter().position(|byte| matches!(byte, b'\n' | 0)).map(|position| position + 1)
 }

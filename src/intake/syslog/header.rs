@@ -1,4 +1,4 @@
-//! What stands before the JSON: the header of RFC 5424 with its structured data, or that of RFC 3164.
+//! The text before the JSON: the header of RFC 5424 with its structured data, or that of RFC 3164.
 //!
 //! Of RFC 5424 every field is found and none but the structured data is looked at: the token is in
 //! there. RFC 3164 has no structured data, and what senders put before the message is so varied that
@@ -26,7 +26,7 @@ pub struct Message<'a> {
     body: &'a [u8],
 }
 
-/// What is wrong with a header.
+/// A fault of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// It does not begin as every message of syslog does.
@@ -73,7 +73,7 @@ impl<'a> Message<'a> {
         Ok(Self { structured_data, body })
     }
 
-    /// What follows the header, without the mark of UTF-8 that may stand before it.
+    /// Returns what follows the header, without the mark of UTF-8 that may stand before it.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
@@ -104,7 +104,7 @@ fn after_priority(frame: &[u8]) -> Result<&[u8], HeaderError> {
     Ok(&rest[digits + 1..])
 }
 
-/// What follows the version that RFC 5424 puts behind the priority; `None`: there is none.
+/// Returns what follows the version that RFC 5424 puts behind the priority; `None`: there is none.
 fn after_version(rest: &[u8]) -> Option<&[u8]> {
     let digits = rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
     let is_version = digits > 0 && rest[0] != b'0' && rest.get(digits) == Some(&b' ');
@@ -172,14 +172,15 @@ fn walk_element<'a>(
     Ok(Walked { end: at + 1, has_parameter: at > id_end })
 }
 
-/// Where the name that begins at `begin` ends.
+/// Returns the end of the name that begins at `begin`.
 fn name_end(text: &[u8], begin: usize) -> Result<usize, HeaderError> {
     let is_name = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b']' | b'"');
     let length = text[begin..].iter().take_while(|byte| is_name(byte)).count();
     if length == 0 { Err(HeaderError::StructuredData) } else { Ok(begin + length) }
 }
 
-/// Where the quote is that ends the value that begins at `begin`. A bracket in it should be escaped
+/// Returns the position of the quote that ends the value that begins at `begin`. A bracket in it should be
+/// escaped
 /// and often is not; the quotes tell its end all the same.
 fn value_end(text: &[u8], begin: usize) -> Result<usize, HeaderError> {
     let mut at = begin;

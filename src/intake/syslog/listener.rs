@@ -47,11 +47,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 const STORE_DEADLINE: Duration = Duration::from_secs(10);
 const GIVE_UP_DEADLINE: Duration = Duration::from_secs(1);
 
-/// What a listener is made of.
+/// The parts of a listener.
 pub struct Parts {
     /// Bound, and not blocking.
     pub listener: std::net::TcpListener,
-    /// What proves a message; whoever holds on to it can put another in its place.
+    /// Proves a message; whoever holds on to it can put another in its place.
     pub verifier: Arc<ArcSwap<SyslogVerifier>>,
     /// The way into the journal.
     pub door: Door,
@@ -75,7 +75,7 @@ impl Listener {
     /// Accepts from now on.
     ///
     /// # Errors
-    /// When the system does not let us use the socket.
+    /// Fails when the system does not let us use the socket.
     pub fn open(parts: Parts, settings: &SyslogSettings) -> io::Result<Self> {
         let address = parts.listener.local_addr()?;
         let listener = TcpListener::from_std(parts.listener)?;
@@ -116,7 +116,7 @@ impl Listener {
         Ok(Self { standing, connections, stop, give_up: shared.give_up.clone() })
     }
 
-    /// How it stands.
+    /// Returns its standing.
     pub fn standing(&self) -> Arc<SyslogStanding> {
         Arc::clone(&self.standing)
     }

@@ -1,4 +1,4 @@
-//! What frames say: each verified, read as a posted body is, and all that they held committed
+//! Contents of frames: each verified, read as a posted body is, and all that they held committed
 //! together. Nothing that was read is dropped: what cannot be stored now is tried again.
 
 use std::{net::IpAddr, sync::Arc};
@@ -28,7 +28,7 @@ const ELEMENTS_MAX: usize = 1_000;
 /// Wrong tokens a minute and address, after which its connections are closed.
 const FAILURES_MAX: u32 = 30;
 
-/// What every connection shares.
+/// The parts shared by all connections.
 pub(super) struct Shared {
     pub(super) verifier: Arc<ArcSwap<SyslogVerifier>>,
     pub(super) door: Door,
@@ -41,14 +41,14 @@ pub(super) struct Shared {
     pub(super) give_up: CancellationToken,
 }
 
-/// Whether a connection may go on.
+/// The future of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GoOn {
     Yes,
     No,
 }
 
-/// What a handful of frames came to.
+/// The result of reading a handful of frames.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) notifications: Vec<Notification>,
@@ -83,7 +83,7 @@ impl Shared {
         }
     }
 
-    /// Whether a connection from `address` may begin.
+    /// Returns whether a connection from `address` may begin.
     pub(super) fn admit(&self, address: IpAddr) -> Result<(), Refusal> {
         Ok(self.verifier.load().admit(address)?)
     }
@@ -144,7 +144,7 @@ impl Shared {
         outcome
     }
 
-    /// Who guesses tokens loses the connection; who forgot the token is merely not heard.
+    /// Takes the connection from whoever guesses tokens; one who forgot the token is merely not heard.
     fn after(&self, address: IpAddr, refusal: &Refusal) -> GoOn {
         if *refusal == Refusal::TooManyFailures {
             return GoOn::No;

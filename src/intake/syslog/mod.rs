@@ -33,7 +33,7 @@ pub use self::{
     standing::{Standing, SyslogStanding},
 };
 
-/// How many cases the properties of this room are tried with.
+/// Returns the number of cases that the properties of this module are tried with.
 #[cfg(test)]
 fn cases() -> proptest::prelude::ProptestConfig {
     let is_long = std::env::var_os("HARFANGLAB_INCIDENTS_TEST_LONG").is_some();

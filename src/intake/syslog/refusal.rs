@@ -1,4 +1,4 @@
-//! What is not taken, and why: a name for the metrics, a sentence for the log. Nothing of what was
+//! Refusals and their reasons: a name for the metrics, a sentence for the log. Nothing of what was
 //! sent is ever in it.
 
 use super::{framing::FramingError, header::HeaderError};
@@ -7,7 +7,7 @@ use crate::{
     intake::{decode::DecodeError, verification::NotProven},
 };
 
-/// Why a connection or a message was not taken.
+/// The reason for which a connection or a message was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error(transparent)]

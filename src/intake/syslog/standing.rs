@@ -1,4 +1,4 @@
-//! How the syslog intake stands, for whoever looks at the status page, and the counting of what was
+//! Standing of the syslog intake, for whoever looks at the status page, and the counting of what was
 //! refused. Kept in memory: it tells of this process.
 
 use std::{
@@ -10,16 +10,16 @@ use std::{
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-/// What can be told at one moment.
+/// The standing at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Connections that are open.
     pub connections: usize,
-    /// When the last verified message came.
+    /// The time of the last verified message.
     pub last_message: Option<DateTime<Utc>>,
-    /// When the last alert or threat that came was committed.
+    /// The time at which the last alert or threat was committed.
     pub last_stored: Option<DateTime<Utc>>,
-    /// How many connections and messages were refused, by reason.
+    /// The number of connections and messages that were refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
 }
 
@@ -37,12 +37,12 @@ impl SyslogStanding {
         Self { address, transport, now: Mutex::default(), left_bytes: AtomicU64::new(0) }
     }
 
-    /// Where it listens, and how.
+    /// Describes the address at which it listens, and the transport.
     pub fn place(&self) -> String {
         format!("{} ({})", self.address, self.transport)
     }
 
-    /// What can be told now.
+    /// Returns the standing now.
     pub fn now(&self) -> Standing {
         self.now.lock().clone()
     }

@@ -48,7 +48,7 @@ impl HmacHeader {
     }
 }
 
-/// Whether `signature` is the whole HMAC-SHA256 of `parts` under `key`, compared in constant time.
+/// Returns whether `signature` is the whole HMAC-SHA256 of `parts` under `key`, compared in constant time.
 pub(super) fn signed_by(key: &[u8], parts: &[&[u8]], signature: &[u8]) -> bool {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     for part in parts {

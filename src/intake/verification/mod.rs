@@ -52,7 +52,7 @@ impl Proof {
     }
 }
 
-/// Why a delivery was not verified. Told to the log, never to the sender.
+/// The reason for which a delivery was not verified. Told to the log, never to the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotVerified {
     /// The header that carries the proof is absent, or there more than once.

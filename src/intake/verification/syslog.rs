@@ -1,4 +1,4 @@
-//! What proves a message of syslog: the token in its structured data, the client's certificate, the
+//! Proofs of a message of syslog: the token in its structured data, the client's certificate, the
 //! network it comes from. All that is configured must hold; one of them must be configured.
 
 use std::{borrow::Cow, net::IpAddr};
@@ -29,7 +29,7 @@ struct Token {
     secrets: Vec<SecretString>,
 }
 
-/// Whether a client shows a certificate of the configured authorities, or has to. The TLS handshake
+/// The certificate of a client, shown or not, by the configured authorities. The TLS handshake
 /// checks it: without a good one there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCertificate {
@@ -39,16 +39,16 @@ pub enum ClientCertificate {
     None,
 }
 
-/// Who sent a message.
+/// The sender of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender {
-    /// Where it comes from.
+    /// Its address.
     pub address: IpAddr,
-    /// What it showed in the handshake.
+    /// The certificate that it showed in the handshake.
     pub certificate: ClientCertificate,
 }
 
-/// Why a message was not verified. Told to the log; the sender is told nothing in syslog.
+/// The reason for which a message was not verified. Told to the log; the sender is told nothing in syslog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotProven {
     /// Its sender is in none of the networks.
@@ -105,7 +105,7 @@ impl SyslogVerifier {
         proves.then_some(Self { token, networks, certificate })
     }
 
-    /// Whether anything from there may be read at all.
+    /// Returns whether anything from there may be read at all.
     ///
     /// # Errors
     /// [`NotProven::Elsewhere`].

@@ -53,7 +53,7 @@ pub(super) fn chart(activity: &Activity) -> Markup {
     }
 }
 
-/// What was received and delivered in all hours.
+/// Returns what was received and delivered in all hours.
 pub(super) fn totals(activity: &Activity) -> (u64, u64) {
     let sum = |of: fn(&Hour) -> u64| activity.hours.iter().map(of).sum();
     (sum(|hour| hour.received), sum(|hour| hour.delivered))

@@ -16,7 +16,7 @@ use crate::{
     ops::Management,
 };
 
-/// What is told of one connection.
+/// The facts about one connection.
 struct Row<'a> {
     name: String,
     place: String,
@@ -80,7 +80,7 @@ fn rows<'a>(snapshot: &'a Snapshot, management: &Management) -> Vec<Row<'a>> {
     rows
 }
 
-/// What a sink is, for whoever did not configure it, and its own name where that says more.
+/// Describes a sink for whoever did not configure it, with its own name where that says more.
 fn delivery_to(sink: &str) -> (&'static str, &str) {
     match sink {
         "queue" => ("Delivery to RabbitMQ", ""),

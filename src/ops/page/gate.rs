@@ -1,4 +1,4 @@
-//! Who may see and do what on the status page.
+//! Access to the status page.
 //!
 //! The token comes by HTTP Basic, as the password of any user: a browser keeps it for this origin
 //! (scheme, host *and* port) alone, there is no session to steal or to store, and no script is needed.
@@ -36,7 +36,7 @@ pub(in crate::ops) struct Gate {
     failures: FailedAttempts,
 }
 
-/// Who asks.
+/// The person who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Visitor {
     /// He gave no token: he sees numbers, times and reasons.
@@ -45,7 +45,7 @@ pub(super) enum Visitor {
     Operator,
 }
 
-/// Why somebody is sent away.
+/// The reason for which somebody is sent away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
     /// The token is missing or wrong: the browser is to ask for it.
@@ -54,7 +54,7 @@ pub(super) enum Denied {
     NoneConfigured,
     /// He failed too often.
     Wait {
-        /// How long.
+        /// The time to wait.
         seconds: u64,
     },
     /// The request does not come from this page.
@@ -67,12 +67,12 @@ impl Gate {
         Self { digest, failures: FailedAttempts::new(MAX_FAILURES_PER_MINUTE) }
     }
 
-    /// Whether there is a token at all.
+    /// Returns whether there is a token at all.
     pub(super) fn has_token(&self) -> bool {
         self.digest.is_some()
     }
 
-    /// Who asks; `Err` when he gives a wrong token.
+    /// Returns the person who asks; `Err` for a wrong token.
     pub(super) fn visitor(
         &self,
         request: &HttpRequest,
@@ -124,7 +124,7 @@ fn basic_password(header: &str) -> Option<Vec<u8>> {
     pair.get(colon + 1..).map(<[u8]>::to_vec)
 }
 
-/// Whether the browser says that a form of this page sent it. What says neither is no browser that
+/// Returns whether the browser says that a form of this page sent it. What says neither is no browser that
 /// anybody uses; the commands do the same without a browser.
 fn comes_from_here(request: &HttpRequest) -> bool {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());

@@ -117,7 +117,7 @@ fn one(snapshot: &Snapshot, console: &ConsoleLabel, letter: &DeadLetter, viewer:
     }
 }
 
-/// What a person calls it.
+/// Returns the name that a person gives it.
 fn name(letter: &DeadLetter) -> &str {
     let title = letter.title.as_deref().filter(|title| !title.trim().is_empty());
     beginning(title.unwrap_or(&letter.key), 120)

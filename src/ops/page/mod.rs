@@ -44,7 +44,7 @@ use crate::{
     journal::{DeadLetter, DeadLetterFilter, DeadLetterKind, EventId, JournalError, Retried},
 };
 
-/// What the address may carry.
+/// The parameters of the address.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Asked {
     /// Each letter after this event, instead of a line a reason.
@@ -52,11 +52,11 @@ pub(super) struct Asked {
     after: EventId,
     /// Each letter with the same reason as this one.
     like: Option<EventId>,
-    /// What was just done, to be told.
+    /// The action that was just done, to be told.
     done: Option<Done>,
 }
 
-/// What was just done with a letter.
+/// The action that was just done with a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Done {

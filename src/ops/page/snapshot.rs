@@ -1,4 +1,4 @@
-//! What the status page shows, gathered at one moment.
+//! Contents of the status page, gathered at one moment.
 //!
 //! Does not live here: markup (`view`, `letters`, `job`), who may see it (`gate`).
 
@@ -35,16 +35,16 @@ const LONG_WAIT: TimeDelta = TimeDelta::minutes(15);
 /// The state of the service.
 pub(super) struct Snapshot {
     pub(super) now: DateTime<Utc>,
-    /// How full the journal is; `Err`: nothing is accepted, because of that.
+    /// The counts of the journal; `Err`: nothing is accepted, because of that.
     pub(super) counts: Result<Counts, String>,
     pub(super) troubles: BTreeMap<Place, Trouble>,
     /// Of each way out.
     pub(super) sinks: BTreeMap<SinkPlace, Trouble>,
-    /// What needs the journal; `Err`: why it cannot be read.
+    /// The part that needs the journal; `Err`: why it cannot be read.
     pub(super) journal: Result<FromJournal, String>,
 }
 
-/// What the journal tells.
+/// The part that the journal tells.
 pub(super) struct FromJournal {
     pub(super) activity: Activity,
     /// The last one of each console, in their order.
@@ -80,7 +80,7 @@ pub(super) struct Of<T> {
     pub(super) it: T,
 }
 
-/// How it goes, in the colours of a traffic light.
+/// The state in the colours of a traffic light.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Light {
     /// All is well.
@@ -95,7 +95,7 @@ pub(super) enum Light {
 pub(super) struct Headline {
     pub(super) light: Light,
     pub(super) words: String,
-    /// What is behind it, a sentence each.
+    /// The reasons for it, a sentence each.
     pub(super) because: Vec<String>,
 }
 
@@ -124,7 +124,7 @@ impl Snapshot {
         self.troubles.get(place).filter(|trouble| trouble.until.is_none())
     }
 
-    /// Whether it works, in words.
+    /// Returns whether it works, in words.
     pub(super) fn headline(&self) -> Headline {
         let counts = match &self.counts {
             Ok(counts) => counts,
@@ -169,13 +169,13 @@ impl Snapshot {
     }
 }
 
-/// How long the oldest event that has not found its end has been here.
+/// Returns the age of the oldest event that has not found its end.
 pub(super) fn waited(counts: &Counts, now: DateTime<Utc>) -> Option<TimeDelta> {
     let oldest = counts.oldest_pending_ms.and_then(DateTime::from_timestamp_millis)?;
     Some((now - oldest).max(TimeDelta::zero()))
 }
 
-/// What it means that `part` has a trouble.
+/// Describes what it means that `part` has a trouble.
 fn consequence(part: Part) -> &'static str {
     match part {
         Part::Journal | Part::Room => "Nothing is accepted.",

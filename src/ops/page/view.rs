@@ -80,7 +80,7 @@ fn first_line(headline: &Headline) -> Markup {
     }
 }
 
-/// What this replica does of what only one does.
+/// Describes what this replica does of what only one does.
 fn role(role: Role) -> Markup {
     html! {
         @match role {
@@ -195,7 +195,7 @@ fn intake(snapshot: &Snapshot, journal: &FromJournal, management: &Management) -
     }
 }
 
-/// How the listener for syslog stands, since the start.
+/// Shows the standing of the listener for syslog, since the start.
 fn by_syslog(snapshot: &Snapshot, syslog: &SyslogStanding) -> Markup {
     let standing = syslog.now();
     let refused: u64 = standing.refused.values().sum();
@@ -249,7 +249,7 @@ fn last_sweep(snapshot: &Snapshot, sweep: &Of<Option<SweepRecord>>) -> Markup {
     }
 }
 
-/// What a whole sweep found.
+/// Shows what a whole sweep found.
 fn repaired(sweep: &SweepRecord) -> Markup {
     let count = |number: usize| grouped(number as u64);
     html! {

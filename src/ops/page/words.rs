@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::{escape, label::ConsoleLabel};
 
-/// How long ago `then` was.
+/// Describes the time since `then`.
 pub(super) fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let past = now - then;
     if past < TimeDelta::seconds(5) { "just now".to_owned() } else { format!("{} ago", long(past)) }

@@ -31,7 +31,7 @@ pub struct CaseIncident {
     /// Links.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external_references: Vec<ExternalReference>,
-    /// What the case is about. The platform only ever adds to them.
+    /// The objects of the case. The platform only ever adds to them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub object_refs: Vec<String>,
 }
@@ -56,7 +56,7 @@ pub struct Note {
     pub created: Timestamp,
     /// Date of the last change.
     pub modified: Timestamp,
-    /// What the note is about.
+    /// The objects of the note.
     pub object_refs: Vec<String>,
     /// Links.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Object;
 use crate::stix::{id, time::Timestamp};
 
-/// What an identity stands for.
+/// The class of an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdentityClass {
@@ -29,7 +29,7 @@ impl IdentityClass {
 pub struct Identity {
     /// Name; the platform folds its case.
     pub name: String,
-    /// What it stands for.
+    /// Its class.
     pub identity_class: IdentityClass,
     /// Description in Markdown.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -50,7 +50,7 @@ pub trait Object: Serialize {
     fn id(&self) -> String;
 }
 
-/// Who says so, and who may read it: the same for all objects of a bundle.
+/// The author and the marking: the same for all objects of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
     /// Id of the author identity.

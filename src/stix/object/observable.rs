@@ -75,12 +75,12 @@ pub struct FileHashes {
 }
 
 impl FileHashes {
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether `hash` (in lower case) is one of them.
+    /// Returns whether `hash` (in lower case) is one of them.
     pub fn contains(&self, hash: &str) -> bool {
         [&self.md5, &self.sha1, &self.sha256, &self.sha512]
             .into_iter()
@@ -190,7 +190,7 @@ pub struct Process {
     /// Current directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
-    /// When it was started.
+    /// The time at which it was started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_time: Option<Timestamp>,
     /// Ids of the processes it started.

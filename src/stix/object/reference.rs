@@ -5,7 +5,7 @@ use serde::Serialize;
 /// An entry of `external_references`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExternalReference {
-    /// Where the reference comes from, two characters or more.
+    /// The source of the reference, two characters or more.
     pub source_name: String,
     /// Link.
     pub url: String,

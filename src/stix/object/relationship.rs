@@ -1,4 +1,4 @@
-//! What joins objects: relationships and sightings.
+//! Objects that join others: relationships and sightings.
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub struct Relationship {
     pub source_ref: String,
     /// Id of the target.
     pub target_ref: String,
-    /// What it means, where the type does not say.
+    /// Its meaning, where the type does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Creation date.
@@ -45,7 +45,7 @@ pub struct Sighting {
     pub where_sighted_refs: [String; 1],
     /// Always 1: the platform adds counts up when it merges sightings.
     pub count: u8,
-    /// When the alert was raised.
+    /// The time at which the alert was raised.
     pub first_seen: Timestamp,
     /// Not before `first_seen`.
     pub last_seen: Timestamp,
@@ -53,7 +53,7 @@ pub struct Sighting {
     pub created: Timestamp,
     /// Date of the last change.
     pub modified: Timestamp,
-    /// Whether what was seen turned out to be harmless. Always sent: OpenCTI 7 takes a missing one
+    /// True where what was seen turned out to be harmless. Always sent: OpenCTI 7 takes a missing one
     /// for false when it merges sightings, and 6.x never changes it by bundle.
     pub x_opencti_negative: bool,
     /// Links.

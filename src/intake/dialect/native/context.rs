@@ -1,4 +1,4 @@
-//! What surrounds a native alert: event log entry, correlation, firewall filter, antivirus name,
+//! Surroundings of a native alert: event log entry, correlation, firewall filter, antivirus name,
 //! status history.
 
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::{
     intake::dialect::dates::Dates,
 };
 
-/// How the data of a log entry names people: the role, then where name, domain and SID stand.
+/// Names of people in the data of a log entry: the role, then the fields of name, domain and SID.
 const NAMED: [(&str, [&str; 3]); 6] = [
     ("subject", ["SubjectUserName", "SubjectDomainName", "SubjectUserSid"]),
     ("target", ["TargetUserName", "TargetDomainName", "TargetSid"]),

@@ -1,4 +1,4 @@
-//! What a native alert shows beside its process and users: files, driver, registry, network, DNS,
+//! Evidence that a native alert shows beside its process and users: files, driver, registry, network, DNS,
 //! URLs and rule matches. Each block has one reader; a console sends the few that fit the alert.
 
 use std::{hash::Hash, iter};

@@ -23,7 +23,7 @@ use crate::alert::{
     },
 };
 
-/// What parts several addresses in one text.
+/// Characters between several addresses in one text.
 const ADDRESS_SEPARATORS: [char; 4] = [',', ';', ' ', '|'];
 
 /// The field in which the REST API's `{"alert": {…}}` has the alert.
