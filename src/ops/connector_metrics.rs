@@ -50,6 +50,9 @@ const OFFERED: [Offered; 5] = [
     },
 ];
 
+/// Connections to their address.
+const MAX_CONNECTIONS: usize = 512;
+
 /// Serves them on `listener`, each name behind `prefix`.
 ///
 /// # Errors
@@ -61,9 +64,14 @@ pub fn serve_connector_metrics(
     clock: &Clock,
 ) -> std::io::Result<Server> {
     let shown = web::Data::new((metrics, prefix));
-    http_server::serve(options("connector_metrics"), Anyone, (listener, clock), move || {
-        App::new().app_data(shown.clone()).default_service(reading().to(page)).into_factory()
-    })
+    http_server::serve(
+        options("connector_metrics", MAX_CONNECTIONS),
+        Anyone,
+        (listener, clock),
+        move || {
+            App::new().app_data(shown.clone()).default_service(reading().to(page)).into_factory()
+        },
+    )
 }
 
 async fn page(shown: web::Data<(Metrics, String)>) -> HttpResponse {

@@ -20,7 +20,6 @@ use std::{
 
 use actix_service::IntoServiceFactory;
 use actix_web::{App, Route, dev::Server, guard, middleware::from_fn, web};
-use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +30,7 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
+    config::ManagementSettings,
     connections::Peer,
     health::Health,
     http_server::{self, Admission, Options, Refused},
@@ -39,9 +39,6 @@ use crate::{
     label::ConsoleLabel,
     sweep::JobBoard,
 };
-
-/// Connections to an address for operators. The one that is open longest is closed for a new one.
-const MAX_CONNECTIONS: usize = 512;
 
 /// The part of the management pages that is about a console.
 pub struct ManagedConsole {
@@ -94,22 +91,23 @@ impl Management {
     }
 }
 
-/// Serves the status page, `/healthz`, `/readyz`, `/metrics` and `/jobs` on `listener`; `token` lets
-/// operators read and change things on the page.
+/// Serves the status page, `/healthz`, `/readyz`, `/metrics` and `/jobs` on `listener`; the token of
+/// `settings` lets operators read and change things on the page.
 ///
 /// # Errors
 /// Fails when the listener cannot be used.
 pub fn serve(
     management: Management,
-    token: Option<&SecretString>,
+    settings: &ManagementSettings,
     listener: TcpListener,
 ) -> std::io::Result<Server> {
     let management = web::Data::new(management);
-    let gate = web::Data::new(page::Gate::new(token));
+    let gate = web::Data::new(page::Gate::new(settings.token.as_ref()));
     let turns = web::Data::new(turns::Turns::new());
     let probe = web::Data::new(health::JournalProbe::new());
     let clock = management.clock.clone();
-    http_server::serve(options("management"), Anyone, (listener, &clock), move || {
+    let options = options("management", settings.max_connections);
+    http_server::serve(options, Anyone, (listener, &clock), move || {
         App::new()
             .wrap(from_fn(host::guarded))
             .app_data(management.clone())
@@ -133,13 +131,14 @@ impl Admission for Anyone {
     }
 }
 
-/// The options of the listener `name`, for operators.
-fn options(name: &'static str) -> Options {
+/// Returns the options of the listener `name`, for operators. Of `max_connections` the one that is open
+/// longest is closed for a new one.
+fn options(name: &'static str, max_connections: usize) -> Options {
     Options {
         name,
         workers: 1,
-        max_connections: MAX_CONNECTIONS,
-        max_connections_per_address: MAX_CONNECTIONS,
+        max_connections,
+        max_connections_per_address: max_connections,
         tls: None,
         draining: CancellationToken::new(),
     }

@@ -100,7 +100,7 @@ impl Listeners {
             opencti: settings.opencti.as_ref().map(|opencti| opencti.url.to_string()),
             sinks: shown.sinks,
         };
-        let server = ops::serve(management, settings.management.token.as_ref(), listener)
+        let server = ops::serve(management, &settings.management, listener)
             .map_err(not_listening("HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN", address))?;
         info!(address = %bound, "listening for health checks and metrics");
         let management = Some(spawn(server));

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use crate::config::{
     declare::settings,
-    option::{list, secret, text},
+    option::{list, secret, text, whole},
     parse::{self, Refusal},
 };
 
@@ -19,6 +19,9 @@ settings! { MANAGEMENT "Status page, health and metrics":
         listen: SocketAddr = HARFANGLAB_INCIDENTS_MANAGEMENT_LISTEN:
             text("an address and port such as 127.0.0.1:9090").default("127.0.0.1:9090")
                 .row("status page, health and metrics");
+        /// Connections at once; the one that is open longest is closed for a new one.
+        max_connections: usize = HARFANGLAB_INCIDENTS_MANAGEMENT_MAX_CONNECTIONS: whole(8, 100_000)
+            .default("512");
         /// Names under which the management address answers besides IP addresses, names without dots, *.svc
         /// and *.svc.cluster.local, such as the name that a proxy passes on or that Prometheus asks for.
         /// Every other name is refused with 421, so that no web page can have its own name lead here (DNS

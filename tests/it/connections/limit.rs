@@ -248,3 +248,23 @@ async fn strangers_that_fill_the_endpoint_again_and_again_do_not_delay_senders()
     assert!(!flood.is_finished());
     flood.abort();
 }
+
+#[tokio::test]
+async fn the_management_address_closes_its_longest_open_connection_above_the_number_that_is_set() {
+    let mut home = offline_home();
+    home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_MAX_CONNECTIONS", "8");
+    let mut app = home.start(&["serve"]);
+    let management = authority(&app.management().await).to_owned();
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {management}\r\n\r\n");
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let mut stream = connect(SENDER, &management).await;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+        open.push(stream);
+    }
+    let mut one_more = connect(SENDER, &management).await;
+    assert_eq!(asked(&mut one_more, &request).await, Some(200), "{}", app.log());
+    closed(&mut open[0]).await;
+    let open: Vec<bool> = open[1..].iter().map(is_open).collect();
+    assert_eq!(open, [true; 7], "only the longest open one");
+}
