@@ -40,6 +40,41 @@ pub(in crate::journal) struct Change {
     _turns: Vec<Turn>,
 }
 
+impl Statement {
+    /// Runs it, and returns how many rows it changed.
+    pub(in crate::journal) async fn execute(
+        self,
+        session: &mut Session,
+    ) -> Result<u64, JournalError> {
+        session.execute(self).await
+    }
+
+    /// Runs it, and returns its rows.
+    pub(in crate::journal) async fn fetch_all(
+        self,
+        session: &mut Session,
+    ) -> Result<Vec<Row>, JournalError> {
+        session.fetch_all(self).await
+    }
+
+    /// Runs it, and returns its first row, if there is one.
+    pub(in crate::journal) async fn fetch_optional(
+        self,
+        session: &mut Session,
+    ) -> Result<Option<Row>, JournalError> {
+        Ok(session.fetch_all(self).await?.into_iter().next())
+    }
+
+    /// Runs it, and returns its only row.
+    pub(in crate::journal) async fn fetch_one(
+        self,
+        session: &mut Session,
+    ) -> Result<Row, JournalError> {
+        let row = self.fetch_optional(session).await?;
+        row.ok_or(JournalError::Database(sqlx::Error::RowNotFound))
+    }
+}
+
 impl Session {
     pub(in crate::journal) fn dialect(&self) -> Dialect {
         match self {
@@ -49,7 +84,7 @@ impl Session {
     }
 
     /// Runs a statement, and returns how many rows it changed.
-    pub(super) async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
+    async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
         #[cfg(test)]
         super::noted::note(&statement);
         match self {
@@ -72,10 +107,7 @@ impl Session {
     }
 
     /// Runs a statement, and returns its rows.
-    pub(super) async fn fetch_all(
-        &mut self,
-        statement: Statement,
-    ) -> Result<Vec<Row>, JournalError> {
+    async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<Row>, JournalError> {
         #[cfg(test)]
         super::noted::note(&statement);
         Ok(match self {

@@ -4,8 +4,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{dialect::Dialect, row::Row, session::Session};
-use crate::journal::error::JournalError;
+use super::dialect::Dialect;
 
 /// A statement. Its values are written `$1`, `$2`, … and are numbers or texts: a flag is 0 or 1.
 #[derive(Debug)]
@@ -70,39 +69,6 @@ impl Statement {
     /// Adds a comma and the next `$n`, with its value.
     pub(in crate::journal) fn and_bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.push(", ").push_bind(value)
-    }
-
-    /// Runs it, and returns how many rows it changed.
-    pub(in crate::journal) async fn execute(
-        self,
-        session: &mut Session,
-    ) -> Result<u64, JournalError> {
-        session.execute(self).await
-    }
-
-    /// Runs it, and returns its rows.
-    pub(in crate::journal) async fn fetch_all(
-        self,
-        session: &mut Session,
-    ) -> Result<Vec<Row>, JournalError> {
-        session.fetch_all(self).await
-    }
-
-    /// Runs it, and returns its first row, if there is one.
-    pub(in crate::journal) async fn fetch_optional(
-        self,
-        session: &mut Session,
-    ) -> Result<Option<Row>, JournalError> {
-        Ok(session.fetch_all(self).await?.into_iter().next())
-    }
-
-    /// Runs it, and returns its only row.
-    pub(in crate::journal) async fn fetch_one(
-        self,
-        session: &mut Session,
-    ) -> Result<Row, JournalError> {
-        let row = self.fetch_optional(session).await?;
-        row.ok_or(JournalError::Database(sqlx::Error::RowNotFound))
     }
 }
 
