@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use super::{
     SqliteDatabase,
-    open::{is_full, options, reading, there_is_one},
+    open::{is_full, opening_failed, options, reading, there_is_one},
 };
 use crate::journal::{error::JournalError, file::FileIdentity};
 
@@ -26,15 +26,25 @@ impl SqliteDatabase {
         let lengths = FileIdentity::at(&file).and_then(|identity| identity.measure());
         let log = lengths.map_or(u64::MAX, |lengths| lengths.log);
         for way in ways_to_read(&file, log) {
-            let journal = Self::at(&file, way.clone(), way, None)?;
-            match journal.schema_version().await {
-                Ok(_) => return journal.of_our_version().await,
+            let mut journal = Self::at(&file, way.clone(), way, None)?;
+            journal.readers = journal.writer.clone();
+            match journal.begin_to_read().await {
+                Ok(()) => return journal.of_our_version().await,
                 Err(damaged @ JournalError::Damaged { .. }) => return Err(damaged),
                 // Completely, since SQLite shares what it has open within the process.
                 Err(_in_this_way) => journal.writer.close().await,
             }
         }
         Err(JournalError::DiskFull { file })
+    }
+
+    /// Begins to read on the only connection, and never ends: what follows reads by the index that was found
+    /// now. SQLite would look for one anew for each statement, and may find the file of a service that tries
+    /// to start just then, which is not filled yet.
+    async fn begin_to_read(&self) -> Result<(), JournalError> {
+        let begun = sqlx::raw_sql("BEGIN; SELECT COUNT(*) FROM sqlite_schema");
+        begun.execute(&self.writer).await.map_err(|error| opening_failed(self.file(), &error))?;
+        self.schema_version().await.map(drop)
     }
 }
 

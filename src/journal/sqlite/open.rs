@@ -357,7 +357,7 @@ fn log_is_gone(database: &Path) -> bool {
 
 /// Says what SQLite's refusal means for an operator. The codes are those of its manual ("Result and
 /// Error Codes"); the lowest eight bits tell the kind.
-fn opening_failed(file: &Path, error: &sqlx::Error) -> JournalError {
+pub(super) fn opening_failed(file: &Path, error: &sqlx::Error) -> JournalError {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     let kind = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
     let file_name = file.display();
