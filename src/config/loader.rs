@@ -19,6 +19,7 @@ use super::{
     },
     reader::{FileState, Read, Reader},
     settings::{self, Platform, Settings},
+    warnings,
 };
 
 /// Mode of the files that `demo` and tests have written: for their owner.
@@ -72,8 +73,12 @@ pub fn load(
     file: Option<&Path>,
     now: DateTime<Utc>,
 ) -> Result<Loaded, Faults> {
-    with_reader(environment, file, now, |reader| Settings::read(reader, Platform::OpenCti))
-        .map(|(settings, effective, warnings)| Loaded { settings, effective, warnings })
+    with_reader(environment, file, now, |reader| {
+        let settings = Settings::read(reader, Platform::OpenCti)?;
+        warnings::of(reader, &settings);
+        Ok(settings)
+    })
+    .map(|(settings, effective, warnings)| Loaded { settings, effective, warnings })
 }
 
 /// Loads what an offline conversion takes: nothing is required, the same names are known.

@@ -26,7 +26,6 @@ use super::{
     },
     parse,
     reader::{Read, Reader},
-    warnings,
 };
 
 /// Everything the service can be told.
@@ -104,7 +103,7 @@ impl Settings {
         } else {
             ConsoleNames::Shown
         };
-        let settings = Self {
+        Ok(Self {
             opencti: opencti?,
             connector: connector?,
             mq: mq?,
@@ -116,9 +115,7 @@ impl Settings {
             pipeline: pipeline?,
             management: management?,
             connector_metrics: connector_metrics?,
-        };
-        warnings::of(reader, &settings);
-        Ok(settings)
+        })
     }
 
     /// Lists the ways on which alerts of a console come besides its posts, in words.

@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use rustls::{AlertDescription, CertificateError};
 
-use super::trust::SelfSigned;
+use super::self_signed::SelfSigned;
 
 /// A server that we connect to, in an operator's words. Each text follows a colon.
 #[derive(Debug, Clone, Copy)]

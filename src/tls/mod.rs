@@ -6,6 +6,7 @@
 mod advice;
 mod listener;
 mod pem;
+mod self_signed;
 mod trust;
 
 pub(crate) use self::{

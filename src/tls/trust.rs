@@ -8,7 +8,7 @@
 //! `webpki` alone refuses a certificate that is marked as an authority's where a server's is due, as
 //! `openssl req -x509` makes one by default; and of one that is not marked it trusts whatever it has signed.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -32,26 +32,10 @@ use x509_parser::{
     x509::X509Version,
 };
 
-use super::pem::{Pem, PemError};
-
-/// A peer showed a self-signed certificate that is not trusted.
-#[derive(Clone, Copy)]
-pub(super) struct SelfSigned;
-
-impl fmt::Debug for SelfSigned {
-    /// `rustls` shows the error of a verifier by this.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("self-signed certificate")
-    }
-}
-
-impl fmt::Display for SelfSigned {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{self:?}")
-    }
-}
-
-impl std::error::Error for SelfSigned {}
+use super::{
+    pem::{Pem, PemError},
+    self_signed::SelfSigned,
+};
 
 /// Authorities, and pinned certificates: each of these is trusted as itself and vouches for no other.
 #[derive(Debug)]

@@ -88,7 +88,7 @@ pub(in crate::journal) const SAMPLES: SqlByDialect =
 
 impl Journal {
     /// Removes of this kind, the oldest first, of every console, in one short commit of at most
-    /// `rows` rows. Answers how many there were. [`super::Storage`] is not told of a failure: it says nothing
+    /// `rows` rows. Answers how many there were. `Storage` is not told of a failure: it says nothing
     /// of whether an alert can be stored.
     pub async fn remove(
         &self,
