@@ -15,7 +15,8 @@
 //! field's type says how the text is read ([`Value`]) and whether it may be missing (`Option`) or is a list
 //! (`Vec`). `, by parser` behind the declaration reads it with another parser, `field: T = from function;`
 //! makes a field of several options, `field: Option<PathBuf> = file of OPTION;` one of the file that a
-//! secret came from, and `also OPTION: declaration;` declares one that is no field by
+//! secret came from, `check function(field, …);` calls a function with what was read of these fields, also
+//! where others have faults, and `also OPTION: declaration;` declares one that is no field by
 //! itself. `PIPELINE` becomes the [`Block`] that `options::BLOCKS` lists; the text behind it is the block's
 //! heading in the reference.
 //!
@@ -205,17 +206,17 @@ macro_rules! settings {
     // Everything is sorted into fields, readings and options.
     ($block:ident $title:literal: $(#[$meta:meta])* pub struct $name:ident { $($items:tt)* }) => {
         $crate::config::declare::settings! {
-            @sort [$block, $title, $(#[$meta])* $name] [] [] [] $($items)*
+            @sort [$block, $title, $(#[$meta])* $name] [] [] [] [] $($items)*
         }
     };
 
     // A field that is one option.
-    (@sort $head:tt [$($fields:tt)*] [$($readings:tt)*] [$($options:tt)*]
+    (@sort $head:tt $checks:tt [$($fields:tt)*] [$($readings:tt)*] [$($options:tt)*]
         $(#[doc = $line:literal])* $field:ident: $type:ty = $variable:ident: $spec:expr
             $(, by $parse:expr)?;
         $($rest:tt)*
     ) => {
-        $crate::config::declare::settings! { @sort $head
+        $crate::config::declare::settings! { @sort $head $checks
             [$($fields)* { $(#[doc = $line])*
                 #[doc = concat!("\n\n`", stringify!($variable), "`")] $field: $type }]
             [$($readings)* { $field $type, option $variable $(, $parse)? }]
@@ -225,11 +226,11 @@ macro_rules! settings {
     };
 
     // A field that is made of several.
-    (@sort $head:tt [$($fields:tt)*] [$($readings:tt)*] $options:tt
+    (@sort $head:tt $checks:tt [$($fields:tt)*] [$($readings:tt)*] $options:tt
         $(#[doc = $line:literal])* $field:ident: $type:ty = from $function:path;
         $($rest:tt)*
     ) => {
-        $crate::config::declare::settings! { @sort $head
+        $crate::config::declare::settings! { @sort $head $checks
             [$($fields)* { $(#[doc = $line])* $field: $type }]
             [$($readings)* { $field $type, from $function }]
             $options
@@ -238,11 +239,11 @@ macro_rules! settings {
     };
 
     // The file that the secrets of an option before it came from.
-    (@sort $head:tt [$($fields:tt)*] [$($readings:tt)*] $options:tt
+    (@sort $head:tt $checks:tt [$($fields:tt)*] [$($readings:tt)*] $options:tt
         $(#[doc = $line:literal])* $field:ident: $type:ty = file of $variable:ident;
         $($rest:tt)*
     ) => {
-        $crate::config::declare::settings! { @sort $head
+        $crate::config::declare::settings! { @sort $head $checks
             [$($fields)* { $(#[doc = $line])* $field: $type }]
             [$($readings)* { $field $type, file $variable }]
             $options
@@ -251,17 +252,28 @@ macro_rules! settings {
     };
 
     // An option that is no field by itself.
-    (@sort $head:tt $fields:tt $readings:tt [$($options:tt)*]
+    (@sort $head:tt $checks:tt $fields:tt $readings:tt [$($options:tt)*]
         $(#[doc = $line:literal])* also $variable:ident: $spec:expr;
         $($rest:tt)*
     ) => {
-        $crate::config::declare::settings! { @sort $head $fields $readings
+        $crate::config::declare::settings! { @sort $head $checks $fields $readings
             [$($options)* { $variable [$($line)*] $spec }]
             $($rest)*
         }
     };
 
+    // A rule that ties several fields together.
+    (@sort $head:tt [$($checks:tt)*] $fields:tt $readings:tt $options:tt
+        check $function:ident($($field:ident),+);
+        $($rest:tt)*
+    ) => {
+        $crate::config::declare::settings! {
+            @sort $head [$($checks)* { $function $($field)+ }] $fields $readings $options $($rest)*
+        }
+    };
+
     (@sort [$block:ident, $title:literal, $(#[$meta:meta])* $name:ident]
+        [$({ $check:ident $($checked:ident)+ })*]
         [$({ $(#[$doc:meta])* $field:ident: $type:ty })*]
         [$({ $read:ident $read_type:ty, $($reading:tt)* })*]
         [$($options:tt)*]
@@ -278,6 +290,7 @@ macro_rules! settings {
             ) -> $crate::config::reader::Read<Self> {
                 $(let $read: $crate::config::reader::Read<$read_type> =
                     $crate::config::declare::settings!(@read reader, $read_type, $($reading)*);)*
+                $($check(reader, ($(&$checked,)+));)*
                 Ok(Self { $($read: $read?,)* })
             }
         }

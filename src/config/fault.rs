@@ -54,7 +54,7 @@ impl fmt::Display for Fault {
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Keeps each fault once, also of what several consoles share.
+    /// Keeps each fault once: several consoles share options, and a rule may read one that was read before.
     pub(super) fn new(faults: Vec<Fault>) -> Self {
         let mut told: Vec<Fault> = Vec::with_capacity(faults.len());
         for fault in faults {

@@ -32,7 +32,7 @@ pub struct Loaded {
     pub settings: Settings,
     /// Every option in effect and where it came from, secrets masked.
     pub effective: Effective,
-    /// Remarks that deserve attention but does not keep the service from starting.
+    /// Remarks that deserve attention but do not keep the service from starting.
     pub warnings: Vec<String>,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     directory::{self, DirectorySettings},
-    sending::{self, SendingSettings},
+    sending::SendingSettings,
 };
 use crate::config::{
     declare::settings,
@@ -48,7 +48,7 @@ settings! { CONNECTOR "":
         /// `CONNECTOR_SEND_TO_DIRECTORY…`; `None` when off.
         directory: Option<DirectorySettings> = from directory::read;
         /// Ways of bundles to OpenCTI besides its plain queue.
-        sending: SendingSettings = from sending::read;
+        sending: SendingSettings = from SendingSettings::read;
     }
 }
 

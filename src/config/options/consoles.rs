@@ -7,7 +7,7 @@ use super::{
     connector::{CONNECTOR_NAME, connector_name},
     harfanglab::{EnrichmentSettings, HARFANGLAB_INCIDENTS_URL, HarfangLabSettings},
     import::ImportSettings,
-    webhook::{self, HARFANGLAB_INCIDENTS_WEBHOOK_PATH, WebhookSettings},
+    webhook::{HARFANGLAB_INCIDENTS_WEBHOOK_PATH, WebhookSettings},
 };
 use crate::config::{
     declare::settings,
@@ -40,7 +40,7 @@ settings! { CONSOLE "The queue of the Elastic connector":
         /// Filters, names, markings and scores of what is imported.
         import: ImportSettings = from ImportSettings::read;
         /// Path and proofs of its deliveries.
-        webhook: WebhookSettings = from webhook::read;
+        webhook: WebhookSettings = from WebhookSettings::read;
         /// Read the queue of the console's Elastic connector in pull mode; the token's user needs the
         /// permission "elastic pull". Reading takes events away, so nobody else may read the same queue; of
         /// several replicas the one that leads does. A single run (`connector.run_and_terminate`) does not read

@@ -7,7 +7,7 @@ use crate::config::{
     declare::{Field, Value, choices, names_of, settings},
     option::{OptionSpec, choice, switch, whole},
     parse::{self, Refusal},
-    reader::{FaultNoted, Read, Reader},
+    reader::{Read, Reader},
 };
 
 settings! { SENDING "":
@@ -27,6 +27,7 @@ settings! { SENDING "":
         /// with `queue_protocol: api`, which knows no drafts; files and S3 objects say it to the connector
         /// that imports them.
         approval: Approval = CONNECTOR_VALIDATE_BEFORE_IMPORT: switch().default("false");
+        check check_approval(protocol, approval);
         /// `OPENCTI_TOKEN` is an administrator's; make a service account named after the connector in the
         /// group "Connectors" and use that (OpenCTI 6.9.1 and newer).
         also CONNECTOR_AUTO_CREATE_SERVICE_ACCOUNT: switch().default("false");
@@ -74,18 +75,18 @@ impl Value for Approval {
     }
 }
 
-pub(super) fn read(reader: &mut Reader<'_>) -> Read<SendingSettings> {
-    let settings = SendingSettings::read(reader)?;
-    if settings.approval.is_needed() && settings.protocol == QueueProtocol::Api {
+fn check_approval(
+    reader: &mut Reader<'_>,
+    (protocol, approval): (&Read<QueueProtocol>, &Read<Approval>),
+) {
+    if (protocol, approval) == (&Ok(QueueProtocol::Api), &Ok(Approval::ByDraft)) {
         reader.fault(
             &CONNECTOR_VALIDATE_BEFORE_IMPORT,
             "is true while CONNECTOR_QUEUE_PROTOCOL is api: OpenCTI's API takes no draft with a \
              bundle, so that everything would be imported without validation",
             "set CONNECTOR_QUEUE_PROTOCOL to amqp, or this to false",
         );
-        return Err(FaultNoted);
     }
-    Ok(settings)
 }
 
 /// The older name counts only where the newer one is not given.

@@ -82,6 +82,7 @@ settings! { WEBHOOK "The deliveries of a console":
         /// base64). Any one of these that verifies lets a delivery in.
         schemes: Vec<WebhookScheme> = HARFANGLAB_INCIDENTS_WEBHOOK_AUTH:
             list("some of header, hmac, standard-webhooks").default("header").inherited();
+        check check_signing_keys(schemes, secrets);
         /// The header of the secret.
         header: String = HARFANGLAB_INCIDENTS_WEBHOOK_HEADER: text("the name of an HTTP header")
             .default("Authorization").inherited(), by parse::header_of_proof;
@@ -161,11 +162,14 @@ choices!(WebhookScheme, HmacEncoding);
 pub const STANDARD_WEBHOOKS_KEY: &str = "with `standard-webhooks` each secret is `whsec_` followed \
     by base64; make one with: echo \"whsec_$(openssl rand -base64 32)\"";
 
-/// Reads everything, and checks the secrets: `standard-webhooks` takes none that is not a key.
-pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Read<WebhookSettings> {
-    let settings = WebhookSettings::read(reader)?;
-    if settings.schemes.contains(&WebhookScheme::StandardWebhooks)
-        && settings.secrets.iter().any(|secret| standard_webhooks_key(secret).is_none())
+/// `standard-webhooks` takes no secret that is not a key.
+fn check_signing_keys(
+    reader: &mut Reader<'_>,
+    (schemes, secrets): (&Read<Vec<WebhookScheme>>, &Read<Vec<SecretString>>),
+) {
+    if let (Ok(schemes), Ok(secrets)) = (schemes, secrets)
+        && schemes.contains(&WebhookScheme::StandardWebhooks)
+        && secrets.iter().any(|secret| standard_webhooks_key(secret).is_none())
     {
         reader.fault(
             &HARFANGLAB_INCIDENTS_WEBHOOK_SECRET,
@@ -173,7 +177,6 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Read<WebhookSettings> 
             STANDARD_WEBHOOKS_KEY,
         );
     }
-    Ok(settings)
 }
 
 /// Returns the key that a secret for `standard-webhooks` holds: `whsec_` and base64, or the base64 alone.

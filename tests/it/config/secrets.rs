@@ -73,7 +73,7 @@ fn a_secret_that_is_no_key_for_standard_webhooks_is_told_beside_every_other_faul
         load_with(&[
             ("HARFANGLAB_INCIDENTS_WEBHOOK_AUTH", schemes),
             ("HARFANGLAB_INCIDENTS_WEBHOOK_SECRET", secrets),
-            ("HARFANGLAB_INCIDENTS_API_RATE", "often"),
+            ("HARFANGLAB_INCIDENTS_WEBHOOK_TOLERANCE", "soon"),
         ])
     };
     for secret in ["a-s3cret-that-is-no-base64", "whsec_", "whsec_s3cret!"] {
@@ -81,7 +81,8 @@ fn a_secret_that_is_no_key_for_standard_webhooks_is_told_beside_every_other_faul
         let faults = with("header,standard-webhooks", &secrets).unwrap_err();
         let text = faults.to_string();
         assert_eq!(faults.as_slice().len(), 2, "{text}");
-        for part in ["WEBHOOK_SECRET (harfanglab_incidents.webhook_secret", "`whsec_`", "API_RATE"]
+        for part in
+            ["WEBHOOK_SECRET (harfanglab_incidents.webhook_secret", "`whsec_`", "WEBHOOK_TOLERANCE"]
         {
             assert!(text.contains(part), "`{part}` is not in:\n{text}");
         }
@@ -90,7 +91,11 @@ fn a_secret_that_is_no_key_for_standard_webhooks_is_told_beside_every_other_faul
     }
     let without_prefix = &key["whsec_".len()..];
     for good in [key, without_prefix] {
-        assert_eq!(with("standard-webhooks", good).unwrap_err().as_slice().len(), 1, "the rate");
+        assert_eq!(
+            with("standard-webhooks", good).unwrap_err().as_slice().len(),
+            1,
+            "the tolerance"
+        );
     }
 }
 
