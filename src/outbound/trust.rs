@@ -38,6 +38,8 @@ enum Trust {
 #[derive(Debug, Clone)]
 pub(crate) struct AuthorityFile {
     path: PathBuf,
+    /// The system's authorities, as they were at the start.
+    system: Arc<Trusted>,
     known: [u8; 32],
     check: Arc<ServerCheck>,
 }
@@ -64,9 +66,10 @@ impl ServerTrust {
             }
             TlsVerification::CaFile(path) => {
                 let pem = AuthorityFile::read(path)?;
-                let check = check(with_system(&pem)?)?;
+                trusted.add_system();
+                let check = check(trusted.with(&pem)?)?;
                 let (path, known) = (path.clone(), pem.fingerprint());
-                Trust::OfFile(AuthorityFile { path, known, check })
+                Trust::OfFile(AuthorityFile { path, system: Arc::new(trusted), known, check })
             }
         }))
     }
@@ -130,7 +133,7 @@ impl AuthorityFile {
         if fingerprint == self.known {
             return Ok(Renewed::Unchanged);
         }
-        self.check.renew(with_system(pem)?).map_err(ClientError::Check)?;
+        self.check.renew(self.system.with(pem)?).map_err(ClientError::Check)?;
         self.known = fingerprint;
         Ok(Renewed::Replaced)
     }
@@ -143,14 +146,6 @@ pub(crate) enum Renewed {
     Replaced,
     /// It holds the same as before.
     Unchanged,
-}
-
-/// Returns the authorities in `pem` and the system's, which cost more to read.
-fn with_system(pem: &Pem) -> Result<Trusted, PemError> {
-    let mut trusted = Trusted::nobody();
-    trusted.add(pem)?;
-    trusted.add_system();
-    Ok(trusted)
 }
 
 fn check(trusted: Trusted) -> Result<Arc<ServerCheck>, ClientError> {

@@ -38,7 +38,7 @@ use super::{
 };
 
 /// Authorities, and pinned certificates: each of these is trusted as itself and vouches for no other.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Trusted {
     authorities: RootCertStore,
     pinned: Vec<CertificateDer<'static>>,
@@ -75,6 +75,13 @@ impl Trusted {
             }
         }
         Ok(())
+    }
+
+    /// Returns the same with every certificate in `pem`.
+    pub(crate) fn with(&self, pem: &Pem) -> Result<Self, PemError> {
+        let mut trusted = self.clone();
+        trusted.add(pem)?;
+        Ok(trusted)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
