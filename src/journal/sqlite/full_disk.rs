@@ -25,10 +25,16 @@ impl SqliteDatabase {
         }
         let lengths = FileIdentity::at(&file).and_then(|identity| identity.measure());
         let log = lengths.map_or(u64::MAX, |lengths| lengths.log);
-        for way in ways_to_read(&file, log) {
+        for (way, index) in ways_to_read(&file, log) {
             let mut journal = Self::at(&file, way.clone(), way, None)?;
-            journal.readers = journal.writer.clone();
-            match journal.begin_to_read().await {
+            let begun = match index {
+                Index::OfMemory => {
+                    journal.readers = journal.writer.clone();
+                    journal.begin_to_read().await
+                }
+                Index::AsItIs => journal.schema_version().await.map(drop),
+            };
+            match begun {
                 Ok(()) => return journal.of_our_version().await,
                 Err(damaged @ JournalError::Damaged { .. }) => return Err(damaged),
                 // Completely, since SQLite shares what it has open within the process.
@@ -38,9 +44,9 @@ impl SqliteDatabase {
         Err(JournalError::DiskFull { file })
     }
 
-    /// Begins to read on the only connection, and never ends: what follows reads by the index that was found
-    /// now. SQLite would look for one anew for each statement, and may find the file of a service that tries
-    /// to start just then, which is not filled yet.
+    /// Begins to read on the only connection, and never ends: what follows reads by the index that is in memory
+    /// now. SQLite would choose anew for each statement, and may choose the file of a service that tries to
+    /// start just then, which is not filled yet. Nobody writes meanwhile whom the open transaction could hold up.
     async fn begin_to_read(&self) -> Result<(), JournalError> {
         let begun = sqlx::raw_sql("BEGIN; SELECT COUNT(*) FROM sqlite_schema");
         begun.execute(&self.writer).await.map_err(|error| opening_failed(self.file(), &error))?;
@@ -48,14 +54,23 @@ impl SqliteDatabase {
     }
 }
 
+/// The index of the write-ahead log that is read by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    /// The file of whoever has the journal open, or none.
+    AsItIs,
+    /// One that this process makes.
+    OfMemory,
+}
+
 /// Ways to read, the surest first: with the index that is there, with one in memory, and without the log,
 /// which holds nothing after an orderly end.
-fn ways_to_read(file: &Path, log_bytes: u64) -> Vec<SqliteConnectOptions> {
+fn ways_to_read(file: &Path, log_bytes: u64) -> Vec<(SqliteConnectOptions, Index)> {
     let encoded = percent_encode(file.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
     let in_memory = reading(file).filename(format!("file:{encoded}?readonly_shm=1"));
-    let mut ways = vec![reading(file), in_memory];
+    let mut ways = vec![(reading(file), Index::AsItIs), (in_memory, Index::OfMemory)];
     if log_bytes == 0 {
-        ways.push(reading(file).immutable(true));
+        ways.push((reading(file).immutable(true), Index::AsItIs));
     }
     ways
 }
