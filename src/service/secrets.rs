@@ -2,7 +2,7 @@
 //! SIGHUP, and the verifier is replaced as a whole. What is wrong with a new file leaves the old
 //! secrets in force.
 //!
-//! Only secrets are read again; every other option asks for a restart.
+//! Of the endpoint's options only the secrets are read again; the others ask for a restart.
 //!
 //! Does not live here: when the file is read (`renewed`).
 
