@@ -1,4 +1,4 @@
-//! What came and left in the last day, hour by hour, for people who look at the service.
+//! Counts what came and left in the last day, hour by hour, for people who look at the service.
 //!
 //! Does not live here: how it is drawn (`ops`).
 

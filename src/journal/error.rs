@@ -1,4 +1,4 @@
-//! Why the journal could not do what was asked, in words for the operator.
+//! Reasons why the journal could not do what was asked, in words for the operator.
 
 use std::path::PathBuf;
 

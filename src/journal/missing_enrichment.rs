@@ -1,4 +1,4 @@
-//! What a delivered version was without: the part of a version that speaks of its enrichment.
+//! The enrichment that a delivered version was without: the part of a version that speaks of its enrichment.
 
 /// The part of an alert's enrichment that could not be had. Nothing, by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@
 //!                                       a person drops it, and its text is removed ▶ dropped
 //! ```
 //!
-//! What always holds:
+//! Invariants:
 //! - a version is delivered once, however often and by whatever road it comes. Only the latest
 //!   version of a key makes a repetition: a status that changes and goes back is there again, as
 //!   the next recurrence of that version. A row is unique by console, key, version, recurrence and
@@ -53,13 +53,13 @@
 //! - name and creation date of an incident are fixed in `incidents` before it is first sent;
 //! - a work is known before anything leaves in it, until what OpenCTI says of it is read (`works`).
 //!
-//! Who uses SQLite's file: one service, which holds the lock beside it, since it takes every lease that it
+//! Users of SQLite's file: one service, which holds the lock beside it, since it takes every lease that it
 //! finds at its start for that of a dead process. Commands (`dead-letters`, `events`) open it beside
 //! the service, without that lock: each change of theirs is one short transaction that touches no
 //! lease, and SQLite parts the processes from each other. The service sees what they changed at its
 //! next look, within half a minute.
 //!
-//! Who uses PostgreSQL: any number of replicas, and commands beside them. Nobody takes a lease from
+//! Users of PostgreSQL: any number of replicas, and commands beside them. Nobody takes a lease from
 //! another one before it runs out, by the database's clock and not by a replica's, and what must be
 //! alone is alone (`database::locks`).
 //!

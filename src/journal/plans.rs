@@ -1,4 +1,4 @@
-//! How the databases answer what the service asks them all the time, on a journal that has much: every
+//! Tests how the databases answer what the service asks them all the time, on a journal that has much: every
 //! statement that the road sends is written down and explained, so that a new index, column or statement
 //! that makes one walk over a whole table does not pass unseen.
 //!

@@ -1,4 +1,4 @@
-//! What is removed from the journal, when, and how much of it was.
+//! Rows that are removed from the journal: their kinds, their age, and their number.
 //!
 //! Does not live here: removing it (`sql::pruning`, `sql::space`).
 

@@ -1,4 +1,4 @@
-//! What the version of a schema that is found means to this program.
+//! The meaning of a schema's version to this program.
 
 use super::error::JournalError;
 

@@ -1,4 +1,4 @@
-//! What the journal keeps of sightings of false positives, for platforms that never change the flag
+//! The journal's notes of sightings of false positives, for platforms that never change the flag
 //! of a sighting by bundle.
 //!
 //! Does not live here: asking and telling OpenCTI (`opencti`), when (`pipeline`).

@@ -1,4 +1,4 @@
-//! What the journal keeps of works in OpenCTI: which are open, what left in them, and what OpenCTI
+//! The journal's notes of works in OpenCTI: which are open, what left in them, and what OpenCTI
 //! refused of it.
 //!
 //! ```text

@@ -25,7 +25,7 @@ pub const FIRST_LOOK_AFTER: TimeDelta = TimeDelta::seconds(20);
 /// Works of this connector.
 pub(super) struct Works {
     connector: Arc<Connector>,
-    /// Where works are noted, and by which clock.
+    /// The journal in which works are noted, and the clock by which they are.
     noted: Option<(Journal, Clock)>,
 }
 

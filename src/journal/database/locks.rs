@@ -1,4 +1,4 @@
-//! What a change locks. SQLite has one writer, and so one order; in PostgreSQL, where several replicas
+//! The locks of a change. SQLite has one writer, and so one order; in PostgreSQL, where several replicas
 //! write, a change waits only for those that it must not cross, by advisory locks of a transaction.
 
 use std::collections::BTreeSet;

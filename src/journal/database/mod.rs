@@ -1,4 +1,4 @@
-//! What both databases share: statements, rows, connections, changes and locks.
+//! The parts that both databases share: statements, rows, connections, changes and locks.
 //!
 //! SQLite and PostgreSQL understand nearly the same statements, so each is written once, with its
 //! values as `$1`. Where they need two spellings, those stand side by side as SQL by dialect. sqlx has a

@@ -1,7 +1,7 @@
 //! The address of a PostgreSQL journal: which parameters of libpq's are understood, how closely the
 //! server is looked at, and whether the files that are named hold what they should.
 //!
-//! What is not understood is refused, not passed over: a misspelt `sslmode` would otherwise mean a server
+//! Refuses what is not understood: a misspelt `sslmode` would otherwise mean a server
 //! that nobody checks. `sslmode` means what it does in PostgreSQL's manual ("SSL Support"), with two
 //! differences: authorities of the system count beside those of `sslrootcert`, and `allow`, which
 //! encrypts only when it must, is not there.

@@ -1,7 +1,7 @@
 //! The database for several replicas: PostgreSQL. Every connection is alike, and each replica has a
 //! pool of them with a bound; a connection that broke is replaced by itself.
 //!
-//! What SQLite's one writer makes atomic by itself is made so by advisory locks of a transaction, one
+//! Changes that SQLite's one writer makes atomic by itself are made so by advisory locks of a transaction, one
 //! a console and class (`EventLocks`) and one a number of a name of incidents (`NameLocks`): they go
 //! with the commit, with the rollback and with the connection, so that nobody has to clean up after a
 //! replica that died. Within a replica `turns` come before them, so that waiting takes no more connections

@@ -1,4 +1,4 @@
-//! What PostgreSQL's refusal means for an operator, and whether it may be otherwise in a moment.
+//! The meaning of PostgreSQL's refusals for an operator, and which of them may pass in a moment.
 //!
 //! Does not live here: what an address itself has wrong (`address`).
 

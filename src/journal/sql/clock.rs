@@ -1,5 +1,5 @@
-//! Whose clock is meant: leases go by the clock of the database (`Journal::lease_time`), which of several
-//! replicas is the database's; all other times go by the caller's.
+//! The clock of leases (`Journal::lease_time`): with several replicas that of the database. All other times
+//! go by the caller's.
 //!
 //! A clock that is set back: what waits in the journal would wait longer by as much, so its times are
 //! moved along. Several replicas on one journal have a clock each. One that is set back moves what

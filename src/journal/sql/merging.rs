@@ -1,4 +1,4 @@
-//! What OpenCTI merges: sightings of one indicator in one place, and the
+//! Objects that OpenCTI merges: sightings of one indicator in one place, and the
 //! objects that the case of a threat refers to. A case that left before one of its alerts leaves once
 //! more for what it does not refer to yet.
 

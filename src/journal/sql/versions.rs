@@ -1,4 +1,4 @@
-//! Which version of a key is the latest, and what a new arrival is beside it: the rules at the head
+//! The latest version of a key, and the standing of a new arrival beside it: the rules at the head
 //! of `journal`.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Which indexes answer what is asked often: SQLite chooses them by itself, and a new index or
+//! The indexes that answer what is asked often: SQLite chooses them by itself, and a new index or
 //! column may change its mind without a word.
 
 use sqlx::Row as _;
