@@ -46,7 +46,25 @@ impl Statement {
         self,
         session: &mut Session,
     ) -> Result<u64, JournalError> {
-        session.execute(self).await
+        #[cfg(test)]
+        super::noted::note(&self);
+        match session {
+            Session::Sqlite(connection) => {
+                let is_large = self.longest_text() > SMALL_BYTES;
+                let done = for_sqlite(self).execute(connection.start()).await;
+                let changed = connection.ended(done)?.rows_affected();
+                if is_large {
+                    // A statement that is kept keeps its values until it is run again.
+                    let forgotten = connection.start().clear_cached_statements().await;
+                    connection.ended(forgotten)?;
+                }
+                Ok(changed)
+            }
+            Session::Postgres(connection) => {
+                let done = limited(for_postgres(self).execute(connection.start())).await;
+                Ok(connection.ended(done)?.rows_affected())
+            }
+        }
     }
 
     /// Runs it, and returns its rows.
@@ -54,7 +72,18 @@ impl Statement {
         self,
         session: &mut Session,
     ) -> Result<Vec<Row>, JournalError> {
-        session.fetch_all(self).await
+        #[cfg(test)]
+        super::noted::note(&self);
+        Ok(match session {
+            Session::Sqlite(connection) => {
+                let rows = for_sqlite(self).fetch_all(connection.start()).await;
+                connection.ended(rows)?.into_iter().map(Row::Sqlite).collect()
+            }
+            Session::Postgres(connection) => {
+                let rows = limited(for_postgres(self).fetch_all(connection.start())).await;
+                connection.ended(rows)?.into_iter().map(Row::Postgres).collect()
+            }
+        })
     }
 
     /// Runs it, and returns its first row, if there is one.
@@ -62,7 +91,7 @@ impl Statement {
         self,
         session: &mut Session,
     ) -> Result<Option<Row>, JournalError> {
-        Ok(session.fetch_all(self).await?.into_iter().next())
+        Ok(self.fetch_all(session).await?.into_iter().next())
     }
 
     /// Runs it, and returns its only row.
@@ -81,45 +110,6 @@ impl Session {
             Self::Sqlite(_) => Dialect::Sqlite,
             Self::Postgres(_) => Dialect::Postgres,
         }
-    }
-
-    /// Runs a statement, and returns how many rows it changed.
-    async fn execute(&mut self, statement: Statement) -> Result<u64, JournalError> {
-        #[cfg(test)]
-        super::noted::note(&statement);
-        match self {
-            Self::Sqlite(connection) => {
-                let is_large = statement.longest_text() > SMALL_BYTES;
-                let done = for_sqlite(statement).execute(connection.start()).await;
-                let changed = connection.ended(done)?.rows_affected();
-                if is_large {
-                    // A statement that is kept keeps its values until it is run again.
-                    let forgotten = connection.start().clear_cached_statements().await;
-                    connection.ended(forgotten)?;
-                }
-                Ok(changed)
-            }
-            Self::Postgres(connection) => {
-                let done = limited(for_postgres(statement).execute(connection.start())).await;
-                Ok(connection.ended(done)?.rows_affected())
-            }
-        }
-    }
-
-    /// Runs a statement, and returns its rows.
-    async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<Row>, JournalError> {
-        #[cfg(test)]
-        super::noted::note(&statement);
-        Ok(match self {
-            Self::Sqlite(connection) => {
-                let rows = for_sqlite(statement).fetch_all(connection.start()).await;
-                connection.ended(rows)?.into_iter().map(Row::Sqlite).collect()
-            }
-            Self::Postgres(connection) => {
-                let rows = limited(for_postgres(statement).fetch_all(connection.start())).await;
-                connection.ended(rows)?.into_iter().map(Row::Postgres).collect()
-            }
-        })
     }
 
     /// Begins a change with these statements.
