@@ -355,13 +355,17 @@ fn log_is_gone(database: &Path) -> bool {
     beside(database, "-shm").exists() && !beside(database, "-wal").exists()
 }
 
-/// Says what SQLite's refusal means for an operator. The codes are those of its manual ("Result and
-/// Error Codes"); the lowest eight bits tell the kind.
+/// Returns the kind of SQLite's refusal: the lowest eight bits of its code, as in its manual ("Result and
+/// Error Codes").
+pub(super) fn kind(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+    Some(code.parse::<u32>().ok()? & 0xff)
+}
+
+/// Says what SQLite's refusal means for an operator.
 pub(super) fn opening_failed(file: &Path, error: &sqlx::Error) -> JournalError {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    let kind = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
     let file_name = file.display();
-    match kind {
+    match kind(error) {
         Some(5 | 6) => JournalError::Address(format!(
             "cannot open {file_name}: another process holds it locked; end that process, or wait \
              until it is done, and start again"

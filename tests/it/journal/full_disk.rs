@@ -225,6 +225,22 @@ async fn run(home: &Home, arguments: &[&str]) -> (bool, String) {
     (is_success, said + &command.whole_log().await)
 }
 
+/// Reads while each push makes the service try to open the journal.
+async fn read_beside_pushes(watched: &Watched) {
+    let push = async {
+        loop {
+            assert_eq!(post(&watched.url, &alert(3)).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        }
+    };
+    let read = async {
+        for _command in 0..10 {
+            let (is_success, said) = run(&watched.home, &["events", "show", "alert-0"]).await;
+            assert!(is_success && said.contains("alert-0"), "{said}");
+        }
+    };
+    tokio::select! { () = push => {}, () = read => {} }
+}
+
 /// Starts the service on a full disk, reads the journal meanwhile, frees the disk and is accepted.
 async fn start_on_a_full_disk(log: Log) {
     let Some(disk) = SmallDisk::mount("24m") else { return };
@@ -266,6 +282,7 @@ async fn start_on_a_full_disk(log: Log) {
         let (_, ready) = watched.page("/readyz").await;
         assert!(ready.contains("disk is full"), "{ready}");
         read_by_commands(&watched.home).await;
+        read_beside_pushes(&watched).await;
         assert!(watched.app.terminate().await.success());
         assert!(!watched.app.log().contains("log is gone"), "{}", watched.app.log());
         home = watched.home;
