@@ -102,7 +102,8 @@ pub fn serve(
     listener: TcpListener,
 ) -> std::io::Result<Server> {
     let management = web::Data::new(management);
-    let gate = web::Data::new(page::Gate::new(settings.token.as_ref()));
+    let gate = page::Gate::new(settings.token.as_ref(), settings.max_failures_per_minute);
+    let gate = web::Data::new(gate);
     let turns = web::Data::new(turns::Turns::new());
     let probe = web::Data::new(health::JournalProbe::new());
     let clock = management.clock.clone();

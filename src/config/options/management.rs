@@ -22,6 +22,10 @@ settings! { MANAGEMENT "Status page, health and metrics":
         /// Connections at once; the one that is open longest is closed for a new one.
         max_connections: usize = HARFANGLAB_INCIDENTS_MANAGEMENT_MAX_CONNECTIONS: whole(8, 100_000)
             .default("512");
+        /// Wrong tokens a minute that one address (of IPv6: one /64) may give to the status page; above it
+        /// 429. The right token is taken at any time.
+        max_failures_per_minute: u32 = HARFANGLAB_INCIDENTS_MANAGEMENT_MAX_FAILURES: whole(1, 1_000_000)
+            .note("wrong tokens a minute").default("10");
         /// Names under which the management address answers besides IP addresses, names without dots, *.svc
         /// and *.svc.cluster.local, such as the name that a proxy passes on or that Prometheus asks for.
         /// Every other name is refused with 421, so that no web page can have its own name lead here (DNS

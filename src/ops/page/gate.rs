@@ -26,9 +26,6 @@ use subtle::ConstantTimeEq as _;
 
 use crate::intake::attempts::FailedAttempts;
 
-/// Wrong tokens a minute that one address may try.
-const MAX_FAILURES_PER_MINUTE: u32 = 10;
-
 /// The page's token, if it has one, and who failed to give it.
 pub(in crate::ops) struct Gate {
     /// Compared as digests, so that not even the length can be measured.
@@ -62,9 +59,10 @@ pub(super) enum Denied {
 }
 
 impl Gate {
-    pub(in crate::ops) fn new(token: Option<&SecretString>) -> Self {
+    /// Answers 429 to an address that gives more wrong tokens than this a minute.
+    pub(in crate::ops) fn new(token: Option<&SecretString>, max_failures_per_minute: u32) -> Self {
         let digest = token.map(|token| Sha256::digest(token.expose_secret()).into());
-        Self { digest, failures: FailedAttempts::new(MAX_FAILURES_PER_MINUTE) }
+        Self { digest, failures: FailedAttempts::new(max_failures_per_minute) }
     }
 
     /// Returns whether there is a token at all.
@@ -145,6 +143,7 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "a-token-of-the-tests";
+    const FAILURES: u32 = 10;
 
     fn basic(password: &str) -> (&'static str, String) {
         ("authorization", format!("Basic {}", STANDARD.encode(format!("anybody:{password}"))))
@@ -152,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_token_opens_and_nothing_else_does_and_guessing_ends() {
-        let gate = Gate::new(Some(&TOKEN.into()));
+        let gate = Gate::new(Some(&TOKEN.into()), FAILURES);
         let ask = |password: &str| {
             let request = TestRequest::default().insert_header(basic(password)).to_http_request();
             gate.visitor(&request, DateTime::UNIX_EPOCH)
@@ -164,7 +163,7 @@ mod tests {
         for wrong in ["", "A-token-of-the-tests", "a-token-of-the-tests "] {
             assert_eq!(ask(wrong), Err(Denied::NoToken), "{wrong:?}");
         }
-        for _guess in 3..MAX_FAILURES_PER_MINUTE {
+        for _guess in 3..FAILURES {
             assert_eq!(ask("guess"), Err(Denied::NoToken));
         }
         assert!(matches!(ask("guess"), Err(Denied::Wait { .. })), "the tenth failure was the last");
@@ -173,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_change_is_only_made_for_a_form_of_this_page() {
-        let gate = Gate::new(Some(&TOKEN.into()));
+        let gate = Gate::new(Some(&TOKEN.into()), FAILURES);
         let change = |headers: &[(&'static str, &str)]| {
             let mut request = TestRequest::post().insert_header(basic(TOKEN));
             for (name, value) in headers {
@@ -197,7 +196,7 @@ mod tests {
 
     #[test]
     fn without_a_token_nobody_is_an_operator() {
-        let gate = Gate::new(None);
+        let gate = Gate::new(None, FAILURES);
         let request = TestRequest::default().insert_header(basic("")).to_http_request();
         assert_eq!(gate.visitor(&request, DateTime::UNIX_EPOCH), Ok(Visitor::Stranger));
         assert_eq!(gate.operator(&request, DateTime::UNIX_EPOCH), Err(Denied::NoneConfigured));
