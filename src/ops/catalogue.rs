@@ -204,6 +204,12 @@ pub const CATALOGUE: &[Metric] = &[
     ),
     gauge("journal_text_bytes", Unit::Bytes, "Bytes of texts in the journal, by state.")
         .by("state", &["pending", "following_up", "finished", "dead", "dropped"]),
+    gauge(
+        "journal_disk_free_bytes",
+        Unit::Bytes,
+        "Bytes that are free on the disk of the journal's file, as measured last; 0 on PostgreSQL.",
+    )
+    .shared(),
     counter(
         "journal_texts_removed_total",
         "Texts that were removed because the journal ran short of space, by what they were.",

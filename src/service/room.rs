@@ -287,7 +287,10 @@ impl Room {
         let disk = self.disk.ask(move || rustix::fs::statvfs(&folder)).await;
         let disk =
             disk.ok_or("the journal's disk does not answer")?.map_err(|error| error.to_string())?;
-        Ok(Measured { used, free: disk.f_bavail.saturating_mul(disk.f_frsize) })
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        #[expect(clippy::cast_precision_loss, reason = "of 2^52 bytes a few more are nothing")]
+        metrics::gauge!("journal_disk_free_bytes").set(free as f64);
+        Ok(Measured { used, free })
     }
 
     fn journal(&self) -> &Journal {
