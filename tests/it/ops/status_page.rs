@@ -310,6 +310,24 @@ async fn without_a_token_the_page_is_read_only_and_says_how_to_change_that() {
     assert_eq!(ask(Method::POST, &drop, &here).await.0, StatusCode::FORBIDDEN);
 }
 
+#[tokio::test]
+async fn an_address_may_give_as_many_wrong_tokens_as_the_option_says_and_the_right_one_always() {
+    let mut home = offline_home();
+    home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_TOKEN", TOKEN);
+    home.set("HARFANGLAB_INCIDENTS_MANAGEMENT_MAX_FAILURES", "2");
+    let mut app = home.start(&["serve"]);
+    let page = format!("{}/sign-in", app.management().await);
+    let give = async |token: &str| {
+        let (status, headers, _body) =
+            ask(Method::GET, &page, &[("authorization", &basic(token))]).await;
+        assert_eq!(headers.contains_key("retry-after"), status == StatusCode::TOO_MANY_REQUESTS);
+        status.as_u16()
+    };
+    let answered = [give("a-guess").await, give("a-guess").await, give("a-guess").await];
+    assert_eq!(answered, [401, 401, 429]);
+    assert_eq!(give(TOKEN).await, 303);
+}
+
 fn basic(password: &str) -> String {
     use base64::Engine as _;
     let pair = format!("anybody:{password}");

@@ -67,6 +67,26 @@ async fn below_the_mark_of_free_disk_deliveries_get_503_until_there_is_room_agai
 }
 
 #[tokio::test]
+async fn what_is_free_on_the_journals_disk_is_a_metric_that_follows_the_disk() {
+    let mut home = offline_home();
+    let Some(disk) = SmallDisk::mount("24m") else { return };
+    let file = disk.path().join("journal.db");
+    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    let mut app = home.start(&["serve"]);
+    let at_first = until("the disk is measured", async || {
+        Some(app.metric("journal_disk_free_bytes").await).filter(|free| *free > 0)
+    })
+    .await;
+    assert!(at_first < 24 << 20, "{at_first}: that is another disk");
+    std::fs::write(disk.path().join("ballast"), vec![1; 8 << 20]).unwrap();
+    until("the metric falls with the ballast", async || {
+        // Less than the ballast, as the journal's log may become shorter meanwhile.
+        (app.metric("journal_disk_free_bytes").await + (6 << 20) < at_first).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_journal_that_has_grown_to_its_bound_takes_no_more() {
     let mut home = offline_home();
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_MAX_SIZE", "4MiB");
