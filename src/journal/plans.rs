@@ -208,7 +208,7 @@ async fn of_works(journal: &Journal, event: i64) {
         work: "work".to_owned(),
         refused_at: now(),
     };
-    journal.work_read("work", &[refusal]).await.unwrap();
+    journal.remove_work("work", &[refusal]).await.unwrap();
     journal.requeue_delivered(event, "no", &[TimeDelta::minutes(1)], now()).await.unwrap();
     journal.work_opened("lost", &parts, now()).await.unwrap();
     let lost = LostWork {

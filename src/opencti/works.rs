@@ -137,7 +137,7 @@ impl Works {
 
     async fn note_deleted(&self, work: &WorkId) {
         if let Some((journal, _clock)) = &self.noted {
-            tell_failure(journal.forget_work(work.as_str()).await);
+            tell_failure(journal.remove_work(work.as_str(), &[]).await);
         }
     }
 }

@@ -147,11 +147,11 @@ impl Refusals {
         };
         match ended.await {
             Ok(()) => {
-                self.journal.forget_work(&work.id).await?;
+                self.journal.remove_work(&work.id, &[]).await?;
                 Ok(Next::Work)
             }
             Err(error) if error.is_work_gone() => {
-                self.journal.forget_work(&work.id).await?;
+                self.journal.remove_work(&work.id, &[]).await?;
                 Ok(Next::Work)
             }
             Err(error) => self.postpone(work, "closed", &error).await,
@@ -182,7 +182,7 @@ impl Refusals {
         let age = now - work.opened_at;
         if age > OLDEST_WORK {
             warn!(work_id = work.id, %error, "a work in OpenCTI cannot be {what} and is let go");
-            self.journal.forget_work(&work.id).await?;
+            self.journal.remove_work(&work.id, &[]).await?;
         } else {
             warn!(work_id = work.id, %error, "a work in OpenCTI cannot be {what} for now");
             let wait = (age / 4).clamp(ASK_AGAIN, LONGEST_WAIT);
@@ -193,7 +193,7 @@ impl Refusals {
 
     async fn look_at(&self, work: &DueWork) -> Result<Next, JournalError> {
         if self.may_not_read.load(Ordering::Relaxed) {
-            self.journal.forget_work(&work.id).await?;
+            self.journal.remove_work(&work.id, &[]).await?;
             return Ok(Next::Work);
         }
         let next_look = self.next_look(work);
@@ -319,7 +319,7 @@ impl Refusals {
                      come back; give its role the right to read connectors (MODULES), then restart"
                 );
             }
-            self.journal.forget_work(&work.id).await?;
+            self.journal.remove_work(&work.id, &[]).await?;
         } else if error.is_retryable() || error.is_outage() {
             // An outage, a token to be replaced, or trouble with this one: not counted.
             return self.postpone(work, "read", &error).await;
@@ -328,7 +328,7 @@ impl Refusals {
             self.journal.look_again(&work.id, None, at).await?;
         } else {
             warn!(work_id = work.id, %error, "a work in OpenCTI cannot be read and is let go");
-            self.journal.forget_work(&work.id).await?;
+            self.journal.remove_work(&work.id, &[]).await?;
         }
         Ok(Next::Work)
     }
@@ -372,7 +372,7 @@ impl Refusals {
         let all: HashSet<_> = parts.iter().map(|part| part.event).collect();
         let refusals = matched(&work.id, errors, parts, self.clock.now());
         let Some(first) = refusals.first() else {
-            return self.journal.forget_work(&work.id).await;
+            return self.journal.remove_work(&work.id, &[]).await;
         };
         let events: HashSet<_> = refusals.iter().filter_map(|refusal| refusal.event).collect();
         metrics::counter!("objects_refused_by_opencti_total").increment(refusals.len() as u64);
@@ -388,7 +388,7 @@ impl Refusals {
         let unnamed = if is_cut_off { all } else { HashSet::new() };
         let passing = refusals.iter().filter(|refusal| !consequences.contains(&refusal.object));
         requeue::requeue_passing(&self.journal, self.clock.now(), passing, &unnamed).await?;
-        self.journal.work_read(&work.id, &refusals).await
+        self.journal.remove_work(&work.id, &refusals).await
     }
 
     /// Keeps the rules that were refused in a work; returns the objects that were refused only because

@@ -148,11 +148,6 @@ impl Journal {
         Ok(())
     }
 
-    /// A work needs nothing more.
-    pub async fn forget_work(&self, work: &str) -> Result<(), JournalError> {
-        self.work_read(work, &[]).await
-    }
-
     /// Every work that a process before this one, or a delivery that broke off, left open is to be
     /// closed with this message; answers how many there are. Only while no delivery is under way:
     /// before the first one of this process, or after one that broke off. Among several replicas at
@@ -239,9 +234,9 @@ impl Journal {
             .collect()
     }
 
-    /// A work was read and needs nothing more: keeps what was refused in it, in the same commit. Of
+    /// Removes a work that needs nothing more and keeps what was refused in it, in the same commit. Of
     /// all refusals the newest [`MOST_REFUSALS`] are kept; the same again is counted.
-    pub async fn work_read(&self, work: &str, refusals: &[Refusal]) -> Result<(), JournalError> {
+    pub async fn remove_work(&self, work: &str, refusals: &[Refusal]) -> Result<(), JournalError> {
         let mut transaction = self.begin(EventLocks::None).await?;
         if !refusals.is_empty() {
             self.refuse(&mut transaction, refusals).await?;

@@ -65,7 +65,7 @@ async fn journal(home: &Home) -> (EventId, String) {
         reason: format!("refused{HOSTILE}"),
         refused_at: now,
     };
-    journal.work_read("work--1", &[refusal]).await.unwrap();
+    journal.remove_work("work--1", &[refusal]).await.unwrap();
     (id, text)
 }
 

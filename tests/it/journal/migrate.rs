@@ -50,7 +50,7 @@ async fn fill(journal: &Journal) {
         work: "work_2".to_owned(),
         refused_at: start(),
     };
-    journal.work_read("work_2", &[refusal]).await.unwrap();
+    journal.remove_work("work_2", &[refusal]).await.unwrap();
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ async fn a_work_is_kept_from_its_opening_until_it_is_read(store: Store) {
     assert_eq!((closing("left-open").as_deref(), closing("closed")), (Some("not closed"), None));
     journal.look_again("closed", None, old + minute).await.unwrap();
     journal.postpone_work("orphaned", old + minute).await.unwrap();
-    journal.forget_work("left-open").await.unwrap();
+    journal.remove_work("left-open", &[]).await.unwrap();
     assert!(journal.works_due(9, old).await.unwrap().is_empty());
     let due = journal.works_due(9, old + minute).await.unwrap();
     assert_eq!(due.iter().map(|work| work.looks).sum::<u32>(), 1);
@@ -48,7 +48,7 @@ async fn a_work_is_kept_from_its_opening_until_it_is_read(store: Store) {
         refused_at: old,
     };
     let refusals = [refusal("incident--1"), refusal("incident--1"), refusal("x--2")];
-    journal.work_read("closed", &refusals).await.unwrap();
+    journal.remove_work("closed", &refusals).await.unwrap();
     let listed = journal.refusals(9).await.unwrap();
     let mut times: Vec<_> = listed.iter().map(|one| one.times).collect();
     times.sort_unstable();

@@ -104,7 +104,7 @@ async fn a_work_that_brought_an_indicator_is_found_until_it_is_read(store: Store
     assert_eq!(with("indicator--1", "two").await, ["one"]);
     assert_eq!(with("indicator--2", "one").await, ["two"]);
     assert_eq!(with("indicator--3", "one").await, Vec::<String>::new());
-    journal.work_read("two", &[]).await.unwrap();
+    journal.remove_work("two", &[]).await.unwrap();
     assert_eq!(with("indicator--2", "one").await, Vec::<String>::new());
 }
 

@@ -229,7 +229,7 @@ async fn of_more_refusals_than_are_kept_the_ones_that_come_again_stay() {
     refusals.extend((1..MOST_REFUSALS).map(|number| refusal(&number.to_string(), number)));
     refusals.push(refusal("each minute", MOST_REFUSALS));
     refusals.push(refusal("the newest", MOST_REFUSALS + 1));
-    journal.work_read("work_1", &refusals).await.unwrap();
+    journal.remove_work("work_1", &refusals).await.unwrap();
     let kept = journal.refusals(usize::MAX).await.unwrap();
     let newest: Vec<_> = kept.iter().take(2).map(|it| (&*it.refusal.object, it.times)).collect();
     assert_eq!(newest, [("the newest", 1), ("each minute", 2)]);

@@ -74,13 +74,13 @@ async fn the_text_of_an_event_stays_until_opencti_has_told_all_of_its_work(store
     let prune = async || store.journal.prune(old, 9, later).await.unwrap().bodies;
     assert_eq!((remove().await, prune().await), (0, 0));
     assert!(store.journal.text(event).await.unwrap().is_some());
-    store.journal.work_read("work", &[]).await.unwrap();
+    store.journal.remove_work("work", &[]).await.unwrap();
     assert_eq!(remove().await, 1);
     let event = store.ended(native("other", "new"), delivered()).await.claim.event;
     let parts = [WorkPart { event, objects: vec!["incident--2".to_owned()] }];
     store.journal.work_opened("other", &parts, start()).await.unwrap();
     assert_eq!(prune().await, 0);
-    store.journal.work_read("other", &[]).await.unwrap();
+    store.journal.remove_work("other", &[]).await.unwrap();
     assert_eq!(prune().await, 1);
 }
 

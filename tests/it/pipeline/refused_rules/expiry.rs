@@ -74,7 +74,7 @@ impl Scene {
     /// The rule is refused in a work that was opened just now.
     async fn refuse(&self) {
         let journal = &self.rig.journal;
-        journal.forget_work("work").await.unwrap();
+        journal.remove_work("work", &[]).await.unwrap();
         journal.work_opened("work", &[], start()).await.unwrap();
         journal.refuse_rule(&self.refused).await.unwrap().unwrap();
         self.rig.pass(TimeDelta::seconds(2)).await;

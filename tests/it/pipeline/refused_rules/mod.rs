@@ -208,7 +208,7 @@ async fn an_alert_whose_indicator_another_work_brought_does_not_leave_again_thou
     let (first, second) = (work_of(&one), work_of(&rest));
     let mut parts = scene.journal.parts_of_work(&second).await.unwrap();
     parts[0].objects.retain(|id| !id.starts_with("indicator--"));
-    scene.journal.forget_work(&second).await.unwrap();
+    scene.journal.remove_work(&second, &[]).await.unwrap();
     let now = Clock::system().now();
     scene.journal.work_opened(&second, &parts, now).await.unwrap();
     scene.journal.work_closed(&second, now, now).await.unwrap();

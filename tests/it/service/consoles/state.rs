@@ -134,7 +134,7 @@ async fn what_waits_leaves_works_and_is_pruned_belongs_to_its_console_alone(stor
     two.lyon.finish(&[(claimed[0].claim, outcome)], now).await.unwrap();
     assert_eq!((two.lyon.pending().await.unwrap(), two.paris.pending().await.unwrap()), (0, 50));
     // What it sent may have to leave once more until its work was read.
-    two.paris.forget_work("work_1").await.unwrap();
+    two.paris.remove_work("work_1", &[]).await.unwrap();
     let before = PruneBefore { finished: Some(due), letters: None, rows: Some(due) };
     let pruned = two.paris.prune(before, 100, now).await.unwrap();
     assert_eq!((pruned.bodies, pruned.rows), (1, 1), "of whichever console");
