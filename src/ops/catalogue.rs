@@ -207,7 +207,7 @@ pub const CATALOGUE: &[Metric] = &[
     gauge(
         "journal_disk_free_bytes",
         Unit::Bytes,
-        "Bytes that are free on the disk of the journal's file, as measured last; 0 on PostgreSQL.",
+        "Bytes free on the disk of the journal's file, as measured last; 0 until then and on PostgreSQL.",
     )
     .shared(),
     counter(
