@@ -1,8 +1,6 @@
 //! Moving a SQLite journal into an empty PostgreSQL: every row of every table, in one transaction, so
 //! that it is there as a whole or not at all.
 
-use std::fmt::Write as _;
-
 use futures_util::TryStreamExt as _;
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 
@@ -147,7 +145,7 @@ async fn copy(from: &SqlitePool, change: &mut Change, table: &Table) -> Result<u
     let rows_at_once = Dialect::Postgres.values_max() / (numbers.len() + texts.len());
     let (mut insert, mut waiting, mut bytes, mut moved) = (query(into.clone()), 0, 0, 0);
     while let Some(row) = rows.try_next().await? {
-        bytes += add(&mut insert, &row, numbers.len(), texts.len(), waiting == 0)?;
+        bytes += add(&mut insert, &row, table, waiting == 0)?;
         waiting += 1;
         if waiting == rows_at_once || bytes > BYTES_AT_ONCE {
             let full = std::mem::replace(&mut insert, query(into.clone()));
@@ -165,25 +163,21 @@ async fn copy(from: &SqlitePool, change: &mut Change, table: &Table) -> Result<u
 fn add(
     insert: &mut Statement,
     row: &SqliteRow,
-    numbers: usize,
-    texts: usize,
+    (_name, numbers, texts): &Table,
     is_first: bool,
 ) -> Result<usize, JournalError> {
     let mut bytes = 0;
-    let mut places = String::from(if is_first { "(" } else { ", (" });
-    for column in 0..numbers + texts {
-        let value = if column < numbers {
-            Value::Number(row.try_get(column)?)
-        } else {
-            let text: Option<String> = row.try_get(column)?;
-            bytes += text.as_deref().map_or(0, str::len);
-            text.as_deref().into()
-        };
-        insert.values.push(value);
-        let comma = if column == 0 { "" } else { ", " };
-        let _infallible = write!(places, "{comma}${}", insert.values.len());
+    let first_value = insert.values.len() + 1;
+    for number in *numbers {
+        insert.values.push(Value::Number(row.try_get(*number)?));
     }
-    places.push(')');
-    insert.push(&places);
+    for text in *texts {
+        let text: Option<String> = row.try_get(*text)?;
+        bytes += text.as_deref().map_or(0, str::len);
+        insert.values.push(text.as_deref().into());
+    }
+    let places: Vec<_> = (first_value..=insert.values.len()).map(|it| format!("${it}")).collect();
+    let comma = if is_first { "" } else { ", " };
+    insert.push(&format!("{comma}({})", places.join(", ")));
     Ok(bytes)
 }
