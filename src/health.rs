@@ -9,11 +9,13 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::{clock::Clock, label::ConsoleLabel};
 
 /// The role of a replica among those that share its journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Role {
     /// There can be no other one.
     Alone,
@@ -26,16 +28,13 @@ pub enum Role {
 impl Role {
     /// Name on the pages.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Alone => "alone",
-            Self::Leads => "leads",
-            Self::Follows => "follows",
-        }
+        self.into()
     }
 }
 
 /// A part that can be degraded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum Part {
     /// The journal cannot be written: nothing can be accepted.
     Journal,
@@ -46,6 +45,7 @@ pub enum Part {
     /// Some sink does not take what is delivered.
     Delivery,
     /// OpenCTI's queue is too long: deliveries wait for it.
+    #[strum(serialize = "opencti_queue")]
     Queue,
     /// The console's API.
     HarfangLab,
@@ -54,31 +54,12 @@ pub enum Part {
 }
 
 impl Part {
-    /// Every part.
-    pub const ALL: [Self; 7] = [
-        Self::Journal,
-        Self::Room,
-        Self::OpenCti,
-        Self::Delivery,
-        Self::Queue,
-        Self::HarfangLab,
-        Self::Clock,
-    ];
-
     /// Parts without which nothing can be accepted.
     pub const VITAL: [Self; 2] = [Self::Journal, Self::Room];
 
     /// Name on the pages.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Journal => "journal",
-            Self::Room => "room",
-            Self::OpenCti => "opencti",
-            Self::Delivery => "delivery",
-            Self::Queue => "opencti_queue",
-            Self::HarfangLab => "harfanglab",
-            Self::Clock => "clock",
-        }
+        self.into()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use strum::VariantArray as _;
 
 use super::{
     alerts::DemoAlert,
@@ -24,9 +25,9 @@ impl Generator {
         Self { random: Random::new(seed), turn: 0 }
     }
 
-    /// An alert raised at `now`; kinds take turns, so that one round of [`Kind::ALL`] holds each.
+    /// An alert raised at `now`; kinds take turns, so that one round of [`Kind::VARIANTS`] holds each.
     pub fn next_alert(&mut self, now: DateTime<Utc>) -> DemoAlert {
-        let kind = Kind::ALL[self.turn % Kind::ALL.len()];
+        let kind = Kind::VARIANTS[self.turn % Kind::VARIANTS.len()];
         self.turn += 1;
         self.alert(kind, now)
     }

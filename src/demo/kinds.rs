@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use strum::VariantArray;
 
 use super::{
     evidence::{
@@ -18,7 +19,7 @@ use super::{
 };
 
 /// A kind of alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub enum Kind {
     /// Sigma rule on a process start.
     SigmaProcess,
@@ -56,21 +57,6 @@ pub(super) struct Rule {
 }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 11] = [
-        Self::SigmaProcess,
-        Self::IocHash,
-        Self::Yara,
-        Self::SigmaEventLog,
-        Self::IocFileName,
-        Self::Antivirus,
-        Self::IocDriver,
-        Self::Driver,
-        Self::IocDomain,
-        Self::SelfProtection,
-        Self::Correlation,
-    ];
-
     pub(super) fn happens_on(self, os_type: &str) -> bool {
         match self {
             Self::SigmaProcess | Self::IocHash | Self::Yara | Self::IocDomain | Self::Antivirus => {

@@ -10,6 +10,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use strum::VariantArray as _;
 
 use super::{
     faults::Fault,
@@ -78,7 +79,10 @@ impl State {
             token,
             latency,
             unique_id_filter,
-            collections: Collection::ALL.map(|each| (each, Records::new(each))).into(),
+            collections: Collection::VARIANTS
+                .iter()
+                .map(|&each| (each, Records::new(each)))
+                .collect(),
             notes: BTreeMap::new(),
             queue: VecDeque::new(),
             faults: BTreeMap::new(),

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use strum::VariantArray;
 
 /// A collection of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, VariantArray)]
 pub enum Collection {
     /// `alert/alert/Alert`.
     Alerts,
@@ -26,17 +27,6 @@ pub enum Collection {
 }
 
 impl Collection {
-    /// Every collection.
-    pub(super) const ALL: [Self; 7] = [
-        Self::Alerts,
-        Self::Threats,
-        Self::IocRules,
-        Self::SigmaRules,
-        Self::CorrelationRules,
-        Self::YaraFiles,
-        Self::Agents,
-    ];
-
     /// The collection at a place below `/api/data`.
     pub(super) fn at(place: &[&str], name: &str) -> Option<Self> {
         match (place, name) {

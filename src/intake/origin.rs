@@ -1,7 +1,10 @@
 //! The ways by which a notification comes.
 
+use strum::{EnumString, IntoStaticStr};
+
 /// The way by which a notification came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Origin {
     /// Posted to the endpoint, or sent by syslog.
     Push,
@@ -14,26 +17,14 @@ pub enum Origin {
 }
 
 impl Origin {
-    const ALL: [Self; 4] = [Self::Push, Self::Pull, Self::Sweep, Self::FollowUp];
-
-    /// Returns the origin that the journal calls `name`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|origin| origin.as_str() == name)
-    }
-
     /// Returns whether it tells what happened when it happened, and may come late; what a sweep finds is how
     /// it is now.
     pub fn is_told_by_console(self) -> bool {
         matches!(self, Self::Push | Self::Pull)
     }
 
-    /// Name in the journal and in metrics.
+    /// Name in the journal and in metrics, from which it is parsed.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Push => "push",
-            Self::Pull => "pull",
-            Self::Sweep => "sweep",
-            Self::FollowUp => "follow-up",
-        }
+        self.into()
     }
 }

@@ -20,10 +20,11 @@
 //! `sqlite::lost`), probes (`probe`).
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 use super::{
@@ -65,7 +66,7 @@ pub(super) enum Report {
 impl Storage {
     /// Tells `health` from now on, also of trouble that has begun before.
     pub fn report_to(&self, health: &Arc<Health>) {
-        let trouble = self.lock();
+        let trouble = self.trouble.lock();
         let _already = self.health.set(Arc::clone(health));
         if let Some(trouble) = trouble.as_ref() {
             health.degraded(Part::Journal, trouble.reason.clone());
@@ -85,7 +86,7 @@ impl Storage {
 
     /// Checks that nothing is known because of which no delivery must be accepted until a restart.
     pub(super) fn check_not_lost(&self) -> Result<(), JournalError> {
-        match self.lock().as_ref() {
+        match self.trouble.lock().as_ref() {
             Some(trouble) if trouble.is_lost => Err(JournalError::Lost(trouble.reason.clone())),
             _ => Ok(()),
         }
@@ -93,7 +94,7 @@ impl Storage {
 
     /// Notes that nothing stored from now on may be found again, for this reason.
     pub(super) fn lost(&self, reason: String) {
-        let mut trouble = self.lock();
+        let mut trouble = self.trouble.lock();
         if trouble.as_ref().is_some_and(|trouble| trouble.is_lost) {
             return;
         }
@@ -111,7 +112,7 @@ impl Storage {
 
     /// Notes that everything stored before the journal was lost will be found, for this reason.
     pub(super) fn saved(&self, reason: String) {
-        let mut trouble = self.lock();
+        let mut trouble = self.trouble.lock();
         let Some(trouble) = trouble.as_mut().filter(|trouble| trouble.is_lost) else { return };
         warn!(%reason, "what was accepted before the journal was lost is saved");
         trouble.reason.clone_from(&reason);
@@ -121,7 +122,7 @@ impl Storage {
     }
 
     pub(super) fn failed_because(&self, reason: String) {
-        let mut trouble = self.lock();
+        let mut trouble = self.trouble.lock();
         let now = Instant::now();
         match trouble.as_mut() {
             None => {
@@ -157,7 +158,7 @@ impl Storage {
 
     /// A probe was committed.
     pub(super) fn written(&self) {
-        let mut trouble = self.lock();
+        let mut trouble = self.trouble.lock();
         if trouble.as_ref().is_some_and(|trouble| trouble.is_lost) {
             return;
         }
@@ -172,11 +173,7 @@ impl Storage {
     }
 
     pub(super) fn is_in_trouble(&self) -> bool {
-        self.lock().is_some()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Trouble>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trouble.lock().is_some()
     }
 }
 

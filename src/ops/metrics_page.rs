@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use actix_web::{HttpResponse, web};
 use chrono::{DateTime, TimeDelta};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use strum::VariantArray as _;
 
 use super::{
     ManagedConsole, Management, catalogue,
@@ -76,7 +77,7 @@ pub(super) async fn page(
     // The health knows what the probe found; a gauge that is not read in time stays as it was.
     let _known = tokio::join!(health::probe(&management, &probe), answer_in_time(measuring));
     let degraded = management.health.degraded_places();
-    for part in Part::ALL {
+    for &part in Part::VARIANTS {
         for console in &management.consoles {
             let place = Place::of(part, &console.label);
             let value = if degraded.contains(&place) { 1.0 } else { 0.0 };

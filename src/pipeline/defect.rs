@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use strum::IntoStaticStr;
 use tracing::error;
 
 use super::retry;
 use crate::journal::{Claim, Outcome};
 
 /// The step at which it happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Step {
     /// While its bundle was made.
     Converting,
@@ -21,10 +23,7 @@ pub(super) enum Step {
 impl Step {
     /// As metrics call it.
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Converting => "converting",
-            Self::Delivering => "delivering",
-        }
+        self.into()
     }
 
     /// Tries of an event. What breaks off in a sink may be the sink's fault and that of every event

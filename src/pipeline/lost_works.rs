@@ -13,6 +13,7 @@
 //! Does not live here: asking OpenCTI and ending the work (`refusals`), requeueing (`journal`).
 
 use chrono::{DateTime, TimeDelta, Utc};
+use strum::IntoStaticStr;
 
 use crate::{
     journal::{DueWork, WorkStanding},
@@ -36,7 +37,8 @@ pub(super) const WAITS: [TimeDelta; 3] =
     [TimeDelta::zero(), TimeDelta::minutes(10), TimeDelta::hours(1)];
 
 /// Ways in which objects of a work are lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Loss {
     /// A reset of the connector purged its queue.
     Purged,
@@ -62,12 +64,7 @@ pub(super) enum Verdict {
 impl Loss {
     /// Its name in the metric.
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Purged => "purged",
-            Self::Gone => "gone",
-            Self::Stuck => "stuck",
-            Self::Unmoved => "unmoved",
-        }
+        self.into()
     }
 
     /// The reason in the history of an event.

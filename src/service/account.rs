@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use strum::IntoStaticStr;
 
 use crate::{
     clock::Clock,
@@ -14,7 +15,8 @@ use crate::{
 };
 
 /// The trigger that made it begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Trigger {
     /// The period, or the start of a single run.
     Schedule,
@@ -34,11 +36,7 @@ impl Trigger {
 
     /// Its name in metrics.
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Schedule => "schedule",
-            Self::Command => "command",
-            Self::Backfill => "backfill",
-        }
+        self.into()
     }
 }
 

@@ -26,13 +26,14 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::SecretString;
 use serde_json::Value;
 use sha2::Sha256;
+use strum::VariantArray as _;
 
 const SECRET: &str = "a-webhook-secret-of-the-benchmarks";
 
 /// An alert of each kind, as it is posted.
 fn bodies() -> Vec<String> {
     let (mut generator, now) = (Generator::new(3), Clock::system().now());
-    harfanglab_incidents::demo::Kind::ALL
+    harfanglab_incidents::demo::Kind::VARIANTS
         .iter()
         .map(|kind| generator.alert(*kind, now).native().to_string())
         .collect()

@@ -242,5 +242,5 @@ impl Selection {
 }
 
 fn origin(text: &str) -> Result<Origin, String> {
-    Origin::from_name(text).ok_or_else(|| "give push, pull, sweep or follow-up".to_owned())
+    text.parse().map_err(|_| "give push, pull, sweep or follow-up".to_owned())
 }

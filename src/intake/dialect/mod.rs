@@ -18,6 +18,7 @@ mod unknown;
 use std::{collections::HashSet, hash::Hash};
 
 use serde_json::Value;
+use strum::{EnumString, IntoStaticStr};
 
 use self::telemetry::telemetry_kind;
 pub use self::{
@@ -30,7 +31,8 @@ pub use self::{
 use crate::alert::{Agent, Alert, Hashes, Threat, lenient};
 
 /// A dialect whose notifications are imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Dialect {
     /// Alert as the syslog connector pushes it, and as the REST API answers it.
     NativeAlert,
@@ -41,20 +43,9 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    const ALL: [Self; 3] = [Self::NativeAlert, Self::EcsAlert, Self::NativeThreat];
-
-    /// Name in the journal.
+    /// Name in the journal, from which it is parsed.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NativeAlert => "native-alert",
-            Self::EcsAlert => "ecs-alert",
-            Self::NativeThreat => "native-threat",
-        }
-    }
-
-    /// The dialect that the journal calls `name`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dialect| dialect.as_str() == name)
+        self.into()
     }
 }
 

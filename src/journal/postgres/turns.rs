@@ -4,12 +4,9 @@
 //!
 //! Does not live here: the locks that part the replicas (`postgres`).
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::sync::Mutex as Waiting;
 
 use crate::journal::database::session::Turn;
@@ -38,7 +35,7 @@ impl Turns {
     }
 
     fn line(&self, lock: &str) -> Line {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         Arc::clone(lines.entry(lock.to_owned()).or_default())
     }
 }

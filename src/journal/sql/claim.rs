@@ -7,7 +7,6 @@ use tracing::error;
 
 use crate::{
     alert::IncidentIdentity,
-    intake::{Origin, dialect},
     journal::{
         database::{
             dialect::{Dialect, SqlByDialect},
@@ -444,11 +443,12 @@ fn event(row: &Row) -> Result<Event, JournalError> {
         claim: claim(row)?,
         key: row.text("key")?,
         version: row.text("version")?,
-        origin: Origin::from_name(origin)
-            .ok_or_else(|| JournalError::Corrupt(format!("event of origin {origin}")))?,
+        origin: origin
+            .parse()
+            .map_err(|_| JournalError::Corrupt(format!("event of origin {origin}")))?,
         dialect: dialect
             .as_deref()
-            .and_then(dialect::Dialect::from_name)
+            .and_then(|name| name.parse().ok())
             .ok_or_else(|| JournalError::Corrupt(format!("event of dialect {dialect:?}")))?,
         body: row.maybe_text("body")?.unwrap_or_default(),
         body_bytes: row.count("bytes")?.try_into().unwrap_or(usize::MAX),

@@ -191,7 +191,7 @@ impl Journal {
                 return Ok(Retried::StillUnreadable);
             };
             // Its road decides what a text without a date undoes, as when it came.
-            let origin = Origin::from_name(row.str("origin")?).unwrap_or(Origin::Push);
+            let origin = row.str("origin")?.parse().unwrap_or(Origin::Push);
             if let Some(reason) = self.name(transaction, id, dialect, &read, origin).await? {
                 self.supersede(transaction, id, reason, now).await?;
                 return Ok(Retried::Superseded);

@@ -5,7 +5,7 @@
 //! Files become shorter in good order, too, when free pages are given back. Every page is then in the file,
 //! or in that end of the log that is not copied back yet.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::{Opened, SqliteDatabase};
 use crate::journal::{
@@ -28,7 +28,7 @@ impl SqliteDatabase {
                 let is_saved = self.is_log_copied_back().await;
                 self.storage.lost(self.reason(&happened, is_saved));
                 if !is_saved {
-                    *self.unsaved() = Some(happened);
+                    *self.unsaved.lock() = Some(happened);
                 }
                 Ok(())
             }
@@ -39,8 +39,8 @@ impl SqliteDatabase {
 
     /// Tries again to save what is in a log that was removed: a reader may have held it up before.
     pub(super) async fn save_log(self: &Arc<Self>) {
-        let Some(happened) = self.unsaved().clone() else { return };
-        if self.is_log_copied_back().await && self.unsaved().take().is_some() {
+        let Some(happened) = self.unsaved.lock().clone() else { return };
+        if self.is_log_copied_back().await && self.unsaved.lock().take().is_some() {
             self.storage.saved(self.reason(&happened, true));
         }
     }
@@ -70,13 +70,8 @@ impl SqliteDatabase {
         )
     }
 
-    fn unsaved(&self) -> MutexGuard<'_, Option<String>> {
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn check_lengths(&self, lengths: Lengths) -> Result<(), JournalError> {
-        let last = || self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = *last();
+        let before = *self.lengths.lock();
         let is_shorter = lengths.file < before.file || lengths.log < before.log;
         let is_ours = matches!(self.opened.get(), Some(Opened::BySpareConnection { .. }));
         let may_be_cut = is_shorter && is_ours;
@@ -89,7 +84,7 @@ impl SqliteDatabase {
             ));
             return Ok(());
         }
-        *last() = lengths;
+        *self.lengths.lock() = lengths;
         Ok(())
     }
 

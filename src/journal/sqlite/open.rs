@@ -5,9 +5,10 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     str::FromStr,
-    sync::{Arc, Mutex, atomic::AtomicU32},
+    sync::{Arc, atomic::AtomicU32},
 };
 
+use parking_lot::Mutex;
 use rustix::fs::Access;
 use sqlx::{
     ConnectOptions as _, Executor as _, Row as _, SqliteConnection, SqlitePool,
