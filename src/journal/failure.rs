@@ -68,7 +68,13 @@ fn sqlite_kind(code: Option<&str>) -> u32 {
     if code == Some("522") {
         return CORRUPT;
     }
-    code.and_then(|code| code.parse::<u32>().ok()).unwrap_or_default() & 0xff
+    primary_code(code).unwrap_or_default()
+}
+
+/// Returns the kind of a refusal of SQLite: the lowest eight bits of its code, as in its manual ("Result and
+/// Error Codes").
+pub(super) fn primary_code(code: Option<&str>) -> Option<u32> {
+    Some(code?.parse::<u32>().ok()? & 0xff)
 }
 
 fn sqlite(code: Option<&str>) -> FailureKind {

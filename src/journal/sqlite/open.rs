@@ -25,6 +25,7 @@ use super::{BUSY_TIMEOUT, Opened, PAGES_PER_STEP, SqliteDatabase};
 use crate::journal::{
     database::connection::Connection,
     error::JournalError,
+    failure::primary_code,
     file::{FileIdentity, Gone, beside, real_path},
     schema::describe_schema,
     storage::Report,
@@ -356,11 +357,10 @@ fn log_is_gone(database: &Path) -> bool {
     beside(database, "-shm").exists() && !beside(database, "-wal").exists()
 }
 
-/// Returns the kind of SQLite's refusal: the lowest eight bits of its code, as in its manual ("Result and
-/// Error Codes").
+/// Returns the kind of SQLite's refusal, as [`primary_code`] does.
 pub(super) fn kind(error: &sqlx::Error) -> Option<u32> {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
-    Some(code.parse::<u32>().ok()? & 0xff)
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    primary_code(code.as_deref())
 }
 
 /// Says what SQLite's refusal means for an operator.
