@@ -147,7 +147,7 @@ async fn a_disk_that_can_only_be_read_is_refused_with_what_to_do() {
     let mut home = offline_home();
     let Some(disk) = SmallDisk::mount("4m") else { return };
     let file = disk.path().join("journal.db");
-    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    home.keep_journal_in(&file);
     disk.remount_read_only();
     let said = refusal(&home).await;
     assert!(said.contains("Read-only file system"), "{said}");
@@ -159,7 +159,7 @@ async fn a_full_disk_gets_503_and_what_was_acknowledged_is_there_after_a_kill() 
     let mut home = offline_home();
     let Some(disk) = SmallDisk::mount("2m") else { return };
     let file = disk.path().join("journal.db");
-    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    home.keep_journal_in(&file);
     let mut app = home.start(&["serve"]);
     let acknowledged = acknowledged_until_full(&mut app).await;
     app.kill().await;

@@ -203,7 +203,7 @@ async fn a_journal_on_a_disk_that_was_full_goes_on_without_a_restart() {
     let Some(disk) = SmallDisk::mount("24m") else { return };
     let mut home = offline_home();
     let file = disk.path().join("journal.db");
-    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    home.keep_journal_in(&file);
     fill_and_free(home, disk.path(), async || {}).await;
 }
 
@@ -246,7 +246,7 @@ async fn start_on_a_full_disk(log: Log) {
     let Some(disk) = SmallDisk::mount("24m") else { return };
     let mut home = offline_home();
     let file = disk.path().join("journal.db");
-    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    home.keep_journal_in(&file);
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
     for number in 0..3 {

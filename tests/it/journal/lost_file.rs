@@ -312,13 +312,13 @@ async fn a_link_to_the_journal_of_a_running_service_lets_no_second_one_in() {
 
     let link = other.path().join("link.db");
     symlink(home.journal(), &link).unwrap();
-    other.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", link.display()));
+    other.keep_journal_in(&link);
     let said = refusal(&other).await;
     assert!(said.contains("another process uses this journal"), "{said}");
 
     let link = home.path().join("hard-link.db");
     fs::hard_link(home.journal(), &link).unwrap();
-    other.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", link.display()));
+    other.keep_journal_in(&link);
     let said = refusal(&other).await;
     assert!(said.contains("it has 2 names (hard links)") && said.contains("samefile"), "{said}");
     assert_eq!(post(&url, &alert(1)).await.0, StatusCode::ACCEPTED);
@@ -339,7 +339,7 @@ async fn a_link_is_followed_to_the_disk_that_is_guarded_also_before_the_journal_
     let Some(disk) = SmallDisk::mount("4m") else { return };
     let (link, file) = (home.path().join("link.db"), disk.path().join("journal.db"));
     symlink(&file, &link).unwrap();
-    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", link.display()));
+    home.keep_journal_in(&link);
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "8MiB");
     let mut app = home.start(&["serve"]);
     let ready = app.readiness().await;

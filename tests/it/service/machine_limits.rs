@@ -33,7 +33,7 @@ async fn below_the_mark_of_free_disk_deliveries_get_503_until_there_is_room_agai
     let mut home = offline_home();
     let Some(disk) = SmallDisk::mount("24m") else { return };
     let file = disk.path().join("journal.db");
-    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    home.keep_journal_in(&file);
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "8MiB");
     let mut app = home.start(&["serve"]);
     let url = app.webhook().await;
@@ -71,7 +71,7 @@ async fn what_is_free_on_the_journals_disk_is_a_metric_that_follows_the_disk() {
     let mut home = offline_home();
     let Some(disk) = SmallDisk::mount("24m") else { return };
     let file = disk.path().join("journal.db");
-    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    home.keep_journal_in(&file);
     let mut app = home.start(&["serve"]);
     let at_first = until("the disk is measured", async || {
         Some(app.metric("journal_disk_free_bytes").await).filter(|free| *free > 0)

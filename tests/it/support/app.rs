@@ -102,6 +102,11 @@ impl Home {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Keeps the journal in this file.
+    pub(crate) fn keep_journal_in(&mut self, file: &Path) {
+        self.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    }
+
     /// Takes a variable away.
     pub(crate) fn unset(&mut self, name: &str) {
         self.environment.retain(|(known, _)| known != name);

@@ -124,7 +124,7 @@ async fn on_a_disk_that_runs_full_samples_go_before_an_alert_is_refused() {
     let Some(disk) = SmallDisk::mount("32m") else { return };
     let mut home = offline_home();
     let file = disk.path().join("journal.db");
-    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    home.keep_journal_in(&file);
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_MIN_FREE", "8MiB");
     home.set("HARFANGLAB_INCIDENTS_JOURNAL_SAMPLES", "1000");
     let mut app = home.start(&["serve"]);

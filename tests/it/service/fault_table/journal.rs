@@ -214,7 +214,7 @@ async fn no_room(option: &str, value: &str) -> Seen {
 async fn no_folder() -> Seen {
     let mut home = offline_home();
     let file = home.path().join("missing").join("journal.db");
-    home.set("HARFANGLAB_INCIDENTS_JOURNAL_URL", &format!("sqlite:{}", file.display()));
+    home.keep_journal_in(&file);
     let answered = refused(&home, "must exist and be writable").await;
     Seen { answered, left: if file.exists() { "a file" } else { "no file" }.to_owned() }
 }
